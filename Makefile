@@ -1,0 +1,42 @@
+# Two commands for a machine that has only Python 3.11+, git and make:
+#   make repro   set up .venv, then run the default experiment from photos to report
+#   make test    set up .venv, then run the tests
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
+
+.PHONY: repro test test-all lint format clean help
+.DEFAULT_GOAL := help
+
+help:  ## say what there is
+	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 14
+
+repro: $(READY)  ## run the default experiment; finished stages come from the cache
+	$(RUN) dvc repro
+	@echo "Done: open reports/index.html, or type: . $(BIN)/activate && dvc metrics show"
+
+test: $(READY)  ## run the tests
+	$(RUN) pytest -m "not slow"
+
+test-all: $(READY)  ## run the slow tests too (real photos where FACEREC_MIRROR is set)
+	$(RUN) pytest
+
+lint: $(READY)  ## check style and types
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(RUN) mypy
+
+format: $(READY)  ## rewrite the code in the house style
+	$(RUN) ruff check --fix-only .
+	$(RUN) ruff format .
+
+clean:  ## remove every output and scratch file; the DVC cache stays, so the next run is quick
+	rm -rf data/raw data/detections data/faces data/embeddings data/scores data/megaface models
+	rm -rf reports/figures reports/index.html .facerec .pytest_cache .mypy_cache .ruff_cache
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("facerec needs Python 3.11 or newer: make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@

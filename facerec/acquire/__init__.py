@@ -1,0 +1,1 @@
+"""Getting data: downloads and mirrors (`sets.acquire`), and the synthetic renderer (`synthetic`)."""

@@ -1,0 +1,86 @@
+"""From a catalog entry to a set below data/raw/: photo shards, a pack's files, a model, lists.
+
+This is all the `download` stage does. A set appears only when it is whole and its counts are those the
+catalog promises.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from facerec.acquire.fetch import DOWNLOADS, fetch
+from facerec.catalog import Counts, Entry
+from facerec.errors import AcquireError, ParamsError
+from facerec.files import atomic_dir, write_text
+from facerec.formats import pairs, photos, recordio, shards
+from facerec.progress import track
+
+
+def acquire(
+    entry: Entry, path: str | Path, options: Mapping[str, Any] | None = None, downloads: Path = DOWNLOADS
+) -> None:
+    """Make the set of `entry` in directory `path`, which is replaced whole.
+
+    `options` override those of a generated set; a fetched one has none. Raises AcquireError or
+    FormatError, each with what to do, and leaves `path` as it was.
+    """
+    if entry.generator is not None:
+        _generate(entry, Path(path), {**entry.options, **(options or {})})
+        return
+    if options:
+        raise ParamsError(f"download.{entry.name} takes no options, but got {', '.join(sorted(options))}.")
+    fetched = {file.name: fetch(file, entry, downloads) for file in entry.files}
+    with atomic_dir(path) as folder:
+        _build(entry, fetched, folder, downloads)
+        _check_counts(entry, _counts(entry, folder))
+
+
+def _generate(entry: Entry, path: Path, options: Mapping[str, Any]) -> None:
+    from facerec.acquire.synthetic import world  # loads the head model: only when one is rendered
+
+    world.generate(str(entry.part), path, **options)
+
+
+def _build(entry: Entry, fetched: Mapping[str, Path], folder: Path, scratch: Path) -> None:
+    for file in entry.files:
+        if file.use == "photos":
+            scratch.mkdir(parents=True, exist_ok=True)
+            meta = shards.Meta("photos", entry.name, entry.licence)
+            rows = photos.rows(fetched[file.name], entry.layout == "identity", scratch=scratch)
+            shards.write_parts(track(rows, entry.name, entry.counts.photos, "photos"), folder, meta)
+        else:
+            shutil.copyfile(fetched[file.name], folder / (file.save_as or file.name))
+    if entry.preprocessing is not None:
+        declared = entry.preprocessing.model_dump(mode="json")
+        write_text(
+            folder / "preprocessing.yaml", yaml.safe_dump(declared, sort_keys=False, default_flow_style=None)
+        )
+
+
+def _counts(entry: Entry, folder: Path) -> Counts:
+    """What the finished set in `folder` holds, as far as its kind can tell."""
+    listed = folder / "pairs.txt"
+    number_of_pairs = len(pairs.read_lfw(listed)) if listed.is_file() else None
+    if entry.kind == "photos":
+        found = shards.read(folder, "photos")
+        return Counts(photos=len(found), identities=found.classes, pairs=number_of_pairs)
+    if (folder / "train.rec").is_file():
+        reader = recordio.Reader(folder / "train.rec")
+        keys = reader.image_keys().tolist()
+        return Counts(photos=len(keys), identities=len({reader.number(key) for key in keys}))
+    return Counts(pairs=number_of_pairs)
+
+
+def _check_counts(entry: Entry, found: Counts) -> None:
+    for name, expected in entry.counts.model_dump(exclude_none=True).items():
+        actual = getattr(found, name)
+        if actual != expected:
+            raise AcquireError(
+                f"{entry.name} should hold {expected} {name} but holds {actual}; the files fetched are not the "
+                f"published ones: delete or replace them."
+            )

@@ -1,0 +1,207 @@
+"""The z-buffer renderer: triangles to pixels, attributes to pixels, rays to triangles; all compiled.
+
+Perspective-correct interpolation: attribute / depth is linear on the screen (Heckbert 1989). The first
+surface at a pixel wins; triangles with coverage below 1 are tested against a strand texture, which
+gives hair its ragged edge without blending.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    def njit(**options: Any) -> Callable[[Any], Any]:
+        """Tell the type checker nothing about numba."""
+        ...
+else:
+    from numba import njit
+
+
+@njit(cache=True, fastmath=False)
+def rasterise(screen, triangles, coverage, strands, depth, index, weights):  # type: ignore[no-untyped-def]
+    """Draw `triangles` (t, 3) of `screen` (v, 3: x, y in pixels, z > 0) into depth, index and weights.
+
+    `depth` (h, w) starts at infinity, `index` (h, w) at -1, `weights` (h, w, 2) holds the first two
+    barycentric weights. `coverage` (v, 3) is opacity and the place in `strands` (512, 512).
+    """
+    height, width = depth.shape
+    rows, columns = strands.shape
+    for t in range(triangles.shape[0]):
+        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        ax, ay, az = screen[a, 0], screen[a, 1], screen[a, 2]
+        bx, by, bz = screen[b, 0], screen[b, 1], screen[b, 2]
+        cx, cy, cz = screen[c, 0], screen[c, 1], screen[c, 2]
+        x0 = max(0, int(np.ceil(min(ax, bx, cx))))
+        x1 = min(width - 1, int(np.floor(max(ax, bx, cx))))
+        y0 = max(0, int(np.ceil(min(ay, by, cy))))
+        y1 = min(height - 1, int(np.floor(max(ay, by, cy))))
+        area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+        if x1 < x0 or y1 < y0 or abs(area) < 1e-9 or min(az, bz, cz) <= 0:
+            continue
+        scale = 1 / area
+        solid = min(coverage[a, 0], coverage[b, 0], coverage[c, 0]) >= 1
+        if max(coverage[a, 0], coverage[b, 0], coverage[c, 0]) <= 0:
+            continue
+        for y in range(y0, y1 + 1):
+            for x in range(x0, x1 + 1):
+                u = ((bx - x) * (cy - y) - (by - y) * (cx - x)) * scale
+                v = ((cx - x) * (ay - y) - (cy - y) * (ax - x)) * scale
+                w = 1 - u - v
+                if u < 0 or v < 0 or w < 0:
+                    continue
+                z = 1 / (u / az + v / bz + w / cz)
+                if z >= depth[y, x]:
+                    continue
+                u, v = u * z / az, v * z / bz
+                if not solid:
+                    w = 1 - u - v
+                    opacity = u * coverage[a, 0] + v * coverage[b, 0] + w * coverage[c, 0]
+                    column = int(u * coverage[a, 1] + v * coverage[b, 1] + w * coverage[c, 1]) % columns
+                    row = int(u * coverage[a, 2] + v * coverage[b, 2] + w * coverage[c, 2]) % rows
+                    if opacity <= strands[row, column]:
+                        continue
+                depth[y, x] = z
+                index[y, x] = t
+                weights[y, x, 0] = u
+                weights[y, x, 1] = v
+
+
+@njit(cache=True)
+def interpolate(index, weights, triangles, attributes, count):  # type: ignore[no-untyped-def]
+    """Attributes (v, k) at the `count` covered pixels in row-major order -> (count, k) float32."""
+    result = np.empty((count, attributes.shape[1]), np.float32)
+    n = 0
+    for y in range(index.shape[0]):
+        for x in range(index.shape[1]):
+            t = index[y, x]
+            if t < 0:
+                continue
+            a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+            u, v = weights[y, x, 0], weights[y, x, 1]
+            w = 1 - u - v
+            for k in range(attributes.shape[1]):
+                result[n, k] = u * attributes[a, k] + v * attributes[b, k] + w * attributes[c, k]
+            n += 1
+    return result
+
+
+@njit(cache=True)
+def blend(image, weight, colour):  # type: ignore[no-untyped-def]
+    """Mix `colour` (3,) into `image` (h, w, 3) in place, by `weight` (h, w)."""
+    for y in range(image.shape[0]):
+        for x in range(image.shape[1]):
+            share = weight[y, x]
+            for k in range(3):
+                image[y, x, k] += share * (colour[k] - image[y, x, k])
+
+
+@njit(cache=True)
+def illuminate(albedo, normal, gloss, material, power, wrap, lit, open_sky, direction, key, sky, ground):  # type: ignore[no-untyped-def]
+    """Linear RGB (n, 3): wrapped diffuse key light, sky and ground, Blinn-Phong gloss, a faint rim.
+
+    `power` (m,) and `wrap` (m, 3) are those of each `material`. `direction`, `key`, `sky`, `ground` (3,) are the light; `lit` (n,) and `open_sky` (n,) are the shares of
+    key and ambient light that arrive; the camera is far away along +z.
+    """
+    colour = np.empty(albedo.shape, np.float32)
+    hx, hy, hz = direction[0], direction[1], direction[2] + 1
+    length = np.sqrt(hx * hx + hy * hy + hz * hz)
+    for n in range(len(albedo)):
+        nx, ny, nz = normal[n, 0], normal[n, 1], normal[n, 2]
+        facing = nx * direction[0] + ny * direction[1] + nz * direction[2]
+        up = 0.5 + 0.5 * ny
+        mirror = max((nx * hx + ny * hy + nz * hz) / length, 0.0)
+        kind = material[n]
+        shine = 0.0
+        if gloss[n] > 0:
+            shine = (
+                gloss[n] * mirror ** power[kind] * (0.15 + 0.85 * lit[n])
+                + 0.04 * (1 - max(nz, 0.0)) ** 4 * open_sky[n]
+            )
+        for k in range(3):
+            diffuse = max((facing + wrap[kind, k]) / (1 + wrap[kind, k]), 0.0) * lit[n]
+            ambient = (sky[k] * up + ground[k] * (1 - up)) * open_sky[n]
+            colour[n, k] = albedo[n, k] * (key[k] * diffuse + ambient) + shine * key[k]
+    return colour
+
+
+@njit(cache=True)
+def vertex_normals(points, triangles):  # type: ignore[no-untyped-def]
+    """Area-weighted unit normals (v, 3) of a mesh; a vertex without triangles gets zeros."""
+    normals = np.zeros(points.shape, np.float32)
+    for t in range(triangles.shape[0]):
+        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        ux, uy, uz = points[b, 0] - points[a, 0], points[b, 1] - points[a, 1], points[b, 2] - points[a, 2]
+        vx, vy, vz = points[c, 0] - points[a, 0], points[c, 1] - points[a, 1], points[c, 2] - points[a, 2]
+        nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+        for k in (a, b, c):
+            normals[k, 0] += nx
+            normals[k, 1] += ny
+            normals[k, 2] += nz
+    for k in range(len(points)):
+        length = np.sqrt(normals[k, 0] ** 2 + normals[k, 1] ** 2 + normals[k, 2] ** 2)
+        if length > 0:
+            normals[k] /= length
+    return normals
+
+
+@njit(cache=True)
+def shadow(depth, x, y, z, bias):  # type: ignore[no-untyped-def]
+    """Share of light 0..1 that reaches points (x, y, z) of a light's depth map, over a 5 x 5 window."""
+    height, width = depth.shape
+    lit = np.empty(len(x), np.float32)
+    for n in range(len(x)):
+        column, row = int(x[n] + 0.5), int(y[n] + 0.5)
+        seen = 0
+        for dy in range(-2, 3):
+            for dx in range(-2, 3):
+                r, c = min(max(row + dy, 0), height - 1), min(max(column + dx, 0), width - 1)
+                if depth[r, c] > z[n] - bias:
+                    seen += 1
+        lit[n] = seen / 25
+    return lit
+
+
+@njit(cache=True)
+def _ray_cast(origin, directions, points, triangles, hit, weights):  # type: ignore[no-untyped-def]
+    for r in range(len(directions)):
+        farthest = 0.0
+        d = directions[r]
+        for t in range(len(triangles)):
+            a = points[triangles[t, 0]]
+            e1 = points[triangles[t, 1]] - a
+            e2 = points[triangles[t, 2]] - a
+            px, py, pz = d[1] * e2[2] - d[2] * e2[1], d[2] * e2[0] - d[0] * e2[2], d[0] * e2[1] - d[1] * e2[0]
+            det = e1[0] * px + e1[1] * py + e1[2] * pz
+            if abs(det) < 1e-12:
+                continue
+            s = origin - a
+            u = (s[0] * px + s[1] * py + s[2] * pz) / det
+            qx, qy, qz = s[1] * e1[2] - s[2] * e1[1], s[2] * e1[0] - s[0] * e1[2], s[0] * e1[1] - s[1] * e1[0]
+            v = (d[0] * qx + d[1] * qy + d[2] * qz) / det
+            distance = (e2[0] * qx + e2[1] * qy + e2[2] * qz) / det
+            if u >= -1e-6 and v >= -1e-6 and u + v <= 1 + 1e-6 and distance > farthest:
+                farthest = distance
+                hit[r] = t
+                weights[r, 0], weights[r, 1], weights[r, 2] = 1 - u - v, u, v
+
+
+def ray_cast(
+    origin: NDArray[np.float32],
+    directions: NDArray[np.float32],
+    points: NDArray[np.float32],
+    triangles: NDArray[np.int32],
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Outermost triangle that each ray (r, 3) from `origin` meets, and the barycentric weights (r, 3).
+
+    A ray that meets nothing takes over the answer of the ray before it (Moeller and Trumbore 1997).
+    """
+    hit = np.full(len(directions), -1, np.int64)
+    weights = np.zeros((len(directions), 3), np.float32)
+    _ray_cast(origin, directions, points, triangles, hit, weights)
+    source = np.maximum.accumulate(np.where(hit >= 0, np.arange(len(hit)), 0))
+    return hit[source], weights[source]

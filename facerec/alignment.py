@@ -1,0 +1,136 @@
+"""Bring a face to a standard place: five landmarks -> similarity transform -> aligned crop.
+
+The template is the usual five-point one of the 96x112 (width x height) crop; the 112x112 crop adds 8
+to every x. The transform is the least-squares similarity of Umeyama (PAMI 1991) without reflection.
+In the plane it has a closed form: with landmarks and template written as complex numbers z and w,
+centred on their means, the rotation and scale is a = sum(conj(z) w) / sum(|z|^2).
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from facerec.errors import FacerecError, ParamsError
+
+Size: TypeAlias = int | tuple[int, int]
+"""An aligned crop's side in pixels, or its (height, width)."""
+
+# Left eye, right eye, nose, left and right mouth corner, as seen in the 96x112 (width x height) crop.
+TEMPLATE_96: NDArray[np.float64] = np.array(
+    [
+        (30.29459953, 51.69630051),
+        (65.53179932, 51.50139999),
+        (48.02519989, 71.73660278),
+        (33.54930115, 92.3655014),
+        (62.72990036, 92.20410156),
+    ]
+)
+_RIGHT_8: NDArray[np.float64] = np.array((8.0, 0.0))
+TEMPLATE: NDArray[np.float64] = TEMPLATE_96 + _RIGHT_8
+TEMPLATE_96.flags.writeable = TEMPLATE.flags.writeable = False
+
+_SMALLEST = 1e-9  # landmarks spread over less than this (pixels squared) are one point
+
+
+class AlignmentError(FacerecError):
+    """Landmarks that no similarity transform can bring to the template."""
+
+
+def shape_of(size: Size) -> tuple[int, int]:
+    """`size` as (height, width)."""
+    height, width = (size, size) if isinstance(size, int) else size
+    return height, width
+
+
+def template(size: Size = 112) -> NDArray[np.float64]:
+    """The five template points (5, 2) in pixels of a crop of `size`.
+
+    Squares of 112 k scale the 112 template by k, squares of 128 k scale it by k and add 8 k to x;
+    (112 k, 96 k) crops scale the 96 template. Any other size is a ParamsError.
+    """
+    height, width = shape_of(size)
+    if height > 0 and height == width:
+        if height % 112 == 0:
+            return TEMPLATE * (height / 112)
+        if height % 128 == 0:
+            return (TEMPLATE + _RIGHT_8) * (height / 128)
+    if height > 0 and height % 112 == 0 and height * 96 == width * 112:
+        return TEMPLATE_96 * (height / 112)
+    raise ParamsError(
+        f"No alignment template for {height}x{width} (height x width); use a square of 112 k or 128 k, or 112x96."
+    )
+
+
+def template_name(size: Size = 112) -> str:
+    """Name stored with aligned faces: "arcface-112", "arcface-112x96" (height x width)."""
+    height, width = shape_of(size)
+    return f"arcface-{height}" if height == width else f"arcface-{height}x{width}"
+
+
+def _fit(landmarks: NDArray[np.float64], size: Size) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Transforms (n, 2, 3) and which of them exist (n,); the others hold NaN or infinity."""
+    source, target = (np.ascontiguousarray(p).view(complex)[..., 0] for p in (landmarks, template(size)))
+    with np.errstate(all="ignore"):
+        source_mean, target_mean = source.mean(axis=-1, keepdims=True), target.mean()
+        centred = source - source_mean
+        spread = (centred.real**2 + centred.imag**2).sum(axis=-1)
+        turn = (centred.conj() * (target - target_mean)).sum(axis=-1) / spread
+        shift = target_mean - turn * source_mean[..., 0]
+        matrix = np.stack([turn.real, -turn.imag, shift.real, turn.imag, turn.real, shift.imag], axis=-1)
+        usable = np.isfinite(matrix).all(axis=-1) & (spread > _SMALLEST) & (np.abs(turn) > _SMALLEST)
+    return matrix.reshape(-1, 2, 3), usable
+
+
+def _batch(landmarks: ArrayLike) -> NDArray[np.float64]:
+    points = np.asarray(landmarks, dtype=np.float64)
+    if points.ndim not in (2, 3) or points.shape[-2:] != (5, 2):
+        raise AlignmentError(f"Landmarks must have shape (n, 5, 2) or (5, 2), not {points.shape}.")
+    return points.reshape(-1, 5, 2)
+
+
+def usable(landmarks: ArrayLike) -> NDArray[np.bool_]:
+    """Which of the landmarks (n, 5, 2) a similarity can align: finite and not all at one point; (n,)."""
+    return _fit(_batch(landmarks), 112)[1]
+
+
+def similarity(landmarks: ArrayLike, size: Size = 112) -> NDArray[np.float64]:
+    """Similarity transforms that bring landmarks closest to the template of `size`.
+
+    `landmarks` (n, 5, 2) or (5, 2): pixels x, y in the photo, ordered left eye, right eye, nose, left
+    and right mouth corner as seen in the image. Returns (n, 2, 3) float64 (n = 1 for one face), photo
+    pixels -> crop pixels. Computed in float64: float32 would move the matrix by 1.5e-4.
+    Raises AlignmentError when a face's landmarks are not finite or all at one point.
+    """
+    points = _batch(landmarks)
+    matrices, fine = _fit(points, size)
+    if not fine.all():
+        face = int(np.flatnonzero(~fine)[0])
+        raise AlignmentError(
+            f"Face {face} cannot be aligned: its landmarks {points[face].round(2).tolist()} are not finite, "
+            "coincide or have no direction; drop that face."
+        )
+    return matrices
+
+
+def residuals(landmarks: ArrayLike, size: Size = 112) -> NDArray[np.float64]:
+    """Mean distance (n,) in crop pixels of the aligned landmarks from the template."""
+    points = _batch(landmarks)
+    matrices = similarity(points, size)
+    aligned = points @ matrices[:, :, :2].transpose(0, 2, 1) + matrices[:, None, :, 2]
+    distances: NDArray[np.float64] = np.linalg.norm(aligned - template(size), axis=-1).mean(axis=-1)
+    return distances
+
+
+def warp(image: NDArray[np.uint8], matrix: NDArray[np.float64], size: Size = 112) -> NDArray[np.uint8]:
+    """Crop of `size` cut from `image` (h, w, 3) by `matrix` (2, 3): bilinear, black outside the photo."""
+    height, width = shape_of(size)
+    if matrix.shape != (2, 3) or not np.isfinite(matrix).all():
+        raise AlignmentError(f"A warp needs a finite (2, 3) matrix, not {matrix.tolist()}.")
+    crop = cv2.warpAffine(
+        image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0
+    )
+    return np.asarray(crop, np.uint8)

@@ -1,0 +1,116 @@
+"""MobileFaceNet: a small, fast face embedding network.
+
+Source: Chen, Liu, Gao, Han, "MobileFaceNets: Efficient CNNs for Accurate Real-Time Face Verification on
+Mobile Devices", 2018, table 1. At width 1 it has 1,003,136 parameters with 128 outputs, 1,200,512 with 512.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+
+class Stage(NamedTuple):
+    """A row of the paper's table: `repeats` inverted residuals, the first one with `stride`."""
+
+    expansion: int
+    channels: int
+    repeats: int
+    stride: int
+
+
+STEM = 64
+STAGES = (
+    Stage(2, 64, 5, 2),
+    Stage(4, 128, 1, 2),
+    Stage(2, 128, 6, 1),
+    Stage(4, 128, 1, 2),
+    Stage(2, 128, 2, 1),
+)
+LAST = 512
+REDUCTION = 16  # image pixels per pixel of the last feature map
+
+
+class ConvNorm(nn.Sequential):
+    """Convolution without bias, batch normalisation and, unless `linear`, a PReLU per channel."""
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int | tuple[int, int] = 1,
+        stride: int = 1,
+        padding: int = 0,
+        groups: int = 1,
+        linear: bool = False,
+    ) -> None:
+        layers: list[nn.Module] = [
+            nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=False),
+            nn.BatchNorm2d(outputs),
+        ]
+        super().__init__(*layers, *([] if linear else [nn.PReLU(outputs)]))
+
+
+class Bottleneck(nn.Module):
+    """Inverted residual: 1x1 expand, 3x3 per channel, 1x1 project; added to its input where shapes agree."""
+
+    def __init__(self, inputs: int, outputs: int, expansion: int, stride: int) -> None:
+        super().__init__()
+        hidden = inputs * expansion
+        self.residual = stride == 1 and inputs == outputs
+        self.layers = nn.Sequential(
+            ConvNorm(inputs, hidden),
+            ConvNorm(hidden, hidden, kernel=3, stride=stride, padding=1, groups=hidden),
+            ConvNorm(hidden, outputs, linear=True),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, inputs, h, w) -> (b, outputs, h / stride, w / stride)."""
+        y: Tensor = self.layers(x)
+        return x + y if self.residual else y
+
+
+def _bottlenecks(inputs: int, width: float) -> Iterator[Bottleneck]:
+    for stage in STAGES:
+        outputs = scaled(stage.channels, width)
+        for block in range(stage.repeats):
+            yield Bottleneck(inputs, outputs, stage.expansion, stage.stride if block == 0 else 1)
+            inputs = outputs
+
+
+def scaled(channels: int, width: float) -> int:
+    """`channels` times `width`, rounded to a multiple of 8, at least 8."""
+    return max(8, round(channels * width / 8) * 8)
+
+
+class MobileFaceNet(nn.Module):
+    """(b, 3, h, w) -> (b, dim). `size` (h, w) fixes the last, global depthwise convolution."""
+
+    def __init__(self, dim: int = 512, size: tuple[int, int] = (112, 112), width: float = 1.0) -> None:
+        super().__init__()
+        stem, inner, last = (scaled(channels, width) for channels in (STEM, STAGES[-1].channels, LAST))
+        final_map = (math.ceil(size[0] / REDUCTION), math.ceil(size[1] / REDUCTION))
+        self.stem = nn.Sequential(
+            ConvNorm(3, stem, kernel=3, stride=2, padding=1),
+            ConvNorm(stem, stem, kernel=3, padding=1, groups=stem),
+        )
+        self.body = nn.Sequential(*_bottlenecks(stem, width))
+        self.expand = ConvNorm(inner, last)
+        self.pool = ConvNorm(last, last, kernel=final_map, groups=last, linear=True)
+        self.project = ConvNorm(last, dim, linear=True)
+        self.apply(_initialise)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Embeddings (b, dim), not normalised, of images (b, 3, h, w)."""
+        features: Tensor = self.project(self.pool(self.expand(self.body(self.stem(x)))))
+        return features.flatten(1)
+
+
+def _initialise(module: nn.Module) -> None:
+    """N(0, sqrt(2 / (kernel area * outputs))) for convolutions, as in the published code."""
+    if isinstance(module, nn.Conv2d):
+        area = module.kernel_size[0] * module.kernel_size[1]
+        nn.init.normal_(module.weight, std=math.sqrt(2.0 / (area * module.out_channels)))

@@ -1,0 +1,85 @@
+"""backbone.pt: weights of a network with all it takes to build it again and to feed it.
+
+The file is a torch.save of {"format", "backbone": {"name", "dim", "options"}, "preprocessing",
+"state_dict"}: plain values and tensors only, so it is read with weights_only and cannot run code.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from facerec import backbones
+from facerec.errors import FormatError
+from facerec.files import atomic_file
+from facerec.preprocessing import Preprocessing
+
+FORMAT = "facerec-backbone-1"
+
+
+@dataclass(frozen=True)
+class StoredBackbone:
+    """A network, its registry name and options, and its preprocessing."""
+
+    network: nn.Module
+    name: str
+    dim: int
+    options: dict[str, Any]
+    preprocessing: Preprocessing
+
+
+def create(name: str, dim: int, options: dict[str, Any], preprocessing: Preprocessing) -> StoredBackbone:
+    """A freshly initialised network for the input size of `preprocessing`."""
+    network = backbones.build(name, dim, preprocessing.input_size, **options)
+    return StoredBackbone(network, name, dim, options, preprocessing)
+
+
+def save(stored: StoredBackbone, path: str | Path) -> None:
+    """Write atomically; equal weights give equal bytes, whatever the path and the device."""
+    content = {
+        "format": FORMAT,
+        "backbone": {"name": stored.name, "dim": stored.dim, "options": stored.options},
+        "preprocessing": stored.preprocessing.to_dict(),
+        "state_dict": {
+            key: value.detach().cpu().clone(memory_format=torch.contiguous_format)
+            for key, value in stored.network.state_dict().items()
+        },
+    }
+    # torch.save to a path stores the file's name inside; to memory it does not.
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(buffer.getvalue())
+
+
+def load(path: str | Path) -> StoredBackbone:
+    """The network in `path`, on the CPU, ready to embed (eval mode); FormatError when it is no such file."""
+    if not Path(path).is_file():
+        raise FormatError(f"{path} does not exist; train a network first or name another file.")
+    damaged = FormatError(f"{path} is damaged or no backbone file; train again or name another file.")
+    if not zipfile.is_zipfile(path):
+        raise damaged
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError) as error:
+        raise damaged from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise FormatError(f"{path} is a torch file, but not a backbone of this project ({FORMAT}).")
+    spec = content["backbone"]
+    preprocessing = Preprocessing.from_dict(content["preprocessing"], str(path))
+    stored = create(spec["name"], spec["dim"], spec["options"], preprocessing)
+    try:
+        stored.network.load_state_dict(content["state_dict"])
+    except RuntimeError as error:
+        raise FormatError(
+            f"The weights in {path} do not fit its backbone {spec['name']!r}; train again."
+        ) from error
+    stored.network.eval()
+    return stored

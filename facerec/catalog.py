@@ -1,0 +1,151 @@
+"""The catalog: what can be fetched or generated, one YAML file an entry in data/catalog/.
+
+An entry says where files come from, how to recognise them, what set to make of them, under which terms,
+and how many photos, identities and pairs the set must have. The keys are the fields of `Entry`; an
+unknown key is an error. The catalog lies in the folder named by FACEREC_CATALOG, else in data/catalog of
+the current directory, else in data/catalog beside the package.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from facerec.errors import AcquireError
+from facerec.execution import local_setting
+
+Triple = tuple[float, float, float]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Version(_Strict):
+    """Bytes under which a file is known: a digest, and the size where it is published."""
+
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    md5: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = None
+    size: Annotated[int, Field(ge=0)] | None = None
+    note: str = ""
+
+    @model_validator(mode="after")
+    def _has_a_digest(self) -> Version:
+        if not (self.sha256 or self.md5):
+            raise ValueError("a version needs a sha256 or an md5")
+        return self
+
+
+class File(_Strict):
+    """A file to fetch: its name in mirrors, where it was published, what becomes of it."""
+
+    name: Name
+    urls: list[str] = []
+    versions: list[Version] = []
+    """Accepted bytes; a file that matches none is refused. Empty: anything is accepted."""
+    use: Literal["photos", "copy"] = "copy"
+    """"photos": an archive whose photos become the shards of the set; "copy": kept beside them."""
+    save_as: Name | None = None
+    """Name in the set, when not `name`."""
+
+
+class Counts(_Strict):
+    """What the finished set must hold; None is not checked."""
+
+    photos: int | None = None
+    identities: int | None = None
+    pairs: int | None = None
+
+
+class Preprocessing(_Strict):
+    """What the input of a published model must look like, as `facerec.preprocessing` declares it."""
+
+    size: tuple[int, int]
+    crop: tuple[int, int] | None = None
+    colour: Literal["RGB", "BGR"] = "RGB"
+    template: str = "arcface-112"
+    mean: Triple
+    std: Triple
+    flip: Literal["none", "sum", "sum-normalised", "concat"] = "none"
+
+
+class Entry(_Strict):
+    """One data set, pack, model or group of lists."""
+
+    name: Name
+    title: str
+    kind: Literal["photos", "pack", "model", "lists"]
+    generator: Literal["synthetic"] | None = None
+    part: Literal["people", "pack", "lfw", "facescrub", "megaface"] | None = None
+    options: dict[str, Any] = {}
+    files: list[File] = []
+    layout: Literal["identity", "unlabelled"] = "identity"
+    """"identity": the folder of a photo is its identity; "unlabelled": identities are unknown."""
+    licence: str
+    terms: str = ""
+    citation: str = ""
+    homepage: str = ""
+    counts: Counts = Counts()
+    manual: str = ""
+    """How to get by hand what no program may or can fetch."""
+    preprocessing: Preprocessing | None = None
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> Entry:
+        if (self.generator is None) == (not self.files):
+            raise ValueError("an entry has either a generator or files")
+        if (self.generator is None) != (self.part is None):
+            raise ValueError("part goes with a generator")
+        if self.options and self.generator is None:
+            raise ValueError("only a generator has options")
+        if (self.kind == "model") != (self.preprocessing is not None):
+            raise ValueError("preprocessing goes with a model, and a model needs it")
+        sources = [file for file in self.files if file.use == "photos"]
+        if len(sources) != (1 if self.kind == "photos" and self.files else 0):
+            raise ValueError("one file with use: photos belongs to a photo set, and to nothing else")
+        return self
+
+
+def folder() -> Path:
+    """The catalog's folder; AcquireError when there is none."""
+    named = local_setting("catalog", "")
+    beside = Path(__file__).resolve().parent.parent
+    places = [Path(named)] if named else [Path("data/catalog"), beside / "data/catalog"]
+    for place in places:
+        if place.is_dir():
+            return place
+    raise AcquireError(f"no catalog in {' or '.join(map(str, places))}; run from the repository root.")
+
+
+def names() -> list[str]:
+    """Names of all entries, sorted."""
+    return sorted(path.stem for path in folder().glob("*.yaml"))
+
+
+def load(name: str) -> Entry:
+    """The entry `name`; AcquireError when it is unknown (with the closest names) or malformed."""
+    if name not in names():
+        close = difflib.get_close_matches(name, names(), n=3, cutoff=0.4)
+        hint = f"did you mean {' or '.join(close)}?" if close else f"it has {', '.join(names())}."
+        raise AcquireError(f"the catalog has no entry {name!r}; {hint}")
+    path = folder() / f"{name}.yaml"
+    try:
+        entry = Entry.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise AcquireError(f"cannot read {path}: {' '.join(str(error).split())}.") from error
+    except ValidationError as error:
+        problems = "; ".join(_explain(problem) for problem in error.errors())
+        raise AcquireError(f"{path}: {problems}.") from error
+    if entry.name != name:
+        raise AcquireError(f"{path} is named {entry.name} inside; give both one name.")
+    return entry
+
+
+def _explain(problem: Any) -> str:
+    key = ".".join(map(str, problem["loc"])) or "the entry"
+    return f"{key}: {problem['msg'].removeprefix('Value error, ')}"

@@ -1,0 +1,57 @@
+"""The edge between the library and a person: one clear sentence and an exit code, never half a file.
+
+Shared by the `facerec` command and the stages. A `FacerecError`, a full disk, Ctrl-C and SIGTERM end
+with one sentence on standard error; anything else is a defect of ours and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import errno
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+
+from facerec.errors import FacerecError
+
+INTERRUPTED = 130
+FAILED = 1
+
+
+def run(main: Callable[[], None]) -> int:
+    """Call `main` and return the process's exit code, explaining failures on standard error."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        main()
+    except FacerecError as error:
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        return _fail(
+            "interrupted; nothing half-written was left, run the command again to go on", INTERRUPTED
+        )
+    except OSError as error:
+        return _fail(_explain(error))
+    except MemoryError:
+        return _fail("out of memory; close other programs or set FACEREC_WORKERS=1 and run again")
+    return 0
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    """Unwind as Ctrl-C does, so that temporary files are removed."""
+    raise KeyboardInterrupt
+
+
+def _fail(sentence: str, code: int = FAILED) -> int:
+    sys.stderr.write(f"error: {sentence}\n")
+    return code
+
+
+def _explain(error: OSError) -> str:
+    where = f" ({error.filename})" if error.filename else ""
+    if error.errno == errno.ENOSPC:
+        return f"no space left on the disk{where}; free some and run again, finished work is kept"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"no permission to read or write{where}; check the owner and mode of the folder"
+    if error.errno == errno.ENOENT:
+        return f"a file is missing{where}; run `dvc repro` to make it, or check the name"
+    return f"{error.strerror or error}{where}"

@@ -1,0 +1,44 @@
+"""Face detection: detectors by name, which face of a photo to keep, tables of a whole set.
+
+A new detector is one file with a class that has `name` and `detect`, and one line in `_DETECTORS`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from importlib import import_module
+from typing import Any
+
+from facerec.detection.base import Detector, Faces
+from facerec.detection.choosing import RULES, choose
+from facerec.detection.drawing import draw
+from facerec.errors import ParamsError
+
+__all__ = ["RULES", "Detector", "Faces", "build", "choose", "draw", "names"]
+
+_DETECTORS = {
+    "mtcnn": "facerec.detection.mtcnn:MTCNN",
+    "retinaface-mnet0.25": "facerec.detection.retinaface:RetinaFaceMobile",
+}
+
+
+def names() -> list[str]:
+    """Registered detectors."""
+    return sorted(_DETECTORS)
+
+
+def build(name: str, **options: Any) -> Detector:
+    """The detector `name` with its options; a module is imported only when its detector is built.
+
+    Raises ParamsError for an unknown name or option.
+    """
+    if name not in _DETECTORS:
+        raise ParamsError(f"No detector {name!r}; choose one of {', '.join(names())}.")
+    module, _, attribute = _DETECTORS[name].partition(":")
+    factory = getattr(import_module(module), attribute)
+    try:
+        inspect.signature(factory).bind(**options)
+    except TypeError as error:
+        raise ParamsError(f"The detector {name} does not take the options {options} ({error}).") from error
+    detector: Detector = factory(**options)
+    return detector

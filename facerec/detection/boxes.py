@@ -1,0 +1,46 @@
+"""Box arithmetic: areas, overlaps, squares.
+
+A box x1, y1, x2, y2 is a continuous rectangle: its width is x2 - x1, without the "+ 1 pixel" that some
+systems count.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Boxes = NDArray[np.float64]
+
+
+def areas(boxes: Boxes) -> NDArray[np.float64]:
+    """Areas (n,) of boxes (n, 4); an inside-out box has none."""
+    sides: Boxes = np.maximum(boxes[:, 2:] - boxes[:, :2], 0)
+    return sides[:, 0] * sides[:, 1]
+
+
+def intersections(a: Boxes, b: Boxes) -> NDArray[np.float64]:
+    """Areas (n, m) common to each of boxes a (n, 4) and each of b (m, 4)."""
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    sides: Boxes = np.maximum(high - low, 0)
+    return sides[..., 0] * sides[..., 1]
+
+
+def iou(a: Boxes, b: Boxes) -> NDArray[np.float64]:
+    """Intersection over union (n, m); 0 where both boxes are empty."""
+    common = intersections(a, b)
+    union = areas(a)[:, None] + areas(b)[None, :] - common
+    return np.divide(common, union, out=np.zeros_like(common), where=union > 0)
+
+
+def squared(boxes: Boxes) -> Boxes:
+    """The smallest squares with the centres of `boxes` that hold them."""
+    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
+    half = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, keepdims=True) / 2
+    return np.hstack([centre - half, centre + half])
+
+
+def moved(boxes: Boxes, corrections: Boxes) -> Boxes:
+    """Boxes with each edge moved by its correction, given in units of the box's width and height."""
+    sides = boxes[:, 2:] - boxes[:, :2]
+    return boxes + corrections * np.hstack([sides, sides])

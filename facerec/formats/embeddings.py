@@ -1,0 +1,90 @@
+"""Embeddings at rest: one float32 matrix in NAME.npy and the table of its rows in NAME.parquet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from facerec.errors import FormatError
+from facerec.files import atomic_dir, atomic_file
+from facerec.formats.pairs import Pairs
+
+_PROBES, _DISTRACTORS = "probes.npy", "distractors.npy"
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """n embeddings of d numbers and whose they are.
+
+    Attributes:
+        matrix: (n, d) float32, not normalised.
+        sources: n paths of the photos inside their set.
+        identities: n names, "" where unknown.
+    """
+
+    matrix: NDArray[np.float32]
+    sources: list[str]
+    identities: list[str]
+
+    def __post_init__(self) -> None:
+        if self.matrix.ndim != 2 or not len(self.matrix) == len(self.sources) == len(self.identities):
+            shape, rows = self.matrix.shape, len(self.sources)
+            raise FormatError(f"a matrix of shape {shape} does not fit a table of {rows} rows; embed again.")
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    def interleave(self, pairs: Pairs) -> NDArray[np.float32]:
+        """(2n, d) with pair i in rows 2i and 2i + 1; NaN where a photo of the pair has no face here."""
+        rows = np.stack([pairs.first, pairs.second], axis=1).ravel()
+        interleaved = self.matrix[rows]
+        interleaved[rows < 0] = np.nan
+        return interleaved
+
+
+def write(embeddings: Embeddings, path: str | Path) -> None:
+    """Write PATH (.npy) and the table beside it, each atomically, the matrix last."""
+    path = _npy(path)
+    columns = {"source": embeddings.sources, "identity": embeddings.identities}
+    with atomic_file(path.with_suffix(".parquet")) as temporary:
+        pq.write_table(pa.table(columns), temporary, compression="none")
+    with atomic_file(path) as temporary, temporary.open("wb") as file:
+        np.save(file, np.ascontiguousarray(embeddings.matrix, np.float32))
+
+
+def read(path: str | Path) -> Embeddings:
+    """Read PATH (.npy) and its table; FormatError when one is missing, damaged or does not fit."""
+    path = _npy(path)
+    try:
+        matrix = np.load(path, allow_pickle=False)
+        table = pq.read_table(path.with_suffix(".parquet"), columns=["source", "identity"])
+    except (OSError, ValueError, EOFError, pa.ArrowException) as error:
+        reason = str(error).splitlines()[0]
+        raise FormatError(f"cannot read the embeddings {path} ({reason}); run the embed stage.") from error
+    if matrix.dtype != np.float32:
+        raise FormatError(f"{path} holds {matrix.dtype}, but embeddings are float32; embed again.")
+    return Embeddings(matrix, table["source"].to_pylist(), table["identity"].to_pylist())
+
+
+def read_features(folder: str | Path) -> tuple[Embeddings, Embeddings]:
+    """Probes and distractors of a feature directory, which holds both for an identification benchmark."""
+    return read(Path(folder) / _PROBES), read(Path(folder) / _DISTRACTORS)
+
+
+def write_features(probes: Embeddings, distractors: Embeddings, out: str | Path) -> None:
+    """Write a feature directory, which is replaced whole."""
+    with atomic_dir(out) as folder:
+        write(probes, folder / _PROBES)
+        write(distractors, folder / _DISTRACTORS)
+
+
+def _npy(path: str | Path) -> Path:
+    path = Path(path)
+    if path.suffix != ".npy":
+        raise FormatError(f"embeddings are kept in .npy files, {path} is none.")
+    return path

@@ -1,0 +1,41 @@
+"""Photos that gave no face: `failures.parquet` beside the shards of a face set, so that none is forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from facerec.errors import FormatError
+
+NAME = "failures.parquet"
+_SCHEMA = pa.schema({"source": pa.string(), "identity": pa.string(), "reason": pa.string()})
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A photo without a face: its path in the set, whose it is, and why it was left out."""
+
+    source: str
+    identity: str
+    reason: str
+
+
+def write(failures: Iterable[Failure], folder: Path) -> None:
+    """Write the table into face set `folder`, which is still being made; not atomic by itself."""
+    table = pa.Table.from_pylist([asdict(failure) for failure in failures], _SCHEMA)
+    pq.write_table(table, folder / NAME, compression="none")
+
+
+def read(folder: str | Path) -> list[Failure]:
+    """The failures of a face set in photo order; none for a set that was not made from photos."""
+    path = Path(folder) / NAME
+    if not path.exists():
+        return []
+    try:
+        return [Failure(**row) for row in pq.read_table(path).to_pylist()]
+    except (pa.ArrowException, OSError, TypeError) as error:
+        raise FormatError(f"{path} is damaged ({error}); align the photos again.") from error

@@ -1,0 +1,147 @@
+"""Verification pairs: rows of a face set that are compared, and whether both show one person.
+
+Reads and writes the official LFW form, pairs.txt (http://vis-www.cs.umass.edu/lfw/): a line
+"folds<TAB>n", then for every fold n lines "name i j" and n lines "name i other j". At rest pairs are a
+Parquet table of row numbers, ready for any protocol that takes faces 2i and 2i+1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from facerec.errors import FormatError
+from facerec.files import atomic_file, write_text
+
+Photo = tuple[str, int]
+"""Identity and 1-based number of a photo: ("Name", 1) is Name/Name_0001.jpg."""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Which faces are compared: n pairs of rows, -1 where a photo has no face in the set."""
+
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+    same: NDArray[np.bool_]
+
+    def __post_init__(self) -> None:
+        if not self.first.shape == self.second.shape == self.same.shape or self.first.ndim != 1:
+            shapes = f"{self.first.shape}, {self.second.shape}, {self.same.shape}"
+            raise FormatError(f"pairs need three columns of one length, not {shapes}.")
+
+    def __len__(self) -> int:
+        return len(self.same)
+
+
+def read(path: str | Path, sources: Sequence[str]) -> Pairs:
+    """Pairs of `path` as rows of a face set whose photos are `sources`.
+
+    A .txt file is LFW's, matched by "Name/Name_0001" of each source, whatever its extension; a photo
+    that `sources` lacks becomes -1. A .parquet file holds the row numbers themselves. Raises
+    FormatError with the line number of what is wrong.
+    """
+    path = Path(path)
+    if path.suffix == ".parquet":
+        return _read_parquet(path, len(sources))
+    rows = {str(PurePosixPath(source).with_suffix("")): row for row, source in enumerate(sources)}
+    pairs = read_lfw(path)
+    return Pairs(
+        np.array([_row(rows, first) for first, _, _ in pairs], np.int64),
+        np.array([_row(rows, second) for _, second, _ in pairs], np.int64),
+        np.array([same for _, _, same in pairs], bool),
+    )
+
+
+def write(pairs: Pairs, path: str | Path) -> None:
+    """Write `pairs` as Parquet, columns first, second (int64) and same (bool)."""
+    table = pa.table({"first": pairs.first, "second": pairs.second, "same": pairs.same})
+    with atomic_file(path) as temporary:
+        pq.write_table(table, temporary, compression="none")
+
+
+def read_lfw(path: str | Path) -> list[tuple[Photo, Photo, bool]]:
+    """The pairs of an official pairs.txt, in its order, with their photos by name and number.
+
+    A one-number header ("500", as in pairsDevTest.txt) means a single fold. Raises FormatError when a
+    line is malformed, stands in the wrong half of its fold, is missing or is left over.
+    """
+    path = Path(path)
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise FormatError(f"cannot read the pairs {path}: {error}.") from error
+    folds, size = _header(lines[0] if lines else "", path)
+    expected = 2 * folds * size
+    body = [line for line in lines[1:] if line.strip()]
+    if len(body) != expected or lines[1 : 1 + expected] != body:
+        raise FormatError(
+            f"{path} promises {expected} pairs in lines 2 to {expected + 1}, but holds {len(body)}."
+        )
+    return [
+        _pair(line, same=(row // size) % 2 == 0, where=f"{path}, line {row + 2}")
+        for row, line in enumerate(body)
+    ]
+
+
+def write_lfw(pairs: Sequence[tuple[Photo, Photo, bool]], path: str | Path, folds: int = 10) -> None:
+    """Write pairs in the official form: per fold first the same, then the different ones.
+
+    `pairs` are taken in order, split evenly over `folds`; there must be as many different as same
+    pairs, both divisible by `folds`, else FormatError.
+    """
+    same = [pair for pair in pairs if pair[2]]
+    different = [pair for pair in pairs if not pair[2]]
+    if len(same) != len(different) or len(same) % folds:
+        raise FormatError(f"{len(same)} same and {len(different)} different pairs do not fill {folds} folds.")
+    if any(a[0] != b[0] for a, b, _ in same) or any(a[0] == b[0] for a, b, _ in different):
+        raise FormatError(f"the names of the pairs for {path} contradict whether they are the same person.")
+    size = len(same) // folds
+    lines = [f"{folds}\t{size}"]
+    matched, mismatched = iter(same), iter(different)
+    for _ in range(folds):
+        lines += [f"{a[0]}\t{a[1]}\t{b[1]}" for a, b, _ in islice(matched, size)]
+        lines += [f"{a[0]}\t{a[1]}\t{b[0]}\t{b[1]}" for a, b, _ in islice(mismatched, size)]
+    write_text(path, "\n".join(lines) + "\n")
+
+
+def _read_parquet(path: Path, count: int) -> Pairs:
+    try:
+        table = pq.read_table(path, columns=["first", "second", "same"])
+        first, second = (np.asarray(table[name].to_numpy(), np.int64) for name in ("first", "second"))
+        same = np.asarray(table["same"].to_numpy(), bool)
+    except (OSError, pa.ArrowException, KeyError, ValueError) as error:
+        raise FormatError(f"cannot read the pairs {path}: {error}.") from error
+    rows = np.concatenate([first, second])
+    if len(rows) and (rows.min() < -1 or rows.max() >= count):
+        raise FormatError(f"{path} names face {rows.max()}, but the set holds {count}; make both again.")
+    return Pairs(first, second, same)
+
+
+def _row(rows: Mapping[str, int], photo: Photo) -> int:
+    name, number = photo
+    return rows.get(f"{name}/{name}_{number:04d}", -1)
+
+
+def _header(line: str, path: Path) -> tuple[int, int]:
+    words = line.split()
+    if not 1 <= len(words) <= 2 or not all(word.isdecimal() and int(word) > 0 for word in words):
+        raise FormatError(f"{path}, line 1: expected 'folds<TAB>pairs', found {line[:80]!r}.")
+    return (int(words[0]), int(words[1])) if len(words) == 2 else (1, int(words[0]))
+
+
+def _pair(line: str, same: bool, where: str) -> tuple[Photo, Photo, bool]:
+    words = line.split("\t") if "\t" in line else line.split()
+    wanted = "name<TAB>i<TAB>j" if same else "name<TAB>i<TAB>other<TAB>j"
+    numbers = (words[1:] if same else words[1::2]) if len(words) == (3 if same else 4) else []
+    if not numbers or not all(word.isdecimal() for word in numbers):
+        raise FormatError(f"{where}: expected {wanted}, found {line[:80]!r}.")
+    other = words[0] if same else words[2]
+    return (words[0], int(numbers[0])), (other, int(numbers[1])), same

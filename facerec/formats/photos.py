@@ -1,0 +1,75 @@
+"""Photos in identity folders (`Name/Name_0001.jpg`), on disk or inside an archive, as rows for shards.
+
+A file is a photo by its extension or, where the extension says nothing, by its first bytes. Hidden files
+and what macOS adds to archives (`._x`, `__MACOSX/`) are not. Order and labels depend on names only, never
+on the order in an archive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from facerec.errors import FormatError
+from facerec.formats import archives
+
+_EXTENSIONS = {".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
+_OTHER = {".txt", ".csv", ".json", ".xml", ".html", ".md", ".pdf", ".mat", ".npy", ".zip", ".tar", ".db"}
+_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\x00", b"MM\x00*")
+
+
+def rows(
+    path: str | Path,
+    labelled: bool = True,
+    limits: archives.Limits = archives.LIMITS,
+    scratch: Path | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Photo rows (image, label, identity, source) of a folder or archive, sorted by source.
+
+    Where `labelled`, the folder a photo lies in is its identity, labels are 0..n-1 by sorted identity,
+    and folders above all identities are left out of `source`; else identities are "" and labels -1.
+    Raises FormatError when there is no photo, or for any reason of `archives.files`.
+    """
+    with archives.files(path, limits, scratch) as files:
+        names = [name for name in files.names if is_photo(name, files)]
+        if not names:
+            raise FormatError(f"{path} holds no photos.")
+        top = _common_top(names) if labelled else ""
+        identities = [_identity(name) if labelled else "" for name in names]
+        labels = {name: label for label, name in enumerate(sorted({*identities} - {""}))}
+        for name, identity in zip(names, identities, strict=True):
+            yield {
+                "image": files.read(name),
+                "label": labels.get(identity, -1),
+                "identity": identity,
+                "source": name.removeprefix(top),
+            }
+
+
+def is_photo(name: str, files: archives.Files) -> bool:
+    """Whether file `name` is to be taken for a photo."""
+    path = PurePosixPath(name)
+    if any(part.startswith(".") or part == "__MACOSX" for part in path.parts):
+        return False
+    extension = path.suffix.lower()
+    if extension in _EXTENSIONS or extension in _OTHER:
+        return extension in _EXTENSIONS
+    head = files.read(name)[:16]
+    return head.startswith(_MAGIC) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
+
+
+def _identity(name: str) -> str:
+    """The folder the photo lies in, "" at the top."""
+    return PurePosixPath(name).parent.name
+
+
+def _common_top(names: Sequence[str]) -> str:
+    """The folders above every identity folder, such as "lfw-deepfunneled/"."""
+    tops = {PurePosixPath(name).parent.parent.parts for name in names}
+    common: list[str] = []
+    for parts in zip(*tops, strict=False):
+        if len(set(parts)) > 1:
+            break
+        common.append(parts[0])
+    return "/".join(common) + "/" if common else ""

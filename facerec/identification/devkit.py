@@ -1,0 +1,64 @@
+"""The MegaFace devkit's JSON, number for number: its thinned CMC and ROC, and its matches.
+
+The devkit's ROC counts only the first 100 probes as negatives and keeps a point where the curve has risen
+by more than .01 since the last, so it is for comparison with published files; the exact figures are in
+`facerec.identification.Result`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from facerec.identification.scores import Floats, Ints
+
+PROBES_AS_NEGATIVES = 100
+_STEP = np.float32(0.01)
+
+
+def cmc(ranks: Ints, distractors: int) -> list[list[float]]:
+    """[[0-based ranks], [cumulative shares]], thinned to rises of at least .01, and the last point."""
+    shares = np.cumsum(np.bincount(ranks, minlength=distractors + 1)).astype(np.float32)
+    shares /= np.float32(len(ranks))
+    x: list[float] = []
+    y: list[float] = []
+    last = np.float32(0)
+    for rank in np.unique(np.append(ranks, distractors)):
+        if shares[rank] - last >= _STEP or rank == distractors:
+            x.append(int(rank))
+            y.append(float(shares[rank]))
+            last = shares[rank]
+    return [x, y]
+
+
+def roc(false_positives: Ints, negatives: int) -> list[list[float]]:
+    """[[fpr], [tpr]] from (p,) negatives above each positive, thinned to rises above .01, and the last."""
+    x: list[float] = []
+    y: list[float] = []
+    last = np.float32(0)
+    counts = np.sort(false_positives)
+    steps = np.unique(np.append(counts, negatives))
+    found = np.searchsorted(counts, steps, side="right").astype(np.float32) / np.float32(len(counts))
+    for count, share in zip(steps, found, strict=True):
+        if share - last > _STEP or count == negatives:
+            x.append(float(np.float32(count) / np.float32(negatives)))
+            y.append(float(share))
+            last = share
+    return [x, y]
+
+
+def matches(nearest: Floats, index: Ints, probe: Ints, mate: Ints, ranks: Ints) -> list[dict[str, Any]]:
+    """For each probe j its five best distractors, and j's own rank when i, of the same identity, looks for it."""
+    order = np.lexsort((probe, mate))
+    bounds = np.searchsorted(mate[order], np.arange(len(nearest) + 1))
+    listed = []
+    for j, (scores, columns) in enumerate(zip(nearest, index, strict=True)):
+        own, known = order[bounds[j] : bounds[j + 1]], columns >= 0
+        listed.append(
+            {
+                "distractors": {"idx": columns[known].tolist(), "score": scores[known].tolist()},
+                "probes": {"idx": probe[own].tolist(), "rank": ranks[own].tolist()},
+            }
+        )
+    return listed

@@ -1,0 +1,224 @@
+"""params.yaml as typed, validated models: the one description of what an experiment may vary.
+
+An unknown key, a wrong type or an impossible value raises `ParamsError` naming the key and what is
+allowed. Facts of the machine (device, workers, mirrors) are not here: they must not change a hash.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from facerec.errors import ParamsError
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Benchmark(_Strict):
+    """A verification benchmark: a face set below data/faces/test and its list of pairs."""
+
+    faces: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+(/[A-Za-z0-9_]+)?$")]
+    pairs: str
+
+
+class Identification(_Strict):
+    """A MegaFace-style benchmark: probe and distractor face sets and their lists of noise."""
+
+    probes: Name
+    distractors: Name
+    probe_noises: str
+    distractor_noises: str
+
+
+class Detect(_Strict):
+    """How faces are found; every face of every photo is recorded."""
+
+    detector: Literal["mtcnn"] = "mtcnn"
+    min_face: Annotated[int, Field(ge=12, le=1000)] = 20
+    thresholds: tuple[Share, Share, Share] = (0.6, 0.7, 0.7)
+    factor: Annotated[float, Field(gt=0.3, lt=0.95)] = 0.709
+
+
+class Align(_Strict):
+    """Which face of a photo is kept, and the crop made of it."""
+
+    size: Annotated[int, Field(ge=32, le=1024)] = 112
+    rule: Literal["center", "largest", "score-area", "best-score"] = "center"
+    quality: Annotated[int, Field(ge=1, le=100)] = 95
+
+    @model_validator(mode="after")
+    def _size_has_a_template(self) -> Align:
+        if self.size % 112 and self.size % 128:
+            raise ValueError("size must be a multiple of 112 or of 128, the sizes that have a template")
+        return self
+
+
+class Schedule(_Strict):
+    """Learning rate over epochs: warm-up from zero, then `factor` at each milestone, or a cosine to zero."""
+
+    name: Literal["multistep", "cosine"] = "multistep"
+    milestones: tuple[Annotated[float, Field(gt=0)], ...] = (8, 11)
+    factor: Share = 0.1
+    warmup: Annotated[float, Field(ge=0)] = 0.5
+
+
+class Backbone(_Strict):
+    """The embedding network and the size of its output."""
+
+    name: Literal["mobilefacenet"] = "mobilefacenet"
+    dim: Annotated[int, Field(ge=8, le=4096)] = 128
+    width: Annotated[float, Field(gt=0, le=4)] = 1.0
+
+
+class Head(_Strict):
+    """The loss on class centres; scale s, margin m (see PROTOCOLS for each loss's meaning of m)."""
+
+    name: Literal["softmax", "normface", "cosface", "arcface"] = "arcface"
+    scale: Annotated[float, Field(gt=0, le=512)] = 64.0
+    margin: Annotated[float, Field(ge=0, lt=3.1416)] = 0.5
+
+
+class Train(_Strict):
+    """The training recipe; all of it is hashed, none of it depends on the machine."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
+    epochs: Annotated[int, Field(ge=1, le=10_000)] = 12
+    batch: Annotated[int, Field(ge=2, le=65_536)] = 128
+    lr: Annotated[float, Field(gt=0, le=10)] = 0.1
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    nesterov: bool = True
+    weight_decay: Annotated[float, Field(ge=0, lt=1)] = 5e-4
+    flip: bool = True
+    schedule: Schedule = Schedule()
+    backbone: Backbone = Backbone()
+    head: Head = Head()
+
+
+class Verify(_Strict):
+    """The verification protocol, by its published name, and the false accept rate TAR is read at."""
+
+    protocol: Literal["insightface"] = "insightface"
+    far: Share = 1e-3
+
+
+class Identify(_Strict):
+    """Noise removal and the false positive rates of the identification benchmark."""
+
+    noise: Literal["published", "delete"] = "published"
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
+    fprs: Annotated[tuple[Share, ...], Field(min_length=1)] = (1e-6,)
+
+
+class Params(_Strict):
+    """The whole of params.yaml."""
+
+    model: str
+    networks: list[Name]
+    download: dict[Name, dict[str, Any]]
+    photos: dict[Name, Literal["train", "test"]]
+    packs: list[Name]
+    benchmarks: dict[Name, Benchmark]
+    identification: dict[Name, Identification]
+    detect: Detect
+    align: Align
+    train: Train
+    verify: Verify
+    identify: Identify
+
+    @model_validator(mode="after")
+    def _every_set_is_downloaded(self) -> Params:
+        for key, names in (("photos", list(self.photos)), ("packs", self.packs)):
+            for name in names:
+                if name not in self.download:
+                    raise ValueError(f"{key} names {name}, which download does not fetch")
+        return self
+
+    @model_validator(mode="after")
+    def _every_benchmark_has_faces(self) -> Params:
+        for name, benchmark in self.benchmarks.items():
+            if benchmark.faces.split("/")[0] not in {*self.packs, *self._test_photos}:
+                raise ValueError(f"benchmarks.{name}.faces is neither a test set of photos nor of packs")
+        for name, task in self.identification.items():
+            for role in (task.probes, task.distractors):
+                if role not in self._test_photos:
+                    raise ValueError(f"identification.{name} uses {role}, which is no test set of photos")
+        return self
+
+    @model_validator(mode="after")
+    def _model_exists(self) -> Params:
+        trained = {f"models/{name}.pt" for name in self.networks}
+        trained |= {f"models/{name}.onnx" for name in self.networks}
+        allowed = trained | {f"data/raw/{name}" for name in self.download}
+        if self.model not in allowed:
+            raise ValueError(f"model must be one of {', '.join(sorted(allowed))}")
+        return self
+
+    @property
+    def training_sets(self) -> list[str]:
+        """Sets below data/faces/train/: photo sets of that split, then packs."""
+        return [*(name for name, split in self.photos.items() if split == "train"), *self.packs]
+
+    @property
+    def _test_photos(self) -> set[str]:
+        return {name for name, split in self.photos.items() if split == "test"}
+
+
+def load(path: str | Path = "params.yaml") -> Params:
+    """Read and validate a parameter file; ParamsError says which key is wrong and what is allowed."""
+    path = Path(path)
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ParamsError(
+            f"{path} is missing; run from the repository root or restore it from git."
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ParamsError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from error
+    return parse(raw, str(path))
+
+
+def parse(raw: Any, origin: str = "params") -> Params:
+    """Validate the parsed form of a parameter file; `origin` names it in errors."""
+    if not isinstance(raw, dict):
+        raise ParamsError(f"{origin} must be a mapping of keys to values, not {type(raw).__name__}.")
+    try:
+        return Params.model_validate(raw)
+    except ValidationError as error:
+        problems = "; ".join(_explain(problem) for problem in error.errors())
+        raise ParamsError(f"{origin}: {problems}.") from error
+
+
+def _explain(problem: ErrorDetails) -> str:
+    location = [str(part) for part in problem["loc"]]
+    key = ".".join(location) or "the file"
+    if problem["type"] == "extra_forbidden":
+        allowed = _keys_at(location[:-1])
+        close = difflib.get_close_matches(location[-1], allowed, n=1)
+        hint = f"did you mean {close[0]}? " if close else ""
+        return f"unknown key {key} ({hint}allowed: {', '.join(allowed)})"
+    if problem["type"] == "missing":
+        return f"key {key} is missing"
+    text = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    if problem["type"] == "value_error":
+        return f"{key}: {text}" if location else text
+    return f"{key} {text[:1].lower()}{text[1:]}, not {problem['input']!r}"
+
+
+def _keys_at(location: list[str]) -> list[str]:
+    """The keys the model at `location` knows; empty where any key goes."""
+    model: Any = Params
+    for part in location:
+        field = getattr(model, "model_fields", {}).get(part)
+        if field is not None:  # else the part names an entry of a dict whose values are `model`
+            model = (get_args(field.annotation) or [field.annotation])[-1]
+    return sorted(getattr(model, "model_fields", {}))

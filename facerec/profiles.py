@@ -1,0 +1,75 @@
+"""Profiles: profiles/NAME.yaml laid over profiles/default.yaml gives params.yaml.
+
+A profile is a JSON merge patch (RFC 7386) in YAML: mappings merge, null removes a key, anything else
+replaces what was there. profiles/default.yaml is the whole default experiment.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from facerec import params
+from facerec.errors import ParamsError
+from facerec.files import write_text
+
+DEFAULT = "default"
+
+
+def names(folder: Path) -> list[str]:
+    """Profiles of `folder`, the default first."""
+    return sorted((path.stem for path in folder.glob("*.yaml")), key=lambda name: (name != DEFAULT, name))
+
+
+def describe(folder: Path, name: str) -> str:
+    """The comment a profile begins with, in one line."""
+    lines = _text(folder, name).splitlines()
+    comment: list[str] = []
+    for line in lines:
+        if not line.startswith("#"):
+            break
+        comment.append(line.lstrip("# "))
+    return " ".join(comment)
+
+
+def merge(base: Any, patch: Any) -> Any:
+    """`patch` laid over `base` as RFC 7386 says; neither is changed."""
+    if not isinstance(patch, dict):
+        return patch
+    result = dict(base) if isinstance(base, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            result.pop(key, None)
+        else:
+            result[key] = merge(result.get(key), value)
+    return result
+
+
+def compose(folder: Path, name: str) -> str:
+    """The text of params.yaml for profile `name`, validated; ParamsError when there is no such profile."""
+    if name == DEFAULT:
+        text = _text(folder, DEFAULT)
+    else:
+        merged = merge(yaml.safe_load(_text(folder, DEFAULT)), yaml.safe_load(_text(folder, name)))
+        body = yaml.safe_dump(merged, sort_keys=False, default_flow_style=None, width=110)
+        text = f"# Profile {name}: profiles/default.yaml with profiles/{name}.yaml laid over it.\n{body}"
+    params.parse(yaml.safe_load(text), f"profile {name}")
+    return text
+
+
+def apply(folder: Path, name: str, target: Path) -> None:
+    """Write params.yaml for profile `name` to `target`, replacing it."""
+    write_text(target, compose(folder, name))
+
+
+def _text(folder: Path, name: str) -> str:
+    try:
+        return (folder / f"{name}.yaml").read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        known = names(folder)
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {close[0]}? " if close else ""
+        raise ParamsError(f"there is no profile {name} ({hint}profiles: {', '.join(known)}).") from error

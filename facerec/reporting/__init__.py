@@ -1,0 +1,1 @@
+"""Reporting: curves for DVC, figures, one summary and one page. Takes plain arrays and dictionaries."""

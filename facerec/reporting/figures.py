@@ -1,0 +1,243 @@
+"""Figures people know from face-recognition papers, from the records of `facerec.reporting.curves`.
+
+Every function returns a matplotlib figure and touches no global state; `save` writes the same bytes for the
+same data. Colours are Okabe and Ito's, which colour-blind readers tell apart; line styles differ as well.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ParamSpec
+
+import numpy as np
+from matplotlib import style
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, PercentFormatter
+from numpy.typing import ArrayLike
+
+from facerec.errors import FormatError
+from facerec.files import atomic_file
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_STYLES = ("-", "--", "-.", (0, (1, 1)), (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (5, 3)))
+_GREY = "#6b6b6b"
+_RC: Any = {
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.edgecolor": _GREY,
+    "axes.labelcolor": "#222222",
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlesize": 12,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "font.family": ["sans-serif"],
+    "font.size": 10,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.7,
+    "legend.edgecolor": "none",
+    "legend.framealpha": 0.85,
+    "lines.linewidth": 2,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "facerec",
+    "xtick.color": _GREY,
+    "ytick.color": _GREY,
+}
+_METADATA = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
+
+Curves = Mapping[str, Sequence[Mapping[str, float]]]
+P = ParamSpec("P")
+
+
+def _styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """Draw in our style, whatever matplotlibrc says, without leaving it behind."""
+
+    @functools.wraps(draw)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        with style.context(["default", _RC]):
+            return draw(*args, **kwargs)
+
+    return wrapper
+
+
+def render(figure: Figure, kind: str = "svg") -> bytes:
+    """The figure as the bytes of a "png" (150 dpi) or "svg" file, equal for equal data."""
+    buffer = io.BytesIO()
+    with style.context(["default", _RC]):
+        figure.savefig(buffer, format=kind, dpi=150, metadata=_METADATA[kind])
+    return buffer.getvalue()
+
+
+def save(figure: Figure, *paths: str | Path) -> None:
+    """Write the figure atomically to each path, as its suffix (.png or .svg) says."""
+    for path in map(Path, paths):
+        if path.suffix[1:] not in _METADATA:
+            raise FormatError(f"A figure cannot be written as {path.name}; use .png or .svg.")
+        data = render(figure, path.suffix[1:])
+        with atomic_file(path) as temporary:
+            temporary.write_bytes(data)
+
+
+@_styled
+def verification_roc(
+    curves: Curves,
+    accuracy: Mapping[str, tuple[float, float]] | None = None,
+    title: str = "Verification: same person or not?",
+) -> Figure:
+    """ROC of benchmarks: name -> records {"fpr", "tpr", "lo", "hi"}; accuracy: name -> (mean, spread)."""
+    figure, axes = _new()
+    spread = accuracy or {}
+    labels = {
+        name: f"{name}: {100 * spread[name][0]:.2f} ± {100 * spread[name][1]:.2f} % accuracy"
+        for name in curves
+        if name in spread
+    }
+    _roc(axes, curves, labels)
+    axes.set(title=title, xlabel="False-accept rate (log scale)", ylabel="True-accept rate")
+    return figure
+
+
+@_styled
+def identification_roc(
+    curves: Curves, title: str = "Identification: one-to-one errors among strangers"
+) -> Figure:
+    """ROC of identification runs, such as raw and cleaned: name -> records {"fpr", "tpr", "lo", "hi"}."""
+    figure, axes = _new()
+    _roc(axes, curves, {})
+    axes.set(title=title, xlabel="False-positive rate (log scale)", ylabel="True-positive rate")
+    return figure
+
+
+@_styled
+def cmc(curves: Curves, title: str = "Identification: is the mate among the best k?") -> Figure:
+    """CMC of identification runs: name -> records {"rank", "rate", "lo", "hi"}; the legend gives rank 1."""
+    figure, axes = _new()
+    last = max((records[-1]["rank"] for records in curves.values() if records), default=1)
+    for index, (name, records) in enumerate(curves.items()):
+        x, y, low, high = _columns(records, "rank", "rate")
+        first = y[0] if len(x) and x[0] == 1 else 0.0
+        x, y, low, high = (
+            np.append(c, e) for c, e in ((x, last), (y, y[-1]), (low, low[-1]), (high, high[-1]))
+        )
+        _line(axes, index, f"{name}: {100 * first:.2f} % at rank 1", x, y, low, high)
+    axes.set_xscale("log")
+    axes.set_xlim(1, max(last, 10))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda rank, position: f"{rank:,.0f}"))
+    _rate_axis(axes, min((r["lo"] for c in curves.values() for r in c), default=0))
+    axes.legend(loc="lower right")
+    axes.set(title=title, xlabel="Rank k (log scale)", ylabel="Identification rate")
+    return figure
+
+
+@_styled
+def score_histogram(
+    records: Sequence[Mapping[str, float]],
+    threshold: float | None = None,
+    title: str = "Distances of the pairs",
+    xlabel: str = "Squared distance of normalised embeddings",
+) -> Figure:
+    """Same and different pairs by score: records {"low", "high", "same", "different"}, as shares of each kind."""
+    figure, axes = _new()
+    edges = [record["low"] for record in records] + [records[-1]["high"]]
+    for index, kind in enumerate(("same", "different")):
+        counts = np.array([record[kind] for record in records], dtype=np.float64)
+        label = f"{kind} person ({int(counts.sum()):,} pairs)"
+        shares = counts / max(counts.sum(), 1)
+        axes.stairs(shares, edges, fill=True, color=COLOURS[index], alpha=0.35)
+        axes.stairs(shares, edges, color=COLOURS[index], linewidth=1.6, linestyle=_STYLES[index], label=label)
+    if threshold is not None:
+        axes.axvline(threshold, color="#222222", linewidth=1.2, label=f"threshold {threshold:.3g}")
+    axes.set_ylim(0, axes.get_ylim()[1] * 1.3)  # room for the legend
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.legend(loc="upper center", ncols=3, fontsize=9)
+    axes.set(title=title, xlabel=xlabel, ylabel="Share of pairs of that kind")
+    return figure
+
+
+_PANELS = (("loss", "Loss"), ("accuracy", "Accuracy"), ("lr", "Learning rate"))
+
+
+@_styled
+def training(records: Sequence[Mapping[str, float]], x: str = "step", title: str = "Training") -> Figure:
+    """Training curves: records with `x` and any of "loss", "accuracy", "lr"; one panel for each that occurs."""
+    panels = [(key, label) for key, label in _PANELS if any(key in record for record in records)]
+    if not panels:
+        raise FormatError("Training records hold none of loss, accuracy and lr, so there is nothing to draw.")
+    figure = Figure(figsize=(7, 1.2 + 1.7 * len(panels)), layout="constrained", facecolor="white")
+    column = np.atleast_1d(figure.subplots(len(panels), 1, sharex=True))
+    for index, (axes, (key, label)) in enumerate(zip(column, panels, strict=True)):
+        points = [(record[x], record[key]) for record in records if record.get(key) is not None]
+        marker = "o" if len(points) < 30 else ""
+        axes.plot(*zip(*points, strict=True), color=COLOURS[index], marker=marker, markersize=3.5)
+        axes.set_ylabel(label)
+        if key == "accuracy":
+            axes.yaxis.set_major_formatter(PercentFormatter(1))
+    column[0].set_title(title)
+    column[-1].set_xlabel(x.capitalize())
+    return figure
+
+
+@_styled
+def parity(reference: ArrayLike, other: ArrayLike, names: tuple[str, str] = ("PyTorch", "ONNX")) -> Figure:
+    """Values of two implementations of one model against each other, any equal shapes, with their gap."""
+    a, b = (np.asarray(values, dtype=np.float64).ravel() for values in (reference, other))
+    if a.shape != b.shape or not len(a):
+        raise FormatError(
+            f"A parity figure needs equally many values on both sides, not {len(a)} and {len(b)}."
+        )
+    figure = Figure(figsize=(5.2, 5), layout="constrained", facecolor="white")
+    axes = figure.subplots()
+    low, high = min(a.min(), b.min()), max(a.max(), b.max())
+    axes.plot([low, high], [low, high], color=_GREY, linewidth=1, zorder=1)
+    step = max(1, len(a) // 4000)
+    axes.scatter(
+        a[::step], b[::step], s=7, color=COLOURS[0], alpha=0.5, linewidths=0, zorder=2, rasterized=True
+    )
+    axes.set_aspect("equal")
+    gap = f"greatest difference {np.abs(a - b).max():.1e}"
+    axes.text(0.04, 0.95, gap, transform=axes.transAxes, va="top", color="#222222")
+    axes.set(title=f"{names[1]} against {names[0]}", xlabel=f"{names[0]} output", ylabel=f"{names[1]} output")
+    return figure
+
+
+def _new() -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(7, 4.6), layout="constrained", facecolor="white")
+    return figure, figure.subplots()
+
+
+def _columns(records: Sequence[Mapping[str, float]], x: str, y: str) -> tuple[Any, Any, Any, Any]:
+    names = (x, y, "lo", "hi")
+    rows = np.array([[record[name] for name in names] for record in records], dtype=np.float64)
+    return tuple(rows.reshape(-1, 4).T)  # type: ignore[return-value]
+
+
+def _line(axes: Axes, index: int, label: str, x: Any, y: Any, low: Any, high: Any) -> None:
+    colour, style = COLOURS[index % len(COLOURS)], _STYLES[index % len(_STYLES)]
+    axes.fill_between(x, low, high, step="post", color=colour, alpha=0.15, linewidth=0)
+    axes.plot(x, y, drawstyle="steps-post", color=colour, linestyle=style, label=label)
+
+
+def _roc(axes: Axes, curves: Curves, labels: Mapping[str, str]) -> None:
+    shown = {name: [r for r in records if r["fpr"] > 0] for name, records in curves.items()}
+    lowest = min((records[0]["fpr"] for records in shown.values() if records), default=1e-3)
+    for index, (name, records) in enumerate(shown.items()):
+        _line(axes, index, labels.get(name, name), *_columns(records, "fpr", "tpr"))
+    axes.set_xscale("log")
+    axes.set_xlim(10.0 ** np.floor(np.log10(min(lowest, 0.1)) + 1e-9), 1)
+    floor = _rate_axis(axes, min((r["lo"] for c in shown.values() for r in c), default=0))
+    if floor == 0:
+        chance = np.geomspace(axes.get_xlim()[0], 1, 100)
+        axes.plot(chance, chance, color=_GREY, linewidth=1, linestyle=":", label="chance")
+    axes.legend(loc="lower right" if floor else "best")
+
+
+def _rate_axis(axes: Axes, lowest: float) -> float:
+    """Percent axis that starts at 0, or higher where every curve stays high; returns where it starts."""
+    floor = 0.0 if lowest < 0.55 else 0.5 if lowest < 0.8 else 0.75 if lowest < 0.92 else 0.9
+    axes.set_ylim(floor, 1 + (1 - floor) * 0.02)
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+    return floor

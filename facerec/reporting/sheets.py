@@ -1,0 +1,49 @@
+"""Contact sheets: many equal pictures in one, for people to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+
+def contact_sheet(
+    images: Sequence[NDArray[np.uint8]],
+    columns: int,
+    landmarks: Sequence[NDArray[np.float32]] | None = None,
+    labels: Sequence[str] | None = None,
+    gap: int = 2,
+) -> NDArray[np.uint8]:
+    """Tile RGB images of equal size row by row on white; landmarks (k, 2) and a label may be drawn on each.
+
+    Raises ValueError for no images, images of unequal size or fewer than one column.
+    """
+    if not images or columns < 1 or any(image.shape != images[0].shape for image in images):
+        raise ValueError(
+            "A contact sheet takes at least one image, all of one size, and at least one column."
+        )
+    height, width = images[0].shape[:2]
+    rows = -(-len(images) // columns)
+    sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, np.uint8)
+    for number, image in enumerate(images):
+        tile = image.copy()
+        for x, y in landmarks[number] if landmarks is not None else ():
+            cv2.circle(
+                tile, (round(float(x)), round(float(y))), max(1, width // 90), (0, 230, 60), -1, cv2.LINE_AA
+            )
+        if labels is not None:
+            cv2.putText(
+                tile,
+                labels[number],
+                (3, height - 5),
+                cv2.FONT_HERSHEY_SIMPLEX,
+                width / 500,
+                (255, 255, 255),
+                1,
+                cv2.LINE_AA,
+            )
+        top, left = number // columns * (height + gap), number % columns * (width + gap)
+        sheet[top : top + height, left : left + width] = tile
+    return sheet

@@ -1,0 +1,22 @@
+"""detect@photos: photo shards -> every face of every photo, and how many there are."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from facerec.detection import table
+from facerec.files import write_json
+from facerec.params import Params
+from stages import common
+
+
+def detect(params: Params, name: str) -> None:
+    """Run the detector of params.detect over photo set `name`."""
+    options = params.detect.model_dump()
+    detector = options.pop("detector")
+    counts = table.detect(common.RAW / name, common.DETECTIONS / f"{name}.parquet", detector, options)
+    write_json(common.METRICS / f"detect/{name}.json", {name: asdict(counts)})
+
+
+if __name__ == "__main__":
+    common.run(detect)

@@ -1,0 +1,18 @@
+"""embed@benchmark: a network and face shards -> one matrix of embeddings and the table of its rows."""
+
+from __future__ import annotations
+
+from facerec.embed_set import embed_set
+from facerec.formats import embeddings
+from facerec.params import Params
+from stages import common
+
+
+def embed(params: Params, name: str) -> None:
+    """Embed every face of benchmark `name` with params.model."""
+    faces = common.FACES / "test" / params.benchmarks[name].faces
+    embeddings.write(embed_set(params.model, faces), common.EMBEDDINGS / f"{name}.npy")
+
+
+if __name__ == "__main__":
+    common.run(embed)

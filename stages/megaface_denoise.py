@@ -1,0 +1,28 @@
+"""megaface_denoise@task: features and noise lists -> cleaned features, and how much noise was found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from facerec import evaluation
+from facerec.files import write_json
+from facerec.params import Params
+from stages import common
+
+
+def denoise(params: Params, name: str) -> None:
+    """Clean the features of identification task `name` as params.identify says."""
+    task = params.identification[name]
+    cleaned = evaluation.denoise(
+        common.MEGAFACE / name / "features",
+        Path(task.probe_noises),
+        Path(task.distractor_noises),
+        params.identify.noise,
+        params.identify.seed,
+        common.MEGAFACE / name / "cleaned",
+    )
+    write_json(common.METRICS / f"denoise/{name}.json", {name: {"noise": cleaned.metrics()}})
+
+
+if __name__ == "__main__":
+    common.run(denoise)

@@ -1,0 +1,21 @@
+"""megaface_features@task: a network, probe and distractor faces -> two L2-normalised feature matrices."""
+
+from __future__ import annotations
+
+from facerec.embed_set import feature_set
+from facerec.formats import embeddings
+from facerec.params import Params
+from stages import common
+
+
+def features(params: Params, name: str) -> None:
+    """Embed the probes and distractors of identification task `name` with params.model."""
+    task = params.identification[name]
+    probes, distractors = (
+        feature_set(params.model, common.FACES / "test" / faces) for faces in (task.probes, task.distractors)
+    )
+    embeddings.write_features(probes, distractors, common.MEGAFACE / name / "features")
+
+
+if __name__ == "__main__":
+    common.run(features)

@@ -1,0 +1,25 @@
+"""megaface_identify@task: raw and cleaned features -> rank-1, TPR@FPR, CMC, ROC and the devkit's JSON."""
+
+from __future__ import annotations
+
+from facerec import evaluation
+from facerec.files import write_json
+from facerec.params import Params
+from stages import common
+
+
+def identify(params: Params, name: str) -> None:
+    """Rank the probes of identification task `name` among its distractors, raw and cleaned."""
+    folder, fprs = common.MEGAFACE / name, params.identify.fprs
+    cleaned, raw = (evaluation.identify(folder / kind, fprs) for kind in ("cleaned", "features"))
+    evaluation.write_identification({"cleaned": cleaned, "raw": raw}, common.SCORES / name)
+    rates = {key: value for key, value in cleaned.metrics().items() if key.startswith("tpr@")}
+    metrics = {"rank1": cleaned.rank1, "rank1_raw": raw.rank1, **rates}
+    write_json(common.METRICS / f"identify/{name}.json", {name: metrics})
+    cmc, roc = evaluation.identification_curves(cleaned)
+    write_json(common.CURVES / f"{name}_cmc.json", {"cmc": cmc})
+    write_json(common.CURVES / f"{name}_identification_roc.json", {"roc": roc})
+
+
+if __name__ == "__main__":
+    common.run(identify)

@@ -1,0 +1,16 @@
+"""unpack@pack: train.rec and *.bin of an InsightFace-layout pack -> face shards and pairs."""
+
+from __future__ import annotations
+
+from facerec.formats.unpacking import unpack_pack
+from facerec.params import Params
+from stages import common
+
+
+def unpack(params: Params, name: str) -> None:
+    """Unpack `name`: training faces to data/faces/train/, each verification pack to data/faces/test/."""
+    unpack_pack(common.RAW / name, common.FACES / "train" / name, common.FACES / "test" / name)
+
+
+if __name__ == "__main__":
+    common.run(unpack)

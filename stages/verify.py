@@ -1,0 +1,32 @@
+"""verify@benchmark: embeddings and pairs -> accuracy, TAR@FAR, ROC, and every pair's score."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from facerec import evaluation
+from facerec.files import write_json
+from facerec.params import Params
+from facerec.reporting import curves
+from stages import common
+
+COLUMNS = ("accuracy", "accuracy_std", "tar", "auc", "failures")
+
+
+def verify(params: Params, name: str) -> None:
+    """Judge benchmark `name` by the protocol of params.verify."""
+    result = evaluation.verify(
+        common.EMBEDDINGS / f"{name}.npy",
+        Path(params.benchmarks[name].pairs),
+        params.verify.protocol,
+        params.verify.far,
+        common.SCORES / name,
+    )
+    metrics = result.metrics()
+    write_json(common.METRICS / f"verify/{name}.json", {name: {key: metrics[key] for key in COLUMNS}})
+    records = curves.roc_records(result.fpr, result.tpr, int(result.same.sum()))
+    write_json(common.CURVES / f"{name}_roc.json", curves.plot_data(roc=records))
+
+
+if __name__ == "__main__":
+    common.run(verify)

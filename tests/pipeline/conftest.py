@@ -1,0 +1,108 @@
+"""A copy of the repository with a tiny default experiment, for tests that run real dvc commands."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from facerec import profiles
+from tests.conftest import ROOT
+
+TINY = {
+    "download": {
+        "synth_people": {"identities": 4, "photos": 4},
+        "synth_pack": {"identities": 4, "photos": 4, "pairs": 20},
+        "synth_lfw": {"pairs": 20},
+        "synth_facescrub": {"identities": 4, "photos": 4},
+        "synth_megaface": {"distractors": 20},
+    },
+    "train": {"epochs": 1, "batch": 8, "backbone": {"dim": 16, "width": 0.25}},
+}
+
+
+@dataclass(frozen=True)
+class Project:
+    """A working copy in which commands run as a user would type them."""
+
+    root: Path
+
+    def run(self, *command: str, check: bool = True, **environment: str) -> str:
+        """Standard output and error of a command, which must succeed unless `check` is false."""
+        done = subprocess.run(
+            command,
+            cwd=self.root,
+            env={**_environment(self.root), **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=900,
+            check=False,
+        )
+        assert not check or done.returncode == 0, f"{' '.join(command)}\n{done.stdout}"
+        assert check or done.returncode != 0, f"{' '.join(command)} should fail\n{done.stdout}"
+        return done.stdout
+
+    def stages_run(self, *command: str) -> set[str]:
+        """Names of the stages (without their @item) that a dvc command executed."""
+        return {name.split("@")[0] for name in executed(self.run(*command))}
+
+
+def executed(output: str) -> list[str]:
+    """Stages that really ran, in order, read from the output of dvc."""
+    return re.findall(r"Running stage '([^']+)'", output)
+
+
+def copy_sources(target: Path) -> None:
+    """Copy what git knows or would add, then make a repository of it."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    ).stdout.decode()
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file() and name != "dvc.lock" and not name.startswith("reports/"):
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target / name)
+
+
+def make_project(root: Path) -> Project:
+    """A committed copy of the repository with the tiny experiment."""
+    copy_sources(root)
+    base = yaml.safe_load((root / "profiles/default.yaml").read_text())
+    tiny = yaml.safe_dump(profiles.merge(base, TINY), sort_keys=False)
+    (root / "params.yaml").write_text(tiny)
+    project = Project(root)
+    project.run("git", "init", "--quiet")
+    commit(project)
+    return project
+
+
+def commit(project: Project) -> None:
+    """Commit everything."""
+    project.run("git", "add", "--all")
+    project.run("git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "--quiet", "-m", "state")
+
+
+def _environment(root: Path) -> dict[str, str]:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    names = {"GIT_AUTHOR_NAME": "t", "GIT_COMMITTER_NAME": "t"}
+    mails = {"GIT_AUTHOR_EMAIL": "t@example.org", "GIT_COMMITTER_EMAIL": "t@example.org"}
+    return {**os.environ, **names, **mails, "PATH": path, "PYTHONPATH": str(root), "COLUMNS": "200"}
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The tiny experiment, run once from nothing and committed."""
+    made = make_project(tmp_path_factory.mktemp("project"))
+    made.run("dvc", "repro")
+    commit(made)
+    return made

@@ -1,0 +1,255 @@
+"""From catalog entries to sets: mirrors, digests, counts, and what the user is told."""
+
+import hashlib
+import io
+import os
+import tarfile
+
+import pytest
+
+from facerec import catalog
+from facerec.acquire import sets
+from facerec.acquire.fetch import fetch
+from facerec.catalog import Entry, File
+from facerec.errors import AcquireError, FormatError, ParamsError
+from facerec.formats import pairs, recordio, shards
+from tests.test_acquire_http import HASTY, server  # noqa: F401  the fixture
+
+PAIRS = b"1\t1\nAnn\t1\t2\nAnn\t1\tBob\t1\n"
+
+
+def tgz(names):
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w:gz") as archive:
+        for name in names:
+            info = tarfile.TarInfo(name)
+            info.size = len(name) + 3
+            archive.addfile(info, io.BytesIO(b"\xff\xd8\xff" + name.encode()))
+    return data.getvalue()
+
+
+PHOTOS = tgz(["top/Bob/Bob_0001.jpg", "top/Ann/Ann_0002.jpg", "top/Ann/Ann_0001.jpg"])
+
+
+def version(data):
+    return {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
+
+
+def entry(**changes):
+    return Entry.model_validate(
+        {
+            "name": "small",
+            "title": "t",
+            "kind": "photos",
+            "licence": "CC0",
+            "homepage": "http://small.example/",
+            "manual": "Ask Ann.",
+            "files": [
+                {"name": "small.tgz", "use": "photos", "versions": [version(PHOTOS)]},
+                {"name": "small-pairs.txt", "save_as": "pairs.txt", "versions": [version(PAIRS)]},
+            ],
+            "counts": {"photos": 3, "identities": 2, "pairs": 2},
+            **changes,
+        }
+    )
+
+
+@pytest.fixture(autouse=True)
+def _alone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("FACEREC_MIRROR", raising=False)
+
+
+@pytest.fixture
+def shelf(tmp_path, monkeypatch):
+    folder = tmp_path / "mirror"
+    (folder / "lists").mkdir(parents=True)
+    (folder / "small.tgz").write_bytes(PHOTOS)
+    (folder / "lists/small-pairs.txt").write_bytes(PAIRS)
+    monkeypatch.setenv("FACEREC_MIRROR", str(folder))
+    return folder
+
+
+def test_photos_from_a_mirror_folder(shelf, tmp_path):
+    sets.acquire(entry(), tmp_path / "raw/small")
+    found = shards.read(tmp_path / "raw/small", "photos")
+    assert found.sources == ["Ann/Ann_0001.jpg", "Ann/Ann_0002.jpg", "Bob/Bob_0001.jpg"]
+    assert found.labels.tolist() == [0, 0, 1]
+    assert (found.meta.dataset, found.meta.licence) == ("small", "CC0")
+    assert pairs.read(tmp_path / "raw/small/pairs.txt", found.sources).second.tolist() == [1, 2]
+    assert sorted(place.name for place in (tmp_path / "raw/small").iterdir()) == [
+        "pairs.txt",
+        "part-00000.arrow",
+    ]
+    assert (tmp_path / "raw/small/pairs.txt").read_bytes() == PAIRS
+
+
+def test_another_packing_of_the_same_photos_gives_the_same_set(shelf, tmp_path):
+    sets.acquire(entry(), tmp_path / "a")
+    again = tgz(["top/Ann/Ann_0001.jpg", "top/Ann/Ann_0002.jpg", "top/Bob/Bob_0001.jpg"])
+    (shelf / "small.tgz").write_bytes(again)
+    versions = [{"md5": hashlib.md5(PHOTOS).hexdigest()}, {"md5": hashlib.md5(again).hexdigest()}]
+    files = [{"name": "small.tgz", "use": "photos", "versions": versions}]
+    sets.acquire(entry(files=files, counts={"photos": 3}), tmp_path / "b")
+    assert (tmp_path / "a/part-00000.arrow").read_bytes() == (tmp_path / "b/part-00000.arrow").read_bytes()
+
+
+def test_a_wrong_file_in_the_mirror_is_refused(shelf, tmp_path):
+    (shelf / "small.tgz").write_bytes(PHOTOS[:-1])
+    with pytest.raises(AcquireError, match=f"has {len(PHOTOS) - 1} bytes, not {len(PHOTOS)}"):
+        sets.acquire(entry(), tmp_path / "raw")
+    (shelf / "small.tgz").write_bytes(PHOTOS[:-1] + b"x")
+    with pytest.raises(AcquireError, match=r"small\.tgz is not the listed file"):
+        sets.acquire(entry(), tmp_path / "raw")
+    assert not (tmp_path / "raw").exists()
+
+
+@pytest.mark.parametrize("name", ["photos", "identities", "pairs"])
+def test_wrong_counts_are_refused_and_the_old_set_stays(shelf, tmp_path, name):
+    sets.acquire(entry(), tmp_path / "raw")
+    with pytest.raises(AcquireError, match=f"small should hold 9 {name} but holds"):
+        sets.acquire(entry(counts={name: 9}), tmp_path / "raw")
+    assert len(shards.read(tmp_path / "raw")) == 3
+
+
+def test_unlabelled_photos(shelf, tmp_path):
+    sets.acquire(entry(layout="unlabelled", counts={"photos": 3, "identities": 0}), tmp_path / "raw")
+    assert set(shards.read(tmp_path / "raw").labels.tolist()) == {-1}
+
+
+def test_a_model_brings_its_preprocessing(shelf, tmp_path):
+    (shelf / "net.onnx").write_bytes(b"weights")
+    model = entry(
+        kind="model",
+        files=[{"name": "net.onnx"}],
+        counts={},
+        preprocessing={"size": [112, 112], "mean": [1, 2, 3], "std": [4, 5, 6], "flip": "sum"},
+    )
+    sets.acquire(model, tmp_path / "raw")
+    assert (tmp_path / "raw/net.onnx").read_bytes() == b"weights"
+    declared = catalog.yaml.safe_load((tmp_path / "raw/preprocessing.yaml").read_text())
+    assert declared == {
+        "size": [112, 112],
+        "crop": None,
+        "colour": "RGB",
+        "template": "arcface-112",
+        "mean": [1.0, 2.0, 3.0],
+        "std": [4.0, 5.0, 6.0],
+        "flip": "sum",
+    }
+
+
+def test_a_pack_is_copied_untouched_and_counted(shelf, tmp_path):
+    recordio.write_pack(shelf / "pack", [(0, [b"\xffa", b"\xffb"]), (1, [b"\xffc"])])
+    names = ("train.rec", "train.idx", "property")
+    pack = {"kind": "pack", "files": [{"name": name} for name in names]}
+    sets.acquire(entry(**pack, counts={"photos": 3, "identities": 2}), tmp_path / "raw")
+    for name in names:
+        assert (tmp_path / "raw" / name).read_bytes() == (shelf / "pack" / name).read_bytes()
+    with pytest.raises(AcquireError, match="should hold 4 photos but holds 3"):
+        sets.acquire(entry(**pack, counts={"photos": 4}), tmp_path / "raw")
+
+
+def test_what_cannot_be_had_says_what_to_do(tmp_path):
+    with pytest.raises(AcquireError) as caught:
+        sets.acquire(entry(), tmp_path / "raw")
+    assert str(caught.value) == (
+        "cannot get small.tgz of small: it has no address to download from; fetch it by hand (see "
+        "http://small.example/) and put it into a folder named by the environment variable FACEREC_MIRROR. "
+        "Ask Ann."
+    )
+
+
+def test_a_mirror_that_is_nowhere(tmp_path, monkeypatch):
+    monkeypatch.setenv("FACEREC_MIRROR", str(tmp_path / "none"))
+    with pytest.raises(AcquireError, match="neither a folder nor an http address"):
+        sets.acquire(entry(), tmp_path / "raw")
+
+
+def test_fetched_sets_take_no_options(shelf, tmp_path):
+    with pytest.raises(ParamsError, match=r"download\.small takes no options, but got seed"):
+        sets.acquire(entry(), tmp_path / "raw", {"seed": 1})
+
+
+def test_generated_sets_take_the_options_of_both(tmp_path, monkeypatch):
+    from facerec.acquire.synthetic import world
+
+    calls = []
+    monkeypatch.setattr(world, "generate", lambda *given, **options: calls.append((given, options)))
+    generated = entry(
+        generator="synthetic", part="lfw", files=[], options={"seed": 1, "pairs": 20}, counts={}
+    )
+    sets.acquire(generated, tmp_path / "raw", {"pairs": 40})
+    assert calls == [(("lfw", tmp_path / "raw"), {"seed": 1, "pairs": 40})]
+
+
+def test_a_failed_build_leaves_nothing(shelf, tmp_path):
+    (shelf / "small.tgz").write_bytes(b"no archive")
+    files = [{"name": "small.tgz", "use": "photos"}]
+    with pytest.raises(FormatError, match="cannot be read"):
+        sets.acquire(entry(files=files, counts={}), tmp_path / "raw")
+    assert not (tmp_path / "raw").exists()
+
+
+class TestOverHttp:
+    """One file of an entry, from servers that fail in turn."""
+
+    def file(self, *urls, data):
+        return File.model_validate({"name": "x.bin", "urls": urls, "versions": [version(data)]})
+
+    def test_the_second_address_is_tried(self, server, tmp_path):  # noqa: F811
+        body = os.urandom(1000)
+        server.script.steps = [{"status": 404}, {"body": body}]
+        file = self.file(server.url, f"{server.url}?second", data=body)
+        path = fetch(file, entry(), tmp_path / "d", HASTY)
+        assert path.read_bytes() == body
+        assert [place.name for place in path.parent.iterdir()] == ["x.bin"]
+
+    def test_a_wrong_file_is_not_kept_and_the_next_is_tried(self, server, tmp_path):  # noqa: F811
+        body, wrong = os.urandom(1000), os.urandom(1000)
+        server.script.steps = [{"body": wrong}, {"body": body}]
+        file = self.file(server.url, f"{server.url}?second", data=body)
+        assert fetch(file, entry(), tmp_path / "d", HASTY).read_bytes() == body
+
+    def test_every_reason_is_told(self, server, tmp_path):  # noqa: F811
+        server.script.steps = [{"status": 404}, {"body": b"<html>login</html>"}]
+        file = self.file(server.url, f"{server.url}?second", data=b"x" * 18)
+        with pytest.raises(AcquireError) as caught:
+            fetch(file, entry(), tmp_path / "d", HASTY)
+        assert "the server answered 404" in str(caught.value)
+        assert "second: what came is not the listed file" in str(caught.value)
+        assert not list((tmp_path / "d/small").iterdir())
+
+    def test_what_was_downloaded_is_not_downloaded_again(self, server, tmp_path):  # noqa: F811
+        body = os.urandom(1000)
+        server.script.steps = [{"body": body}]
+        file = self.file(server.url, data=body)
+        first = fetch(file, entry(), tmp_path / "d", HASTY)
+        assert fetch(file, entry(), tmp_path / "d", HASTY) == first
+        assert len(server.script.asked) == 1
+        first.write_bytes(b"damaged")
+        assert fetch(file, entry(), tmp_path / "d", HASTY).read_bytes() == body
+
+    def test_a_wrong_first_half_of_an_earlier_run_is_forgotten(self, server, tmp_path):  # noqa: F811
+        body = os.urandom(1000)
+        server.script.steps = [{"body": os.urandom(1000), "cut": 500}, {"status": 503}]
+        file = self.file(server.url, data=body)
+        with pytest.raises(AcquireError, match="503"):
+            fetch(file, entry(), tmp_path / "d", HASTY)
+        server.script.steps = [{"body": body}]
+        assert fetch(file, entry(), tmp_path / "d", HASTY).read_bytes() == body
+
+    def test_an_http_mirror_comes_first(self, server, tmp_path, monkeypatch):  # noqa: F811
+        body = os.urandom(1000)
+        server.script.steps = [{"body": body}]
+        monkeypatch.setenv("FACEREC_MIRROR", server.url.rsplit("/", 1)[0] + "/sets/")
+        file = self.file("http://127.0.0.1:1/never", data=body)
+        assert fetch(file, entry(), tmp_path / "d", HASTY).read_bytes() == body
+        assert server.script.asked[0][0] == "/sets/x.bin"
+
+
+@pytest.mark.slow
+def test_lfw_from_the_mirror(mirror, tmp_path, monkeypatch):
+    monkeypatch.setenv("FACEREC_MIRROR", str(mirror))
+    sets.acquire(catalog.load("lfw"), tmp_path / "lfw")
+    assert len(shards.read(tmp_path / "lfw")) == 13233

@@ -1,0 +1,86 @@
+"""Backbones have their published sizes, and a stored network comes back bit by bit."""
+
+import pytest
+import torch
+
+from facerec import backbones
+from facerec.backbones import storage
+from facerec.errors import FormatError, ParamsError
+from facerec.preprocessing import Preprocessing
+
+OPTIONS = {"width": 0.125}
+
+
+def parameters(network: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+@pytest.mark.parametrize(("dim", "count"), [(128, 1_003_136), (512, 1_200_512)])
+def test_mobilefacenet_has_the_published_number_of_parameters(dim: int, count: int) -> None:
+    assert parameters(backbones.build("mobilefacenet", dim)) == count
+
+
+@pytest.mark.parametrize("size", [(112, 112), (112, 96), (128, 128), (224, 224)])
+def test_any_input_size_gives_one_embedding_a_face(size: tuple[int, int]) -> None:
+    network = backbones.build("mobilefacenet", 24, size, **OPTIONS).eval()
+    assert network(torch.zeros(2, 3, *size)).shape == (2, 24)
+
+
+def test_width_scales_the_channels() -> None:
+    half, full = (backbones.build("mobilefacenet", 128, width=width) for width in (0.5, 1.0))
+    assert half.stem[0][0].out_channels == 32  # type: ignore[index, union-attr]
+    assert 3 < parameters(full) / parameters(half) < 4
+
+
+def test_initial_weights_follow_the_seed() -> None:
+    first, again = [], []
+    for target in (first, again):
+        torch.manual_seed(5)
+        target.extend(backbones.build("mobilefacenet", 16, **OPTIONS).parameters())
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+
+
+def test_unknown_names_and_options_are_refused() -> None:
+    with pytest.raises(ParamsError, match="mobilefacenet"):
+        backbones.build("resnet-9000")
+    with pytest.raises(ParamsError, match="takes width, not depth"):
+        backbones.build("mobilefacenet", depth=3)
+
+
+@pytest.fixture
+def stored() -> storage.StoredBackbone:
+    torch.manual_seed(1)
+    return storage.create("mobilefacenet", 16, OPTIONS, Preprocessing(crop=(8, 104)))
+
+
+def test_a_stored_backbone_comes_back(stored: storage.StoredBackbone, tmp_path) -> None:
+    images = torch.randn(3, 3, 112, 96)
+    stored.network(images)  # moves the running statistics
+    storage.save(stored, tmp_path / "backbone.pt")
+    loaded = storage.load(tmp_path / "backbone.pt")
+    assert (loaded.name, loaded.dim, loaded.options) == ("mobilefacenet", 16, OPTIONS)
+    assert loaded.preprocessing == stored.preprocessing
+    assert not loaded.network.training
+    assert torch.equal(loaded.network(images), stored.network.eval()(images))
+
+
+def test_equal_weights_give_equal_bytes_under_any_name(stored: storage.StoredBackbone, tmp_path) -> None:
+    storage.save(stored, tmp_path / "a" / "backbone.pt")
+    stored.network.to(memory_format=torch.channels_last)
+    storage.save(stored, tmp_path / "another.pt")
+    assert (tmp_path / "a" / "backbone.pt").read_bytes() == (tmp_path / "another.pt").read_bytes()
+
+
+def test_files_that_are_no_backbone_are_refused(stored: storage.StoredBackbone, tmp_path) -> None:
+    path = tmp_path / "backbone.pt"
+    with pytest.raises(FormatError, match="does not exist"):
+        storage.load(path)
+    storage.save(stored, path)
+    whole = path.read_bytes()
+    for damaged in (whole[:1000], b"", b"text"):
+        path.write_bytes(damaged)
+        with pytest.raises(FormatError, match="damaged or no backbone"):
+            storage.load(path)
+    torch.save({"weights": torch.zeros(3)}, path)
+    with pytest.raises(FormatError, match="not a backbone of this project"):
+        storage.load(path)

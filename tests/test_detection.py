@@ -1,0 +1,286 @@
+"""MTCNN on drawn faces with known landmarks, its weights, suppression, and which face is chosen."""
+
+import pickle
+import sys
+
+import lz4.frame
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facerec import detection
+from facerec.detection import boxes, mtcnn_networks, mtcnn_weights
+from facerec.detection.base import Faces, tidy
+from facerec.detection.suppression import suppress, suppress_contained
+from facerec.errors import FormatError, ImageError, ParamsError
+from tests import cartoon
+
+SCENES = [
+    {},
+    {"width": 120.0},
+    {"width": 50.0, "centre": (60.0, 80.0)},
+    {"roll": 0.25},
+    {"width": 60.0, "centre": (130.0, 110.0), "roll": -0.2},
+]
+
+
+@pytest.fixture(scope="module")
+def mtcnn():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield detection.build("mtcnn", device="cpu")
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("scene", SCENES)
+def test_mtcnn_finds_a_drawn_face_and_its_landmarks_in_order(mtcnn, scene):
+    image, landmarks = cartoon.photo(scene)
+    (faces,) = mtcnn.detect([image])
+    assert len(faces) == 1
+    assert faces.scores[0] > 0.9
+    errors = np.linalg.norm(faces.landmarks[0] - landmarks[0], axis=1)
+    assert errors.max() < 0.05 * scene.get("width", 80)
+    x1, y1, x2, y2 = faces.boxes[0]
+    assert (landmarks[0] > (x1, y1)).all()
+    assert (landmarks[0] < (x2, y2)).all()
+
+
+def test_mtcnn_finds_every_face_of_a_photo_best_first(mtcnn):
+    image, landmarks = cartoon.photo(
+        {"centre": (80.0, 100.0)}, {"centre": (280.0, 120.0), "width": 60.0}, {"centre": (180.0, 210.0), "width": 50.0},
+        width=360, height=280,
+    )  # fmt: skip
+    (faces,) = mtcnn.detect([image])
+    assert len(faces) == 3
+    assert (np.diff(faces.scores) <= 0).all()
+    noses = sorted(faces.landmarks[:, 2].tolist())
+    np.testing.assert_allclose(noses, sorted(landmarks[:, 2].tolist()), atol=6)
+
+
+def test_mtcnn_mirrored_photo_gives_mirrored_landmarks(mtcnn):
+    image, _ = cartoon.photo({"centre": (90.0, 100.0)})
+    plain, mirrored = mtcnn.detect([image, np.ascontiguousarray(image[:, ::-1])])
+    back = mirrored.landmarks[0][[1, 0, 2, 4, 3]] * (-1, 1) + (199, 0)
+    np.testing.assert_allclose(plain.landmarks[0], back, atol=2.5)
+
+
+def test_mtcnn_batch_equals_photos_one_by_one(mtcnn):
+    photos = [cartoon.photo(scene)[0] for scene in SCENES]
+    photos += [cartoon.photo({"centre": (120.0, 90.0)}, width=260)[0], cartoon.photo(height=180)[0]]
+    for image, batched in zip(photos, mtcnn.detect(photos), strict=True):
+        (alone,) = mtcnn.detect([image])
+        np.testing.assert_array_equal(alone.boxes, batched.boxes)
+        np.testing.assert_array_equal(alone.landmarks, batched.landmarks)
+        np.testing.assert_array_equal(alone.scores, batched.scores)
+
+
+def test_mtcnn_finds_a_face_cut_by_the_edge_of_the_photo(mtcnn):
+    image, landmarks = cartoon.photo({"centre": (30.0, 100.0)})
+    (faces,) = mtcnn.detect([image])
+    assert len(faces) == 1
+    assert faces.boxes[0][0] < 0
+    assert np.abs(faces.landmarks[0] - landmarks[0]).max() < 5
+
+
+def test_mtcnn_without_photos_faces_or_room(mtcnn):
+    assert mtcnn.detect([]) == []
+    empty, tiny, thin = mtcnn.detect(
+        [cartoon.photo()[0], np.zeros((8, 8, 3), np.uint8), np.zeros((300, 5, 3), np.uint8)]
+    )
+    assert len(empty) == len(tiny) == len(thin) == 0
+    assert empty.boxes.shape == (0, 4)
+    assert empty.landmarks.shape == (0, 5, 2)
+
+
+def test_mtcnn_takes_views_of_any_stride(mtcnn):
+    image, _ = cartoon.photo({"centre": (90.0, 100.0)})
+    bgr = np.ascontiguousarray(image[..., ::-1])
+    np.testing.assert_array_equal(mtcnn.detect([bgr[..., ::-1]])[0].boxes, mtcnn.detect([image])[0].boxes)
+
+
+@pytest.mark.parametrize(
+    "bad", [np.zeros((50, 50), np.uint8), np.zeros((50, 50, 3)), np.zeros((50, 50, 4), np.uint8)]
+)
+def test_what_is_not_rgb_uint8_is_refused(mtcnn, bad):
+    with pytest.raises(ImageError, match="Image 1 is"):
+        mtcnn.detect([np.zeros((50, 50, 3), np.uint8), bad])
+
+
+def test_mtcnn_survives_boxes_that_collapse(mtcnn, monkeypatch):
+    def shrink(boxes, corrections):
+        return boxes + np.array([1e3, 1e3, -1e3, -1e3])
+
+    monkeypatch.setattr("facerec.detection.boxes.moved", shrink)
+    assert len(mtcnn.detect([cartoon.photo({})[0]])) == 1
+
+
+def test_mtcnn_min_face_bounds_what_is_found(mtcnn):
+    image, _ = cartoon.photo({"width": 40.0})
+    assert len(mtcnn.detect([image])[0]) == 1
+    assert len(detection.build("mtcnn", min_face=120, device="cpu").detect([image])[0]) == 0
+
+
+def test_mtcnn_pyramid_starts_at_min_face_and_ends_at_the_window(mtcnn):
+    scales = mtcnn.scales(250, 300)
+    assert scales[0] == 12 / 20
+    np.testing.assert_allclose(np.array(scales[1:]) / scales[:-1], 0.709)
+    assert 250 * scales[-1] >= 12 > 250 * scales[-1] * 0.709
+    assert mtcnn.scales(19, 300) == []
+
+
+@pytest.mark.parametrize(
+    "options", [{"min_face": 5}, {"factor": 1.0}, {"thresholds": (0.5,)}, {"colour": "RGB"}]
+)
+def test_impossible_options_are_refused(options):
+    with pytest.raises(ParamsError, match="mtcnn"):
+        detection.build("mtcnn", **options)
+
+
+def test_an_unknown_detector_is_refused():
+    with pytest.raises(ParamsError, match="choose one of"):
+        detection.build("viola-jones")
+
+
+def test_weights_are_read_without_joblib_or_tensorflow():
+    assert [a.shape for a in mtcnn_weights.read(mtcnn_weights.folder() / "pnet.lz4")][:3] == [
+        (3, 3, 3, 10), (10,), (1, 1, 10),
+    ]  # fmt: skip
+    assert "tensorflow" not in sys.modules
+
+
+def test_weights_of_another_network_are_refused():
+    with pytest.raises(FormatError, match="another network"):
+        mtcnn_networks.load(mtcnn_networks.rnet(), mtcnn_weights.folder() / "onet.lz4")
+
+
+class _Evil:
+    def __reduce__(self):
+        return print, ("code ran",)
+
+
+def test_weights_that_would_run_code_are_refused(tmp_path, capsys):
+    path = tmp_path / "pnet.lz4"
+    path.write_bytes(lz4.frame.compress(pickle.dumps([_Evil()])))
+    with pytest.raises(FormatError, match=r"builtins\.print is not allowed"):
+        mtcnn_weights.read(path)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("data", [b"", b"not lz4", lz4.frame.compress(b"not a pickle")])
+def test_damaged_weights_are_refused(tmp_path, data):
+    path = tmp_path / "pnet.lz4"
+    path.write_bytes(data)
+    with pytest.raises(FormatError, match="not a readable"):
+        mtcnn_weights.read(path)
+
+
+def test_cut_weights_are_refused(tmp_path):
+    whole = lz4.frame.decompress((mtcnn_weights.folder() / "pnet.lz4").read_bytes())
+    path = tmp_path / "pnet.lz4"
+    path.write_bytes(lz4.frame.compress(whole[:5000]))
+    with pytest.raises(FormatError, match="not a readable"):
+        mtcnn_weights.read(path)
+
+
+def test_suppression_keeps_the_best_of_overlapping_boxes():
+    overlapping = np.array([[0, 0, 10, 10], [1, 1, 11, 11], [50, 50, 60, 60], [0, 0, 10, 9]], float)
+    scores = np.array([0.8, 0.9, 0.5, 0.7])
+    assert suppress(overlapping, scores, 0.5).tolist() == [1, 2]
+
+
+def test_a_box_inside_another_is_suppressed_only_in_the_min_mode():
+    nested = np.array([[0, 0, 100, 100], [40, 40, 60, 60], [90, 90, 120, 120]], float)
+    scores = np.array([0.9, 0.99, 0.8])
+    assert suppress(nested, scores, 0.7).tolist() == [1, 0, 2]
+    assert suppress_contained(nested, scores, 0.7).tolist() == [1, 2]
+
+
+def test_suppression_is_greedy_not_transitive():
+    chain = np.array([[0, 0, 10, 10], [4, 0, 14, 10], [8, 0, 18, 10]], float)
+    scores = np.array([0.9, 0.8, 0.7])
+    assert suppress(chain, scores, 0.4).tolist() == [0, 2]
+    assert suppress_contained(chain, scores, 0.5).tolist() == [0, 2]
+
+
+@given(st.lists(st.tuples(*[st.floats(0, 100)] * 2, *[st.floats(1, 50)] * 2, st.floats(0, 1)), max_size=12))
+def test_kept_boxes_never_overlap_more_than_the_threshold(values):
+    table = np.array(values, float).reshape(-1, 5)
+    table[:, 2:4] += table[:, :2]
+    kept = suppress_contained(table[:, :4], table[:, 4], 0.5)
+    rest = table[kept, :4]
+    common = boxes.intersections(rest, rest)
+    smaller = np.minimum.outer(boxes.areas(rest), boxes.areas(rest))
+    assert (np.triu(common / np.maximum(smaller, 1e-9), 1) <= 0.5 + 1e-9).all()
+    assert len(table) == 0 or table[:, 4].max() in table[kept, 4]
+
+
+def test_squares_keep_the_centre_and_moves_are_in_units_of_the_box():
+    rectangle = np.array([[0, 0, 10, 30]], float)
+    assert boxes.squared(rectangle).tolist() == [[-10, 0, 20, 30]]
+    assert boxes.moved(rectangle, np.array([[0.1, 0.1, -0.1, -0.1]])).tolist() == [[1, 3, 9, 27]]
+
+
+def test_tidy_faces_are_rounded_sorted_and_have_no_negative_zero():
+    faces = tidy(
+        np.array([[5, 0, 9, 9], [-0.001, 0, 9, 9.0]]), np.zeros((2, 5, 2)), np.array([0.5, 0.5 + 1e-7])
+    )
+    assert faces.boxes[0].tolist() == [0, 0, 9, 9]
+    assert not np.signbit(faces.boxes[0]).any()
+    assert faces.scores.tolist() == [0.5, 0.5]
+
+
+def faces(*rows: tuple[float, float, float, float, float]) -> Faces:
+    table = np.array(rows, np.float32).reshape(-1, 5)
+    return Faces(table[:, :4], np.zeros((len(table), 5, 2), np.float32), table[:, 4])
+
+
+CROWD = faces(
+    (0, 0, 40, 40, 0.99), (80, 80, 120, 120, 0.8), (130, 130, 190, 190, 0.81), (0, 150, 50, 200, 0.98)
+)
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"), [("center", 1), ("largest", 2), ("score-area", 2), ("best-score", 0)]
+)
+def test_each_rule_chooses_its_face(rule, expected):
+    assert detection.choose(CROWD, (200, 200), rule) == expected
+
+
+def test_score_area_differs_from_largest():
+    assert detection.choose(faces((0, 0, 10, 10, 0.9), (0, 0, 11, 10, 0.7)), (20, 20), "score-area") == 0
+    assert detection.choose(faces((0, 0, 10, 10, 0.9), (0, 0, 11, 10, 0.7)), (20, 20), "largest") == 1
+
+
+def test_center_takes_height_and_width_in_this_order():
+    wide = faces((0, 0, 20, 20, 0.9), (140, 0, 160, 20, 0.9))
+    assert detection.choose(wide, (100, 300)) == 1
+    assert detection.choose(wide, (300, 100)) == 0
+
+
+def test_center_weighs_the_squared_distance_twice():
+    # areas 400 and 900; squared distances 0 and 250: 400 > 900 - 2 * 250 > 900 - 500 - 1
+    assert detection.choose(faces((40, 40, 60, 60, 0.9), (35, 50.9, 65, 80.9, 0.9)), (100, 100)) == 0
+    assert detection.choose(faces((40, 40, 60, 60, 0.9), (35, 50.7, 65, 80.7, 0.9)), (100, 100)) == 1
+
+
+def test_annotated_chooses_the_highest_overlap_or_nobody():
+    assert detection.choose(CROWD, (200, 200), "annotated", (75, 85, 118, 119)) == 1
+    assert detection.choose(CROWD, (200, 200), "annotated", (45, 45, 60, 60)) is None
+    with pytest.raises(ParamsError, match="annotated box"):
+        detection.choose(CROWD, (200, 200), "annotated")
+
+
+def test_nobody_is_chosen_where_nobody_is_and_unknown_rules_are_refused():
+    assert detection.choose(faces(), (100, 100)) is None
+    with pytest.raises(ParamsError, match="center, largest"):
+        detection.choose(CROWD, (200, 200), "first")
+
+
+def test_drawing_marks_a_copy():
+    image = np.zeros((100, 100, 3), np.uint8)
+    marked = detection.draw(image, Faces(np.array([[10, 10, 50, 50]]), np.full((1, 5, 2), 30.0), np.ones(1)))
+    assert image.sum() == 0
+    assert (marked[10, 10:50] == 255).all()
+    assert tuple(marked[30, 30]) == (255, 0, 255)

@@ -1,0 +1,171 @@
+"""RetinaFace: priors, decoding and suppression with a planted network; real photos where there are weights."""
+
+import tarfile
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+
+from facerec import alignment, detection, images
+from facerec.detection import retinaface, retinaface_network
+from facerec.errors import FormatError, ParamsError
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """A file of untrained weights, made repeatable."""
+    torch.manual_seed(1)
+    path = tmp_path_factory.mktemp("weights") / "random.pth"
+    torch.save(retinaface_network.RetinaFaceNetwork().state_dict(), path)
+    return path
+
+
+def test_the_network_has_the_published_tensors_and_sizes(weights):
+    state = torch.load(weights, weights_only=True)
+    assert len(state) == 300
+    assert (
+        sum(value.numel() for name, value in state.items() if "running" not in name and "num_" not in name)
+        == 426_608
+    )
+    assert state["ssh1.conv7x7_3.0.weight"].shape == (16, 16, 3, 3)
+    boxes, scores, landmarks = retinaface_network.load(weights)(torch.zeros(2, 3, 100, 130))
+    count = len(retinaface.priors(100, 130))
+    assert (boxes.shape, scores.shape, landmarks.shape) == ((2, count, 4), (2, count), (2, count, 10))
+
+
+def test_every_activation_but_the_last_of_a_context_is_leaky(weights):
+    network = retinaface_network.load(weights)
+    slopes = [m.negative_slope for m in network.modules() if isinstance(m, torch.nn.LeakyReLU)]
+    assert len(slopes) == 27 + 5 + 6
+    assert set(slopes) == {0.1}
+    assert not any(isinstance(m, torch.nn.ReLU) for m in network.modules())
+
+
+def test_weights_saved_from_several_gpus_load_too(weights, tmp_path):
+    state = torch.load(weights, weights_only=True)
+    torch.save({f"module.{name}": value for name, value in state.items()}, tmp_path / "w.pth")
+    x = torch.rand(1, 3, 64, 64)
+    ours, other = retinaface_network.load(weights), retinaface_network.load(tmp_path / "w.pth")
+    assert torch.equal(ours(x)[1], other(x)[1])
+
+
+def test_other_weights_are_refused(weights, tmp_path):
+    state = torch.load(weights, weights_only=True)
+    state.pop("fpn.merge1.0.weight")
+    torch.save(state, tmp_path / "w.pth")
+    (tmp_path / "text.pth").write_text("no weights")
+    for name in ("w.pth", "text.pth", "missing.pth"):
+        with pytest.raises(FormatError, match="does not hold RetinaFace"):
+            detection.build("retinaface-mnet0.25", weights=tmp_path / name)
+
+
+def test_impossible_options_are_refused(weights):
+    with pytest.raises(ParamsError, match="between 0 and 1"):
+        detection.build("retinaface-mnet0.25", weights=weights, threshold=1.5)
+    with pytest.raises(ParamsError, match="weights"):
+        detection.build("retinaface-mnet0.25")
+
+
+def test_priors_have_ceil_sized_maps_and_two_sides_a_place():
+    places = retinaface.priors(100, 130)
+    maps = [(13, 17), (7, 9), (4, 5)]
+    assert len(places) == 2 * sum(rows * columns for rows, columns in maps)
+    assert places[:3].tolist() == [[4, 4, 16], [4, 4, 32], [12, 4, 16]]
+    assert places[2 * 17].tolist() == [4, 12, 16]
+    assert places[2 * 13 * 17].tolist() == [8, 8, 64]
+    assert places[-1].tolist() == [4.5 * 32, 3.5 * 32, 512]
+    assert retinaface.priors(100, 130) is places
+
+
+class Planted(torch.nn.Module):
+    """Stands for the network: says there are faces at the priors given, with the corrections given."""
+
+    def __init__(self, size, faces):
+        super().__init__()
+        self.size, self.faces = size, faces
+
+    def forward(self, x):
+        count = len(retinaface.priors(*self.size))
+        boxes, scores, landmarks = torch.zeros(1, count, 4), torch.zeros(1, count), torch.zeros(1, count, 10)
+        for prior, score, box, points in self.faces:
+            scores[0, prior] = score
+            boxes[0, prior] = torch.tensor(box)
+            landmarks[0, prior] = torch.tensor(points)
+        return boxes, scores, landmarks
+
+
+def planted(weights, faces, **options):
+    detector = detection.build("retinaface-mnet0.25", weights=weights, device="cpu", **options)
+    detector._network = Planted((64, 64), faces)
+    return detector.detect([np.zeros((64, 64, 3), np.uint8)])[0]
+
+
+def test_corrections_are_decoded_with_the_variances(weights):
+    points = [1.0, 0, -1, 0, 0, 2, 0, 0, 0.5, 0.5]
+    prior = 2 * (2 * 8 + 3) + 1  # row 2, column 3 of the 8x8 map, side 32: centre (28, 20)
+    found = planted(weights, [(prior, 0.95, [0.5, -0.5, 5 * np.log(2.0), 0.0], points)])
+    np.testing.assert_allclose(found.boxes, [[29.6 - 32, 18.4 - 16, 29.6 + 32, 18.4 + 16]], atol=0.01)
+    expected = [[31.2, 20], [24.8, 20], [28, 26.4], [28, 20], [29.6, 21.6]]
+    np.testing.assert_allclose(found.landmarks[0], expected, atol=0.01)
+    assert found.scores == pytest.approx(0.95)
+
+
+def test_threshold_and_suppression(weights):
+    still = [0.0] * 4, [0.0] * 10
+    faces = [(1, 0.95, *still), (3, 0.97, *still), (100, 0.96, *still), (60, 0.5, *still)]
+    found = planted(weights, faces)
+    assert found.scores.tolist() == pytest.approx([0.97, 0.96])  # 1 overlaps 3 by IoU .6, 60 is unlikely
+    assert len(planted(weights, faces, overlap=0.7)) == 3
+    assert len(planted(weights, faces, threshold=0.4)) == 3
+
+
+def test_overlap_counts_one_pixel_more(weights):
+    # sides 16 at distance 8: IoU is 128/384 = .333 plain, (9*17)/(2*289-153) = .36 with one pixel more
+    faces = [(0, 0.95, [0.0] * 4, [0.0] * 10), (2, 0.97, [0.0] * 4, [0.0] * 10)]
+    assert len(planted(weights, faces, overlap=0.34)) == 1
+    assert len(planted(weights, faces, overlap=0.37)) == 2
+
+
+def test_no_photos_no_faces(weights):
+    assert detection.build("retinaface-mnet0.25", weights=weights, device="cpu").detect([]) == []
+
+
+@pytest.fixture(scope="module")
+def real(mirror):
+    detector = detection.build(
+        "retinaface-mnet0.25", weights=mirror / "weights" / "retinaface_mobilenet0.25.pth", device="cpu"
+    )
+    with tarfile.open(mirror / "lfw-deepfunneled.tgz") as archive:
+        members = (member for member in archive if member.name.endswith(".jpg"))
+        photos = [images.decode(archive.extractfile(member).read()) for member in islice(members, 100)]
+    return detector, photos, detector.detect(photos)
+
+
+def test_every_photo_of_lfw_has_a_face(real):
+    _, photos, found = real
+    chosen = [detection.choose(faces, photo.shape[:2]) for photo, faces in zip(photos, found, strict=True)]
+    assert None not in chosen
+    landmarks = np.array([faces.landmarks[face] for faces, face in zip(found, chosen, strict=True)])
+    assert np.median(alignment.residuals(landmarks)) < 3.5
+    assert 8 <= sum(len(faces) > 1 for faces in found) <= 30  # 18 % of all photos
+
+
+def test_batch_equals_photos_one_by_one(real):
+    detector, photos, found = real
+    mixed = [photos[0][:200], photos[1], photos[2][:200], photos[3]]
+    for image, batched in zip(mixed, detector.detect(mixed), strict=True):
+        (alone,) = detector.detect([image])
+        np.testing.assert_allclose(alone.landmarks, batched.landmarks, atol=0.011)
+        np.testing.assert_allclose(alone.boxes, batched.boxes, atol=0.011)
+    np.testing.assert_allclose(found[1].boxes, detector.detect([photos[1]])[0].boxes, atol=0.011)
+
+
+def test_both_detectors_agree_on_lfw(real):
+    _, photos, found = real
+    others = detection.build("mtcnn", min_face=40, device="cpu").detect(photos[:40])
+    ours, theirs = (
+        np.array([faces.landmarks[detection.choose(faces, (250, 250))] for faces in every])
+        for every in (found[:40], others)
+    )
+    assert np.median(np.linalg.norm(ours - theirs, axis=2)) < 3

@@ -1,0 +1,72 @@
+"""The exported ONNX file is the trained network: same values, same bytes every time, no traces of this machine."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from facerec import embedding, export
+from facerec.backbones import storage
+from facerec.preprocessing import Preprocessing
+from tests.models import SIZE, TEMPLATE, faces_of
+
+RULES = Preprocessing(size=SIZE, template=TEMPLATE, crop=(0, 16), flip="none")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    torch.manual_seed(4)
+    stored = storage.create("mobilefacenet", 16, {"width": 0.125}, RULES)
+    with torch.no_grad():
+        stored.network(torch.randn(16, 3, 32, 16))
+    path = tmp_path_factory.mktemp("models") / "backbone.pt"
+    storage.save(stored, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def exported(model: Path) -> Path:
+    result = export.export(model, model.with_suffix(".onnx"), faces_of(1, 3))
+    assert result.torch.shape == result.onnx.shape == (19, 16)
+    assert result.max_difference < 1e-5
+    return model.with_suffix(".onnx")
+
+
+def test_the_export_embeds_as_torch_does_at_any_batch(model: Path, exported: Path) -> None:
+    images = faces_of(2, 5)
+    by_torch, by_onnx = embedding.load(model), embedding.load(exported)
+    assert by_onnx.preprocessing == by_torch.preprocessing == RULES
+    for batch in (1, 3, 8):
+        np.testing.assert_allclose(by_onnx.embed(images, batch), by_torch.embed(images, batch), atol=1e-5)
+
+
+def test_the_file_is_self_contained_and_says_nothing_of_this_machine(exported: Path) -> None:
+    network = onnx.load(exported, load_external_data=False)
+    assert json.loads(network.metadata_props[0].value) == RULES.to_dict()
+    assert [(o.domain, o.version) for o in network.opset_import] == [("", export.OPSET)]
+    assert not any(tensor.external_data for tensor in network.graph.initializer)
+    content = exported.read_bytes()
+    for trace in (
+        b".py",
+        b"facerec.backbones",
+        b"site-packages",
+        str(Path.cwd()).encode(),
+        torch.__version__.encode(),
+    ):
+        assert trace not in content
+
+
+def test_a_second_export_gives_the_same_bytes(model: Path, exported: Path) -> None:
+    assert export.to_onnx(storage.load(model)) == exported.read_bytes()
+
+
+def test_an_export_that_computes_something_else_is_not_written(
+    model: Path, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr(export, "TOLERANCE", 0.0)
+    with pytest.raises(export.ExportError, match="differs from torch by"):
+        export.export(model, tmp_path / "wrong.onnx")
+    assert list(tmp_path.iterdir()) == []

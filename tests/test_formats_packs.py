@@ -1,0 +1,163 @@
+"""Verification packs: pickles of every age, and pickles that must not be trusted."""
+
+import os
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from facerec.errors import FormatError
+from facerec.formats import packs
+
+GOLDEN = Path(__file__).parent / "golden/recordio"
+IMAGES = [b"\xff\xd8one", b"two\x00", b"", b"four"]
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "lfw.bin"
+
+
+def test_the_golden_pack_is_read_and_written_byte_for_byte(path):
+    images, same = packs.read(GOLDEN / "lfw.bin")
+    assert len(images) == 20
+    assert all(image.startswith(b"\xff\xd8\xff") for image in images)
+    assert same.tolist() == [True, False] * 5
+    packs.write(path, images, same)
+    assert path.read_bytes() == (GOLDEN / "lfw.bin").read_bytes()
+
+
+def test_a_pickle_of_python_2_is_read_as_bytes():
+    images, same = packs.read(GOLDEN / "py2_proto2.bin")
+    assert images == [b"\xff\xd8py2jpegA", b"\xff\xd8py2jpegB"]
+    assert same.tolist() == [True]
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.binary(), st.binary(), st.booleans())))
+def test_what_is_written_is_read(path, values):
+    images = [image for first, second, _ in values for image in (first, second)]
+    packs.write(path, images, [same for *_, same in values])
+    assert packs.read(path)[0] == images
+    assert packs.read(path)[1].tolist() == [same for *_, same in values]
+
+
+@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize("form", [bytes, lambda image: np.frombuffer(image, np.uint8)])
+@pytest.mark.parametrize(
+    "same", [[True, False], np.array([True, False]), [np.bool_(1), np.bool_(0)], np.array([1, 0]), (1, 0)]
+)
+def test_every_protocol_and_form_is_read(path, protocol, form, same):
+    path.write_bytes(pickle.dumps(([form(image) for image in IMAGES], same), protocol=protocol))
+    images, found = packs.read(path)
+    assert images == IMAGES
+    assert found.tolist() == [True, False]
+    assert found.dtype == bool
+
+
+def test_arrays_of_objects_and_foreign_byte_order_are_read(path):
+    same = np.array([1, 0]).astype(">i4")
+    path.write_bytes(pickle.dumps((np.array(IMAGES, object), same), protocol=2))
+    assert packs.read(path)[0] == IMAGES
+    assert packs.read(path)[1].tolist() == [True, False]
+
+
+@pytest.mark.parametrize("core", [b"numpy.core", b"numpy._core"])
+def test_arrays_of_numpy_1_and_2_are_read(path, core):
+    data = pickle.dumps(([np.frombuffer(image, np.uint8) for image in IMAGES], [True, False]), protocol=0)
+    path.write_bytes(data.replace(b"numpy._core", core).replace(b"numpy.core", core))
+    assert packs.read(path)[0] == IMAGES
+
+
+class Calls:
+    """Pickles as a call of `function`."""
+
+    def __init__(self, function, *arguments):
+        self.call = function, arguments
+
+    def __reduce__(self):
+        return self.call
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        Calls(os.system, "touch {marker}"),
+        Calls(eval, "open({marker!r}, 'w')"),
+        Calls(getattr, b"x", "hex"),
+        Calls(np.fromfile, "/etc/passwd"),
+        Calls(np.save, "{marker}", b"x"),
+        Calls(bytearray, 1 << 40),
+    ],
+)
+def test_a_hostile_pickle_runs_nothing(tmp_path, path, call):
+    marker = tmp_path / "marker"
+    function, arguments = call.call
+    filled = [a.format(marker=str(marker)) if isinstance(a, str) else a for a in arguments]
+    for hostile in (Calls(function, *filled), ([Calls(function, *filled), b"b"], [True])):
+        path.write_bytes(pickle.dumps(hostile))
+        with pytest.raises(FormatError, match="asks for"):
+            packs.read(path)
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"cnumpy\ndtype\n(S'O'\ntR.",
+        b"cnumpy\ndtype\n(S'f8'\ntR.",
+        b"c_codecs\nencode\n(Vabc\nVrot13\ntR.",
+        b"Vsomething\nP0\n.",
+        b"cnumpy.core.multiarray\n_reconstruct\n(tR(I1\n(I99999999999\ntcnumpy\ndtype\n(S'u1'\ntRI0\nS'x'\ntb.",
+        b"c__builtin__\nbytes\n(I1099511627776\ntR.",
+        b"cnumpy\nndarray\n(I1000\ntR.",
+        b"\x80\x05\x8c\x08builtins\x8c\x04exec\x93\x8c\x04pass\x85R.",
+        b"P5\n.",
+        b"",
+        b"\x80\x05\x95",
+    ],
+)
+def test_crafted_and_broken_pickles_are_refused(path, data):
+    path.write_bytes(data)
+    with pytest.raises(FormatError, match=str(path)):
+        packs.read(path)
+
+
+@pytest.mark.parametrize("keep", [0, 1, 60_000, 122_000])
+def test_a_cut_pack_is_refused(path, keep):
+    path.write_bytes((GOLDEN / "lfw.bin").read_bytes()[:keep])
+    with pytest.raises(FormatError, match="plain images and bools"):
+        packs.read(path)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ([b"a"], "no pair of"),
+        ((b"a", b"b"), "no lists"),
+        (([b"a", b"b"], [True, False]), "2 images for 2 pairs"),
+        (([b"a", b"b", b"c"], [True]), "3 images for 1 pairs"),
+        (([b"a", 3], [True]), "image 1 is no string of bytes but int"),
+        (([b"a", {}], [True]), "image 1 is no string of bytes but dict"),
+        (([b"a", b"b"], [2]), "neither true nor false"),
+        (([b"a", b"b"], ["yes"]), "neither true nor false"),
+    ],
+)
+def test_other_plain_data_is_refused(path, value, message):
+    path.write_bytes(pickle.dumps(value))
+    with pytest.raises(FormatError, match=message):
+        packs.read(path)
+
+
+def test_images_must_come_in_pairs(path):
+    with pytest.raises(FormatError, match="3 images do not make 1 pairs"):
+        packs.write(path, [b"a", b"b", b"c"], [True])
+    assert not path.exists()
+
+
+def test_a_missing_pack_is_named(path):
+    with pytest.raises(FormatError, match="cannot read the pack"):
+        packs.read(path)

@@ -1,0 +1,63 @@
+"""dvc.yaml says the truth: every stage depends on all the code that can change its bytes."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.conftest import ROOT
+
+GRAPH = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+PLUMBING = {"console", "errors", "execution", "files", "params", "progress", "registry"}
+"""Modules that move bytes without deciding them; a change of theirs re-runs nothing."""
+
+
+def imported(path: Path) -> set[Path]:
+    """Files of this project that `path` imports, as it stands in the text."""
+    found: set[Path] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        for name in names:
+            base = ROOT / name.replace(".", "/")
+            found |= {file for file in (base.with_suffix(".py"), base / "__init__.py") if file.is_file()}
+    return found
+
+
+def reachable(start: Path) -> set[str]:
+    """All library files that a stage can run, without the plumbing."""
+    seen: set[Path] = set()
+    pending = [start]
+    while pending:
+        path = pending.pop()
+        if path not in seen:
+            seen.add(path)
+            pending += imported(path)
+    library = {str(path.relative_to(ROOT)) for path in seen if path.is_relative_to(ROOT / "facerec")}
+    bare = {"facerec/__init__.py", "facerec/reporting/__init__.py", *(f"facerec/{n}.py" for n in PLUMBING)}
+    return library - bare
+
+
+def body(stage: str) -> dict[str, list[str]]:
+    return GRAPH[stage].get("do", GRAPH[stage])
+
+
+@pytest.mark.parametrize("stage", GRAPH)
+def test_a_stage_depends_on_the_code_it_runs(stage: str) -> None:
+    folders = [dep for dep in body(stage)["deps"] if dep.startswith(("facerec", "stages"))]
+    code = reachable(ROOT / f"stages/{stage}.py")
+    uncovered = {file for file in code if not any(file == d or file.startswith(f"{d}/") for d in folders)}
+    assert uncovered == set()
+    assert all((ROOT / folder).exists() for folder in folders)
+    assert f"stages/{stage}.py" in folders
+
+
+def test_every_stage_script_is_in_the_graph() -> None:
+    scripts = {path.stem for path in (ROOT / "stages").glob("*.py")} - {"__init__", "common"}
+    assert scripts == set(GRAPH)

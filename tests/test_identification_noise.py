@@ -1,0 +1,95 @@
+"""Noise removal: what it does to the features and to the ranks, and what it counts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from facerec.errors import FormatError, ParamsError
+from facerec.identification import identify, normalise, remove_noise
+
+
+def world(seed: int = 0, d: int = 12) -> dict:
+    rng = np.random.default_rng(seed)
+    labels = np.repeat(["ann", "bob", "cat"], 4)
+    centres = rng.normal(size=(3, d)).repeat(4, axis=0)
+    probes = normalise(centres + 0.3 * rng.normal(size=centres.shape))
+    distractors = normalise(rng.normal(size=(30, d)))
+    probes[5] = normalise(rng.normal(size=(1, d)))[0]  # a wrong face under bob's name
+    distractors[7] = probes[0]  # ann among the strangers
+    return {
+        "probes": probes,
+        "labels": labels,
+        "probe_names": [f"{name}_{k}.png" for k, name in enumerate(labels)],
+        "distractors": distractors,
+        "distractor_names": [f"1/2/{k}.jpg" for k in range(30)],
+        "probe_noise": ["bob_5.png", "nobody_1.png"],
+        "distractor_noise": ["1/2/7.jpg", "1/2/99.jpg", "3/2/7.jpg"],
+    }
+
+
+def test_published_variant():
+    data = world()
+    cleaned = remove_noise(**data)
+    assert cleaned.probes.shape == (12, 13)
+    assert cleaned.distractors.shape == (30, 13)
+    assert (cleaned.probe_counts, cleaned.distractor_counts) == ((2, 1), (3, 1))
+    others = np.arange(30) != 7
+    assert cleaned.distractors[7, -1] == 100
+    assert np.array_equal(cleaned.distractors[others, :-1], data["distractors"][others])
+    assert not cleaned.distractors[others, -1].any()
+    clean_sum = data["probes"][[4, 6, 7]].sum(axis=0)
+    assert cleaned.probes[5, :-1] == pytest.approx(clean_sum / np.linalg.norm(clean_sum), abs=2e-3)
+    assert cleaned.probes[5, :-1] != pytest.approx(clean_sum / np.linalg.norm(clean_sum), abs=1e-7)
+    assert np.array_equal(np.delete(cleaned.probes[:, :-1], 5, 0), np.delete(data["probes"], 5, 0))
+
+
+def test_the_draw_is_seeded_and_keeps_to_the_person():
+    data = world()
+    same, other = remove_noise(**data), remove_noise(**data, seed=1)
+    assert np.array_equal(remove_noise(**data).probes, same.probes)
+    assert not np.array_equal(other.probes[5], same.probes[5])
+    more = remove_noise(**(data | {"probe_noise": ["bob_5.png", "ann_0.png"]}))
+    assert np.array_equal(more.probes[5], same.probes[5])
+
+
+def test_noise_ranks_last_and_the_result_gets_better():
+    data = world()
+    raw = identify(data["probes"], data["labels"], data["distractors"])
+    cleaned = remove_noise(**data)
+    better = identify(cleaned.probes, data["labels"], cleaned.distractors)
+    assert better.rank1 == 1 > raw.rank1
+    assert all(7 not in row["distractors"]["idx"] for row in better.devkit["matches"])
+
+
+def test_delete_variant():
+    data = world()
+    cleaned = remove_noise(**data, variant="delete")
+    assert cleaned.probes.shape == (11, 12)
+    assert cleaned.distractors.shape == (29, 12)
+    assert np.array_equal(cleaned.probes, data["probes"][cleaned.kept_probes])
+    assert 5 not in cleaned.kept_probes
+    assert 7 not in cleaned.kept_distractors
+    assert cleaned.metrics() == {
+        "probes_listed": 2,
+        "probes_matched": 1,
+        "distractors_listed": 3,
+        "distractors_matched": 1,
+    }
+
+
+def test_missing_faces_stay_missing_and_join_no_sum():
+    data = world()
+    data["probes"][6] = np.nan
+    cleaned = remove_noise(**data)
+    assert np.isnan(cleaned.probes[6]).any()
+    clean_sum = data["probes"][[4, 7]].sum(axis=0)
+    assert cleaned.probes[5, :-1] == pytest.approx(clean_sum / np.linalg.norm(clean_sum), abs=2e-3)
+
+
+def test_bad_input_is_explained():
+    data = world()
+    with pytest.raises(FormatError, match="11 probe names for 12 rows"):
+        remove_noise(**(data | {"probe_names": data["probe_names"][1:]}))
+    with pytest.raises(ParamsError, match="noise variant 'zero'"):
+        remove_noise(**data, variant="zero")

@@ -1,0 +1,175 @@
+"""Decoding: every kind of photo becomes upright RGB uint8, and every broken one says why."""
+
+import io
+import struct
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from facerec import images
+from facerec.errors import ImageError
+
+
+def gradient(height: int = 60, width: int = 90) -> np.ndarray:
+    rows, columns = np.mgrid[:height, :width]
+    return np.stack([columns * 2, rows * 3, 255 - columns * 2], axis=-1).astype(np.uint8)
+
+
+def saved(array: np.ndarray, form: str, mode: str | None = None, **options) -> bytes:
+    file = io.BytesIO()
+    image = Image.fromarray(array)
+    (image.convert(mode) if mode else image).save(file, form, **options)
+    return file.getvalue()
+
+
+def test_jpeg_round_trip_keeps_channel_order_and_size():
+    decoded = images.decode(images.encode_jpeg(gradient()))
+    assert decoded.dtype == np.uint8
+    assert decoded.shape == (60, 90, 3)
+    assert np.abs(decoded.astype(int) - gradient()).max() < 12
+
+
+def test_encoding_is_deterministic_and_quality_matters():
+    assert images.encode_jpeg(gradient()) == images.encode_jpeg(gradient().copy())
+    assert len(images.encode_jpeg(gradient(), 50)) < len(images.encode_jpeg(gradient(), 95))
+
+
+@pytest.mark.parametrize(
+    "bad", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)]
+)
+def test_only_rgb_pixels_are_encoded(bad):
+    with pytest.raises(ImageError):
+        images.encode_jpeg(bad)
+
+
+@pytest.mark.parametrize("form", ["PNG", "BMP", "TIFF", "GIF", "WEBP"])
+def test_other_formats_decode(form):
+    options = {"lossless": True} if form == "WEBP" else {}
+    decoded = images.decode(saved(gradient(), form, **options))
+    tolerance = 40 if form == "GIF" else 0
+    assert np.abs(decoded.astype(int) - gradient()).max() <= tolerance
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG"])
+def test_grey_becomes_rgb(form):
+    decoded = images.decode(saved(np.full((8, 9), 77, np.uint8), form))
+    assert decoded.shape == (8, 9, 3)
+    assert (decoded == 77).all()
+
+
+def test_16_bit_grey_and_16_bit_rgb_are_scaled_not_clipped():
+    deep = (np.arange(256, dtype=np.uint16) * 257).reshape(16, 16)
+    assert (images.decode(saved(deep, "PNG"))[..., 1] == deep >> 8).all()
+    encoded = cv2.imencode(".png", np.stack([deep, deep, deep], axis=-1))[1].tobytes()
+    assert (images.decode(encoded)[..., 2] == deep >> 8).all()
+
+
+def test_alpha_is_dropped():
+    rgba = np.dstack([gradient(), np.zeros((60, 90), np.uint8)])
+    np.testing.assert_array_equal(images.decode(saved(rgba, "PNG")), gradient())
+
+
+def test_palette_png_becomes_rgb():
+    decoded = images.decode(saved(np.full((5, 5, 3), (10, 200, 30), np.uint8), "PNG", mode="P"))
+    assert decoded.shape == (5, 5, 3)
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG"])
+@pytest.mark.parametrize(("orientation", "turn"), [(3, 2), (6, 3), (8, 1)])
+def test_exif_orientation_is_applied(form, orientation, turn):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    upright = np.rot90(gradient(), turn)
+    decoded = images.decode(saved(gradient(), form, exif=exif.tobytes()))
+    assert decoded.shape == upright.shape
+    assert np.abs(decoded.astype(int) - upright).mean() < 3
+
+
+def test_a_memory_view_decodes():
+    assert images.decode(memoryview(images.encode_jpeg(gradient()))).shape == (60, 90, 3)
+
+
+@pytest.mark.parametrize("data", [b"no image at all", b"\x89PNG\r\n\x1a\n", b"GIF89a"])
+def test_what_is_no_image_is_an_error(data):
+    with pytest.raises(ImageError):
+        images.decode(data)
+
+
+def test_an_empty_file_is_an_error():
+    with pytest.raises(ImageError, match="empty"):
+        images.decode(b"")
+
+
+@pytest.mark.parametrize("share", [0.01, 0.2, 0.5, 0.9, 0.999])
+def test_a_cut_jpeg_is_an_error_at_any_length(share):
+    data = images.encode_jpeg(gradient())
+    with pytest.raises(ImageError, match="cut short"):
+        images.decode(data[: max(2, int(len(data) * share))])
+
+
+def test_a_cut_jpeg_is_noticed_behind_the_end_marker_of_its_thumbnail():
+    data = images.encode_jpeg(gradient())
+    thumbnail = images.encode_jpeg(gradient(10, 10))
+    segment = b"\xff\xe1" + struct.pack(">H", len(thumbnail) + 2) + thumbnail
+    whole = data[:2] + segment + data[2:]
+    np.testing.assert_array_equal(images.decode(whole), images.decode(data))
+    with pytest.raises(ImageError, match="cut short"):
+        images.decode(whole[:-200])
+
+
+def test_bytes_after_the_end_of_a_jpeg_are_ignored():
+    data = images.encode_jpeg(gradient())
+    np.testing.assert_array_equal(images.decode(data + b"\0\0trailer"), images.decode(data))
+
+
+@pytest.mark.parametrize("form", ["PNG", "BMP", "TIFF", "WEBP"])
+def test_other_cut_formats_are_errors(form):
+    data = saved(gradient(), form)
+    with pytest.raises(ImageError):
+        images.decode(data[: len(data) // 2])
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "GIF", "TIFF", "WEBP"])
+def test_flipped_bytes_give_pixels_or_an_image_error_and_nothing_else(form):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    whole = (
+        saved(gradient(20, 30), form, exif=exif.tobytes()) if form != "GIF" else saved(gradient(20, 30), form)
+    )
+    rng = np.random.default_rng(1)
+    outcomes = set()
+    for _ in range(150):
+        data = np.frombuffer(whole, np.uint8).copy()
+        data[rng.integers(0, len(data), 3)] = rng.integers(0, 256, 3)
+        try:
+            outcomes.add(images.decode(data.tobytes()).ndim)
+        except ImageError as error:
+            outcomes.add(str(error)[:3])
+    assert "The" in outcomes
+    assert outcomes <= {3, "The"}  # PNG has checksums, so nothing may be left to decode
+
+
+def bomb_png(width: int, height: int) -> bytes:
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    body = zlib.compress(bytes(1000))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("side", [9_000, 11_000, 60_000])
+def test_a_huge_png_is_refused_before_decoding(side):
+    with pytest.raises(ImageError, match="allowed"):
+        images.decode(bomb_png(side, side))
+
+
+def test_a_huge_jpeg_is_refused_before_decoding():
+    data = bytearray(images.encode_jpeg(gradient()))
+    frame = data.index(b"\xff\xc0")
+    data[frame + 5 : frame + 9] = struct.pack(">HH", 50_000, 50_000)
+    with pytest.raises(ImageError, match="50000x50000"):
+        images.decode(bytes(data))

@@ -1,0 +1,92 @@
+"""params.yaml is validated: every wrong key, type and value is refused by name."""
+
+from __future__ import annotations
+
+import copy
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facerec import params
+from facerec.errors import ParamsError
+from tests.conftest import ROOT
+
+DEFAULT: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
+
+
+def with_value(key: str, value: Any) -> dict[str, Any]:
+    raw = copy.deepcopy(DEFAULT)
+    *folders, last = key.split(".")
+    node = raw
+    for part in folders:
+        node = node[part]
+    node[last] = value
+    return raw
+
+
+def test_the_default_experiment_is_valid() -> None:
+    assert params.load(ROOT / "params.yaml").align.size == 112
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("train.head.margn", 0.3, "unknown key train.head.margn (did you mean margin?"),
+        ("colour", "red", "unknown key colour (allowed: align, benchmarks"),
+        ("benchmarks.synth_lfw.pears", "x", "unknown key benchmarks.synth_lfw.pears (did you mean pairs?"),
+        ("train.lr", "fast", "train.lr should be a valid number"),
+        ("train.lr", -0.1, "train.lr should be greater than 0, not -0.1"),
+        ("train.head.name", "arkface", "train.head.name should be 'softmax'"),
+        ("train.epochs", 0, "train.epochs should be greater than or equal to 1, not 0"),
+        ("align.size", 100, "align: size must be a multiple of 112 or of 128"),
+        ("model", "models/other.pt", "model must be one of data/raw/"),
+        ("packs", ["nowhere"], "packs names nowhere, which download does not fetch"),
+        ("benchmarks.synth_lfw.faces", "nowhere", "benchmarks.synth_lfw.faces is neither"),
+        ("identification.synth_megaface.probes", "synth_people", "uses synth_people, which is no test set"),
+    ],
+)
+def test_a_mistake_is_refused_by_name(key: str, value: Any, message: str) -> None:
+    with pytest.raises(ParamsError, match=re.escape(message)) as caught:
+        params.parse(with_value(key, value), "params.yaml")
+    assert str(caught.value).startswith("params.yaml: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_key_is_named() -> None:
+    raw = copy.deepcopy(DEFAULT)
+    del raw["train"]["epochs"], raw["verify"]
+    parsed = pytest.raises(ParamsError, params.parse, raw)
+    assert "key verify is missing" in str(parsed.value)
+
+
+@pytest.mark.parametrize("text", ["a: [1", "- 1\n- 2", "", "\x00", "7"])
+def test_what_is_no_mapping_is_one_sentence(tmp_path: Path, text: str) -> None:
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(ParamsError, match=r"params\.yaml"):
+        params.load(tmp_path / "params.yaml")
+
+
+def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match="is missing; run from the repository root"):
+        params.load(tmp_path / "params.yaml")
+
+
+LEAVES = sorted({f"{a}.{b}" for a in ("detect", "align", "train", "verify", "identify") for b in DEFAULT[a]})
+
+
+@given(
+    st.sampled_from(LEAVES), st.one_of(st.none(), st.text(max_size=5), st.dictionaries(st.text(), st.none()))
+)
+def test_no_value_escapes_validation(key: str, value: Any) -> None:
+    try:
+        parsed = params.parse(with_value(key, value))
+    except ParamsError as error:
+        assert key.split(".")[0] in str(error)
+    else:
+        section, leaf = key.split(".")
+        assert getattr(getattr(parsed, section), leaf) is not None

@@ -1,0 +1,275 @@
+"""Reporting: curves keep what matters, figures and page are the same bytes twice, templates are accepted."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from facerec.errors import FormatError
+from facerec.files import write_json
+from facerec.reporting import curves, figures, page, summary
+
+ROOT = Path(__file__).parents[1]
+
+
+def a_roc(n: int = 5000, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    fpr = np.arange(n + 1) / n
+    return fpr, np.sort(np.random.default_rng(seed).beta(8, 1, n + 1))
+
+
+def all_figures() -> dict[str, figures.Figure]:
+    roc = curves.roc_records(*a_roc(), positives=500)
+    cmc = curves.cmc_records(np.arange(1, 1001), np.linspace(0.6, 1, 1000), pairs=300)
+    scores = np.random.default_rng(0).normal(size=400)
+    histogram = curves.histogram_records(scores, scores > 0.3)
+    log = [{"step": k, "loss": 1 / (k + 1), "lr": 0.1} for k in range(50)]
+    return {
+        "roc": figures.verification_roc({"lfw": roc, "cfp_fp": roc}, {"lfw": (0.99, 0.003)}),
+        "identification": figures.identification_roc({"raw": roc, "cleaned": roc}),
+        "cmc": figures.cmc({"raw": cmc, "cleaned": cmc}),
+        "histogram": figures.score_histogram(histogram, threshold=0.3),
+        "training": figures.training([*log, {"step": 50, "accuracy": 0.9}]),
+        "parity": figures.parity(scores, scores + 1e-6),
+    }
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(2, 3000), st.integers(0, 100))
+def test_thinned_roc_keeps_ends_and_real_points(n, seed):
+    fpr, tpr = a_roc(n, seed)
+    records = curves.roc_records(fpr, tpr, positives=100)
+    assert len(records) <= curves.POINTS
+    assert (records[0]["fpr"], records[-1]["fpr"]) == (0, 1)
+    assert records[1]["fpr"] == fpr[1]
+    assert all(tpr[round(r["fpr"] * n)] == r["tpr"] for r in records)
+    assert all(0 <= r["lo"] <= r["tpr"] <= r["hi"] <= 1 for r in records)
+    assert [r["fpr"] for r in records] == sorted({r["fpr"] for r in records})
+
+
+def test_thinning_spreads_points_over_decades():
+    records = curves.roc_records(*a_roc(100_000), positives=100)
+    decades = np.floor(np.log10([r["fpr"] for r in records[1:]]))
+    assert all((decades == decade).sum() > 15 for decade in (-4, -3, -2, -1))
+
+
+def test_a_vertical_step_keeps_its_top():
+    records = curves.roc_records([0, 0, 0.5, 0.5, 1], [0, 0.4, 0.4, 0.8, 1], positives=10)
+    assert [(r["fpr"], r["tpr"]) for r in records] == [(0, 0.4), (0.5, 0.8), (1, 1)]
+
+
+def test_cmc_and_histogram_records():
+    records = curves.cmc_records(np.arange(1, 5001), np.linspace(0.5, 1, 5000), pairs=40)
+    assert (records[0]["rank"], records[0]["rate"], records[-1]["rank"]) == (1, 0.5, 5000)
+    assert len(records) <= curves.POINTS
+    bins = curves.histogram_records([0, 0.1, 0.9, 1], [True, True, False, False], bins=2)
+    assert [(b["same"], b["different"]) for b in bins] == [(2, 0), (0, 2)]
+    assert json.loads(json.dumps(curves.plot_data(cmc=records)))["cmc"] == records
+
+
+@pytest.fixture(scope="module")
+def drawn() -> dict[str, bytes]:
+    return {name: figures.render(figure) for name, figure in all_figures().items()}
+
+
+def test_figures_are_the_same_bytes_twice_and_of_their_kind(drawn):
+    again = all_figures()
+    for name, svg in drawn.items():
+        assert svg == figures.render(again[name])
+        assert b"</svg>" in svg
+        assert not re.search(rb"<dc:date>|\d{4}-\d\d-\d\dT", svg)
+    png = figures.render(again["cmc"], "png")
+    assert png == figures.render(all_figures()["cmc"], "png")
+    assert png.startswith(b"\x89PNG")
+    assert b"matplotlib.org" not in png
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("roc", ["lfw: 99.00 ± 0.30 % accuracy", "cfp_fp", "False-accept rate (log scale)"]),
+        ("identification", ["raw", "cleaned", "False-positive rate (log scale)"]),
+        ("cmc", ["raw: 60.00 % at rank 1", "Rank k (log scale)"]),
+        ("histogram", ["threshold 0.3", "same person", "different person"]),
+        ("training", ["Loss", "Accuracy", "Learning rate", "Step"]),
+        ("parity", ["greatest difference 1.0e-06", "ONNX output"]),
+    ],
+)
+def test_figures_say_what_they_show(drawn, name, words):
+    assert all(word in drawn[name].decode() for word in words)
+
+
+def test_roc_axis_goes_as_low_as_the_pairs_do():
+    def lowest(n: int) -> float:
+        return figures.verification_roc({"x": curves.roc_records(*a_roc(n), 10)}).axes[0].get_xlim()[0]
+
+    assert (lowest(300), lowest(3000), lowest(100)) == pytest.approx((1e-3, 1e-4, 1e-2))
+
+
+def test_drawing_leaves_no_style_behind():
+    import matplotlib as mpl
+
+    before = dict(mpl.rcParams)
+    all_figures()
+    assert dict(mpl.rcParams) == before
+    code = "import facerec.reporting.figures, sys; sys.exit('matplotlib.pyplot' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_save_writes_what_the_suffix_says(tmp_path):
+    figures.save(all_figures()["cmc"], tmp_path / "a" / "cmc.svg", tmp_path / "cmc.png")
+    assert (tmp_path / "a" / "cmc.svg").read_bytes().startswith(b"<?xml")
+    assert (tmp_path / "cmc.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(FormatError, match=r"cmc\.jpg"):
+        figures.save(all_figures()["cmc"], tmp_path / "cmc.jpg")
+
+
+def test_nothing_to_draw_is_explained():
+    with pytest.raises(FormatError, match="none of loss"):
+        figures.training([{"step": 1}])
+    with pytest.raises(FormatError, match="not 2 and 3"):
+        figures.parity([1, 2], [1, 2, 3])
+
+
+def a_summary() -> dict:
+    lfw = {
+        "accuracy": 0.9943,
+        "accuracy_std": 0.0033,
+        "tar": 0.98,
+        "tar_supported": False,
+        "far_target": 1e-3,
+        "auc": 0.9991,
+        "eer": 0.006,
+        "pairs": 6000,
+        "failures": 3,
+    }
+    run = {"rank1": 0.9, "tpr@1e-4": 0.8, "pairs": 10, "probes": 5, "distractors": 1000}
+    return summary.gather(
+        verification={"lfw<b>": lfw},
+        identification={"cleaned": run, "raw": run},
+        detection={"people": {"photos": 1200, "rungs": {"detector": 1190}}},
+        training={"steps": 2000, "final_loss": 1.23456, "name": "a&b"},
+        export={},
+    )
+
+
+def test_summary_is_nested_sorted_and_scalar():
+    gathered = a_summary()
+    assert list(gathered) == ["detection", "identification", "training", "verification"]
+    assert gathered["verification"]["lfw<b>"]["accuracy"] == 0.9943
+    assert summary.gather(a={"x": None, "y": 1}) == {"a": {"y": 1}}
+    for bad in ([1], float("nan"), np.float32(1), float("inf")):
+        with pytest.raises(FormatError, match=r"Metric a\.b\.c"):
+            summary.gather(a={"b": {"c": bad}})
+
+
+class _Checker(HTMLParser):
+    """Fails on tags that do not nest and on anything fetched from outside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.images = 0
+
+    def handle_starttag(self, tag, attributes):
+        assert tag != "script"
+        for name, value in attributes:
+            if name in ("src", "href"):
+                assert value.startswith("data:")
+        self.images += tag == "img"
+        if tag not in ("meta", "img", "link"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_the_page_is_whole_safe_and_the_same_twice(tmp_path):
+    figures.save(all_figures()["cmc"], tmp_path / "cmc.svg", tmp_path / "cmc.png")
+    pictures = [("CMC <i>", tmp_path / "cmc.svg"), ("same", tmp_path / "cmc.png")]
+    options = {"figures": pictures, "params": "lr: .1 # </pre><script>", "note": "Synthetic & honest"}
+    html = page.render(a_summary(), **options)
+    checker = _Checker()
+    checker.feed(html)
+    assert not checker.open
+    assert checker.images == 2
+    assert html == page.render(a_summary(), **options)
+    assert "http" not in re.sub(r"base64,[^\"]*", "", html)
+    for text in (
+        "lfw&lt;b&gt;",
+        "99.43 %",
+        "98.00 %* <small>at 1e-3",
+        "a&amp;b",
+        "Synthetic &amp; honest",
+        "1,190",
+    ):
+        assert text in html
+    assert html.index("<td>raw") < html.index("<td>cleaned")
+
+
+def test_identification_runs_of_several_tasks():
+    tasks = {"one": {"cleaned": {"rank1": 1.0}, "raw": {"rank1": 0.5}}, "two": {"raw": {"rank1": 0.25}}}
+    html = page.render({"identification": tasks})
+    assert re.findall(r"<td>(\w+ \w+)", html) == ["one raw", "one cleaned", "two raw"]
+    assert all(text in html for text in ("100.00 %", "50.00 %", "25.00 %"))
+
+
+def test_an_empty_page_and_a_wrong_picture(tmp_path):
+    assert "<h2>" not in page.render({})
+    with pytest.raises(FormatError, match=r"a\.txt"):
+        page.render({}, figures=[("a", tmp_path / "a.txt")])
+
+
+def _write_plots(folder: Path, shift: float) -> None:
+    fpr, tpr = a_roc()
+    for name in ("a", "b"):
+        records = curves.roc_records(fpr, np.maximum(tpr - shift, 0), 500)
+        write_json(folder / name / "roc.json", curves.plot_data(roc=records))
+    cmc = curves.cmc_records(np.arange(1, 301), np.linspace(0.5 - shift, 1, 300), 60)
+    write_json(folder / "cmc.json", curves.plot_data(cmc=cmc))
+    write_json(folder / "training.json", {"training": [{"step": k, "loss": 9 - k + shift} for k in range(9)]})
+
+
+@pytest.mark.pipeline
+def test_dvc_accepts_the_templates(tmp_path):
+    def call(*command: str) -> str:
+        run = subprocess.run([*command], cwd=tmp_path, capture_output=True, text=True)
+        assert run.returncode == 0, run.stderr
+        return run.stdout
+
+    dvc = [sys.executable, "-m", "dvc"]
+    call("git", "init", "-q")
+    call(*dvc, "init", "-q")
+    call(*dvc, "config", "core.analytics", "false")
+    (tmp_path / ".dvc" / "plots").mkdir()
+    for template in (ROOT / ".dvc" / "plots").glob("*.json"):
+        (tmp_path / ".dvc" / "plots" / template.name).write_bytes(template.read_bytes())
+    (tmp_path / "dvc.yaml").write_text(
+        "plots:\n"
+        "  - ROC: {template: roc, x: fpr, y: {a/roc.json: tpr, b/roc.json: tpr}}\n"
+        "  - cmc.json: {template: cmc, x: rank, y: rate}\n"
+        "  - training.json: {template: training, x: step, y: loss}\n"
+    )
+    _write_plots(tmp_path, 0)
+    call("git", "add", "-A")
+    call("git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "one")
+    _write_plots(tmp_path, 0.1)
+    call(*dvc, "plots", "diff", "HEAD", "-o", "out")
+    html = (tmp_path / "out" / "index.html").read_text()
+    specs = [json.loads(text) for text in re.findall(r"var spec = (\{.*\});", html)]
+    assert len(specs) == 3
+    assert "<DVC_" not in html
+    roc, cmc, training = specs
+    assert roc["encoding"]["x"]["scale"]["type"] == cmc["encoding"]["x"]["scale"]["type"] == "log"
+    assert roc["encoding"]["color"]["scale"]["domain"] == ["workspace", "HEAD"]
+    assert roc["layer"][0]["encoding"]["y2"] == {"field": "hi"}
+    assert roc["transform"][1]["calculate"] == "datum.rev + '::' + datum.filename"
+    assert "scale" not in training["encoding"]["x"]
