@@ -103,7 +103,7 @@ class OnnxNetwork:
 
     def __init__(self, model: Path | bytes, origin: str) -> None:
         try:
-            self.session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+            self.session = onnxruntime.InferenceSession(model, _options(), providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime raises classes of its own, without a common base
             raise FormatError(f"{origin} cannot be read as ONNX ({str(error).splitlines()[0]}).") from error
         inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
@@ -127,6 +127,13 @@ class OnnxNetwork:
         padded = np.pad(pixels, ((0, missing), (0, 0), (0, 0), (0, 0))) if missing else pixels
         output: NDArray[np.float32] = self.session.run(None, {self.input: padded})[0]
         return output[: len(pixels)]
+
+
+def _options() -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    # Threads that wait in a loop halve the speed of all the others where cores are shared.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
 
 
 def load(path: str | Path, device: torch.device | None = None) -> Embedder:

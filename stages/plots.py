@@ -18,10 +18,11 @@ def plots(params: Params) -> None:
         list(params.benchmarks),
         list(params.identification),
         params.networks,
+        list(params.photos),
     )
     synthetic = any(name.startswith("synth_") for name in params.benchmarks)
     text = Path("params.yaml").read_text(encoding="utf-8")
-    report.write(sources, text, params.verify.far, report.SYNTHETIC if synthetic else "", Path("reports"))
+    report.write(sources, text, report.SYNTHETIC if synthetic else "", Path("reports"))
 
 
 if __name__ == "__main__":

@@ -34,40 +34,36 @@ class Sources:
     benchmarks: Sequence[str]
     identification: Sequence[str]
     networks: Sequence[str]
+    photos: Sequence[str]
 
 
-def write(sources: Sources, params: str, far: float, note: str, out: Path) -> None:
+def write(sources: Sources, params: str, note: str, out: Path) -> None:
     """Write figures/, index.html and summary.json below `out`; `params` is shown on the page as it is."""
-    found = collect(sources, far)
+    found = collect(sources)
     drawn = draw(sources, found)
     with atomic_dir(out / "figures") as folder:
         for name, (_, figure) in drawn.items():
             figures.save(figure, folder / f"{name}.png", folder / f"{name}.svg")
         shown = [(caption, folder / f"{name}.svg") for name, (caption, _) in drawn.items()]
         write_text(out / "index.html", page.render(found, shown, params, note=note))
-    write_json(out / "summary.json", found)
+    write_json(out / "summary.json", summary.headline(found))
 
 
-def collect(sources: Sources, far: float) -> dict[str, Any]:
+def collect(sources: Sources) -> dict[str, Any]:
     """All metrics of the run in one nested mapping of scalars."""
-    verification = {
-        name: {**_load(sources.scores / name / "result.json"), "far_target": far}
-        for name in sources.benchmarks
-    }
-    identification = {
-        f"{name} {kind}" if len(sources.identification) > 1 else kind: values
-        for name in sources.identification
-        for kind, values in _load(sources.scores / name / "result.json").items()
-    }
+    verification = {name: _load(sources.scores / name / "result.json") for name in sources.benchmarks}
+    identification = {name: _load(sources.scores / name / "result.json") for name in sources.identification}
     others = {
-        group: {
-            key: value
-            for path in sorted((sources.metrics / group).glob("*.json"))
-            for key, value in _load(path).items()
-        }
-        for group in ("denoise", "train", "align", "detect")
+        "denoise": sources.identification,
+        "train": sources.networks,
+        "align": sources.photos,
+        "detect": sources.photos,
     }
-    return summary.gather(verification=verification, identification=identification, **others)
+    groups: dict[str, dict[str, Any]] = {group: {} for group in others}
+    for group, names in others.items():
+        for name in names:
+            groups[group] |= _load(sources.metrics / group / f"{name}.json")
+    return summary.gather(verification=verification, identification=identification, **groups)
 
 
 def draw(sources: Sources, found: dict[str, Any]) -> dict[str, tuple[str, Figure]]:

@@ -34,3 +34,17 @@ def _scalars(group: Mapping[str, Any], where: str) -> dict[str, Any]:
                 f"Metric {place} is {value!r}; a summary holds finite numbers and texts, so that runs compare."
             )
     return clean
+
+
+def headline(found: Mapping[str, Any]) -> dict[str, Any]:
+    """The few numbers by which runs are compared, nested by benchmark, out of everything `gather`ed."""
+    lines: dict[str, Any] = {}
+    for name, values in found.get("verification", {}).items():
+        lines[name] = {key: values[key] for key in ("accuracy", "accuracy_std", "tar", "failures")}
+    for name, runs in found.get("identification", {}).items():
+        cleaned = runs["cleaned"]
+        rates = {key: value for key, value in cleaned.items() if key.startswith("tpr@")}
+        lines[name] = {"rank1": cleaned["rank1"], "rank1_raw": runs["raw"]["rank1"], **rates}
+    for name, values in found.get("train", {}).items():
+        lines[name] = dict(values)
+    return lines

@@ -2,40 +2,56 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.conftest import ROOT
 from tests.pipeline.conftest import Project, executed
 
 pytestmark = pytest.mark.pipeline
 
-EVALUATION = {"embed", "verify", "megaface_features", "megaface_denoise", "megaface_identify", "plots"}
+EVALUATION = ("embed", "verify", "megaface_features", "megaface_denoise", "megaface_identify", "plots")
 RERUNS = {
-    "detect.min_face": {"detect", "align", "train", "export", *EVALUATION},
-    "align.size": {"align", "train", "export", *EVALUATION},
-    "train.head.margin": {"train", "export", *EVALUATION},
-    "verify.far": {"verify", "plots"},
-    "identify.noise": {"megaface_denoise", "megaface_identify", "plots"},
-    "identify.fprs": {"megaface_identify", "plots"},
+    "detect.min_face=60": ("detect", "align", "train", "export", *EVALUATION),
+    "align.size=224": ("align", "train", "export", *EVALUATION),
+    "train.head.margin=0.3": ("train", "export", *EVALUATION),
+    "verify.far=0.1": ("verify", "plots"),
+    "identify.noise=delete": ("megaface_denoise", "megaface_identify", "plots"),
+    "identify.fprs=[0.01]": ("megaface_identify", "plots"),
 }
-VALUES = {
-    "detect.min_face": "60",
-    "align.size": "224",
-    "train.head.margin": "0.3",
-    "verify.far": "0.2",
-    "identify.noise": "delete",
-    "identify.fprs": "[0.01,0.1]",
-}
+
+
+@pytest.fixture
+def copy(project: Project, tmp_path: Path) -> Project:
+    """The finished experiment with a cache of its own, to vary."""
+    shutil.copytree(project.root, tmp_path / "copy", symlinks=True)
+    return Project(tmp_path / "copy")
 
 
 def test_the_readme_says_what_each_parameter_reruns() -> None:
-    rows = re.findall(r"^\| `([a-z_.]+)=\S+` \| (.+?) \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
-    told = {key: set(re.findall(r"[a-z_]+", stages)) for key, stages in rows}
+    rows = re.findall(r"^\| `([a-z_.]+=\S+)` \| (.+?) \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    told = {setting: tuple(re.findall(r"[a-z_]+", stages)) for setting, stages in rows}
     assert told == RERUNS
+
+
+@pytest.mark.parametrize("setting", RERUNS)
+def test_the_graph_reruns_what_the_table_says(setting: str, project: Project) -> None:
+    edges = re.findall(r'^"([^"@]+)\S*" -> "([^"@]+)', project.run("dvc", "dag", "--dot"), re.MULTILINE)
+    key = setting.partition("=")[0]
+    graph = yaml.safe_load((project.root / "dvc.yaml").read_text())["stages"]
+    reached = {
+        stage
+        for stage, body in graph.items()
+        if any(f"{key}.".startswith(f"{name}.") for name in body.get("do", body).get("params", []))
+    }
+    for _ in graph:
+        reached |= {after for before, after in edges if before in reached}
+    assert reached == set(RERUNS[setting])
 
 
 def test_a_second_run_does_nothing(project: Project) -> None:
@@ -44,8 +60,48 @@ def test_a_second_run_does_nothing(project: Project) -> None:
     assert "Data and pipelines are up to date." in output
 
 
-@pytest.fixture
-def copy(project: Project, tmp_path: Path) -> Project:
-    """The finished experiment with a cache of its own, to vary."""
-    shutil.copytree(project.root, tmp_path / "copy", symlinks=True)
-    return Project(tmp_path / "copy")
+def test_a_new_crop_size_does_not_detect_again(copy: Project) -> None:
+    output = copy.run("dvc", "exp", "run", "-S", "align.size=224", "align")
+    assert {name.split("@")[0] for name in executed(output)} == {"align"}
+
+
+def test_a_new_rate_does_not_embed_again(copy: Project) -> None:
+    ran = executed(copy.run("dvc", "exp", "run", "-S", "verify.far=0.1"))
+    assert {name.split("@")[0] for name in ran} == {"verify", "plots"}
+
+
+def test_an_experiment_is_compared_and_taken_back(copy: Project) -> None:
+    ran = executed(copy.run("dvc", "exp", "run", "--name", "margin", "-S", "train.head.margin=0.3"))
+    assert [name.split("@")[0] for name in ran][:2] == ["train", "export"]
+    assert {name.split("@")[0] for name in ran} == set(RERUNS["train.head.margin=0.3"])
+    difference = json.loads(copy.run("dvc", "params", "diff", "--json"))
+    assert difference == {"params.yaml": {"train.head.margin": {"old": 0.5, "new": 0.3}}}
+    changed = json.loads(copy.run("dvc", "metrics", "diff", "--json"))
+    assert list(changed) == ["reports/summary.json"]
+    assert "backbone.train_loss" in changed["reports/summary.json"]
+    shown = copy.run("dvc", "exp", "show", "--only-changed", "--csv")
+    assert "margin" in shown
+    page = copy.run("dvc", "plots", "diff", "HEAD", "workspace", "-o", "plots")
+    assert "index.html" in page
+    html = (copy.root / "plots/index.html").read_text()
+    assert '"type": "log"' in html or '"type":"log"' in html
+    restored = copy.run("dvc", "exp", "run", "-S", "train.head.margin=0.5")
+    assert executed(restored) == []
+    assert json.loads(copy.run("dvc", "metrics", "diff", "--json")) == {}
+
+
+def test_metrics_are_few(project: Project) -> None:
+    shown = json.loads(project.run("dvc", "metrics", "show", "--json"))
+    files = shown[""]["data"]
+    assert list(files) == ["reports/summary.json"]
+    summary = files["reports/summary.json"]["data"]
+    benchmarks = yaml.safe_load((project.root / "params.yaml").read_text())["benchmarks"]
+    assert set(benchmarks) <= set(summary)
+    assert sum(len(values) for values in summary.values()) <= 24
+
+
+def test_curves_are_short_and_finite(project: Project) -> None:
+    for path in sorted((project.root / "reports/curves").glob("*.json")):
+        (records,) = json.loads(path.read_text()).values()
+        assert 0 < len(records) <= 200
+        assert all(abs(value) < float("inf") for record in records for value in record.values())

@@ -39,7 +39,7 @@ def _knitwear(clothes: Clothes, rest: Floats, below: Floats) -> Floats:
     """One colour, stripes or checks, with a darker band along the neckline."""
     base = np.tile(f32(clothes.colour), (len(rest), 1))
     if clothes.pattern == 1:
-        base[np.sin(rest[:, 1] * 26) > 0.25] = 0.5 * f32(clothes.second) + 0.5 * base[0]
+        base[np.sin(rest[:, 1] * 26) > 0.25] = 0.5 * (f32(clothes.second) + f32(clothes.colour))
     elif clothes.pattern == 2:
         checks = np.sign(np.sin(rest[:, :2] * 24))
         base *= ((0.75 + 0.25 * checks[:, :1]) * (0.85 + 0.15 * checks[:, 1:])).astype(np.float32)

@@ -7,23 +7,37 @@ gives hair its ragged edge without blending.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    def njit(**options: Any) -> Callable[[Any], Any]:
-        """Tell the type checker nothing about numba."""
-        ...
-else:
-    from numba import njit
+Function = TypeVar("Function", bound=Callable[..., object])
+Floats = NDArray[np.float32]
+Ints = NDArray[np.int32]
 
 
-@njit(cache=True, fastmath=False)
-def rasterise(screen, triangles, coverage, strands, depth, index, weights):  # type: ignore[no-untyped-def]
+def _compiled(function: Function) -> Function:
+    """Compile, and keep the machine code for the next process where a folder for it is writable."""
+    try:
+        fast: Function = njit(cache=True)(function)
+    except RuntimeError:  # neither this folder nor the user's cache is
+        fast = njit(function)
+    return fast
+
+
+@_compiled
+def rasterise(
+    screen: Floats,
+    triangles: Ints,
+    coverage: Floats,
+    strands: Floats,
+    depth: Floats,
+    index: Ints,
+    weights: Floats,
+) -> None:
     """Draw `triangles` (t, 3) of `screen` (v, 3: x, y in pixels, z > 0) into depth, index and weights.
 
     `depth` (h, w) starts at infinity, `index` (h, w) at -1, `weights` (h, w, 2) holds the first two
@@ -33,9 +47,9 @@ def rasterise(screen, triangles, coverage, strands, depth, index, weights):  # t
     rows, columns = strands.shape
     for t in range(triangles.shape[0]):
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-        ax, ay, az = screen[a, 0], screen[a, 1], screen[a, 2]
-        bx, by, bz = screen[b, 0], screen[b, 1], screen[b, 2]
-        cx, cy, cz = screen[c, 0], screen[c, 1], screen[c, 2]
+        ax, ay, az = float(screen[a, 0]), float(screen[a, 1]), float(screen[a, 2])
+        bx, by, bz = float(screen[b, 0]), float(screen[b, 1]), float(screen[b, 2])
+        cx, cy, cz = float(screen[c, 0]), float(screen[c, 1]), float(screen[c, 2])
         x0 = max(0, int(np.ceil(min(ax, bx, cx))))
         x1 = min(width - 1, int(np.floor(max(ax, bx, cx))))
         y0 = max(0, int(np.ceil(min(ay, by, cy))))
@@ -43,14 +57,15 @@ def rasterise(screen, triangles, coverage, strands, depth, index, weights):  # t
         area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
         if x1 < x0 or y1 < y0 or abs(area) < 1e-9 or min(az, bz, cz) <= 0:
             continue
-        scale = 1 / area
-        solid = min(coverage[a, 0], coverage[b, 0], coverage[c, 0]) >= 1
         if max(coverage[a, 0], coverage[b, 0], coverage[c, 0]) <= 0:
             continue
+        solid = min(coverage[a, 0], coverage[b, 0], coverage[c, 0]) >= 1
+        ux, uy, u0 = (by - cy) / area, (cx - bx) / area, (bx * cy - by * cx) / area
+        vx, vy, v0 = (cy - ay) / area, (ax - cx) / area, (cx * ay - cy * ax) / area
         for y in range(y0, y1 + 1):
             for x in range(x0, x1 + 1):
-                u = ((bx - x) * (cy - y) - (by - y) * (cx - x)) * scale
-                v = ((cx - x) * (ay - y) - (cy - y) * (ax - x)) * scale
+                u = u0 + ux * x + uy * y
+                v = v0 + vx * x + vy * y
                 w = 1 - u - v
                 if u < 0 or v < 0 or w < 0:
                     continue
@@ -71,8 +86,8 @@ def rasterise(screen, triangles, coverage, strands, depth, index, weights):  # t
                 weights[y, x, 1] = v
 
 
-@njit(cache=True)
-def interpolate(index, weights, triangles, attributes, count):  # type: ignore[no-untyped-def]
+@_compiled
+def interpolate(index: Ints, weights: Floats, triangles: Ints, attributes: Floats, count: int) -> Floats:
     """Attributes (v, k) at the `count` covered pixels in row-major order -> (count, k) float32."""
     result = np.empty((count, attributes.shape[1]), np.float32)
     n = 0
@@ -90,8 +105,8 @@ def interpolate(index, weights, triangles, attributes, count):  # type: ignore[n
     return result
 
 
-@njit(cache=True)
-def blend(image, weight, colour):  # type: ignore[no-untyped-def]
+@_compiled
+def blend(image: Floats, weight: Floats, colour: Floats) -> None:
     """Mix `colour` (3,) into `image` (h, w, 3) in place, by `weight` (h, w)."""
     for y in range(image.shape[0]):
         for x in range(image.shape[1]):
@@ -100,8 +115,21 @@ def blend(image, weight, colour):  # type: ignore[no-untyped-def]
                 image[y, x, k] += share * (colour[k] - image[y, x, k])
 
 
-@njit(cache=True)
-def illuminate(albedo, normal, gloss, material, power, wrap, lit, open_sky, direction, key, sky, ground):  # type: ignore[no-untyped-def]
+@_compiled
+def illuminate(
+    albedo: Floats,
+    normal: Floats,
+    gloss: Floats,
+    material: Ints,
+    power: Floats,
+    wrap: Floats,
+    lit: Floats,
+    open_sky: Floats,
+    direction: Floats,
+    key: Floats,
+    sky: Floats,
+    ground: Floats,
+) -> Floats:
     """Linear RGB (n, 3): wrapped diffuse key light, sky and ground, Blinn-Phong gloss, a faint rim.
 
     `power` (m,) and `wrap` (m, 3) are those of each `material`. `direction`, `key`, `sky`, `ground` (3,) are the light; `lit` (n,) and `open_sky` (n,) are the shares of
@@ -129,8 +157,8 @@ def illuminate(albedo, normal, gloss, material, power, wrap, lit, open_sky, dire
     return colour
 
 
-@njit(cache=True)
-def vertex_normals(points, triangles):  # type: ignore[no-untyped-def]
+@_compiled
+def vertex_normals(points: Floats, triangles: Ints) -> Floats:
     """Area-weighted unit normals (v, 3) of a mesh; a vertex without triangles gets zeros."""
     normals = np.zeros(points.shape, np.float32)
     for t in range(triangles.shape[0]):
@@ -149,8 +177,8 @@ def vertex_normals(points, triangles):  # type: ignore[no-untyped-def]
     return normals
 
 
-@njit(cache=True)
-def shadow(depth, x, y, z, bias):  # type: ignore[no-untyped-def]
+@_compiled
+def shadow(depth: Floats, x: Floats, y: Floats, z: Floats, bias: float) -> Floats:
     """Share of light 0..1 that reaches points (x, y, z) of a light's depth map, over a 5 x 5 window."""
     height, width = depth.shape
     lit = np.empty(len(x), np.float32)
@@ -166,8 +194,15 @@ def shadow(depth, x, y, z, bias):  # type: ignore[no-untyped-def]
     return lit
 
 
-@njit(cache=True)
-def _ray_cast(origin, directions, points, triangles, hit, weights):  # type: ignore[no-untyped-def]
+@_compiled
+def _ray_cast(
+    origin: Floats,
+    directions: Floats,
+    points: Floats,
+    triangles: Ints,
+    hit: NDArray[np.int64],
+    weights: Floats,
+) -> None:
     for r in range(len(directions)):
         farthest = 0.0
         d = directions[r]

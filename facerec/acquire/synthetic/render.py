@@ -21,7 +21,6 @@ from facerec.acquire.synthetic.surface import Floats, Surface, ball, f32, join, 
 _SUPERSAMPLE = 2
 _FACE_WIDTH = 1.42  # dm from cheek to cheek
 _NECK = np.array([0.0, -1.0, -0.75], np.float32)  # where the head turns on the neck
-_FACE = np.array([0.0, -0.25, -0.1], np.float32)  # what the camera looks at
 
 
 @dataclass(frozen=True)
@@ -33,23 +32,33 @@ class Photo:
     box: Floats
 
 
-@lru_cache(maxsize=4)
 def neutral_points(person: Identity, age: float) -> Floats:
     """Vertices (v, 3) of the expressionless head at `age` years, origin between the eyes."""
-    weights = mesh.macro_weights(
-        person.male, float(np.clip((age - 25) / 65, 0, 1)), person.weight, person.ancestry
-    )
+    old = np.float32(np.clip((age - 25) / 65, 0, 1))
+    young_head, old_head = _youth_and_age(person)
+    return _recentre(young_head + old * (old_head - young_head))
+
+
+@lru_cache(maxsize=2)
+def _youth_and_age(person: Identity) -> Floats:
+    """The head at 25 and at 90 years (2, v, 3); between them the model is linear."""
+    model = mesh.head()
+    weights = np.zeros((2, len(model.columns)), np.float32)
+    for row, old in enumerate((0.0, 1.0)):
+        for name, value in mesh.macro_weights(person.male, old, person.weight, person.ancestry).items():
+            weights[row, model.columns[name]] = value
     for slider, value in zip(mesh.sliders(), person.shape, strict=True):
         for name in slider.positive if value > 0 else slider.negative:
-            weights[name] = weights.get(name, 0.0) + abs(value)
-    return _recentre(mesh.head().neutral + _offset(weights))
+            weights[:, model.columns[name]] += abs(value)
+    return model.neutral + (weights @ model.basis).reshape(2, -1, 3)
 
 
-def _offset(weights: dict[str, float]) -> Floats:
+def _expression(shot: Shot) -> Floats:
+    """What the shot's expression adds to the vertices (v, 3)."""
     model = mesh.head()
-    rows = [model.columns[name] for name in weights]
-    offset: Floats = np.array(list(weights.values()), np.float32) @ model.basis[rows]
-    return offset.reshape(-1, 3)
+    rows = [model.columns[name] for name, _ in shot.expression]
+    weights = f32([weight for _, weight in shot.expression])
+    return f32(weights @ model.basis[rows]).reshape(-1, 3)
 
 
 def _recentre(points: Floats) -> Floats:
@@ -75,19 +84,19 @@ def render(
 def _expose(person: Identity, shot: Shot, scene: Floats) -> Floats:
     """Draw one person into the linear picture `scene` (s, s, 3); returns their screen coordinates."""
     side = len(scene)
-    age = round(shot.age / 2) * 2.0  # the face ages in steps of two years, so that its map can be kept
-    points = neutral_points(person, age) + _offset(dict(shot.expression))
-    surface = _scene(person, shot, age, points)
+    points = neutral_points(person, shot.age) + _expression(shot)
+    surface = _scene(person, shot, points)
     posed = _pose(surface, shot)
     screen = _project(posed, shot, side)
     normals = vertex_normals(posed, surface.triangles)
     pixels = _visible(surface, posed, normals, screen, person.hair.kind, side)
-    albedo = skin.paint(person, round(shot.age / 6) * 6.0, float(round(shot.stubble)))
-    scene[pixels.covered] = shading.shade(person, shot, age, surface, posed, albedo, pixels)
+    decade = round(shot.age / 10) * 10.0  # skin ages in steps, so that the painted face can be kept
+    albedo = skin.paint(person, decade, float(round(shot.stubble)))
+    scene[pixels.covered] = shading.shade(person, shot, surface, posed, albedo, pixels)
     return screen
 
 
-def _scene(person: Identity, shot: Shot, age: float, points: Floats) -> Surface:
+def _scene(person: Identity, shot: Shot, points: Floats) -> Surface:
     model = mesh.head()
     count = len(points)
     body = Surface(
@@ -99,10 +108,10 @@ def _scene(person: Identity, shot: Shot, age: float, points: Floats) -> Surface:
         follow=smoothstep(-1.95, -0.95, model.neutral[:, 1] + 0.35 * (model.neutral[:, 2] + 0.6)),
         coverage=opaque(count),
     )
-    parts = [body, *hair.sheets(person.hair, age, shot.ruffle, points, props.hat_edge(shot.occluder))]
+    parts = [body, *hair.sheets(person.hair, shot.age, shot.ruffle, points, props.hat_edge(shot.occluder))]
     knot = hair.bun(person.hair, points)
     if knot is not None:
-        parts.append(solid(ball(*knot), 0.8 * hair.grey(person.hair, age), 0.1))
+        parts.append(solid(ball(*knot), 0.8 * hair.grey(person.hair, shot.age), 0.1))
     return join([*parts, *props.build(person, shot, points)])
 
 
@@ -135,17 +144,19 @@ def _project(posed: Floats, shot: Shot, side: int) -> Floats:
 def _visible(
     surface: Surface, posed: Floats, normals: Floats, screen: Floats, strands: str, side: int
 ) -> shading.Pixels:
+    drawn = surface.drawn(screen)
+    triangles, material = surface.triangles[drawn], surface.material[drawn]
     depth = np.full((side, side), np.inf, np.float32)
     index = np.full((side, side), -1, np.int32)
     weights = np.zeros((side, side, 2), np.float32)
-    rasterise(screen, surface.triangles, surface.coverage, noise.strands(strands), depth, index, weights)
+    rasterise(screen, triangles, surface.coverage, noise.strands(strands), depth, index, weights)
     covered = index >= 0
     attributes = np.concatenate([normals, posed, surface.rest, surface.extra], axis=1)
-    values = interpolate(index, weights, surface.triangles, attributes, int(covered.sum()))
+    values = interpolate(index, weights, triangles, attributes, int(covered.sum()))
     return shading.Pixels(
         covered=covered,
         depth=depth,
-        material=surface.material[index[covered]],
+        material=material[index[covered]],
         normal=values[:, 0:3] * _inverse_length(values[:, 0:3]),
         position=values[:, 3:6],
         rest=values[:, 6:9],

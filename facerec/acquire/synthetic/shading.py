@@ -53,7 +53,7 @@ class Look:
 
 
 def shade(
-    person: Identity, shot: Shot, age: float, surface: Surface, posed: Floats, skin: Floats, pixels: Pixels
+    person: Identity, shot: Shot, surface: Surface, posed: Floats, skin: Floats, pixels: Pixels
 ) -> Floats:
     """Linear RGB (n, 3) of the covered pixels; `skin` is the painted face of `person`."""
     count = len(pixels.material)
@@ -63,7 +63,7 @@ def shade(
     _eyes(person, shot, posed, pixels, look)
     _mouth(pixels, look)
     _props(pixels, look)
-    _hair(person, shot, age, pixels, look)
+    _hair(person, shot, pixels, look)
     lit, open_sky = _key_shadow(surface, posed, shot.light, pixels), _occlusion(pixels, shot)
     surfaces = (look.albedo, look.normal, look.gloss, pixels.material, materials.POWER, materials.WRAP)
     return f32(illuminate(*surfaces, lit, open_sky, *(f32(part) for part in astuple(shot.light))))
@@ -126,7 +126,7 @@ def _props(pixels: Pixels, look: Look) -> None:
     look.gloss[chosen] = extra[:, 3]
 
 
-def _hair(person: Identity, shot: Shot, age: float, pixels: Pixels, look: Look) -> None:
+def _hair(person: Identity, shot: Shot, pixels: Pixels, look: Look) -> None:
     """Strands: lightness from the strand texture, a soft highlight across them (Kajiya-Kay)."""
     chosen = np.flatnonzero(pixels.material == materials.HAIR)
     rest, tangent = pixels.rest[chosen], pixels.extra[chosen, :3]
@@ -135,7 +135,7 @@ def _hair(person: Identity, shot: Shot, age: float, pixels: Pixels, look: Look) 
     along = tangent @ (half / np.linalg.norm(half)) / (np.linalg.norm(tangent, axis=1) + 1e-6)
     across = np.sqrt(np.clip(1 - along**2, 0, 1))
     shine = (0.05 if person.hair.kind == "curly" else 0.16) * across**28 * (0.4 + 0.8 * strand)
-    colour = hairs.grey(person.hair, age)
+    colour = hairs.grey(person.hair, shot.age)
     look.albedo[chosen] = colour * (0.45 + 0.8 * strand)[:, None] + (shine * (0.2 + colour.mean()))[:, None]
 
 
@@ -145,12 +145,12 @@ def _key_shadow(surface: Surface, posed: Floats, light: Light, pixels: Pixels) -
     aside = np.cross([0, 1, 0], ahead)
     aside /= np.linalg.norm(aside)
     frame = f32(np.stack([aside, np.cross(ahead, aside), ahead], axis=1))
-    scale, start = f32([_MAP / 2 / _RADIUS, _MAP / 2 / _RADIUS, -1]), f32([_MAP / 2, _MAP / 2, 20])
+    scale, start = f32([_MAP / 2 / _RADIUS, -_MAP / 2 / _RADIUS, -1]), f32([_MAP / 2, _MAP / 2, 20])
     depth = np.full((_MAP, _MAP), np.inf, np.float32)
     index = np.full((_MAP, _MAP), -1, np.int32)
     weights = np.zeros((_MAP, _MAP, 2), np.float32)
-    triangles = surface.triangles[surface.material != materials.LASH]
     screen = f32((posed @ frame) * scale + start)
+    triangles = surface.triangles[surface.drawn(screen) & (surface.material != materials.LASH)]
     rasterise(screen, triangles, surface.coverage, noise.strands("straight"), depth, index, weights)
     x, y, z = ((pixels.position @ frame) * scale + start).T
     return f32(shadow(depth, x, y, z, 0.06))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from facerec.acquire.synthetic.materials import PROP
+from facerec.acquire.synthetic.materials import PROP, SKIN
 
 Floats = NDArray[np.float32]
 Triangles = NDArray[np.int32]
@@ -38,6 +38,16 @@ class Surface:
     extra: Floats  # (v, 4)
     follow: Floats  # (v,)
     coverage: Floats  # (v, 3)
+
+    def drawn(self, screen: Floats) -> NDArray[np.bool_]:
+        """Which triangles (t,) may be visible on `screen` (v, 3): of skin, those turned to the viewer.
+
+        Skin is closed and its corners run counter-clockwise seen from outside; y grows downwards.
+        """
+        a, b, c = (screen[self.triangles[:, corner], :2] for corner in range(3))
+        across, down = b - a, c - a
+        facing = across[:, 0] * down[:, 1] < across[:, 1] * down[:, 0]
+        return np.asarray(facing | (self.material != SKIN), np.bool_)
 
 
 def join(parts: Sequence[Surface]) -> Surface:
