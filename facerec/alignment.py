@@ -66,9 +66,16 @@ def template(size: Size = 112) -> NDArray[np.float64]:
 
 
 def template_name(size: Size = 112) -> str:
-    """Name stored with aligned faces: "arcface-112", "arcface-112x96" (height x width)."""
+    """Name of a crop's geometry, stored with aligned faces: "arcface-112" for every square of 112 k pixels.
+
+    Crops of one name differ in resolution alone, so a larger one can be reduced to a smaller.
+    """
     height, width = shape_of(size)
-    return f"arcface-{height}" if height == width else f"arcface-{height}x{width}"
+    if height == width:
+        base = next((base for base in (112, 128) if height % base == 0), height)
+        return f"arcface-{base}"
+    scale = height // 112 if height % 112 == 0 and height * 96 == width * 112 else 1
+    return f"arcface-{height // scale}x{width // scale}"
 
 
 def _fit(landmarks: NDArray[np.float64], size: Size) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

@@ -65,7 +65,7 @@ class Embedder:
         if isinstance(images, Shards):
             self.preprocessing.check(images.meta)
             order = [np.arange(start, min(start + batch, len(images))) for start in starts]
-            batches = Faces([images]).batches(order)
+            batches = Faces([images], self.preprocessing.size).batches(order)
             yield from track(batches, f"embedding {images.meta.dataset}", total=len(order), unit="batches")
             return
         if images.dtype != np.uint8 or images.shape[1:] != (*self.preprocessing.size, 3):

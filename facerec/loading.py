@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import accumulate
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,30 +20,32 @@ from facerec.errors import FormatError, ImageError
 from facerec.execution import worker_count
 from facerec.formats.shards import Shards
 from facerec.images import decode
+from facerec.preprocessing import reduction
 
 AHEAD = 2  # batches kept ready beyond those being decoded
 
 
 class Faces:
-    """The aligned faces of one or several sets as one sequence; all must have one size and template."""
+    """The aligned faces of one or several sets as one sequence, all of one size.
 
-    def __init__(self, sets: Sequence[Shards]) -> None:
+    The sets share one template. Crops of twice, three times, ... the `size` (default: the smallest of the
+    sets) are reduced to it by averaging.
+    """
+
+    def __init__(self, sets: Sequence[Shards], size: tuple[int, int] | None = None) -> None:
         if not sets:
             raise FormatError("No face sets are given; name at least one.")
-        first = sets[0].meta
-        for shards in sets:
-            if shards.meta.kind != "faces" or shards.meta.size is None:
-                raise FormatError(
-                    f"{shards.path} holds {shards.meta.kind}, but aligned faces are needed here."
-                )
-            if (shards.meta.size, shards.meta.template) != (first.size, first.template):
-                raise FormatError(
-                    f"{shards.path} and {sets[0].path} differ in size or template; align both the same way."
-                )
-        assert first.size is not None
+        sizes = [_size(shards) for shards in sets]
         self.sets = tuple(sets)
-        self.size: tuple[int, int] = first.size
-        self.template = first.template
+        self.size = size or min(sizes)
+        self.template = sets[0].meta.template
+        for shards, given in zip(sets, sizes, strict=True):
+            if shards.meta.template != self.template or not reduction(given, self.size):
+                raise FormatError(
+                    f"{shards.path} ({given[0]}x{given[1]}, {shards.meta.template}) cannot be brought to "
+                    f"{self.size[0]}x{self.size[1]}, {self.template}; align all sets to one template."
+                )
+        self._sizes = sizes
         self._starts = [0, *accumulate(len(shards) for shards in sets)]
 
     def __len__(self) -> int:
@@ -56,12 +59,15 @@ class Faces:
             image = decode(shards.image(row))
         except ImageError as error:
             raise ImageError(f"Face {row} of {shards.path} ({shards.sources[row]}): {error}") from error
-        if image.shape[:2] != self.size:
+        promised = self._sizes[number]
+        if image.shape[:2] != promised:
             raise FormatError(
                 f"Face {row} of {shards.path} ({shards.sources[row]}) is {image.shape[0]}x{image.shape[1]}, "
-                f"but its set promises {self.size[0]}x{self.size[1]}; make the set again."
+                f"but its set promises {promised[0]}x{promised[1]}; make the set again."
             )
-        return image
+        if promised == self.size:
+            return image
+        return np.asarray(cv2.resize(image, self.size[::-1], interpolation=cv2.INTER_AREA), np.uint8)
 
     def batch(self, indices: Sequence[int] | NDArray[np.int64]) -> NDArray[np.uint8]:
         """Faces (b, h, w, 3) uint8 RGB at `indices`."""
@@ -84,3 +90,9 @@ class Faces:
                 yield pending.popleft().result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _size(shards: Shards) -> tuple[int, int]:
+    if shards.meta.kind != "faces" or shards.meta.size is None:
+        raise FormatError(f"{shards.path} holds {shards.meta.kind}, but aligned faces are needed here.")
+    return shards.meta.size

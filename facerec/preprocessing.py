@@ -68,10 +68,10 @@ class Preprocessing:
         return ((images.float() - mean) / std).permute(0, 3, 1, 2)
 
     def check(self, meta: Meta) -> None:
-        """Raise FormatError unless the faces of a set are what the network was made for."""
+        """Raise FormatError unless a set's faces are what the network was made for, or a multiple of its size."""
         if meta.kind != "faces" or meta.size is None:
             raise FormatError(f"{meta.dataset} holds {meta.kind}, but a network takes aligned faces.")
-        if meta.size != self.size or meta.template != self.template:
+        if meta.template != self.template or not reduction(meta.size, self.size):
             raise FormatError(
                 f"The faces of {meta.dataset} are {meta.size[0]}x{meta.size[1]} aligned to {meta.template!r}, but "
                 f"the network takes {self.size[0]}x{self.size[1]} aligned to {self.template!r}; align them again."
@@ -97,6 +97,12 @@ class Preprocessing:
                 f"{'.'.join(map(str, e['loc'])) or 'all of it'}: {e['msg']}" for e in error.errors()
             )
             raise FormatError(f"The preprocessing in {origin} is wrong ({problems}).") from error
+
+
+def reduction(size: tuple[int, int], wanted: tuple[int, int]) -> int:
+    """How many times larger than `wanted` a crop of `size` is in both directions; 0 where it is no multiple."""
+    scale = size[0] // wanted[0]
+    return scale if size == (scale * wanted[0], scale * wanted[1]) else 0
 
 
 _ADAPTER = TypeAdapter(Preprocessing)

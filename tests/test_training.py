@@ -105,7 +105,7 @@ def test_sets_that_cannot_be_trained_on_are_refused(faces, tmp_path) -> None:
     with pytest.raises(FormatError, match="unknown identity"):
         fit([unknown])
     other = write_set(tmp_path / "other", range(2), photos=9, template="arcface-128")
-    with pytest.raises(FormatError, match="differ in size or template"):
+    with pytest.raises(FormatError, match="align all sets to one template"):
         fit([faces, other])
     with pytest.raises(FormatError, match="No face sets"):
         fit([])

@@ -39,7 +39,7 @@ class Project:
         done = subprocess.run(
             command,
             cwd=self.root,
-            env={**_environment(self.root), **environment},
+            env={**stage_environment(self.root), **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -49,10 +49,6 @@ class Project:
         assert not check or done.returncode == 0, f"{' '.join(command)}\n{done.stdout}"
         assert check or done.returncode != 0, f"{' '.join(command)} should fail\n{done.stdout}"
         return done.stdout
-
-    def stages_run(self, *command: str) -> set[str]:
-        """Names of the stages (without their @item) that a dvc command executed."""
-        return {name.split("@")[0] for name in executed(self.run(*command))}
 
 
 def executed(output: str) -> list[str]:
@@ -89,10 +85,13 @@ def make_project(root: Path) -> Project:
 def commit(project: Project) -> None:
     """Commit everything."""
     project.run("git", "add", "--all")
-    project.run("git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "--quiet", "-m", "state")
+    project.run(
+        "git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "--quiet", "-m", "state"
+    )
 
 
-def _environment(root: Path) -> dict[str, str]:
+def stage_environment(root: Path) -> dict[str, str]:
+    """What a user's shell would have after activating the environment, in the folder of the project."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     names = {"GIT_AUTHOR_NAME": "t", "GIT_COMMITTER_NAME": "t"}
     mails = {"GIT_AUTHOR_EMAIL": "t@example.org", "GIT_COMMITTER_EMAIL": "t@example.org"}

@@ -1,0 +1,58 @@
+"""Real photos through the real graph: a tenth of LFW, with the published network, in minutes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facerec import catalog, embed_set, enrolment, evaluation
+from facerec.acquire.sets import acquire
+from facerec.detection import table
+from facerec.formats import embeddings, pairs, shards
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def lfw(mirror: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """LFW and the published MobileFaceNet as the download stage leaves them."""
+    root = tmp_path_factory.mktemp("lfw")
+    for name in ("lfw", "mobilefacenet_foamliu"):
+        acquire(catalog.load(name), root / name, {}, root / "downloads")
+    return root
+
+
+def test_all_of_lfw_is_there(lfw: Path) -> None:
+    photos = shards.read(lfw / "lfw", "photos")
+    assert (len(photos), photos.classes) == (13_233, 5_749)
+    listed = pairs.read(lfw / "lfw/pairs.txt", photos.sources)
+    assert len(listed) == 6_000
+    assert (listed.first >= 0).all()
+    assert (listed.second >= 0).all()
+
+
+def test_the_first_fold_is_recognised(lfw: Path, tmp_path: Path) -> None:
+    photos = shards.read(lfw / "lfw", "photos")
+    listed = pairs.read(lfw / "lfw/pairs.txt", photos.sources)
+    fold = slice(0, 600)
+    rows = np.unique(np.concatenate([listed.first[fold], listed.second[fold]]))
+    shards.write((photos.row(int(row)) for row in rows), tmp_path / "photos", photos.meta)
+    again = {int(row): place for place, row in enumerate(rows)}
+    first, second = (
+        np.array([again[int(row)] for row in column[fold]]) for column in (listed.first, listed.second)
+    )
+    pairs.write(pairs.Pairs(first, second, listed.same[fold]), tmp_path / "pairs.parquet")
+
+    found = table.detect(tmp_path / "photos", tmp_path / "faces.parquet", "mtcnn", {"min_face": 40})
+    assert found.with_face >= 0.999 * found.photos
+    enrolment.align(tmp_path / "photos", tmp_path / "faces.parquet", tmp_path / "faces")
+    embedded = embed_set.embed_set(lfw / "mobilefacenet_foamliu", tmp_path / "faces")
+    embeddings.write(embedded, tmp_path / "lfw.npy")
+    result = evaluation.verify(
+        tmp_path / "lfw.npy", tmp_path / "pairs.parquet", "insightface", 1e-2, tmp_path / "scores"
+    )
+    assert result.failures == 0
+    assert result.accuracy >= 0.985
+    assert result.auc >= 0.995

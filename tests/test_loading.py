@@ -1,0 +1,71 @@
+"""Faces of several sets as one sequence: order, sizes and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from facerec import images
+from facerec.errors import FormatError
+from facerec.formats import shards
+from facerec.loading import Faces
+from facerec.preprocessing import reduction
+
+
+def write_set(path: Path, size: int, count: int = 3, template: str = "arcface-112") -> shards.Shards:
+    rng = np.random.default_rng(size)
+    rows = []
+    for number in range(count):
+        small = rng.integers(0, 256, (8, 8, 3), np.uint8)
+        face = np.asarray(cv2.resize(small, (size, size), interpolation=cv2.INTER_CUBIC), np.uint8)
+        rows.append(
+            {
+                "image": images.encode_jpeg(face),
+                "label": number,
+                "identity": str(number),
+                "source": f"{number}.jpg",
+            }
+        )
+    shards.write(rows, path, shards.Meta("faces", path.name, size=(size, size), template=template))
+    return shards.read(path)
+
+
+def test_larger_crops_are_averaged_to_the_smallest_size(tmp_path: Path) -> None:
+    small, large = write_set(tmp_path / "small", 112), write_set(tmp_path / "large", 224)
+    faces = Faces([large, small])
+    assert faces.size == (112, 112)
+    assert faces.batch([0, 3]).shape == (2, 112, 112, 3)
+    decoded = images.decode(large.image(0)).astype(float)
+    averaged = decoded.reshape(112, 2, 112, 2, 3).mean(axis=(1, 3))
+    assert np.abs(faces.image(0) - averaged).max() <= 0.5
+    assert (faces.image(3) == images.decode(small.image(0))).all()
+
+
+def test_batches_keep_their_order(tmp_path: Path) -> None:
+    faces = Faces([write_set(tmp_path / "a", 112, 5)])
+    order = [np.array([4, 0]), np.array([2]), np.array([1, 3])]
+    for indices, batch in zip(order, faces.batches(order), strict=True):
+        assert (batch == faces.batch(indices)).all()
+
+
+def test_other_geometry_is_refused(tmp_path: Path) -> None:
+    small = write_set(tmp_path / "small", 112)
+    for other in (write_set(tmp_path / "t", 112, template="arcface-128"), write_set(tmp_path / "o", 168)):
+        with pytest.raises(FormatError, match="align all sets to one template"):
+            Faces([small, other])
+
+
+@pytest.mark.parametrize(
+    ("size", "wanted", "scale"),
+    [
+        ((112, 112), (112, 112), 1),
+        ((224, 224), (112, 112), 2),
+        ((224, 112), (112, 112), 0),
+        ((56, 56), (112, 112), 0),
+    ],
+)
+def test_reduction(size: tuple[int, int], wanted: tuple[int, int], scale: int) -> None:
+    assert reduction(size, wanted) == scale
