@@ -246,7 +246,7 @@ def identify(
 
 @app.command()
 def sheet(
-    out: Annotated[Path, typer.Argument(help="PNG to write.")],
+    out: Annotated[Path, typer.Argument(help="Picture to write, .png or .jpg.")],
     rows: Annotated[int, typer.Option(min=1, max=100, help="People, one a row.")] = 4,
     columns: Annotated[int, typer.Option(min=1, max=100, help="Photos of each.")] = 8,
     seed: Annotated[int, typer.Option(help="Seed of the synthetic world.")] = 1,
@@ -257,9 +257,11 @@ def sheet(
     from facerec.acquire.synthetic import world
     from facerec.files import atomic_file
 
-    picture = cv2.imencode(".png", world.sheet(rows, columns, seed)[..., ::-1])[1]
+    if out.suffix not in (".png", ".jpg"):
+        raise ParamsError(f"a sheet is written as .png or .jpg, not {out.name}.")
+    encoded = cv2.imencode(out.suffix, world.sheet(rows, columns, seed)[..., ::-1])[1]
     with atomic_file(out) as temporary:
-        temporary.write_bytes(picture.tobytes())
+        temporary.write_bytes(encoded.tobytes())
 
 
 def _options(pairs: list[str]) -> dict[str, Any]:

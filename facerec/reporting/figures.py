@@ -232,7 +232,7 @@ def _roc(axes: Axes, curves: Curves, labels: Mapping[str, str]) -> None:
     if floor == 0:
         chance = np.geomspace(axes.get_xlim()[0], 1, 100)
         axes.plot(chance, chance, color=_GREY, linewidth=1, linestyle=":", label="chance")
-    axes.legend(loc="lower right" if floor else "best")
+    axes.figure.legend(loc="outside lower center", ncols=2, fontsize=9)
 
 
 def _rate_axis(axes: Axes, lowest: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -9,6 +10,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -34,12 +36,19 @@ class Project:
 
     root: Path
 
+    def json(self, *command: str) -> Any:
+        """The JSON object that a command prints on standard output, which holds nothing else."""
+        done = subprocess.run(
+            command, cwd=self.root, env=stage_environment(), stdout=subprocess.PIPE, check=True, timeout=900
+        )
+        return json.loads(done.stdout)
+
     def run(self, *command: str, check: bool = True, **environment: str) -> str:
         """Standard output and error of a command, which must succeed unless `check` is false."""
         done = subprocess.run(
             command,
             cwd=self.root,
-            env={**stage_environment(self.root), **environment},
+            env={**stage_environment(), **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -90,12 +99,23 @@ def commit(project: Project) -> None:
     )
 
 
-def stage_environment(root: Path) -> dict[str, str]:
-    """What a user's shell would have after activating the environment, in the folder of the project."""
+def stage_environment() -> dict[str, str]:
+    """What a user's shell would have after activating the environment.
+
+    The code is imported from this checkout, equal to the copy, so that numba need not compile it again.
+    """
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     names = {"GIT_AUTHOR_NAME": "t", "GIT_COMMITTER_NAME": "t"}
     mails = {"GIT_AUTHOR_EMAIL": "t@example.org", "GIT_COMMITTER_EMAIL": "t@example.org"}
-    return {**os.environ, **names, **mails, "PATH": path, "PYTHONPATH": str(root), "COLUMNS": "200"}
+    return {
+        **os.environ,
+        **names,
+        **mails,
+        "PATH": path,
+        "PYTHONPATH": str(ROOT),
+        "PYTHONSAFEPATH": "1",
+        "COLUMNS": "200",
+    }
 
 
 @pytest.fixture(scope="session")

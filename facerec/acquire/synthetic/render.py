@@ -18,7 +18,7 @@ from facerec.acquire.synthetic.photo import Shot
 from facerec.acquire.synthetic.raster import interpolate, rasterise, vertex_normals
 from facerec.acquire.synthetic.surface import Floats, Surface, ball, f32, join, opaque, smoothstep, solid
 
-_SUPERSAMPLE = 2
+_SUPERSAMPLE = 1.5
 _FACE_WIDTH = 1.42  # dm from cheek to cheek
 _NECK = np.array([0.0, -1.0, -0.75], np.float32)  # where the head turns on the neck
 
@@ -70,15 +70,16 @@ def render(
     person: Identity, shot: Shot, size: int = 250, behind: tuple[Identity, Shot] | None = None
 ) -> Photo:
     """Take the photo, `size` pixels square; `behind` is a second person in the background."""
-    side = size * _SUPERSAMPLE
+    side = round(size * _SUPERSAMPLE)
     rng = np.random.default_rng(shot.seed)
     scene = background.paint(shot.background, side, np.array(shot.light.sky, np.float32), rng)
     if behind is not None:
         _expose(*behind, scene)
         scene = cv2.GaussianBlur(scene, (0, 0), side / 150)
-    screen = _expose(person, shot, scene)
+    points = _expose(person, shot, scene)
+    points[:, :2] = (points[:, :2] + 0.5) * (size / side) - 0.5  # supersampled pixels to those of the photo
     image = camera.develop(scene, shot.camera, size, rng)
-    return Photo(image, _landmarks(screen), _box(screen, size))
+    return Photo(image, _landmarks(points), _box(points, size))
 
 
 def _expose(person: Identity, shot: Shot, scene: Floats) -> Floats:
@@ -170,18 +171,14 @@ def _inverse_length(vectors: Floats) -> Floats:
     return f32(1 / np.sqrt(squares + 1e-12))[:, None]
 
 
-def _landmarks(screen: Floats) -> Floats:
+def _landmarks(points: Floats) -> Floats:
+    """The five landmarks of photo coordinates (v, 3)."""
     model = mesh.head()
-    left, right = (screen[ids, :2].mean(axis=0) for ids in model.pupils)
-    corners = [screen[vertex, :2] for vertex in model.mouth]
-    return _to_photo(np.array([left, right, screen[model.nose, :2], *corners], np.float32))
+    left, right = (points[ids, :2].mean(axis=0) for ids in model.pupils)
+    corners = [points[vertex, :2] for vertex in model.mouth]
+    return np.array([left, right, points[model.nose, :2], *corners], np.float32)
 
 
-def _box(screen: Floats, size: int) -> Floats:
-    face = _to_photo(screen[mesh.head().face, :2])
+def _box(points: Floats, size: int) -> Floats:
+    face = points[mesh.head().face, :2]
     return f32(np.clip([*face.min(axis=0), *face.max(axis=0)], 0, size - 1))
-
-
-def _to_photo(pixels: Floats) -> Floats:
-    """Supersampled pixel coordinates to those of the photo."""
-    return f32((pixels + 0.5) / _SUPERSAMPLE - 0.5)
