@@ -16,11 +16,13 @@ repro: $(READY)  ## run the default experiment; finished stages come from the ca
 	$(RUN) dvc repro
 	@echo "Done: open reports/index.html, or type: . $(BIN)/activate && dvc metrics show"
 
-test: $(READY)  ## run the tests
-	$(RUN) pytest -m "not slow"
+test: $(READY)  ## run the tests: those with real dvc commands beside all others
+	@$(RUN) pytest tests/pipeline & pipeline=$$!; \
+	$(RUN) pytest --ignore tests/pipeline -m "not slow"; units=$$?; \
+	wait $$pipeline && exit $$units
 
-test-all: $(READY)  ## run the slow tests too (real photos where FACEREC_MIRROR is set)
-	$(RUN) pytest
+test-all: test  ## run the slow tests too (real photos where FACEREC_MIRROR is set)
+	$(RUN) pytest -m slow
 
 lint: $(READY)  ## check style and types
 	$(RUN) ruff check .

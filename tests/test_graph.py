@@ -61,3 +61,29 @@ def test_a_stage_depends_on_the_code_it_runs(stage: str) -> None:
 def test_every_stage_script_is_in_the_graph() -> None:
     scripts = {path.stem for path in (ROOT / "stages").glob("*.py")} - {"__init__", "common"}
     assert scripts == set(GRAPH)
+
+
+def test_every_stage_can_come_from_the_run_cache() -> None:
+    for stage in GRAPH:
+        uncached = [out for out in body(stage)["outs"] if not isinstance(out, str)]
+        assert uncached == [], (
+            f"{stage}: DVC never restores a stage with a plain output that it does not cache"
+        )
+
+
+def mappings(value: object) -> list[dict[str, object]]:
+    """All mappings inside a value."""
+    if not isinstance(value, dict):
+        return []
+    return [value, *(inner for each in value.values() for inner in mappings(each))]
+
+
+@pytest.mark.parametrize("stage", GRAPH)
+def test_no_parameter_is_invisible_to_the_run_cache(stage: str) -> None:
+    """DVC leaves keys named size and nfiles out of a run's hash: they may be parameters only as leaves."""
+    parameters = yaml.safe_load((ROOT / "params.yaml").read_text())
+    for name in body(stage).get("params", []):
+        value = parameters
+        for part in name.replace("${key}", "").rstrip(".").split("."):
+            value = value[part]
+        assert all({"size", "nfiles"}.isdisjoint(inner) for inner in mappings(value)), name

@@ -39,7 +39,7 @@ def sentence(output: str) -> str:
 
 def test_a_broken_parameter_is_named_by_the_stage_and_the_command(copy: Project) -> None:
     text = (copy.root / "params.yaml").read_text()
-    (copy.root / "params.yaml").write_text(text.replace("margin: 0.5", "margin: half"))
+    (copy.root / "params.yaml").write_text(text.replace("margin: 0.2", "margin: half"))
     told = "train.head.margin should be a valid number"
     assert told in sentence(copy.run("facerec", "check", check=False))
     assert told in sentence(copy.run("dvc", "repro", check=False))
