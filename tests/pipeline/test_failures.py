@@ -75,7 +75,7 @@ def test_ctrl_c_leaves_nothing_half_written(copy: Project) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "stages.download", "synth_people"],
         cwd=copy.root,
-        env=stage_environment(),
+        env={**stage_environment(), "FACEREC_WORKERS": "2"},
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
