@@ -126,3 +126,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     made.run("dvc", "repro")
     commit(made)
     return made
+
+
+@pytest.fixture
+def copy(project: Project, tmp_path: Path) -> Project:
+    """The finished experiment with a cache of its own, to vary or to break."""
+    shutil.copytree(project.root, tmp_path / "copy", symlinks=True)
+    return Project(tmp_path / "copy")

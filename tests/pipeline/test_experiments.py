@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-from pathlib import Path
 
 import pytest
 import yaml
@@ -25,13 +23,6 @@ RERUNS = {
     "identify.noise=delete": ("megaface_denoise", "megaface_identify", "plots"),
     "identify.fprs=[0.01]": ("megaface_identify", "plots"),
 }
-
-
-@pytest.fixture
-def copy(project: Project, tmp_path: Path) -> Project:
-    """The finished experiment with a cache of its own, to vary."""
-    shutil.copytree(project.root, tmp_path / "copy", symlinks=True)
-    return Project(tmp_path / "copy")
 
 
 def test_the_readme_says_what_each_parameter_reruns() -> None:

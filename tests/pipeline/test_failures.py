@@ -18,13 +18,6 @@ from tests.pipeline.conftest import Project, executed, stage_environment
 pytestmark = pytest.mark.pipeline
 
 
-@pytest.fixture
-def copy(project: Project, tmp_path: Path) -> Project:
-    """The finished experiment with a cache of its own, to break."""
-    shutil.copytree(project.root, tmp_path / "copy", symlinks=True)
-    return Project(tmp_path / "copy")
-
-
 def leftovers(root: Path) -> list[Path]:
     """Temporary files and directories below the outputs."""
     return [path for folder in ("data", "models", "reports") for path in (root / folder).rglob("*.tmp")]
