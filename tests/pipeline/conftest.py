@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -117,6 +118,12 @@ def stage_environment() -> dict[str, str]:
         "FACEREC_WORKERS": "1",  # so little work that starting processes would take longer
         "COLUMNS": "200",
     }
+
+
+@pytest.fixture(scope="session", autouse=True)
+def heed_ctrl_c() -> None:
+    """`make test` starts this suite with `&`, and a shell lets such commands and their children ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
