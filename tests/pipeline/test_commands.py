@@ -19,7 +19,7 @@ VERBS = (
     "align",
     "unpack",
     "train",
-    "export",
+    "onnx",
     "embed",
     "verify",
     "sheet",

@@ -1,0 +1,21 @@
+"""The `facerec` command: the steps of the graph on plain files, without DVC.
+
+One file a group of commands; each registers its commands on `common.app`. People get tables and progress on
+standard error; `--json` prints one JSON object on standard output and nothing else there. Heavy imports
+happen inside the commands, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from facerec import console
+from facerec.cli import data, evaluation, experiment, faces, models
+from facerec.cli.common import app
+
+__all__ = ["app", "data", "evaluation", "experiment", "faces", "main", "models"]
+
+
+def main() -> None:
+    """Entry point: one clear sentence and an exit code on failure."""
+    sys.exit(console.run(app))

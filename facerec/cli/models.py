@@ -1,0 +1,58 @@
+"""Commands that train, convert and apply a network."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from facerec import params as parameters
+from facerec.cli.common import Json, app, report
+
+Model = Annotated[Path, typer.Argument(help="backbone.pt, an .onnx file, or a downloaded model's directory.")]
+
+
+@app.command()
+def train(
+    faces: Annotated[list[Path], typer.Argument(help="Directories of face shards.")],
+    out: Annotated[Path, typer.Option(help="Weights to write.")] = Path("backbone.pt"),
+    params: Annotated[Path, typer.Option(help="Where `train:` is read from.")] = Path("params.yaml"),
+    as_json: Json = False,
+) -> None:
+    """Train a network with the recipe of params.yaml."""
+    from facerec import training
+    from facerec.backbones import storage
+    from facerec.devices import device
+    from facerec.formats import shards
+
+    sets = [shards.read(folder, "faces") for folder in faces]
+    trained = training.fit(sets, parameters.load(params).train, device())
+    storage.save(trained.backbone, out)
+    report(f"{out}", asdict(trained.history[-1]), as_json)
+
+
+@app.command()
+def onnx(
+    model: Annotated[Path, typer.Argument(help="Weights written by train.")],
+    out: Annotated[Path, typer.Argument(help="ONNX file to write.")],
+    as_json: Json = False,
+) -> None:
+    """Write ONNX with the preprocessing inside, checked against torch."""
+    from facerec import export
+
+    report(f"{out}", {"max_difference": export.export(model, out).max_difference}, as_json)
+
+
+@app.command()
+def embed(
+    model: Model,
+    faces: Annotated[Path, typer.Argument(help="Directory of face shards.")],
+    out: Annotated[Path, typer.Argument(help="NAME.npy to write; NAME.parquet goes beside it.")],
+) -> None:
+    """Embed every face of a set."""
+    from facerec.embed_set import embed_set
+    from facerec.formats import embeddings
+
+    embeddings.write(embed_set(model, faces), out)
