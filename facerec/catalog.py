@@ -79,7 +79,8 @@ class Entry(_Strict):
 
     name: Name
     title: str
-    kind: Literal["photos", "pack", "model", "lists"]
+    kind: Literal["photos", "pack", "model", "weights", "lists"]
+    """"model": embeds faces and says which; "weights": of a detector, which knows its own input."""
     generator: Literal["synthetic"] | None = None
     part: Literal["people", "pack", "lfw", "facescrub", "megaface"] | None = None
     options: dict[str, Any] = {}
