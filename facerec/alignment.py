@@ -8,7 +8,8 @@ centred on their means, the rotation and scale is a = sum(conj(z) w) / sum(|z|^2
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from math import gcd
+from typing import NamedTuple, TypeAlias
 
 import cv2
 import numpy as np
@@ -40,53 +41,73 @@ class AlignmentError(FacerecError):
     """Landmarks that no similarity transform can bring to the template."""
 
 
+class _Geometry(NamedTuple):
+    """Where the five points lie in a crop of (height, width); `name` is stored with the faces."""
+
+    name: str
+    height: int
+    width: int
+    points: NDArray[np.float64]
+
+
+# Whole multiples of these sizes scale their points; the first that fits is taken.
+_GEOMETRIES = (
+    _Geometry("arcface-112", 112, 112, TEMPLATE),
+    _Geometry("arcface-128", 128, 128, TEMPLATE + _RIGHT_8),
+    _Geometry("arcface-112x96", 112, 96, TEMPLATE_96),
+)
+
+
 def shape_of(size: Size) -> tuple[int, int]:
-    """`size` as (height, width)."""
+    """`size` as (height, width); ParamsError unless both are positive."""
     height, width = (size, size) if isinstance(size, int) else size
+    if min(height, width) < 1:
+        raise ParamsError(f"No crop is {height}x{width} (height x width); use positive sides, such as 112.")
     return height, width
+
+
+def _geometry(size: Size) -> _Geometry:
+    height, width = shape_of(size)
+    for name, base_height, base_width, points in _GEOMETRIES:
+        if height % base_height == 0 and height * base_width == width * base_height:
+            return _Geometry(name, height, width, points * (height / base_height))
+    side, divisor = min(height, width), gcd(height, width)
+    edge = np.array([width - side, height - side]) / 2
+    shape = "112" if height == width else f"{height // divisor}x{width // divisor}"
+    return _Geometry(f"arcface-{shape}", height, width, TEMPLATE * (side / 112) + edge)
 
 
 def template(size: Size = 112) -> NDArray[np.float64]:
     """The five template points (5, 2) in pixels of a crop of `size`.
 
-    Squares of 112 k scale the 112 template by k, squares of 128 k scale it by k and add 8 k to x;
-    (112 k, 96 k) crops scale the 96 template. Any other size is a ParamsError.
+    Squares of 112 k scale the 112 template by k, squares of 128 k scale it by k and add 8 k to x, as
+    InsightFace does; (112 k, 96 k) crops scale the 96 template. Any other size holds the 112 template in
+    its largest centred square, scaled to it.
     """
-    height, width = shape_of(size)
-    if height > 0 and height == width:
-        if height % 112 == 0:
-            return TEMPLATE * (height / 112)
-        if height % 128 == 0:
-            return (TEMPLATE + _RIGHT_8) * (height / 128)
-    if height > 0 and height % 112 == 0 and height * 96 == width * 112:
-        return TEMPLATE_96 * (height / 112)
-    raise ParamsError(
-        f"No alignment template for {height}x{width} (height x width); use a square of 112 k or 128 k, or 112x96."
-    )
+    return _geometry(size).points
 
 
 def template_name(size: Size = 112) -> str:
     """Name of a crop's geometry, stored with aligned faces: "arcface-112" for every square of 112 k pixels.
 
-    Crops of one name differ in resolution alone, so a larger one can be reduced to a smaller.
+    Crops of one name differ in resolution alone, so a larger one can be reduced to a smaller. Squares of
+    128 k are "arcface-128", (112 k, 96 k) "arcface-112x96", other squares "arcface-112"; the rest is named
+    by its shape, such as "arcface-4x3" for 160x120.
     """
-    height, width = shape_of(size)
-    if height == width:
-        base = next((base for base in (112, 128) if height % base == 0), height)
-        return f"arcface-{base}"
-    scale = height // 112 if height % 112 == 0 and height * 96 == width * 112 else 1
-    return f"arcface-{height // scale}x{width // scale}"
+    return _geometry(size).name
 
 
-def _fit(landmarks: NDArray[np.float64], size: Size) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def _fit(
+    landmarks: NDArray[np.float64], target: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Transforms (n, 2, 3) and which of them exist (n,); the others hold NaN or infinity."""
-    source, target = (np.ascontiguousarray(p).view(complex)[..., 0] for p in (landmarks, template(size)))
+    source, wanted = (np.ascontiguousarray(p).view(complex)[..., 0] for p in (landmarks, target))
     with np.errstate(all="ignore"):
-        source_mean, target_mean = source.mean(axis=-1, keepdims=True), target.mean()
+        source_mean, wanted_mean = source.mean(axis=-1, keepdims=True), wanted.mean()
         centred = source - source_mean
         spread = (centred.real**2 + centred.imag**2).sum(axis=-1)
-        turn = (centred.conj() * (target - target_mean)).sum(axis=-1) / spread
-        shift = target_mean - turn * source_mean[..., 0]
+        turn = (centred.conj() * (wanted - wanted_mean)).sum(axis=-1) / spread
+        shift = wanted_mean - turn * source_mean[..., 0]
         matrix = np.stack([turn.real, -turn.imag, shift.real, turn.imag, turn.real, shift.imag], axis=-1)
         usable = np.isfinite(matrix).all(axis=-1) & (spread > _SMALLEST) & (np.abs(turn) > _SMALLEST)
     return matrix.reshape(-1, 2, 3), usable
@@ -101,7 +122,7 @@ def _batch(landmarks: ArrayLike) -> NDArray[np.float64]:
 
 def usable(landmarks: ArrayLike) -> NDArray[np.bool_]:
     """Which of the landmarks (n, 5, 2) a similarity can align: finite and not all at one point; (n,)."""
-    return _fit(_batch(landmarks), 112)[1]
+    return _fit(_batch(landmarks), TEMPLATE)[1]
 
 
 def similarity(landmarks: ArrayLike, size: Size = 112) -> NDArray[np.float64]:
@@ -113,7 +134,7 @@ def similarity(landmarks: ArrayLike, size: Size = 112) -> NDArray[np.float64]:
     Raises AlignmentError when a face's landmarks are not finite or all at one point.
     """
     points = _batch(landmarks)
-    matrices, fine = _fit(points, size)
+    matrices, fine = _fit(points, template(size))
     if not fine.all():
         face = int(np.flatnonzero(~fine)[0])
         raise AlignmentError(
@@ -130,6 +151,31 @@ def residuals(landmarks: ArrayLike, size: Size = 112) -> NDArray[np.float64]:
     aligned = points @ matrices[:, :, :2].transpose(0, 2, 1) + matrices[:, None, :, 2]
     distances: NDArray[np.float64] = np.linalg.norm(aligned - template(size), axis=-1).mean(axis=-1)
     return distances
+
+
+def upright(boxes: ArrayLike, size: Size = 112, margin: float = 0.0) -> NDArray[np.float64]:
+    """Transforms (n, 2, 3) that bring boxes to the middle of a crop of `size`, without turning them.
+
+    `boxes` (n, 4) or (4,): x1, y1, x2, y2 in photo pixels. The box and `margin` of its sides around it (0.25
+    adds a quarter to width and height) just fit into the crop; proportions are kept. Raises AlignmentError
+    for a box that is not finite or has no extent.
+    """
+    corners = np.asarray(boxes, dtype=np.float64).reshape(-1, 2, 2)
+    sides = (corners[:, 1] - corners[:, 0]) * (1 + margin)
+    if not np.isfinite(corners).all() or not (sides > 0).all():
+        raise AlignmentError("A crop needs boxes x1, y1, x2, y2 that are finite, with x1 < x2 and y1 < y2.")
+    extent = np.array(shape_of(size)[::-1], dtype=np.float64)
+    scales = (extent / sides).min(axis=1)
+    matrices = np.zeros((len(corners), 2, 3))
+    matrices[:, 0, 0] = matrices[:, 1, 1] = scales
+    matrices[:, :, 2] = (extent - 1) / 2 - scales[:, None] * corners.mean(axis=1)
+    return matrices
+
+
+def centre_square(shape: tuple[int, int]) -> NDArray[np.float64]:
+    """The largest square box (4,) in the middle of a photo of `shape` (height, width)."""
+    centre, half = np.array([shape[1] - 1, shape[0] - 1]) / 2, min(shape) / 2
+    return np.concatenate([centre - half, centre + half])
 
 
 def warp(image: NDArray[np.uint8], matrix: NDArray[np.float64], size: Size = 112) -> NDArray[np.uint8]:

@@ -63,10 +63,73 @@ def test_template_of_112_high_and_96_wide_lies_8_pixels_to_the_left():
     )
 
 
-@pytest.mark.parametrize("size", [0, -112, 100, (96, 112), (112, 113)])
-def test_sizes_without_template_are_refused(size):
-    with pytest.raises(ParamsError, match="No alignment template"):
+@pytest.mark.parametrize(
+    ("size", "name"),
+    [
+        (112, "arcface-112"),
+        (336, "arcface-112"),
+        (896, "arcface-112"),  # 8 x 112 and 7 x 128
+        (100, "arcface-112"),
+        (128, "arcface-128"),
+        (384, "arcface-128"),
+        ((112, 96), "arcface-112x96"),
+        ((336, 288), "arcface-112x96"),
+        ((56, 48), "arcface-7x6"),
+        ((160, 120), "arcface-4x3"),
+        ((96, 112), "arcface-6x7"),
+    ],
+)
+def test_a_size_has_one_geometry_and_its_name(size, name):
+    assert alignment.template_name(size) == name
+    height, width = alignment.shape_of(size)
+    assert (alignment.template(size) > 0).all()
+    assert (alignment.template(size) < (width, height)).all()
+
+
+def test_sizes_of_one_name_differ_in_resolution_alone():
+    for one, two in ((112, 100), (128, 256), ((160, 120), (80, 60)), ((112, 96), (224, 192))):
+        scale = alignment.shape_of(one)[0] / alignment.shape_of(two)[0]
+        np.testing.assert_allclose(alignment.template(one), alignment.template(two) * scale, rtol=1e-12)
+
+
+def test_a_size_without_template_holds_the_square_one_in_its_middle():
+    np.testing.assert_allclose(alignment.template(160), alignment.TEMPLATE * 160 / 112)
+    np.testing.assert_allclose(alignment.template((112, 150)), alignment.TEMPLATE + (19, 0))
+    np.testing.assert_allclose(alignment.template((150, 112)), alignment.TEMPLATE + (0, 19))
+
+
+@pytest.mark.parametrize("size", [0, -112, (112, 0), (-1, -1)])
+def test_sizes_without_extent_are_refused(size):
+    with pytest.raises(ParamsError, match="positive sides"):
         alignment.template(size)
+
+
+@pytest.mark.parametrize("size", [112, (112, 96), (60, 90)])
+@pytest.mark.parametrize("margin", [0.0, 0.25])
+def test_an_upright_crop_holds_the_box_and_its_margin_in_its_middle(size, margin):
+    box = np.array([30.0, 20.0, 70.0, 100.0])
+    height, width = alignment.shape_of(size)
+    (matrix,) = alignment.upright(box, size, margin)
+    assert matrix[0, 1] == matrix[1, 0] == 0
+    assert matrix[0, 0] == matrix[1, 1]
+    first, last = (matrix[:, :2] @ corner + matrix[:, 2] for corner in (box[:2], box[2:]))
+    np.testing.assert_allclose((first + last) / 2, [(width - 1) / 2, (height - 1) / 2])
+    np.testing.assert_allclose(max((last - first) * (1 + margin) / (width, height)), 1)
+
+
+def test_an_upright_crop_of_the_whole_square_photo_is_the_photo():
+    photo = np.random.default_rng(0).integers(0, 256, (60, 60, 3), np.uint8)
+    (matrix,) = alignment.upright(alignment.centre_square((60, 60)), 60)
+    np.testing.assert_array_equal(alignment.warp(photo, matrix, 60), photo)
+    wide = np.pad(photo, ((0, 0), (13, 13), (0, 0)))
+    (matrix,) = alignment.upright(alignment.centre_square((60, 86)), 60)
+    np.testing.assert_array_equal(alignment.warp(wide, matrix, 60), photo)
+
+
+@pytest.mark.parametrize("box", [(0, 0, 0, 5), (5, 0, 1, 5), (0, 0, np.nan, 5), (0, 0, np.inf, 5)])
+def test_a_box_without_extent_is_refused(box):
+    with pytest.raises(AlignmentError, match="finite"):
+        alignment.upright(box)
 
 
 @given(
