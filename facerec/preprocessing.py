@@ -49,6 +49,11 @@ class Preprocessing:
             raise FormatError(f"The columns {self.crop} are not inside faces {self.size[1]} pixels wide.")
         if not all(value > 0 for value in self.std):
             raise FormatError(f"The std of a preprocessing must be positive, not {self.std}.")
+        if any(value < 1 for value in self.std) or any(0 < value < 1 for value in self.mean):
+            raise FormatError(
+                f"The mean {self.mean} and std {self.std} are for pixels in 0..1, but they are declared in 0..255; "
+                "multiply them by 255."
+            )
 
     @property
     def input_size(self) -> tuple[int, int]:

@@ -59,6 +59,15 @@ def save(stored: StoredBackbone, path: str | Path) -> None:
         temporary.write_bytes(buffer.getvalue())
 
 
+def is_ours(path: str | Path) -> bool:
+    """Whether `path` was written by `save`; the weights in it are not read."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        pickles = [name for name in archive.namelist() if name.endswith("data.pkl")]
+        return bool(pickles) and FORMAT.encode() in archive.read(pickles[0])
+
+
 def load(path: str | Path) -> StoredBackbone:
     """The network in `path`, on the CPU, ready to embed (eval mode); FormatError when it is no such file."""
     if not Path(path).is_file():

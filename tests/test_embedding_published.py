@@ -1,0 +1,123 @@
+"""Weights and models that others published: renamed entries, TorchScript, and equal outputs where those are known."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+import yaml
+from torch import Tensor, nn
+
+from facerec import embedding
+from facerec.backbones import published
+from facerec.backbones.mobilefacenet import MobileFaceNet
+from facerec.errors import FormatError
+from facerec.preprocessing import Preprocessing
+
+FACES = np.random.default_rng(0).integers(0, 256, (3, 112, 112, 3), np.uint8)
+
+
+def declare(folder: Path, **values: object) -> None:
+    """Write the preprocessing.yaml of a model in `folder`."""
+    (folder / "preprocessing.yaml").write_text(yaml.safe_dump(Preprocessing(**values).to_dict()))  # type: ignore[arg-type]
+
+
+def as_xiaoccer(key: str) -> str:
+    """The name that an entry of our MobileFaceNet has in the weights of xiaoccer."""
+    block = re.match(r"body\.(\d+)\.layers\.(\d)\.(\d)\.(.*)", key)
+    if block:
+        return f"blocks.{block[1]}.conv.{3 * int(block[2]) + int(block[3])}.{block[4]}"
+    names = {
+        "stem.0": "conv1",
+        "stem.1": "dw_conv1",
+        "expand": "conv2",
+        "pool": "linear7",
+        "project": "linear1",
+    }
+    ours = next(name for name in names if key.startswith(name))
+    part, rest = key.removeprefix(ours + ".").split(".", 1)
+    return f"{names[ours]}.{('conv', 'bn', 'prelu')[int(part)]}.{rest}"
+
+
+def test_renamed_weights_give_the_same_embeddings(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    network = MobileFaceNet(8, (112, 96)).eval()
+    theirs = {f"module.{as_xiaoccer(key)}": value for key, value in network.state_dict().items()}
+    torch.save({"epoch": 3, "net_state_dict": theirs}, tmp_path / "068.ckpt")
+    declare(tmp_path, crop=(8, 104), std=(128.0, 128.0, 128.0), flip="none")
+    embedder = embedding.load(tmp_path)
+    prepared = (torch.from_numpy(FACES[:, :, 8:104]).permute(0, 3, 1, 2) - 127.5) / 128
+    with torch.inference_mode():
+        expected = network(prepared).numpy()
+    assert embedder.dim == 8
+    np.testing.assert_allclose(embedder.embed(FACES), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_published_mobilefacenets_load(mirror: Path) -> None:
+    weights = mirror / "weights"
+    session = onnxruntime.InferenceSession(weights / "mobilefacenet_foamliu.onnx")
+    network, dim = published.load(weights / "mobilefacenet_foamliu.pt", (112, 112))
+    inputs = torch.randn(2, 3, 112, 112, generator=torch.Generator().manual_seed(5))
+    name = session.get_inputs()[0].name
+    expected = np.concatenate([session.run(None, {name: image[None].numpy()})[0] for image in inputs])
+    with torch.inference_mode():
+        np.testing.assert_allclose(network(inputs).numpy(), expected, atol=1e-4)
+    assert dim == 128
+    assert published.load(weights / "mobilefacenet_xiaoccer_068.ckpt", (112, 96))[1] == 128
+
+
+class Means(nn.Module):
+    """(b, 3): the mean of each channel."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images.mean(dim=(2, 3))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_torchscript_runs(tmp_path: Path) -> None:
+    torch.jit.script(Means()).save(str(tmp_path / "net.pt"))
+    declare(tmp_path, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), flip="none")
+    embedder = embedding.load(tmp_path / "net.pt")
+    np.testing.assert_allclose(embedder.embed(FACES), FACES.mean((1, 2)), rtol=1e-5)
+
+
+def test_what_cannot_be_loaded_is_explained(tmp_path: Path) -> None:
+    path = tmp_path / "net.pth"
+    torch.save({"layer.weight": torch.zeros(2)}, path)
+    with pytest.raises(FormatError, match=r"put a preprocessing\.yaml beside"):
+        embedding.load(path)
+    declare(tmp_path)
+    with pytest.raises(FormatError, match="no known layout"):
+        embedding.load(path)
+    torch.save({"linear7.conv.weight": torch.zeros(2)}, path)
+    with pytest.raises(FormatError, match="looks like MobileFaceNet of xiaoccer"):
+        embedding.load(path)
+    torch.save([1, 2], path)
+    with pytest.raises(FormatError, match="without weights"):
+        embedding.load(path)
+    path.write_bytes(b"not torch at all")
+    with pytest.raises(FormatError, match="cannot be read as weights"):
+        embedding.load(path)
+
+
+def test_weights_that_run_code_are_refused(tmp_path: Path) -> None:
+    class Touch:
+        def __reduce__(self) -> tuple[object, ...]:
+            return shutil.rmtree, (str(tmp_path / "canary"),)
+
+    (tmp_path / "canary").mkdir()
+    torch.save({"state_dict": Touch()}, tmp_path / "net.pth")
+    declare(tmp_path)
+    with pytest.raises(FormatError, match="cannot be read as weights"):
+        embedding.load(tmp_path / "net.pth")
+    assert (tmp_path / "canary").is_dir()
+
+
+def test_statistics_of_unit_pixels_are_refused() -> None:
+    with pytest.raises(FormatError, match="multiply them by 255"):
+        Preprocessing(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
