@@ -128,8 +128,8 @@ def load(path: str | Path, size: Size) -> tuple[nn.Module, int]:
             f"{path} holds weights of no known layout (known: {known}, and this project's backbone.pt); "
             "export them to ONNX and put a preprocessing.yaml beside."
         )
-    renamed = layout.adapt({_rename(key, layout): value for key, value in state.items()})
     try:
+        renamed = layout.adapt({_rename(key, layout): value for key, value in state.items()})
         dim = int(renamed[layout.last].shape[0])
         network = layout.build(dim, size)
         network.load_state_dict(renamed)
