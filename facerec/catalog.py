@@ -19,7 +19,10 @@ from facerec.errors import AcquireError
 from facerec.execution import local_setting
 
 Triple = tuple[float, float, float]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$")]
+
+_ARCHIVES = (".tar.gz", ".tar", ".tgz", ".zip")
 
 
 class _Strict(BaseModel):
@@ -44,18 +47,26 @@ class Version(_Strict):
 class File(_Strict):
     """A file to fetch: its name in mirrors, where it was published, what becomes of it."""
 
-    name: Name
+    name: FileName
+    """Unlike that of any other file of the catalog, so that one folder can hold them all."""
     urls: list[str] = []
     versions: list[Version] = []
-    """Accepted bytes; a file that matches none is refused. Empty: anything is accepted."""
-    use: Literal["photos", "copy"] = "copy"
-    """"photos": an archive whose photos become the shards of the set; "copy": kept beside them."""
-    save_as: Name | None = None
+    """Accepted bytes; a file that matches none is refused. Empty: the first copy is recorded and held to."""
+    use: Literal["photos", "pack", "copy"] = "copy"
+    """"photos": an archive whose photos become the shards of the set; "pack": an archive of train.rec and its
+    companions; "copy": kept as it is."""
+    save_as: FileName | None = None
     """Name in the set, when not `name`."""
+
+    @property
+    def folder(self) -> str | None:
+        """Name of the folder that may stand for this archive; None for what is no archive to be opened."""
+        ending = next((ending for ending in _ARCHIVES if self.name.endswith(ending)), None)
+        return None if self.use == "copy" or ending is None else self.name.removesuffix(ending)
 
 
 class Counts(_Strict):
-    """What the finished set must hold; None is not checked."""
+    """Numbers of a set; None where unknown."""
 
     photos: int | None = None
     identities: int | None = None
@@ -87,11 +98,14 @@ class Entry(_Strict):
     files: list[File] = []
     layout: Literal["identity", "unlabelled"] = "identity"
     """"identity": the folder of a photo is its identity; "unlabelled": identities are unknown."""
-    licence: str
+    licence: Annotated[str, Field(min_length=1)]
     terms: str = ""
     citation: str = ""
     homepage: str = ""
     counts: Counts = Counts()
+    """What the finished set must hold."""
+    published: Counts = Counts()
+    """What the authors report of a set whose copies differ, such as one of links that rot; not checked."""
     manual: str = ""
     """How to get by hand what no program may or can fetch."""
     preprocessing: Preprocessing | None = None
@@ -109,6 +123,10 @@ class Entry(_Strict):
         sources = [file for file in self.files if file.use == "photos"]
         if len(sources) != (1 if self.kind == "photos" and self.files else 0):
             raise ValueError("one file with use: photos belongs to a photo set, and to nothing else")
+        if self.kind != "pack" and any(file.use == "pack" for file in self.files):
+            raise ValueError("use: pack belongs to a pack")
+        if any(not file.urls for file in self.files) and not self.manual:
+            raise ValueError("a file without urls needs manual, which says how to get it")
         return self
 
 

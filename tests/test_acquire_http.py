@@ -1,5 +1,6 @@
 """Downloads against a server on this machine that breaks off, changes its mind and lies."""
 
+import contextlib
 import hashlib
 import os
 import threading
@@ -28,7 +29,8 @@ class Script:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Serves BODY; a step may set status, cut (bytes sent), body, etag, ranges (False: ignored)."""
+    """Serves BODY; a step may set status, headers, body, ranges (False: ignored), shift (of the range answered),
+    length (declared, None: not at all), cut (bytes sent), stall (then silence), endless (no end)."""
 
     def do_GET(self):
         step = self.server.script.next((self.path, dict(self.headers)))
@@ -50,9 +52,20 @@ class Handler(BaseHTTPRequestHandler):
             )
         for name, value in step.get("headers", {}).items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body) - start))
+        length = step.get("length", len(body) - start)
+        if length is not None:
+            self.send_header("Content-Length", str(length))
         self.end_headers()
-        self.wfile.write(body[start : step.get("cut")])
+        with contextlib.suppress(ConnectionError):  # the client may have enough
+            self._send(step, body[start : step.get("cut")])
+
+    def _send(self, step, body):
+        self.wfile.write(body)
+        while step.get("endless"):
+            self.wfile.write(bytes(1 << 16))
+        if step.get("stall"):
+            self.wfile.flush()
+            self.server.over.wait(30)
 
     def _start(self, step):
         asked = self.headers.get("Range")
@@ -70,10 +83,12 @@ def server():
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
         running.daemon_threads = True
         running.script = Script()
+        running.over = threading.Event()
         running.url = f"http://127.0.0.1:{running.server_port}/file.tgz"
         thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield running
+        running.over.set()
         running.shutdown()
         thread.join()
 

@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import tarfile
+import zipfile
 
 import pytest
 
@@ -13,6 +14,7 @@ from facerec.acquire.fetch import fetch
 from facerec.catalog import Entry, File
 from facerec.errors import AcquireError, FormatError, ParamsError
 from facerec.formats import pairs, recordio, shards
+from tests.conftest import ROOT
 from tests.test_acquire_http import HASTY, server  # noqa: F401  the fixture
 
 PAIRS = b"1\t1\nAnn\t1\t2\nAnn\t1\tBob\t1\n"
@@ -58,6 +60,8 @@ def entry(**changes):
 def _alone(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("FACEREC_MIRROR", raising=False)
+    (tmp_path / "catalog").mkdir()
+    monkeypatch.setenv("FACEREC_CATALOG", str(tmp_path / "catalog"))
 
 
 @pytest.fixture
@@ -150,13 +154,85 @@ def test_a_pack_is_copied_untouched_and_counted(shelf, tmp_path):
         sets.acquire(entry(**pack, counts={"photos": 4}), tmp_path / "raw")
 
 
+PACK = {"kind": "pack", "files": [{"name": "small.zip", "use": "pack"}]}
+
+
+def zipped(folder, names):
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        for name, place in names.items():
+            archive.write(folder / place, name)
+    return data.getvalue()
+
+
+def tarred(folder, names):
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w:gz") as archive:
+        for name, place in names.items():
+            archive.add(folder / place, name)
+    return data.getvalue()
+
+
+@pytest.mark.parametrize("packed", [zipped, tarred])  # told apart by content, not by name
+def test_a_pack_comes_out_of_its_archive(shelf, tmp_path, packed):
+    recordio.write_pack(tmp_path / "pack", [(0, [b"\xffa", b"\xffb"]), (1, [b"\xffc"])])
+    (tmp_path / "pack/lfw.bin").write_bytes(b"pairs")
+    names = ["train.rec", "train.idx", "property", "lfw.bin"]
+    members = {f"faces/deep/{name}": name for name in names} | {"faces/readme.txt": "property"}
+    (shelf / "small.zip").write_bytes(packed(tmp_path / "pack", members))
+    sets.acquire(entry(**PACK, counts={"photos": 3, "identities": 2}), tmp_path / "raw")
+    assert sorted(place.name for place in (tmp_path / "raw").iterdir()) == sorted(names)
+    for name in names:
+        assert (tmp_path / "raw" / name).read_bytes() == (tmp_path / "pack" / name).read_bytes()
+
+
+def test_a_pack_may_lie_unpacked_in_a_folder_of_its_name(shelf, tmp_path):
+    recordio.write_pack(shelf / "small", [(0, [b"\xffa", b"\xffb"])])
+    sets.acquire(entry(**PACK, counts={"photos": 2, "identities": 1}), tmp_path / "raw")
+    assert (tmp_path / "raw/train.rec").read_bytes() == (shelf / "small/train.rec").read_bytes()
+    assert not (tmp_path / "catalog/known").exists()  # a folder has no digest to hold to
+
+
+def test_archives_that_are_no_pack_or_several_are_refused(shelf, tmp_path):
+    recordio.write_pack(tmp_path / "pack", [(0, [b"\xffa"])])
+    (shelf / "small.zip").write_bytes(zipped(tmp_path / "pack", {"a/train.idx": "train.idx"}))
+    with pytest.raises(FormatError, match=r"holds no train\.rec"):
+        sets.acquire(entry(**PACK, counts={}), tmp_path / "raw")
+    twice = zipped(tmp_path / "pack", {"a/train.rec": "train.rec", "b/train.rec": "train.rec"})
+    (shelf / "small.zip").write_bytes(twice)
+    (tmp_path / "catalog/known/small.yaml").unlink()
+    with pytest.raises(FormatError, match=r"holds several train\.rec"):
+        sets.acquire(entry(**PACK, counts={}), tmp_path / "raw")
+
+
+def test_photos_may_lie_unpacked_in_a_folder_of_their_name(shelf, tmp_path):
+    sets.acquire(entry(), tmp_path / "a")
+    with tarfile.open(shelf / "small.tgz") as archive:
+        archive.extractall(shelf / "small/small", filter="data")
+    (shelf / "small.tgz").unlink()
+    sets.acquire(entry(), tmp_path / "b")
+    assert (tmp_path / "a/part-00000.arrow").read_bytes() == (tmp_path / "b/part-00000.arrow").read_bytes()
+
+
+def test_a_file_put_beside_the_downloads_by_hand_is_taken(tmp_path):
+    folder = tmp_path / ".facerec/downloads/small"
+    folder.mkdir(parents=True)
+    (folder / "small.tgz").write_bytes(PHOTOS)
+    (folder / "small-pairs.txt").write_bytes(PAIRS[:-1])
+    with pytest.raises(AcquireError, match=r"small-pairs\.txt has 23 bytes, not 24.*fetch it by hand"):
+        sets.acquire(entry(), tmp_path / "raw")
+    (folder / "small-pairs.txt").write_bytes(PAIRS)
+    sets.acquire(entry(), tmp_path / "raw")
+    assert len(shards.read(tmp_path / "raw")) == 3
+
+
 def test_what_cannot_be_had_says_what_to_do(tmp_path):
     with pytest.raises(AcquireError) as caught:
         sets.acquire(entry(), tmp_path / "raw")
     assert str(caught.value) == (
-        "cannot get small.tgz of small: it has no address to download from; fetch it by hand (see "
-        "http://small.example/) and put it into a folder named by the environment variable FACEREC_MIRROR. "
-        "Ask Ann."
+        "cannot get small.tgz of small: no program can fetch it; fetch it by hand (see http://small.example/) "
+        "and put it into .facerec/downloads/small/ or into the folder named by the environment variable "
+        "FACEREC_MIRROR. Ask Ann."
     )
 
 
@@ -212,7 +288,7 @@ class TestOverHttp:
         assert fetch(file, entry(), tmp_path / "d", HASTY).read_bytes() == body
 
     def test_every_reason_is_told(self, server, tmp_path):  # noqa: F811
-        server.script.steps = [{"status": 404}, {"body": b"<html>login</html>"}]
+        server.script.steps = [{"status": 404}, {"body": b"x" * 17 + b"y"}]
         file = self.file(server.url, f"{server.url}?second", data=b"x" * 18)
         with pytest.raises(AcquireError) as caught:
             fetch(file, entry(), tmp_path / "d", HASTY)
@@ -245,11 +321,20 @@ class TestOverHttp:
         monkeypatch.setenv("FACEREC_MIRROR", server.url.rsplit("/", 1)[0] + "/sets/")
         file = self.file("http://127.0.0.1:1/never", data=body)
         assert fetch(file, entry(), tmp_path / "d", HASTY).read_bytes() == body
-        assert server.script.asked[0][0] == "/sets/x.bin"
+        assert [path for path, _ in server.script.asked] == ["/sets/small/x.bin"]
+
+    def test_an_http_mirror_may_be_flat(self, server, tmp_path, monkeypatch):  # noqa: F811
+        body = os.urandom(1000)
+        server.script.steps = [{"status": 404}, {"body": body}]
+        monkeypatch.setenv("FACEREC_MIRROR", server.url.rsplit("/", 1)[0])
+        file = self.file(data=body)
+        assert fetch(file, entry(), tmp_path / "d", HASTY).read_bytes() == body
+        assert [path for path, _ in server.script.asked] == ["/small/x.bin", "/x.bin"]
 
 
 @pytest.mark.slow
 def test_lfw_from_the_mirror(mirror, tmp_path, monkeypatch):
     monkeypatch.setenv("FACEREC_MIRROR", str(mirror))
+    monkeypatch.setenv("FACEREC_CATALOG", str(ROOT / "data/catalog"))
     sets.acquire(catalog.load("lfw"), tmp_path / "lfw")
     assert len(shards.read(tmp_path / "lfw")) == 13233

@@ -15,6 +15,7 @@ MINIMAL = {
     "kind": "photos",
     "licence": "CC0",
     "files": [{"name": "a.tgz", "use": "photos"}],
+    "manual": "Ask Ann.",
 }
 
 

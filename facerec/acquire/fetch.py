@@ -1,17 +1,20 @@
 """A file of the catalog, checked, from the nearest place that has it.
 
-The places, in order: the folder or address in FACEREC_MIRROR (found by name, in the folder or one folder
-below), what an earlier run downloaded, then the published addresses. Downloads lie in
-.facerec/downloads/, outside git and DVC, so that an interrupted one goes on where it stopped.
+The places, in order: the folder or address in FACEREC_MIRROR, what an earlier run downloaded or a person
+put beside it, then the published addresses. Downloads lie in .facerec/downloads/<entry>/, outside git and
+DVC, so that an interrupted one goes on where it stopped.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from facerec.acquire import http
+from facerec.acquire import http, known
 from facerec.catalog import Entry, File, Version
 from facerec.errors import AcquireError
 from facerec.execution import local_setting
@@ -24,39 +27,80 @@ def fetch(
 ) -> Path:
     """Path of a checked copy of `file`, which the caller must not change.
 
-    Raises AcquireError that names every place tried and says what to do by hand.
+    An archive may also lie unpacked in a folder of its name without the ending; such a folder has no digest.
+    The first copy of a file without a listed digest is recorded, see `facerec.acquire.known`. Raises
+    AcquireError that names every place tried and says what to do by hand.
     """
+    versions = known.versions(entry, file)
+    path = in_mirror(file, entry)
+    if path is not None:
+        check(path, versions)
+    else:
+        path = _downloaded(file, entry, versions, downloads, patience)
+    if not versions and path.is_file():
+        known.record(entry, file, _digests(path, False)[0], path.stat().st_size)
+    return path
+
+
+def in_mirror(file: File, entry: Entry) -> Path | None:
+    """Where FACEREC_MIRROR, if it is a folder, has `file`: in a folder of the entry, in itself, one below."""
     mirror = local_setting("mirror", "")
-    addresses = list(file.urls)
-    if mirror.startswith(("http://", "https://")):
-        addresses.insert(0, f"{mirror.rstrip('/')}/{file.name}")
-    elif mirror and (found := _in_folder(Path(mirror), file.name)):
-        check(found, file.versions)
-        return found
-    complete = downloads / entry.name / file.name
-    if complete.is_file() and _matches(complete, file.versions):
-        return complete
-    reasons = []
-    for address in addresses:
-        try:
-            return _download(address, complete, file.versions, patience)
-        except AcquireError as error:
-            reasons.append(f"{address}: {error}")
-    raise AcquireError(_advice(file, entry, reasons))
+    if not mirror or _is_address(mirror):
+        return None
+    folder = Path(mirror)
+    if not folder.is_dir():
+        raise AcquireError(f"FACEREC_MIRROR names {folder}, which is neither a folder nor an http address.")
+    below = sorted(place for place in folder.iterdir() if place.is_dir())
+    places = (
+        *_names(folder / entry.name, file),
+        *_names(folder, file),
+        *(place / file.name for place in below),
+    )
+    return next((place for place in places if place.exists()), None)
+
+
+def in_downloads(file: File, entry: Entry, downloads: Path = DOWNLOADS) -> Path | None:
+    """Where an earlier run, or a person, left `file`; its bytes are not checked."""
+    return next((place for place in _names(downloads / entry.name, file) if place.exists()), None)
 
 
 def check(path: Path, versions: Sequence[Version]) -> None:
-    """Raise AcquireError unless the bytes of `path` are one of `versions`, or none are listed."""
-    if not versions:
+    """Raise AcquireError unless the bytes of `path` are one of `versions`, or none are listed, or it is a folder."""
+    if not versions or path.is_dir():
         return
     size = path.stat().st_size
     candidates = [version for version in versions if version.size in (None, size)]
     if not candidates:
         sizes = " or ".join(str(version.size) for version in versions)
-        raise AcquireError(f"{path} has {size} bytes, not {sizes}; it is another file or was cut short.")
+        raise AcquireError(
+            f"{path} has {size} bytes, not {sizes}; it is another file or was cut short{_origin(versions)}."
+        )
     sha256, md5 = _digests(path, any(version.md5 for version in candidates))
     if not any(_is(version, sha256, md5) for version in candidates):
-        raise AcquireError(f"{path} is not the listed file: its sha256 is {sha256}; delete or replace it.")
+        raise AcquireError(
+            f"{path} is not the listed file: its sha256 is {sha256}; delete or replace it{_origin(versions)}."
+        )
+
+
+def _downloaded(
+    file: File, entry: Entry, versions: Sequence[Version], downloads: Path, patience: http.Patience
+) -> Path:
+    """The copy in `downloads`, fetched from the first address that has it unless it is there already."""
+    there, reasons = in_downloads(file, entry, downloads), []
+    if there is not None:
+        try:
+            check(there, versions)
+            return there
+        except AcquireError as error:
+            reasons.append(str(error).rstrip("."))
+    complete = downloads / entry.name / file.name
+    with _claim(complete.parent):
+        for address in _addresses(file, entry):
+            try:
+                return _download(address, complete, versions, patience)
+            except AcquireError as error:
+                reasons.append(f"{address}: {error}")
+    raise AcquireError(_advice(file, entry, downloads, reasons))
 
 
 def _download(address: str, complete: Path, versions: Sequence[Version], patience: http.Patience) -> Path:
@@ -64,7 +108,7 @@ def _download(address: str, complete: Path, versions: Sequence[Version], patienc
     mark = hashlib.sha256(address.encode()).hexdigest()[:8]  # parts of two addresses are never mixed
     partial = complete.with_name(f"{complete.name}.{mark}.part")
     began_anew = not partial.is_file()
-    http.download(address, partial, bool(versions), patience)
+    http.download(address, partial, bool(versions), patience, _sizes(versions))
     try:
         check(partial, versions)
     except AcquireError as error:
@@ -77,19 +121,51 @@ def _download(address: str, complete: Path, versions: Sequence[Version], patienc
     return complete
 
 
-def _in_folder(folder: Path, name: str) -> Path | None:
-    if not folder.is_dir():
-        raise AcquireError(f"FACEREC_MIRROR names {folder}, which is neither a folder nor an http address.")
-    places = [folder, *sorted(place for place in folder.iterdir() if place.is_dir())]
-    return next((place / name for place in places if (place / name).is_file()), None)
-
-
-def _matches(path: Path, versions: Sequence[Version]) -> bool:
+@contextmanager
+def _claim(folder: Path) -> Iterator[None]:
+    """Let one process at a time download into `folder`; the system frees it when that process dies."""
     try:
-        check(path, versions)
-    except AcquireError:
-        return False
-    return True
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise AcquireError(f"cannot write {folder}: {error.strerror}.") from error
+    try:
+        _lock(handle, folder)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int, folder: Path) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise AcquireError(
+            f"another process is downloading into {folder}; try again when it is done."
+        ) from error
+
+
+def _addresses(file: File, entry: Entry) -> list[str]:
+    """Where to download `file` from, a mirror first."""
+    mirror = local_setting("mirror", "").rstrip("/")
+    nearest = [f"{mirror}/{entry.name}/{file.name}", f"{mirror}/{file.name}"] if _is_address(mirror) else []
+    return [*nearest, *file.urls]
+
+
+def _is_address(mirror: str) -> bool:
+    return mirror.startswith(("http://", "https://"))
+
+
+def _names(folder: Path, file: File) -> list[Path]:
+    """What `file` may be called in `folder`: its name or, for an archive, the folder it unpacks to."""
+    unpacked = [] if file.folder is None else [folder / file.folder]
+    return [folder / file.name, *unpacked]
+
+
+def _sizes(versions: Sequence[Version]) -> set[int]:
+    """Bytes the file may have; nothing unless all versions tell."""
+    sizes = {version.size for version in versions}
+    return set() if None in sizes else {size for size in sizes if size is not None}
 
 
 def _digests(path: Path, with_md5: bool) -> tuple[str, str]:
@@ -106,11 +182,17 @@ def _is(version: Version, sha256: str, md5: str) -> bool:
     return version.sha256 in (None, sha256) and version.md5 in (None, md5)
 
 
-def _advice(file: File, entry: Entry, reasons: Sequence[str]) -> str:
-    why = "; ".join(reasons) or "it has no address to download from"
+def _origin(versions: Sequence[Version]) -> str:
+    """Where the digests come from, if they say so."""
+    notes = "; ".join(version.note for version in versions if version.note)
+    return f" ({notes})" if notes else ""
+
+
+def _advice(file: File, entry: Entry, downloads: Path, reasons: Sequence[str]) -> str:
+    why = "; ".join(reasons) or "no program can fetch it"
     origin = f" (see {entry.homepage})" if entry.homepage else ""
     text = (
-        f"cannot get {file.name} of {entry.name}: {why}; fetch it by hand{origin} and put it into a folder "
-        f"named by the environment variable FACEREC_MIRROR."
+        f"cannot get {file.name} of {entry.name}: {why}; fetch it by hand{origin} and put it into "
+        f"{downloads / entry.name}/ or into the folder named by the environment variable FACEREC_MIRROR."
     )
     return f"{text} {entry.manual}".rstrip()

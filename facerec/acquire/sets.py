@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
 
 from facerec.acquire.fetch import DOWNLOADS, fetch
 from facerec.catalog import Counts, Entry
-from facerec.errors import AcquireError, ParamsError
+from facerec.errors import AcquireError, FormatError, ParamsError
 from facerec.files import atomic_dir, write_text
-from facerec.formats import pairs, photos, recordio, shards
+from facerec.formats import archives, pairs, photos, recordio, shards
 from facerec.progress import track
+
+_PACK_FILES = {"train.rec", "train.idx", "property"}
+_PACK_LIMITS = archives.Limits(member_bytes=1 << 40)
+"""A train.rec of ten million faces has some 100 GB."""
 
 
 def acquire(
@@ -48,7 +52,9 @@ def _generate(entry: Entry, path: Path, options: Mapping[str, Any]) -> None:
 
 def _build(entry: Entry, fetched: Mapping[str, Path], folder: Path, scratch: Path) -> None:
     for file in entry.files:
-        if file.use == "photos":
+        if file.use == "pack":
+            _unpack(fetched[file.name], folder, scratch)
+        elif file.use == "photos":
             scratch.mkdir(parents=True, exist_ok=True)
             meta = shards.Meta("photos", entry.name, entry.licence)
             rows = photos.rows(fetched[file.name], entry.layout == "identity", scratch=scratch)
@@ -62,6 +68,22 @@ def _build(entry: Entry, fetched: Mapping[str, Path], folder: Path, scratch: Pat
         )
 
 
+def _unpack(source: Path, folder: Path, scratch: Path) -> None:
+    """Copy the files of a pack out of the archive or folder `source`, whatever folders they lie in there."""
+    scratch.mkdir(parents=True, exist_ok=True)
+    with archives.files(source, _PACK_LIMITS, scratch) as files:
+        for name in files.names:
+            member = PurePosixPath(name).name
+            if member not in _PACK_FILES and not member.endswith(".bin"):
+                continue
+            if (folder / member).exists():
+                raise FormatError(f"{source} holds several {member}; unpack the one you mean into a folder.")
+            with (folder / member).open("wb") as target:
+                files.copy(name, target)
+    if not (folder / "train.rec").is_file():
+        raise FormatError(f"{source} holds no train.rec; it is no InsightFace pack.")
+
+
 def _counts(entry: Entry, folder: Path) -> Counts:
     """What the finished set in `folder` holds, as far as its kind can tell."""
     listed = folder / "pairs.txt"
@@ -71,9 +93,15 @@ def _counts(entry: Entry, folder: Path) -> Counts:
         return Counts(photos=len(found), identities=found.classes, pairs=number_of_pairs)
     if (folder / "train.rec").is_file():
         reader = recordio.Reader(folder / "train.rec")
-        keys = reader.image_keys().tolist()
-        return Counts(photos=len(keys), identities=len({reader.number(key) for key in keys}))
+        return Counts(photos=len(reader.image_keys()), identities=_identities(reader))
     return Counts(pairs=number_of_pairs)
+
+
+def _identities(reader: recordio.Reader) -> int:
+    """People in a pack: InsightFace lists one range of keys for each; elsewhere labels are counted."""
+    keys = reader.image_keys()
+    ranges = len(reader) - len(keys) - 1  # record 0 announces them
+    return ranges if ranges > 0 else len({reader.number(key) for key in keys.tolist()})
 
 
 def _check_counts(entry: Entry, found: Counts) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import shutil
 import tarfile
 import tempfile
 import zipfile
@@ -48,6 +49,10 @@ class Files(Protocol):
 
     def read(self, name: str) -> bytes:
         """All bytes of one file."""
+        ...
+
+    def copy(self, name: str, target: BinaryIO) -> None:
+        """Write all bytes of one file, which may be larger than memory, to `target`."""
         ...
 
 
@@ -95,6 +100,10 @@ class _Folder:
         _check_size(place.stat().st_size, name, self._path, self._limits)
         return place.read_bytes()
 
+    def copy(self, name: str, target: BinaryIO) -> None:
+        with (self._path / name).open("rb") as file:
+            shutil.copyfileobj(file, target, _COPY)
+
 
 class _Tar:
     """An uncompressed tar, its members read by offset."""
@@ -121,6 +130,16 @@ class _Tar:
             raise EOFError(f"it ends inside {name}")
         return data
 
+    def copy(self, name: str, target: BinaryIO) -> None:
+        offset, size = self._places[name]
+        self._file.seek(offset)
+        while size:
+            data = self._file.read(min(size, _COPY))
+            if not data:
+                raise EOFError(f"it ends inside {name}")
+            target.write(data)
+            size -= len(data)
+
 
 class _Zip:
     def __init__(self, file: BinaryIO, path: Path, limits: Limits) -> None:
@@ -143,6 +162,13 @@ class _Zip:
         try:
             return self._zip.read(self._infos[name])
         except (RuntimeError, NotImplementedError) as error:  # a password, an unknown compression
+            raise zipfile.BadZipFile(f"{name}: {error}") from error
+
+    def copy(self, name: str, target: BinaryIO) -> None:
+        try:
+            with self._zip.open(self._infos[name]) as file:
+                shutil.copyfileobj(file, target, _COPY)
+        except (RuntimeError, NotImplementedError) as error:
             raise zipfile.BadZipFile(f"{name}: {error}") from error
 
 

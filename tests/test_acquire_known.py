@@ -1,0 +1,100 @@
+"""Files without a published digest: the first copy is recorded, and every later one is held to it."""
+
+import hashlib
+import os
+
+import pytest
+import yaml
+
+from facerec.acquire import known
+from facerec.acquire.fetch import fetch
+from facerec.catalog import Entry
+from facerec.errors import AcquireError
+from tests.test_acquire_http import HASTY, server  # noqa: F401  the fixture
+
+FIRST, OTHER = os.urandom(1000), os.urandom(1000)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    (tmp_path / "catalog").mkdir()
+    monkeypatch.setenv("FACEREC_CATALOG", str(tmp_path / "catalog"))
+    monkeypatch.delenv("FACEREC_MIRROR", raising=False)
+    return tmp_path / "catalog/known"
+
+
+def entry(url="http://127.0.0.1:1/x", **file):
+    values = {"name": "x.bin", "urls": [url], **file}
+    return Entry.model_validate(
+        {"name": "small", "title": "t", "kind": "lists", "licence": "CC0", "files": [values]}
+    )
+
+
+def get(made, folder):
+    return fetch(made.files[0], made, folder, HASTY)
+
+
+def test_the_first_download_is_recorded_for_everyone(server, tmp_path, folder):  # noqa: F811
+    server.script.steps = [{"body": FIRST}]
+    assert get(entry(server.url), tmp_path / "d").read_bytes() == FIRST
+    text = (folder / "small.yaml").read_text()
+    assert yaml.safe_load(text) == {"x.bin": {"sha256": hashlib.sha256(FIRST).hexdigest(), "size": 1000}}
+    assert "keep this file in git" in text
+
+
+def test_another_machine_is_held_to_it(server, tmp_path, folder):  # noqa: F811
+    server.script.steps = [{"body": FIRST}, {"body": OTHER}]
+    get(entry(server.url), tmp_path / "d")
+    before = (folder / "small.yaml").read_bytes()
+    with pytest.raises(AcquireError, match="what came is not the listed file"):
+        get(entry(server.url), tmp_path / "another machine")
+    assert (folder / "small.yaml").read_bytes() == before
+    server.script.steps = [{"body": FIRST}]
+    assert get(entry(server.url), tmp_path / "another machine").read_bytes() == FIRST
+
+
+def test_a_copy_in_the_mirror_counts_as_the_first(tmp_path, folder, monkeypatch):
+    shelf = tmp_path / "shelf"
+    (shelf / "small").mkdir(parents=True)
+    (shelf / "small/x.bin").write_bytes(FIRST)
+    monkeypatch.setenv("FACEREC_MIRROR", str(shelf))
+    assert get(entry(), tmp_path / "d").read_bytes() == FIRST
+    (shelf / "small/x.bin").write_bytes(OTHER)
+    with pytest.raises(
+        AcquireError, match=r"is not the listed file.*recorded in .*small\.yaml; remove it there"
+    ):
+        get(entry(), tmp_path / "d")
+    (folder / "small.yaml").unlink()
+    assert get(entry(), tmp_path / "d").read_bytes() == OTHER
+
+
+def test_files_of_one_entry_share_a_record_and_keep_each_other(tmp_path, folder):
+    one, two = entry(name="one"), entry(name="two")
+    known.record(two, two.files[0], "2" * 64, 2)
+    known.record(one, one.files[0], "1" * 64, 1)
+    assert list(yaml.safe_load((folder / "small.yaml").read_text())) == ["one", "two"]
+    assert [version.sha256 for version in known.versions(two, two.files[0])] == ["2" * 64]
+
+
+def test_what_the_catalog_lists_counts_more(folder):
+    made = entry(versions=[{"sha256": "5" * 64}])
+    known.record(made, made.files[0], "6" * 64, 1)
+    assert known.versions(made, made.files[0]) == made.files[0].versions
+
+
+@pytest.mark.parametrize("text", ["x.bin: 5", "[", "x.bin: {sha256: abc}", "x.bin: {size: 5}", "- a"])
+def test_a_broken_record_is_named(folder, text):
+    folder.mkdir()
+    (folder / "small.yaml").write_text(text)
+    made = entry()
+    with pytest.raises(
+        AcquireError, match=r"cannot read .*known/small\.yaml; restore it from git or delete it"
+    ):
+        known.versions(made, made.files[0])
+
+
+def test_a_record_that_cannot_be_written_is_named(folder, tmp_path):
+    folder.write_bytes(b"a file where a folder belongs")
+    made = entry()
+    with pytest.raises(AcquireError, match=r"cannot write .*known/small\.yaml"):
+        known.record(made, made.files[0], "1" * 64, 1)
