@@ -140,7 +140,7 @@ def _align(job: range) -> tuple[list[dict[str, Any]], list[Failure], list[float]
             rows.append(_face(_worker, photo))
         except (ImageError, AlignmentError) as error:
             source, identity = _worker.photos.sources[photo], _worker.photos.identities[photo]
-            failed.append(Failure(source, identity, str(error)))
+            failed.append(Failure(source, identity, "no-face", str(error)))
     landmarks = np.array([row["landmarks"] for row in rows]).reshape(-1, 5, 2)
     return rows, failed, alignment.residuals(landmarks, _worker.options.size).tolist()
 

@@ -21,6 +21,13 @@ from facerec.errors import ImageError
 MAX_PIXELS = 64 << 20
 """Photos larger than this are refused: a few kilobytes can otherwise ask for gigabytes of memory."""
 
+SUBSAMPLINGS = {
+    "4:4:4": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+    "4:2:2": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422,
+    "4:2:0": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
+}
+"""How finely a JPEG keeps colour: name -> OpenCV's flag."""
+
 # JPEG markers (ITU-T T.81, table B.1)
 _START, _END = b"\xff\xd8", b"\xff\xd9"
 _SCAN = 0xDA
@@ -40,12 +47,19 @@ def decode(data: bytes | memoryview) -> NDArray[np.uint8]:
     return _decode_jpeg(data) if data.startswith(_START) else _decode_other(data)
 
 
-def encode_jpeg(image: NDArray[np.uint8], quality: int = 95) -> bytes:
-    """JPEG bytes of an RGB image (h, w, 3); equal pixels give equal bytes."""
+def encode_jpeg(image: NDArray[np.uint8], quality: int = 95, subsampling: str = "4:2:0") -> bytes:
+    """JPEG bytes of an RGB image (h, w, 3); equal pixels give equal bytes.
+
+    `subsampling` of the colour channels is one of SUBSAMPLINGS: "4:4:4" keeps them whole, "4:2:0" halves both
+    their sides, as nearly every JPEG does.
+    """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
         raise ImageError(f"A JPEG is made of uint8 (h, w, 3) pixels, not {image.dtype} {image.shape}.")
+    if subsampling not in SUBSAMPLINGS:
+        raise ImageError(f"No subsampling {subsampling!r}; use one of {', '.join(SUBSAMPLINGS)}.")
     bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    _, encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    factor = (cv2.IMWRITE_JPEG_SAMPLING_FACTOR, SUBSAMPLINGS[subsampling])
+    _, encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality, *factor])
     return encoded.tobytes()
 
 

@@ -1,4 +1,4 @@
-"""MTCNN on drawn faces with known landmarks, its weights, suppression, and which face is chosen."""
+"""MTCNN on drawn faces with known landmarks, its weights, and suppression."""
 
 import pickle
 import sys
@@ -229,53 +229,6 @@ def test_tidy_faces_are_rounded_sorted_and_have_no_negative_zero():
     assert faces.boxes[0].tolist() == [0, 0, 9, 9]
     assert not np.signbit(faces.boxes[0]).any()
     assert faces.scores.tolist() == [0.5, 0.5]
-
-
-def faces(*rows: tuple[float, float, float, float, float]) -> Faces:
-    table = np.array(rows, np.float32).reshape(-1, 5)
-    return Faces(table[:, :4], np.zeros((len(table), 5, 2), np.float32), table[:, 4])
-
-
-CROWD = faces(
-    (0, 0, 40, 40, 0.99), (80, 80, 120, 120, 0.8), (130, 130, 190, 190, 0.81), (0, 150, 50, 200, 0.98)
-)
-
-
-@pytest.mark.parametrize(
-    ("rule", "expected"), [("center", 1), ("largest", 2), ("score-area", 2), ("best-score", 0)]
-)
-def test_each_rule_chooses_its_face(rule, expected):
-    assert detection.choose(CROWD, (200, 200), rule) == expected
-
-
-def test_score_area_differs_from_largest():
-    assert detection.choose(faces((0, 0, 10, 10, 0.9), (0, 0, 11, 10, 0.7)), (20, 20), "score-area") == 0
-    assert detection.choose(faces((0, 0, 10, 10, 0.9), (0, 0, 11, 10, 0.7)), (20, 20), "largest") == 1
-
-
-def test_center_takes_height_and_width_in_this_order():
-    wide = faces((0, 0, 20, 20, 0.9), (140, 0, 160, 20, 0.9))
-    assert detection.choose(wide, (100, 300)) == 1
-    assert detection.choose(wide, (300, 100)) == 0
-
-
-def test_center_weighs_the_squared_distance_twice():
-    # areas 400 and 900; squared distances 0 and 250: 400 > 900 - 2 * 250 > 900 - 500 - 1
-    assert detection.choose(faces((40, 40, 60, 60, 0.9), (35, 50.9, 65, 80.9, 0.9)), (100, 100)) == 0
-    assert detection.choose(faces((40, 40, 60, 60, 0.9), (35, 50.7, 65, 80.7, 0.9)), (100, 100)) == 1
-
-
-def test_annotated_chooses_the_highest_overlap_or_nobody():
-    assert detection.choose(CROWD, (200, 200), "annotated", (75, 85, 118, 119)) == 1
-    assert detection.choose(CROWD, (200, 200), "annotated", (45, 45, 60, 60)) is None
-    with pytest.raises(ParamsError, match="annotated box"):
-        detection.choose(CROWD, (200, 200), "annotated")
-
-
-def test_nobody_is_chosen_where_nobody_is_and_unknown_rules_are_refused():
-    assert detection.choose(faces(), (100, 100)) is None
-    with pytest.raises(ParamsError, match="center, largest"):
-        detection.choose(CROWD, (200, 200), "first")
 
 
 def test_drawing_marks_a_copy():

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from facerec.errors import FormatError
 
 NAME = "failures.parquet"
-_SCHEMA = pa.schema({"source": pa.string(), "identity": pa.string(), "reason": pa.string()})
+_SCHEMA = pa.schema({name: pa.string() for name in ("source", "identity", "category", "reason")})
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,10 @@ class Failure:
 
     source: str
     identity: str
+    category: str
+    """A word to count by: "undecodable", "no-face" or "landmarks" (found, but such as no crop can be made of)."""
     reason: str
+    """One sentence."""
 
 
 def write(failures: Iterable[Failure], folder: Path) -> None:
