@@ -7,6 +7,7 @@ by more than .01 since the last, so it is for comparison with published files; t
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -52,13 +53,13 @@ def matches(nearest: Floats, index: Ints, probe: Ints, mate: Ints, ranks: Ints) 
     """For each probe j its five best distractors, and j's own rank when i, of the same identity, looks for it."""
     order = np.lexsort((probe, mate))
     bounds = np.searchsorted(mate[order], np.arange(len(nearest) + 1))
-    listed = []
-    for j, (scores, columns) in enumerate(zip(nearest, index, strict=True)):
-        own, known = order[bounds[j] : bounds[j + 1]], columns >= 0
-        listed.append(
-            {
-                "distractors": {"idx": columns[known].tolist(), "score": scores[known].tolist()},
-                "probes": {"idx": probe[own].tolist(), "rank": ranks[own].tolist()},
-            }
-        )
-    return listed
+    seekers, places = probe[order].tolist(), ranks[order].tolist()
+    known = (index >= 0).sum(axis=1).tolist()
+    columns, scores = index.tolist(), nearest.tolist()
+    return [
+        {
+            "distractors": {"idx": columns[j][: known[j]], "score": scores[j][: known[j]]},
+            "probes": {"idx": seekers[low:high], "rank": places[low:high]},
+        }
+        for j, (low, high) in enumerate(pairwise(bounds.tolist()))
+    ]

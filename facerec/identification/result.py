@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec.identification.scores import Ints
+from facerec.identification.separation import Separation
+from facerec.identification.sweeps import Subset
 from facerec.verification.result import rate_name
 
 
@@ -21,6 +23,7 @@ class Result:
         ranks: (p,) how many distractors score above the mate, 0 is best; ordered by identity, then by
             probe, then by mate, the last two as in the list given.
         probe, mate: (p,) rows of the probes that each rank belongs to.
+        identity: (probes,) number of each probe's identity, in sorted order of their names.
         tpr: true-positive rate by false-positive rate asked for, exact: positives are the unordered
             same-identity pairs, negatives are all probes x all distractors. Where a positive and a
             negative score alike the positive goes first, as in the devkit.
@@ -28,7 +31,9 @@ class Result:
             not, `tpr` is the rate at no false positive at all.
         cmc: (k, share of pairs whose mate is among the best k), k = 1, ... at each k where it rises.
         roc: (fpr, tpr) as above, at each fpr where tpr rises; up to the last exactly known fpr.
-        devkit: {"cmc", "roc", "matches"} as the MegaFace devkit writes them to JSON.
+        separation: what `tpr` and `roc` were read from.
+        devkit: {"cmc", "roc", "traditional_cmc", "matches"} as the MegaFace devkit writes them to JSON.
+        sweeps: the same among random subsets of the distractors, by size, then set.
         pairs, probes, distractors: how many there are.
         failures: (probes, distractors) that could not be enrolled (a row of NaN). A pair with such a
             probe ranks last; such a distractor never outranks anyone.
@@ -38,11 +43,14 @@ class Result:
     ranks: Ints
     probe: Ints
     mate: Ints
+    identity: Ints
     tpr: dict[float, float]
     supported: dict[float, bool]
     cmc: tuple[Ints, NDArray[np.float64]]
     roc: tuple[NDArray[np.float64], NDArray[np.float64]]
+    separation: Separation
     devkit: dict[str, Any]
+    sweeps: tuple[Subset, ...]
     pairs: int
     probes: int
     distractors: int
