@@ -6,9 +6,17 @@ a defect of ours and keeps its traceback.
 
 from __future__ import annotations
 
+import re
+
+# Messages quote damaged and hostile files; what they quote must not break the line or draw on a terminal.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+
 
 class FacerecError(Exception):
-    """Base of all errors a user can act on."""
+    """Base of all errors a user can act on; its message is one line without control characters."""
+
+    def __str__(self) -> str:
+        return _CONTROL.sub(" ", super().__str__())
 
 
 class ParamsError(FacerecError):

@@ -168,6 +168,7 @@ def test_an_unsorted_index_is_sorted(pack):
         ("0\t-4\n", "does not fit"),
         ("zero\t0\n", "no index of 'key<TAB>offset' lines"),
         ("0 0\n1 40\n", "no index of 'key<TAB>offset' lines"),
+        ("0\tnan\n", "no index of 'key<TAB>offset' lines"),
         ("0\t0\t0\n", "no index of 'key<TAB>offset' lines"),
     ],
 )

@@ -208,7 +208,16 @@ def _foreign(path: Path, metadata: dict[bytes, bytes]) -> None:
     ("metadata", "message"),
     [
         ({}, "not one of facerec's"),
-        ({b"facerec": b'{"version": 2}'}, "has version 2, this program reads 1"),
+        ({b"facerec": b"{"}, "does not say what set"),
+        ({b"facerec": b'{"version": 1}'}, "does not say what set"),
+        (
+            {b"facerec": b'{"version": 1, "kind": "faces", "dataset": "", "size": [99999, 99999]}'},
+            "promises faces of 99999x99999",
+        ),
+        (
+            {b"facerec": b'{"version": 2, "kind": "photos", "dataset": ""}'},
+            "has version 2, this program reads 1",
+        ),
         (
             {b"facerec": b'{"version": 1, "kind": "photos", "dataset": "", "size": null, "colour": "BGR"}'},
             "holds BGR pixels",
@@ -222,6 +231,25 @@ def _foreign(path: Path, metadata: dict[bytes, bytes]) -> None:
 def test_foreign_arrow_files_are_refused(tmp_path, metadata, message):
     _foreign(tmp_path, metadata)
     with pytest.raises(FormatError, match=message):
+        shards.read(tmp_path)
+
+
+def test_an_offset_that_leads_out_of_the_file_is_refused_before_it_is_used(tmp_path):
+    shards.write([face(1, source="the source of the face")], tmp_path, FACES)
+    part = tmp_path / "part-00000.arrow"
+    data = part.read_bytes()
+    offsets = data.index(bytes([0, 0, 0, 0, 22, 0, 0, 0]))  # of the one source, [0, 22]
+    for hostile in (1 << 30, -1 & 0xFFFFFFFF):
+        part.write_bytes(data[: offsets + 4] + hostile.to_bytes(4, "little") + data[offsets + 8 :])
+        with pytest.raises(FormatError, match="damaged or cut short"):
+            shards.read(tmp_path)
+
+
+def test_names_that_are_no_text_are_refused(tmp_path):
+    shards.write([face(1, source="the source of the face")], tmp_path, FACES)
+    part = tmp_path / "part-00000.arrow"
+    part.write_bytes(part.read_bytes().replace(b"the source", b"the\xffsource"))
+    with pytest.raises(FormatError, match="UTF8"):
         shards.read(tmp_path)
 
 

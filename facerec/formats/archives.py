@@ -151,7 +151,7 @@ class _Zip:
         _check_ratio(sum(info.file_size for info in members), path, limits)
         for info in members:
             kind = info.external_attr >> 16 & 0o170000  # file type in the Unix mode, 0 where there is none
-            if info.is_dir() or kind not in (0, 0o100000):
+            if info.filename.endswith("/") or kind not in (0, 0o100000):
                 continue
             name = _safe(info.filename, path, self._infos)
             _check_size(info.file_size, name, path, limits)
@@ -189,7 +189,8 @@ def _is_plain(path: Path) -> bool:
 def _safe(name: str, path: Path, taken: Container[str]) -> str:
     """`name` without a leading "./"; FormatError when it leaves the archive or cannot be stored."""
     clean = str(PurePosixPath(name))
-    if clean.startswith("/") or ".." in clean.split("/") or "\\" in clean or not _storable(clean):
+    leaves = clean.startswith("/") or not {".", ".."}.isdisjoint(clean.split("/"))
+    if leaves or "\\" in clean or not _storable(clean):
         raise FormatError(f"{path} is refused: its member {name!r} has no safe name.")
     if clean in taken:
         raise FormatError(f"{path} lists {clean} twice; nobody can tell which one is meant.")

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from facerec.errors import FormatError
 from facerec.files import atomic_dir, atomic_file
+from facerec.formats import npy, parquet
 from facerec.formats.pairs import Pairs
 
+_SCHEMA = pa.schema({"source": pa.string(), "identity": pa.string()})
 _PROBES, _DISTRACTORS = "probes.npy", "distractors.npy"
 
 
@@ -61,14 +63,13 @@ def read(path: str | Path) -> Embeddings:
     """Read PATH (.npy) and its table; FormatError when one is missing, damaged or does not fit."""
     path = _npy(path)
     try:
-        matrix = np.load(path, allow_pickle=False)
-        table = pq.read_table(path.with_suffix(".parquet"), columns=["source", "identity"])
-    except (OSError, ValueError, EOFError, pa.ArrowException) as error:
-        reason = str(error).splitlines()[0]
-        raise FormatError(f"cannot read the embeddings {path} ({reason}); run the embed stage.") from error
-    if matrix.dtype != np.float32:
-        raise FormatError(f"{path} holds {matrix.dtype}, but embeddings are float32; embed again.")
-    return Embeddings(matrix, table["source"].to_pylist(), table["identity"].to_pylist())
+        mapped = npy.read(path)
+        table = parquet.read(path.with_suffix(".parquet"), _SCHEMA)
+    except FormatError as error:
+        raise FormatError(f"cannot read the embeddings {path} ({error}); run the embed stage.") from error
+    if mapped.dtype != np.float32:
+        raise FormatError(f"{path} holds {mapped.dtype}, but embeddings are float32; embed again.")
+    return Embeddings(np.array(mapped), table["source"].to_pylist(), table["identity"].to_pylist())
 
 
 def read_features(folder: str | Path) -> tuple[Embeddings, Embeddings]:

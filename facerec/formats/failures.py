@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from facerec.errors import FormatError
+from facerec.formats import parquet
 
 NAME = "failures.parquet"
 _SCHEMA = pa.schema({name: pa.string() for name in ("source", "identity", "category", "reason")})
@@ -38,7 +39,7 @@ def read(folder: str | Path) -> list[Failure]:
     path = Path(folder) / NAME
     if not path.exists():
         return []
-    try:
-        return [Failure(**row) for row in pq.read_table(path).to_pylist()]
-    except (pa.ArrowException, OSError, TypeError) as error:
-        raise FormatError(f"{path} is damaged ({error}); align the photos again.") from error
+    rows = parquet.read(path, _SCHEMA).to_pylist()
+    if any(value is None for row in rows for value in row.values()):
+        raise FormatError(f"{path} is damaged: some texts are missing; align the photos again.")
+    return [Failure(**row) for row in rows]

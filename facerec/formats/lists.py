@@ -53,7 +53,10 @@ def read_features(path: str | Path) -> FeatureList:
     """The devkit's JSON list {"id": [...], "path": [...]}; "id" may be missing."""
     try:
         value = json.loads(_text(path))
-    except json.JSONDecodeError as error:
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # numbers of 5,000 digits and lists as deep are no JSON error
         raise FormatError(f"{path} is not valid JSON: {error}.") from error
     if not isinstance(value, dict) or "path" not in value:
         raise FormatError(f'{path} is no feature list: it has no "path".')

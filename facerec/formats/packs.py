@@ -7,10 +7,12 @@ their strings are taken as bytes.
 
 from __future__ import annotations
 
+import io
 import pickle
+import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,7 +95,12 @@ _ALLOWED: dict[str, Callable[..., Any]] = {
 }
 
 
-class _Unpickler(pickle.Unpickler):
+class _Unpickler(pickle._Unpickler):
+    """The unpickler written in Python: where a file numbers its memo by billions, the one in C makes room."""
+
+    read: Callable[[int], bytes]
+    append: Callable[[Any], None]
+
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("numpy", "ndarray"):
             return "ndarray"  # only ever handed to _reconstruct
@@ -105,6 +112,13 @@ class _Unpickler(pickle.Unpickler):
     def persistent_load(self, pid: Any) -> Any:
         raise pickle.UnpicklingError("it refers to objects outside the file")
 
+    def load_bytearray8(self) -> None:
+        """As the original, which makes room for the length promised before it looks for the bytes."""
+        (size,) = struct.unpack("<Q", self.read(8))
+        self.append(bytearray(self.read(size)))
+
+    dispatch: ClassVar[dict[int, Any]] = {**pickle._Unpickler.dispatch, pickle.BYTEARRAY8[0]: load_bytearray8}
+
 
 def read(path: str | Path) -> tuple[list[bytes], NDArray[np.bool_]]:
     """2n encoded images, untouched, and the (n,) bools that say which pairs are one person.
@@ -113,9 +127,9 @@ def read(path: str | Path) -> tuple[list[bytes], NDArray[np.bool_]]:
     """
     path = Path(path)
     try:
-        with path.open("rb") as file:
-            loaded = _Unpickler(file, encoding="bytes").load()
-    except (OSError, MemoryError) as error:
+        file = io.BytesIO(path.read_bytes())  # asked for more than there is, it gives what there is
+        loaded = _Unpickler(file, encoding="bytes").load()
+    except OSError as error:
         raise FormatError(f"cannot read the pack {path}: {error}.") from error
     except Exception as error:  # a hostile or broken pickle can fail in any way
         raise FormatError(f"{path} is not a pickle of plain images and bools: {error}.") from error

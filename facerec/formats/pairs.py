@@ -19,6 +19,9 @@ from numpy.typing import NDArray
 
 from facerec.errors import FormatError
 from facerec.files import atomic_file, write_text
+from facerec.formats import parquet
+
+_SCHEMA = pa.schema({"first": pa.int64(), "second": pa.int64(), "same": pa.bool_()})
 
 Photo = tuple[str, int]
 """Identity and 1-based number of a photo: ("Name", 1) is Name/Name_0001.jpg."""
@@ -113,12 +116,10 @@ def write_lfw(pairs: Sequence[tuple[Photo, Photo, bool]], path: str | Path, fold
 
 
 def _read_parquet(path: Path, count: int) -> Pairs:
-    try:
-        table = pq.read_table(path, columns=["first", "second", "same"])
-        first, second = (np.asarray(table[name].to_numpy(), np.int64) for name in ("first", "second"))
-        same = np.asarray(table["same"].to_numpy(), bool)
-    except (OSError, pa.ArrowException, KeyError, ValueError) as error:
-        raise FormatError(f"cannot read the pairs {path}: {error}.") from error
+    table = parquet.read(path, _SCHEMA)
+    if any(column.null_count for column in table.columns):
+        raise FormatError(f"{path} lacks some numbers; make the pairs again.")
+    first, second, same = (column.to_numpy() for column in table.columns)
     rows = np.concatenate([first, second])
     if len(rows) and (rows.min() < -1 or rows.max() >= count):
         raise FormatError(f"{path} names face {rows.max()}, but the set holds {count}; make both again.")
@@ -132,7 +133,7 @@ def _row(rows: Mapping[str, int], photo: Photo) -> int:
 
 def _header(line: str, path: Path) -> tuple[int, int]:
     words = line.split()
-    if not 1 <= len(words) <= 2 or not all(word.isdecimal() and int(word) > 0 for word in words):
+    if not 1 <= len(words) <= 2 or not all(_is_count(word) for word in words):
         raise FormatError(f"{path}, line 1: expected 'folds<TAB>pairs', found {line[:80]!r}.")
     return (int(words[0]), int(words[1])) if len(words) == 2 else (1, int(words[0]))
 
@@ -141,7 +142,12 @@ def _pair(line: str, same: bool, where: str) -> tuple[Photo, Photo, bool]:
     words = line.split("\t") if "\t" in line else line.split()
     wanted = "name<TAB>i<TAB>j" if same else "name<TAB>i<TAB>other<TAB>j"
     numbers = (words[1:] if same else words[1::2]) if len(words) == (3 if same else 4) else []
-    if not numbers or not all(word.isdecimal() for word in numbers):
+    if not numbers or not all(_is_count(word) for word in numbers):
         raise FormatError(f"{where}: expected {wanted}, found {line[:80]!r}.")
     other = words[0] if same else words[2]
     return (words[0], int(numbers[0])), (other, int(numbers[1])), same
+
+
+def _is_count(word: str) -> bool:
+    """Whether `word` is a whole number from 1 of a size that a list can have."""
+    return word.isdecimal() and len(word) < 10 and int(word) > 0

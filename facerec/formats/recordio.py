@@ -8,6 +8,7 @@ records from N+1 hold the range [start, end) of keys of each identity.
 
 from __future__ import annotations
 
+import math
 import mmap
 import struct
 from bisect import bisect_left
@@ -40,9 +41,14 @@ class Record(NamedTuple):
     id2: int = 0
 
     @property
+    def first_label(self) -> float:
+        """The scalar label, or the first of several."""
+        return self.label if isinstance(self.label, float) else float(self.label[0])
+
+    @property
     def number(self) -> int:
-        """The label as one whole number: the scalar, or the first of several."""
-        return int(self.label) if isinstance(self.label, float) else int(self.label[0])
+        """`first_label` as a whole number; ValueError or OverflowError where it is none."""
+        return int(self.first_label)
 
 
 class Reader:
@@ -91,9 +97,10 @@ class Reader:
         head = self.payload(key, _HEADER.size + _LABEL.size)
         try:
             flag, label, *_ = _HEADER.unpack_from(head)
-            return int(_LABEL.unpack_from(head, _HEADER.size)[0] if flag else label)
-        except (struct.error, ValueError, OverflowError) as error:
+            label = _LABEL.unpack_from(head, _HEADER.size)[0] if flag else label
+        except struct.error as error:
             raise FormatError(f"{self.path}, record {key} has no whole number as label ({error}).") from error
+        return self._whole(key, label)
 
     def payload(self, key: int, size: int = framing.LONGEST) -> bytes:
         """First `size` bytes of record `key`, its parts joined; KeyError when there is none."""
@@ -109,7 +116,7 @@ class Reader:
         """(label, encoded image) of every image in key order, without InsightFace's header records."""
         for key in self.image_keys().data:
             record = self[key]
-            yield record.number, record.image
+            yield self._whole(key, record.first_label), record.image
 
     def image_keys(self) -> NDArray[np.int64]:
         """Keys of the images: 1..N where record 0 is InsightFace's header, else all."""
@@ -118,7 +125,7 @@ class Reader:
         header = self[0]
         if isinstance(header.label, float) or header.image:
             return self._keys
-        stop = self._first_range(header.number)
+        stop = self._first_range(self._whole(0, header.first_label))
         return self._keys[(self._keys > 0) & (self._keys < stop)]
 
     def _first_range(self, stop: int) -> int:
@@ -128,6 +135,12 @@ class Reader:
         while stop > 1 and self._has(stop - 1) and not self[stop - 1].image:
             stop -= 1
         return stop
+
+    def _whole(self, key: int, label: float) -> int:
+        """`label` of record `key` as a whole number; FormatError where it is infinite or not a number."""
+        if not math.isfinite(label):
+            raise FormatError(f"{self.path}, record {key} has no whole number as label but {label}.")
+        return int(label)
 
     def _has(self, key: int) -> bool:
         return self._place(key) >= 0
@@ -268,7 +281,10 @@ def _read_index(path: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
             path,
             read_options=pacsv.ReadOptions(column_names=["key", "offset"]),
             parse_options=pacsv.ParseOptions(delimiter="\t"),
-            convert_options=pacsv.ConvertOptions(column_types={"key": pa.int64(), "offset": pa.int64()}),
+            convert_options=pacsv.ConvertOptions(
+                column_types={"key": pa.int64(), "offset": pa.int64()},
+                null_values=[],  # else "nan" and nothing at all are numbers too
+            ),
         )
         return table["key"].to_numpy(), table["offset"].to_numpy()
     except (pa.ArrowInvalid, ValueError, TypeError) as error:
