@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from facerec.errors import FormatError, ParamsError
-from facerec.identification import identify, normalise, remove_noise
+from facerec.formats import lists
+from facerec.identification import identify, names, normalise, remove_noise
+from facerec.identification.noise import VARIANTS, CleanDistractors
 
 
 def world(seed: int = 0, d: int = 12) -> dict:
@@ -78,6 +80,61 @@ def test_delete_variant():
     }
 
 
+def test_centre_variant():
+    data = world()
+    cleaned = remove_noise(**data, variant="centre")
+    centre = normalise(data["probes"][[4, 6, 7]].astype(float).sum(axis=0, keepdims=True))
+    assert np.array_equal(cleaned.probes[5, :-1], centre[0])
+    assert np.array_equal(cleaned.distractors, remove_noise(**data).distractors)
+    everyone = [f"bob_{k}.png" for k in (4, 5, 6, 7)]
+    nobody = remove_noise(**(data | {"probe_noise": everyone}), variant="centre")
+    assert np.isnan(nobody.probes[4:8]).any(axis=1).all()  # no centre is no feature
+
+
+def test_zero_variant():
+    data = world()
+    cleaned = remove_noise(**data, variant="zero")
+    assert cleaned.probes.shape == (12, 12)
+    assert not cleaned.probes[5].any()
+    assert not cleaned.distractors[7].any()
+    assert np.array_equal(np.delete(cleaned.distractors, 7, 0), np.delete(data["distractors"], 7, 0))
+    strangers = identify(cleaned.probes, data["labels"], cleaned.distractors[7:8]).devkit["matches"]
+    assert strangers[0]["distractors"]["score"] == pytest.approx([-1], abs=1e-6)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_distractors_are_cleaned_slice_by_slice(variant):
+    data = world()
+    noisy = np.isin(np.arange(30), [0, 7, 8, 29])
+    rows = CleanDistractors(data["distractors"], noisy, variant)
+    whole = rows[0:30]
+    assert whole.shape == rows.shape
+    parts = [rows[start : start + 4] for start in range(0, 32, 4)]
+    assert np.array_equal(np.concatenate(parts), whole)
+
+
+def test_names_of_both_lists_are_one():
+    for spelling in ("A B/A B_12.JPG", "A_B/A_B_12", "x/A_B_12.jpg", "A B_12.gif", "A_B_12.png"):
+        assert names.facescrub(spelling) == "A_B_12.png"
+    assert names.facescrub("J. Lo/J. Lo_3") == "J._Lo_3.png"
+    assert names.megaface("megaface/1/2@N00/3_0.jpg") == "1/2@N00/3_0.jpg"
+
+
+def test_the_official_lists(mirror):
+    cropped, uncropped = (
+        lists.read_features(mirror / f"megaface/facescrub{kind}_features_list.json")
+        for kind in ("", "_uncropped")
+    )
+    spelled = [[names.facescrub(path) for path in each.paths] for each in (cropped, uncropped)]
+    assert spelled[0] == spelled[1]
+    assert len(set(spelled[0])) == 3530
+    noise = lists.read_noises(mirror / "megaface/facescrub_noises.txt")
+    features = normalise(np.random.default_rng(0).normal(size=(3530, 4)))
+    cleaned = remove_noise(features, cropped.ids, spelled[1], features[:1], ["1/2/3"], noise, ["1/2/3"])
+    assert cleaned.probe_counts == (605, 24)
+    assert (cleaned.probes[:, :-1] != features).any(axis=1).sum() == 24
+
+
 def test_missing_faces_stay_missing_and_join_no_sum():
     data = world()
     data["probes"][6] = np.nan
@@ -91,5 +148,7 @@ def test_bad_input_is_explained():
     data = world()
     with pytest.raises(FormatError, match="11 probe names for 12 rows"):
         remove_noise(**(data | {"probe_names": data["probe_names"][1:]}))
-    with pytest.raises(ParamsError, match="noise variant 'zero'"):
-        remove_noise(**data, variant="zero")
+    with pytest.raises(FormatError, match="29 distractor names for 30 rows"):
+        remove_noise(**(data | {"distractor_names": data["distractor_names"][1:]}))
+    with pytest.raises(ParamsError, match="noise variant 'nil'"):
+        remove_noise(**data, variant="nil")

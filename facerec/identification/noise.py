@@ -1,14 +1,18 @@
 """Noise removal: what known mislabelled faces of FaceScrub and MegaFace do to the features.
 
-Two of the variants in use, named because they give different numbers:
+Four variants in use, named because they give different numbers:
 
     published   InsightFace's: every feature gets one more dimension, 0. A noisy distractor has 100 there, so
                 it ranks behind everyone. A noisy probe becomes its person's normalised sum of clean features
                 plus U(-.001, .001): still counted, but harmless. That random draw is seeded here, by person,
                 so it does not depend on the order of the list.
+    centre      as published, without the random draw: a noisy probe is its person's centre itself.
+    zero        noisy features become vectors of zeros. The devkit scores those -1 against everyone, as it does
+                a stranger at cosine .5: such a distractor is far from harmless.
     delete      noisy rows are dropped, which changes the number of probes, pairs and distractors.
 
-Source: the description of InsightFace's `remove_noises.py`; it is written for 512 dimensions, this for any.
+Sources: the descriptions of InsightFace's `remove_noises.py`, written for 512 dimensions, this for any; FaceX-Zoo
+(centre, zero); InsightFace-v3 (delete).
 """
 
 from __future__ import annotations
@@ -22,9 +26,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec.errors import FormatError, ParamsError
-from facerec.identification.scores import Floats, Ints
+from facerec.identification.scores import Bools, Floats, Ints, Rows
+from facerec.normalise import normalise
 
-VARIANTS = ("published", "delete")
+VARIANTS = ("published", "centre", "zero", "delete")
 _FAR = 100.0  # in the extra dimension: |x - y|^2 is then at least 10,000
 _JITTER = 1e-3
 
@@ -52,6 +57,33 @@ class Cleaned:
         return dict(zip(names, (*self.probe_counts, *self.distractor_counts), strict=True))
 
 
+class CleanDistractors:
+    """Distractors after noise removal, a slice of rows at a time, so that they need not fit in memory."""
+
+    def __init__(self, rows: Rows, noisy: Bools, variant: str) -> None:
+        """Clean (m, d) rows of those that are `noisy` (m,)."""
+        _check_variant(variant)
+        self._rows, self._noisy, self._variant = rows, noisy, variant
+        self.kept: Ints = np.flatnonzero(~noisy) if variant == "delete" else np.arange(len(noisy))
+        self.shape = (len(self.kept), rows.shape[1] + _widens(variant))
+        self.dtype = np.dtype(np.float32)
+
+    def __getitem__(self, rows: slice) -> Floats:
+        """The cleaned rows of a contiguous slice, as a new array."""
+        chosen = self.kept[rows]
+        if not len(chosen):
+            return np.empty((0, self.shape[1]), dtype=np.float32)
+        first = int(chosen[0])
+        clean = np.array(self._rows[first : int(chosen[-1]) + 1][chosen - first], dtype=np.float32)
+        if self._variant == "zero":
+            clean[self._noisy[chosen]] = 0
+        if not _widens(self._variant):
+            return clean
+        wide = _widen(clean)
+        wide[self._noisy[chosen], -1] = _FAR
+        return wide
+
+
 def remove_noise(
     probes: NDArray[np.floating],
     labels: Sequence[Any] | NDArray[Any],
@@ -68,61 +100,69 @@ def remove_noise(
     Args:
         probes: L2-normalised features; NaN rows (faces not enrolled) stay NaN and add to no sum.
         labels: (n,) identity of each probe.
-        probe_names: (n,) names as the noise list has them (FaceScrub: base name of the file).
+        probe_names: (n,) names as the noise list has them (see `names.facescrub`).
         distractors: L2-normalised features of strangers.
-        distractor_names: (m,) names as the noise list has them (MegaFace: a1/a2/name).
+        distractor_names: (m,) names as the noise list has them (see `names.megaface`).
         probe_noise, distractor_noise: names listed as noise; those that are absent are only counted.
-        variant: "published" or "delete".
+        variant: "published", "centre", "zero" or "delete".
         seed: of the published variant's random draw.
 
     Raises:
         FormatError: when names or labels do not fit the matrices.
         ParamsError: for an unknown variant.
     """
-    if variant not in VARIANTS:
-        raise ParamsError(f"There is no noise variant {variant!r}; choose from {', '.join(VARIANTS)}.")
-    _check_lengths(probes, labels, probe_names, distractors, distractor_names)
-    noisy_probes = _listed(probe_names, probe_noise)
-    noisy_distractors = _listed(distractor_names, distractor_noise)
-    counts = (
-        (len(probe_noise), len(set(probe_noise) & set(probe_names))),
-        (len(distractor_noise), len(set(distractor_noise) & set(distractor_names))),
-    )
-    if variant == "delete":
-        kept = np.flatnonzero(~noisy_probes), np.flatnonzero(~noisy_distractors)
-        rows = _float32(probes[kept[0]]), _float32(distractors[kept[1]])
-        return Cleaned(*rows, *kept, *counts)
-    cleaned = _widen(probes), _widen(distractors)
-    _replace(cleaned[0], np.asarray(labels), noisy_probes, seed)
-    cleaned[1][noisy_distractors, -1] = _FAR
-    return Cleaned(*cleaned, np.arange(len(probes)), np.arange(len(distractors)), *counts)
+    clean, kept = clean_probes(probes, labels, listed(probe_names, probe_noise), variant, seed)
+    _check_length("distractor names", distractor_names, distractors.shape[0])
+    others = CleanDistractors(distractors, listed(distractor_names, distractor_noise), variant)
+    counts = count(probe_names, probe_noise), count(distractor_names, distractor_noise)
+    return Cleaned(clean, others[: others.shape[0]], kept, others.kept, *counts)
 
 
-def _check_lengths(
+def clean_probes(
     probes: NDArray[np.floating],
     labels: Sequence[Any] | NDArray[Any],
-    probe_names: Sequence[str],
-    distractors: NDArray[np.floating],
-    distractor_names: Sequence[str],
-) -> None:
-    for what, rows, names in (
-        ("probe labels", probes, labels),
-        ("probe names", probes, probe_names),
-        ("distractor names", distractors, distractor_names),
-    ):
-        if len(rows) != len(names):
-            raise FormatError(
-                f"There are {len(names)} {what} for {len(rows)} rows of features; give one a row."
-            )
+    noisy: Bools,
+    variant: str = "published",
+    seed: int = 0,
+) -> tuple[Floats, Ints]:
+    """(cleaned features, the rows of the originals that these are); arguments as in `remove_noise`."""
+    _check_variant(variant)
+    _check_length("probe labels", labels, len(probes))
+    _check_length("probe names", noisy, len(probes))
+    if variant == "delete":
+        kept = np.flatnonzero(~noisy)
+        return np.asarray(probes[kept], dtype=np.float32), kept
+    clean = _widen(probes) if _widens(variant) else np.array(probes, dtype=np.float32)
+    if variant == "zero":
+        clean[noisy] = 0
+    else:
+        _replace(clean[:, :-1], np.asarray(labels), noisy, seed if variant == "published" else None)
+    return clean, np.arange(len(probes))
 
 
-def _listed(names: Sequence[str], noise: Collection[str]) -> NDArray[np.bool_]:
-    listed = frozenset(noise)
-    return np.fromiter((name in listed for name in names), dtype=bool, count=len(names))
+def listed(names: Sequence[str], noise: Collection[str]) -> Bools:
+    """(n,) whether each name is on the noise list."""
+    noisy = frozenset(noise)
+    return np.fromiter((name in noisy for name in names), dtype=bool, count=len(names))
 
 
-def _float32(rows: NDArray[np.floating]) -> Floats:
-    return np.asarray(rows, dtype=np.float32)
+def count(names: Sequence[str], noise: Collection[str]) -> tuple[int, int]:
+    """(entries of the noise list, how many different ones of them are among the names)."""
+    return len(noise), len(set(noise) & set(names))
+
+
+def _check_variant(variant: str) -> None:
+    if variant not in VARIANTS:
+        raise ParamsError(f"There is no noise variant {variant!r}; choose from {', '.join(VARIANTS)}.")
+
+
+def _check_length(what: str, names: Sequence[Any] | NDArray[Any], rows: int) -> None:
+    if len(names) != rows:
+        raise FormatError(f"There are {len(names)} {what} for {rows} rows of features; give one a row.")
+
+
+def _widens(variant: str) -> bool:
+    return variant in ("published", "centre")
 
 
 def _widen(rows: NDArray[np.floating]) -> Floats:
@@ -131,12 +171,13 @@ def _widen(rows: NDArray[np.floating]) -> Floats:
     return wide
 
 
-def _replace(probes: Floats, labels: NDArray[Any], noisy: NDArray[np.bool_], seed: int) -> None:
-    """Give each noisy row its person's clean sum plus a little noise, normalised, in place."""
+def _replace(probes: Floats, labels: NDArray[Any], noisy: Bools, seed: int | None) -> None:
+    """Give each noisy row its person's clean sum, normalised, in place; with a seed plus a little noise."""
     clean = ~noisy & ~np.isnan(probes).any(axis=1)
     for label in np.unique(labels[noisy]):
-        total = probes[clean & (labels == label), :-1].sum(axis=0, dtype=np.float64)
-        generator = np.random.default_rng([seed, zlib.crc32(str(label).encode())])
-        for row in np.flatnonzero(noisy & (labels == label)):
-            replacement = total + generator.uniform(-_JITTER, _JITTER, size=len(total))
-            probes[row, :-1] = replacement / np.linalg.norm(replacement)
+        rows = np.flatnonzero(noisy & (labels == label))
+        replacement = np.tile(probes[clean & (labels == label)].sum(axis=0, dtype=np.float64), (len(rows), 1))
+        if seed is not None:
+            generator = np.random.default_rng([seed, zlib.crc32(str(label).encode())])
+            replacement += generator.uniform(-_JITTER, _JITTER, size=replacement.shape)
+        probes[rows] = normalise(replacement)

@@ -1,0 +1,161 @@
+"""Identification at MegaFace's size against the bare product, faiss and numpy; CPU seconds, one thread each.
+
+    python bench/identification.py             3,530 probes x 1,000,000 distractors x 512 (2 GB in /tmp, minutes)
+    python bench/identification.py 100000      the same with fewer distractors
+
+Ours finds every rank, the five nearest, both ROC curves and their JSON. `torch.mm` only multiplies, in blocks of
+the same size, what no system can avoid. faiss finds the five nearest, numpy counts the ranks a probe at a time;
+both get a tenth of the distractors. The weak model is random: no row can be passed over, its worst case.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import faiss
+import numpy as np
+import torch
+
+from facerec.identification import identify, normalise
+from facerec.identification.result import Result
+from facerec.identification.rows import NpyRows
+
+PROBES, PEOPLE, DIM, BLOCK = 3530, 80, 512, 1024
+
+
+def probes(spread: float) -> tuple[np.ndarray, np.ndarray]:
+    """Unit features around their person's centre and labels; spread 1 is a good model, infinite a random one."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(PROBES) % PEOPLE
+    centres = rng.normal(size=(PEOPLE, DIM))[labels] if np.isfinite(spread) else 0
+    return normalise(centres + min(spread, 1.0) * rng.normal(size=(PROBES, DIM))), labels
+
+
+def write_distractors(path: Path, count: int) -> None:
+    """Seeded unit features on disk, made in blocks."""
+    matrix = np.lib.format.open_memmap(path, "w+", np.float32, (count, DIM))
+    for start in range(0, count, 10_000):
+        rng = np.random.default_rng([1, start])
+        matrix[start : start + 10_000] = normalise(
+            rng.normal(size=(min(10_000, count - start), DIM)).astype("f4")
+        )
+    matrix.flush()
+
+
+def seconds(work: Callable[[], object]) -> tuple[float, object]:
+    """CPU seconds of this process, and the result."""
+    start = time.process_time()
+    found = work()
+    return time.process_time() - start, found
+
+
+def multiply(rows: np.ndarray, path: Path) -> float:
+    """CPU seconds of the bare products; reading is not counted."""
+    left, room, taken = torch.from_numpy(rows), torch.empty(len(rows), BLOCK), 0.0
+    with NpyRows(path) as others:
+        for start in range(0, len(others), BLOCK):
+            right = torch.from_numpy(others[start : start + BLOCK]).T
+            out = room if right.shape[1] == BLOCK else torch.empty(len(rows), right.shape[1])
+            taken += seconds(lambda out=out, right=right: torch.mm(left, right, out=out))[0]
+    return taken
+
+
+def run(rows: np.ndarray, labels: np.ndarray, path: Path) -> Result:
+    with NpyRows(path) as others:
+        return identify(rows, labels, others)
+
+
+def numpy_ranks(rows: np.ndarray, path: Path, result: Result, chosen: np.ndarray | None = None) -> np.ndarray:
+    """Ranks by the rule, probe by probe, of all pairs or of those of the `chosen` probes."""
+    ranks = np.zeros(result.pairs, dtype=np.int64)
+    own = np.einsum("ij,ij->i", rows, rows)
+    dots = torch.mm(torch.from_numpy(rows), torch.from_numpy(rows).T).numpy()
+    mates = (2 * dots - own[:, None] - own)[result.probe, result.mate]
+    bounds = np.searchsorted(result.probe, np.arange(len(rows) + 1), sorter=np.argsort(result.probe))
+    order = np.argsort(result.probe, kind="stable")
+    with NpyRows(path) as others:
+        for start in range(0, len(others), BLOCK):
+            block = others[start : start + BLOCK]
+            squares = np.einsum("ij,ij->i", block, block)
+            product = torch.mm(torch.from_numpy(rows), torch.from_numpy(block).T).numpy()
+            for i in range(len(rows)) if chosen is None else chosen:
+                scores = np.sort(2 * product[i] - own[i] - squares)
+                pairs = order[bounds[i] : bounds[i + 1]]
+                ranks[pairs] += len(scores) - np.searchsorted(scores, mates[pairs], side="right")
+    return ranks
+
+
+def faiss_nearest(rows: np.ndarray, path: Path) -> np.ndarray:
+    return np.asarray(faiss.knn(rows, np.load(path), 5, metric=faiss.METRIC_L2)[0])
+
+
+def memory(what: str) -> float:
+    """VmRSS or VmHWM of this process in MB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(what)) / 1024
+
+
+def print_row(what: str, taken: float, product: float) -> None:
+    print(f"{what:52} {taken:8.1f} s {taken / product:8.2f} x torch.mm")
+
+
+def full(folder: Path, count: int) -> None:
+    """The good model: time, memory, and brute force on a slice of the probes."""
+    path = folder / "all.npy"
+    write_distractors(path, count)
+    rows, labels = probes(1.0)
+    run(rows[:320], labels[:320], folder / "part.npy")  # compile
+    before, product = memory("VmRSS"), multiply(rows, path)
+    taken, result = seconds(lambda: run(rows, labels, path))
+    peak = memory("VmHWM") - before
+    product = (product + multiply(rows, path)) / 2
+    print(f"{PROBES} probes x {count} distractors x {DIM}, {result.pairs} pairs, rank-1 {result.rank1:.4f}")
+    print_row("torch.mm alone", product, product)
+    print_row("ours, every rank, ROC, devkit JSON", taken, product)
+    print(f"peak memory over the start: {peak:.0f} MB")
+    chosen = np.random.default_rng(2).choice(PROBES, 100, replace=False)
+    expected = numpy_ranks(rows, path, result, chosen)
+    where = np.isin(result.probe, chosen)
+    assert np.array_equal(result.ranks[where], expected[where])
+    print(f"ranks of {where.sum()} pairs of {len(chosen)} probes equal brute force over all distractors")
+
+
+def peers(folder: Path, count: int) -> None:
+    """A good and a random model on a tenth of the distractors, beside faiss and numpy."""
+    path = folder / "part.npy"
+    for name, spread in (("good model", 1.0), ("weak model (random embeddings)", np.inf)):
+        rows, labels = probes(spread)
+        taken, result = seconds(lambda rows=rows, labels=labels: run(rows, labels, path))
+        product = multiply(rows, path)
+        others, nearest = seconds(lambda rows=rows: faiss_nearest(rows, path))
+        plain, ranks = seconds(lambda rows=rows, result=result: numpy_ranks(rows, path, result))
+        assert np.array_equal(result.ranks, ranks)
+        ours = np.array([row["distractors"]["score"] for row in result.devkit["matches"]])
+        np.testing.assert_allclose(-ours, nearest, atol=1e-5)  # faiss rounds otherwise
+        print(f"\n{name}: {count} distractors, rank-1 {result.rank1:.4f}")
+        print_row("torch.mm alone", product, product)
+        print_row("ours, every rank, ROC, devkit JSON", taken, product)
+        print_row("faiss IndexFlat, five nearest only", others, product)
+        print_row("numpy, every rank", plain, product)
+
+
+def main() -> None:
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
+    torch.set_num_threads(1)
+    faiss.omp_set_num_threads(1)
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        write_distractors(Path(name) / "part.npy", count // 10)
+        full(Path(name), count)
+        peers(Path(name), count // 10)
+
+
+if __name__ == "__main__":
+    main()
