@@ -57,6 +57,8 @@ class File(_Strict):
     companions; "copy": kept as it is."""
     save_as: FileName | None = None
     """Name in the set, when not `name`."""
+    keep: FileName | None = None
+    """A folder of a photo archive whose other files, such as a protocol, are kept beside the shards."""
 
     @property
     def folder(self) -> str | None:
@@ -96,8 +98,9 @@ class Entry(_Strict):
     part: Literal["people", "pack", "lfw", "facescrub", "megaface"] | None = None
     options: dict[str, Any] = {}
     files: list[File] = []
-    layout: Literal["identity", "unlabelled"] = "identity"
-    """"identity": the folder of a photo is its identity; "unlabelled": identities are unknown."""
+    layout: Literal["identity", "identity-view", "unlabelled"] = "identity"
+    """"identity": the folder of a photo is its identity; "identity-view": the one above, as in 001/profile/01.jpg;
+    "unlabelled": identities are unknown."""
     licence: Annotated[str, Field(min_length=1)]
     terms: str = ""
     citation: str = ""

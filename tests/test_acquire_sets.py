@@ -13,7 +13,7 @@ from facerec.acquire import sets
 from facerec.acquire.fetch import fetch
 from facerec.catalog import Entry, File
 from facerec.errors import AcquireError, FormatError, ParamsError
-from facerec.formats import pairs, recordio, shards
+from facerec.formats import packs, pairs, recordio, shards
 from tests.conftest import ROOT
 from tests.test_acquire_http import HASTY, server  # noqa: F401  the fixture
 
@@ -187,9 +187,9 @@ def test_a_pack_comes_out_of_its_archive(shelf, tmp_path, packed):
 
 
 def test_a_pack_may_lie_unpacked_in_a_folder_of_its_name(shelf, tmp_path):
-    recordio.write_pack(shelf / "small", [(0, [b"\xffa", b"\xffb"])])
+    recordio.write_pack(shelf / "small/small", [(0, [b"\xffa", b"\xffb"])])
     sets.acquire(entry(**PACK, counts={"photos": 2, "identities": 1}), tmp_path / "raw")
-    assert (tmp_path / "raw/train.rec").read_bytes() == (shelf / "small/train.rec").read_bytes()
+    assert (tmp_path / "raw/train.rec").read_bytes() == (shelf / "small/small/train.rec").read_bytes()
     assert not (tmp_path / "catalog/known").exists()  # a folder has no digest to hold to
 
 
@@ -214,6 +214,40 @@ def test_photos_may_lie_unpacked_in_a_folder_of_their_name(shelf, tmp_path):
     assert (tmp_path / "a/part-00000.arrow").read_bytes() == (tmp_path / "b/part-00000.arrow").read_bytes()
 
 
+def test_photos_by_view_with_their_protocol(shelf, tmp_path):
+    names = [
+        f"top/Data/Images/{name}/{view}/01.jpg" for name in ("001", "002") for view in ("frontal", "profile")
+    ]
+    extra = {"top/Protocol/Pair_list_F.txt": b"1 ../Data/Images/001/frontal/01.jpg", "top/readme.txt": b"no"}
+    with zipfile.ZipFile(shelf / "cfp.zip", "w") as archive:
+        for name in names:
+            archive.writestr(name, b"\xff\xd8\xff")
+        for name, data in extra.items():
+            archive.writestr(name, data)
+    files = [{"name": "cfp.zip", "use": "photos", "keep": "Protocol"}]
+    made = entry(files=files, layout="identity-view", counts={"photos": 4, "identities": 2})
+    sets.acquire(made, tmp_path / "raw")
+    found = shards.read(tmp_path / "raw", "photos")
+    assert found.sources == [
+        "001/frontal/01.jpg",
+        "001/profile/01.jpg",
+        "002/frontal/01.jpg",
+        "002/profile/01.jpg",
+    ]
+    assert found.labels.tolist() == [0, 0, 1, 1]
+    assert (tmp_path / "raw/Protocol/Pair_list_F.txt").read_bytes() == extra["top/Protocol/Pair_list_F.txt"]
+    assert sorted(place.name for place in (tmp_path / "raw").iterdir()) == ["Protocol", "part-00000.arrow"]
+
+
+def test_a_lone_verification_pack_is_counted(shelf, tmp_path):
+    packs.write(shelf / "few.bin", [b"\xffa", b"\xffb", b"\xffc", b"\xffd"], [True, False])
+    pack = {"kind": "pack", "files": [{"name": "few.bin"}]}
+    sets.acquire(entry(**pack, counts={"pairs": 2}), tmp_path / "raw")
+    assert (tmp_path / "raw/few.bin").read_bytes() == (shelf / "few.bin").read_bytes()
+    with pytest.raises(AcquireError, match="should hold 3 pairs but holds 2"):
+        sets.acquire(entry(**pack, counts={"pairs": 3}), tmp_path / "raw")
+
+
 def test_a_file_put_beside_the_downloads_by_hand_is_taken(tmp_path):
     folder = tmp_path / ".facerec/downloads/small"
     folder.mkdir(parents=True)
@@ -231,8 +265,7 @@ def test_what_cannot_be_had_says_what_to_do(tmp_path):
         sets.acquire(entry(), tmp_path / "raw")
     assert str(caught.value) == (
         "cannot get small.tgz of small: no program can fetch it; fetch it by hand (see http://small.example/) "
-        "and put it into .facerec/downloads/small/ or into the folder named by the environment variable "
-        "FACEREC_MIRROR. Ask Ann."
+        "and put it into .facerec/downloads/small/, or into small/ in the folder named by FACEREC_MIRROR. Ask Ann."
     )
 
 

@@ -1,11 +1,17 @@
 """The catalog: every entry in the repository is sound, and malformed ones are explained."""
 
+import json
+import re
 from pathlib import Path
 
+import httpx
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 from facerec import catalog
+from facerec.acquire import fetch
+from facerec.cli import app
 from facerec.errors import AcquireError
 
 OURS = Path(__file__).parent.parent / "data/catalog"
@@ -29,16 +35,57 @@ def put(folder, changes):
     (folder / "mine.yaml").write_text(yaml.safe_dump({**MINIMAL, **changes}))
 
 
-@pytest.mark.parametrize("path", sorted(OURS.glob("*.yaml")), ids=lambda path: path.stem)
-def test_every_entry_is_sound(path, monkeypatch):
+@pytest.fixture
+def ours(monkeypatch):
     monkeypatch.setenv("FACEREC_CATALOG", str(OURS))
-    entry = catalog.load(path.stem)
+    return [catalog.load(name) for name in catalog.names()]
+
+
+NAMES = sorted(path.stem for path in OURS.glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_entry_is_sound(name, monkeypatch):
+    monkeypatch.setenv("FACEREC_CATALOG", str(OURS))
+    entry = catalog.load(name)
+    assert re.fullmatch(r"[a-z0-9_]+", name), "stages and parameters are named after it"
     assert entry.title
-    assert entry.licence
+    assert len(entry.title) < 110
     assert entry.homepage.startswith("http")
+    assert entry.generator or entry.citation, "published work is cited"
+    assert entry.terms or entry.kind == "pack", "say what one may do with it"
+    assert entry.generator or entry.kind not in ("photos", "pack") or entry.counts != entry.published
     for file in entry.files:
-        assert file.versions, "what is fetched must be checked"
         assert file.urls or entry.manual
+        for url in file.urls:
+            assert httpx.URL(url).scheme in ("http", "https")
+            assert httpx.URL(url).host not in ("drive.google.com", "pan.baidu.com"), "no program can fetch it"
+            assert url.startswith("https://") or file.versions, "bytes over http need a digest"
+
+
+def test_a_name_in_a_mirror_means_one_file(ours):
+    """One flat folder can hold all files: equal names are equal bytes."""
+    named: dict[str, object] = {}
+    for file in (file for entry in ours for file in entry.files):
+        assert named.setdefault(file.name, file.versions) == file.versions
+
+
+def test_the_field_is_covered():
+    wanted = """lfw lfw_original lfw_funneled cfp cfp_ff cfp_fp agedb_30 calfw cplfw vgg2_fp casia_webface ms1m_ibug
+        ms1m_arcface ms1m_retinaface vggface2 vggface2_pack glint360k megaface megaface_lists facescrub retinaface_mnet025
+        retinaface_r50 retina_face mobilefacenet_foamliu mobilefacenet_foamliu_pt mobilefacenet_xiaoccer"""
+    assert set(wanted.split()) <= set(NAMES)
+
+
+def test_what_the_mirror_holds_is_what_the_catalog_lists(mirror, ours, monkeypatch):
+    monkeypatch.setenv("FACEREC_MIRROR", str(mirror))
+    found = {file.name: (fetch.in_mirror(file, entry), file) for entry in ours for file in entry.files}
+    here = {name: (path, file) for name, (path, file) in found.items() if path is not None}
+    assert {"lfw-pairs.txt", "megaface_noises.txt", "mobilefacenet_xiaoccer_068.ckpt"} <= set(here)
+    for path, file in here.values():
+        if path.stat().st_size < 10_000_000:  # the archive of LFW is checked where it is unpacked
+            fetch.check(path, file.versions)
+            assert file.versions
 
 
 def test_models_declare_what_the_library_understands(monkeypatch):
@@ -105,6 +152,10 @@ SHA = "0" * 64
         ({"files": [{"name": "a", "use": "photos", "versions": [{"size": 1}]}]}, "sha256 or an md5"),
         ({"files": [{"name": "a", "use": "photos", "versions": [{"sha256": "12"}]}]}, "sha256"),
         ({"kind": "model", "files": [{"name": "a"}]}, "preprocessing goes with a model"),
+        ({"kind": "lists", "files": [{"name": "a", "use": "pack"}]}, "use: pack belongs to a pack"),
+        ({"manual": ""}, "a file without urls needs manual"),
+        ({"licence": ""}, "licence"),
+        ({"name": "mi-ne"}, "name: "),
     ],
 )
 def test_malformed_entries_are_explained(folder, changes, message):
@@ -117,3 +168,51 @@ def test_broken_yaml_is_named(folder):
     (folder / "mine.yaml").write_text("name: [")
     with pytest.raises(AcquireError, match=r"cannot read .*mine\.yaml"):
         catalog.load("mine")
+
+
+def run(*words):
+    return CliRunner().invoke(app, ["catalog", *words], catch_exceptions=False)
+
+
+def test_the_command_lists_everything_as_json(monkeypatch, tmp_path):
+    monkeypatch.setenv("FACEREC_CATALOG", str(OURS))
+    monkeypatch.setenv("FACEREC_MIRROR", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "retinaface_mobilenet0.25.pth").write_bytes(b"")
+    (tmp_path / ".facerec/downloads/lfw").mkdir(parents=True)
+    (tmp_path / ".facerec/downloads/lfw/lfw-pairs.txt").write_bytes(b"")
+    rows = {row["name"]: row for row in json.loads(run("--json").stdout)["entries"]}
+    assert sorted(rows) == NAMES
+    assert {name: row["here"] for name, row in rows.items() if row["here"]} == {
+        "retinaface_mnet025": "mirror",
+        "lfw": "partly",
+    }
+    ways = {name: rows[name]["how"] for name in ("synth_lfw", "lfw", "megaface", "megaface_lists")}
+    assert ways == {
+        "synth_lfw": "rendered",
+        "lfw": "download",
+        "megaface": "by hand",
+        "megaface_lists": "partly by hand",
+    }
+    assert rows["retinaface_mnet025"]["bytes"] == 1789735
+    assert rows["megaface"]["bytes"] is None
+
+
+def test_the_command_shows_one_entry_in_full(monkeypatch, tmp_path):
+    monkeypatch.setenv("FACEREC_CATALOG", str(OURS))
+    monkeypatch.setenv("FACEREC_MIRROR", str(tmp_path))
+    shown = json.loads(run("megaface", "--json").stdout)
+    assert "withdrawn" in shown["terms"]
+    assert "megaface_images" in shown["by hand"]
+    assert shown["put files into"] == f"{tmp_path}/megaface or .facerec/downloads/megaface"
+    assert shown["published counts"] == "1,027,060 photos, 690,572 identities"
+
+
+def test_the_command_prints_tables_for_people(monkeypatch):
+    monkeypatch.setenv("FACEREC_CATALOG", str(OURS))
+    monkeypatch.delenv("FACEREC_MIRROR", raising=False)
+    for words in ((), ("cfp",)):
+        result = run(*words)
+        assert result.exit_code == 0
+        assert result.stdout == ""
+        assert "Celebrities in" in " ".join(result.stderr.split())

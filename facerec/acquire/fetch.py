@@ -27,8 +27,8 @@ def fetch(
 ) -> Path:
     """Path of a checked copy of `file`, which the caller must not change.
 
-    An archive may also lie unpacked in a folder of its name without the ending; such a folder has no digest.
-    The first copy of a file without a listed digest is recorded, see `facerec.acquire.known`. Raises
+    In the folder of its entry an archive may also lie unpacked, in a folder of its name without the ending; such
+    a folder has no digest. The first copy of a file without a listed digest is recorded, see `facerec.acquire.known`. Raises
     AcquireError that names every place tried and says what to do by hand.
     """
     versions = known.versions(entry, file)
@@ -51,11 +51,7 @@ def in_mirror(file: File, entry: Entry) -> Path | None:
     if not folder.is_dir():
         raise AcquireError(f"FACEREC_MIRROR names {folder}, which is neither a folder nor an http address.")
     below = sorted(place for place in folder.iterdir() if place.is_dir())
-    places = (
-        *_names(folder / entry.name, file),
-        *_names(folder, file),
-        *(place / file.name for place in below),
-    )
+    places = (*_names(folder / entry.name, file), *(place / file.name for place in (folder, *below)))
     return next((place for place in places if place.exists()), None)
 
 
@@ -193,6 +189,6 @@ def _advice(file: File, entry: Entry, downloads: Path, reasons: Sequence[str]) -
     origin = f" (see {entry.homepage})" if entry.homepage else ""
     text = (
         f"cannot get {file.name} of {entry.name}: {why}; fetch it by hand{origin} and put it into "
-        f"{downloads / entry.name}/ or into the folder named by the environment variable FACEREC_MIRROR."
+        f"{downloads / entry.name}/, or into {entry.name}/ in the folder named by FACEREC_MIRROR."
     )
     return f"{text} {entry.manual}".rstrip()

@@ -17,7 +17,7 @@ from facerec.acquire.fetch import DOWNLOADS, fetch
 from facerec.catalog import Counts, Entry
 from facerec.errors import AcquireError, FormatError, ParamsError
 from facerec.files import atomic_dir, write_text
-from facerec.formats import archives, pairs, photos, recordio, shards
+from facerec.formats import archives, packs, pairs, photos, recordio, shards
 from facerec.progress import track
 
 _PACK_FILES = {"train.rec", "train.idx", "property"}
@@ -57,8 +57,15 @@ def _build(entry: Entry, fetched: Mapping[str, Path], folder: Path, scratch: Pat
         elif file.use == "photos":
             scratch.mkdir(parents=True, exist_ok=True)
             meta = shards.Meta("photos", entry.name, entry.licence)
-            rows = photos.rows(fetched[file.name], entry.layout == "identity", scratch=scratch)
+            rows = photos.rows(
+                fetched[file.name],
+                entry.layout != "unlabelled",
+                scratch=scratch,
+                depth=2 if entry.layout == "identity-view" else 1,
+            )
             shards.write_parts(track(rows, entry.name, entry.counts.photos, "photos"), folder, meta)
+            if file.keep is not None:
+                _keep(fetched[file.name], file.keep, folder, scratch)
         else:
             shutil.copyfile(fetched[file.name], folder / (file.save_as or file.name))
     if entry.preprocessing is not None:
@@ -66,6 +73,18 @@ def _build(entry: Entry, fetched: Mapping[str, Path], folder: Path, scratch: Pat
         write_text(
             folder / "preprocessing.yaml", yaml.safe_dump(declared, sort_keys=False, default_flow_style=None)
         )
+
+
+def _keep(source: Path, kept: str, folder: Path, scratch: Path) -> None:
+    """Copy the files below the folder `kept` of an archive, wherever it lies there, to `folder`/`kept`."""
+    with archives.files(source, scratch=scratch) as files:
+        for name in files.names:
+            parts = PurePosixPath(name).parts
+            if kept not in parts[:-1] or photos.is_photo(name, files):
+                continue
+            target = folder.joinpath(*parts[parts.index(kept) :])
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(files.read(name))
 
 
 def _unpack(source: Path, folder: Path, scratch: Path) -> None:
@@ -86,15 +105,21 @@ def _unpack(source: Path, folder: Path, scratch: Path) -> None:
 
 def _counts(entry: Entry, folder: Path) -> Counts:
     """What the finished set in `folder` holds, as far as its kind can tell."""
-    listed = folder / "pairs.txt"
-    number_of_pairs = len(pairs.read_lfw(listed)) if listed.is_file() else None
     if entry.kind == "photos":
         found = shards.read(folder, "photos")
-        return Counts(photos=len(found), identities=found.classes, pairs=number_of_pairs)
+        return Counts(photos=len(found), identities=found.classes, pairs=_pairs(folder))
     if (folder / "train.rec").is_file():
         reader = recordio.Reader(folder / "train.rec")
         return Counts(photos=len(reader.image_keys()), identities=_identities(reader))
-    return Counts(pairs=number_of_pairs)
+    return Counts(pairs=_pairs(folder))
+
+
+def _pairs(folder: Path) -> int | None:
+    """Pairs of LFW's list or of a lone verification pack."""
+    listed, packed = folder / "pairs.txt", sorted(folder.glob("*.bin"))
+    if listed.is_file():
+        return len(pairs.read_lfw(listed))
+    return len(packs.read(packed[0])[1]) if len(packed) == 1 else None
 
 
 def _identities(reader: recordio.Reader) -> int:

@@ -24,19 +24,20 @@ def rows(
     labelled: bool = True,
     limits: archives.Limits = archives.LIMITS,
     scratch: Path | None = None,
+    depth: int = 1,
 ) -> Iterator[dict[str, Any]]:
     """Photo rows (image, label, identity, source) of a folder or archive, sorted by source.
 
-    Where `labelled`, the folder a photo lies in is its identity, labels are 0..n-1 by sorted identity,
-    and folders above all identities are left out of `source`; else identities are "" and labels -1.
-    Raises FormatError when there is no photo, or for any reason of `archives.files`.
+    Where `labelled`, the folder a photo lies in (`depth` 1, or 2 for the folder above) is its identity, labels
+    are 0..n-1 by sorted identity, and folders above all identities are left out of `source`; else identities
+    are "" and labels -1. Raises FormatError when there is no photo, or for any reason of `archives.files`.
     """
     with archives.files(path, limits, scratch) as files:
         names = [name for name in files.names if is_photo(name, files)]
         if not names:
             raise FormatError(f"{path} holds no photos.")
-        top = _common_top(names) if labelled else ""
-        identities = [_identity(name) if labelled else "" for name in names]
+        top = _common_top(names, depth) if labelled else ""
+        identities = [_identity(name, depth) if labelled else "" for name in names]
         labels = {name: label for label, name in enumerate(sorted({*identities} - {""}))}
         for name, identity in zip(names, identities, strict=True):
             yield {
@@ -59,14 +60,15 @@ def is_photo(name: str, files: archives.Files) -> bool:
     return head.startswith(_MAGIC) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
 
 
-def _identity(name: str) -> str:
-    """The folder the photo lies in, "" at the top."""
-    return PurePosixPath(name).parent.name
+def _identity(name: str, depth: int) -> str:
+    """The folder the photo lies in, or one above, "" at the top."""
+    folders = PurePosixPath(name).parent.parts
+    return folders[-depth] if len(folders) >= depth else ""
 
 
-def _common_top(names: Sequence[str]) -> str:
+def _common_top(names: Sequence[str], depth: int) -> str:
     """The folders above every identity folder, such as "lfw-deepfunneled/"."""
-    tops = {PurePosixPath(name).parent.parent.parts for name in names}
+    tops = {PurePosixPath(name).parent.parts[:-depth] for name in names}
     common: list[str] = []
     for parts in zip(*tops, strict=False):
         if len(set(parts)) > 1:

@@ -1,0 +1,118 @@
+"""The command that shows the catalogue: what can be had, under which terms, and what is here already."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from facerec.cli.common import Json, app, report
+
+if TYPE_CHECKING:
+    from facerec.catalog import Entry
+
+
+@app.command()
+def catalog(
+    name: Annotated[
+        str | None, typer.Argument(help="An entry to show in full; all in short without.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List the data sets and weights that `facerec download` knows, or show one in full."""
+    from facerec import catalog
+
+    if name is not None:
+        report(name, _full(catalog.load(name)), as_json)
+        return
+    rows = [_short(catalog.load(each)) for each in catalog.names()]
+    if as_json:
+        sys.stdout.write(json.dumps({"entries": rows}, sort_keys=True) + "\n")
+        return
+    table = Table(*("name", "kind", "MB", "how", "here", "what"), title="Catalogue", title_justify="left")
+    for row in rows:
+        size = "" if row["bytes"] is None else f"{row['bytes'] / 1e6:,.0f}"
+        table.add_row(row["name"], row["kind"], size, row["how"], row["here"], row["title"])
+    Console(stderr=True).print(table)
+
+
+def _short(entry: Entry) -> dict[str, Any]:
+    return {
+        "name": entry.name,
+        "title": entry.title,
+        "kind": entry.kind,
+        "licence": entry.licence,
+        "bytes": _bytes(entry),
+        "how": _how(entry),
+        "here": _here(entry),
+    }
+
+
+def _full(entry: Entry) -> dict[str, Any]:
+    """Every field that says something, files by their names."""
+    counts = {name: count for name, count in entry.counts.model_dump().items() if count is not None}
+    published = {name: count for name, count in entry.published.model_dump().items() if count is not None}
+    texts = {
+        "terms": entry.terms,
+        "citation": entry.citation,
+        "homepage": entry.homepage,
+        "by hand": entry.manual,
+        "counts": _listed(counts),
+        "published counts": _listed(published),
+    }
+    files = {f"file {file.name}": "\n".join(file.urls) or "no address" for file in entry.files}
+    places = {} if not entry.files else {"put files into": _place(entry)}
+    return {**_short(entry), **files, **places, **{key: text for key, text in texts.items() if text}}
+
+
+def _listed(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in counts.items())
+
+
+def _bytes(entry: Entry) -> int | None:
+    """What has to be fetched; None where a size is unknown."""
+    from facerec.acquire import known
+
+    total = 0
+    for file in entry.files:
+        sizes = [version.size for version in known.versions(entry, file) if version.size is not None]
+        if not sizes:
+            return None
+        total += max(sizes)
+    return total if entry.files else None
+
+
+def _how(entry: Entry) -> str:
+    """Who gets the files: "rendered" here, "download" by program, "by hand", or "partly by hand"."""
+    if entry.generator is not None:
+        return "rendered"
+    reachable = [bool(file.urls) for file in entry.files]
+    return "download" if all(reachable) else "partly by hand" if any(reachable) else "by hand"
+
+
+def _here(entry: Entry) -> str:
+    """Where all its files lie already: in the "mirror", the "downloads", "partly", or "" for nowhere."""
+    from facerec.acquire import fetch
+
+    mirror = [fetch.in_mirror(file, entry) is not None for file in entry.files]
+    downloads = [fetch.in_downloads(file, entry) is not None for file in entry.files]
+    for name, found in (("mirror", mirror), ("downloads", downloads)):
+        if found and all(found):
+            return name
+    return "partly" if any(mirror) or any(downloads) else ""
+
+
+def _place(entry: Entry) -> str:
+    from facerec.acquire import fetch
+    from facerec.execution import local_setting
+
+    mirror = local_setting("mirror", "")
+    places = [str(fetch.DOWNLOADS / entry.name)]
+    if mirror and not mirror.startswith(("http://", "https://")):
+        places.insert(0, str(Path(mirror) / entry.name))
+    return " or ".join(places)
