@@ -7,12 +7,15 @@ import lz4.frame
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facerec import detection
 from facerec.detection import boxes, mtcnn_networks, mtcnn_weights
 from facerec.detection.base import Faces, tidy
+from facerec.detection.batching import groups
+from facerec.detection.mtcnn import _pixels, _tiles
+from facerec.detection.mtcnn_resize import averaged
 from facerec.detection.suppression import suppress, suppress_contained
 from facerec.errors import FormatError, ImageError, ParamsError
 from tests import cartoon
@@ -41,7 +44,7 @@ def test_mtcnn_finds_a_drawn_face_and_its_landmarks_in_order(mtcnn, scene):
     assert len(faces) == 1
     assert faces.scores[0] > 0.9
     errors = np.linalg.norm(faces.landmarks[0] - landmarks[0], axis=1)
-    assert errors.max() < 0.05 * scene.get("width", 80)
+    assert errors.max() < 0.06 * scene.get("width", 80)
     x1, y1, x2, y2 = faces.boxes[0]
     assert (landmarks[0] > (x1, y1)).all()
     assert (landmarks[0] < (x2, y2)).all()
@@ -63,17 +66,97 @@ def test_mtcnn_mirrored_photo_gives_mirrored_landmarks(mtcnn):
     image, _ = cartoon.photo({"centre": (90.0, 100.0)})
     plain, mirrored = mtcnn.detect([image, np.ascontiguousarray(image[:, ::-1])])
     back = mirrored.landmarks[0][[1, 0, 2, 4, 3]] * (-1, 1) + (199, 0)
-    np.testing.assert_allclose(plain.landmarks[0], back, atol=2.5)
+    np.testing.assert_allclose(plain.landmarks[0], back, atol=4)  # 5 % of the face
 
 
-def test_mtcnn_batch_equals_photos_one_by_one(mtcnn):
-    photos = [cartoon.photo(scene)[0] for scene in SCENES]
-    photos += [cartoon.photo({"centre": (120.0, 90.0)}, width=260)[0], cartoon.photo(height=180)[0]]
+@settings(max_examples=8, deadline=None)
+@given(st.lists(st.tuples(st.integers(1, 260), st.integers(1, 260), st.integers(0, 4)), max_size=5))
+def test_mtcnn_batch_equals_photos_one_by_one(mtcnn, sizes):
+    people = [cartoon.photo(scene)[0] for scene in SCENES]
+    photos = [np.resize(people[scene], (height, width, 3)) for height, width, scene in sizes]
+    photos += people[:2]
     for image, batched in zip(photos, mtcnn.detect(photos), strict=True):
-        (alone,) = mtcnn.detect([image])
-        np.testing.assert_array_equal(alone.boxes, batched.boxes)
-        np.testing.assert_array_equal(alone.landmarks, batched.landmarks)
-        np.testing.assert_array_equal(alone.scores, batched.scores)
+        same_faces(batched, mtcnn.detect([image])[0])
+
+
+def same_faces(a, b):
+    np.testing.assert_array_equal(a.boxes, b.boxes)
+    np.testing.assert_array_equal(a.landmarks, b.landmarks)
+    np.testing.assert_array_equal(a.scores, b.scores)
+
+
+def test_mtcnn_batched_as_on_a_gpu_finds_the_same_faces(mtcnn, monkeypatch):
+    photos = [cartoon.photo(scene)[0] for scene in SCENES] + [cartoon.photo({}, height=180)[0]]
+    alone = mtcnn.detect(photos)
+    monkeypatch.setattr("facerec.detection.mtcnn.groups", lambda images, device: [images])
+    for one, many in zip(alone, mtcnn.detect(photos), strict=True):
+        np.testing.assert_allclose(one.landmarks, many.landmarks, atol=0.02)
+        np.testing.assert_allclose(one.boxes, many.boxes, atol=0.02)
+
+
+def test_photos_are_grouped_in_order():
+    photos = [np.full((2, 2, 3), k, np.uint8) for k in range(130)]
+    sizes = [len(group) for group in groups(photos, torch.device("cuda"))]
+    assert sizes == [64, 64, 2]
+    together = [image for group in groups(photos, torch.device("cpu")) for image in group]
+    assert [int(image[0, 0, 0]) for image in together] == list(range(130))
+
+
+def test_mtcnn_tiles_give_the_map_of_the_whole_level(mtcnn, monkeypatch):
+    image = cartoon.photo({"width": 60.0, "centre": (130.0, 110.0)}, width=301, height=260)[0]
+    whole = mtcnn.detect([image])[0]
+    assert len(whole) == 1
+    monkeypatch.setattr("facerec.detection.mtcnn._TILE", 9)
+    np.testing.assert_allclose(mtcnn.detect([image])[0].landmarks, whole.landmarks, atol=0.02)
+    monkeypatch.undo()
+    assert len(list(_tiles((2000, 3000)))) == 6
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(12, 300), st.integers(12, 300), st.integers(3, 40))
+def test_tiles_cover_every_place_of_the_map_once(rows, columns, side):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("facerec.detection.mtcnn._TILE", side)
+        tiles = list(_tiles((rows, columns)))
+
+    def places(size):  # of PNet's map: pooling rounds up
+        return -(-(size - 2) // 2) - 4
+
+    seen = np.zeros((places(rows), places(columns)), int)
+    for left, top, right, bottom in tiles:
+        down, across = places(bottom - top), places(right - left)
+        seen[top // 2 : top // 2 + down, left // 2 : left // 2 + across] += 1
+    assert (seen == 1).all()
+
+
+@given(
+    st.tuples(st.integers(-30, 50), st.integers(-30, 60)),
+    st.tuples(st.integers(1, 90), st.integers(1, 90)),
+    st.tuples(st.integers(1, 50), st.integers(1, 50)),
+)
+def test_windows_are_averaged_as_torch_averages_by_area(corner, size, shape):
+    image = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    left, top = corner
+    window = (left, top, left + size[0], top + size[1])
+    black = np.zeros((40 + 200, 50 + 200, 3), np.float32)
+    black[100:140, 100:150] = image
+    cut = black[top + 100 : top + 100 + size[1], left + 100 : left + 100 + size[0]]
+    pixels = torch.from_numpy(cut.copy()).permute(2, 0, 1)[None]
+    expected = torch.nn.functional.interpolate(pixels, size=shape, mode="area")[0].permute(1, 2, 0)
+    np.testing.assert_allclose(averaged(image, window, shape), (expected.numpy() - 127.5) / 128, atol=2e-6)
+
+
+def test_a_part_of_an_averaged_window_is_that_part():
+    image = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    whole = averaged(image, (0, 0, 50, 40), (23, 31))
+    part = averaged(image, (0, 0, 50, 40), (23, 31), part=(4, 3, 20, 23))
+    np.testing.assert_array_equal(part, whole[3:23, 4:20])
+
+
+def test_pnet_windows_and_published_boxes_are_whole_pixels_counted_from_one():
+    assert _pixels(np.array([1.0, 1.0, 12.0, 24.0])) == (0, 0, 12, 24)
+    assert _pixels(np.array([5.9, 1.2, 5.1, 3.9])) == (4, 0, 5, 3)  # at least a pixel
+    assert _pixels(np.array([-3.7, 2.0, 8.0, 9.0]))[0] == -4
 
 
 def test_mtcnn_finds_a_face_cut_by_the_edge_of_the_photo(mtcnn):
@@ -109,7 +192,7 @@ def test_what_is_not_rgb_uint8_is_refused(mtcnn, bad):
 
 
 def test_mtcnn_survives_boxes_that_collapse(mtcnn, monkeypatch):
-    def shrink(boxes, corrections):
+    def shrink(boxes, corrections, pixel=0):
         return boxes + np.array([1e3, 1e3, -1e3, -1e3])
 
     monkeypatch.setattr("facerec.detection.boxes.moved", shrink)
@@ -220,6 +303,8 @@ def test_squares_keep_the_centre_and_moves_are_in_units_of_the_box():
     rectangle = np.array([[0, 0, 10, 30]], float)
     assert boxes.squared(rectangle).tolist() == [[-10, 0, 20, 30]]
     assert boxes.moved(rectangle, np.array([[0.1, 0.1, -0.1, -0.1]])).tolist() == [[1, 3, 9, 27]]
+    grown = boxes.moved(np.array([[0, 0, 9, 29]], float), np.array([[0.1, 0.1, -0.1, -0.1]]), pixel=1)
+    assert grown.tolist() == [[1, 3, 8, 26]]
 
 
 def test_tidy_faces_are_rounded_sorted_and_have_no_negative_zero():

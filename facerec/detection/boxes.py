@@ -40,7 +40,7 @@ def squared(boxes: Boxes) -> Boxes:
     return np.hstack([centre - half, centre + half])
 
 
-def moved(boxes: Boxes, corrections: Boxes) -> Boxes:
-    """Boxes with each edge moved by its correction, given in units of the box's width and height."""
-    sides = boxes[:, 2:] - boxes[:, :2]
+def moved(boxes: Boxes, corrections: Boxes, pixel: float = 0) -> Boxes:
+    """Boxes with each edge moved by its correction, in units of the box's width and height plus `pixel`."""
+    sides = boxes[:, 2:] - boxes[:, :2] + pixel
     return boxes + corrections * np.hstack([sides, sides])

@@ -1,11 +1,11 @@
 """MTCNN (Zhang et al. 2016, arXiv:1604.02878): three networks, each looking closer at what the last proposed.
 
-Facts of the published system: thresholds .6, .7, .7, pyramid factor .709, crops black outside the photo and
-resized by area, suppression at IoU .5 within a scale, .7 between scales and after RNet, .7 of the smaller
-box after ONet. Photos of equal size run the pyramid as one batch, crops of all photos share the batches of
-RNet and ONet.
+Facts of the published system: thresholds .6, .7, .7, pyramid factor .709, resizing by area, black outside the
+photo; boxes are suppressed before they are moved, at IoU .5 within a scale, .7 between scales and after RNet,
+but after they are moved at .7 of the smaller box after ONet. docs/detection.md compares it with others.
 
-Inside, coordinates are edges: pixel k spans [k, k + 1). What comes out has pixel centres at integers.
+Boxes, inside and as they come out, are those of the published system: pixels are counted from 1 and both
+ends belong to the box, so it is x2 - x1 + 1 pixels wide. Landmarks count pixels from 0.
 """
 
 from __future__ import annotations
@@ -13,37 +13,49 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TypeAlias
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from facerec import devices
 from facerec.detection import boxes as geometry
-from facerec.detection import mtcnn_networks, mtcnn_weights, suppression
+from facerec.detection import mtcnn_networks, mtcnn_weights
 from facerec.detection.base import Faces, checked, tidy
-from facerec.detection.batching import by_size
+from facerec.detection.batching import by_size, groups
+from facerec.detection.mtcnn_resize import Window, averaged
+from facerec.detection.suppression import suppress, suppress_contained
 from facerec.errors import ParamsError
 
 Boxes = geometry.Boxes
-Image = NDArray[np.uint8]
+Image: TypeAlias = NDArray[np.uint8]
+_Outputs: TypeAlias = list[NDArray[np.float64]]
 
 _WINDOW, _STRIDE = 12, 2  # of PNet, pixels
-_PYRAMID_PIXELS = 200_000  # of the largest level in one batch: bounds memory, fits the CPU's cache
+_TILE = 512  # side of the part of PNet's map made at once: bounds memory for photos of any size
+_BATCH_PIXELS = 4_000_000  # of photos of equal size that PNet sees together
 _CROPS = {24: 256, 48: 64}  # crops in one batch
 
 
 @dataclass(frozen=True)
 class _Candidates:
-    """Boxes with the photo each belongs to, in the order of the photos."""
+    """Boxes, the photo each belongs to, and how a network would move it; sorted by photo."""
 
     photo: NDArray[np.int64]
     boxes: Boxes
     scores: NDArray[np.float64]
+    corrections: Boxes
+
+    def __len__(self) -> int:
+        return len(self.photo)
 
     def __getitem__(self, index: NDArray[np.int64] | NDArray[np.bool_]) -> _Candidates:
-        return _Candidates(self.photo[index], self.boxes[index], self.scores[index])
+        return _Candidates(self.photo[index], self.boxes[index], self.scores[index], self.corrections[index])
+
+    def moved(self, pixel: int) -> Boxes:
+        """The boxes after their corrections, which are in units of x2 - x1 + `pixel`."""
+        return geometry.moved(self.boxes, self.corrections, pixel)
 
 
 class MTCNN:
@@ -79,9 +91,10 @@ class MTCNN:
     @torch.inference_mode()
     def detect(self, images: Sequence[Image]) -> list[Faces]:
         """The faces of each RGB uint8 image (h, w, 3); a photo smaller than `min_face` has none."""
-        images = checked(images)
-        candidates = self._refine(images, self._propose(images))
-        return self._output(images, candidates)
+        faces = []
+        for group in groups(checked(images), self.device):
+            faces += self._output(group, self._refine(group, self._propose(group)))
+        return faces
 
     def scales(self, height: int, width: int) -> list[float]:
         """Scales of the pyramid: from min_face = 12 pixels down to where the photo is 12 pixels."""
@@ -92,119 +105,107 @@ class MTCNN:
         return scales
 
     def _propose(self, images: Sequence[Image]) -> _Candidates:
-        """Windows in which PNet sees a face, squared, for all photos."""
-        found: dict[int, list[_Candidates]] = {photo: [] for photo in range(len(images))}
-        ratio = _WINDOW / self.min_face
-        for batch in by_size(images, int(_PYRAMID_PIXELS / ratio**2)):
-            height, width = images[batch[0]].shape[:2]
-            for scale in self.scales(height, width):
-                for level in self._level(images, batch, scale):
-                    found[int(level.photo[0])].append(level)
-        kept = [_suppressed(_joined(levels), 0.7) for levels in found.values() if levels]
-        candidates = _joined(kept)
-        return _Candidates(candidates.photo, geometry.squared(candidates.boxes), candidates.scores)
+        """Windows in which PNet sees a face, moved and squared, for all photos."""
+        levels = [
+            _suppressed(_joined(list(self._level(images, batch, scale))), 0.5)
+            for batch in by_size(images, _BATCH_PIXELS)
+            for scale in self.scales(*images[batch[0]].shape[:2])
+        ]
+        found = _suppressed(_joined(levels), 0.7)
+        return _Candidates(
+            found.photo, geometry.squared(found.moved(pixel=0)), found.scores, found.corrections
+        )
 
     def _level(self, images: Sequence[Image], batch: list[int], scale: float) -> Iterator[_Candidates]:
-        """Proposals of each photo of the batch at one scale, in photo pixels."""
+        """Proposals of each photo of the batch at one scale, in photo pixels, tile by tile."""
         height, width = images[batch[0]].shape[:2]
-        shape = (max(_WINDOW, round(width * scale)), max(_WINDOW, round(height * scale)))
-        small = np.stack([cv2.resize(images[photo], shape, interpolation=cv2.INTER_AREA) for photo in batch])
-        corrections, scores = (output.cpu().numpy() for output in self._pnet(self._tensor(small)))
-        ratio = np.array([width / shape[0], height / shape[1]] * 2)
-        for number, photo in enumerate(batch):
-            rows, columns = np.nonzero(scores[number] > self.thresholds[0])
-            if len(rows) == 0:
-                continue
-            corner = _STRIDE * np.stack([columns, rows], axis=1)
-            boxes = np.hstack([corner, corner + _WINDOW]) * ratio
-            boxes = geometry.moved(boxes, corrections[number][:, rows, columns].T)
-            level = _Candidates(
-                np.full(len(rows), photo), boxes, scores[number][rows, columns].astype(np.float64)
-            )
-            yield _suppressed(level, 0.5)
+        shape = (int(height * scale + 1), int(width * scale + 1))
+        for tile in _tiles(shape):
+            part = [averaged(images[photo], (0, 0, width, height), shape, tile) for photo in batch]
+            corrections, scores = self._run(self._pnet, np.stack(part))
+            for number, photo in enumerate(batch):
+                rows, columns = np.nonzero(scores[number] >= self.thresholds[0])
+                corner = _STRIDE * np.stack([columns, rows], axis=1) + np.array(tile[:2])
+                windows = np.hstack([corner + 1, corner + _WINDOW]).astype(np.float32)
+                boxes = np.floor(windows / np.float32(scale)).astype(np.float64)
+                moves = corrections[number][:, rows, columns].T
+                yield _Candidates(np.full(len(rows), photo), boxes, scores[number][rows, columns], moves)
 
-    def _refine(self, images: Sequence[Image], candidates: _Candidates) -> _Candidates:
-        """RNet: candidates that still look like faces, moved, thinned and squared."""
-        windows = _whole_pixels(candidates.boxes)
-        corrections, scores = self._look(self._rnet, images, candidates.photo, windows, 24)
-        moved = _Candidates(candidates.photo, geometry.moved(windows, corrections), scores)
-        moved = moved[scores > self.thresholds[1]]
-        kept = _joined([_suppressed(own, 0.7) for own in _by_photo(moved)])
-        return _Candidates(kept.photo, geometry.squared(kept.boxes), kept.scores)
+    def _refine(self, images: Sequence[Image], proposed: _Candidates) -> _Candidates:
+        """RNet: candidates that still look like faces, thinned, moved and squared."""
+        corrections, scores = self._look(self._rnet, images, proposed, 24)
+        seen = _Candidates(proposed.photo, proposed.boxes, scores, corrections)
+        kept = _suppressed(seen[scores > self.thresholds[1]], 0.7)
+        return _Candidates(kept.photo, geometry.squared(kept.moved(pixel=1)), kept.scores, kept.corrections)
 
-    def _output(self, images: Sequence[Image], candidates: _Candidates) -> list[Faces]:
+    def _output(self, images: Sequence[Image], refined: _Candidates) -> list[Faces]:
         """ONet: final boxes and landmarks."""
-        windows = _whole_pixels(candidates.boxes)
-        corrections, points, scores = self._look(self._onet, images, candidates.photo, windows, 48)
+        corrections, points, scores = self._look(self._onet, images, refined, 48)
         # ONet gives x1..x5, y1..y5 as fractions of the window.
         fractions = points.reshape(-1, 2, 5).transpose(0, 2, 1)
-        landmarks = windows[:, None, :2] + fractions * (windows[:, 2:] - windows[:, :2])[:, None, :]
-        boxes = geometry.moved(windows, corrections)
-        starts = np.searchsorted(candidates.photo, np.arange(len(images) + 1))
+        sides = refined.boxes[:, 2:] - refined.boxes[:, :2] + 1
+        landmarks = refined.boxes[:, None, :2] - 1 + fractions * sides[:, None, :]
+        boxes = geometry.moved(refined.boxes, corrections, 1)
         faces = []
-        for start, end in pairwise(starts):
+        for start, end in pairwise(np.searchsorted(refined.photo, np.arange(len(images) + 1))):
             own = start + np.flatnonzero(scores[start:end] > self.thresholds[2])
-            own = own[suppression.suppress_contained(boxes[own], scores[own], 0.7)]
-            faces.append(tidy(boxes[own] - 0.5, landmarks[own] - 0.5, scores[own]))
+            own = own[suppress_contained(boxes[own] + _BOTH_ENDS, scores[own], 0.7)]
+            faces.append(tidy(boxes[own], landmarks[own], scores[own]))
         return faces
 
     def _look(
-        self,
-        network: mtcnn_networks.Network,
-        images: Sequence[Image],
-        photo: NDArray[np.int64],
-        windows: Boxes,
-        side: int,
-    ) -> list[NDArray[np.float64]]:
-        """Outputs of RNet or ONet for the windows, in batches of fixed size."""
+        self, network: mtcnn_networks.Network, images: Sequence[Image], candidates: _Candidates, side: int
+    ) -> _Outputs:
+        """Outputs of RNet or ONet for the candidates' windows."""
         outputs = []
-        for start in range(0, max(1, len(windows)), _CROPS[side]):
+        for start in range(0, max(1, len(candidates)), _CROPS[side]):
             part = slice(start, start + _CROPS[side])
-            crops = [_crop(images[p], w, side) for p, w in zip(photo[part], windows[part], strict=True)]
-            stacked = np.stack(crops) if crops else np.zeros((0, side, side, 3), np.uint8)
-            outputs.append([output.cpu().numpy() for output in network(self._tensor(stacked))])
-        return [np.concatenate(arrays).astype(np.float64) for arrays in zip(*outputs, strict=True)]
+            windows = zip(candidates.photo[part], candidates.boxes[part], strict=True)
+            crops = [averaged(images[photo], _pixels(box), (side, side)) for photo, box in windows]
+            outputs.append(self._run(network, np.stack(crops or [np.zeros((side, side, 3), np.float32)])))
+        return [np.concatenate(arrays)[: len(candidates)] for arrays in zip(*outputs, strict=True)]
 
-    def _tensor(self, images: Image) -> torch.Tensor:
-        pixels = torch.from_numpy(images).to(self.device).permute(0, 3, 1, 2)
-        return (pixels.float() - 127.5) / 128
-
-
-def _whole_pixels(boxes: Boxes) -> Boxes:
-    """Boxes with edges between pixels, at least a pixel wide and high."""
-    corner = boxes[:, :2].round()
-    return np.hstack([corner, np.maximum(boxes[:, 2:].round(), corner + 1)])
+    def _run(self, network: mtcnn_networks.Network, pixels: NDArray[np.float32]) -> _Outputs:
+        """Outputs of a network for pixels (n, h, w, 3)."""
+        outputs = network(torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2))
+        return [output.cpu().numpy().astype(np.float64) for output in outputs]
 
 
-def _crop(image: Image, window: Boxes, side: int) -> Image:
-    """A window of whole pixels, black outside the photo, resized to `side`."""
-    x1, y1, x2, y2 = (int(value) for value in window)
-    height, width = image.shape[:2]
-    inside = image[max(0, y1) : max(0, y2), max(0, x1) : max(0, x2)]
-    if x1 < 0 or y1 < 0 or x2 > width or y2 > height:
-        canvas = np.zeros((y2 - y1, x2 - x1, 3), np.uint8)
-        top, left = max(0, -y1), max(0, -x1)
-        canvas[top : top + inside.shape[0], left : left + inside.shape[1]] = inside
-        inside = canvas
-    return np.asarray(cv2.resize(inside, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
+_BOTH_ENDS = np.array([0, 0, 1, 1])
+"""Added to a published box it gives edges: the last pixel belongs to the box."""
+
+
+def _tiles(shape: tuple[int, int]) -> Iterator[Window]:
+    """Parts of a pyramid level (rows, columns) whose maps, side by side, are that of the whole level."""
+    step, margin = _STRIDE * _TILE, _WINDOW - _STRIDE
+    for top in range(0, shape[0] - margin, step):
+        for left in range(0, shape[1] - margin, step):
+            yield left, top, min(left + step + margin, shape[1]), min(top + step + margin, shape[0])
+
+
+def _pixels(box: Boxes) -> Window:
+    """Edges of the whole pixels of a published box, at least one."""
+    left, top = int(box[0]) - 1, int(box[1]) - 1
+    return left, top, max(int(box[2]), left + 1), max(int(box[3]), top + 1)
 
 
 def _suppressed(candidates: _Candidates, threshold: float) -> _Candidates:
-    return candidates[suppression.suppress(candidates.boxes, candidates.scores, threshold)]
-
-
-def _by_photo(candidates: _Candidates) -> Iterator[_Candidates]:
-    """Candidates (in the order of the photos) photo by photo."""
-    edges = np.flatnonzero(np.diff(candidates.photo, prepend=-1, append=-1))
+    """Of the candidates of each photo, those that suppression keeps; sorted by photo."""
+    order = np.argsort(candidates.photo, kind="stable")
+    edges = np.flatnonzero(np.diff(candidates.photo[order], prepend=-1, append=-1))
+    kept = [np.zeros(0, np.int64)]
     for start, end in pairwise(edges):
-        yield candidates[np.arange(start, end)]
+        own = order[start:end]
+        kept.append(own[suppress(candidates.boxes[own], candidates.scores[own], threshold)])
+    return candidates[np.concatenate(kept)]
 
 
 def _joined(parts: Sequence[_Candidates]) -> _Candidates:
-    if not parts:
-        return _Candidates(np.zeros(0, np.int64), np.zeros((0, 4)), np.zeros(0))
+    nothing = _Candidates(np.zeros(0, np.int64), np.zeros((0, 4)), np.zeros(0), np.zeros((0, 4)))
+    parts = [nothing, *parts]
     return _Candidates(
         np.concatenate([part.photo for part in parts]),
         np.concatenate([part.boxes for part in parts]),
         np.concatenate([part.scores for part in parts]),
+        np.concatenate([part.corrections for part in parts]),
     )

@@ -85,4 +85,5 @@ def load(network: Network, path: Path) -> Network:
     with torch.no_grad():
         for parameter, value in zip(parameters, values, strict=True):
             parameter.copy_(value)
+    network.to(memory_format=torch.channels_last)  # max pooling on a CPU is 3 to 8 times as fast
     return network.eval().requires_grad_(False)
