@@ -18,7 +18,9 @@ __all__ = ["RULES", "Detector", "Faces", "build", "choose", "draw", "names"]
 
 _DETECTORS = {
     "mtcnn": "facerec.detection.mtcnn:MTCNN",
+    "retina-face": "facerec.detection.retina_face:RetinaFacePackage",
     "retinaface-mnet0.25": "facerec.detection.retinaface:RetinaFaceMobile",
+    "retinaface-r50": "facerec.detection.retinaface:RetinaFaceR50",
 }
 
 
