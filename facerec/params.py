@@ -20,6 +20,16 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
+MTCNN_WEIGHTS = "facerec/detection/mtcnn_weights.py"
+DETECTOR_OPTIONS = {
+    "mtcnn": ("min_face", "thresholds", "factor"),
+    "retina-face": ("threshold", "upscale"),
+    "retinaface-mnet0.25": ("threshold", "overlap", "max_side"),
+    "retinaface-r50": ("threshold", "overlap", "max_side"),
+}
+"""Detector -> keys of `detect` that are its options, besides its weights."""
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -41,12 +51,38 @@ class Identification(_Strict):
 
 
 class Detect(_Strict):
-    """How faces are found; every face of every photo is recorded."""
+    """How faces are found; every face of every photo is recorded. Each detector has options of its own."""
 
-    detector: Literal["mtcnn"] = "mtcnn"
+    detector: Literal["mtcnn", "retina-face", "retinaface-mnet0.25", "retinaface-r50"] = "mtcnn"
+    weights: str = MTCNN_WEIGHTS
+    """File of the detector's weights. Those of mtcnn come with the package `mtcnn`, and this is what reads them."""
     min_face: Annotated[int, Field(ge=12, le=1000)] = 20
     thresholds: tuple[Share, Share, Share] = (0.6, 0.7, 0.7)
     factor: Annotated[float, Field(gt=0.3, lt=0.95)] = 0.709
+    threshold: Share = 0.9
+    overlap: Share = 0.4
+    max_side: Annotated[int, Field(ge=32, le=8192)] = 2048
+    upscale: bool = True
+
+    @model_validator(mode="after")
+    def _options_are_the_detector_s(self) -> Detect:
+        own = DETECTOR_OPTIONS[self.detector]
+        for key in sorted(self.model_fields_set - {"detector", "weights"}):
+            if key not in own:
+                raise ValueError(f"{self.detector} has no {key}, remove it (its options: {', '.join(own)})")
+        if (self.detector == "mtcnn") != (self.weights == MTCNN_WEIGHTS):
+            needed = (
+                f"{MTCNN_WEIGHTS}, which reads its package"
+                if self.detector == "mtcnn"
+                else "the file it needs"
+            )
+            raise ValueError(f"weights of {self.detector} must be {needed}, not {self.weights!r}")
+        return self
+
+    def options(self) -> dict[str, Any]:
+        """The options that `facerec.detection.build` takes for this detector."""
+        names = [*DETECTOR_OPTIONS[self.detector], *(["weights"] if self.detector != "mtcnn" else [])]
+        return {name: getattr(self, name) for name in names}
 
 
 class Align(_Strict):
@@ -81,11 +117,42 @@ class Backbone(_Strict):
 
 
 class Head(_Strict):
-    """The loss on class centres; scale s, margin m (see PROTOCOLS for each loss's meaning of m)."""
+    """The loss; scale s, margin m (facerec/heads says what m is in each). Keys left out keep the published value."""
 
-    name: Literal["softmax", "normface", "cosface", "arcface"] = "arcface"
+    name: Literal[
+        "adacos",
+        "adaface",
+        "arcface",
+        "circle",
+        "combined",
+        "cosface",
+        "curricularface",
+        "magface",
+        "multiface",
+        "normface",
+        "softmax",
+        "sphereface",
+        "subcenter-arcface",
+        "triplet",
+        "uniface",
+    ] = "arcface"
     scale: Annotated[float, Field(gt=0, le=512)] = 64.0
     margin: Annotated[float, Field(ge=0, lt=3.1416)] = 0.5
+    m1: Annotated[float, Field(gt=0, le=8)] | None = None
+    m2: Annotated[float, Field(ge=0, lt=3.1416)] | None = None
+    m3: Annotated[float, Field(ge=0, lt=2)] | None = None
+    multiplier: Annotated[int, Field(ge=1, le=8)] | None = None
+    """SphereFace's m."""
+    centres: Annotated[int, Field(ge=1, le=64)] | None = None
+    """Centres a class of sub-center ArcFace."""
+    slices: Annotated[int, Field(ge=1, le=64)] | None = None
+    """Parts of MultiFace."""
+    inner: Literal["arcface", "cosface", "normface"] | None = None
+    """Margin inside MultiFace."""
+    renormalise: bool | None = None
+    """Whether MultiFace gives every slice length one."""
+    metric: Literal["euclidean", "angular"] | None = None
+    """Distance of the triplet loss."""
 
 
 class Train(_Strict):
@@ -141,6 +208,13 @@ class Params(_Strict):
             for name in names:
                 if name not in self.download:
                     raise ValueError(f"{key} names {name}, which download does not fetch")
+        return self
+
+    @model_validator(mode="after")
+    def _weights_are_downloaded(self) -> Params:
+        folder, _, rest = self.detect.weights.removeprefix("data/raw/").partition("/")
+        if self.detect.weights.startswith("data/raw/") and not (rest and folder in self.download):
+            raise ValueError(f"detect.weights is below data/raw/{folder}, which download does not fetch")
         return self
 
     @model_validator(mode="after")

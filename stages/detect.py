@@ -12,9 +12,8 @@ from stages import common
 
 def detect(params: Params, name: str) -> None:
     """Run the detector of params.detect over photo set `name`."""
-    options = params.detect.model_dump()
-    detector = options.pop("detector")
-    counts = table.detect(common.RAW / name, common.DETECTIONS / f"{name}.parquet", detector, options)
+    output = common.DETECTIONS / f"{name}.parquet"
+    counts = table.detect(common.RAW / name, output, params.detect.detector, params.detect.options())
     write_json(common.METRICS / f"detect/{name}.json", {name: asdict(counts)})
 
 

@@ -36,7 +36,7 @@ def test_every_profile_is_valid_and_says_what_it_is(name: str, tmp_path: Path) -
 def test_lfw_trains_nothing_and_renders_nothing() -> None:
     raw = yaml.safe_load(profiles.compose(FOLDER, "lfw"))
     assert raw["networks"] == []
-    assert list(raw["download"]) == ["lfw", "mobilefacenet_foamliu"]
+    assert list(raw["download"]) == ["lfw", "mobilefacenet_foamliu", "retinaface_mnet025"]
 
 
 def test_an_unknown_profile_is_refused() -> None:
