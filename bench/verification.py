@@ -19,7 +19,7 @@ def make() -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(1)
     same = np.tile(np.repeat([True, False], PAIRS // 20), 10)
     first = rng.normal(size=(PAIRS, DIM))
-    second = np.where(same[:, None], first + 2.6 * rng.normal(size=first.shape), rng.normal(size=first.shape))
+    second = np.where(same[:, None], first + 10 * rng.normal(size=first.shape), rng.normal(size=first.shape))
     return np.stack([first, second], 1).reshape(2 * PAIRS, DIM).astype(np.float32), same
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from facerec.errors import ParamsError
@@ -63,11 +63,13 @@ class Detect(_Strict):
     overlap: Share = 0.4
     max_side: Annotated[int, Field(ge=32, le=8192)] = 2048
     upscale: bool = True
+    retry: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Photos whose best face scores less are looked at again, resized and padded: 0 none, 1 all (tightly cropped)."""
 
     @model_validator(mode="after")
     def _options_are_the_detector_s(self) -> Detect:
         own = DETECTOR_OPTIONS[self.detector]
-        for key in sorted(self.model_fields_set - {"detector", "weights"}):
+        for key in sorted(self.model_fields_set - {"detector", "weights", "retry"}):
             if key not in own:
                 raise ValueError(f"{self.detector} has no {key}, remove it (its options: {', '.join(own)})")
         if (self.detector == "mtcnn") != (self.weights == MTCNN_WEIGHTS):
@@ -85,18 +87,29 @@ class Detect(_Strict):
         return {name: getattr(self, name) for name in names}
 
 
+def _sides(value: Any) -> int | tuple[int, int]:
+    sides = list(value) if isinstance(value, list | tuple) else [value]
+    if len(sides) > 2 or not all(type(side) is int and 16 <= side <= 1024 for side in sides):
+        raise ValueError(f"must be a side of 16 to 1024 pixels, or [height, width], not {value!r}")
+    return (sides[0], sides[1]) if len(sides) == 2 else int(sides[0])
+
+
 class Align(_Strict):
-    """Which face of a photo is kept, and the crop made of it."""
+    """Which face of a photo is kept, what is tried where there is none, and the crop made of it.
 
-    size: Annotated[int, Field(ge=32, le=1024)] = 112
-    rule: Literal["center", "largest", "score-area", "best-score"] = "center"
+    Meanings as in facerec.enrolment.Options.
+    """
+
+    size: Annotated[int | tuple[int, int], PlainValidator(_sides)] = 112
+    crop: Literal["template", "box"] = "template"
+    margin: Annotated[float, Field(ge=0, le=10)] = 0.04
+    rule: Literal["center", "largest", "score-area", "best-score", "annotated"] = "center"
+    min_score: Annotated[float, Field(ge=0, le=1)] = 0.0
+    rungs: Annotated[
+        tuple[Literal["detector", "retry", "low-score", "annotation", "crop"], ...], Field(min_length=1)
+    ] = ("detector", "retry")
     quality: Annotated[int, Field(ge=1, le=100)] = 95
-
-    @model_validator(mode="after")
-    def _size_has_a_template(self) -> Align:
-        if self.size % 112 and self.size % 128:
-            raise ValueError("size must be a multiple of 112 or of 128, the sizes that have a template")
-        return self
+    subsampling: Literal["4:4:4", "4:2:2", "4:2:0"] = "4:2:0"
 
 
 class Schedule(_Strict):
@@ -179,11 +192,17 @@ class Verify(_Strict):
 
 
 class Identify(_Strict):
-    """Noise removal and the false positive rates of the identification benchmark."""
+    """Identification: noise removal, false positive rates, random subsets of the distractors, bootstrap.
 
-    noise: Literal["published", "delete"] = "published"
+    `sweeps` random orders of the distractors are cut into subsets of 10, 100, 1,000 ...; `bootstrap` is how often
+    the identities are drawn for the 95 % bands; 0 leaves either out. `seed` is for the draws of all of these.
+    """
+
+    noise: Literal["published", "centre", "zero", "delete"] = "published"
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
     fprs: Annotated[tuple[Share, ...], Field(min_length=1)] = (1e-6,)
+    sweeps: Annotated[int, Field(ge=0, le=100)] = 3
+    bootstrap: Annotated[int, Field(ge=0, le=100_000)] = 200
 
 
 class Params(_Strict):

@@ -30,15 +30,27 @@ EVERY = [
     ("combined", {"scale": 8.0, "m1": 0.9, "m2": 0.4, "m3": 0.15}),
     ("combined", {"scale": 8.0, "m1": 1.2, "m2": 0.4, "m3": 0.0}),
     ("combined", {"scale": 8.0, "m1": 1.1, "m2": 0.0, "m3": 0.35}),
+    ("sphereface", {}),
+    ("sphereface", {"multiplier": 2}),
+    ("subcenter-arcface", {"scale": 8.0}),
+    ("adacos", {}),
+    ("curricularface", {"scale": 8.0}),
+    ("magface", {"scale": 8.0}),
+    ("uniface", {"scale": 8.0}),
+    ("multiface", {"scale": 8.0, "margin": 0.3}),
+    ("multiface", {"scale": 8.0, "inner": "cosface"}),
 ]
 
 
 def planted(head: heads.CosineHead, angles: list[float]) -> tuple[torch.Tensor, torch.Tensor]:
     """Embeddings at these angles from centre 0, and their labels."""
-    first, second = torch.zeros(2, head.weight.shape[1], dtype=head.weight.dtype)
+    first, second = torch.zeros(
+        2, 8 if head.weight.ndim == 3 else head.weight.shape[1], dtype=head.weight.dtype
+    )
     first[0], second[1] = 1, 1
     with torch.no_grad():
-        head.weight[0] = 3 * first
+        if head.weight.ndim == 2:
+            head.weight[0] = 3 * first
     rows = [2 * (math.cos(angle) * first + math.sin(angle) * second) for angle in angles]
     return torch.stack(rows), torch.zeros(len(angles), dtype=torch.int64)
 
@@ -58,12 +70,14 @@ def test_logits_and_loss_are_those_of_the_published_code(case: str) -> None:
 @pytest.mark.parametrize(("name", "options"), EVERY)
 def test_gradients_agree_with_finite_differences(name: str, options: dict[str, float]) -> None:
     torch.manual_seed(2)
-    head = heads.build(name, 5, 4, **options).double()
+    head = heads.build(name, 8, 4, **options).double().eval()  # a training step moves what a head keeps
     torch.nn.init.normal_(head.weight)
     labels = torch.tensor([0, 1, 2, 3, 0, 1])
-    embeddings = torch.randn(6, 5, dtype=torch.float64)
-    embeddings[0] = -head.weight.detach()[0] + 0.3 * embeddings[0]  # theta + m > pi
-    embeddings[1] = head.weight.detach()[1] + 0.01 * embeddings[1]  # theta near 0
+    embeddings = 8 * torch.randn(6, 8, dtype=torch.float64)
+    centres = head.weight.detach()
+    if centres.shape == (4, 8):
+        embeddings[0] = -centres[0] + 0.02 * embeddings[0]  # theta + m > pi
+        embeddings[1] = centres[1] + 0.002 * embeddings[1]  # theta near 0
     embeddings.requires_grad_()
 
     def loss(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
@@ -81,6 +95,7 @@ def test_loss_and_gradients_are_finite_at_the_poles(
 ) -> None:
     head = heads.build(name, 8, 3, **options)
     embeddings, labels = planted(head, [0.0, math.pi, 1e-4, math.pi - 1e-4])
+    head.eval() if name == "adacos" else head.train()
     embeddings = embeddings.to(dtype).requires_grad_()
     loss = head(embeddings, labels)
     loss.backward()
@@ -137,7 +152,7 @@ def test_softmax_is_a_linear_layer() -> None:
 
 
 def test_impossible_heads_are_refused() -> None:
-    with pytest.raises(ParamsError, match="known are arcface, combined"):
+    with pytest.raises(ParamsError, match="known are adacos, adaface, arcface"):
         heads.build("hinge", 8, 3)
     with pytest.raises(ParamsError, match="takes scale, not margin"):
         heads.build("normface", 8, 3, margin=0.5)

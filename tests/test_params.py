@@ -5,14 +5,14 @@ from __future__ import annotations
 import copy
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facerec import params
+from facerec import heads, params
 from facerec.errors import ParamsError
 from tests.conftest import ROOT
 
@@ -41,9 +41,9 @@ def test_the_default_experiment_is_valid() -> None:
         ("benchmarks.synth_lfw.pears", "x", "unknown key benchmarks.synth_lfw.pears (did you mean pairs?"),
         ("train.lr", "fast", "train.lr should be a valid number"),
         ("train.lr", -0.1, "train.lr should be greater than 0, not -0.1"),
-        ("train.head.name", "arkface", "train.head.name should be 'softmax'"),
+        ("train.head.name", "arkface", "train.head.name should be 'adacos', 'adaface'"),
         ("train.epochs", 0, "train.epochs should be greater than or equal to 1, not 0"),
-        ("align.size", 100, "align: size must be a multiple of 112 or of 128"),
+        ("align.size", 0, "align.size: must be a side of 16 to 1024 pixels, or [height, width]"),
         ("model", "models/other.pt", "model must be one of data/raw/"),
         ("packs", ["nowhere"], "packs names nowhere, which download does not fetch"),
         ("benchmarks.synth_lfw.faces", "nowhere", "benchmarks.synth_lfw.faces is neither"),
@@ -90,3 +90,10 @@ def test_no_value_escapes_validation(key: str, value: Any) -> None:
     else:
         section, leaf = key.split(".")
         assert getattr(getattr(parsed, section), leaf) is not None
+
+
+def test_every_head_can_be_named_with_options_it_knows() -> None:
+    names = set(get_args(params.Head.model_fields["name"].annotation))
+    assert names == set(heads.HEADS)
+    options = {option for name in names for option in heads.options_of(name)}
+    assert set(params.Head.model_fields) - {"name"} <= options

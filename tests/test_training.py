@@ -68,7 +68,9 @@ def test_the_recipe_matters(faces, change: dict[str, object]) -> None:
     assert not equal(fit([faces], epochs=1), fit([faces], epochs=1, **change))
 
 
-@pytest.mark.parametrize("head", ["arcface", "cosface", "normface", "softmax"])
+@pytest.mark.parametrize(
+    "head", ["arcface", "cosface", "multiface", "normface", "softmax", "uniface"]
+)
 def test_it_learns_to_tell_identities_apart(faces, head: str) -> None:
     trained = fit([faces], epochs=8, batch=6, head=Head(name=head, scale=16.0, margin=0.1), flip=False)
     first, last = trained.history[0], trained.history[-1]

@@ -23,5 +23,10 @@ class ArcFace(CosineHead):
 
     def margin(self, cosine: Tensor) -> Tensor:
         """cos(theta + m), or cos(theta) - m sin(m) where theta + m > pi."""
-        theta = angle(cosine) + self.m
-        return torch.where(theta > math.pi, cosine - self.m * math.sin(self.m), theta.cos())
+        return angular(cosine, torch.as_tensor(self.m, dtype=cosine.dtype, device=cosine.device))
+
+
+def angular(cosine: Tensor, margin: Tensor) -> Tensor:
+    """cos(theta + m), or cos(theta) - m sin(m) where theta + m > pi, for a margin m that may vary by row."""
+    theta = angle(cosine) + margin
+    return torch.where(theta > math.pi, cosine - margin * margin.sin(), theta.cos())

@@ -1,8 +1,8 @@
-"""What all losses on class centres share: cosines to the centres, a scale, cross entropy.
+"""What all losses share: `Head`, and `CosineHead` for those on the cosines between embeddings and class centres.
 
 A head with a margin overrides one method, `margin`, which maps the cosine between an embedding and
 the centre of its own class to the value that takes its place. Gradients are the true ones, by autograd.
-Cosines and the loss are float32 or better even where the embeddings are fp16 or bf16.
+Cosines and the loss are float32 or better even where the embeddings are fp16 or bf16, or inside autocast.
 """
 
 from __future__ import annotations
@@ -16,7 +16,24 @@ from facerec.errors import ParamsError
 CENTRE_STD = 0.01  # of the initial class centres, as in the published code of Partial FC
 
 
-class CosineHead(nn.Module):
+class Head(nn.Module):
+    """A loss: (embeddings (b, dim), int64 labels (b,)) -> scalar, and how well it tells the labels apart."""
+
+    def loss(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        """The mean loss, a scalar."""
+        raise NotImplementedError
+
+    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        """`loss` in full precision, whatever the network ran in."""
+        with torch.autocast(embeddings.device.type, enabled=False):
+            return self.loss(embeddings.to(torch.promote_types(embeddings.dtype, torch.float32)), labels)
+
+    def accuracy(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        """Share of the batch told right, without margin; a scalar."""
+        raise NotImplementedError
+
+
+class CosineHead(Head):
     """Cross entropy of `scale` times the cosines between embeddings (b, dim) and class centres.
 
     `weight` (classes, dim) holds the centres, a row a class; only their directions matter.
@@ -35,9 +52,7 @@ class CosineHead(nn.Module):
     def cosine(self, embeddings: Tensor) -> Tensor:
         """Cosines (b, classes) in [-1, 1]."""
         embeddings = embeddings.to(torch.promote_types(embeddings.dtype, self.weight.dtype))
-        return functional.linear(functional.normalize(embeddings), functional.normalize(self.weight)).clamp(
-            -1.0, 1.0
-        )
+        return cosines(embeddings, self.weight)
 
     def margin(self, cosine: Tensor) -> Tensor:
         """What takes the place of the cosine (b, 1) to the own class; here the cosine itself."""
@@ -46,17 +61,36 @@ class CosineHead(nn.Module):
     def logits(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """Scaled cosines (b, classes), with the margin at `labels` (b,)."""
         cosine = self.cosine(embeddings)
-        own = labels[:, None]
-        return self.scale * cosine.scatter(1, own, self.margin(cosine.gather(1, own)))
+        return self.scale * replaced(cosine, labels, self.margin(own(cosine, labels)))
 
-    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """Mean cross entropy, a scalar, of embeddings (b, dim) with int64 labels (b,)."""
+    def loss(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        """Mean cross entropy of the logits."""
         return functional.cross_entropy(self.logits(embeddings, labels), labels)
 
     @torch.no_grad()
     def predict(self, embeddings: Tensor) -> Tensor:
         """The class (b,) whose centre is nearest, without margin."""
         return self.cosine(embeddings).argmax(1)
+
+    @torch.no_grad()
+    def accuracy(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        """Share of embeddings nearest to the centre of their own class."""
+        return (self.predict(embeddings) == labels).double().mean()
+
+
+def cosines(embeddings: Tensor, centres: Tensor) -> Tensor:
+    """Cosines (b, classes) in [-1, 1] of embeddings (b, dim) and centres (classes, dim)."""
+    return functional.linear(functional.normalize(embeddings), functional.normalize(centres)).clamp(-1.0, 1.0)
+
+
+def own(cosine: Tensor, labels: Tensor) -> Tensor:
+    """The column (b, 1) of each row's own class."""
+    return cosine.gather(1, labels[:, None])
+
+
+def replaced(cosine: Tensor, labels: Tensor, values: Tensor) -> Tensor:
+    """`cosine` (b, classes) with `values` (b, 1) at each row's own class."""
+    return cosine.scatter(1, labels[:, None], values)
 
 
 def angle(cosine: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from facerec.backbones.storage import StoredBackbone, create
 from facerec.determinism import reproducible
 from facerec.errors import FacerecError
 from facerec.formats.shards import Shards
-from facerec.heads.base import CosineHead
+from facerec.heads import Head
 from facerec.params import Train
 from facerec.preprocessing import Preprocessing
 from facerec.progress import bar
@@ -83,7 +83,7 @@ def fit(sets: Sequence[Shards], recipe: Train, device: torch.device) -> Trained:
 
 def _train_epoch(
     network: nn.Module,
-    head: CosineHead,
+    head: Head,
     sgd: torch.optim.Optimizer,
     data: Iterable[Batch],
     epoch: int,
@@ -102,12 +102,13 @@ def _train_epoch(
     return Epoch(epoch, loss, accuracy, batch.lr)
 
 
-def _start(faces: TrainingFaces, recipe: Train, device: torch.device) -> tuple[StoredBackbone, CosineHead]:
+def _start(faces: TrainingFaces, recipe: Train, device: torch.device) -> tuple[StoredBackbone, Head]:
     """A fresh network and head for these faces."""
     preprocessing = Preprocessing(size=faces.size, template=faces.template)
     options = recipe.backbone.model_dump(exclude={"name", "dim"})
     backbone = create(recipe.backbone.name, recipe.backbone.dim, options, preprocessing)
-    wanted = recipe.head.model_dump(include=set(heads.options_of(recipe.head.name)))
+    known = set(heads.options_of(recipe.head.name))
+    wanted = recipe.head.model_dump(include=known, exclude_none=True)
     head = heads.build(recipe.head.name, recipe.backbone.dim, faces.classes, **wanted)
     # Faces arrive with channels last; kernels stored the same way are faster on CPU and GPU.
     backbone.network.to(device).to(memory_format=torch.channels_last).train()
@@ -132,14 +133,14 @@ def _batches(
         )
 
 
-def step(network: nn.Module, head: CosineHead, sgd: torch.optim.Optimizer, batch: Batch) -> Tensor:
+def step(network: nn.Module, head: Head, sgd: torch.optim.Optimizer, batch: Batch) -> Tensor:
     """One update; returns (2,) float64 on the CPU: the loss and the share of faces classified right."""
     embeddings = network(batch.images)
     loss = head(embeddings, batch.labels)
     sgd.zero_grad(set_to_none=True)
     loss.backward()
     sgd.step()
-    right = (head.predict(embeddings.detach()) == batch.labels).double().mean()
+    right = head.accuracy(embeddings.detach(), batch.labels)
     return torch.stack([loss.detach().double(), right]).cpu()
 
 
