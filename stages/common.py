@@ -17,6 +17,7 @@ MEGAFACE = Path("data/megaface")
 MODELS = Path("models")
 METRICS = Path("reports/metrics")
 CURVES = Path("reports/curves")
+SHEETS = Path("reports/sheets")
 
 
 def run(stage: Callable[..., None]) -> None:

@@ -13,7 +13,8 @@ from stages import common
 def detect(params: Params, name: str) -> None:
     """Run the detector of params.detect over photo set `name`."""
     output = common.DETECTIONS / f"{name}.parquet"
-    counts = table.detect(common.RAW / name, output, params.detect.detector, params.detect.options())
+    found = params.detect
+    counts = table.detect(common.RAW / name, output, found.detector, found.options(), retry=found.retry)
     write_json(common.METRICS / f"detect/{name}.json", {name: asdict(counts)})
 
 

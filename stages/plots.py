@@ -14,6 +14,7 @@ def plots(params: Params) -> None:
     sources = report.Sources(
         common.METRICS,
         common.CURVES,
+        common.SHEETS,
         common.SCORES,
         list(params.benchmarks),
         list(params.identification),

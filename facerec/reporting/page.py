@@ -49,6 +49,7 @@ def render(
     params: str = "",
     title: str = "Face recognition report",
     note: str = "",
+    sheets: Sequence[tuple[str, str | Path]] = (),
 ) -> str:
     """The page as HTML text.
 
@@ -58,6 +59,7 @@ def render(
         params: the parameters of the run as text, shown folded.
         title: heading of the page.
         note: a remark under the heading, such as what synthetic data does not show.
+        sheets: (caption, path) of contact sheets, embedded in full width below the figures.
     """
     others = (name for name in summary if name not in ("verification", "identification"))
     parts = [
@@ -66,6 +68,7 @@ def render(
         _verification(summary.get("verification", {})),
         _identification(summary.get("identification", {})),
         _figures(figures),
+        _sheets(sheets),
         *(_group(name, summary[name]) for name in others),
         f"<h2>Parameters</h2>\n<details><summary>params.yaml</summary><pre>{escape(params)}</pre></details>"
         if params
@@ -153,6 +156,17 @@ def _figures(figures: Sequence[tuple[str, str | Path]]) -> str:
         return ""
     drawn = "\n".join(_figure(caption, Path(path)) for caption, path in figures)
     return f'<h2>Figures</h2>\n<div class="figures">\n{drawn}\n</div>'
+
+
+def _sheets(sheets: Sequence[tuple[str, str | Path]]) -> str:
+    """Folded, so that a page of many sets stays readable."""
+    if not sheets:
+        return ""
+    drawn = "\n".join(
+        f"<details><summary>{escape(caption)}</summary>{_figure(caption, Path(path))}</details>"
+        for caption, path in sheets
+    )
+    return f"<h2>Faces</h2>\n{drawn}"
 
 
 def _figure(caption: str, path: Path) -> str:

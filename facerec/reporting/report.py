@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 
+from facerec import images
 from facerec.errors import FormatError
 from facerec.files import atomic_dir, write_json, write_text
 from facerec.reporting import curves, figures, page, summary
@@ -24,12 +27,16 @@ SYNTHETIC = (
 )
 
 
+_SHEET_WIDTH = 900  # pixels of a contact sheet on the page
+
+
 @dataclass(frozen=True)
 class Sources:
     """Where the results of a run lie, and which belong to it."""
 
     metrics: Path
     curves: Path
+    sheets: Path
     scores: Path
     benchmarks: Sequence[str]
     identification: Sequence[str]
@@ -45,7 +52,8 @@ def write(sources: Sources, params: str, note: str, out: Path) -> None:
         for name, (_, figure) in drawn.items():
             figures.save(figure, folder / f"{name}.png", folder / f"{name}.svg")
         shown = [(caption, folder / f"{name}.svg") for name, (caption, _) in drawn.items()]
-        write_text(out / "index.html", page.render(found, shown, params, note=note))
+        faces = [(f"{name}: faces as aligned", _reduced(sources, name, folder)) for name in sources.photos]
+        write_text(out / "index.html", page.render(found, shown, params, note=note, sheets=faces))
     write_json(out / "summary.json", summary.headline(found))
 
 
@@ -107,6 +115,19 @@ def _training(sources: Sources, name: str) -> Figure:
 def _parity(sources: Sources, name: str) -> Figure:
     points = _load(sources.curves / f"{name}_parity.json")["parity"]
     return figures.parity([point["torch"] for point in points], [point["onnx"] for point in points])
+
+
+def _reduced(sources: Sources, name: str, folder: Path) -> Path:
+    """The sheet of face set `name`, small enough for the page."""
+    sheet, small = sources.sheets / f"{name}.jpg", folder / f"{name}_faces.jpg"
+    try:
+        picture = images.decode(sheet.read_bytes())
+    except OSError as error:
+        raise FormatError(f"cannot read the sheet {sheet} ({error}); run `dvc repro`.") from error
+    scale = min(1.0, _SHEET_WIDTH / picture.shape[1])
+    reduced = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    small.write_bytes(images.encode_jpeg(np.asarray(reduced, np.uint8), 75))
+    return small
 
 
 def _load(path: Path) -> Any:

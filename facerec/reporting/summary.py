@@ -47,4 +47,7 @@ def headline(found: Mapping[str, Any]) -> dict[str, Any]:
         lines[name] = {"rank1": cleaned["rank1"], "rank1_raw": runs["raw"]["rank1"], **rates}
     for name, values in found.get("train", {}).items():
         lines[name] = dict(values)
+    for name, values in found.get("align", {}).items():
+        keys = ("enrolled", "fallbacks", "residual_median")
+        lines[name] = lines.get(name, {}) | {key: values[key] for key in keys if key in values}
     return lines

@@ -1,0 +1,154 @@
+"""Alignment against scikit-image's estimate and warp, and what the align step spends its time on.
+
+Estimating: all faces at once against `SimilarityTransform` face by face. Whole step: estimate and warp. Both
+sides run in one thread on the same 250x250 photos (LFW where FACEREC_MIRROR names a folder with it, else smooth
+noise) and must agree before any time is taken. The share of JPEG is that of decoding and encoding in the whole
+`enrolment.align`, from photo shards and detection table to face shards, in one process.
+
+scikit-image is no dependency of the project: run this with an environment that has it.
+"""
+
+from __future__ import annotations
+
+import os
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from _timing import print_head, print_row, side_by_side
+
+from facerec import alignment, enrolment, images
+from facerec.detection import table
+from facerec.formats import shards
+
+PHOTOS = 500
+
+
+def main() -> None:
+    cv2.setNumThreads(1)
+    encoded = photos()
+    landmarks = places(len(encoded))
+    try:
+        from skimage import transform
+    except ImportError:
+        print("bench/alignment.py compares with scikit-image, which is not installed in this environment.")
+        return
+    compare([images.decode(data) for data in encoded], landmarks, transform)
+    jpeg_share(encoded, landmarks)
+
+
+def photos() -> list[bytes]:
+    """Encoded photos of 250x250."""
+    archive = Path(os.environ.get("FACEREC_MIRROR", ""), "lfw-deepfunneled.tgz")
+    if archive.is_file():
+        with tarfile.open(archive) as members:
+            named = (member for member in members if member.name.endswith(".jpg"))
+            return [members.extractfile(member).read() for member in islice(named, PHOTOS)]
+    rng = np.random.default_rng(1)
+    noise = (rng.integers(0, 256, (250, 250, 3), np.uint8) for _ in range(PHOTOS))
+    return [images.encode_jpeg(cv2.GaussianBlur(image, (0, 0), 1.5), 95) for image in noise]
+
+
+def places(count: int) -> np.ndarray:
+    """Landmarks (n, 5, 2) float32 of faces about as large and as turned as those of LFW, each a little off."""
+    rng = np.random.default_rng(2)
+    angle, scale = rng.normal(0, 0.15, count), rng.normal(0.85, 0.05, count)
+    turn = np.stack([np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)], 1).reshape(-1, 2, 2)
+    centred = alignment.TEMPLATE - alignment.TEMPLATE.mean(0)
+    points = np.einsum("n,nij,kj->nki", scale, turn, centred) + (125, 130)
+    return (points + rng.normal(0, 1.5, points.shape)).astype(np.float32)
+
+
+def compare(decoded: list[np.ndarray], landmarks: np.ndarray, transform: Any) -> None:
+    target, faces = alignment.template(), len(landmarks)
+
+    def peer_matrix(points: np.ndarray) -> np.ndarray:
+        return transform.SimilarityTransform.from_estimate(points.astype(np.float64), target).params
+
+    def peer_estimates() -> np.ndarray:
+        return np.array([peer_matrix(points) for points in landmarks])
+
+    def our_step() -> list[np.ndarray]:
+        matrices = alignment.similarity(landmarks)
+        return [alignment.warp(photo, matrix) for photo, matrix in zip(decoded, matrices, strict=True)]
+
+    def peer_step() -> list[np.ndarray]:
+        return [
+            transform.warp(
+                photo, np.linalg.inv(peer_matrix(points)), output_shape=(112, 112), preserve_range=True
+            )
+            for photo, points in zip(decoded, landmarks, strict=True)
+        ]
+
+    theirs, crops = peer_estimates()[:, :2], our_step()
+    print(
+        f"largest difference of a matrix entry: {np.abs(theirs - alignment.similarity(landmarks)).max():.1e}"
+    )
+    np.testing.assert_allclose(theirs, alignment.similarity(landmarks), rtol=0, atol=1e-9)
+    own = [cv2.warpAffine(photo, matrix, (112, 112)) for photo, matrix in zip(decoded, theirs, strict=True)]
+    equal = sum(np.array_equal(crop, other) for crop, other in zip(crops, own, strict=True))
+    print(f"crops equal, byte for byte, to cv2.warpAffine with scikit-image's matrix: {equal} of {faces}")
+    assert equal == faces
+    off = max(np.abs(crop - other).mean() for crop, other in zip(crops, peer_step(), strict=True))
+    print(f"largest mean difference of a crop from scikit-image's: {off:.2f} of 255\n")
+    assert off < 2
+    print_head("faces, one thread", "facerec", "scikit-image")
+    times = side_by_side({"ours": lambda: alignment.similarity(landmarks), "peer": peer_estimates})
+    print_row("estimate", times["ours"], times["peer"], faces, 200)
+    times = side_by_side({"ours": our_step, "peer": peer_step}, repeats=3)
+    print_row("estimate and warp", times["ours"], times["peer"], faces, 20)
+
+
+def jpeg_share(encoded: list[bytes], landmarks: np.ndarray) -> None:
+    """The share of enrolment.align that decoding and encoding take."""
+    spent = 0.0
+
+    def timed(function: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*arguments: Any) -> Any:
+            nonlocal spent
+            start = time.perf_counter()
+            try:
+                return function(*arguments)
+            finally:
+                spent += time.perf_counter() - start
+
+        return run
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        os.environ["FACEREC_SCRATCH"] = str(folder / "scratch")
+        write(folder, encoded, landmarks)
+        images.decode, images.encode_jpeg = timed(images.decode), timed(images.encode_jpeg)
+        shares = []
+        for _ in range(6):
+            spent, start = 0.0, time.perf_counter()
+            enrolment.align(folder / "photos", folder / "found.parquet", folder / "faces", workers=1)
+            shares.append((spent / (time.perf_counter() - start), time.perf_counter() - start))
+    share, seconds = sorted(shares[1:])[2]
+    print(f"\nenrolment.align: {len(encoded) / seconds:,.0f} photos/s, {share:.0%} of it JPEG   (aim 60%)")
+
+
+def write(folder: Path, encoded: list[bytes], landmarks: np.ndarray) -> None:
+    """Photo shards and their detection table."""
+    rows, found = [], []
+    for number, (data, points) in enumerate(zip(encoded, landmarks, strict=True)):
+        source = f"{number:04d}.jpg"
+        rows.append({"image": data, "label": -1, "identity": "", "source": source})
+        box = [*(points.min(0) - 20), *(points.max(0) + 20)]
+        own = {"photo": number, "source": source, "view": 0, "face": 0, "box": box, "score": 0.99}
+        size = {"width": 250, "height": 250, "error": ""}
+        found.append({**own, "landmarks": points.reshape(-1).tolist(), **size})
+    shards.write(rows, folder / "photos", shards.Meta("photos", "bench"))
+    pq.write_table(pa.Table.from_pylist(found, table._SCHEMA), folder / "found.parquet")
+
+
+if __name__ == "__main__":
+    main()

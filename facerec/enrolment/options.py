@@ -1,0 +1,62 @@
+"""How faces are chosen and cut out: the options of an enrolment, checked before any work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from facerec import alignment, images
+from facerec.alignment import Size
+from facerec.detection import RULES
+from facerec.errors import ParamsError
+
+CROPS = ("template", "box")
+RUNGS = ("detector", "retry", "low-score", "annotation", "crop")
+"""Where a face can come from; see facerec.enrolment.rungs."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Which face of a photo is kept, what is tried where there is none, and the crop made of it."""
+
+    size: Size = 112
+    """Side of the crop in pixels, or its (height, width)."""
+    crop: str = "template"
+    """"template": landmarks are brought to the five-point template by a similarity; "box": the box and `margin`
+    around it, upright, as systems without landmarks cut."""
+    margin: float = 0.04
+    """Share of a box's sides added around it, half on each side, wherever a box is cut; .04 shows faces about as
+    large as the template does (median over MTCNN's boxes)."""
+    rule: str = "center"
+    """Of `facerec.detection.choose`."""
+    min_score: float = 0.0
+    """The rungs "detector" and "retry" take faces of this score or more, "low-score" the others."""
+    rungs: tuple[str, ...] = ("detector", "retry")
+    """Where faces come from, in this order (`facerec.enrolment.rungs`); a photo without any is left out."""
+    quality: int = 95
+    """JPEG quality, 1 to 100."""
+    subsampling: str = "4:2:0"
+    """JPEG subsampling of colour, one of `facerec.images.SUBSAMPLINGS`."""
+
+    def check(self) -> None:
+        """Raise ParamsError for a value that is not allowed."""
+        alignment.shape_of(self.size)
+        named = (
+            ("rule", (self.rule,), (*RULES, "annotated")),
+            ("crop", (self.crop,), CROPS),
+            ("rung", self.rungs, RUNGS),
+            ("subsampling", (self.subsampling,), tuple(images.SUBSAMPLINGS)),
+        )
+        for what, values, allowed in named:
+            for value in values:
+                if value not in allowed:
+                    raise ParamsError(f"There is no {what} {value!r}; use {', '.join(allowed)}.")
+        if not self.rungs or len(set(self.rungs)) < len(self.rungs):
+            raise ParamsError("Name at least one rung, and each only once.")
+        if not 0 <= self.margin <= 10 or not 0 <= self.min_score <= 1 or not 1 <= self.quality <= 100:
+            raise ParamsError("The margin must be 0 to 10, min_score 0 to 1 and the JPEG quality 1 to 100.")
+
+    @property
+    def template(self) -> str:
+        """Name of the crops' geometry, which training and embedding check."""
+        name = alignment.template_name(self.size)
+        return name if self.crop == "template" else f"box-{self.margin:g}{name.removeprefix('arcface')}"
