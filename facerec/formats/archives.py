@@ -143,7 +143,10 @@ class _Tar:
 
 class _Zip:
     def __init__(self, file: BinaryIO, path: Path, limits: Limits) -> None:
-        self._zip = zipfile.ZipFile(file)
+        try:
+            self._zip = zipfile.ZipFile(file)
+        except NotImplementedError as error:  # a version of the future
+            raise zipfile.BadZipFile(str(error)) from error
         self._infos: dict[str, zipfile.ZipInfo] = {}
         members = self._zip.infolist()
         if len(members) > limits.members:

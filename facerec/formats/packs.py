@@ -40,7 +40,7 @@ class _Array:
     The file never gets hold of numpy itself, whose own pickle hooks trust what they are told.
     """
 
-    value: NDArray[Any] | list[Any]
+    value: NDArray[Any] | list[Any] | None = None  # until the file says what is in it
 
     def __setstate__(self, state: Sequence[Any]) -> None:
         _, shape, dtype, fortran, data = state

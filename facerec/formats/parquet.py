@@ -17,7 +17,8 @@ def read(path: str | Path, schema: pa.Schema) -> pa.Table:
     text that is not UTF-8 is damage.
     """
     try:
-        table = pq.read_table(path, columns=schema.names).select(schema.names)
+        with pq.ParquetFile(path) as file:
+            table = file.read(schema.names).select(schema.names)
         table.validate(full=True)
         return table.cast(schema).combine_chunks()
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
