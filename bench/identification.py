@@ -41,13 +41,12 @@ def probes(spread: float) -> tuple[np.ndarray, np.ndarray]:
 
 def write_distractors(path: Path, count: int) -> None:
     """Seeded unit features on disk, made in blocks."""
-    matrix = np.lib.format.open_memmap(path, "w+", np.float32, (count, DIM))
-    for start in range(0, count, 10_000):
-        rng = np.random.default_rng([1, start])
-        matrix[start : start + 10_000] = normalise(
-            rng.normal(size=(min(10_000, count - start), DIM)).astype("f4")
-        )
-    matrix.flush()
+    with path.open("wb") as file:
+        header = {"descr": "<f4", "fortran_order": False, "shape": (count, DIM)}
+        np.lib.format.write_array_header_1_0(file, header)
+        for start in range(0, count, 10_000):
+            rows = np.random.default_rng([1, start]).normal(size=(min(10_000, count - start), DIM))
+            file.write(normalise(rows).tobytes())
 
 
 def seconds(work: Callable[[], object]) -> tuple[float, object]:

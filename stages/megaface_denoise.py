@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from facerec import evaluation
+from facerec.evaluation import megaface
 from facerec.files import write_json
 from facerec.params import Params
 from stages import common
@@ -13,7 +13,7 @@ from stages import common
 def denoise(params: Params, name: str) -> None:
     """Clean the features of identification task `name` as params.identify says."""
     task = params.identification[name]
-    cleaned = evaluation.denoise(
+    cleaned = megaface.denoise(
         common.MEGAFACE / name / "features",
         Path(task.probe_noises),
         Path(task.distractor_noises),

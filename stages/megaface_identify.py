@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from facerec import evaluation
+from facerec.evaluation import megaface
 from facerec.files import write_json
 from facerec.params import Params
 from stages import common
@@ -10,13 +10,16 @@ from stages import common
 
 def identify(params: Params, name: str) -> None:
     """Rank the probes of identification task `name` among its distractors, raw and cleaned."""
-    folder, fprs = common.MEGAFACE / name, params.identify.fprs
-    cleaned, raw = (evaluation.identify(folder / kind, fprs) for kind in ("cleaned", "features"))
-    evaluation.write_identification({"cleaned": cleaned, "raw": raw}, common.SCORES / name)
+    how = params.identify
+    cleaned, raw = (
+        megaface.identify(common.MEGAFACE / name / kind, how.fprs, how.sweeps, how.bootstrap, how.seed)
+        for kind in ("cleaned", "features")
+    )
+    megaface.write({"cleaned": cleaned, "raw": raw}, common.SCORES / name)
     rates = {key: value for key, value in cleaned.metrics().items() if key.startswith("tpr@")}
-    metrics = {"rank1": cleaned.rank1, "rank1_raw": raw.rank1, **rates}
+    metrics = {"rank1": cleaned.result.rank1, "rank1_raw": raw.result.rank1, **rates}
     write_json(common.METRICS / f"identify/{name}.json", {name: metrics})
-    cmc, roc = evaluation.identification_curves(cleaned)
+    cmc, roc = cleaned.curves()
     write_json(common.CURVES / f"{name}_cmc.json", {"cmc": cmc})
     write_json(common.CURVES / f"{name}_identification_roc.json", {"roc": roc})
 

@@ -1,4 +1,4 @@
-"""Commands that judge embeddings: verification and MegaFace-style identification."""
+"""Commands that judge embeddings: verification."""
 
 from __future__ import annotations
 
@@ -8,74 +8,44 @@ from typing import Annotated
 import typer
 
 from facerec import params as parameters
-from facerec.cli.common import Json, Out, app, report
-from facerec.cli.models import Model
+from facerec.cli.common import Json, app, report
+from facerec.errors import ParamsError
 
-megaface = typer.Typer(help="MegaFace-style identification.", no_args_is_help=True, rich_markup_mode=None)
-app.add_typer(megaface, name="megaface")
-
-Features = Annotated[Path, typer.Argument(help="Directory of probe and distractor features.")]
-VERIFY, IDENTIFY = parameters.Verify(), parameters.Identify()
+VERIFY = parameters.Verify()
 
 
 @app.command()
 def verify(
-    embedded: Annotated[Path, typer.Argument(help="NAME.npy written by embed.")],
-    pairs: Annotated[Path, typer.Argument(help="pairs.txt of LFW, or pairs.parquet.")],
+    embedded: Annotated[Path | None, typer.Argument(help="NAME.npy written by embed.")] = None,
+    pairs: Annotated[
+        Path | None, typer.Argument(help="pairs.txt of LFW, pairs.parquet, or another list.")
+    ] = None,
+    embeddings: Annotated[
+        Path | None, typer.Option(help="Instead: .npy (2n, d), pair i in rows 2i, 2i + 1.")
+    ] = None,
+    same: Annotated[Path | None, typer.Option(help="With --embeddings: .npy (n,) of true and false.")] = None,
     protocol: Annotated[str, typer.Option(help="insightface, concat-mean or youden.")] = VERIFY.protocol,
     far: Annotated[float, typer.Option(help="False accept rate to read TAR at.")] = VERIFY.far,
+    bootstrap: Annotated[
+        int, typer.Option(help="Trials of the bootstrap over identities.")
+    ] = VERIFY.bootstrap,
+    seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = VERIFY.seed,
     out: Annotated[Path, typer.Option(help="Directory for every pair's score.")] = Path("scores"),
     as_json: Json = False,
 ) -> None:
-    """Same person or not: accuracy over 10 folds, TAR at FAR, AUC, EER."""
+    """Same person or not: accuracy over 10 folds, TAR at FAR, AUC, EER, each with its interval."""
     from facerec import evaluation
 
-    result = evaluation.verify(embedded, pairs, protocol, far, out)
-    report(f"{len(result.same)} pairs, protocol {protocol}", result.metrics(), as_json)
-
-
-@megaface.command()
-def features(
-    model: Model,
-    probes: Annotated[Path, typer.Argument(help="Face shards of the probes.")],
-    distractors: Annotated[Path, typer.Argument(help="Face shards of the distractors.")],
-    out: Out,
-) -> None:
-    """L2-normalised features of probes and distractors."""
-    from facerec.embed_set import feature_set
-    from facerec.formats import embeddings
-
-    embeddings.write_features(feature_set(model, probes), feature_set(model, distractors), out)
-
-
-@megaface.command()
-def denoise(
-    features: Features,
-    probe_noises: Annotated[Path, typer.Argument(help="List of mislabelled probes.")],
-    distractor_noises: Annotated[Path, typer.Argument(help="List of distractors that are probe people.")],
-    out: Out,
-    variant: Annotated[str, typer.Option(help="published or delete.")] = IDENTIFY.noise,
-    seed: Annotated[int, typer.Option(help="Seed of the published variant.")] = IDENTIFY.seed,
-    as_json: Json = False,
-) -> None:
-    """Remove the published noise from features."""
-    from facerec import evaluation
-
-    cleaned = evaluation.denoise(features, probe_noises, distractor_noises, variant, seed, out)
-    report("Noise", cleaned.metrics(), as_json)
-
-
-@megaface.command()
-def identify(
-    features: Features,
-    fpr: Annotated[list[float] | None, typer.Option(help="False positive rate; repeatable.")] = None,
-    devkit: Annotated[Path | None, typer.Option(help="Directory for the devkit's JSON files.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Rank every probe's mates among the distractors: rank-1 and TPR at FPR."""
-    from facerec import evaluation
-
-    result = evaluation.identify(features, fpr or IDENTIFY.fprs)
-    if devkit is not None:
-        evaluation.write_identification({"identify": result}, devkit)
-    report("Identification", result.metrics(), as_json)
+    options = evaluation.Options(protocol, far, bootstrap, seed)
+    if embedded and pairs and not (embeddings or same):
+        judged = evaluation.verify(embedded, pairs, options, out)
+    elif embeddings and same and not (embedded or pairs):
+        judged = evaluation.verify_arrays(embeddings, same, options)
+    else:
+        raise ParamsError(
+            "verify takes EMBEDDED and PAIRS, or --embeddings and --same; see `facerec verify --help`."
+        )
+    found = judged.metrics()
+    if as_json:
+        found |= {"fold_accuracy": judged.details()["fold_accuracy"]}
+    report(f"{len(judged.result.same)} pairs, protocol {protocol}", found, as_json)

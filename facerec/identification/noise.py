@@ -53,8 +53,7 @@ class Cleaned:
 
     def metrics(self) -> dict[str, int]:
         """Flat counts for a metrics file."""
-        names = ("probes_listed", "probes_matched", "distractors_listed", "distractors_matched")
-        return dict(zip(names, (*self.probe_counts, *self.distractor_counts), strict=True))
+        return metrics(self.probe_counts, self.distractor_counts)
 
 
 class CleanDistractors:
@@ -149,6 +148,12 @@ def listed(names: Sequence[str], noise: Collection[str]) -> Bools:
 def count(names: Sequence[str], noise: Collection[str]) -> tuple[int, int]:
     """(entries of the noise list, how many different ones of them are among the names)."""
     return len(noise), len(set(noise) & set(names))
+
+
+def metrics(probes: tuple[int, int], distractors: tuple[int, int]) -> dict[str, int]:
+    """Counts of both lists for a metrics file."""
+    names = ("probes_listed", "probes_matched", "distractors_listed", "distractors_matched")
+    return dict(zip(names, (*probes, *distractors), strict=True))
 
 
 def _check_variant(variant: str) -> None:

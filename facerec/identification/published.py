@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec.errors import FormatError
+from facerec.verification.result import rate_name
 
 Doubles = NDArray[np.float64]
 READINGS = ("log", "linear", "next")
@@ -63,7 +64,7 @@ class Curves:
 
     def metrics(self, fprs: tuple[float, ...]) -> dict[str, Any]:
         """As `facerec megaface published` prints it."""
-        rates = {f"{fpr:g}": self.tpr(fpr) for fpr in fprs}
+        rates = {rate_name(fpr): self.tpr(fpr) for fpr in fprs}
         return {"rank1": self.rank1, "tpr": rates, "distractors": self.distractors}
 
 

@@ -1,0 +1,177 @@
+"""MegaFace-style identification on files: features and noise lists to results at rest, and the devkit's files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facerec import identification
+from facerec.files import atomic_dir, write_json
+from facerec.formats import devkit, embeddings, lists
+from facerec.formats.embeddings import Embeddings
+from facerec.identification import names, noise, published
+from facerec.identification.bootstrap import Band, Bootstrap
+from facerec.reporting import curves
+from facerec.reporting.curves import Records
+from facerec.verification.result import rate_name
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A result and its bands.
+
+    Attributes:
+        result: what `facerec.identification.identify` found.
+        bootstrap: draws of its identities; None where no bands were asked for.
+    """
+
+    result: identification.Result
+    bootstrap: Bootstrap | None
+
+    def metrics(self) -> dict[str, Any]:
+        """Scalars, nested where a figure has several forms: exact, its 95 % interval, as the devkit shows it."""
+        found: dict[str, Any] = {**self.result.metrics()}
+        fprs = [fpr for fpr in self.result.tpr if self.result.supported[fpr]]
+        coarse = published.parse(self.result.devkit)
+        shown = {f"tpr@{rate_name(fpr)}": coarse.tpr(fpr) for fpr in fprs}
+        found["devkit"] = {"rank1": coarse.rank1, **shown}
+        if self.bootstrap is not None:
+            low, high = self.bootstrap.cmc([1])
+            found["interval"] = {"rank1": {"lo": float(low[0]), "hi": float(high[0])}}
+            low, high = self.bootstrap.roc(fprs)
+            for fpr, lo, hi in zip(fprs, low.tolist(), high.tolist(), strict=True):
+                found["interval"][f"tpr@{rate_name(fpr)}"] = {"lo": lo, "hi": hi}
+        return found
+
+    def answer(self) -> dict[str, Any]:
+        """As `facerec megaface identify --json` prints it: rates nested by false-positive rate."""
+        found = {key: value for key, value in self.metrics().items() if not key.startswith("tpr@")}
+        rates = {rate_name(fpr): tpr for fpr, tpr in self.result.tpr.items()}
+        lacking = [rate_name(fpr) for fpr, enough in self.result.supported.items() if not enough]
+        sweeps = {"sweeps": self.sweeps()} if self.result.sweeps else {}
+        return {**found, "tpr": rates, "unsupported": lacking, **sweeps}
+
+    def curves(self) -> tuple[Records, Records]:
+        """CMC and ROC as plot records, with bootstrapped bands where there are draws."""
+        result = self.result
+        cmc = curves.cmc_records(*result.cmc, result.pairs)
+        roc = curves.roc_records(*result.roc, max(result.pairs // 2, 1))
+        if self.bootstrap is not None:
+            cmc = _with_band(cmc, "rate", self.bootstrap.cmc([record["rank"] for record in cmc]))
+            roc = _with_band(roc, "tpr", self.bootstrap.roc([record["fpr"] for record in roc]))
+        return cmc, roc
+
+    def sweeps(self) -> list[dict[str, Any]]:
+        """A record a subset of the distractors, and one of all of them, as set 0."""
+        named = [
+            {**asdict(each), "tpr": {rate_name(fpr): tpr for fpr, tpr in each.tpr.items()}}
+            for each in self.result.sweeps
+        ]
+        rates = {rate_name(fpr): tpr for fpr, tpr in self.result.tpr.items() if self.result.supported[fpr]}
+        return [
+            *named,
+            {"size": self.result.distractors, "set": 0, "rank1": self.result.rank1, "tpr": rates},
+        ]
+
+
+def denoise(
+    features: Path, probe_noises: Path, distractor_noises: Path, variant: str, seed: int, out: Path
+) -> noise.Cleaned:
+    """Clean the L2-normalised features of directory `features` into directory `out` by two noise lists."""
+    probes, distractors = embeddings.read_features(features)
+    cleaned = noise.remove_noise(
+        probes.matrix,
+        probes.identities,
+        [names.facescrub(source) for source in probes.sources],
+        distractors.matrix,
+        [names.megaface(source) for source in distractors.sources],
+        [names.facescrub(entry) for entry in lists.read_noises(probe_noises)],
+        [names.megaface(entry) for entry in lists.read_noises(distractor_noises)],
+        variant,
+        seed,
+    )
+    embeddings.write_features(
+        _rows(probes, cleaned.kept_probes, cleaned.probes),
+        _rows(distractors, cleaned.kept_distractors, cleaned.distractors),
+        out,
+    )
+    return cleaned
+
+
+def identify(
+    features: Path, fprs: Sequence[float], sweeps: int = 0, bootstrap: int = 0, seed: int = 0
+) -> Judged:
+    """Rank the probes of directory `features` among its distractors."""
+    probes, distractors = embeddings.read_features(features)
+    found = identification.identify(
+        probes.matrix, probes.identities, distractors.matrix, fprs, sweeps=sweeps, seed=seed
+    )
+    return judge(found, bootstrap, seed)
+
+
+def judge(result: identification.Result, bootstrap: int, seed: int) -> Judged:
+    """The result with as many draws of its identities."""
+    return Judged(result, Bootstrap(result, bootstrap, seed) if bootstrap else None)
+
+
+def write(runs: Mapping[str, Judged], out: Path) -> None:
+    """Write result.json and, for each named run, the JSON files of the devkit, curves and sweeps into `out`."""
+    with atomic_dir(out) as folder:
+        for name, run in runs.items():
+            coarse = {key: run.result.devkit[key] for key in ("cmc", "roc", "traditional_cmc")}
+            write_json(folder / f"{name}_cmc.json", coarse)
+            write_json(folder / f"{name}_matches.json", run.result.devkit["matches"])
+            cmc, roc = run.curves()
+            write_json(folder / f"{name}_curves.json", {"cmc": cmc, "roc": roc})
+            write_json(folder / f"{name}_sweeps.json", run.sweeps())
+        write_json(folder / "result.json", {name: run.metrics() for name, run in runs.items()})
+
+
+def import_features(
+    folder: Path, probe_list: Path, distractor_list: Path, algorithm: str, out: Path
+) -> dict[str, int]:
+    """Read the devkit's feature folders facescrub/ and megaface/ below `folder` into feature directory `out`.
+
+    The lists are the devkit's JSON; rows come in their order. Counts of probes, distractors and dimensions.
+    """
+    probes, distractors = (
+        _import(folder / name, lists.read_features(listed), algorithm)
+        for name, listed in (("facescrub", probe_list), ("megaface", distractor_list))
+    )
+    embeddings.write_features(probes, distractors, out)
+    return {"probes": len(probes), "distractors": len(distractors), "dim": probes.matrix.shape[1]}
+
+
+def export_features(features: Path, algorithm: str, out: Path) -> dict[str, int]:
+    """Write feature directory `features` as the devkit's folders facescrub/ and megaface/ and their two lists."""
+    probes, distractors = embeddings.read_features(features)
+    with atomic_dir(out) as folder:
+        for name, faces in (("facescrub", probes), ("megaface", distractors)):
+            devkit.write_features(folder / name, faces.sources, faces.matrix, algorithm)
+        people = lists.FeatureList(tuple(probes.sources), tuple(probes.identities))
+        lists.write_features(people, folder / "facescrub_features_list.json")
+        strangers = lists.FeatureList(tuple(distractors.sources))
+        lists.write_features(strangers, folder / "megaface_features_list.json")
+    return {"probes": len(probes), "distractors": len(distractors), "dim": probes.matrix.shape[1]}
+
+
+def _import(folder: Path, listed: lists.FeatureList, algorithm: str) -> Embeddings:
+    matrix = devkit.read_features(folder, listed.paths, algorithm)
+    return Embeddings(matrix, list(listed.paths), list(listed.ids) or [""] * len(listed.paths))
+
+
+def _rows(original: Embeddings, kept: Any, matrix: Any) -> Embeddings:
+    sources = [original.sources[row] for row in kept]
+    return Embeddings(matrix, sources, [original.identities[row] for row in kept])
+
+
+def _with_band(records: Records, rate: str, band: Band) -> Records:
+    low, high = (np.nan_to_num(edge).tolist() for edge in band)
+    return [
+        {**record, "lo": min(lo, record[rate]), "hi": max(hi, record[rate])}
+        for record, lo, hi in zip(records, low, high, strict=True)
+    ]

@@ -1,0 +1,147 @@
+"""Verification on files: embeddings and a list of pairs to results at rest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from facerec import verification
+from facerec.errors import FormatError
+from facerec.files import atomic_dir, write_json
+from facerec.formats import embeddings, pairs
+from facerec.formats.embeddings import Embeddings
+from facerec.reporting import curves
+from facerec.reporting.curves import Records
+
+DECADES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
+"""False accept rates at which TAR is given as far as the number of different pairs supports it."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """`protocol` by name, the headline false accept rate `far`, `trials` and `seed` of the bootstrap."""
+
+    protocol: str = "insightface"
+    far: float = 1e-3
+    trials: int = 1000
+    seed: int = 1
+
+    @property
+    def fars(self) -> tuple[float, ...]:
+        """The headline rate, then the decades."""
+        return (self.far, *(rate for rate in DECADES if rate != self.far))
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a run found, and how far its figures could be off."""
+
+    result: verification.Result
+    intervals: verification.Intervals
+
+    def metrics(self) -> dict[str, Any]:
+        """Flat scalars: those of the result with the bootstrap's intervals."""
+        found = self.intervals
+        names = {"accuracy": found.accuracy, "auc": found.auc, "eer": found.eer}
+        names["tar"] = found.tar[self.result.rates[0].target]
+        bounds = {
+            f"{name}_{end}": value
+            for name, pair in names.items()
+            for end, value in zip(("low", "high"), pair, strict=True)
+        }
+        return _plain({**self.result.metrics(), **bounds, "interval_over": found.unit})
+
+    def details(self) -> dict[str, Any]:
+        """What no single number says: every fold, and every false accept rate with whether it is supported."""
+        result = self.result
+        rates = [
+            {
+                "far": rate.target,
+                "tar": rate.tar if rate.supported else None,
+                "tar_std": rate.tar_std if rate.supported else None,
+                "low": self.intervals.tar[rate.target][0] if rate.supported else None,
+                "high": self.intervals.tar[rate.target][1] if rate.supported else None,
+                "pairs_needed": None if rate.supported else round(1 / rate.target),
+            }
+            for rate in sorted(result.rates, key=lambda rate: -rate.target)
+        ]
+        return {
+            "fold_accuracy": result.fold_accuracy.tolist(),
+            "fold_thresholds": result.fold_thresholds.tolist(),
+            "fold_sizes": list(result.fold_sizes),
+            "rates": rates,
+        }
+
+    def roc(self) -> Records:
+        """The ROC as plot records, with the bootstrap's band."""
+        found = self.intervals
+        band = (found.fpr, found.tpr_low, found.tpr_high)
+        return curves.roc_records(self.result.fpr, self.result.tpr, int(self.result.same.sum()), band=band)
+
+
+def verify(embedded: Path, compared: Path, options: Options, out: Path) -> Judged:
+    """Judge the pairs of file `compared` (any form of `formats.pairs`) with the embeddings of file `embedded`.
+
+    Directory `out` gets scores.parquet (a row a pair: both photos, truth, distance, fold and its threshold),
+    result.json (scalars) and details.json (folds and rates).
+    """
+    faces = embeddings.read(embedded)
+    listed = pairs.read(compared, faces.sources)
+    result = verification.evaluate(faces.interleave(listed), listed.same, options.protocol, fars=options.fars)
+    people = [_named(faces, rows) for rows in (listed.first, listed.second)]
+    judged = Judged(result, verification.bootstrap(result, *people, options.trials, options.seed))
+    with atomic_dir(out) as folder:
+        pq.write_table(_scores(faces, listed, result), folder / "scores.parquet", compression="none")
+        write_json(folder / "result.json", judged.metrics())
+        write_json(folder / "details.json", judged.details())
+    return judged
+
+
+def verify_arrays(embedded: Path, same: Path, options: Options) -> Judged:
+    """As `verify` for plain .npy files: embeddings (2n, d), pair i in rows 2i and 2i + 1, and truth (n,).
+
+    Nothing says who the photos show, so the intervals take pairs as independent.
+    """
+    rows, truth = _array(embedded), _array(same)
+    result = verification.evaluate(rows, truth, options.protocol, fars=options.fars)
+    nobody = [""] * len(result.same)
+    return Judged(result, verification.bootstrap(result, nobody, nobody, options.trials, options.seed))
+
+
+def _named(faces: Embeddings, rows: NDArray[np.int64]) -> list[str]:
+    """Identity of each row, "" where the photo has no face or nobody's name is known."""
+    return [faces.identities[row] if row >= 0 else "" for row in rows.tolist()]
+
+
+def _scores(faces: Embeddings, listed: pairs.Pairs, result: verification.Result) -> pa.Table:
+    sources = pa.array([*faces.sources, None])  # -1, a photo without a face, is the null at the end
+    folds = np.repeat(np.arange(len(result.fold_sizes), dtype=np.int32), result.fold_sizes)
+    return pa.table(
+        {
+            "first": sources.take(pa.array(np.where(listed.first < 0, len(faces), listed.first))),
+            "second": sources.take(pa.array(np.where(listed.second < 0, len(faces), listed.second))),
+            "same": listed.same,
+            "distance": result.distances,
+            "fold": folds,
+            "threshold": result.fold_thresholds[folds],
+        }
+    )
+
+
+def _array(path: Path) -> NDArray[Any]:
+    try:
+        return np.asarray(np.load(path, allow_pickle=False))
+    except (OSError, ValueError, EOFError) as error:
+        reason = str(error).splitlines()[0]
+        raise FormatError(f"cannot read {path} as a .npy array ({reason}).") from error
+
+
+def _plain(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Numbers and booleans as JSON knows them."""
+    return {key: value.item() if isinstance(value, np.generic) else value for key, value in metrics.items()}
