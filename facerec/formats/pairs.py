@@ -1,16 +1,18 @@
 """Verification pairs: rows of a face set that are compared, and whether both show one person.
 
 Reads and writes the official LFW form, pairs.txt (http://vis-www.cs.umass.edu/lfw/): a line
-"folds<TAB>n", then for every fold n lines "name i j" and n lines "name i other j". At rest pairs are a
-Parquet table of row numbers, ready for any protocol that takes faces 2i and 2i+1.
+"folds<TAB>n", then for every fold n lines "name i j" and n lines "name i other j"; `pair_lists` reads the
+other published forms. At rest pairs are a Parquet table of row numbers, ready for any protocol that takes
+faces 2i and 2i+1. Pairs stand fold after fold, all folds of one size, so folds are counted off.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -19,12 +21,14 @@ from numpy.typing import NDArray
 
 from facerec.errors import FormatError
 from facerec.files import atomic_file, write_text
-from facerec.formats import parquet
+from facerec.formats import matching, npy, pair_lists, parquet
 
 _SCHEMA = pa.schema({"first": pa.int64(), "second": pa.int64(), "same": pa.bool_()})
 
 Photo = tuple[str, int]
 """Identity and 1-based number of a photo: ("Name", 1) is Name/Name_0001.jpg."""
+
+_HEADER = re.compile(r"\s*([0-9]{1,9})(?:\s+([0-9]{1,9}))?\s*")
 
 
 @dataclass(frozen=True)
@@ -47,20 +51,22 @@ class Pairs:
 def read(path: str | Path, sources: Sequence[str]) -> Pairs:
     """Pairs of `path` as rows of a face set whose photos are `sources`.
 
-    A .txt file is LFW's, matched by "Name/Name_0001" of each source, whatever its extension; a photo
-    that `sources` lacks becomes -1. A .parquet file holds the row numbers themselves. Raises
-    FormatError with the line number of what is wrong.
+    `path` is a .parquet with the row numbers themselves, a .npy with the list of a bcolz pack (pair i is rows
+    2i and 2i + 1), LFW's pairs.txt, or whatever `pair_lists.read` takes: a list "path path same", CALFW's and
+    CPLFW's lists, a folder Protocol/Split/FP of CFP. Photos are matched as `matching.rows` does it; one that
+    `sources` lacks becomes -1. Raises FormatError with the line of what is wrong.
     """
     path = Path(path)
     if path.suffix == ".parquet":
         return _read_parquet(path, len(sources))
-    rows = {str(PurePosixPath(source).with_suffix("")): row for row, source in enumerate(sources)}
-    pairs = read_lfw(path)
-    return Pairs(
-        np.array([_row(rows, first) for first, _, _ in pairs], np.int64),
-        np.array([_row(rows, second) for _, second, _ in pairs], np.int64),
-        np.array([same for _, _, same in pairs], bool),
-    )
+    if path.suffix == ".npy":
+        return _read_npy(path, len(sources))
+    named = pair_lists.read(path) if path.is_dir() or not _is_lfw(path) else _named(read_lfw(path))
+    try:
+        rows = matching.rows((name for pair in named for name in pair[:2]), sources).reshape(-1, 2)
+    except FormatError as error:
+        raise FormatError(f"{path}: {error}") from error
+    return Pairs(rows[:, 0].copy(), rows[:, 1].copy(), np.array([pair[2] for pair in named], bool))
 
 
 def write(pairs: Pairs, path: str | Path) -> None:
@@ -77,10 +83,7 @@ def read_lfw(path: str | Path) -> list[tuple[Photo, Photo, bool]]:
     line is malformed, stands in the wrong half of its fold, is missing or is left over.
     """
     path = Path(path)
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise FormatError(f"cannot read the pairs {path}: {error}.") from error
+    lines = _lines(path)
     folds, size = _header(lines[0] if lines else "", path)
     expected = 2 * folds * size
     body = [line for line in lines[1:] if line.strip()]
@@ -120,22 +123,49 @@ def _read_parquet(path: Path, count: int) -> Pairs:
     if any(column.null_count for column in table.columns):
         raise FormatError(f"{path} lacks some numbers; make the pairs again.")
     first, second, same = (column.to_numpy() for column in table.columns)
-    rows = np.concatenate([first, second])
-    if len(rows) and (rows.min() < -1 or rows.max() >= count):
-        raise FormatError(f"{path} names face {rows.max()}, but the set holds {count}; make both again.")
+    for rows in (first, second):
+        if len(rows) and not -1 <= rows.min() <= rows.max() < count:
+            raise FormatError(f"{path} names face {rows.max()}, but the set holds {count}; make both again.")
     return Pairs(first, second, same)
 
 
-def _row(rows: Mapping[str, int], photo: Photo) -> int:
+def _read_npy(path: Path, count: int) -> Pairs:
+    flags = npy.read(path)
+    if flags.ndim != 1 or flags.dtype.kind not in "biu" or not np.isin(flags, (0, 1)).all():
+        raise FormatError(f"{path} is no list of bools, one a pair.")
+    if 2 * len(flags) != count:
+        raise FormatError(f"{path} tells of {len(flags)} pairs, but the set holds {count} faces.")
+    first = np.arange(0, count, 2, dtype=np.int64)
+    return Pairs(first, first + 1, np.array(flags, bool))
+
+
+def _is_lfw(path: Path) -> bool:
+    """Whether the first line is LFW's, one or two numbers."""
+    lines = _lines(path)
+    return not lines or _HEADER.fullmatch(lines[0]) is not None
+
+
+def _named(pairs: Sequence[tuple[Photo, Photo, bool]]) -> list[pair_lists.Named]:
+    return [(_path(first), _path(second), same) for first, second, same in pairs]
+
+
+def _path(photo: Photo) -> str:
     name, number = photo
-    return rows.get(f"{name}/{name}_{number:04d}", -1)
+    return f"{name}/{name}_{number:04d}.jpg"
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise FormatError(f"cannot read the pairs {path}: {error}.") from error
 
 
 def _header(line: str, path: Path) -> tuple[int, int]:
-    words = line.split()
-    if not 1 <= len(words) <= 2 or not all(_is_count(word) for word in words):
+    match = _HEADER.fullmatch(line)
+    if match is None or int(match[1]) < 1 or int(match[2] or 1) < 1:
         raise FormatError(f"{path}, line 1: expected 'folds<TAB>pairs', found {line[:80]!r}.")
-    return (int(words[0]), int(words[1])) if len(words) == 2 else (1, int(words[0]))
+    return (int(match[1]), int(match[2])) if match[2] else (1, int(match[1]))
 
 
 def _pair(line: str, same: bool, where: str) -> tuple[Photo, Photo, bool]:
