@@ -4,9 +4,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+MXNET := .venv-mxnet
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: repro test test-all lint format clean help
+.PHONY: repro test test-all lint format bench fuzz mxnet clean help
 .DEFAULT_GOAL := help
 
 help:  ## say what there is
@@ -33,6 +34,16 @@ format: $(READY)  ## rewrite the code in the house style
 	$(RUN) ruff check --fix-only .
 	$(RUN) ruff format .
 
+bench: $(READY)  ## measure our code against others' in one run; scripts that lack their peer say so
+	@for script in bench/[a-z]*.py; do printf '\n== %s\n' $$script; $(RUN) python $$script || exit 1; done
+
+fuzz: $(READY)  ## feed 100,000 spoiled files to every reader; other ones: make fuzz FUZZ="--seed 1"
+	$(RUN) python -m tests.fuzzing $(FUZZ)
+
+mxnet: $(MXNET)/.ready  ## compare records byte for byte with MXNet itself, in an environment of its own
+	PYTHONPATH="$(CURDIR)" $(MXNET)/bin/python bench/mxnet_check.py
+	PYTHONPATH="$(CURDIR)" $(MXNET)/bin/python bench/recordio.py
+
 clean:  ## remove every output and scratch file; the DVC cache stays, so the next run is quick
 	rm -rf data/raw data/detections data/faces data/embeddings data/scores data/megaface models
 	rm -rf reports/figures reports/index.html .facerec .pytest_cache .mypy_cache .ruff_cache
@@ -41,4 +52,10 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("facerec needs Python 3.11 or newer: make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(MXNET)/.ready: bench/mxnet_requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit("MXNet 1.9.1 needs Python 3.11: make mxnet PYTHON=python3.11" if sys.version_info[:2] != (3, 11) else 0)'
+	$(PYTHON) -m venv $(MXNET)
+	$(MXNET)/bin/pip install --quiet --disable-pip-version-check -r bench/mxnet_requirements.txt
 	@touch $@
