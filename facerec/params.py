@@ -185,10 +185,13 @@ class Train(_Strict):
 
 
 class Verify(_Strict):
-    """The verification protocol, by its published name, and the false accept rate TAR is read at."""
+    """The verification protocol, by its published name, and the headline false accept rate."""
 
-    protocol: Literal["insightface"] = "insightface"
+    protocol: Literal["insightface", "concat-mean", "youden"] = "insightface"
     far: Share = 1e-3
+    bootstrap: Annotated[int, Field(ge=2, le=100_000)] = 1000
+    """Trials of the bootstrap over identities, from which intervals and bands come."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
 
 
 class Identify(_Strict):

@@ -15,17 +15,16 @@ COLUMNS = ("accuracy", "accuracy_std", "tar", "auc", "failures")
 
 def verify(params: Params, name: str) -> None:
     """Judge benchmark `name` by the protocol of params.verify."""
-    result = evaluation.verify(
+    rules = params.verify
+    judged = evaluation.verify(
         common.EMBEDDINGS / f"{name}.npy",
         Path(params.benchmarks[name].pairs),
-        params.verify.protocol,
-        params.verify.far,
+        evaluation.Options(rules.protocol, rules.far, rules.bootstrap, rules.seed),
         common.SCORES / name,
     )
-    metrics = result.metrics()
+    metrics = judged.metrics()
     write_json(common.METRICS / f"verify/{name}.json", {name: {key: metrics[key] for key in COLUMNS}})
-    records = curves.roc_records(result.fpr, result.tpr, int(result.same.sum()))
-    write_json(common.CURVES / f"{name}_roc.json", curves.plot_data(roc=records))
+    write_json(common.CURVES / f"{name}_roc.json", curves.plot_data(roc=judged.roc()))
 
 
 if __name__ == "__main__":

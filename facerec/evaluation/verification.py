@@ -94,8 +94,8 @@ def verify(embedded: Path, compared: Path, options: Options, out: Path) -> Judge
     faces = embeddings.read(embedded)
     listed = pairs.read(compared, faces.sources)
     result = verification.evaluate(faces.interleave(listed), listed.same, options.protocol, fars=options.fars)
-    people = [_named(faces, rows) for rows in (listed.first, listed.second)]
-    judged = Judged(result, verification.bootstrap(result, *people, options.trials, options.seed))
+    first, second = (_named(faces, rows) for rows in (listed.first, listed.second))
+    judged = Judged(result, verification.bootstrap(result, first, second, options.trials, options.seed))
     with atomic_dir(out) as folder:
         pq.write_table(_scores(faces, listed, result), folder / "scores.parquet", compression="none")
         write_json(folder / "result.json", judged.metrics())

@@ -1,7 +1,8 @@
 """Curves as short lists of records, for `dvc plots` and for our own figures.
 
 At most 200 points a curve, spaced evenly on the logarithmic axis on which it is read, with both ends kept.
-`lo` and `hi` are the 95 % Wilson interval of the rate, taking pairs as independent.
+`lo` and `hi` are a 95 % interval: of the bootstrap over identities where a band is given, else Wilson's, which
+takes pairs as independent.
 """
 
 from __future__ import annotations
@@ -16,17 +17,20 @@ from facerec.verification.counting import wilson
 
 POINTS = 200
 Records = list[dict[str, float]]
+Band = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
 
 
-def roc_records(fpr: ArrayLike, tpr: ArrayLike, positives: int, points: int = POINTS) -> Records:
+def roc_records(
+    fpr: ArrayLike, tpr: ArrayLike, positives: int, points: int = POINTS, band: Band | None = None
+) -> Records:
     """Records {"fpr", "tpr", "lo", "hi"} of an ascending ROC whose rates are shares of `positives` pairs.
 
     Of several points at one fpr the highest is kept. The first record may be at fpr 0, which a logarithmic
-    axis cannot show: it is the rate at no false positive.
+    axis cannot show: it is the rate at no false positive. `band` is (fpr, low, high), ascending.
     """
     x, y = _highest(np.asarray(fpr, dtype=np.float64), np.asarray(tpr, dtype=np.float64))
     chosen = _thin(x, points)
-    return _with_band("fpr", x[chosen], "tpr", y[chosen], positives)
+    return _with_band("fpr", x[chosen], "tpr", y[chosen], positives, band)
 
 
 def cmc_records(ranks: ArrayLike, shares: ArrayLike, pairs: int, points: int = POINTS) -> Records:
@@ -69,8 +73,17 @@ def _thin(x: NDArray[np.float64], points: int) -> NDArray[np.int64]:
 
 
 def _with_band(
-    x_name: str, x: NDArray[np.float64], y_name: str, y: NDArray[np.float64], count: int
+    x_name: str,
+    x: NDArray[np.float64],
+    y_name: str,
+    y: NDArray[np.float64],
+    count: int,
+    band: Band | None = None,
 ) -> Records:
-    low, high = wilson(y, count)
+    if band is None:
+        low, high = wilson(y, count)
+    else:
+        at = np.clip(np.searchsorted(band[0], x * (1 + 1e-12), side="right") - 1, 0, None)
+        low, high = band[1][at], band[2][at]
     columns = zip(x.tolist(), y.tolist(), low.tolist(), high.tolist(), strict=True)
     return [{x_name: a, y_name: b, "lo": min(lo, b), "hi": max(hi, b)} for a, b, lo, hi in columns]

@@ -18,6 +18,9 @@ VERBS = (
     "detect",
     "align",
     "unpack",
+    "pack",
+    "export",
+    "inspect",
     "train",
     "onnx",
     "embed",
@@ -47,6 +50,12 @@ def test_the_verbs_repeat_the_stages(project: Project, tmp_path: Path) -> None:
     made = project.root / "data/faces/test/synth_lfw/part-00000.arrow"
     assert (tmp_path / "faces/part-00000.arrow").read_bytes() == made.read_bytes()
 
+    counts = project.json("facerec", "unpack", str(raw / "synth_pack"), str(tmp_path / "pack"), "--json")
+    assert counts.keys() == {"train", "agedb_30", "cfp_fp", "lfw"}
+    for mine, stage in (("train", "train/synth_pack"), ("lfw", "test/synth_pack/lfw")):
+        made = project.root / "data/faces" / stage / "part-00000.arrow"
+        assert (tmp_path / "pack" / mine / "part-00000.arrow").read_bytes() == made.read_bytes()
+
     embedded = tmp_path / "lfw.npy"
     project.run("facerec", "embed", "models/backbone.pt", str(tmp_path / "faces"), str(embedded))
     assert embedded.read_bytes() == (project.root / "data/embeddings/synth_lfw.npy").read_bytes()
@@ -55,6 +64,7 @@ def test_the_verbs_repeat_the_stages(project: Project, tmp_path: Path) -> None:
     judged = project.json(
         "facerec", "verify", str(embedded), str(raw / "synth_lfw/pairs.txt"), *scores, "--json"
     )
+    assert len(judged.pop("fold_accuracy")) == 10
     assert judged == json.loads((project.root / "data/scores/synth_lfw/result.json").read_text())
 
 
