@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 import struct
 from pathlib import Path
 
@@ -144,47 +145,143 @@ def test_a_pack_without_header_record_uses_its_keys(tmp_path):
     assert list(recordio.Reader(tmp_path / "x.rec").images()) == [(5, b"\xff a"), (3, b"\xff b")]
 
 
+def same_as_golden(reader):
+    golden = recordio.Reader(GOLDEN / "train.rec")
+    assert reader.keys.tolist() == golden.keys.tolist()
+    assert [reader.payload(key) for key in reader.keys] == [golden.payload(key) for key in golden.keys]
+    assert list(reader.images()) == list(golden.images())
+
+
+def test_a_right_index_is_used_as_it_is(pack):
+    reader = recordio.Reader(pack)
+    assert reader.index_note == ""
+    same_as_golden(reader)
+
+
 def test_a_missing_index_is_rebuilt_by_scanning(pack):
-    expected = list(recordio.Reader(pack).images())
     pack.with_suffix(".idx").unlink()
-    assert list(recordio.Reader(pack).images()) == expected
+    reader = recordio.Reader(pack)
+    assert reader.index_note == "train.idx is missing; keys were read from the records of train.rec."
+    same_as_golden(reader)
 
 
 def test_an_unsorted_index_is_sorted(pack):
-    expected = list(recordio.Reader(pack).images())
     index = pack.with_suffix(".idx")
     index.write_text("".join(reversed(index.read_text().splitlines(keepends=True))))
-    assert list(recordio.Reader(pack).images()) == expected
+    same_as_golden(recordio.Reader(pack))
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "does not fit"),
-        ("0\t0\n", "does not fit"),
-        ("0\t0\n1\t40\n1\t73556\n", "lists a key twice"),
-        ("0\t0\n15\t73560\n", "does not fit"),
-        ("0\t0\n15\t9999999\n", "does not fit"),
-        ("0\t-4\n", "does not fit"),
-        ("zero\t0\n", "no index of 'key<TAB>offset' lines"),
-        ("0 0\n1 40\n", "no index of 'key<TAB>offset' lines"),
-        ("0\tnan\n", "no index of 'key<TAB>offset' lines"),
-        ("0\t0\t0\n", "no index of 'key<TAB>offset' lines"),
-    ],
-)
-def test_a_wrong_index_is_refused_with_what_to_do(pack, text, message):
+WRONG = [
+    ("", "is empty"),
+    ("0\t0\n", "does not fit"),
+    ("0\t0\n1\t40\n1\t73556\n", "lists key 1 twice"),
+    ("0\t0\n15\t73560\n", "points where no"),
+    ("0\t0\n15\t9999999\n", "points where no whole record"),
+    ("0\t-4\n", "points where no"),
+    ("zero\t0\n", "no index of 'key<TAB>offset' lines"),
+    ("0 0\n1 40\n", "no index of 'key<TAB>offset' lines"),
+    ("0\t0\t0\n", "no index of 'key<TAB>offset' lines"),
+    ("0\tnan\n", "no index of 'key<TAB>offset' lines"),
+    ("0\t99999999999999999999\n", "no index of 'key<TAB>offset' lines"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), WRONG)
+def test_a_wrong_index_is_rebuilt_from_the_ids_of_the_records(pack, text, message):
     pack.with_suffix(".idx").write_text(text)
-    with pytest.raises(FormatError, match=message) as caught:
-        recordio.Reader(pack)
-    assert "delete" in str(caught.value)
-
-
-def test_a_wrong_offset_inside_the_index_is_found_on_use(pack):
-    index = pack.with_suffix(".idx")
-    index.write_text(index.read_text().replace("3\t12328", "3\t12332"))
     reader = recordio.Reader(pack)
-    with pytest.raises(FormatError, match="record 3: no record at byte 12332"):
-        reader[3]
+    assert message in reader.index_note
+    same_as_golden(reader)
+
+
+@pytest.mark.parametrize(("text", "message"), WRONG)
+@pytest.mark.parametrize("number", [0, 1 << 63])
+def test_a_wrong_index_is_refused_where_records_carry_no_keys(tmp_path, text, message, number):
+    with recordio.Writer(tmp_path / "x.rec") as writer:
+        for key in range(4):
+            writer.write_payload(key, struct.pack("<IfQQ", 0, key, number, 0) + b"\xff")
+    (tmp_path / "x.idx").write_text(text)
+    with pytest.raises(FormatError, match="carry no keys to rebuild it from") as caught:
+        recordio.Reader(tmp_path / "x.rec")
+    assert message in str(caught.value)
+    (tmp_path / "x.idx").unlink()
+    reader = recordio.Reader(tmp_path / "x.rec")
+    assert reader.keys.tolist() == [0, 1, 2, 3]
+    assert reader.index_note == "x.idx is missing; the records of x.rec were counted from 0."
+    assert [reader.number(key) for key in range(4)] == [0, 1, 2, 3]
+
+
+def test_keys_are_the_ids_also_where_the_records_were_shuffled(tmp_path):
+    with recordio.Writer(tmp_path / "x.rec") as writer:
+        for key in (7, 3, 900, 5):
+            writer.write(key, float(key), b"\xff")
+    expected = list(recordio.Reader(tmp_path / "x.rec").images())
+    (tmp_path / "x.idx").unlink()
+    reader = recordio.Reader(tmp_path / "x.rec")
+    assert reader.keys.tolist() == [3, 5, 7, 900]
+    assert list(reader.images()) == expected
+
+
+def test_an_index_of_other_keys_than_the_ids_is_believed(tmp_path):
+    for numbers in ([0, 0, 0], [5, 6, 7], [10, 11, 7]):
+        with recordio.Writer(tmp_path / "x.rec") as writer:
+            for key, number in enumerate(numbers, 10):
+                payload = struct.pack("<IfQQ", 0, key, number, 0)
+                writer.write_payload(key, payload)
+        reader = recordio.Reader(tmp_path / "x.rec")
+        if numbers[0] == 10:  # two of three agree: the third line of the index is wrong
+            assert "points key 12 at another record" in reader.index_note
+            assert reader.keys.tolist() == [7, 10, 11]
+        else:
+            assert reader.index_note == ""
+            assert [reader.number(key) for key in (10, 11, 12)] == [10, 11, 12]
+
+
+@pytest.mark.parametrize("shift", ["3\t12332", "3\t0", "3\t18376"])
+def test_a_wrong_offset_in_a_small_index_is_found_at_once(pack, shift):
+    index = pack.with_suffix(".idx")
+    index.write_text(re.sub(r"(?m)^3\t\d+$", shift, index.read_text()))
+    reader = recordio.Reader(pack)
+    assert "point" in reader.index_note
+    same_as_golden(reader)
+
+
+def test_an_index_shifted_by_a_line_is_found(pack):
+    offsets = [line.split("\t")[1] for line in pack.with_suffix(".idx").read_text().splitlines()]
+    shifted = "".join(f"{key}\t{offset}\n" for key, offset in enumerate([*offsets[1:], offsets[0]]))
+    pack.with_suffix(".idx").write_text(shifted)
+    same_as_golden(recordio.Reader(pack))
+
+
+@pytest.mark.parametrize("where", ["between", "another"])
+@pytest.mark.parametrize("use", ["record", "number", "payload"])
+def test_a_wrong_offset_in_a_large_index_is_found_on_use(tmp_path, where, use):
+    with recordio.Writer(tmp_path / "x.rec") as writer:
+        for key in range(5000):
+            writer.write(key, float(key), b"\xff")
+    index = tmp_path / "x.idx"
+    lines = index.read_text().splitlines()
+    lines[2001] = f"2001\t{int(lines[2001].split()[1]) + (4 if where == 'between' else 36)}"
+    index.write_text("\n".join(lines))
+    reader = recordio.Reader(tmp_path / "x.rec")
+    assert reader.index_note == ""
+    if use == "payload":
+        if where == "between":
+            assert struct.unpack_from("<If", reader.payload(2001))[1] == 2001
+        return
+    assert (reader[2001].number if use == "record" else reader.number(2001)) == 2001
+    assert "points key 2001 where its record is not" in reader.index_note
+    assert [reader.number(key) for key in reader.keys] == list(range(5000))
+
+
+def test_labels_that_the_record_has_no_room_for_are_refused(tmp_path):
+    for flag in (1, 0xFFFFFFFF):
+        with recordio.Writer(tmp_path / "x.rec") as writer:
+            writer.write_payload(0, struct.pack("<IfQQ", flag, 0, 0, 0) + b"abc")
+        reader = recordio.Reader(tmp_path / "x.rec")
+        for use in (reader.__getitem__, reader.number):
+            with pytest.raises(FormatError, match="record 0 has no"):
+                use(0)
 
 
 @pytest.mark.parametrize("with_index", [True, False])

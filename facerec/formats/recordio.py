@@ -18,13 +18,11 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.csv as pacsv
 from numpy.typing import NDArray
 
 from facerec.errors import FormatError
 from facerec.files import atomic_dir, atomic_file, write_text
-from facerec.formats import framing
+from facerec.formats import framing, rec_index
 
 _HEADER = struct.Struct("<IfQQ")
 _LABEL = struct.Struct("<f")
@@ -52,25 +50,22 @@ class Record(NamedTuple):
 
 
 class Reader:
-    """Random access to a .rec through its .idx; without one, keys are 0, 1, 2, ... in file order.
+    """Random access to a .rec through its .idx, which is checked and, if need be, rebuilt by `rec_index`.
 
-    Raises FormatError when the index does not fit the file or a record is damaged. Pickles as a path.
+    Raises FormatError when a record is damaged, or the index is wrong and cannot be rebuilt. Pickles as a path.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._data = _map(self.path)
-        index = self.path.with_suffix(".idx")
-        keys, offsets = _read_index(index) if index.is_file() else self._scan()
-        order = np.argsort(keys, kind="stable")
-        self._keys, self._offsets = keys[order], offsets[order]
-        if len(np.unique(keys)) != len(keys):
-            raise FormatError(f"{index} lists a key twice; delete it to have {self.path.name} scanned.")
-        self._check_end(index)
+        self._adopt(rec_index.load(self.path, self._data))
+
+    def _adopt(self, index: rec_index.Index) -> None:
+        self._keys, self._offsets, self._own_keys, self._note = index
         # views give plain ints several times as fast as arrays do
         self._key_list, self._offset_list = self._keys.data, self._offsets.data
-        self._first = int(self._keys[0]) if len(keys) else 0
-        self._dense = len(keys) > 0 and int(self._keys[-1]) - self._first == len(keys) - 1
+        self._first = int(self._keys[0]) if len(self._keys) else 0
+        self._dense = len(self._keys) > 0 and int(self._keys[-1]) - self._first == len(self._keys) - 1
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -83,6 +78,11 @@ class Reader:
         """(n,) keys of all records in ascending order."""
         return self._keys
 
+    @property
+    def index_note(self) -> str:
+        """Why the index was rebuilt, so far, as one sentence; "" where the .idx is used as it is."""
+        return self._note
+
     def __getitem__(self, key: int) -> Record:
         payload = self.payload(key)
         try:
@@ -90,16 +90,20 @@ class Reader:
             labels = np.frombuffer(payload, "<f4", flag, _HEADER.size).copy() if flag else float(label)
         except (struct.error, ValueError) as error:
             raise FormatError(f"{self.path}, record {key} has no image header ({error}).") from error
+        if first != key and self._own_keys and self._moved(key):
+            return self[key]
         return Record(labels, payload[_HEADER.size + 4 * flag :], first, second)
 
     def number(self, key: int) -> int:
         """Label of record `key` as one whole number, the first of several; its image is not read."""
         head = self.payload(key, _HEADER.size + _LABEL.size)
         try:
-            flag, label, *_ = _HEADER.unpack_from(head)
+            flag, label, first, _ = _HEADER.unpack_from(head)
             label = _LABEL.unpack_from(head, _HEADER.size)[0] if flag else label
         except struct.error as error:
             raise FormatError(f"{self.path}, record {key} has no whole number as label ({error}).") from error
+        if first != key and self._own_keys and self._moved(key):
+            return self.number(key)
         return self._whole(key, label)
 
     def payload(self, key: int, size: int = framing.LONGEST) -> bytes:
@@ -110,7 +114,21 @@ class Reader:
         try:
             return framing.payload(self._data, self._offset_list[place], size)
         except FormatError as error:
+            if self._own_keys and self._moved(key):
+                return self.payload(key, size)
             raise FormatError(f"{self.path}, record {key}: {error}; fetch the pack again.") from error
+
+    def _moved(self, key: int) -> bool:
+        """Rebuild the index, which is wrong at `key`; False where it was rebuilt before or cannot be."""
+        self._own_keys = False
+        if self._note:
+            return False
+        problem = f"{self.path.with_suffix('.idx').name} points key {key} where its record is not"
+        try:
+            self._adopt(rec_index.rebuild(self.path, self._data, problem))
+        except FormatError:  # ids that are no keys, or damage, which is told of where it is met
+            return False
+        return True
 
     def images(self) -> Iterator[tuple[int, bytes]]:
         """(label, encoded image) of every image in key order, without InsightFace's header records."""
@@ -152,29 +170,6 @@ class Reader:
             return place if place < len(self._key_list) else -1
         place = bisect_left(self._key_list, key)
         return place if place < len(self._key_list) and self._key_list[place] == key else -1
-
-    def _scan(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        offsets, offset = [], 0
-        try:
-            while offset < len(self._data):
-                offsets.append(offset)
-                offset = framing.end(self._data, offset)
-        except FormatError as error:
-            raise FormatError(f"{self.path} is damaged or cut short: {error}; fetch it again.") from error
-        return np.arange(len(offsets), dtype=np.int64), np.array(offsets, np.int64)
-
-    def _check_end(self, index: Path) -> None:
-        """The last record listed must end the file: finds a cut file and a cut or foreign index."""
-        try:
-            end = framing.end(self._data, int(self._offsets.max())) if len(self) else 0
-            fits = end == len(self._data)
-        except FormatError:
-            fits = False
-        if not fits:
-            raise FormatError(
-                f"{index.name} does not fit {self.path}, one of them is cut short or of another pack; fetch "
-                f"both again, or delete {index.name} to have the records counted anew."
-            )
 
 
 class Writer(AbstractContextManager["Writer"]):
@@ -271,23 +266,3 @@ def _map(path: Path) -> mmap.mmap | bytes:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except OSError as error:
         raise FormatError(f"cannot open {path}: {error.strerror}.") from error
-
-
-def _read_index(path: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    if path.stat().st_size == 0:
-        return np.empty(0, np.int64), np.empty(0, np.int64)
-    try:
-        table = pacsv.read_csv(
-            path,
-            read_options=pacsv.ReadOptions(column_names=["key", "offset"]),
-            parse_options=pacsv.ParseOptions(delimiter="\t"),
-            convert_options=pacsv.ConvertOptions(
-                column_types={"key": pa.int64(), "offset": pa.int64()},
-                null_values=[],  # else "nan" and nothing at all are numbers too
-            ),
-        )
-        return table["key"].to_numpy(), table["offset"].to_numpy()
-    except (pa.ArrowInvalid, ValueError, TypeError) as error:
-        raise FormatError(
-            f"{path} is no index of 'key<TAB>offset' lines ({error}); delete it to have the records counted."
-        ) from error
