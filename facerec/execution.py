@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -44,15 +47,25 @@ def worker_count() -> int:
     return int(value)
 
 
-def _start_worker(initializer: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
+def _start_worker(
+    alive: Connection, initializer: Callable[..., None] | None, arguments: tuple[Any, ...]
+) -> None:
     import signal
 
     import cv2
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    threading.Thread(target=_end_with_parent, args=(alive,), daemon=True).start()
     cv2.setNumThreads(1)
     if initializer is not None:
         initializer(*arguments)
+
+
+def _end_with_parent(alive: Connection) -> None:
+    """End this process when the other end of the pipe closes: the parent gave up or was killed."""
+    with suppress(OSError):
+        alive.poll(None)
+    os._exit(1)
 
 
 def map_ordered(
@@ -65,8 +78,9 @@ def map_ordered(
     """Yield function(item) for every item, in order, computed by `workers` processes.
 
     `function` must be picklable and pure. At most a few results a worker are held at once, so
-    memory does not grow with the number of items. The first exception of a worker is raised here
-    and the remaining work is cancelled.
+    memory does not grow with the number of items. The first exception of a worker is raised here;
+    then, and on Ctrl-C, the workers are ended in the middle of what they do, so what they write to
+    disk must be atomic. A killed parent takes its workers with it.
     """
     workers = min(worker_count() if workers is None else workers, max(1, len(items)))
     if workers == 1:
@@ -74,11 +88,10 @@ def map_ordered(
             initializer(*arguments)
         yield from map(function, items)
         return
+    context = multiprocessing.get_context("spawn")
+    alive, ours = context.Pipe(duplex=False)
     pool = ProcessPoolExecutor(
-        workers,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_start_worker,
-        initargs=(initializer, arguments),
+        workers, mp_context=context, initializer=_start_worker, initargs=(alive, initializer, arguments)
     )
     pending: list[Future[R]] = []
     try:
@@ -88,9 +101,13 @@ def map_ordered(
                 yield pending.pop(0).result()
         while pending:
             yield pending.pop(0).result()
+        pool.shutdown(wait=True)
     except BrokenProcessPool as error:
         raise FacerecError(
-            "A worker process was killed, most likely for lack of memory; set FACEREC_WORKERS lower and run again."
+            "A worker process was killed, most likely for lack of memory; set FACEREC_WORKERS lower and run "
+            'again. (A script of your own must start work below `if __name__ == "__main__":`.)'
         ) from error
     finally:
+        ours.close()
         pool.shutdown(wait=True, cancel_futures=True)
+        alive.close()

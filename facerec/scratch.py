@@ -42,10 +42,14 @@ _DIGEST_BYTES = 32  # SHA-256, the fastest safe one where the processor has it: 
 
 
 class Parts:
-    """The parts of one piece of work: part i is the table made of item i."""
+    """The parts of one piece of work: part i is the table made of item i.
+
+    `kept`: numbers of the parts that were there before `map` began.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.kept: frozenset[int] = frozenset()
 
     def map(
         self,
@@ -62,9 +66,9 @@ class Parts:
         missing = [number for number in range(len(items)) if self.read(number) is None]
         make = partial(_make, self.folder, function)
         made = map_ordered(make, [(n, items[n]) for n in missing], workers, initializer, arguments)
-        waiting = set(missing)
+        self.kept = frozenset(range(len(items))).difference(missing)
         for number in range(len(items)):
-            if number in waiting:
+            if number not in self.kept:
                 next(made)
             part = self.read(number)
             if part is None:
@@ -146,9 +150,9 @@ def _describe(value: Any) -> Any:
 
 
 def _content(path: Path) -> dict[str, str]:
-    """Digest of every file by its name below `path`; hidden ones are nobody's data."""
+    """Digest of every file by its name below `path`; hidden ones are nobody's data, and nothing has none."""
     if not path.is_dir():
-        return {"": _file_digest(path)}
+        return {"": _file_digest(path)} if path.exists() else {}
     files = sorted(file for file in path.rglob("[!.]*") if file.is_file())
     with ThreadPoolExecutor(worker_count()) as pool:  # hashing runs outside Python's lock
         digests = list(pool.map(_file_digest, files))

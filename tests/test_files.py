@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import errno
+import multiprocessing
 import os
+import signal
 import time
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -116,3 +121,76 @@ def test_one_sentence_and_a_code(
 def test_our_own_defects_keep_their_traceback() -> None:
     with pytest.raises(ZeroDivisionError):
         console.run(lambda: 1 // 0)  # type: ignore[arg-type, return-value]
+
+
+def leave(target: Path, folder: bool) -> None:
+    """Be killed in the middle of writing `target`."""
+    with files.atomic_dir(target) if folder else files.atomic_file(target) as temporary:
+        (temporary / "half" if folder else temporary).write_text("half")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_what_kill_9_left_goes_with_the_next_write(tmp_path: Path, folder: bool) -> None:
+    target = tmp_path / "out"
+    (tmp_path / ".out.backup.tmp").touch()  # somebody else's
+    (tmp_path / ".out.more.0.tmp").touch()
+    for _ in range(2):
+        killed = multiprocessing.get_context("fork").Process(target=leave, args=(target, folder))
+        killed.start()
+        killed.join(20)
+        assert killed.exitcode == -signal.SIGKILL
+    assert (tmp_path / ".out.0.tmp").exists()
+    with files.atomic_dir(target) if folder else files.atomic_file(target) as temporary:
+        assert not folder or os.listdir(temporary) == []
+    assert sorted(os.listdir(tmp_path)) == [".out.backup.tmp", ".out.more.0.tmp", "out"]
+
+
+@pytest.mark.parametrize("make", [files.atomic_dir, files.atomic_file])
+def test_writers_of_one_output_do_not_touch_each_other(tmp_path: Path, make: Callable[..., Any]) -> None:
+    with make(tmp_path / "out") as first:
+        with make(tmp_path / "out") as second:
+            assert second != first
+            (second / "x" if second.is_dir() else second).write_text("second")
+        assert first.exists()
+        (first / "x" if first.is_dir() else first).write_text("first")
+    assert os.listdir(tmp_path) == ["out"]
+    written = tmp_path / "out/x" if (tmp_path / "out").is_dir() else tmp_path / "out"
+    assert written.read_text() == "first"
+
+
+def test_too_many_writers_are_told(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        for _ in range(8):
+            stack.enter_context(files.atomic_file(tmp_path / "out"))
+        with pytest.raises(FacerecError, match="8 other processes are writing"):
+            stack.enter_context(files.atomic_file(tmp_path / "out"))
+
+
+def test_a_link_in_the_place_of_a_temporary_file_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("precious")
+    (tmp_path / ".out.0.tmp").symlink_to(tmp_path / "precious")
+    files.write_text(tmp_path / "out", "new")
+    assert (tmp_path / "precious").read_text() == "precious"
+    assert (tmp_path / ".out.0.tmp").is_symlink()
+
+
+def replace(target: Path, count: int) -> None:
+    for number in range(count):
+        with files.atomic_dir(target) as folder:
+            for name in "ab":
+                (folder / name).write_text(str(number))
+
+
+def test_folders_replaced_by_several_processes_stay_whole(tmp_path: Path) -> None:
+    writers = [
+        multiprocessing.get_context("fork").Process(target=replace, args=(tmp_path / "out", 100))
+        for _ in range(3)
+    ]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(60)
+        assert writer.exitcode == 0
+    assert os.listdir(tmp_path) == ["out"]
+    assert (tmp_path / "out/a").read_text() == (tmp_path / "out/b").read_text()

@@ -1,9 +1,10 @@
 """Every face of every photo of a set, in one Parquet table; detecting is done once, aligning often.
 
-One row a face: photo (row in the set), source, face (0, 1, ... by descending score; -1 in the one row of a
-photo without faces), box [4], landmarks [10] (x, y of each point), score, width and height of the photo,
-error (why it could not be decoded, else ""). Jobs are fixed runs of photos, so the bytes written do not
-depend on how many workers there are.
+One row a face: photo (row in the set), source, view (0 the photo itself, 1 its padded view, see views.py), face
+(0, 1, ... by descending score; -1 in the one row of a photo without faces), box [4], landmarks [10] (x, y of left
+eye, right eye, nose, left and right mouth corner as seen in the photo), score, width and height of the photo,
+error (why it could not be decoded, else ""). Jobs are fixed runs of photos, so the bytes written do not depend on
+how many workers there are; finished ones are kept, so that an interrupted run goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -19,23 +20,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from facerec import detection, images
+from facerec import detection, devices, scratch
 from facerec.detection.base import Detector, Faces
-from facerec.errors import FormatError, ImageError
-from facerec.execution import map_ordered
+from facerec.detection.finding import Found, find
+from facerec.errors import FormatError
 from facerec.files import atomic_file
-from facerec.formats import shards
+from facerec.formats import parquet, shards
 from facerec.progress import bar
 
-# Photos of a job and pixels decoded at once. Fixed, since arithmetic in another batch may differ in the
-# last bit.
-_JOB = 64
-_PIXELS = 32 << 20
+_JOB = 32  # photos; fixed, since arithmetic in another batch may differ in the last bit
 
 _SCHEMA = pa.schema(
     {
         "photo": pa.int64(),
         "source": pa.string(),
+        "view": pa.int8(),
         "face": pa.int32(),
         "box": pa.list_(pa.float32()),
         "landmarks": pa.list_(pa.float32()),
@@ -61,7 +60,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Detections:
-    """A detection table in memory; item i holds the faces of photo i, by descending score."""
+    """A detection table in memory; item i holds the faces of photo i itself, by descending score."""
 
     sources: list[str]
     errors: list[str]
@@ -71,13 +70,20 @@ class Detections:
     starts: NDArray[np.int64]
     """(n + 1,) first face of each photo in the arrays of `all_faces`."""
     all_faces: Faces
+    retried_starts: NDArray[np.int64]
+    """(n + 1,) as `starts`, of the faces in `all_retried`."""
+    all_retried: Faces
+    """Faces found in padded views, in pixels of their photos."""
 
     def __len__(self) -> int:
         return len(self.sources)
 
     def __getitem__(self, photo: int) -> Faces:
-        own = slice(self.starts[photo], self.starts[photo + 1])
-        return Faces(self.all_faces.boxes[own], self.all_faces.landmarks[own], self.all_faces.scores[own])
+        return _rows_of(self.all_faces, slice(self.starts[photo], self.starts[photo + 1]))
+
+    def retried(self, photo: int) -> Faces:
+        """The faces found in the padded view of photo `photo`; none where there was no such view."""
+        return _rows_of(self.all_retried, slice(self.retried_starts[photo], self.retried_starts[photo + 1]))
 
     def counts(self) -> Counts:
         """Totals over the set."""
@@ -97,53 +103,82 @@ def detect(
     detector: str,
     options: Mapping[str, Any] | None = None,
     workers: int | None = None,
+    retry: float = 0.5,
 ) -> Counts:
     """Run a detector over the photo shards in `photos` and write the table `output`.
 
+    Photos whose best face scores less than `retry` are looked at again in their padded view: 0 none, 1 all.
     `detector` and `options` are those of `facerec.detection.build`. A photo that cannot be decoded gets a
     row with the reason; it does not stop the run. Returns the totals.
     """
     count = len(shards.read(photos, "photos"))
     jobs = [range(start, min(start + _JOB, count)) for start in range(0, count, _JOB)]
-    tables = []
-    with _one_thread(), bar() as progress:
-        task = progress.add_task("Detecting faces", total=count, unit="photos")
-        arguments = (Path(photos), detector, dict(options or {}))
-        for job, table in zip(jobs, map_ordered(_detect, jobs, workers, _start, arguments), strict=True):
-            tables.append(table)
-            progress.advance(task, len(job))
-    with atomic_file(output) as temporary:
-        pq.write_table(pa.concat_tables(tables or [_SCHEMA.empty_table()]), temporary)
+    arguments = (Path(photos), detector, dict(options or {}), retry)
+    with scratch.parts("detect", _inputs(*arguments)) as parts:
+        tables = list(_finished(parts, jobs, workers, arguments))
+        with atomic_file(output) as temporary:
+            pq.write_table(pa.concat_tables([_SCHEMA.empty_table(), *tables]).combine_chunks(), temporary)
     return read(output).counts()
+
+
+def _inputs(photos: Path, detector: str, options: Mapping[str, Any], retry: float) -> dict[str, Any]:
+    """All that decides the bytes of a job; a file of weights counts by its content."""
+    described = dict(options)
+    if options.get("weights"):
+        described["weights"] = Path(options["weights"])
+    device = str(devices.device())
+    found = {"photos": photos, "detector": detector, "options": described, "retry": retry}
+    return {**found, "device": device, "job": _JOB}
+
+
+def _finished(
+    parts: scratch.Parts, jobs: list[range], workers: int | None, arguments: tuple[Any, ...]
+) -> Iterator[pa.Table]:
+    """The table of every job, with a bar."""
+    with _one_thread(), bar() as progress:
+        task = progress.add_task("Detecting faces", total=sum(map(len, jobs)), unit="photos")
+        kept = 0
+        for number, part in enumerate(parts.map(_detect, jobs, workers, _start, arguments)):
+            kept += len(jobs[number]) if number in parts.kept else 0
+            progress.update(task, advance=len(jobs[number]), kept=kept)
+            yield part
+
+
+def _rows_of(faces: Faces, rows: slice | NDArray[np.bool_]) -> Faces:
+    return Faces(faces.boxes[rows], faces.landmarks[rows], faces.scores[rows])
 
 
 def read(path: str | Path) -> Detections:
     """Read a detection table; FormatError when the file is not one."""
     try:
-        table = pq.read_table(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise FormatError(f"{path} is not a readable detection table ({reason}); detect again.") from error
-    if table.schema.names != _SCHEMA.names:
-        raise FormatError(f"{path} is a Parquet file, but not a table of detections.")
-    table = table.combine_chunks()
-    photo, face = table["photo"].to_numpy(), table["face"].to_numpy()
-    first = np.flatnonzero(face <= 0)
-    found = photo[face >= 0]
-    faces = Faces(
-        boxes=_flat(table, "box").reshape(-1, 4),
-        landmarks=_flat(table, "landmarks").reshape(-1, 5, 2),
-        scores=table["score"].drop_null().to_numpy(),
-    )
+        table = parquet.read(path, _SCHEMA)
+    except FormatError as error:
+        raise FormatError(f"{path} is not a readable detection table ({error}); detect again.") from error
+    photo, view, face = (_whole(table, name, path) for name in ("photo", "view", "face"))
+    first = np.flatnonzero(np.diff(photo, prepend=-1))
+    found, padded = photo[face >= 0], view[face >= 0] > 0
+    boxes, landmarks = _flat(table, "box"), _flat(table, "landmarks")
+    scores = table["score"].drop_null().to_numpy()
+    if not len(boxes) / 4 == len(landmarks) / 10 == len(scores) == len(found):
+        raise FormatError(f"{path} is damaged: it lacks numbers of some faces; detect again.")
+    faces = Faces(boxes.reshape(-1, 4), landmarks.reshape(-1, 5, 2), scores)
+    photos = np.arange(len(first) + 1)
     return Detections(
         sources=table["source"].take(first).to_pylist(),
         errors=table["error"].take(first).to_pylist(),
-        sizes=np.stack([table["height"].to_numpy()[first], table["width"].to_numpy()[first]], 1).astype(
-            np.int64
-        ),
-        starts=np.searchsorted(found, np.arange(len(first) + 1)),
-        all_faces=faces,
+        sizes=np.stack([_whole(table, side, path)[first] for side in ("height", "width")], 1),
+        starts=np.searchsorted(found[~padded], photos),
+        all_faces=_rows_of(faces, ~padded),
+        retried_starts=np.searchsorted(found[padded], photos),
+        all_retried=_rows_of(faces, padded),
     )
+
+
+def _whole(table: pa.Table, column: str, path: str | Path) -> NDArray[np.int64]:
+    """A column of whole numbers; FormatError when one is missing."""
+    if table[column].null_count:
+        raise FormatError(f"{path} is damaged: it lacks some numbers of {column}; detect again.")
+    return np.asarray(table[column].to_numpy(), np.int64)
 
 
 def _flat(table: pa.Table, column: str) -> NDArray[np.float32]:
@@ -163,64 +198,40 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-_worker: tuple[shards.Shards, Detector] | None = None
+_worker: tuple[shards.Shards, Detector, float] | None = None
 
 
-def _start(photos: Path, detector: str, options: dict[str, Any]) -> None:
+def _start(photos: Path, detector: str, options: dict[str, Any], retry: float) -> None:
     """Open the set and build the detector once a worker; the bytes depend on its one thread."""
     import torch
 
     global _worker
     torch.set_num_threads(1)
-    _worker = shards.read(photos, "photos"), detection.build(detector, **options)
+    _worker = shards.read(photos, "photos"), detection.build(detector, **options), retry
 
 
 def _detect(job: range) -> pa.Table:
-    """Rows of the photos of one job, decoded as many at a time as memory allows."""
+    """Rows of the photos of one job."""
     assert _worker is not None, "map_ordered runs _start first"
-    photos, detector = _worker
-    rows: list[dict[str, Any]] = []
-    batch: list[NDArray[np.uint8] | str] = []
-    for photo in job:
-        batch.append(_decode(photos.image(photo)))
-        if photo == job[-1] or sum(image.size for image in batch if not isinstance(image, str)) > 3 * _PIXELS:
-            first = photo + 1 - len(batch)
-            rows += _batch_rows(detector, batch, first, photos.sources[first : photo + 1])
-            batch = []
+    photos, detector, retry = _worker
+    found = find(detector, (photos.image(photo) for photo in job), retry)
+    sources = photos.sources[job.start : job.stop]
+    rows = [row for each in zip(job, sources, found, strict=True) for row in _rows(*each)]
     return pa.Table.from_pylist(rows, _SCHEMA)
 
 
-def _batch_rows(
-    detector: Detector, batch: list[NDArray[np.uint8] | str], first: int, sources: list[str]
-) -> Iterator[dict[str, Any]]:
-    found = iter(detector.detect([image for image in batch if not isinstance(image, str)]))
-    for photo, (image, source) in enumerate(zip(batch, sources, strict=True), first):
-        if isinstance(image, str):
-            yield from _rows(photo, source, None, (0, 0), image)
-        else:
-            yield from _rows(photo, source, next(found), (image.shape[0], image.shape[1]), "")
-
-
-def _decode(data: memoryview) -> NDArray[np.uint8] | str:
-    """The photo, or why there is none."""
-    try:
-        return images.decode(data)
-    except ImageError as error:
-        return str(error)
-
-
-def _rows(
-    photo: int, source: str, faces: Faces | None, size: tuple[int, int], error: str
-) -> Iterator[dict[str, Any]]:
-    common = {"photo": photo, "source": source, "height": size[0], "width": size[1], "error": error}
-    if faces is None or len(faces) == 0:
-        yield {**common, "face": -1}
-        return
-    for index in range(len(faces)):
-        yield {
-            **common,
-            "face": index,
-            "box": faces.boxes[index].tolist(),
-            "landmarks": faces.landmarks[index].reshape(-1).tolist(),
-            "score": float(faces.scores[index]),
-        }
+def _rows(photo: int, source: str, found: Found) -> Iterator[dict[str, Any]]:
+    height, width = found.size
+    common = {"photo": photo, "source": source, "height": height, "width": width, "error": found.error}
+    if len(found.faces) == len(found.retried) == 0:
+        yield {**common, "view": 0, "face": -1}
+    for view, faces in enumerate((found.faces, found.retried)):
+        for index in range(len(faces)):
+            yield {
+                **common,
+                "view": view,
+                "face": index,
+                "box": faces.boxes[index].tolist(),
+                "landmarks": faces.landmarks[index].reshape(-1).tolist(),
+                "score": float(faces.scores[index]),
+            }

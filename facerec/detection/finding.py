@@ -1,0 +1,113 @@
+"""From encoded photos to faces, as many photos at a time as memory allows; what cannot be decoded says why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from facerec import images
+from facerec.detection import views
+from facerec.detection.base import Detector, Faces
+from facerec.errors import ImageError
+
+LOOKED_AT = 16 << 20
+"""Pixels of a photo that a detector looks at: memory grows with them, 1 GB and more at 60 million. A larger
+photo is reduced by the smallest whole factor that suffices, and what was found is mapped back."""
+
+_DECODED = 32 << 20  # pixels decoded at once
+
+Image = NDArray[np.uint8]
+
+
+NOBODY = Faces(np.zeros((0, 4), np.float32), np.zeros((0, 5, 2), np.float32), np.zeros(0, np.float32))
+
+
+@dataclass(frozen=True)
+class Found:
+    """The faces of one photo, in its pixels."""
+
+    faces: Faces
+    size: tuple[int, int]
+    """Height and width of the upright photo; 0, 0 where it could not be decoded."""
+    error: str = ""
+    """Why the photo could not be decoded."""
+    retried: Faces = NOBODY
+    """Faces of the photo found in its padded view (see views.py), where it was looked at again."""
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    image: Image
+    size: tuple[int, int]
+    factor: int
+
+
+def find(detector: Detector, photos: Iterable[bytes | memoryview], retry: float = 0.0) -> Iterator[Found]:
+    """What the detector finds in each encoded photo, in order.
+
+    Photos whose best face scores less than `retry` are looked at again in their padded view: 0 none, 1 all.
+    """
+    batch: list[_Decoded | str] = []
+    for data in photos:
+        batch.append(_decode(data))
+        if sum(each.image.size for each in batch if isinstance(each, _Decoded)) >= 3 * _DECODED:
+            yield from _find(detector, batch, retry)
+            batch = []
+    yield from _find(detector, batch, retry)
+
+
+def _decode(data: bytes | memoryview) -> _Decoded | str:
+    """The photo, reduced where it is large, or why there is none."""
+    try:
+        image = images.decode(data)
+    except ImageError as error:
+        return str(error)
+    height, width = image.shape[:2]
+    factor = 1
+    while (height // factor) * (width // factor) > LOOKED_AT:
+        factor += 1
+    if factor > 1:
+        # Whole blocks of pixels only, so that the mapping back is exact; what is over at two edges is cut.
+        rows, columns = max(1, height // factor), max(1, width // factor)
+        whole = image[: rows * factor, : columns * factor]
+        image = np.asarray(cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
+    return _Decoded(image, (height, width), factor)
+
+
+def _find(detector: Detector, batch: list[_Decoded | str], retry: float) -> Iterator[Found]:
+    decoded = [each for each in batch if isinstance(each, _Decoded)]
+    found = detector.detect([each.image for each in decoded])
+    again = _looked_at_again(detector, decoded, found, retry)
+    looks = zip(found, again, strict=True)
+    for each in batch:
+        if isinstance(each, str):
+            yield Found(NOBODY, (0, 0), each)
+        else:
+            faces, retried = (_enlarged(look, each.factor) for look in next(looks))
+            yield Found(faces, each.size, retried=retried)
+
+
+def _looked_at_again(
+    detector: Detector, decoded: list[_Decoded], found: list[Faces], retry: float
+) -> list[Faces]:
+    """The faces found in padded views, one entry a photo; nobody for a photo that needs none."""
+    looks = [NOBODY] * len(decoded)
+    rows = [row for row, faces in enumerate(found) if retry >= 1 or faces.scores.max(initial=0) < retry]
+    for row, faces in zip(
+        rows, detector.detect([views.padded(decoded[row].image) for row in rows]), strict=True
+    ):
+        height, width = decoded[row].image.shape[:2]
+        looks[row] = views.restored(faces, (height, width))
+    return looks
+
+
+def _enlarged(faces: Faces, factor: int) -> Faces:
+    """Faces of a photo reduced by `factor` in pixels of the photo; pixel centres are integers in both."""
+    if factor == 1:
+        return faces
+    shift = np.float32((factor - 1) / 2)
+    return Faces(faces.boxes * factor + shift, faces.landmarks * factor + shift, faces.scores)
