@@ -2,6 +2,8 @@
 
 import os
 import pickle
+import struct
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -126,6 +128,36 @@ def test_crafted_and_broken_pickles_are_refused(path, data):
         packs.read(path)
 
 
+IMAGE = b"\xff" * 1_000_000
+U1 = b"cnumpy\ndtype\n(S'u1'\ntR"
+BOMBS = {
+    "one array many times": b"\x80\x02(]q\x00(cnumpy.core.multiarray\n_reconstruct\n)R(I1\n(I1000000\nt" + U1
+    + b"I0\nT" + struct.pack("<I", 1_000_000) + IMAGE + b"tbq\x01" + b"h\x01" * 99_999 + b"e](" + b"\x88" * 50_000 + b"et.",
+    "one text encoded many times": b"\x80\x02(](c_codecs\nencode\nq\x00X" + struct.pack("<I", 1_000_000) + b"a" * 1_000_000
+    + b"q\x01X\x06\x00\x00\x00latin1q\x02\x87" + b"".join([b"h\x00h\x01h\x02\x86R" for _ in range(50_000)]) + b"e]\x88at.",
+    "a shape of nothing": b"\x80\x02(cnumpy.core.multiarray\n_reconstruct\n)R(I1\n(I2000000000000\nI0\nt" + U1
+    + b"I0\nU\x00tbcnumpy.core.multiarray\n_reconstruct\n)R(I1\n(I1000000000000\nI0\nt" + U1 + b"I0\nU\x00tbt.",
+    "deep nesting": b"]" * 100_000 + b"a" * 99_999 + b".",
+    "tuples of tuples": b"N" + b"2\x86" * 100_000 + b".",
+    "a memo of billions": b"\x80\x02]r\xff\xff\xff\xff.",
+    "colliding keys": b"}(" + b"".join(b"L%d\nN" % (number * (2**61 - 1)) for number in range(30_000)) + b"u.",
+    "a promise of bytes": b"\x80\x05\x96" + struct.pack("<Q", 1 << 40) + b"x.",
+    "a huge number": b"L" + b"9" * 1_000_000 + b"L\n.",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("data", BOMBS.values(), ids=BOMBS)
+def test_bombs_take_neither_memory_nor_time(path, data):
+    path.write_bytes(data)
+    tracemalloc.start()
+    try:
+        with pytest.raises(FormatError):
+            packs.read(path)
+        assert tracemalloc.get_traced_memory()[1] < 200 << 20
+    finally:
+        tracemalloc.stop()
+
+
 @pytest.mark.parametrize("keep", [0, 1, 60_000, 122_000])
 def test_a_cut_pack_is_refused(path, keep):
     path.write_bytes((GOLDEN / "lfw.bin").read_bytes()[:keep])
@@ -141,7 +173,7 @@ def test_a_cut_pack_is_refused(path, keep):
         (([b"a", b"b"], [True, False]), "2 images for 2 pairs"),
         (([b"a", b"b", b"c"], [True]), "3 images for 1 pairs"),
         (([b"a", 3], [True]), "image 1 is no string of bytes but int"),
-        (([b"a", {}], [True]), "image 1 is no string of bytes but dict"),
+        (([b"a", {}], [True]), "more than lists of images and bools"),
         (([b"a", b"b"], [2]), "neither true nor false"),
         (([b"a", b"b"], ["yes"]), "neither true nor false"),
     ],

@@ -261,7 +261,10 @@ def test_a_wrong_offset_in_a_large_index_is_found_on_use(tmp_path, where, use):
             writer.write(key, float(key), b"\xff")
     index = tmp_path / "x.idx"
     lines = index.read_text().splitlines()
-    lines[2001] = f"2001\t{int(lines[2001].split()[1]) + (4 if where == 'between' else 36)}"
+    if where == "between":
+        lines[2001] = f"2001\t{int(lines[2001].split()[1]) + 4}"
+    else:
+        lines[2001], lines[2002] = (f"{key}\t{lines[4003 - key].split()[1]}" for key in (2001, 2002))
     index.write_text("\n".join(lines))
     reader = recordio.Reader(tmp_path / "x.rec")
     assert reader.index_note == ""

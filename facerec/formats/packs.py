@@ -67,13 +67,6 @@ def _scalar(dtype: _Dtype, data: bytes) -> Any:
     return np.frombuffer(data, np.dtype(dtype.name))[0]
 
 
-def _latin1(text: str, encoding: str) -> bytes:
-    """How Python 3 puts bytes into a protocol 0-2 pickle; no other codec is allowed."""
-    if encoding not in ("latin1", "latin-1"):
-        raise pickle.UnpicklingError(f"codec {encoding}")
-    return text.encode("latin-1")
-
-
 def _empty() -> bytes:
     """How Python 3 puts b"" into such a pickle: bytes(), here without its arguments."""
     return b""
@@ -81,7 +74,6 @@ def _empty() -> bytes:
 
 _ALLOWED: dict[str, Callable[..., Any]] = {
     "numpy.dtype": _Dtype,
-    "_codecs.encode": _latin1,
     "__builtin__.bytes": _empty,
     **{
         f"numpy.{core}.{name}": function  # numpy 1 says core, numpy 2 _core
@@ -95,19 +87,45 @@ _ALLOWED: dict[str, Callable[..., Any]] = {
 }
 
 
+_REFUSED = b"".join(
+    (pickle.DICT, pickle.EMPTY_DICT, pickle.SETITEM, pickle.SETITEMS, pickle.EMPTY_SET, pickle.ADDITEMS)
+    + (pickle.FROZENSET, pickle.INST, pickle.OBJ, pickle.NEWOBJ, pickle.NEWOBJ_EX, pickle.EXT1, pickle.EXT2)
+    + (pickle.EXT4, pickle.NEXT_BUFFER, pickle.READONLY_BUFFER)
+)
+"""What no pack needs; sets and dicts can be made to take forever by keys whose hashes collide."""
+
+
 class _Unpickler(pickle._Unpickler):
     """The unpickler written in Python: where a file numbers its memo by billions, the one in C makes room."""
 
     read: Callable[[int], bytes]
     append: Callable[[Any], None]
 
+    def __init__(self, data: bytes) -> None:
+        super().__init__(
+            io.BytesIO(data), encoding="bytes"
+        )  # asked for more than there is, it gives what there is
+        self._left = len(data)
+
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("numpy", "ndarray"):
             return "ndarray"  # only ever handed to _reconstruct
+        if (module, name) == ("_codecs", "encode"):
+            return self._latin1
         function = _ALLOWED.get(f"{module}.{name}")
         if function is None:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}")
         return lambda *arguments: function(*arguments)  # a fresh one: a pickle may set attributes on it
+
+    def _latin1(self, text: str, encoding: str) -> bytes:
+        """How Python 3 puts bytes into a protocol 0-2 pickle; no other codec, and no text time and again."""
+        self._left -= len(text)
+        if encoding not in ("latin1", "latin-1") or self._left < 0:
+            raise pickle.UnpicklingError(f"codec {encoding}, or one text many times")
+        return text.encode("latin-1")
+
+    def _refuse(self) -> None:
+        raise pickle.UnpicklingError("it holds more than lists of images and bools")
 
     def persistent_load(self, pid: Any) -> Any:
         raise pickle.UnpicklingError("it refers to objects outside the file")
@@ -117,7 +135,11 @@ class _Unpickler(pickle._Unpickler):
         (size,) = struct.unpack("<Q", self.read(8))
         self.append(bytearray(self.read(size)))
 
-    dispatch: ClassVar[dict[int, Any]] = {**pickle._Unpickler.dispatch, pickle.BYTEARRAY8[0]: load_bytearray8}
+    dispatch: ClassVar[dict[int, Any]] = {
+        **pickle._Unpickler.dispatch,
+        pickle.BYTEARRAY8[0]: load_bytearray8,
+        **dict.fromkeys(_REFUSED, _refuse),
+    }
 
 
 def read(path: str | Path) -> tuple[list[bytes], NDArray[np.bool_]]:
@@ -127,13 +149,13 @@ def read(path: str | Path) -> tuple[list[bytes], NDArray[np.bool_]]:
     """
     path = Path(path)
     try:
-        file = io.BytesIO(path.read_bytes())  # asked for more than there is, it gives what there is
-        loaded = _Unpickler(file, encoding="bytes").load()
+        data = path.read_bytes()
+        loaded = _Unpickler(data).load()
     except OSError as error:
         raise FormatError(f"cannot read the pack {path}: {error}.") from error
     except Exception as error:  # a hostile or broken pickle can fail in any way
         raise FormatError(f"{path} is not a pickle of plain images and bools: {error}.") from error
-    return _checked(loaded, path)
+    return _checked(loaded, path, len(data))
 
 
 def write(path: str | Path, images: Sequence[bytes], same: Sequence[bool] | NDArray[np.bool_]) -> None:
@@ -146,12 +168,14 @@ def write(path: str | Path, images: Sequence[bytes], same: Sequence[bool] | NDAr
         temporary.write_bytes(data)
 
 
-def _checked(loaded: Any, path: Path) -> tuple[list[bytes], NDArray[np.bool_]]:
+def _checked(loaded: Any, path: Path, size: int) -> tuple[list[bytes], NDArray[np.bool_]]:
     if not isinstance(loaded, tuple | list) or len(loaded) != 2:
         raise FormatError(f"{path} holds no pair of (images, same).")
     bins, flags = (_plain(part) for part in loaded)
     if not isinstance(bins, list | tuple | np.ndarray) or not isinstance(flags, list | tuple | np.ndarray):
         raise FormatError(f"{path} holds no lists of images and bools.")
+    if len(bins) > size or sum(_size(item) for item in bins) > size:
+        raise FormatError(f"{path} is refused: it unpacks to more than its own {size} bytes.")
     images = [_image(_plain(item), path, row) for row, item in enumerate(bins)]
     if len(images) != 2 * len(flags):
         raise FormatError(f"{path} holds {len(images)} images for {len(flags)} pairs.")
@@ -162,6 +186,18 @@ def _checked(loaded: Any, path: Path) -> tuple[list[bytes], NDArray[np.bool_]]:
 
 def _plain(item: Any) -> Any:
     return item.value if isinstance(item, _Array) else item
+
+
+def _size(item: Any) -> int:
+    """Bytes of an image; 0 for what is none."""
+    plain = _plain(item)
+    return (
+        plain.nbytes
+        if isinstance(plain, np.ndarray)
+        else len(plain)
+        if isinstance(plain, bytes | bytearray)
+        else 0
+    )
 
 
 def _image(item: Any, path: Path, row: int) -> bytes:
