@@ -1,16 +1,21 @@
 """Servers that fail in every way they do: after each the next try finishes, and nothing wrong is ever kept."""
 
+import contextlib
 import fcntl
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from unittest.mock import patch
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from facerec.acquire import http
 from facerec.acquire.fetch import fetch
@@ -196,3 +201,26 @@ def test_the_address_given_is_the_only_thing_asked_for(server, tmp_path):  # noq
     for name in ("../x", "/etc/x", "a/b", "..", ".hidden"):
         with pytest.raises(ValueError, match="pattern"):
             File.model_validate({"name": name, "urls": [server.url]})
+
+
+NAMES = ("ETag", "Last-Modified", "Retry-After", "Content-Range", "Content-Type", "Location")
+GARBAGE = st.text(st.characters(max_codepoint=255, exclude_categories=["Cc"]), max_size=30)
+LIKELY = st.sampled_from(
+    ['W/"x"', '"\xe9"', "bytes 5-9/3", "bytes */5", "9" * 400, "text/html", "//[", "-1", " "]
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.sampled_from([200, 206, 301, 302, 304, 404, 416, 429, 503]),
+    st.dictionaries(st.sampled_from(NAMES), GARBAGE | LIKELY, max_size=4),
+    st.integers(0, 5000),
+)
+def test_whatever_a_server_says_there_is_one_sentence_or_the_file(server, tmp_path, status, headers, cut):  # noqa: F811
+    hasty = http.Patience(attempts=2, pause=0, timeout=5)
+    server.script.steps = [{"cut": cut, "headers": headers}, {"status": status, "headers": headers}]
+    with patch.object(http.time, "sleep"), contextlib.suppress(AcquireError):
+        get(server.url, tmp_path, hasty)
+    server.script.steps = [{}]
+    assert get(server.url, tmp_path, hasty).read_bytes() == BODY
+    shutil.rmtree(tmp_path / "d")

@@ -6,11 +6,10 @@ import os
 import pytest
 import yaml
 
-from facerec.acquire import known
-from facerec.acquire.fetch import fetch
-from facerec.catalog import Entry
-from facerec.errors import AcquireError
-from tests.test_acquire_http import HASTY, server  # noqa: F401  the fixture
+from facerec.acquire import known, sets
+from facerec.catalog import Counts, Entry
+from facerec.errors import AcquireError, FormatError
+from tests.test_acquire_http import server  # noqa: F401  the fixture
 
 FIRST, OTHER = os.urandom(1000), os.urandom(1000)
 
@@ -31,7 +30,8 @@ def entry(url="http://127.0.0.1:1/x", **file):
 
 
 def get(made, folder):
-    return fetch(made.files[0], made, folder, HASTY)
+    sets.acquire(made, folder / "raw", downloads=folder)
+    return folder / "raw/x.bin"
 
 
 def test_the_first_download_is_recorded_for_everyone(server, tmp_path, folder):  # noqa: F811
@@ -68,18 +68,34 @@ def test_a_copy_in_the_mirror_counts_as_the_first(tmp_path, folder, monkeypatch)
     assert get(entry(), tmp_path / "d").read_bytes() == OTHER
 
 
+def test_what_makes_no_sound_set_is_not_recorded(tmp_path, folder, monkeypatch):
+    (tmp_path / "x.bin").write_bytes(b"<html>a page someone saved</html>")
+    monkeypatch.setenv("FACEREC_MIRROR", str(tmp_path))
+    made = entry().model_copy(update={"kind": "pack", "counts": Counts(pairs=5)})
+    with pytest.raises(FormatError):
+        get(made, tmp_path / "d")
+    assert not folder.exists()
+
+
 def test_files_of_one_entry_share_a_record_and_keep_each_other(tmp_path, folder):
-    one, two = entry(name="one"), entry(name="two")
-    known.record(two, two.files[0], "2" * 64, 2)
-    known.record(one, one.files[0], "1" * 64, 1)
+    for name in ("two", "one"):
+        (tmp_path / name).write_bytes(name.encode())
+        known.record(entry(name=name), {name: tmp_path / name})
     assert list(yaml.safe_load((folder / "small.yaml").read_text())) == ["one", "two"]
-    assert [version.sha256 for version in known.versions(two, two.files[0])] == ["2" * 64]
+    made = entry(name="two")
+    assert [version.sha256 for version in known.versions(made, made.files[0])] == [
+        hashlib.sha256(b"two").hexdigest()
+    ]
 
 
-def test_what_the_catalog_lists_counts_more(folder):
+def test_what_the_catalog_lists_counts_more(tmp_path, folder):
+    (tmp_path / "x").write_bytes(b"another")
+    known.record(entry(), {"x.bin": tmp_path / "x"})
     made = entry(versions=[{"sha256": "5" * 64}])
-    known.record(made, made.files[0], "6" * 64, 1)
     assert known.versions(made, made.files[0]) == made.files[0].versions
+    (folder / "small.yaml").unlink()
+    known.record(made, {"x.bin": tmp_path / "x"})
+    assert not (folder / "small.yaml").exists()
 
 
 @pytest.mark.parametrize("text", ["x.bin: 5", "[", "x.bin: {sha256: abc}", "x.bin: {size: 5}", "- a"])
@@ -95,6 +111,10 @@ def test_a_broken_record_is_named(folder, text):
 
 def test_a_record_that_cannot_be_written_is_named(folder, tmp_path):
     folder.write_bytes(b"a file where a folder belongs")
-    made = entry()
     with pytest.raises(AcquireError, match=r"cannot write .*known/small\.yaml"):
-        known.record(made, made.files[0], "1" * 64, 1)
+        known.record(entry(), {"x.bin": folder})
+
+
+def test_a_copy_that_cannot_be_read_is_named(tmp_path):
+    with pytest.raises(AcquireError, match=r"cannot read .*gone: No such file"):
+        known.digests(tmp_path / "gone")

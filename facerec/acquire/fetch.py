@@ -28,17 +28,13 @@ def fetch(
     """Path of a checked copy of `file`, which the caller must not change.
 
     In the folder of its entry an archive may also lie unpacked, in a folder of its name without the ending; such
-    a folder has no digest. The first copy of a file without a listed digest is recorded, see `facerec.acquire.known`. Raises
-    AcquireError that names every place tried and says what to do by hand.
+    a folder has no digest. Raises AcquireError that names every place tried and says what to do by hand.
     """
     versions = known.versions(entry, file)
     path = in_mirror(file, entry)
-    if path is not None:
-        check(path, versions)
-    else:
-        path = _downloaded(file, entry, versions, downloads, patience)
-    if not versions and path.is_file():
-        known.record(entry, file, _digests(path, False)[0], path.stat().st_size)
+    if path is None:
+        return _downloaded(file, entry, versions, downloads, patience)
+    check(path, versions)
     return path
 
 
@@ -51,13 +47,13 @@ def in_mirror(file: File, entry: Entry) -> Path | None:
     if not folder.is_dir():
         raise AcquireError(f"FACEREC_MIRROR names {folder}, which is neither a folder nor an http address.")
     below = sorted(place for place in folder.iterdir() if place.is_dir())
-    places = (*_names(folder / entry.name, file), *(place / file.name for place in (folder, *below)))
-    return next((place for place in places if place.exists()), None)
+    found = (place / file.name for place in (folder, *below))
+    return _in(folder / entry.name, file) or next((place for place in found if place.is_file()), None)
 
 
 def in_downloads(file: File, entry: Entry, downloads: Path = DOWNLOADS) -> Path | None:
     """Where an earlier run, or a person, left `file`; its bytes are not checked."""
-    return next((place for place in _names(downloads / entry.name, file) if place.exists()), None)
+    return _in(downloads / entry.name, file)
 
 
 def check(path: Path, versions: Sequence[Version]) -> None:
@@ -71,7 +67,7 @@ def check(path: Path, versions: Sequence[Version]) -> None:
         raise AcquireError(
             f"{path} has {size} bytes, not {sizes}; it is another file or was cut short{_origin(versions)}."
         )
-    sha256, md5 = _digests(path, any(version.md5 for version in candidates))
+    sha256, md5 = known.digests(path, any(version.md5 for version in candidates))
     if not any(_is(version, sha256, md5) for version in candidates):
         raise AcquireError(
             f"{path} is not the listed file: its sha256 is {sha256}; delete or replace it{_origin(versions)}."
@@ -152,26 +148,18 @@ def _is_address(mirror: str) -> bool:
     return mirror.startswith(("http://", "https://"))
 
 
-def _names(folder: Path, file: File) -> list[Path]:
-    """What `file` may be called in `folder`: its name or, for an archive, the folder it unpacks to."""
-    unpacked = [] if file.folder is None else [folder / file.folder]
-    return [folder / file.name, *unpacked]
+def _in(folder: Path, file: File) -> Path | None:
+    """`file` in the folder of its entry or, for an archive, the folder it unpacks to."""
+    if (folder / file.name).is_file():
+        return folder / file.name
+    unpacked = None if file.folder is None else folder / file.folder
+    return unpacked if unpacked is not None and unpacked.is_dir() else None
 
 
 def _sizes(versions: Sequence[Version]) -> set[int]:
     """Bytes the file may have; nothing unless all versions tell."""
     sizes = {version.size for version in versions}
     return set() if None in sizes else {size for size in sizes if size is not None}
-
-
-def _digests(path: Path, with_md5: bool) -> tuple[str, str]:
-    sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            sha256.update(chunk)
-            if with_md5:
-                md5.update(chunk)
-    return sha256.hexdigest(), md5.hexdigest()
 
 
 def _is(version: Version, sha256: str, md5: str) -> bool:

@@ -103,10 +103,16 @@ def _attempt(client: httpx.Client, url: str, partial: Path, checked: bool, sizes
 
 def _range(partial: Path, have: int, checked: bool) -> dict[str, str]:
     """Headers that ask for the rest of the file, or none to begin again."""
-    validator = _validator(partial)
-    if have and validator.is_file():
-        return {"Range": f"bytes={have}-", "If-Range": validator.read_text(encoding="utf-8")}
+    path = _validator(partial)
+    validator = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    if have and _is_header(validator):
+        return {"Range": f"bytes={have}-", "If-Range": validator}
     return {"Range": f"bytes={have}-"} if have and checked else {}
+
+
+def _is_header(value: str) -> bool:
+    """Whether a value can be sent as it is; what a server sends need not be."""
+    return value.isascii() and value.isprintable() and value.strip() != ""
 
 
 @contextmanager
@@ -133,7 +139,7 @@ def _retry_after(value: str) -> float:
         return float(value)
     try:
         until = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0.0
     return max(0.0, (until.replace(tzinfo=until.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
 
@@ -180,7 +186,7 @@ def _remember(response: httpx.Response, partial: Path) -> None:
     """Keep what tells this version of the file from another."""
     tag = response.headers.get("ETag", "")
     validator = tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified", "")
-    if validator:
+    if _is_header(validator):
         _validator(partial).write_text(validator, encoding="utf-8")
     else:
         _validator(partial).unlink(missing_ok=True)

@@ -1,13 +1,14 @@
 """The bytes a file of the catalog may have: those it lists, else those of the first copy anyone fetched.
 
-Where nobody published a digest, the first copy is recorded in data/catalog/known/<entry>.yaml and every later
-one is held to it. That file belongs into git: then all who use the repository work on the same bytes, and a
+Where nobody published a digest, the first copy that made a sound set is recorded in data/catalog/known/<entry>.yaml
+and every later one is held to it. That file belongs into git: then all who use the repository work on the same bytes, and a
 publisher's silent change is noticed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import yaml
@@ -33,11 +34,20 @@ def versions(entry: Entry, file: File) -> Sequence[Version]:
     return [] if recorded is None else [recorded]
 
 
-def record(entry: Entry, file: File, sha256: str, size: int) -> None:
-    """Keep the first copy of `file` as the one to hold to."""
-    note = f"recorded in {record_path(entry)}; remove it there to accept another"
-    records = {**_read(entry), file.name: Version(sha256=sha256, size=size, note=note)}
-    plain = {name: known.model_dump(include={"sha256", "size"}) for name, known in sorted(records.items())}
+def record(entry: Entry, copies: Mapping[str, Path]) -> None:
+    """Keep `copies`, paths by the names of their files, as those to hold to, unless their bytes are known.
+
+    Folders have no digest and are left out.
+    """
+    new = {
+        file.name: Version(sha256=digests(copies[file.name])[0], size=copies[file.name].stat().st_size)
+        for file in entry.files
+        if copies[file.name].is_file() and not versions(entry, file)
+    }
+    if not new:
+        return
+    records = sorted({**_read(entry), **new}.items())
+    plain = {name: version.model_dump(include={"sha256", "size"}) for name, version in records}
     try:
         write_text(record_path(entry), _HEADER + yaml.safe_dump(plain))
     except OSError as error:
@@ -47,6 +57,20 @@ def record(entry: Entry, file: File, sha256: str, size: int) -> None:
 def record_path(entry: Entry) -> Path:
     """Where the first copies of the files of `entry` are recorded."""
     return catalog.folder() / "known" / f"{entry.name}.yaml"
+
+
+def digests(path: Path, with_md5: bool = False) -> tuple[str, str]:
+    """sha256 and, if asked for, md5 of a file, in hexadecimal; AcquireError when it cannot be read."""
+    sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(1 << 20):
+                sha256.update(chunk)
+                if with_md5:
+                    md5.update(chunk)
+    except OSError as error:
+        raise AcquireError(f"cannot read {path}: {error.strerror}.") from error
+    return sha256.hexdigest(), md5.hexdigest()
 
 
 def _read(entry: Entry) -> dict[str, Version]:

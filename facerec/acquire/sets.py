@@ -13,8 +13,9 @@ from typing import Any
 
 import yaml
 
+from facerec.acquire import known
 from facerec.acquire.fetch import DOWNLOADS, fetch
-from facerec.catalog import Counts, Entry
+from facerec.catalog import Counts, Entry, File
 from facerec.errors import AcquireError, FormatError, ParamsError
 from facerec.files import atomic_dir, write_text
 from facerec.formats import archives, packs, pairs, photos, recordio, shards
@@ -30,8 +31,9 @@ def acquire(
 ) -> None:
     """Make the set of `entry` in directory `path`, which is replaced whole.
 
-    `options` override those of a generated set; a fetched one has none. Raises AcquireError or
-    FormatError, each with what to do, and leaves `path` as it was.
+    `options` override those of a generated set; a fetched one has none. Digests that nobody published are
+    recorded once the set is sound. Raises AcquireError or FormatError, each with what to do, and leaves `path`
+    as it was.
     """
     if entry.generator is not None:
         _generate(entry, Path(path), {**entry.options, **(options or {})})
@@ -42,6 +44,7 @@ def acquire(
     with atomic_dir(path) as folder:
         _build(entry, fetched, folder, downloads)
         _check_counts(entry, _counts(entry, folder))
+    known.record(entry, fetched)
 
 
 def _generate(entry: Entry, path: Path, options: Mapping[str, Any]) -> None:
@@ -55,17 +58,7 @@ def _build(entry: Entry, fetched: Mapping[str, Path], folder: Path, scratch: Pat
         if file.use == "pack":
             _unpack(fetched[file.name], folder, scratch)
         elif file.use == "photos":
-            scratch.mkdir(parents=True, exist_ok=True)
-            meta = shards.Meta("photos", entry.name, entry.licence)
-            rows = photos.rows(
-                fetched[file.name],
-                entry.layout != "unlabelled",
-                scratch=scratch,
-                depth=2 if entry.layout == "identity-view" else 1,
-            )
-            shards.write_parts(track(rows, entry.name, entry.counts.photos, "photos"), folder, meta)
-            if file.keep is not None:
-                _keep(fetched[file.name], file.keep, folder, scratch)
+            _shards(entry, file, fetched[file.name], folder, scratch)
         else:
             shutil.copyfile(fetched[file.name], folder / (file.save_as or file.name))
     if entry.preprocessing is not None:
@@ -73,6 +66,17 @@ def _build(entry: Entry, fetched: Mapping[str, Path], folder: Path, scratch: Pat
         write_text(
             folder / "preprocessing.yaml", yaml.safe_dump(declared, sort_keys=False, default_flow_style=None)
         )
+
+
+def _shards(entry: Entry, file: File, source: Path, folder: Path, scratch: Path) -> None:
+    """Photo shards straight from an archive or a folder; nothing is unpacked to disk but a tgz, once."""
+    scratch.mkdir(parents=True, exist_ok=True)
+    meta = shards.Meta("photos", entry.name, entry.licence)
+    depth = 2 if entry.layout == "identity-view" else 1
+    rows = photos.rows(source, entry.layout != "unlabelled", scratch=scratch, depth=depth)
+    shards.write_parts(track(rows, entry.name, entry.counts.photos, "photos"), folder, meta)
+    if file.keep is not None:
+        _keep(source, file.keep, folder, scratch)
 
 
 def _keep(source: Path, kept: str, folder: Path, scratch: Path) -> None:
@@ -111,15 +115,14 @@ def _counts(entry: Entry, folder: Path) -> Counts:
     if (folder / "train.rec").is_file():
         reader = recordio.Reader(folder / "train.rec")
         return Counts(photos=len(reader.image_keys()), identities=_identities(reader))
-    return Counts(pairs=_pairs(folder))
+    packed = sorted(folder.glob("*.bin")) if entry.kind == "pack" else []
+    return Counts(pairs=len(packs.read(packed[0])[1]) if len(packed) == 1 else _pairs(folder))
 
 
 def _pairs(folder: Path) -> int | None:
-    """Pairs of LFW's list or of a lone verification pack."""
-    listed, packed = folder / "pairs.txt", sorted(folder.glob("*.bin"))
-    if listed.is_file():
-        return len(pairs.read_lfw(listed))
-    return len(packs.read(packed[0])[1]) if len(packed) == 1 else None
+    """Pairs of LFW's list, where the set has one."""
+    listed = folder / "pairs.txt"
+    return len(pairs.read_lfw(listed)) if listed.is_file() else None
 
 
 def _identities(reader: recordio.Reader) -> int:
