@@ -51,18 +51,101 @@ def test_only_float_matrices_are_written(tmp_path):
             devkit.write_matrix(wrong, tmp_path / "x.bin")
 
 
+PHOTOS = ["facescrub/Ann/Ann 1.jpg", "megaface/1/1@N00/2_0.jpg"]
+FEATURES = np.array([[1, 2], [3, 4]], np.float32)
+
+
 def test_a_folder_of_features_comes_back_in_order(tmp_path):
-    photos = ["facescrub/Ann/Ann 1.jpg", "megaface/1/1@N00/2_0.jpg"]
-    features = np.array([[1, 2], [3, 4]], np.float32)
-    devkit.write_features(tmp_path, photos, features, "mine")
+    devkit.write_features(tmp_path, PHOTOS, FEATURES, "mine")
     assert (tmp_path / "facescrub/Ann/Ann 1.jpg_mine.bin").is_file()
-    assert devkit.read_features(tmp_path, photos[::-1], "mine").tolist() == [[3, 4], [1, 2]]
-    devkit.write_matrix(np.zeros((3, 1), np.float32), tmp_path / "odd.png_mine.bin")
-    with pytest.raises(FormatError, match="different lengths"):
-        devkit.read_features(tmp_path, [*photos, "odd.png"], "mine")
-    for unsafe in ("../x.png", "/x.png"):
-        with pytest.raises(FormatError, match="no safe path"):
-            devkit.write_features(tmp_path, [unsafe], features[:1], "mine")
+    found = devkit.read_features(tmp_path, PHOTOS[::-1], "mine")
+    assert found.tolist() == [[3, 4], [1, 2]]
+    assert found.dtype == np.float32
+    assert devkit.list_features(tmp_path, "mine") == PHOTOS
+    assert devkit.list_features(tmp_path, "other") == []
+    assert devkit.read_features(tmp_path, [], "mine").shape == (0, 0)
+
+
+def test_features_go_to_a_mapped_matrix(tmp_path):
+    devkit.write_features(tmp_path, PHOTOS, FEATURES.astype(np.float64), "mine")
+    assert devkit.read_matrix(tmp_path / f"{PHOTOS[0]}_mine.bin").dtype == np.float64
+    found = devkit.read_features(tmp_path, PHOTOS, "mine", out=tmp_path / "x.npy")
+    assert isinstance(found, np.memmap)
+    assert np.array_equal(np.load(tmp_path / "x.npy"), FEATURES)
+    assert np.array_equal(found, FEATURES)
+    with pytest.raises(FormatError, match="1 of the 1 features"):
+        devkit.read_features(tmp_path, ["none.jpg"], "mine", out=tmp_path / "y.npy")
+    assert not [path for path in tmp_path.iterdir() if "y.npy" in path.name]
+
+
+@pytest.mark.parametrize(
+    ("listed", "lies"),
+    [
+        ("Ann Lee/Ann Lee_1.jpg", "Ann_Lee/Ann_Lee_1.jpg"),  # InsightFace-v3: underscores
+        ("Ann_Lee/Ann_Lee_1.png", "Ann_Lee/Ann_Lee_1.jpg"),  # and .png is .jpg
+        ("Ann_Lee/Ann_Lee_1.png", "Ann Lee/Ann Lee_1.JPG"),  # the cropped list, features of uncropped photos
+        ("Ann Lee/Ann Lee_1", "Ann Lee/Ann Lee_1.png"),  # no extension
+        ("Ann_Lee/Ann_Lee_1.png", "Ann Lee/Ann Lee_1"),
+        ("Ann_Lee_1.png", "Ann Lee_1.gif"),
+    ],
+)
+def test_other_spellings_of_a_photo_are_found(tmp_path, listed, lies):
+    devkit.write_features(tmp_path, [lies], FEATURES[:1], "mine")
+    assert devkit.read_features(tmp_path, [listed], "mine").tolist() == [[1, 2]]
+
+
+def test_what_is_missing_or_damaged_is_named_in_one_error(tmp_path):
+    photos = [f"a/{number}.jpg" for number in range(7)]
+    devkit.write_features(tmp_path, photos, np.ones((7, 2), np.float32), "mine")
+    (tmp_path / "a/1.jpg_mine.bin").unlink()
+    (tmp_path / "a/2.jpg_mine.bin").write_bytes(b"short")
+    devkit.write_matrix(np.ones((3, 1), np.float32), tmp_path / "a/3.jpg_mine.bin")
+    devkit.write_matrix(np.ones((2, 2), np.float32), tmp_path / "a/4.jpg_mine.bin")
+    devkit.write_matrix(np.full((2, 1), np.nan, np.float32), tmp_path / "a/5.jpg_mine.bin")
+    with pytest.raises(FormatError, match="5 of the 7 features of 'mine'") as caught:
+        devkit.read_features(tmp_path, photos, "mine")
+    for part in (
+        "a/1.jpg has no file 1.jpg_mine.bin",
+        "2.jpg_mine.bin is no devkit matrix",
+        "has 3 numbers",
+        "2 more",
+    ):
+        assert part in str(caught.value)
+    devkit.write_features(tmp_path, ["b/x 1.png", "b/x_1.jpg"], FEATURES, "mine")
+    with pytest.raises(FormatError, match=r"b/x_1\.png may be x 1\.png_mine\.bin or x_1\.jpg_mine\.bin"):
+        devkit.read_features(tmp_path, ["b/x_1.png"], "mine")
+
+
+@pytest.mark.parametrize("photo", ["../x.png", "/x.png", "a/../../x.png", "", "a\0b"])
+def test_no_feature_is_written_or_read_outside_the_folder(tmp_path, photo):
+    with pytest.raises(FormatError, match="no safe path"):
+        devkit.write_features(tmp_path, [photo], FEATURES[:1], "mine")
+    with pytest.raises(FormatError, match="no safe path"):
+        devkit.read_features(tmp_path, [photo], "mine")
+
+
+def test_features_and_photos_must_fit(tmp_path):
+    with pytest.raises(FormatError, match="do not fit 1 photos"):
+        devkit.write_features(tmp_path, ["a.png"], FEATURES, "mine")
+    with pytest.raises(FormatError, match="have one name"):
+        devkit.write_features(tmp_path, ["a.png", "a.png"], FEATURES, "mine")
+    assert not list(tmp_path.iterdir())
+
+
+def test_large_matrices_are_mapped(tmp_path, monkeypatch):
+    monkeypatch.setattr(devkit, "_MAPPED", 100)
+    monkeypatch.setattr(devkit, "_BLOCK", 10)
+    matrix = np.arange(300, dtype=np.float32).reshape(60, 5)
+    devkit.write_matrix(matrix[:, ::-1], tmp_path / "scores.bin")
+    found = devkit.read_matrix(tmp_path / "scores.bin")
+    assert isinstance(found, np.memmap)
+    assert np.array_equal(found, matrix[:, ::-1])
+    with (tmp_path / "scores.bin").open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(FormatError, match="promises 60 x 5"):
+        devkit.read_matrix(tmp_path / "scores.bin")
+    with pytest.raises(FormatError, match="cannot be as large"):
+        devkit.write_matrix(np.broadcast_to(np.float32(0), (1, 1 << 30)), tmp_path / "x.bin")
 
 
 def test_noise_lists_skip_comments_and_take_the_second_column(tmp_path):
