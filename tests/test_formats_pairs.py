@@ -134,6 +134,8 @@ def test_paths_with_spaces_are_read(tmp_path, gap):
         ("a.jpg 1\nb.jpg one\n", "line 2: expected 'photo number'"),
         ("a.jpg 1\nb.jpg 0\n", "end in 1 and 0"),
         ("9" * 5000 + " 1\n", "make no pairs"),
+        ("a b c d\n", "line 1"),
+        ("a.jpg " * 100_000 + "x\n", "line 1"),
         ("a.jpg " + "9" * 5000 + "\n", "line 1"),
     ],
 )

@@ -9,7 +9,7 @@ import zipfile
 import pytest
 
 from facerec.errors import FormatError
-from facerec.formats import archives, photos
+from facerec.formats import archives, lists, photos
 
 JPEG = b"\xff\xd8\xff\xe0 photo of "
 TREE = {
@@ -204,6 +204,59 @@ def test_a_tgz_leaves_nothing_in_its_scratch_folder(tmp_path):
     (tmp_path / "scratch").mkdir()
     list(photos.rows(tar(tmp_path / "x.tgz", TREE), scratch=tmp_path / "scratch"))
     assert not list((tmp_path / "scratch").iterdir())
+
+
+def listed(path, text):
+    path.write_text(text, encoding="utf-8")
+    return lists.read_labels(path)
+
+
+@pytest.mark.parametrize("gap", [" ", "  ", "\t", " \t "])
+@pytest.mark.parametrize("end", ["\n", "\r\n", " \n\n"])
+def test_list_files_are_read(tmp_path, gap, end):
+    lines = [("Bob/1.jpg", 7), ("Cy Young/a  b.jpg", -1), ("Ann/1.jpg", 3), ("no_extension", 7)]
+    found = listed(tmp_path / "list.txt", end.join(f"{name}{gap}{label}" for name, label in lines))
+    assert list(zip(found.paths, found.labels, strict=True)) == lines
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "lists no photos"),
+        ("a.jpg 1\nb.jpg\n", "line 2: expected 'path label'"),
+        ("a.jpg one\n", "line 1"),
+        ("7\n", "line 1"),
+        ("a.jpg " + "9" * 5000, "line 1"),
+        ("a.jpg 1\n\na.jpg 2\n", "line 3: a.jpg is listed twice"),
+    ],
+)
+def test_malformed_list_files_are_refused_with_their_line(tmp_path, text, message):
+    with pytest.raises(FormatError, match=message):
+        listed(tmp_path / "list.txt", text)
+
+
+@pytest.mark.parametrize("maker", MAKERS.values(), ids=MAKERS)
+def test_listed_photos_come_in_the_order_of_the_list(tmp_path, maker):
+    text = "Cy Young/Cy_0001.PNG\t40\nlfw/Bob/Bob_0001.jpg\t-1\n/data/lfw/Ann/Ann_0001.jpg\t5\nAnn/Ann_0002.jpg\t5\n"
+    rows = list(photos.listed_rows(maker(tmp_path, TREE), listed(tmp_path / "list.txt", text)))
+    assert [row["source"] for row in rows] == [SOURCES[3], SOURCES[2], SOURCES[0], SOURCES[1]]
+    assert [row["label"] for row in rows] == [1, -1, 0, 0]
+    assert [row["identity"] for row in rows] == ["40", "", "5", "5"]
+    assert [row["image"] for row in rows] == [TREE[f"lfw/{row['source']}"] for row in rows]
+
+
+def test_lists_that_do_not_fit_are_refused(tmp_path):
+    place = folder(tmp_path / "set", {"Ann/1.jpg": JPEG, "Bob/1.jpg": JPEG})
+    for text, message in [
+        (
+            "Ann/1.jpg 0\nCy/1.jpg 1\nDee/1.jpg 1\n",
+            r"lacks 2 of the 3 photos of its list, the first is 'Cy/1.jpg'",
+        ),
+        ("1.jpg 0\n", "may be"),
+        ("Ann/1.jpg 0\nset/Ann/1.jpg 0\n", "twice"),
+    ]:
+        with pytest.raises(FormatError, match=message):
+            list(photos.listed_rows(place, listed(tmp_path / "list.txt", text)))
 
 
 @pytest.mark.slow

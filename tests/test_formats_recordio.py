@@ -328,7 +328,7 @@ def test_a_failed_writer_leaves_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("text", ["", "3,112", "a,b,c", "3 112 112"])
+@pytest.mark.parametrize("text", ["", "3,112", "a,b,c", "3 112 112", "-1,112,112", "3,0,112"])
 def test_a_malformed_property_is_refused(tmp_path, text):
     (tmp_path / "property").write_text(text)
     with pytest.raises(FormatError, match="identities,height,width"):

@@ -1,5 +1,6 @@
-"""The text and JSON lists published with MegaFace: noise lists and feature lists.
+"""Lists of photos: list files of training sets, and the noise and feature lists published with MegaFace.
 
+A list file has a line "path label" a photo, parted by a TAB or by spaces; a path may hold spaces itself.
 A noise list has one photo a line: '#' starts a comment line, and where a line has a TAB its second column
 counts. FaceScrub entries are base names, MegaFace entries a1/a2/name. A feature list is JSON with "path"
 and, for probes, "id".
@@ -8,12 +9,15 @@ and, for probes, "id".
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from facerec.errors import FormatError
 from facerec.files import write_json, write_text
+
+_LABELLED = re.compile(r"(.*\S)\s+(-?[0-9]{1,18})")
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,31 @@ class FeatureList:
             raise FormatError(
                 f"a feature list names {len(self.paths)} photos but {len(self.ids)} identities."
             )
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Photos of a training set and the number of each one's identity, negative where nobody knows."""
+
+    paths: tuple[str, ...]
+    labels: tuple[int, ...]
+
+
+def read_labels(path: str | Path) -> Labelled:
+    """The photos of a list file in its order; FormatError with the line of what is wrong."""
+    labels: dict[str, int] = {}
+    for number, line in enumerate(_text(path).splitlines(), 1):
+        if not line.strip():
+            continue
+        match = _LABELLED.fullmatch(line.strip())
+        if match is None:
+            raise FormatError(f"{path}, line {number}: expected 'path label', found {line[:80]!r}.")
+        if match[1] in labels:
+            raise FormatError(f"{path}, line {number}: {match[1]} is listed twice.")
+        labels[match[1]] = int(match[2])
+    if not labels:
+        raise FormatError(f"{path} lists no photos.")
+    return Labelled(tuple(labels), tuple(labels.values()))
 
 
 def read_noises(path: str | Path) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -27,9 +28,15 @@ class _Finder:
     def __init__(self, sources: Sequence[str]) -> None:
         self._sources = sources
         self._exact = {source: row for row, source in enumerate(sources)}
-        self._parts = [_parts(source) for source in sources]
-        self._whole = _index(enumerate(self._parts))
         self._tails: dict[int, dict[_Parts, list[int]]] = {}
+
+    @cached_property
+    def _parts(self) -> list[_Parts]:
+        return [_parts(source) for source in self._sources]
+
+    @cached_property
+    def _whole(self) -> dict[_Parts, list[int]]:
+        return _index(enumerate(self._parts))
 
     def row(self, name: str) -> int:
         if name in self._exact:

@@ -23,6 +23,8 @@ Named = tuple[str, str, bool]
 _SAME = {"1": True, "0": False, "-1": False}
 _NUMBER = re.compile(r"[0-9]{1,9}")
 _PATHS = re.compile(r"(.+?\.(?:jpe?g|png|bmp|gif|webp|tiff?))[ ,]+(.+?)[ ,]+(-?[01])", re.IGNORECASE)
+_LONGEST = 9000
+"""Letters of a line whose paths may hold spaces; to try all cuts of a much longer one would take forever."""
 _FOLDS = 10
 
 
@@ -61,7 +63,8 @@ def _fields(line: str) -> list[str]:
 
 def _pair(line: str, where: str) -> Named:
     fields = _fields(line)
-    paths = _PATHS.fullmatch(line) if len(fields) != 3 else None  # names with spaces
+    spaced = len(fields) != 3 and len(line) <= _LONGEST
+    paths = _PATHS.fullmatch(line) if spaced else None
     first, second, same = paths.groups() if paths else fields if len(fields) == 3 else ("", "", "")
     if same not in _SAME or not first or not second:
         raise FormatError(f"{where}: expected 'path path 0 or 1', found {line[:80]!r}.")

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from facerec.errors import FormatError
-from facerec.formats import archives
+from facerec.formats import archives, lists, matching
 
 _EXTENSIONS = {".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
 _OTHER = {".txt", ".csv", ".json", ".xml", ".html", ".md", ".pdf", ".mat", ".npy", ".zip", ".tar", ".db"}
@@ -45,6 +45,39 @@ def rows(
                 "label": labels.get(identity, -1),
                 "identity": identity,
                 "source": name.removeprefix(top),
+            }
+
+
+def listed_rows(
+    path: str | Path,
+    listed: lists.Labelled,
+    limits: archives.Limits = archives.LIMITS,
+    scratch: Path | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Photo rows of a folder or archive in the order of a list file, which says whose they are.
+
+    The identity is the list's own number as text, labels are 0..n-1 in the order of those numbers; a negative
+    number means that nobody knows. Paths are matched as `matching.rows` does it. Raises FormatError when photos
+    of the list are missing, or for any reason of `archives.files`.
+    """
+    known = sorted({label for label in listed.labels if label >= 0})
+    numbers = {label: number for number, label in enumerate(known)}
+    with archives.files(path, limits, scratch) as files:
+        found = matching.rows(listed.paths, files.names).tolist()
+        missing = [name for name, row in zip(listed.paths, found, strict=True) if row < 0]
+        if missing:
+            raise FormatError(
+                f"{path} lacks {len(missing)} of the {len(found)} photos of its list, the first is {missing[0]!r}."
+            )
+        if len(set(found)) < len(found):
+            raise FormatError(f"the list of {path} names some of its photos twice.")
+        top = _common_top([files.names[row] for row in found], depth=1)
+        for row, label in zip(found, listed.labels, strict=True):
+            yield {
+                "image": files.read(files.names[row]),
+                "label": numbers.get(label, -1),
+                "identity": str(label) if label >= 0 else "",
+                "source": files.names[row].removeprefix(top),
             }
 
 

@@ -249,6 +249,8 @@ def read_property(path: str | Path) -> tuple[int, tuple[int, int]]:
         identities, height, width = (int(word) for word in path.read_text(encoding="utf-8").split(","))
     except (OSError, ValueError) as error:
         raise FormatError(f"{path} does not say 'identities,height,width' ({error}).") from error
+    if identities < 0 or min(height, width) < 1:
+        raise FormatError(f"{path} does not say 'identities,height,width' but {identities},{height},{width}.")
     return identities, (height, width)
 
 
