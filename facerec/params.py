@@ -7,11 +7,20 @@ allowed. Facts of the machine (device, workers, mirrors) are not here: they must
 from __future__ import annotations
 
 import difflib
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
 from facerec.errors import ParamsError
@@ -121,12 +130,28 @@ class Schedule(_Strict):
     warmup: Annotated[float, Field(ge=0)] = 0.5
 
 
-class Backbone(_Strict):
-    """The embedding network and the size of its output."""
+BACKBONES = (
+    "mobilefacenet, resnet50, se-resnet101-ir, iresnet18/34/50/100/200[-se], ir50/100[-se] or timm/NAME"
+)
 
-    name: Literal["mobilefacenet"] = "mobilefacenet"
+
+class Backbone(_Strict):
+    """The embedding network and the size of its output. Keys left out keep the family's own value."""
+
+    name: str = "mobilefacenet"
     dim: Annotated[int, Field(ge=8, le=4096)] = 128
-    width: Annotated[float, Field(gt=0, le=4)] = 1.0
+    width: Annotated[float, Field(gt=0, le=4)] | None = None
+    """Channels of mobilefacenet, as a share of the published ones."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Share of the last features that training hides, where the family has an E output."""
+
+    @field_validator("name")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        families = r"mobilefacenet|resnet50|se-resnet101-ir|iresnet(18|34|50|100|200)(-se)?|ir(50|100)(-se)?"
+        if not re.fullmatch(rf"{families}|timm/[A-Za-z0-9_.]+", name):
+            raise ValueError(f"{name!r} is no backbone; use {BACKBONES}")
+        return name
 
 
 class Head(_Strict):

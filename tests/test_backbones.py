@@ -20,6 +20,54 @@ def test_mobilefacenet_has_the_published_number_of_parameters(dim: int, count: i
     assert parameters(backbones.build("mobilefacenet", dim)) == count
 
 
+PUBLISHED = {
+    "iresnet18": 24_025_600,
+    "iresnet34": 34_139_328,
+    "iresnet50": 43_590_848,
+    "iresnet100": 65_156_160,
+    "iresnet200": 118_833_920,
+    "iresnet50-se": 43_813_568,
+    "iresnet100-se": 65_528_384,
+    "ir50": 43_574_976,
+    "ir50-se": 43_797_696,
+    "ir100": 65_129_792,
+    "ir100-se": 65_502_016,
+    "se-resnet101-ir": 52_193_215,
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_residual_networks_have_the_published_number_of_parameters(name: str) -> None:
+    with torch.device("meta"):  # neither time nor memory
+        network = backbones.build(name, 512)
+        assert parameters(network) == PUBLISHED[name]
+        assert network.eval()(torch.empty(2, 3, 112, 112)).shape == (2, 512)
+
+
+FOREIGN = [
+    "resnet50",
+    "timm/densenet121",
+    "timm/dpn68",
+    "timm/inception_resnet_v2",
+    "timm/mobilenetv3_small_100",
+]
+
+
+@pytest.mark.parametrize("name", [*FOREIGN, "timm/vit_tiny_patch16_224"])
+@pytest.mark.parametrize("size", [(112, 112), (112, 96)])
+def test_models_of_timm_embed_faces(name: str, size: tuple[int, int]) -> None:
+    with torch.device("meta"):
+        network = backbones.build(name, 24, size).eval()
+        assert network(torch.empty(2, 3, *size)).shape == (2, 24)
+
+
+def test_small_residual_network_runs_at_any_size() -> None:
+    for size in ((112, 112), (112, 96), (64, 64)):
+        network = backbones.build("iresnet18", 8, size).eval()
+        assert torch.isfinite(network(torch.randn(1, 3, *size))).all()
+        assert not network.output[-1].weight.requires_grad
+
+
 @pytest.mark.parametrize("size", [(112, 112), (112, 96), (128, 128), (224, 224)])
 def test_any_input_size_gives_one_embedding_a_face(size: tuple[int, int]) -> None:
     network = backbones.build("mobilefacenet", 24, size, **OPTIONS).eval()
@@ -45,6 +93,10 @@ def test_unknown_names_and_options_are_refused() -> None:
         backbones.build("resnet-9000")
     with pytest.raises(ParamsError, match="takes width, not depth"):
         backbones.build("mobilefacenet", depth=3)
+    with pytest.raises(ParamsError, match="did you mean resnet51q"):
+        backbones.build("timm/resnet51")
+    assert backbones.options_of("mobilefacenet") == ["width"]
+    assert "dropout" in backbones.options_of("timm/resnet18")
 
 
 @pytest.fixture

@@ -6,16 +6,25 @@ Every backbone maps images (b, 3, h, w), normalised as its preprocessing says, t
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from torch import nn
 
+from facerec import registry
+from facerec.backbones import iresnet
+from facerec.backbones.foreign import PREFIX, Foreign
 from facerec.backbones.mobilefacenet import MobileFaceNet
+from facerec.backbones.se_resnet101_ir import SEResNet101IR
 from facerec.registry import create
 
 BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "mobilefacenet": MobileFaceNet,
+    "resnet50": partial(Foreign, "resnet50"),
+    "se-resnet101-ir": SEResNet101IR,
+    **iresnet.FAMILY,
 }
+"""Backbones by name; besides these, timm/NAME is any model of the package timm."""
 
 
 def build(name: str, dim: int = 512, size: tuple[int, int] = (112, 112), **options: Any) -> nn.Module:
@@ -24,4 +33,17 @@ def build(name: str, dim: int = 512, size: tuple[int, int] = (112, 112), **optio
     `dim` is the length of the embedding, `size` the (height, width) of its input in pixels; `options`
     are the family's own. Raises ParamsError for an unknown name or option.
     """
-    return create("backbone", BACKBONES, name, {"dim": dim, "size": size}, options)
+    return create("backbone", _makers(name), name, {"dim": dim, "size": size}, options)
+
+
+def options_of(name: str) -> list[str]:
+    """Names of the options the backbone `name` takes, such as width; none for an unknown name."""
+    maker = _makers(name).get(name)
+    return registry.options_of(maker, ("dim", "size")) if maker else []
+
+
+def _makers(name: str) -> dict[str, Callable[..., nn.Module]]:
+    """The registry, with timm's model if `name` is one."""
+    if name.startswith(PREFIX):
+        return {**BACKBONES, name: partial(Foreign, name.removeprefix(PREFIX))}
+    return BACKBONES

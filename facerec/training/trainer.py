@@ -10,7 +10,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from facerec import heads
+from facerec import backbones, heads
 from facerec.backbones.storage import StoredBackbone, create
 from facerec.determinism import reproducible
 from facerec.errors import FacerecError
@@ -105,7 +105,8 @@ def _train_epoch(
 def _start(faces: TrainingFaces, recipe: Train, device: torch.device) -> tuple[StoredBackbone, Head]:
     """A fresh network and head for these faces."""
     preprocessing = Preprocessing(size=faces.size, template=faces.template)
-    options = recipe.backbone.model_dump(exclude={"name", "dim"})
+    takes = set(backbones.options_of(recipe.backbone.name))
+    options = recipe.backbone.model_dump(include=takes, exclude_none=True, exclude={"name", "dim"})
     backbone = create(recipe.backbone.name, recipe.backbone.dim, options, preprocessing)
     known = set(heads.options_of(recipe.head.name))
     wanted = recipe.head.model_dump(include=known, exclude_none=True)
