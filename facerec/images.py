@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterator
 from functools import cache
 
 import cv2
@@ -49,10 +48,9 @@ def decode(data: bytes | memoryview) -> NDArray[np.uint8]:
     Raises ImageError with the reason when the bytes are empty, no image, cut short or more than
     MAX_PIXELS.
     """
-    data = bytes(data)
     if not data:
         raise ImageError("The file is empty.")
-    return _decode_jpeg(data) if data.startswith(_START) else _decode_other(data)
+    return _decode_jpeg(data) if data[:2] == _START else _decode_other(bytes(data))
 
 
 def encode_jpeg(image: NDArray[np.uint8], quality: int = 95, subsampling: str = "4:2:0") -> bytes:
@@ -76,9 +74,15 @@ def _check_size(width: int, height: int) -> None:
         raise ImageError(f"The image has {width}x{height} pixels, more than the {MAX_PIXELS:,} allowed.")
 
 
-def _decode_jpeg(data: bytes) -> NDArray[np.uint8]:
+_passed = b"none yet"
+"""Header of the JPEG that passed `_check_jpeg` last. The faces of a set nearly all have the same one."""
+
+
+def _decode_jpeg(data: bytes | memoryview) -> NDArray[np.uint8]:
     # OpenCV fills what a cut JPEG lacks with grey and says nothing, so the markers are checked first.
-    _check_jpeg(data)
+    global _passed
+    if data[: len(_passed)] != _passed or data[-2:] != _END:
+        _passed = _check_jpeg(bytes(data))
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
     except cv2.error as error:
@@ -88,31 +92,28 @@ def _decode_jpeg(data: bytes) -> NDArray[np.uint8]:
     return np.asarray(image, np.uint8)
 
 
-def _check_jpeg(data: bytes) -> None:
-    """Refuse a JPEG that is too large or has no end marker after its first scan."""
-    for marker, position in _segments(data):
-        if marker in _FRAMES and position + 9 <= len(data):
-            height, width = (int.from_bytes(data[position + k : position + k + 2]) for k in (5, 7))
-            _check_size(width, height)
+def _check_jpeg(data: bytes) -> bytes:
+    """The header, up to the marker of the first scan; ImageError if too large or without an end marker after it.
+
+    Goes from marker to marker and skips bytes between segments.
+    """
+    position, last = 2, len(data) - 3
+    while 0 <= (position := data.find(b"\xff", position)) < last:
+        marker = data[position + 1]
         if marker == _SCAN:
             # Inside a scan a byte ff is always followed by 00 or a restart, so this is the real end,
             # not that of a thumbnail, which sits in a segment before the scan.
-            if data.find(_END, position) < 0:
+            if data.rfind(_END, position) < 0:
                 break
-            return
-    raise ImageError(f"The JPEG is cut short: it has no end marker within its {len(data):,} bytes.")
-
-
-def _segments(data: bytes) -> Iterator[tuple[int, int]]:
-    """Markers and their positions up to the end of the data; bytes between segments are skipped."""
-    position = 2
-    while 0 <= (position := data.find(b"\xff", position)) < len(data) - 3:
-        marker = data[position + 1]
+            return data[: position + 2]
         if marker in _WITHOUT_LENGTH:
             position += 1
             continue
-        yield marker, position
-        position += 2 + int.from_bytes(data[position + 2 : position + 4])
+        if marker in _FRAMES and position + 9 <= len(data):
+            height, width = (int.from_bytes(data[position + k : position + k + 2]) for k in (5, 7))
+            _check_size(width, height)
+        position += 2 + (data[position + 2] << 8 | data[position + 3])
+    raise ImageError(f"The JPEG is cut short: it has no end marker within its {len(data):,} bytes.")
 
 
 def _decode_other(data: bytes) -> NDArray[np.uint8]:
