@@ -157,7 +157,7 @@ def test_damaged_chunks_give_pixels_or_the_format_error(folder):
     whole = (folder / "data/__1.blp").read_bytes()
     draw = random.Random(0)
     refused = 0
-    for _ in range(1500):
+    for _ in range(500):
         data = bytearray(whole)
         for _ in range(draw.choice((1, 3, 20))):
             data[draw.randrange(len(data) if draw.random() < 0.5 else 64)] = draw.choice((0, 127, 128, 255))
@@ -171,4 +171,4 @@ def test_damaged_chunks_give_pixels_or_the_format_error(folder):
             pixels(bcolz.read(folder))
         except FormatError:
             refused += 1
-    assert refused > 500
+    assert refused > 150

@@ -111,7 +111,8 @@ def _meta(path: Path) -> tuple[tuple[int, int, int], int]:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_bytes()[: 1 << 16])
+        with path.open("rb") as file:
+            value = json.loads(file.read(1 << 16))
     except OSError as error:
         raise FormatError(f"cannot read {path}: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:
@@ -138,7 +139,7 @@ def _same(path: Path, images: int) -> NDArray[np.bool_]:
         raise FormatError(f"{place} is no list of bools, one a pair.")
     if 2 * len(flags) != images:
         raise FormatError(f"{path} holds {images} images for the {len(flags)} pairs of {place.name}.")
-    return flags.astype(bool)
+    return np.array(flags, bool)
 
 
 def _lost(path: Path, shape: tuple[int, int, int], length: int) -> int:
