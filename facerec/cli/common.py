@@ -11,6 +11,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from facerec.errors import ParamsError
+
 app = typer.Typer(
     help="Face recognition, from photos to CMC and ROC curves. `dvc repro` runs every step; these are the steps.",
     no_args_is_help=True,
@@ -21,6 +23,22 @@ app = typer.Typer(
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Out = Annotated[Path, typer.Argument(help="What to write; replaced whole.")]
+
+
+def check_out(out: Path, source: Path, replace: bool) -> None:
+    """Refuse to write over what is there unless asked to, and over the source at all."""
+    if out.resolve() in (source.resolve(), *source.resolve().parents):
+        raise ParamsError(f"{out} holds the source {source} and would be replaced; name another OUT.")
+    if not replace and out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise ParamsError(f"{out} exists; name another OUT, or add --replace to have it replaced whole.")
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """(height, width) of "112" or "112x96"."""
+    sides = text.lower().split("x")
+    if len(sides) > 2 or not all(side.isdecimal() and 0 < int(side) < 1 << 15 for side in sides):
+        raise ParamsError(f"--size takes 112 or 112x96 (height x width), not {text!r}.")
+    return int(sides[0]), int(sides[-1])
 
 
 def report(title: str, values: dict[str, Any], as_json: bool = False) -> None:

@@ -2,45 +2,95 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from facerec import params as parameters
-from facerec.cli.common import Json, Out, app, report
+from facerec.cli.common import Json, app, check_out, parse_size, report
 
-Photos = Annotated[Path, typer.Argument(help="Directory of photo shards.")]
 DETECT, ALIGN = parameters.Detect(), parameters.Align()
 
 
 @app.command()
 def detect(
-    photos: Photos,
-    out: Annotated[Path, typer.Argument(help="Parquet table to write.")],
+    photos: Annotated[list[Path], typer.Argument(help="Photos, folders, archives, or photo shards.")],
     detector: Annotated[str, typer.Option(help="Name of the detector.")] = DETECT.detector,
-    min_face: Annotated[int, typer.Option(help="Smallest face, in pixels.")] = DETECT.min_face,
+    weights: Annotated[Path | None, typer.Option(help="File of the detector's weights.")] = None,
+    min_face: Annotated[int | None, typer.Option(help="Smallest face, in pixels.")] = None,
+    landmarks: Annotated[bool, typer.Option("--landmarks", help="Show the five landmarks too.")] = False,
+    draw: Annotated[
+        Path | None, typer.Option(help="Folder (or .jpg, .png) for the photos with faces drawn.")
+    ] = None,
+    table: Annotated[
+        Path | None, typer.Option(help="Parquet table to write, as the stage does, of shards.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Find every face of every photo."""
-    from facerec.detection import table
+    """Find every face of every photo.
 
-    report("Detection", asdict(table.detect(photos, out, detector, {"min_face": min_face})), as_json)
+    A photo that cannot be decoded is listed with the reason; it is an error only if none can.
+    """
+    from facerec import detection
+    from facerec.cli import detecting
+
+    given = {"weights": weights and str(weights), "min_face": min_face}
+    options = {name: value for name, value in given.items() if value is not None}
+    if table is not None:
+        report("Detection", detecting.tabulate(photos, table, detector, options, draw), as_json)
+        return
+    drawer = None if draw is None else detecting.Drawer(draw, photos)
+    looked = list(detecting.look(detection.build(detector, **options), detecting.collect(photos), drawer))
+    (detecting.show_json if as_json else partial(detecting.show, landmarks=landmarks))(looked)
+    detecting.check(looked)
 
 
 @app.command()
 def align(
-    photos: Photos,
-    detections: Annotated[Path, typer.Argument(help="Table written by detect.")],
-    out: Out,
-    size: Annotated[int, typer.Option(help="Side of the crop: a multiple of 112 or 128.")] = ALIGN.size,
-    rule: Annotated[str, typer.Option(help="center, largest, score-area or best-score.")] = ALIGN.rule,
+    photos: Annotated[Path, typer.Argument(help="Photo folder, archive (tar, tgz, zip) or photo shards.")],
+    out: Annotated[Path, typer.Argument(help="Face set to write; must be new or empty.")],
+    size: Annotated[str, typer.Option(help="Crop: 112, or 112x96 (height x width).")] = str(ALIGN.size),
+    rule: Annotated[
+        str, typer.Option(help="Which face: center, largest, score-area, best-score or annotated.")
+    ] = ALIGN.rule,
+    rung: Annotated[
+        list[str] | None,
+        typer.Option(help="What is tried in turn, repeatable: detector, retry, low-score, annotation, crop."),
+    ] = None,
+    min_score: Annotated[float, typer.Option(help="Score a detected face needs.")] = ALIGN.min_score,
+    crop: Annotated[str, typer.Option(help="What is cut: template or box.")] = ALIGN.crop,
+    margin: Annotated[float, typer.Option(help="Share added around a box.")] = ALIGN.margin,
     quality: Annotated[int, typer.Option(min=1, max=100, help="JPEG quality.")] = ALIGN.quality,
+    subsampling: Annotated[str, typer.Option(help="JPEG colour: 4:4:4, 4:2:2, 4:2:0.")] = ALIGN.subsampling,
+    detector: Annotated[str, typer.Option(help="Name of the detector.")] = DETECT.detector,
+    weights: Annotated[Path | None, typer.Option(help="File of the detector's weights.")] = None,
+    min_face: Annotated[int | None, typer.Option(help="Smallest face, in pixels.")] = None,
+    detections: Annotated[
+        Path | None,
+        typer.Option(help="Table of PHOTOS made before by detect --table; nothing is detected then."),
+    ] = None,
+    folder: Annotated[bool, typer.Option("--folder", help="Write JPEG files instead of shards.")] = False,
+    sheet: Annotated[Path | None, typer.Option(help="Contact sheet to write, .png or .jpg.")] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace OUT whole if it exists.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Keep one face a photo, warped to the 5-point template."""
+    """Find the faces of photos, keep one a photo, and write them aligned."""
     from facerec import enrolment
+    from facerec.cli import aligning
 
-    options = enrolment.Options(rule, size, quality)
-    report("Alignment", asdict(enrolment.align(photos, detections, out, options)), as_json)
+    check_out(out, photos, replace)
+    options = enrolment.Options(
+        size=parse_size(size),
+        rule=rule,
+        rungs=tuple(rung or ALIGN.rungs),
+        min_score=min_score,
+        crop=crop,
+        margin=margin,
+        quality=quality,
+        subsampling=subsampling,
+    )
+    given = {"weights": weights and str(weights), "min_face": min_face}
+    found = detections or aligning.Detector(detector, {k: v for k, v in given.items() if v is not None})
+    aligning.show(aligning.align(photos, out, options, found, folder, sheet), as_json)

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec import alignment, images
-from facerec.errors import ImageError, ParamsError
+from facerec.errors import ImageError
 from facerec.files import atomic_file
 from facerec.formats import failures, shards
-from facerec.reporting.sheets import contact_sheet
+from facerec.reporting.sheets import check_name, contact_sheet, thumbnail
 
 COLUMNS = 12
 _TILE = 112
@@ -32,8 +32,8 @@ def sheet(faces: str | Path, photos: str | Path | None = None) -> Image:
     """The contact sheet (h, w, 3) of face set `faces`, and of photos without a face where `photos` is given.
 
     Rows of up to 12 tiles: random faces (two rows), the largest residuals of the landmarks to the template, the
-    lowest scores, each rung, photos that gave no face. Under a tile stands its residual in crop pixels of a 112
-    crop, or its score. The same set always gives the same sheet.
+    lowest scores, each rung, photos that gave no face. Under a tile stands its score, or the residual in pixels of a
+    112 crop. The same set always gives the same sheet.
     """
     found = shards.read(faces, "faces")
     bands = [_band(title, tiles) for title, tiles in _groups(found)]
@@ -45,8 +45,7 @@ def sheet(faces: str | Path, photos: str | Path | None = None) -> Image:
 
 def write(faces: str | Path, photos: str | Path | None, out: Path) -> None:
     """Write the sheet to `out`, a .jpg or .png."""
-    if out.suffix not in (".jpg", ".png"):
-        raise ParamsError(f"A sheet is written as .png or .jpg, not {out.name}.")
+    check_name(out)
     picture = sheet(faces, photos)
     if out.suffix == ".jpg":
         data = images.encode_jpeg(picture, 85)
@@ -120,15 +119,12 @@ def _aligned(found: shards.Shards, rows: Sequence[int]) -> list[NDArray[np.float
 
 
 def _tile(image: Image, caption: str, marks: NDArray[np.float64] | None = None) -> Image:
-    """The image inside a square of _TILE pixels, its proportions kept, above its caption; first landmark red."""
-    scale = _TILE / max(image.shape[:2])
-    width, height = (max(1, round(side * scale)) for side in image.shape[1::-1])
-    small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-    for number, (x, y) in enumerate(() if marks is None else ((marks + 0.5) * scale - 0.5).round(2).tolist()):
-        cv2.circle(small, (round(x), round(y)), 2, _GREEN if number else _RED, -1, cv2.LINE_AA)
+    """The image inside a square of _TILE pixels above its caption; `marks` (5, 2) drawn, the first one red."""
+    canvas, radius = image.copy(), max(1, round(max(image.shape) / 56))
+    for number, (x, y) in enumerate([] if marks is None else marks.round(2).tolist()):
+        cv2.circle(canvas, (round(x), round(y)), radius, _GREEN if number else _RED, -1, cv2.LINE_AA)
     tile = np.full((_TILE + _CAPTION, _TILE, 3), _PAPER, np.uint8)
-    top, left = (_TILE - height) // 2, (_TILE - width) // 2
-    tile[top : top + height, left : left + width] = small
+    tile[:_TILE] = thumbnail(canvas, _TILE)
     cv2.putText(tile, caption, (2, _TILE + 11), cv2.FONT_HERSHEY_SIMPLEX, 0.36, _INK, 1, cv2.LINE_AA)
     return tile
 

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from facerec.errors import ParamsError
+from facerec.files import atomic_file
+
+_GREY = 128
 
 
 def contact_sheet(
@@ -47,3 +53,29 @@ def contact_sheet(
         top, left = number // columns * (height + gap), number % columns * (width + gap)
         sheet[top : top + height, left : left + width] = tile
     return sheet
+
+
+def thumbnail(image: NDArray[np.uint8], side: int = 112) -> NDArray[np.uint8]:
+    """The whole RGB image, at its own proportions, in a grey square of `side` pixels."""
+    height, width = image.shape[:2]
+    scale = side / max(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    small = image if size == (width, height) else cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    tile = np.full((side, side, 3), _GREY, np.uint8)
+    top, left = (side - small.shape[0]) // 2, (side - small.shape[1]) // 2
+    tile[top : top + small.shape[0], left : left + small.shape[1]] = small
+    return tile
+
+
+def write(sheet: NDArray[np.uint8], path: str | Path) -> None:
+    """Write an RGB picture as .png or .jpg, by its name; ParamsError for any other name."""
+    check_name(path)
+    encoded = cv2.imencode(Path(path).suffix, sheet[..., ::-1])[1]
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(encoded.tobytes())
+
+
+def check_name(path: str | Path) -> None:
+    """ParamsError unless a picture can be written under this name."""
+    if Path(path).suffix not in (".png", ".jpg"):
+        raise ParamsError(f"a sheet is written as .png or .jpg, not {Path(path).name}.")

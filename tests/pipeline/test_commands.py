@@ -42,11 +42,15 @@ def test_the_verbs_repeat_the_stages(project: Project, tmp_path: Path) -> None:
     assert (photos / "part-00000.arrow").read_bytes() == (raw / "synth_lfw/part-00000.arrow").read_bytes()
 
     table = tmp_path / "faces.parquet"
-    found = project.json("facerec", "detect", str(photos), str(table), "--min-face", "40", "--json")
+    found = project.json(
+        "facerec", "detect", str(photos), "--table", str(table), "--min-face", "40", "--json"
+    )
     assert found["photos"] == 80
     assert table.read_bytes() == (project.root / "data/detections/synth_lfw.parquet").read_bytes()
 
-    project.json("facerec", "align", str(photos), str(table), str(tmp_path / "faces"), "--json")
+    project.json(
+        "facerec", "align", str(photos), str(tmp_path / "faces"), "--detections", str(table), "--json"
+    )
     made = project.root / "data/faces/test/synth_lfw/part-00000.arrow"
     assert (tmp_path / "faces/part-00000.arrow").read_bytes() == made.read_bytes()
 
