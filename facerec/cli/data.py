@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 import yaml
 
-from facerec.cli.common import Json, Out, app, report
+from facerec.cli.common import Json, Out, app, check_out, parse_size, report
 from facerec.errors import ParamsError
+
+New = Annotated[Path, typer.Argument(help="Folder to write; must be new or empty.")]
+Arrays = Literal["bgr", "rgb"]
+Replace = Annotated[bool, typer.Option("--replace", help="Replace OUT whole if it exists.")]
 
 
 @app.command()
@@ -27,15 +32,102 @@ def download(
 
 @app.command()
 def unpack(
-    pack: Annotated[Path, typer.Argument(help="Folder with train.rec, train.idx, property and *.bin.")],
-    train_out: Annotated[Path, typer.Argument(help="Directory for the training faces.")],
-    test_out: Annotated[Path, typer.Argument(help="Directory for the verification packs.")],
+    source: Annotated[
+        Path,
+        typer.Argument(help="Folder of a pack (train.rec, *.bin, bcolz), or one .rec, .bin or bcolz folder."),
+    ],
+    out: New,
+    size: Annotated[
+        str | None, typer.Option(help="Size the faces must have: 112, or 112x96 (height x width).")
+    ] = None,
+    photos: Annotated[
+        bool, typer.Option("--photos", help="The images are photos, not aligned faces.")
+    ] = False,
+    arrays: Annotated[
+        Arrays, typer.Option(help="Order of the channels in bcolz folders; no file says it.")
+    ] = "bgr",
+    replace: Replace = False,
     as_json: Json = False,
 ) -> None:
-    """Turn an InsightFace pack into face shards, JPEG bytes untouched."""
-    from facerec.formats.unpacking import unpack_pack
+    """Turn a pack into shards: OUT/train, OUT/lfw, ...; a lone member into OUT. Image bytes untouched."""
+    from facerec.formats import unpacking
 
-    report("Faces", unpack_pack(pack, train_out, test_out), as_json)
+    check_out(out, source, replace)
+    expected = unpacking.Expected(photos, None if size is None else parse_size(size), arrays)
+    unpacked = unpacking.unpack(source, out, expected)
+    for note in unpacked.notes:
+        sys.stderr.write(f"note: {note}\n")
+    report("Images", unpacked.images, as_json)
+
+
+@app.command()
+def pack(
+    faces: Annotated[Path, typer.Argument(help="Face shards, or a folder of sets as unpack makes it.")],
+    out: Annotated[Path, typer.Argument(help="Folder for train.rec, train.idx, property; or NAME.bin.")],
+    pairs: Annotated[
+        Path | None,
+        typer.Option(help="Pairs of NAME.bin: pairs.txt or .parquet; by default pairs.parquet of FACES."),
+    ] = None,
+    replace: Replace = False,
+    as_json: Json = False,
+) -> None:
+    """Turn face shards into a pack that InsightFace reads, image bytes untouched; undoes unpack."""
+    from facerec.formats import packing
+
+    check_out(out, faces, replace)
+    if out.suffix == ".bin":
+        if pairs is None and not (faces / packing.PAIRS).is_file():
+            raise ParamsError(f"{faces} has no {packing.PAIRS}; name the pairs of {out.name} with --pairs.")
+        count = packing.pack_bin(faces, pairs or faces / packing.PAIRS, out)
+        report("Images", {out.stem: count}, as_json)
+        return
+    if pairs is not None:
+        raise ParamsError(f"--pairs belong into a verification pack; call it {out}.bin.")
+    report("Images", packing.pack(faces, out), as_json)
+
+
+@app.command()
+def export(
+    images: Annotated[Path, typer.Argument(help="Photo or face shards.")],
+    out: New,
+    list_file: Annotated[
+        bool, typer.Option("--list", help="Also write OUT/list.txt, lines 'path label'.")
+    ] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many images.")] = None,
+    replace: Replace = False,
+    as_json: Json = False,
+) -> None:
+    """Turn shards into files in identity folders, image bytes untouched."""
+    from facerec.formats import exporting
+
+    check_out(out, images, replace)
+    report("Written", exporting.export(images, out, list_file, limit), as_json)
+
+
+@app.command()
+def inspect(
+    what: Annotated[str, typer.Argument(help="Any file or folder, or the name of a catalogue entry.")],
+    sheet: Annotated[
+        Path | None, typer.Option(help="Contact sheet of its images to write, .png or .jpg.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say what something is and what it holds: counts, sizes, identities, colour."""
+    from facerec import inspection
+    from facerec.reporting import sheets
+
+    if sheet is not None:
+        sheets.check_name(sheet)
+    found = inspection.inspect(what)
+    if sheet is not None:
+        if not found.pictures:
+            raise ParamsError(f"{what} is a {found.kind} and shows no images; leave --sheet out.")
+        tiles = [sheets.thumbnail(picture) for picture in found.pictures]
+        sheets.write(sheets.contact_sheet(tiles, min(8, len(tiles))), sheet)
+    if as_json:
+        report("", {"kind": found.kind, **found.facts}, as_json)
+        return
+    report(found.kind, {key.replace("_", " "): _words(each) for key, each in found.facts.items()})
 
 
 @app.command()
@@ -46,16 +138,26 @@ def sheet(
     seed: Annotated[int, typer.Option(help="Seed of the synthetic world.")] = 1,
 ) -> None:
     """Render a contact sheet of synthetic people."""
-    import cv2
-
     from facerec.acquire.synthetic import world
-    from facerec.files import atomic_file
+    from facerec.reporting import sheets
 
-    if out.suffix not in (".png", ".jpg"):
-        raise ParamsError(f"a sheet is written as .png or .jpg, not {out.name}.")
-    encoded = cv2.imencode(out.suffix, world.sheet(rows, columns, seed)[..., ::-1])[1]
-    with atomic_file(out) as temporary:
-        temporary.write_bytes(encoded.tobytes())
+    sheets.check_name(out)
+    sheets.write(world.sheet(rows, columns, seed), out)
+
+
+def _words(value: Any) -> str:
+    """A plain value for people."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_nested(inner)}" for key, inner in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_words, value))
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return f"{value:.5g}" if isinstance(value, float) else str(value)
+
+
+def _nested(value: Any) -> str:
+    return f"({_words(value)})" if isinstance(value, dict | list | tuple) else _words(value)
 
 
 def _options(pairs: list[str]) -> dict[str, Any]:

@@ -1,0 +1,125 @@
+"""The commands unpack, pack, export and inspect as a user runs them: files, JSON, one clear sentence."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+
+from facerec import console
+from facerec.cli import app
+from tests import packs as drawn
+from tests.conftest import ROOT
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with the pack `pack`."""
+    drawn.rec(tmp_path / "pack", {0: 2, 1: 1})
+    drawn.verification(tmp_path / "pack/lfw.bin", [True, False])
+    return tmp_path
+
+
+@pytest.fixture
+def run(folder):
+    """Run the command in `folder` as a process; returns exit code, standard output and error."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "120"}
+
+    def run(*words):
+        command = [str(Path(sys.executable).with_name("facerec")), *words]
+        done = subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    return run
+
+
+@pytest.fixture
+def call(folder, monkeypatch, capsys):
+    """As `run`, inside this process."""
+    monkeypatch.chdir(folder)
+
+    def call(*words):
+        code = console.run(lambda: app(words, standalone_mode=False))
+        return code, *capsys.readouterr()
+
+    return call
+
+
+def test_there_and_back(run, tmp_path):
+    code, out, err = run("unpack", "pack", "faces", "--json")
+    assert (code, json.loads(out), err) == (0, {"train": 3, "lfw": 4}, "")
+    code, out, err = run("pack", "faces", "again")
+    assert (code, out) == (0, "")
+    assert "train" in err
+    for name in ("train.rec", "train.idx", "property", "lfw.bin"):
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "pack" / name).read_bytes()
+    code, out, _ = run("pack", "faces/lfw", "some.bin", "--json")
+    assert (code, json.loads(out)) == (0, {"some": 4})
+    assert (tmp_path / "some.bin").read_bytes() == (tmp_path / "pack/lfw.bin").read_bytes()
+    code, out, _ = run("export", "faces/train", "files", "--list", "--json")
+    assert (code, json.loads(out)) == (0, {"images": 3, "folders": 2})
+    assert (tmp_path / "files/list.txt").read_text().splitlines()[2] == "1/00000003.jpg 1"
+
+
+def test_a_mistake_is_one_sentence_and_exit_code_1(run):
+    assert run("inspect", "lwf", "--json") == (
+        1,
+        "",
+        "error: there is no lwf, neither on disk nor in the catalogue.\n",
+    )
+
+
+def test_inspecting_for_programs_and_for_people(run, tmp_path):
+    code, out, err = run("inspect", "pack", "--sheet", "sheet.png", "--json")
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    assert (found["kind"], found["images"], found["other_members"]) == ("pack", 3, {"lfw.bin": 4})
+    assert cv2.imread(str(tmp_path / "sheet.png")).shape == (112, 340, 3)
+    code, out, err = run("inspect", "pack/lfw.bin")
+    assert (code, out) == (0, "")
+    assert "verification pack" in err
+    assert "112x112 4" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("unpack", "nothing", "out"), "nothing does not exist; name a pack's folder"),
+        (("unpack", "pack", "pack"), "pack holds the source pack and would be replaced"),
+        (("unpack", "pack/lfw.bin", "."), "holds the source pack/lfw.bin and would be replaced"),
+        (("unpack", "pack/lfw.bin", "pack"), "pack holds the source"),
+        (("unpack", "pack", "sheet", "--size", "0"), "--size takes 112 or 112x96 (height x width), not '0'"),
+        (("unpack", "pack", "sheet", "--size", "128"), "112x112 pixels (height x width), not 128x128 as asked for"),
+        (("pack", "pack", "out"), "pack is neither a set of faces nor a folder of such sets"),
+        (("pack", "pack", "out", "--pairs", "x.txt"), "--pairs belong into a verification pack; call it out.bin"),
+        (("pack", "pack", "x.bin"), "pack has no pairs.parquet; name the pairs of x.bin with --pairs"),
+        (("export", "pack", "out"), "pack holds no shards"),
+        (("inspect", "pack", "--sheet", "x.gif"), "a sheet is written as .png or .jpg, not x.gif"),
+        (("inspect", "pack/property", "--sheet", "x.png"), "pack/property is a property of a pack and shows no images"),
+        (("inspect", "lwf"), "there is no lwf, neither on disk nor in the catalogue"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_one_sentence(call, tmp_path, words, message):
+    before = sorted(tmp_path.rglob("*"))
+    code, out, err = call(*words)
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert err.startswith("error: ")
+    assert message in err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_what_is_there_is_replaced_only_when_asked(call, tmp_path):
+    (tmp_path / "files").mkdir()
+    assert call("unpack", "pack/train.rec", "files")[0] == 0
+    (tmp_path / "files/mine.txt").touch()
+    code, _, err = call("unpack", "pack/train.rec", "files")
+    assert code == 1
+    assert "files exists; name another OUT, or add --replace" in err
+    assert (tmp_path / "files/mine.txt").exists()
+    assert call("unpack", "pack/train.rec", "files", "--replace")[0] == 0
+    assert not (tmp_path / "files/mine.txt").exists()
