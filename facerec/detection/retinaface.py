@@ -83,8 +83,8 @@ class _RetinaFace:
         for group in groups(checked(images), self.device):
             small = [self._reduced(image) for image in group]
             found = self._detect(small)
-            for image, seen, number in zip(group, small, range(len(group)), strict=True):
-                faces.append(self._faces(found[number], _ratio(image, seen)))
+            ratios = map(_ratio, group, small)
+            faces += [self._faces(found[number], ratio) for number, ratio in enumerate(ratios)]
         return faces
 
     def _reduced(self, image: Image) -> Image:
