@@ -193,3 +193,12 @@ def test_images_must_come_in_pairs(path):
 def test_a_missing_pack_is_named(path):
     with pytest.raises(FormatError, match="cannot read the pack"):
         packs.read(path)
+
+
+def test_an_image_of_many_pairs_may_be_stored_once(path):
+    packs.write(path, [IMAGES[0] * 1000] * 20, [True] * 10)
+    assert path.stat().st_size < 10_000
+    assert packs.read(path)[0] == [IMAGES[0] * 1000] * 20
+    path.write_bytes(pickle.dumps(([b"x" * 10_000] * 2000, [True] * 1000)))
+    with pytest.raises(FormatError, match="more than 64 times"):
+        packs.read(path)

@@ -95,6 +95,10 @@ _REFUSED = b"".join(
 """What no pack needs; sets and dicts can be made to take forever by keys whose hashes collide."""
 
 
+_REPEATS = 64
+"""How much larger than its file the images of a pack may be: pickle stores one that many pairs show once."""
+
+
 class _Unpickler(pickle._Unpickler):
     """The unpickler written in Python: where a file numbers its memo by billions, the one in C makes room."""
 
@@ -174,8 +178,8 @@ def _checked(loaded: Any, path: Path, size: int) -> tuple[list[bytes], NDArray[n
     bins, flags = (_plain(part) for part in loaded)
     if not isinstance(bins, list | tuple | np.ndarray) or not isinstance(flags, list | tuple | np.ndarray):
         raise FormatError(f"{path} holds no lists of images and bools.")
-    if len(bins) > size or sum(_size(item) for item in bins) > size:
-        raise FormatError(f"{path} is refused: it unpacks to more than its own {size} bytes.")
+    if len(bins) > size or sum(_size(item) for item in bins) > _REPEATS * size:
+        raise FormatError(f"{path} is refused: it unpacks to more than {_REPEATS} times its {size} bytes.")
     images = [_image(_plain(item), path, row) for row, item in enumerate(bins)]
     if len(images) != 2 * len(flags):
         raise FormatError(f"{path} holds {len(images)} images for {len(flags)} pairs.")
