@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from facerec import cli
 from facerec.errors import FacerecError
 from facerec.evaluation import megaface
-from facerec.formats import embeddings, lists
+from facerec.formats import devkit, embeddings, lists
 from facerec.formats.embeddings import Embeddings
 from facerec.identification import identify, published
 
@@ -151,6 +151,18 @@ def test_features_travel_through_the_devkits_folders(features, tmp_path):
         before, after = (embeddings.read(folder / f"{name}.npy") for folder in (features, tmp_path / "back"))
         assert np.array_equal(before.matrix, after.matrix)
         assert (before.sources, before.identities) == (after.sources, after.identities)
+
+
+def test_score_files_equal_the_devkits(features, golden, tmp_path):
+    assert run("scores", features, tmp_path / "scores") == {"probes": 144, "distractors": 500}
+    assert {path.name for path in (tmp_path / "scores").iterdir()} == {
+        "facescrub_facescrub.bin",
+        "facescrub_megaface.bin",
+    }
+    for name, key in (("facescrub_facescrub", "score_pp"), ("facescrub_megaface", "score_pd")):
+        found = devkit.read_matrix(tmp_path / "scores" / f"{name}.bin")
+        assert found.dtype == np.float32
+        assert np.allclose(found, golden[key], rtol=0, atol=1e-6)
 
 
 def test_what_a_stage_writes(features, tmp_path):

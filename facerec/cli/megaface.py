@@ -60,6 +60,14 @@ def export(features: Features, out: Out, algorithm: Algorithm = "facerec", as_js
     report("Exported", evaluation.export_features(features, algorithm, out), as_json)
 
 
+@megaface.command("scores")
+def scores_(features: Features, out: Out, as_json: Json = False) -> None:
+    """The devkit's score files: every probe against every probe and every distractor."""
+    from facerec.evaluation import megaface as evaluation
+
+    report("Scores", evaluation.write_scores(features, out), as_json)
+
+
 @megaface.command()
 def denoise(
     features: Features,

@@ -13,7 +13,7 @@ from facerec import identification
 from facerec.files import atomic_dir, write_json
 from facerec.formats import devkit, embeddings, lists
 from facerec.formats.embeddings import Embeddings
-from facerec.identification import names, noise, published
+from facerec.identification import engines, names, noise, pairing, published, scores
 from facerec.identification.bootstrap import Band, Bootstrap
 from facerec.reporting import curves
 from facerec.reporting.curves import Records
@@ -157,6 +157,25 @@ def export_features(features: Path, algorithm: str, out: Path) -> dict[str, int]
         strangers = lists.FeatureList(tuple(distractors.sources))
         lists.write_features(strangers, folder / "megaface_features_list.json")
     return {"probes": len(probes), "distractors": len(distractors), "dim": probes.matrix.shape[1]}
+
+
+def write_scores(features: Path, out: Path) -> dict[str, int]:
+    """Write the devkit's score files of feature directory `features`: probes x probes, probes x distractors.
+
+    -|x - y|^2 in float32, greater is more alike; 14 GB for all of MegaFace, and as much while it is written.
+    Counts of rows and columns.
+    """
+    probes, distractors = embeddings.read_features(features)
+    engine = engines.build(scores.features(probes.matrix, "probes"))
+    with atomic_dir(out) as folder:
+        for name, others in (("facescrub_facescrub", probes), ("facescrub_megaface", distractors)):
+            columns = folder / f"{name}.npy"  # comes in columns, is kept in rows
+            matrix = np.lib.format.open_memmap(columns, "w+", np.float32, (len(probes), len(others)))
+            for start, block in pairing.score_blocks(engine, others.matrix, name):
+                matrix[:, start : start + block.shape[1]] = block
+            devkit.write_matrix(matrix, folder / f"{name}.bin")
+            columns.unlink()
+    return {"probes": len(probes), "distractors": len(distractors)}
 
 
 def _import(folder: Path, listed: lists.FeatureList, algorithm: str) -> Embeddings:

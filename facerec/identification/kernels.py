@@ -113,22 +113,27 @@ def keep_nearest(
 def above(
     dots: Floats, probes: Floats, others: Floats, best: Floats, threshold: np.float32
 ) -> tuple[Floats, NDArray[np.int32]]:
-    """(scores, rows) of all that are strictly above `threshold`, row after row."""
-    scores = np.empty(dots.shape[1], dtype=np.float32)
-    counts = np.zeros(dots.shape[0] + 1, dtype=np.int64)
-    for i in range(dots.shape[0]):
-        if best[i] > threshold:
-            score_row(dots[i], probes[i], others, scores)
-            counts[i + 1] = _count(scores, threshold)
-    ends = np.cumsum(counts)
-    found, rows = np.empty(ends[-1], dtype=np.float32), np.empty(ends[-1], dtype=np.int32)
+    """(scores, rows) of all that are strictly above `threshold`, row after row.
+
+    Room for every score is asked for and given back: memory that is never written to costs nothing, a second
+    reading of the dot products would.
+    """
+    width = dots.shape[1]
+    scores = np.empty(width, dtype=np.float32)
+    hits = np.zeros((width + 7) // 8 * 8, dtype=np.uint8)
+    eights = hits.view(np.uint64)  # most eights of a row hold no hit, and are passed over at once
+    found, rows = np.empty(dots.size, dtype=np.float32), np.empty(dots.size, dtype=np.int32)
     used = 0
     for i in range(dots.shape[0]):
-        if counts[i + 1]:
-            rows[ends[i] : ends[i + 1]] = i
-            score_row(dots[i], probes[i], others, scores)
-            for d in range(scores.shape[0]):
-                if scores[d] > threshold:
-                    found[used] = scores[d]
-                    used += 1
-    return found, rows
+        if best[i] <= threshold:
+            continue
+        score_row(dots[i], probes[i], others, scores)
+        for d in range(width):
+            hits[d] = scores[d] > threshold
+        for eight in range(eights.shape[0]):
+            if eights[eight]:
+                for d in range(8 * eight, 8 * eight + 8):
+                    if hits[d]:
+                        found[used], rows[used] = scores[d], i
+                        used += 1
+    return found[:used].copy(), rows[:used].copy()
