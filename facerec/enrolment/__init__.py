@@ -59,8 +59,8 @@ def align(
     jobs = [range(start, min(start + _JOB, len(source))) for start in range(0, len(source), _JOB)]
     inputs = {"photos": photos, "detections": detections, "options": options, "job": _JOB}
     with scratch.parts("align", inputs) as parts, atomic_dir(output) as folder:
-        made = parts.map(faces.align, jobs, workers, faces.start, (photos, detections, options))
-        rows = _rows(made, tally, failed, len(source))
+        made = _finished(parts, jobs, workers, (photos, detections, options))
+        rows = _rows(made, tally, failed)
         shards.write_parts(rows, folder, _meta(source.meta, options))
         failures.write(failed, folder)
     return tally.counts()
@@ -82,15 +82,25 @@ def _meta(photos: shards.Meta, options: Options) -> shards.Meta:
 
 
 def _rows(
-    parts: Iterator[pa.Table], tally: Tally, failed: list[failures.Failure], count: int
+    parts: Iterator[pa.Table], tally: Tally, failed: list[failures.Failure]
 ) -> Iterator[dict[str, Any]]:
     """Face rows in the order of the photos; failures and numbers are gathered on the way."""
     columns = ["source", "identity", "category", "reason"]
+    for part in parts:
+        tally.add(part)
+        lost = pc.is_null(part["image"])
+        failed += [failures.Failure(**row) for row in part.filter(lost).select(columns).to_pylist()]
+        yield from part.filter(pc.invert(lost)).to_pylist()
+
+
+def _finished(
+    parts: scratch.Parts, jobs: list[range], workers: int | None, arguments: tuple[Path, Path, Options]
+) -> Iterator[pa.Table]:
+    """The table of every job, with a bar."""
     with bar() as progress:
-        task = progress.add_task("Aligning faces", total=count, unit="photos")
-        for part in parts:
-            tally.add(part)
-            lost = pc.is_null(part["image"])
-            failed += [failures.Failure(**row) for row in part.filter(lost).select(columns).to_pylist()]
-            yield from part.filter(pc.invert(lost)).to_pylist()
-            progress.advance(task, len(part))
+        task = progress.add_task("Aligning faces", total=sum(map(len, jobs)), unit="photos")
+        kept = 0
+        for number, part in enumerate(parts.map(faces.align, jobs, workers, faces.start, arguments)):
+            kept += len(jobs[number]) if number in parts.kept else 0
+            progress.update(task, advance=len(jobs[number]), kept=kept)
+            yield part
