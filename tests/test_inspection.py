@@ -179,6 +179,7 @@ def test_a_table_of_detections(tmp_path):
         ("pairs.txt", "1\t1\nA\t1\t2\nA\t2\tB\t1\n", "pairs.txt of LFW", {"pairs": 2, "photos": 3}),
         ("list.txt", "a/1.jpg 0\na/2.jpg  0\nb/x y.jpg\t5\n", "list file of photos and labels", {"identities": 2}),
         ("pairs.txt", "a/1.jpg a/2.jpg 1\na/1.jpg b/1.jpg 0\n", "list of pairs", {"pairs": 2, "same": 1}),
+        ("pairs_CALFW.txt", "A_1.jpg 1\nA_2.jpg 1\nA_1.jpg 0\nB_1.jpg 0\n", "pairs of CALFW or CPLFW", {"same": 1}),
         ("x_noises.txt", "# rules\na_1.png\n1\tb/2.jpg\n", "noise list", {"entries": 2}),
         ("all.txt", "a_1.png\nb_2.png\n", "list of photos", {"entries": 2}),
         ("info.txt", "A/1.jpg 1,2.5,3,4 5,6,7,8,\n", "boxes and landmarks of FaceScrub", {"photos": 1}),

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from facerec.errors import FormatError
-from facerec.formats import lists, pairs, recordio
+from facerec.formats import lists, pair_lists, pairs, recordio
 from facerec.inspection.finding import Finding, spread_of
 
 _LARGEST = 1 << 30
@@ -101,12 +101,17 @@ def _pairs(path: Path, lines: list[str]) -> Finding | None:
 
 def _labelled(path: Path, lines: list[str]) -> Finding | None:
     """Lines "path label"."""
+    facts: dict[str, Any]
     matches = [_LABELLED.fullmatch(line.strip()) for line in lines]
     labels = [int(match[2]) for match in matches if match is not None and "." in match[1]]
     if len(labels) < len(lines):
         return None
+    if path.name.startswith("pairs"):  # CALFW's and CPLFW's lists have the same lines, two a pair
+        same = sum(pair[2] for pair in pair_lists.read(path))
+        facts = {"pairs": len(lines) // 2, "same": same, "different": len(lines) // 2 - same}
+        return Finding("pairs of CALFW or CPLFW", {**facts, "names": _names(lines)})
     people, counts = np.unique(labels, return_counts=True)
-    facts: dict[str, Any] = {"photos": len(lines), "identities": len(people)}
+    facts = {"photos": len(lines), "identities": len(people)}
     facts |= {"images_per_identity": spread_of(counts), "labels": {"min": min(labels), "max": max(labels)}}
     return Finding("list file of photos and labels", {**facts, "names": _names(lines)})
 
