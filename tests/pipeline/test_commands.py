@@ -33,7 +33,10 @@ def test_help_names_every_verb(project: Project) -> None:
     shown = project.run("facerec", "--help")
     assert all(f"  {verb} " in shown for verb in (*VERBS, "megaface"))
     inner = project.run("facerec", "megaface", "--help")
-    assert all(verb in inner for verb in ("features", "denoise", "identify"))
+    assert all(
+        verb in inner
+        for verb in ("features", "import", "export", "scores", "denoise", "identify", "published")
+    )
 
 
 def test_the_verbs_repeat_the_stages(project: Project, tmp_path: Path) -> None:
