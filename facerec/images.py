@@ -81,7 +81,7 @@ _passed = b"none yet"
 def _decode_jpeg(data: bytes | memoryview) -> NDArray[np.uint8]:
     # OpenCV fills what a cut JPEG lacks with grey and says nothing, so the markers are checked first.
     global _passed
-    if data[: len(_passed)] != _passed or data[-2:] != _END:
+    if bytes(data[: len(_passed)]) != _passed or data[-2:] != _END:
         _passed = _check_jpeg(bytes(data))
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)

@@ -117,6 +117,8 @@ def test_a_hostile_pickle_runs_nothing(tmp_path, path, call):
         b"c__builtin__\nbytes\n(I1099511627776\ntR.",
         b"cnumpy\nndarray\n(I1000\ntR.",
         b"\x80\x05\x8c\x08builtins\x8c\x04exec\x93\x8c\x04pass\x85R.",
+        b"\x80\x02]r\xff\xff\xff\x7f.",  # entry 2^31 of the memo: 32 GB for a reader that makes room
+        b"\x80\x05\x96" + (1 << 40).to_bytes(8, "little") + b"a terabyte of bytes promised.",
         b"P5\n.",
         b"",
         b"\x80\x05\x95",

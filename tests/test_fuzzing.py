@@ -9,6 +9,7 @@ from random import Random
 
 import pytest
 
+from facerec.errors import FormatError
 from tests.conftest import ROOT
 from tests.fuzzing.mutations import LONGEST, mutate
 from tests.fuzzing.targets import TARGETS
@@ -46,6 +47,10 @@ def test_every_misbehaviour_is_noticed(noticed, reader, reason):
 
 def test_readers_that_behave_are_left_alone(noticed):
     assert noticed["good"] == noticed["refusal"] == ""
+
+
+def test_messages_keep_to_one_line_and_off_the_terminal():
+    assert str(FormatError("\x1b[2Ja\nb\r\u2028c  d.")) == " [2Ja b c  d."
 
 
 def test_mutations_follow_from_the_seed_and_stay_small():
