@@ -59,17 +59,16 @@ def seconds(work: Callable[[], object]) -> tuple[float, object]:
 def multiply(rows: np.ndarray, path: Path) -> float:
     """CPU seconds of the bare products; reading is not counted."""
     left, room, taken = torch.from_numpy(rows), torch.empty(len(rows), BLOCK), 0.0
-    with NpyRows(path) as others:
-        for start in range(0, len(others), BLOCK):
-            right = torch.from_numpy(others[start : start + BLOCK]).T
-            out = room if right.shape[1] == BLOCK else torch.empty(len(rows), right.shape[1])
-            taken += seconds(lambda out=out, right=right: torch.mm(left, right, out=out))[0]
+    others = NpyRows(path)
+    for start in range(0, len(others), BLOCK):
+        right = torch.from_numpy(others[start : start + BLOCK]).T
+        out = room if right.shape[1] == BLOCK else torch.empty(len(rows), right.shape[1])
+        taken += seconds(lambda out=out, right=right: torch.mm(left, right, out=out))[0]
     return taken
 
 
 def run(rows: np.ndarray, labels: np.ndarray, path: Path) -> Result:
-    with NpyRows(path) as others:
-        return identify(rows, labels, others)
+    return identify(rows, labels, NpyRows(path))
 
 
 def numpy_ranks(rows: np.ndarray, path: Path, result: Result, chosen: np.ndarray | None = None) -> np.ndarray:
@@ -80,15 +79,15 @@ def numpy_ranks(rows: np.ndarray, path: Path, result: Result, chosen: np.ndarray
     mates = (2 * dots - own[:, None] - own)[result.probe, result.mate]
     bounds = np.searchsorted(result.probe, np.arange(len(rows) + 1), sorter=np.argsort(result.probe))
     order = np.argsort(result.probe, kind="stable")
-    with NpyRows(path) as others:
-        for start in range(0, len(others), BLOCK):
-            block = others[start : start + BLOCK]
-            squares = np.einsum("ij,ij->i", block, block)
-            product = torch.mm(torch.from_numpy(rows), torch.from_numpy(block).T).numpy()
-            for i in range(len(rows)) if chosen is None else chosen:
-                scores = np.sort(2 * product[i] - own[i] - squares)
-                pairs = order[bounds[i] : bounds[i + 1]]
-                ranks[pairs] += len(scores) - np.searchsorted(scores, mates[pairs], side="right")
+    others = NpyRows(path)
+    for start in range(0, len(others), BLOCK):
+        block = others[start : start + BLOCK]
+        squares = np.einsum("ij,ij->i", block, block)
+        product = torch.mm(torch.from_numpy(rows), torch.from_numpy(block).T).numpy()
+        for i in range(len(rows)) if chosen is None else chosen:
+            scores = np.sort(2 * product[i] - own[i] - squares)
+            pairs = order[bounds[i] : bounds[i + 1]]
+            ranks[pairs] += len(scores) - np.searchsorted(scores, mates[pairs], side="right")
     return ranks
 
 

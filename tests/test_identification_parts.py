@@ -159,22 +159,22 @@ def test_counts_above_marks_equal_a_plain_count(monkeypatch):
 def test_rows_are_read_from_disk(tmp_path, result):
     probes, labels, distractors = faces()
     np.save(tmp_path / "d.npy", distractors)
-    with NpyRows(tmp_path / "d.npy") as rows:
-        assert (len(rows), rows.shape, rows.dtype) == (2500, (2500, 24), np.float32)
-        assert np.array_equal(rows[1020:1030], distractors[1020:1030])
-        assert rows[2500:2600].shape == (0, 24)
-        assert np.array_equal(identify(probes, labels, rows).ranks, result.ranks)
+    rows = NpyRows(tmp_path / "d.npy")
+    assert (len(rows), rows.shape, rows.dtype) == (2500, (2500, 24), np.float32)
+    assert np.array_equal(rows[1020:1030], distractors[1020:1030])
+    assert rows[2500:2600].shape == (0, 24)
+    assert np.array_equal(identify(probes, labels, rows).ranks, result.ranks)
 
 
 @pytest.mark.parametrize(
     ("save", "message"),
     [
-        (lambda path: path.write_bytes(b"hello"), r"no \.npy matrix"),
-        (lambda path: path.write_bytes(b""), r"no \.npy matrix"),
+        (lambda path: path.write_bytes(b"hello"), "no array of numbers"),
+        (lambda path: path.write_bytes(b""), "no array of numbers"),
         (lambda path: np.save(path, np.zeros(3, np.float32)), "float matrix"),
         (lambda path: np.save(path, np.zeros((3, 2), np.int64)), "float matrix"),
-        (lambda path: np.save(path, np.asfortranarray(np.zeros((3, 2)))), "in C order"),
-        (lambda path: np.save(path, np.array([["x"]], dtype=object), allow_pickle=True), "float matrix"),
+        (lambda path: np.save(path, np.asfortranarray(np.zeros((3, 2)))), "column after column"),
+        (lambda path: np.save(path, np.array([["x"]], dtype=object), allow_pickle=True), "no array"),
         (lambda path: None, "cannot read"),
     ],
 )
@@ -188,7 +188,7 @@ def test_a_cut_matrix_is_refused(tmp_path):
     np.save(tmp_path / "d.npy", np.zeros((4, 4), np.float32))
     data = (tmp_path / "d.npy").read_bytes()
     (tmp_path / "d.npy").write_bytes(data[:-1])
-    with pytest.raises(FormatError, match="not as long"):
+    with pytest.raises(FormatError, match="no array of numbers"):
         NpyRows(tmp_path / "d.npy")
 
 

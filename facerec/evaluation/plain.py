@@ -52,13 +52,13 @@ def identify(
     files: Files, cleaned_of: Noise | None, fprs: Sequence[float], sweeps: int = 0, seed: int = 0
 ) -> tuple[identification.Result, dict[str, int]]:
     """Rank the probes; distractors are read and cleaned a block at a time. The result, and counts of the noise."""
-    with NpyRows(files.probes) as rows, NpyRows(files.distractors) as others:
-        probes, ids, strangers = rows[: len(rows)], np.array(read_names(files.ids, "id")), others
-        counts: dict[str, int] = {}
-        cleaned: tuple[NDArray[np.floating], NDArray[np.str_], Rows] = (probes, ids, strangers)
-        if cleaned_of is not None:
-            cleaned, counts = _clean(cleaned_of, probes, ids, strangers, seed)
-        return identification.identify(*cleaned, fprs, sweeps=sweeps, seed=seed), counts
+    rows, others = NpyRows(files.probes), NpyRows(files.distractors)
+    probes, ids = rows[: len(rows)], np.array(read_names(files.ids, "id"))
+    counts: dict[str, int] = {}
+    cleaned: tuple[NDArray[np.floating], NDArray[np.str_], Rows] = (probes, ids, others)
+    if cleaned_of is not None:
+        cleaned, counts = _clean(cleaned_of, probes, ids, others, seed)
+    return identification.identify(*cleaned, fprs, sweeps=sweeps, seed=seed), counts
 
 
 def read_names(path: Path, column: str = "path") -> list[str]:
