@@ -15,7 +15,7 @@ from facerec.detection.base import Detector, Faces
 from facerec.errors import ImageError
 
 LOOKED_AT = 16 << 20
-"""Pixels of a photo that a detector looks at: memory grows with them, 1 GB and more at 60 million. A larger
+"""Pixels of a photo that a detector looks at: memory grows with them. A larger
 photo is reduced by the smallest whole factor that suffices, and what was found is mapped back."""
 
 _DECODED = 32 << 20  # pixels decoded at once
