@@ -131,7 +131,7 @@ def test_files_that_are_no_backbone_are_refused(stored: storage.StoredBackbone, 
     whole = path.read_bytes()
     for damaged in (whole[:1000], b"", b"text"):
         path.write_bytes(damaged)
-        with pytest.raises(FormatError, match="damaged or no backbone"):
+        with pytest.raises(FormatError, match="damaged or not a backbone"):
             storage.load(path)
     torch.save({"weights": torch.zeros(3)}, path)
     with pytest.raises(FormatError, match="not a backbone of this project"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import pickle
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,26 +62,29 @@ def save(stored: StoredBackbone, path: str | Path) -> None:
 
 def is_ours(path: str | Path) -> bool:
     """Whether `path` was written by `save`; the weights in it are not read."""
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        pickles = [name for name in archive.namelist() if name.endswith("data.pkl")]
-        return bool(pickles) and FORMAT.encode() in archive.read(pickles[0])
+    try:
+        with zipfile.ZipFile(path) as archive:
+            pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
+            return bool(pickles) and FORMAT.encode() in archive.read(pickles[0])
+    except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError, EOFError, zlib.error):
+        return False  # whatever it is, `save` did not write it
 
 
 def load(path: str | Path) -> StoredBackbone:
     """The network in `path`, on the CPU, ready to embed (eval mode); FormatError when it is no such file."""
     if not Path(path).is_file():
         raise FormatError(f"{path} does not exist; train a network first or name another file.")
-    damaged = FormatError(f"{path} is damaged or no backbone file; train again or name another file.")
-    if not zipfile.is_zipfile(path):
+    damaged = FormatError(
+        f"{path} is damaged or not a backbone of this project ({FORMAT}); train again or name another file."
+    )
+    if not is_ours(path):
         raise damaged
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError) as error:
         raise damaged from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise FormatError(f"{path} is a torch file, but not a backbone of this project ({FORMAT}).")
+        raise damaged
     spec = content["backbone"]
     preprocessing = Preprocessing.from_dict(content["preprocessing"], str(path))
     stored = create(spec["name"], spec["dim"], spec["options"], preprocessing)

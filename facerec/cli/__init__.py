@@ -10,10 +10,21 @@ from __future__ import annotations
 import sys
 
 from facerec import console
-from facerec.cli import catalogue, data, evaluation, experiment, faces, megaface, models
+from facerec.cli import catalogue, data, evaluation, experiment, faces, figures, megaface, models
 from facerec.cli.common import app
 
-__all__ = ["app", "catalogue", "data", "evaluation", "experiment", "faces", "main", "megaface", "models"]
+__all__ = [
+    "app",
+    "catalogue",
+    "data",
+    "evaluation",
+    "experiment",
+    "faces",
+    "figures",
+    "main",
+    "megaface",
+    "models",
+]
 
 
 def main() -> None:

@@ -113,6 +113,15 @@ def identification_roc(
 
 
 @_styled
+def roc(curves: Curves, title: str) -> Figure:
+    """ROC of anything: name -> records {"fpr", "tpr", "lo", "hi"}."""
+    figure, axes = _new()
+    _roc(axes, curves, {})
+    axes.set(title=title, xlabel="False accept rate (log scale)", ylabel="True accept rate")
+    return figure
+
+
+@_styled
 def cmc(curves: Curves, title: str = "Identification: is the mate among the best k?") -> Figure:
     """CMC of identification runs: name -> records {"rank", "rate", "lo", "hi"}; the legend gives rank 1."""
     figure, axes = _new()
