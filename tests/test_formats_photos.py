@@ -156,6 +156,22 @@ def test_bombs_are_refused(tmp_path, maker):
         list(photos.rows(path))
 
 
+@pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_compressions_that_unpack_more_than_they_are_asked_for_are_refused(tmp_path, compression):
+    path = zipped(tmp_path / "x.zip", {"Ann/1.jpg": JPEG}, compression)
+    with pytest.raises(FormatError, match="neither stored nor deflated"):
+        list(photos.rows(path))
+
+
+def test_a_member_larger_than_its_zip_is_refused(tmp_path):
+    path = zipped(tmp_path / "x.zip", {"Ann/1.jpg": JPEG}, zipfile.ZIP_STORED)
+    data = path.read_bytes()
+    size = data.index(b"PK\x01\x02") + 20  # compressed size in the central directory
+    path.write_bytes(data[:size] + (1 << 30).to_bytes(4, "little") + data[size + 4 :])
+    with pytest.raises(FormatError, match="larger than the whole file"):
+        list(photos.rows(path))
+
+
 def test_an_endless_gzip_is_refused_without_filling_the_disk(tmp_path):
     (tmp_path / "x.tgz").write_bytes(gzip.compress(bytes(64 << 20)))
     limits = archives.Limits(ratio=10)

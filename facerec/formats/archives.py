@@ -145,7 +145,10 @@ class _Zip:
     def __init__(self, file: BinaryIO, path: Path, limits: Limits) -> None:
         try:
             self._zip = zipfile.ZipFile(file)
-        except NotImplementedError as error:  # a version of the future
+        except (
+            NotImplementedError,
+            UnicodeDecodeError,
+        ) as error:  # a version of the future, a name that is no text
             raise zipfile.BadZipFile(str(error)) from error
         self._infos: dict[str, zipfile.ZipInfo] = {}
         members = self._zip.infolist()
@@ -157,6 +160,7 @@ class _Zip:
             if info.filename.endswith("/") or kind not in (0, 0o100000):
                 continue
             name = _safe(info.filename, path, self._infos)
+            _check_packing(info, path)
             _check_size(info.file_size, name, path, limits)
             self._infos[name] = info
         self.names = sorted(self._infos)
@@ -164,15 +168,29 @@ class _Zip:
     def read(self, name: str) -> bytes:
         try:
             return self._zip.read(self._infos[name])
-        except (RuntimeError, NotImplementedError) as error:  # a password, an unknown compression
+        except (
+            RuntimeError,
+            NotImplementedError,
+            UnicodeDecodeError,
+        ) as error:  # a password, an unknown compression
             raise zipfile.BadZipFile(f"{name}: {error}") from error
 
     def copy(self, name: str, target: BinaryIO) -> None:
         try:
             with self._zip.open(self._infos[name]) as file:
                 shutil.copyfileobj(file, target, _COPY)
-        except (RuntimeError, NotImplementedError) as error:
+        except (RuntimeError, NotImplementedError, UnicodeDecodeError) as error:
             raise zipfile.BadZipFile(f"{name}: {error}") from error
+
+
+def _check_packing(info: zipfile.ZipInfo, path: Path) -> None:
+    """Refuse what zipfile would make room for unasked: lengths beyond the file, bombs of bzip2 and LZMA."""
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise FormatError(
+            f"{path} is refused: {info.filename!r} is neither stored nor deflated; pack it anew."
+        )
+    if info.compress_size > path.stat().st_size:
+        raise FormatError(f"{path} is refused: {info.filename!r} claims to be larger than the whole file.")
 
 
 def _gunzip(file: BinaryIO, unpacked: BinaryIO, path: Path, limits: Limits) -> None:

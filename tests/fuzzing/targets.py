@@ -301,7 +301,7 @@ def _zip() -> bytes:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         for number, name in enumerate(_NAMES):
-            kind = (zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED, zipfile.ZIP_BZIP2)[number]
+            kind = (zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)[number]
             archive.writestr(zipfile.ZipInfo(name), jpeg(), kind)
     return packed.getvalue()
 
