@@ -47,15 +47,16 @@ class Features:
 
 
 def features(rows: NDArray[np.floating], what: str, start: int = 0) -> Features:
-    """Float32 copies of `rows` with their squared lengths; FormatError for an infinite value."""
-    values = np.array(rows, dtype=np.float32, order="C")
+    """Float32 `rows`, copied only where need be, and squared lengths; FormatError for an infinite value."""
+    values = np.require(rows, np.float32, ["C", "W"])
     squares = np.einsum("ij,ij->i", values, values)
     missing = np.asarray(np.isnan(squares))
     if np.isinf(squares).any():
         row = start + int(np.flatnonzero(np.isinf(squares))[0])
         raise FormatError(f"Row {row} of the {what} is infinite or too large; mark missing faces with NaN.")
-    values[missing] = 0
-    squares[missing] = np.inf
+    if missing.any():
+        values = np.where(missing[:, None], np.float32(0), values)
+        squares[missing] = np.inf
     return Features(values, squares, missing)
 
 
