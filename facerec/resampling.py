@@ -56,6 +56,9 @@ def shares(weights: ArrayLike, hits: ArrayLike, totals: ArrayLike) -> Floats:
 
 def interval(values: ArrayLike, level: float = LEVEL) -> tuple[Floats, Floats]:
     """(low, high) percentiles over the trials, axis 0, of a statistic; trials of NaN do not count."""
+    trials = np.asarray(values, dtype=np.float64)
+    if trials.size == 0:  # a statistic of no points, such as rates that no data supports
+        return np.empty(trials.shape[1:]), np.empty(trials.shape[1:])
     tail = (1 - level) / 2 * 100
-    low, high = np.nanpercentile(np.asarray(values, dtype=np.float64), [tail, 100 - tail], axis=0)
+    low, high = np.nanpercentile(trials, [tail, 100 - tail], axis=0)
     return low, high

@@ -45,3 +45,8 @@ def test_the_interval_holds_its_level() -> None:
     values = np.arange(1001)[:, None] * [1, 10]
     low, high = resampling.interval(values)
     assert np.allclose([low, high], [[25, 250], [975, 9750]])
+
+
+def test_a_statistic_of_no_points_has_no_interval() -> None:
+    low, high = resampling.interval(np.empty((50, 0)))
+    assert low.shape == high.shape == (0,)

@@ -60,8 +60,11 @@ def _index(path: Path, lines: list[str]) -> Finding | None:
     if path.suffix != ".idx" or not _all(_NUMBERS, lines):
         return None
     reader = path.with_suffix(".rec")
-    fits = reader.is_file() and len(recordio.Reader(reader)) == len(lines)
-    return Finding("index of a .rec", {"records": len(lines), "rec_beside": reader.is_file(), "fits": fits})
+    facts: dict[str, Any] = {"records": len(lines), "rec_beside": reader.is_file()}
+    if reader.is_file():
+        note = recordio.Reader(reader).index_note
+        facts |= {"fits": note == "", **({"note": note} if note else {})}
+    return Finding("index of a .rec", facts)
 
 
 def _lfw(path: Path, lines: list[str]) -> Finding | None:
