@@ -11,6 +11,7 @@ import pytest
 
 from facerec import console
 from facerec.cli import app
+from facerec.formats import shards
 from tests import packs as drawn
 from tests.conftest import ROOT
 
@@ -123,3 +124,23 @@ def test_what_is_there_is_replaced_only_when_asked(call, tmp_path):
     assert (tmp_path / "files/mine.txt").exists()
     assert call("unpack", "pack/train.rec", "files", "--replace")[0] == 0
     assert not (tmp_path / "files/mine.txt").exists()
+
+
+def test_photos_come_in_by_folder_and_by_list(call, folder):
+    call("unpack", "pack", "faces")
+    call("export", "faces/train", "photos", "--list")
+    code, out, err = call("import", "photos", "shards", "--json")
+    assert (code, json.loads(out), err) == (0, {"photos": 3, "identities": 2}, "")
+    (folder / "whose.txt").write_text("0/00000001.jpg  7\n0/00000002.jpg\t-1\n")
+    code, out, _ = call("import", "photos", "listed", "--list", "whose.txt", "--json")
+    assert (code, json.loads(out)) == (0, {"photos": 2, "identities": 1})
+    code, out, _ = call("import", "photos", "nobody", "--unlabelled", "--json")
+    assert (code, json.loads(out)) == (0, {"photos": 3, "identities": 0})
+    rows = [shards.read(folder / name, "photos").row(0) for name in ("shards", "listed", "nobody")]
+    assert [row["identity"] for row in rows] == ["0", "7", ""]
+    assert bytes(rows[0]["image"]) == (folder / "photos/0/00000001.jpg").read_bytes()
+    code, _, err = call("import", "photos", "both", "--list", "whose.txt", "--unlabelled")
+    assert (code, err.count("\n")) == (1, 1)
+    code, _, err = call("import", "photos", "shards")
+    assert code == 1
+    assert "--replace" in err

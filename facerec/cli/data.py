@@ -30,6 +30,39 @@ def download(
     acquire(catalog.load(entry), out, _options(option or []))
 
 
+@app.command("import")
+def import_photos(
+    source: Annotated[Path, typer.Argument(help="Folder or archive (tar, tgz, zip) of photos.")],
+    out: New,
+    list_file: Annotated[
+        Path | None,
+        typer.Option("--list", help="Lines 'path label'; by default a photo's folder is its identity."),
+    ] = None,
+    unlabelled: Annotated[
+        bool, typer.Option("--unlabelled", help="Nobody knows who the photos show.")
+    ] = False,
+    replace: Replace = False,
+    as_json: Json = False,
+) -> None:
+    """Turn photos in identity folders, or named by a list, into photo shards. Image bytes untouched."""
+    from facerec.formats import lists, photos, shards
+    from facerec.progress import track
+
+    check_out(out, source, replace)
+    if list_file is not None and unlabelled:
+        raise ParamsError(
+            "--list says who the photos show and --unlabelled that nobody knows; give one of them."
+        )
+    rows = (
+        photos.rows(source, labelled=not unlabelled)
+        if list_file is None
+        else photos.listed_rows(source, lists.read_labels(list_file))
+    )
+    shards.write(track(rows, source.name, None, "photos"), out, shards.Meta("photos", source.stem))
+    made = shards.read(out, "photos")
+    report("Photos", {"photos": len(made), "identities": made.classes}, as_json)
+
+
 @app.command()
 def unpack(
     source: Annotated[

@@ -136,7 +136,7 @@ def open_rec(path: str | Path, expected: Expected = FACES) -> Set:
     declared = path.with_name("property")
     if declared.is_file() and meta.size not in (None, recordio.read_property(declared)[1]):
         raise FormatError(f"{declared} does not give the size of the faces of {path}, which is {meta.size}.")
-    return Set(path.stem, meta, _checked(_rec_rows(reader, keys), path, meta))
+    return Set(path.stem, meta, _checked(_rec_rows(reader, keys), path, meta), note=reader.index_note)
 
 
 def open_bin(path: str | Path, expected: Expected = FACES) -> Set:

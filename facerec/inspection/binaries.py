@@ -72,6 +72,7 @@ def rec(path: Path) -> Finding:
     numbers = np.array([reader.number(int(key)) for key in keys], np.int64)
     facts: dict[str, Any] = {"records": len(reader), "header_record": len(keys) < len(reader)}
     facts["index"] = path.with_suffix(".idx").is_file()
+    facts |= {"note": reader.index_note} if reader.index_note else {}
     declared = path.with_name("property")
     if declared.is_file():
         identities, size = recordio.read_property(declared)

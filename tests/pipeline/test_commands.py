@@ -13,10 +13,12 @@ pytestmark = pytest.mark.pipeline
 
 VERBS = (
     "profile",
+    "catalog",
     "check",
     "download",
     "detect",
     "align",
+    "import",
     "unpack",
     "pack",
     "export",
@@ -26,6 +28,7 @@ VERBS = (
     "embed",
     "verify",
     "sheet",
+    "figure",
 )
 
 
