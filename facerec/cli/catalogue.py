@@ -34,10 +34,14 @@ def catalog(
     if as_json:
         sys.stdout.write(json.dumps({"entries": rows}, sort_keys=True) + "\n")
         return
-    table = Table(*("name", "kind", "MB", "how", "here", "what"), title="Catalogue", title_justify="left")
-    for row in rows:
-        size = "" if row["bytes"] is None else f"{row['bytes'] / 1e6:,.0f}"
-        table.add_row(row["name"], row["kind"], size, row["how"], row["here"], row["title"])
+    lines = [{**row, "MB": "" if row["bytes"] is None else f"{row['bytes'] / 1e6:,.0f}"} for row in rows]
+    table = Table(box=None, pad_edge=False)
+    for heading in ("name", "kind", "MB", "how", "here"):  # a line an entry: only what it is gives way
+        width = max(len(heading), *(len(line[heading]) for line in lines))
+        table.add_column(heading, min_width=width, justify="right" if heading == "MB" else "left")
+    table.add_column("what", no_wrap=True, overflow="ellipsis", ratio=1)
+    for line in lines:
+        table.add_row(*(line[key] for key in ("name", "kind", "MB", "how", "here", "title")))
     Console(stderr=True).print(table)
 
 
