@@ -35,11 +35,12 @@ def catalog(
         sys.stdout.write(json.dumps({"entries": rows}, sort_keys=True) + "\n")
         return
     lines = [{**row, "MB": "" if row["bytes"] is None else f"{row['bytes'] / 1e6:,.0f}"} for row in rows]
-    table = Table(box=None, pad_edge=False)
+    table, room = Table(box=None, pad_edge=False), Console(stderr=True).width
     for heading in ("name", "kind", "MB", "how", "here"):  # a line an entry: only what it is gives way
         width = max(len(heading), *(len(line[heading]) for line in lines))
         table.add_column(heading, min_width=width, justify="right" if heading == "MB" else "left")
-    table.add_column("what", no_wrap=True, overflow="ellipsis", ratio=1)
+        room -= width + 1
+    table.add_column("what", no_wrap=True, overflow="ellipsis", width=max(room - 1, 8))
     for line in lines:
         table.add_row(*(line[key] for key in ("name", "kind", "MB", "how", "here", "title")))
     Console(stderr=True).print(table)
