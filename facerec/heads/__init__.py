@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from facerec import registry
+from facerec import distributed, registry
+from facerec.errors import ParamsError
 from facerec.heads.adacos import AdaCos
 from facerec.heads.adaface import AdaFace
 from facerec.heads.arcface import ArcFace
@@ -16,9 +17,11 @@ from facerec.heads.circle import Circle
 from facerec.heads.combined import Combined
 from facerec.heads.cosface import CosFace
 from facerec.heads.curricularface import CurricularFace
+from facerec.heads.lean import Lean
 from facerec.heads.magface import MagFace
 from facerec.heads.multiface import MultiFace
 from facerec.heads.normface import NormFace
+from facerec.heads.sharded import Sharded
 from facerec.heads.softmax import Softmax
 from facerec.heads.sphereface import SphereFace
 from facerec.heads.subcenter import SubCenterArcFace
@@ -26,7 +29,7 @@ from facerec.heads.triplet import Triplet
 from facerec.heads.uniface import UniFace
 from facerec.registry import create
 
-__all__ = ["HEADS", "CosineHead", "Head", "build", "options_of"]
+__all__ = ["HEADS", "CosineHead", "Head", "Lean", "Sharded", "build", "build_sharded", "options_of"]
 
 HEADS: dict[str, type[Head]] = {
     "adacos": AdaCos,
@@ -54,6 +57,21 @@ def build(name: str, dim: int, classes: int, **options: Any) -> Head:
     unknown name or option.
     """
     return create("head", HEADS, name, {"dim": dim, "classes": classes}, options)
+
+
+def build_sharded(
+    name: str, dim: int, classes: int, rate: float = 1.0, seed: int = 0, **options: Any
+) -> Sharded:
+    """The head `name` with its classes split over the joined processes, each using a share `rate` of them a step.
+
+    Raises ParamsError as `build`, for heads that cannot be split, and for fewer than 2 classes a process.
+    """
+    start, stop = distributed.rows(classes)
+    if classes < 2 * distributed.world():
+        raise ParamsError(
+            f"{classes} classes cannot be split over {distributed.world()} processes; start fewer."
+        )
+    return Sharded(build(name, dim, stop - start, **options), classes, rate, seed)
 
 
 def options_of(name: str) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from facerec.heads.base import CosineHead, angle, own, replaced
+from facerec.heads.base import CosineHead, angle
 
 _SHORTEST, _LONGEST, _EPSILON = 0.001, 100.0, 1e-3
 
@@ -37,13 +37,11 @@ class AdaFace(CosineHead):
         self.register_buffer("mean", torch.tensor(20.0))
         self.register_buffer("deviation", torch.tensor(100.0))
 
-    def logits(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """Scaled cosines (b, classes) with the margin of each row's quality."""
-        cosine = self.cosine(embeddings)
+    def target(self, cosine: Tensor, embeddings: Tensor) -> Tensor:
+        """cos(theta - m z) - m (1 + z), with the quality z of each row."""
         z = self._quality(embeddings.detach())
-        theta = angle(own(cosine, labels)) - self.m * z
-        bounded = theta.clamp(_EPSILON, torch.pi - _EPSILON)
-        return self.scale * replaced(cosine, labels, bounded.cos() - self.m * (1.0 + z))
+        bounded = (angle(cosine) - self.m * z).clamp(_EPSILON, torch.pi - _EPSILON)
+        return bounded.cos() - self.m * (1.0 + z)
 
     def _quality(self, embeddings: Tensor) -> Tensor:
         """z (b, 1): how far each norm lies from the mean, in units of deviation / h, within [-1, 1]."""

@@ -1,11 +1,15 @@
 """What all losses share: `Head`, and `CosineHead` for those on the cosines between embeddings and class centres.
 
 A head with a margin overrides one method, `margin`, which maps the cosine between an embedding and
-the centre of its own class to the value that takes its place. Gradients are the true ones, by autograd.
+the centre of its own class to the value that takes its place (`target`, where the embedding matters too).
+Such a head also runs without ever holding its logits (`facerec.heads.lean`) and with its classes split over
+processes (`facerec.heads.sharded`). Gradients are the true ones, by autograd.
 Cosines and the loss are float32 or better even where the embeddings are fp16 or bf16, or inside autocast.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +35,14 @@ class Head(nn.Module):
     def accuracy(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """Share of the batch told right, without margin; a scalar."""
         raise NotImplementedError
+
+    def whole_state(self) -> dict[str, Tensor]:
+        """The state of all classes, under the plain head's names; a head split over processes gathers it."""
+        return dict(self.state_dict())
+
+    def load_whole_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take what this process holds of a `whole_state`."""
+        self.load_state_dict(dict(state))
 
 
 class CosineHead(Head):
@@ -58,14 +70,23 @@ class CosineHead(Head):
         """What takes the place of the cosine (b, 1) to the own class; here the cosine itself."""
         return cosine
 
+    def target(self, cosine: Tensor, embeddings: Tensor) -> Tensor:
+        """`margin` of the cosine (b, 1) to the own class, for heads whose margin depends on the embeddings."""
+        return self.margin(cosine)
+
+    def penalty(self, embeddings: Tensor) -> Tensor:
+        """What is added to the cross entropy, a scalar; here 0."""
+        return embeddings.new_zeros(())
+
     def logits(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """Scaled cosines (b, classes), with the margin at `labels` (b,)."""
         cosine = self.cosine(embeddings)
-        return self.scale * replaced(cosine, labels, self.margin(own(cosine, labels)))
+        return self.scale * replaced(cosine, labels, self.target(own(cosine, labels), embeddings))
 
     def loss(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """Mean cross entropy of the logits."""
-        return functional.cross_entropy(self.logits(embeddings, labels), labels)
+        """Mean cross entropy of the logits, plus the penalty."""
+        entropy = functional.cross_entropy(self.logits(embeddings, labels), labels)
+        return entropy + self.penalty(embeddings)
 
     @torch.no_grad()
     def predict(self, embeddings: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from facerec.heads.arcface import angular
-from facerec.heads.base import CosineHead, own, replaced
+from facerec.heads.base import CosineHead
 
 _SHORT, _LONG = 10.0, 110.0  # lengths between which the margin grows
 _LOW, _HIGH = 0.45, 0.8  # the margin there, radians
@@ -25,17 +25,15 @@ class MagFace(CosineHead):
         super().__init__(dim, classes, scale)
         self.regulariser = regulariser
 
-    def logits(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """Scaled cosines (b, classes), with the margin of each row's length at its own class."""
-        cosine = self.cosine(embeddings)
+    def target(self, cosine: Tensor, embeddings: Tensor) -> Tensor:
+        """cos(theta + m), m by each row's length."""
         margins = _LOW + (_HIGH - _LOW) * (_length(embeddings) - _SHORT) / (_LONG - _SHORT)
-        return self.scale * replaced(cosine, labels, angular(own(cosine, labels), margins))
+        return angular(cosine, margins)
 
-    def loss(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """Mean cross entropy plus the regulariser of the lengths."""
+    def penalty(self, embeddings: Tensor) -> Tensor:
+        """The regulariser of the lengths."""
         length = _length(embeddings)
-        drawn = (length / _LONG**2 + 1.0 / length).mean()
-        return super().loss(embeddings, labels) + self.regulariser * drawn
+        return self.regulariser * (length / _LONG**2 + 1.0 / length).mean()
 
 
 def _length(embeddings: Tensor) -> Tensor:
