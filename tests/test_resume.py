@@ -1,4 +1,4 @@
-"""kill -9 at any moment of detect and align, then a clean run: bytes equal to an uninterrupted run."""
+"""kill -9 at random moments of detect and align, then clean runs: bytes equal to those of uninterrupted ones."""
 
 from __future__ import annotations
 
@@ -20,26 +20,46 @@ from tests import cartoon
 ROOT = Path(__file__).parent.parent
 RUN = """
 import sys
-from facerec import enrolment
+import time
+
+import numpy as np
+
+from facerec import detection, enrolment
 from facerec.detection import table
 
+
+class Slow:
+    '''Sees one face in the middle of every photo, slowly.'''
+
+    name = "slow"
+
+    def detect(self, images):
+        time.sleep(0.05 * len(images))
+        box = np.array([[40, 30, 150, 180]], np.float32)
+        points = np.array([[[70, 80], [120, 80], [95, 110], [75, 140], [115, 140]]], np.float32)
+        return [detection.Faces(box, points, np.ones(1, np.float32)) for image in images]
+
+
 if __name__ == "__main__":
-    table._JOB = enrolment._JOB = int(sys.argv[1])
-    photos, out = sys.argv[2:4]
-    workers = int(sys.argv[4])
-    table.detect(photos, f"{out}/d.parquet", "mtcnn", {"min_face": 40}, workers=workers)
-    enrolment.align(photos, f"{out}/d.parquet", f"{out}/faces", workers=workers)
+    detection._DETECTORS["slow"] = "__main__:Slow"
+    stage, photos, out, detector, job = sys.argv[1:]
+    table._JOB = enrolment._JOB = int(job)
+    if stage == "detect":
+        table.detect(photos, f"{out}/d.parquet", detector, workers=1)
+    else:
+        enrolment.align(photos, f"{out}/d.parquet", f"{out}/faces", workers=1)
 """
 
 
-def start(folder: Path, job: int, out: Path, workers: int) -> subprocess.Popen[bytes]:
-    """Detect and align in a process of its own."""
-    script = folder / "run.py"
-    script.write_text(RUN)
+def start(folder: Path, stage: str, out: Path, detector: str, job: int) -> subprocess.Popen[bytes]:
+    """Detect or align, in a process of its own.
+
+    The code is a copy, since parts that other code made would rightly not be used.
+    """
     return subprocess.Popen(
-        [sys.executable, script, str(job), folder / "photos", out, str(workers)],
+        [sys.executable, folder / "run.py", stage, folder / "photos", out, detector, str(job)],
         cwd=folder,
-        env={**os.environ, "FACEREC_SCRATCH": str(folder / "scratch")},
+        env={**os.environ, "FACEREC_SCRATCH": f"{out}-scratch"},
         stderr=subprocess.PIPE,
     )
 
@@ -50,7 +70,7 @@ def finish(process: subprocess.Popen[bytes]) -> None:
 
 
 def parts(folder: Path) -> set[str]:
-    return {path.name for path in folder.glob("scratch/*/*/*.part")}
+    return {path.name for path in folder.glob("out-scratch/*/*/*.part")}
 
 
 def bytes_of(out: Path) -> dict[str, bytes]:
@@ -58,27 +78,27 @@ def bytes_of(out: Path) -> dict[str, bytes]:
     return {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file()}
 
 
-def kill_and_finish(folder: Path, job: int, kills: int, workers: int, seconds: float) -> None:
-    """Kill runs at random moments, each after some new part or output, and compare the last with a whole run.
-
-    The code is a copy, since parts that other code made would rightly not be used.
-    """
+def kill_and_finish(folder: Path, detector: str, job: int, kills: dict[str, list[float]]) -> None:
+    """Kill runs so many seconds after each has made some new part or output, and compare with whole runs."""
     shutil.copytree(ROOT / "facerec", folder / "facerec", ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "run.py").write_text(RUN)
     whole, out = folder / "whole", folder / "out"
-    finish(start(folder, job, whole, workers))
-    chance = random.Random(1)
-    for _ in range(kills):
-        process = start(folder, job, out, workers)
-        before = parts(folder), bytes_of(out).keys()
-        while process.poll() is None and (parts(folder), bytes_of(out).keys()) == before:
-            time.sleep(0.01)
-        time.sleep(chance.uniform(0, seconds))
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-    assert (folder / "scratch").exists() or (out / "faces").exists()
-    finish(start(folder, job, out, workers))
-    assert bytes_of(out) == bytes_of(whole)
-    assert bytes_of(folder / "scratch").keys() == set()
+    for stage, moments in kills.items():
+        uninterrupted, left = start(folder, stage, whole, detector, job), set[str]()
+        for moment in moments:
+            process = start(folder, stage, out, detector, job)
+            before = parts(folder), bytes_of(out).keys()
+            while process.poll() is None and (parts(folder), bytes_of(out).keys()) == before:
+                time.sleep(0.002)
+            time.sleep(moment)
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+            left |= parts(folder)
+        assert left, f"no run of {stage} was killed while it had parts"
+        finish(start(folder, stage, out, detector, job))
+        finish(uninterrupted)
+        assert bytes_of(out) == bytes_of(whole)
+        assert bytes_of(folder / "out-scratch") == {}
 
 
 def test_kill_9_and_a_clean_run_give_the_same_bytes(tmp_path: Path) -> None:
@@ -88,7 +108,7 @@ def test_kill_9_and_a_clean_run_give_the_same_bytes(tmp_path: Path) -> None:
         data = images.encode_jpeg(image)[: 900 if number == 7 else None]
         rows.append({"image": data, "label": number, "identity": f"p{number}", "source": f"{number:03d}.jpg"})
     shards.write(rows, tmp_path / "photos", shards.Meta("photos", "drawn"))
-    kill_and_finish(tmp_path, job=4, kills=2, workers=1, seconds=0.3)
+    kill_and_finish(tmp_path, "slow", 1, {"detect": [0.3], "align": [0.0]})
 
 
 @pytest.mark.slow
@@ -97,4 +117,9 @@ def test_ten_kills_on_500_photos_give_the_same_bytes(tmp_path: Path, mirror: Pat
         names = [name for name in files.names if photos.is_photo(name, files)][:500]
         rows = [{"image": files.read(name), "label": -1, "identity": "", "source": name} for name in names]
     shards.write(rows, tmp_path / "photos", shards.Meta("photos", "lfw"))
-    kill_and_finish(tmp_path, job=16, kills=10, workers=2, seconds=2.0)
+    chance = random.Random(1)
+    kills = {
+        "detect": [chance.uniform(0, 3) for _ in range(6)],
+        "align": [chance.uniform(0, 0.2) for _ in range(4)],
+    }
+    kill_and_finish(tmp_path, "mtcnn", 16, kills)

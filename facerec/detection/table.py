@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from facerec import detection, devices, scratch
+from facerec import detection, scratch
 from facerec.detection.base import Detector, Faces
 from facerec.detection.finding import Found, find
 from facerec.errors import FormatError
@@ -123,6 +123,8 @@ def detect(
 
 def _inputs(photos: Path, detector: str, options: Mapping[str, Any], retry: float) -> dict[str, Any]:
     """All that decides the bytes of a job; a file of weights counts by its content."""
+    from facerec import devices  # imports torch, which reading a table does not need
+
     described = dict(options)
     if options.get("weights"):
         described["weights"] = Path(options["weights"])
