@@ -25,9 +25,9 @@ MAX_PIXELS = 100_000_000
 memory. Decoding takes up to 14 bytes a pixel."""
 
 SUBSAMPLINGS = {
-    "4:4:4": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
-    "4:2:2": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422,
-    "4:2:0": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
+    "yuv444": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+    "yuv422": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422,
+    "yuv420": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
 }
 """How finely a JPEG keeps colour: name -> OpenCV's flag."""
 
@@ -53,10 +53,10 @@ def decode(data: bytes | memoryview) -> NDArray[np.uint8]:
     return _decode_jpeg(data) if data[:2] == _START else _decode_other(bytes(data))
 
 
-def encode_jpeg(image: NDArray[np.uint8], quality: int = 95, subsampling: str = "4:2:0") -> bytes:
+def encode_jpeg(image: NDArray[np.uint8], quality: int = 95, subsampling: str = "yuv420") -> bytes:
     """JPEG bytes of an RGB image (h, w, 3); equal pixels give equal bytes.
 
-    `subsampling` of the colour channels is one of SUBSAMPLINGS: "4:4:4" keeps them whole, "4:2:0" halves both
+    `subsampling` of the colour channels is one of SUBSAMPLINGS: "yuv444" keeps them whole, "yuv420" halves both
     their sides, as nearly every JPEG does.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:

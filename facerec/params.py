@@ -118,7 +118,7 @@ class Align(_Strict):
         tuple[Literal["detector", "retry", "low-score", "annotation", "crop"], ...], Field(min_length=1)
     ] = ("detector", "retry")
     quality: Annotated[int, Field(ge=1, le=100)] = 95
-    subsampling: Literal["4:4:4", "4:2:2", "4:2:0"] = "4:2:0"
+    subsampling: Literal["yuv444", "yuv422", "yuv420"] = "yuv420"
 
 
 class Schedule(_Strict):

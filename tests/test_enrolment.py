@@ -161,10 +161,10 @@ def test_min_score_holds_before_the_rule(enrol, scene):
 @pytest.mark.parametrize("size", [112, (112, 96), 128, 100])
 def test_a_crop_is_the_photo_warped_by_the_similarity_of_its_landmarks(enrol, scene, size):
     _, pixels, truth = scene
-    found, _, _ = enrol(size=size, quality=90, subsampling="4:4:4", rungs=("detector", "annotation"))
+    found, _, _ = enrol(size=size, quality=90, subsampling="yuv444", rungs=("detector", "annotation"))
     for kind in (PLAIN, MARKED):
         crop = alignment.warp(pixels[kind], alignment.similarity(truth[kind][0], size)[0], size)
-        assert bytes(found[kind]["image"]) == images.encode_jpeg(crop, 90, "4:4:4")
+        assert bytes(found[kind]["image"]) == images.encode_jpeg(crop, 90, "yuv444")
 
 
 def test_a_box_crop_is_upright_and_has_its_margin(enrol, scene):

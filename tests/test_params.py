@@ -97,3 +97,22 @@ def test_every_head_can_be_named_with_options_it_knows() -> None:
     assert names == set(heads.HEADS)
     options = {option for name in names for option in heads.options_of(name)}
     assert set(params.Head.model_fields) - {"name"} <= options
+
+
+def literals(model: Any) -> set[str]:
+    """Every text that a model or the models inside it take literally."""
+    found: set[str] = set()
+    pending = [model]
+    while pending:
+        part = pending.pop()
+        pending += [field.annotation for field in getattr(part, "model_fields", {}).values()]
+        pending += [each for each in get_args(part) if not isinstance(each, str)]
+        found |= {each for each in get_args(part) if isinstance(each, str)}
+    return found
+
+
+def test_no_text_is_read_as_something_else() -> None:
+    """`dvc exp run -S` writes texts without quotes; YAML 1.1 would read 4:2:0 as the number 14,520."""
+    texts = literals(params.Params)
+    assert {"arcface", "yuv420", "insightface"} <= texts
+    assert {text: yaml.safe_load(text) for text in texts} == {text: text for text in texts}

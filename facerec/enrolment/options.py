@@ -34,7 +34,7 @@ class Options:
     """Where faces come from, in this order (`facerec.enrolment.rungs`); a photo without any is left out."""
     quality: int = 95
     """JPEG quality, 1 to 100."""
-    subsampling: str = "4:2:0"
+    subsampling: str = "yuv420"
     """JPEG subsampling of colour, one of `facerec.images.SUBSAMPLINGS`."""
 
     def check(self) -> None:

@@ -48,6 +48,6 @@ def headline(found: Mapping[str, Any]) -> dict[str, Any]:
     for name, values in found.get("train", {}).items():
         lines[name] = dict(values)
     for name, values in found.get("align", {}).items():
-        keys = ("enrolled", "fallbacks", "residual_median")
+        keys = ("enrolled", "fallbacks")
         lines[name] = lines.get(name, {}) | {key: values[key] for key in keys if key in values}
     return lines
