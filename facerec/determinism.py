@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 from torch.utils import deterministic as memory
 
@@ -31,3 +32,8 @@ def reproducible(seed: int) -> Iterator[None]:
         finally:
             torch.use_deterministic_algorithms(before)
             memory.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
+
+
+def reseed(*key: int) -> None:
+    """Set torch's random state, on all devices, to a pure function of non-negative numbers such as (seed, step)."""
+    torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]))

@@ -37,6 +37,8 @@ DETECTOR_OPTIONS = {
     "retinaface-r50": ("threshold", "overlap", "max_side"),
 }
 """Detector -> keys of `detect` that are its options, besides its weights."""
+FRESH = "facerec/training/start.py"
+"""What `train.init` says where training begins with new weights: the code that draws them."""
 
 
 class _Strict(BaseModel):
@@ -122,12 +124,37 @@ class Align(_Strict):
 
 
 class Schedule(_Strict):
-    """Learning rate over epochs: warm-up from zero, then `factor` at each milestone, or a cosine to zero."""
+    """Learning rate over training: warm-up from zero, then `factor` at each milestone, or a fall to zero.
 
-    name: Literal["multistep", "cosine"] = "multistep"
+    It goes by images, so it does not depend on how a batch is split over parts and processes.
+    """
+
+    name: Literal["multistep", "polynomial", "cosine"] = "multistep"
+    unit: Literal["epochs", "steps"] = "epochs"
+    """What `milestones` and `warmup` count; a step is `batch` images."""
     milestones: tuple[Annotated[float, Field(gt=0)], ...] = (8, 11)
     factor: Share = 0.1
+    power: Annotated[float, Field(gt=0, le=10)] = 2.0
+    """Of the polynomial."""
     warmup: Annotated[float, Field(ge=0)] = 0.5
+
+
+class Sampler(_Strict):
+    """Which faces make a batch: any, or `images` faces of each of batch / images identities."""
+
+    name: Literal["shuffled", "balanced"] = "shuffled"
+    images: Annotated[int, Field(ge=2, le=1000)] = 5
+
+
+class Augment(_Strict):
+    """Random changes of a training face besides `flip`; 0 leaves one out."""
+
+    colour: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Brightness, contrast and saturation each change by a factor within 1 - colour .. 1 + colour."""
+    low_resolution: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of the faces that lose resolution."""
+    crop: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of the faces of which only a part is shown, the rest black."""
 
 
 BACKBONES = (
@@ -199,14 +226,56 @@ class Train(_Strict):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
     epochs: Annotated[int, Field(ge=1, le=10_000)] = 12
     batch: Annotated[int, Field(ge=2, le=65_536)] = 128
+    """Images of one update, over all parts and processes."""
+    accumulate: Annotated[int, Field(ge=1, le=1024)] = 1
+    """Parts that a batch goes through the network in, for want of memory; batch statistics are those of a part."""
+    optimiser: Literal["sgd", "adamw"] = "sgd"
     lr: Annotated[float, Field(gt=0, le=10)] = 0.1
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Of SGD; the first beta of AdamW."""
     nesterov: bool = True
     weight_decay: Annotated[float, Field(ge=0, lt=1)] = 5e-4
+    output_decay: Annotated[float, Field(ge=0, le=1000)] = 1.0
+    """Factor of weight_decay for the layer that makes the embedding."""
+    head_decay: Annotated[float, Field(ge=0, le=1000)] = 1.0
+    """Factor of weight_decay for the head."""
+    decay_all: bool = False
+    """Whether biases, norms and PReLU slopes decay too."""
+    clip_norm: Annotated[float, Field(ge=0)] = 0.0
+    """Greatest norm of the whole gradient, 0 for none."""
+    clip_value: Annotated[float, Field(ge=0)] = 0.0
+    """Greatest absolute value of each gradient's elements, 0 for none."""
+    average: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Decay of the moving average of the weights that is kept instead of the last ones, 0 for none."""
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """What the network computes in; weights and heads stay float32."""
+    compile: bool = False
+    """torch.compile: faster on GPUs, other bits."""
     flip: bool = True
+    augment: Augment = Augment()
+    mean: tuple[float, float, float] = (127.5, 127.5, 127.5)
+    std: tuple[float, float, float] = (127.5, 127.5, 127.5)
+    """RGB pixels in 0..255 become (x - mean) / std."""
+    min_images: Annotated[int, Field(ge=1)] = 1
+    """Identities with fewer faces are left out."""
+    sampler: Sampler = Sampler()
+    init: str = FRESH
+    """Weights that training begins with: a backbone.pt, or the code that draws new ones."""
     schedule: Schedule = Schedule()
     backbone: Backbone = Backbone()
     head: Head = Head()
+
+    @model_validator(mode="after")
+    def _batch_can_be_split(self) -> Train:
+        images = self.sampler.images if self.sampler.name == "balanced" else 1
+        if self.batch % (self.accumulate * images):
+            raise ValueError(
+                f"batch {self.batch} must be a multiple of {self.accumulate * images} (accumulate times "
+                "the balanced sampler's images)"
+            )
+        if self.optimiser == "sgd" and self.nesterov and not self.momentum:
+            raise ValueError("nesterov needs a momentum; set nesterov to false")
+        return self
 
 
 class Verify(_Strict):

@@ -15,8 +15,9 @@ def train(params: Params, name: str) -> None:
     """Train network `name` on every training set that params.photos and params.packs name."""
     folders = [common.FACES / "train" / set_name for set_name in params.training_sets]
     sets = [shards.read(folder, "faces") for folder in folders if any(folder.glob("part-*.arrow"))]
-    trained = training.fit(sets, params.train, device())
-    storage.save(trained.backbone, common.MODELS / f"{name}.pt")
+    with training.kept(sets, params.train) as checkpoints:
+        trained = training.fit(sets, params.train, device(), checkpoints)
+        storage.save(trained.backbone, common.MODELS / f"{name}.pt")
     last = trained.history[-1]
     metrics = {"train_loss": last.loss, "train_accuracy": last.accuracy}
     write_json(common.METRICS / f"train/{name}.json", {name: metrics})

@@ -19,18 +19,24 @@ def train(
     faces: Annotated[list[Path], typer.Argument(help="Directories of face shards.")],
     out: Annotated[Path, typer.Option(help="Weights to write.")] = Path("backbone.pt"),
     params: Annotated[Path, typer.Option(help="Where `train:` is read from.")] = Path("params.yaml"),
+    trial: Annotated[bool, typer.Option("--trial", help="Only try the recipe: nothing is written.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Train a network with the recipe of params.yaml."""
+    """Train a network with the recipe of params.yaml; a training that was stopped goes on where it was."""
     from facerec import training
     from facerec.backbones import storage
     from facerec.devices import device
     from facerec.formats import shards
 
     sets = [shards.read(folder, "faces") for folder in faces]
-    trained = training.fit(sets, parameters.load(params).train, device())
-    storage.save(trained.backbone, out)
-    report(f"{out}", asdict(trained.history[-1]), as_json)
+    recipe = parameters.load(params).train
+    if trial:
+        trained = training.fit(sets, recipe, device())
+    else:
+        with training.kept(sets, recipe) as checkpoints:
+            trained = training.fit(sets, recipe, device(), checkpoints)
+            storage.save(trained.backbone, out)
+    report("trial, nothing saved" if trial else f"{out}", asdict(trained.history[-1]), as_json)
 
 
 @app.command()

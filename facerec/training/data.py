@@ -1,8 +1,8 @@
-"""What is trained on and in which order: several face sets as one, shuffled by (seed, epoch) alone."""
+"""What is trained on: several face sets as one, with labels of their own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,45 +11,49 @@ from facerec.errors import FormatError, ParamsError
 from facerec.formats.shards import Shards
 from facerec.loading import Faces
 
+_UNUSED = -1
+
 
 class TrainingFaces(Faces):
-    """Faces with `labels` (n,) int64 in 0..classes-1; every set's identities are its own."""
+    """Faces of several sets; every set's identities are its own.
 
-    def __init__(self, sets: Sequence[Shards]) -> None:
+    `labels` (n,) int64 in 0..classes-1, -1 for faces of identities with fewer than `min_images`; `usable` are
+    the indices of the others.
+    """
+
+    def __init__(self, sets: Sequence[Shards], min_images: int = 1) -> None:
         super().__init__(sets)
-        self.labels, self.classes = _merge(sets)
+        self.labels, self.classes = _merge(sets, min_images)
+        self.usable: NDArray[np.int64] = np.flatnonzero(self.labels != _UNUSED)
 
     def check(self, batch: int) -> None:
         """Raise ParamsError unless there are two identities and one full batch."""
         where = ", ".join(str(shards.path) for shards in self.sets)
+        kept = "" if len(self.usable) == len(self) else f" after train.min_images left out {self._left_out}"
         if self.classes < 2:
             raise ParamsError(
-                f"Training needs faces of at least 2 identities; {where} hold {self.classes} in {len(self)} faces."
+                f"Training needs faces of at least 2 identities; {where} hold {self.classes} in "
+                f"{len(self.usable)} faces{kept}."
             )
-        if len(self) < batch:
+        if len(self.usable) < batch:
             raise ParamsError(
-                f"train.batch is {batch}, but {where} hold {len(self)} faces; lower it or add faces."
+                f"train.batch is {batch}, but {where} hold {len(self.usable)} faces{kept}; lower it or add faces."
             )
 
+    @property
+    def _left_out(self) -> int:
+        return len(self) - len(self.usable)
 
-def _merge(sets: Sequence[Shards]) -> tuple[NDArray[np.int64], int]:
+
+def _merge(sets: Sequence[Shards], min_images: int) -> tuple[NDArray[np.int64], int]:
     """Labels without gaps over all sets, and how many there are."""
     merged, classes = [], 0
     for shards in sets:
         if (shards.labels < 0).any():
             raise FormatError(f"{shards.path} holds faces of unknown identity; it cannot be trained on.")
-        known, labels = np.unique(shards.labels, return_inverse=True)
-        merged.append(labels.astype(np.int64) + classes)
-        classes += len(known)
+        _, labels, counts = np.unique(shards.labels, return_inverse=True, return_counts=True)
+        enough = counts >= min_images
+        renumbered = np.where(enough, np.cumsum(enough) - 1 + classes, _UNUSED)
+        merged.append(renumbered[labels].astype(np.int64))
+        classes += int(enough.sum())
     return np.concatenate(merged), classes
-
-
-def batches(count: int, batch: int, seed: int, epoch: int) -> Iterator[NDArray[np.int64]]:
-    """Index arrays (batch,) of a shuffled pass over `count` faces; the incomplete last one is left out.
-
-    A pure function of its arguments: batch statistics never see a tiny batch, and any epoch can be
-    had without the ones before it.
-    """
-    order = np.random.default_rng((seed, epoch)).permutation(count)
-    for start in range(0, count - batch + 1, batch):
-        yield order[start : start + batch]

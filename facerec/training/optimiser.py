@@ -1,25 +1,36 @@
-"""SGD with weight decay where it belongs: on matrices and kernels, not on biases, norms and PReLU slopes."""
+"""SGD or AdamW, with weight decay where the recipe wants it.
+
+As a rule it is on matrices and kernels, not on biases, norms and PReLU slopes. Some recipes decay the layer that
+makes the embedding and the class centres more than the rest.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
 
 from torch import nn
-from torch.optim import SGD
+from torch.optim import SGD, AdamW, Optimizer
 
 from facerec.params import Train
 
+_BETA2 = 0.999
 
-def build(modules: Iterable[nn.Module], recipe: Train) -> SGD:
-    """SGD over all parameters of `modules`; those with one dimension are not decayed."""
-    parameters = [parameter for module in modules for parameter in module.parameters()]
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return SGD(
-        [group for group in groups if group["params"]],
-        lr=recipe.lr,
-        momentum=recipe.momentum,
-        nesterov=recipe.nesterov,
-    )
+
+def build(network: nn.Module, head: nn.Module, recipe: Train) -> Optimizer:
+    """The recipe's optimiser over all parameters that learn, grouped by their decay."""
+    groups: dict[float, list[nn.Parameter]] = defaultdict(list)
+    inner = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    last = [parameter for parameter in inner if parameter.ndim > 1][-1]
+    for parameter in inner:
+        factor = recipe.output_decay if parameter is last else 1.0
+        groups[_decay(parameter, factor, recipe)].append(parameter)
+    for parameter in head.parameters():
+        groups[_decay(parameter, recipe.head_decay, recipe)].append(parameter)
+    described = [{"params": members, "weight_decay": decay} for decay, members in groups.items()]
+    if recipe.optimiser == "adamw":
+        return AdamW(described, lr=recipe.lr, betas=(recipe.momentum, _BETA2))
+    return SGD(described, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.nesterov)
+
+
+def _decay(parameter: nn.Parameter, factor: float, recipe: Train) -> float:
+    return recipe.weight_decay * factor if parameter.ndim > 1 or recipe.decay_all else 0.0

@@ -1,0 +1,45 @@
+"""Where training begins: a network with random weights, or with those of `train.init`, and a fresh head."""
+
+from __future__ import annotations
+
+import torch
+
+from facerec import backbones, heads
+from facerec.backbones import storage
+from facerec.backbones.storage import StoredBackbone
+from facerec.errors import ParamsError
+from facerec.heads import Head
+from facerec.params import FRESH, Train
+from facerec.preprocessing import Preprocessing
+from facerec.training.data import TrainingFaces
+
+
+def start(faces: TrainingFaces, recipe: Train, device: torch.device) -> tuple[StoredBackbone, Head]:
+    """Network and head for these faces, on the device, drawn from torch's global random state."""
+    backbone = _fresh(faces, recipe) if recipe.init == FRESH else _trained(faces, recipe)
+    known = set(heads.options_of(recipe.head.name))
+    wanted = recipe.head.model_dump(include=known, exclude_none=True)
+    head = heads.build(recipe.head.name, recipe.backbone.dim, faces.classes, **wanted)
+    # Faces arrive with channels last; kernels stored the same way are faster on CPU and GPU.
+    backbone.network.to(device).to(memory_format=torch.channels_last).train()
+    return backbone, head.to(device)
+
+
+def _fresh(faces: TrainingFaces, recipe: Train) -> StoredBackbone:
+    preprocessing = Preprocessing(size=faces.size, template=faces.template, mean=recipe.mean, std=recipe.std)
+    takes = set(backbones.options_of(recipe.backbone.name))
+    options = recipe.backbone.model_dump(include=takes, exclude_none=True, exclude={"name", "dim"})
+    return storage.create(recipe.backbone.name, recipe.backbone.dim, options, preprocessing)
+
+
+def _trained(faces: TrainingFaces, recipe: Train) -> StoredBackbone:
+    """The network of `train.init`, which must be the one the recipe describes; it brings its preprocessing."""
+    stored = storage.load(recipe.init)
+    if (stored.name, stored.dim) != (recipe.backbone.name, recipe.backbone.dim):
+        raise ParamsError(
+            f"train.init {recipe.init} is {stored.name} with {stored.dim} outputs, but train.backbone says "
+            f"{recipe.backbone.name} with {recipe.backbone.dim}; make them agree."
+        )
+    for shards in faces.sets:
+        stored.preprocessing.check(shards.meta)
+    return stored
