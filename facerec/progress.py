@@ -62,6 +62,8 @@ class _Lines(Progress):
 
     def _tell(self) -> None:
         now = time.monotonic()
+        if self.finished:  # `stop` says so
+            return
         if now - self._last >= min(_MOST, max(_FIRST, (now - self._start) / 5)):
             self._last, self._said = now, True
             self._say()
