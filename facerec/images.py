@@ -41,6 +41,9 @@ _SCAN = 0xDA
 _FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _WITHOUT_LENGTH = {0x00, 0x01, 0xFF, *range(0xD0, 0xD9)}
 
+_passed = b"none yet"
+"""Header of the JPEG that passed `_check_jpeg` last. The faces of a set nearly all have the same one."""
+
 
 def decode(data: bytes | memoryview) -> NDArray[np.uint8]:
     """Pixels of an encoded photo: uint8 RGB (h, w, 3).
@@ -48,9 +51,16 @@ def decode(data: bytes | memoryview) -> NDArray[np.uint8]:
     Raises ImageError with the reason when the bytes are empty, no image, cut short or more than
     MAX_PIXELS.
     """
+    global _passed
+    if bytes(data[: len(_passed)]) == _passed and data[-2:] == _END:
+        return _decode_jpeg(data)
     if not data:
         raise ImageError("The file is empty.")
-    return _decode_jpeg(data) if data[:2] == _START else _decode_other(bytes(data))
+    if data[:2] != _START:
+        return _decode_other(bytes(data))
+    # OpenCV fills what a cut JPEG lacks with grey and says nothing, so the markers are checked first.
+    _passed = _check_jpeg(bytes(data))
+    return _decode_jpeg(data)
 
 
 def encode_jpeg(image: NDArray[np.uint8], quality: int = 95, subsampling: str = "yuv420") -> bytes:
@@ -74,15 +84,7 @@ def _check_size(width: int, height: int) -> None:
         raise ImageError(f"The image has {width}x{height} pixels, more than the {MAX_PIXELS:,} allowed.")
 
 
-_passed = b"none yet"
-"""Header of the JPEG that passed `_check_jpeg` last. The faces of a set nearly all have the same one."""
-
-
 def _decode_jpeg(data: bytes | memoryview) -> NDArray[np.uint8]:
-    # OpenCV fills what a cut JPEG lacks with grey and says nothing, so the markers are checked first.
-    global _passed
-    if bytes(data[: len(_passed)]) != _passed or data[-2:] != _END:
-        _passed = _check_jpeg(bytes(data))
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
     except cv2.error as error:

@@ -204,3 +204,29 @@ def test_an_image_of_many_pairs_may_be_stored_once(path):
     path.write_bytes(pickle.dumps(([b"x" * 10_000] * 2000, [True] * 1000)))
     with pytest.raises(FormatError, match="more than 64 times"):
         packs.read(path)
+
+
+class Array:
+    """Pickles as an array around `data`; every one of them refers to the same bytes."""
+
+    def __init__(self, data):
+        self.data = data
+
+    def __reduce__(self):
+        make, arguments, _ = np.empty(0, np.uint8).__reduce__()
+        return make, arguments, (1, (len(self.data),), np.dtype(np.uint8), False, self.data)
+
+
+@pytest.mark.parametrize("form", ["one array", "arrays of the same bytes"])
+def test_an_array_of_many_pairs_is_held_once(path, form):
+    data = bytes(range(256)) * 4096
+    arrays = [np.frombuffer(data, np.uint8)] * 60 if form == "one array" else [Array(data) for _ in range(60)]
+    path.write_bytes(pickle.dumps((arrays, [True] * 30), protocol=2))
+    tracemalloc.start()
+    try:
+        images, _ = packs.read(path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert images == [data] * 60
+    assert peak < 10 * len(data)

@@ -180,7 +180,7 @@ def _checked(loaded: Any, path: Path, size: int) -> tuple[list[bytes], NDArray[n
         raise FormatError(f"{path} holds no lists of images and bools.")
     if len(bins) > size or sum(_size(item) for item in bins) > _REPEATS * size:
         raise FormatError(f"{path} is refused: it unpacks to more than {_REPEATS} times its {size} bytes.")
-    images = [_image(_plain(item), path, row) for row, item in enumerate(bins)]
+    images = _images([_plain(item) for item in bins], path)
     if len(images) != 2 * len(flags):
         raise FormatError(f"{path} holds {len(images)} images for {len(flags)} pairs.")
     if not all(isinstance(flag, bool | int | np.bool_ | np.integer) and flag in (0, 1) for flag in flags):
@@ -202,6 +202,19 @@ def _size(item: Any) -> int:
         if isinstance(plain, bytes | bytearray)
         else 0
     )
+
+
+def _images(items: list[Any], path: Path) -> list[bytes]:
+    """The bytes of every image; those of one stored array are copied once, however often the file refers to it."""
+    images, copies = [], dict[Any, bytes]()
+    for row, item in enumerate(items):
+        key: Any = id(item)
+        if isinstance(item, np.ndarray):  # many arrays may be made around the same bytes
+            key = (item.__array_interface__["data"][0], item.shape, item.strides, item.dtype)
+        if key not in copies:
+            copies[key] = _image(item, path, row)
+        images.append(copies[key])
+    return images
 
 
 def _image(item: Any, path: Path, row: int) -> bytes:
