@@ -15,7 +15,9 @@ from typing import Any
 from facerec.errors import FacerecError
 
 SECONDS = 10.0
-"""A reader that takes longer over one input hangs."""
+"""A reader that computes longer over one input hangs; processor time, so that a busy machine accuses nobody."""
+PATIENCE = 180.0
+"""Nor may it wait longer than this, in seconds of the clock."""
 
 _CODE = {
     "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.forkpty", "subprocess.Popen", "pickle.find_class",
@@ -46,14 +48,15 @@ class Guard:
         limit = _address_space() + 2 * memory
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # ends the process even inside C code
+        for limit_passed in (signal.SIGPROF, signal.SIGALRM):
+            signal.signal(limit_passed, signal.SIG_DFL)  # ends the process even inside C code
         sys.addaudithook(self._audit)
 
     def judge(self, read: Callable[[], object]) -> tuple[bool, str]:
         """Whether `read` took its input, and what is wrong with how it dealt with it ("" if nothing)."""
         self._violations.clear()
         before = _peak()
-        signal.setitimer(signal.ITIMER_REAL, SECONDS)
+        _set_timers(SECONDS, PATIENCE)
         self._watching = True
         taken, wrong = False, ""
         try:
@@ -65,7 +68,7 @@ class Guard:
             wrong = traceback.format_exc()
         finally:
             self._watching = False
-            signal.setitimer(signal.ITIMER_REAL, 0)
+            _set_timers(0, 0)
         if _peak() - before > self._memory:
             wrong = f"it took {(_peak() - before) >> 20} MB of memory"
         return taken, "; ".join(self._violations) or wrong
@@ -112,3 +115,8 @@ def _peak() -> int:
 
 def _address_space() -> int:
     return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+
+
+def _set_timers(computing: float, waiting: float) -> None:
+    signal.setitimer(signal.ITIMER_PROF, computing)
+    signal.setitimer(signal.ITIMER_REAL, waiting)

@@ -129,8 +129,10 @@ def _lay(files: Files, box: Path) -> None:
 def _death(status: int, scratch: Path) -> str:
     """Why a child ended with `status`."""
     code = os.waitstatus_to_exitcode(status)
+    if code == -signal.SIGPROF:
+        return f"it computed for more than {guard.SECONDS:.0f} seconds"
     if code == -signal.SIGALRM:
-        return f"it took more than {guard.SECONDS:.0f} seconds"
+        return f"it waited for more than {guard.PATIENCE:.0f} seconds"
     if code < 0:
         return f"it crashed: {signal.Signals(-code).name}"
     return f"the fuzzer itself failed: {(scratch / 'errors').read_text(errors='replace')[-2000:]}"

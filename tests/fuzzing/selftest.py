@@ -11,6 +11,7 @@ import os
 import pickle
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -65,6 +66,7 @@ _READERS: dict[str, Callable[[Path], object]] = {
     "exception": lambda box: {}["key"],
     "crash": lambda box: ctypes.string_at(0),
     "hang": _hang,
+    "wait": lambda box: time.sleep(60),
     "memory": lambda box: np.ones(80 << 20, np.uint8).sum(),
     "hidden memory": _hide_hunger,
     "hidden code": _swallow_code,
@@ -75,7 +77,7 @@ _READERS: dict[str, Callable[[Path], object]] = {
 
 def main() -> None:
     """Fuzz every reader with one input and print what was found."""
-    guard.SECONDS = 1.0
+    guard.SECONDS, guard.PATIENCE = 1.0, 3.0
     found = {}
     with tempfile.TemporaryDirectory() as out:
         for name, read in _READERS.items():
