@@ -21,8 +21,9 @@ from facerec.errors import ParamsError
 from facerec.heads.base import CosineHead, Head
 
 _SHORTEST = 1e-12  # length below which nothing is normalised, as in torch's own normalize
-_CACHED = 2**19  # numbers of workspace that stay in the cache of a CPU core
-_SHARE = 0.02  # of the full logits that the workspace takes where there are more classes than that
+_SHARE = 0.04  # of the full logits that the workspace may take
+_CACHED = 2**20  # numbers of workspace a CPU takes at most: more would not stay in its cache
+_FEWEST = 256  # classes a block: with fewer, starting the kernels takes longer than running them
 
 Rows = slice | Tensor
 
@@ -172,7 +173,7 @@ def _blocks(embeddings: Tensor, weight: Tensor, index: Tensor | None) -> Iterato
 
 
 def block_size(batch: int, dim: int, classes: int, cuda: bool) -> int:
-    """Classes a block: a CPU walks in its cache; a GPU in a share of the full logits, so that kernels are large."""
-    a_class = 2 * batch + 4 * dim  # numbers of workspace for each class of a block
-    budget = int(_SHARE * batch * classes) if cuda else _CACHED
-    return max(64, budget // a_class)
+    """Classes a block, by the workspace they take."""
+    numbers_a_class = 2 * batch + 4 * dim
+    budget = int(_SHARE * batch * classes)
+    return max(_FEWEST, (budget if cuda else min(budget, _CACHED)) // numbers_a_class)

@@ -1,0 +1,155 @@
+"""The head that never holds its logits against the plain one: equal loss, gradients and predictions."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from facerec import heads
+from facerec.errors import ParamsError
+from facerec.heads import lean
+
+NAMES = ("arcface", "cosface", "normface", "combined", "adaface", "magface")
+DIM, CLASSES, BATCH = 16, 1000, 24  # four blocks, the last of them short
+
+
+def case(name: str, dtype: torch.dtype, classes: int = CLASSES) -> tuple[heads.Head, Tensor, Tensor]:
+    """A head with centres far from unit length, embeddings (BATCH, DIM) and labels."""
+    torch.manual_seed(2)
+    head = heads.build(name, DIM, classes).to(dtype).eval()
+    with torch.no_grad():
+        head.weight.normal_(std=3.0)
+    embeddings = 8 * torch.randn(BATCH, DIM, dtype=dtype)
+    return head, embeddings.requires_grad_(), torch.randint(classes, (BATCH,))
+
+
+def gradients(loss: heads.Head, head: heads.Head, embeddings: Tensor, labels: Tensor) -> list[Tensor]:
+    """The loss, and its gradients by embeddings and centres."""
+    value = loss(embeddings, labels)
+    return [value.detach(), *torch.autograd.grad(value, [embeddings, head.weight])]
+
+
+def assert_equal(ours: list[Tensor], plain: list[Tensor], tolerance: float) -> None:
+    for one, other in zip(ours, plain, strict=True):
+        assert one.dtype == other.dtype
+        assert float((one - other).abs().max()) <= tolerance * float(other.abs().max())
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
+def test_lean_is_equal_to_plain(name: str, dtype: torch.dtype, tolerance: float) -> None:
+    head, embeddings, labels = case(name, dtype)
+    ours = lean.Lean(head)
+    expected = gradients(head, head, embeddings, labels)
+    assert_equal(gradients(ours, head, embeddings, labels), expected, tolerance)
+    assert torch.equal(ours.predict(embeddings), head.predict(embeddings))
+    assert torch.equal(ours.accuracy(embeddings, labels), head.accuracy(embeddings, labels))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_lean_is_equal_at_the_extremes(name: str) -> None:
+    """Cosines of exactly 1 and -1, embeddings and centres of length 0."""
+    head, embeddings, labels = case(name, torch.float64)
+    with torch.no_grad():
+        embeddings[0], embeddings[1] = head.weight[labels[0]], -head.weight[labels[1]]
+        embeddings[2] = 0.0
+        head.weight[labels[3]] = 0.0
+        head.weight[(labels[4] + 1) % CLASSES] = 2 * embeddings[4]
+    expected = gradients(head, head, embeddings, labels)
+    ours = gradients(lean.Lean(head), head, embeddings, labels)
+    for one, other in zip(ours, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-7, atol=1e-10 * float(other.abs().median() + 1))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(2, 700), st.integers(1, 9), st.integers(1, 9), st.integers(0, 9))
+def test_lean_is_equal_for_any_sizes(classes: int, batch: int, dim: int, seed: int) -> None:
+    torch.manual_seed(seed)
+    head = heads.build("cosface", dim, classes).double()
+    embeddings = torch.randn(batch, dim, dtype=torch.float64).requires_grad_()
+    labels = torch.randint(classes, (batch,))
+    expected = gradients(head, head, embeddings, labels)
+    for one, other in zip(gradients(lean.Lean(head), head, embeddings, labels), expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+
+
+def test_lean_gradients_are_true() -> None:
+    head, embeddings, _ = case("cosface", torch.float64, classes=5)
+    embeddings = embeddings[:3].detach().requires_grad_()
+    weight = head.weight.detach().requires_grad_()
+
+    def parts(embeddings: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        index = torch.tensor([0, 2, 3])
+        unit = torch.nn.functional.normalize(embeddings)
+        return lean.walk(unit, weight, torch.tensor([1, -1, 2]), 4.0, index)
+
+    assert torch.autograd.gradcheck(parts, (embeddings, weight))
+
+
+def test_walk_of_picked_rows_is_that_of_a_head_with_these_rows() -> None:
+    head, embeddings, _ = case("normface", torch.float64)
+    unit, labels = torch.nn.functional.normalize(embeddings), torch.randint(-1, 400, (BATCH,))
+    index = torch.randperm(CLASSES)[:400].sort().values
+    picked = lean.walk(unit, head.weight, labels, 8.0, index)
+    alone = lean.walk(unit, head.weight[index], labels, 8.0)
+    for one, other in zip(picked, alone, strict=True):
+        assert torch.equal(one, other)
+    one, other = (torch.autograd.grad(sum(x.sum() for x in each), head.weight)[0] for each in (picked, alone))
+    assert torch.allclose(one, other, rtol=0, atol=1e-12)
+    unpicked = torch.ones(CLASSES, dtype=torch.bool).index_fill(0, index, False)
+    assert (one[unpicked] == 0).all()
+    assert (picked[1][labels < 0] == 0).all()
+
+
+def test_lean_runs_in_full_precision_inside_autocast() -> None:
+    head, embeddings, labels = case("arcface", torch.float32)
+    expected = gradients(head, head, embeddings, labels)
+    with torch.autocast("cpu", torch.bfloat16):  # forward and backward
+        assert_equal(gradients(lean.Lean(head), head, embeddings, labels), expected, 1e-5)
+    half = embeddings.detach().bfloat16().requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = lean.Lean(head)(half, labels)
+    loss.backward()
+    assert loss.dtype == torch.float32
+    assert half.grad is not None
+    assert half.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("name", ["adaface", "arcface"])
+def test_lean_trains_as_plain_does(name: str) -> None:
+    """Statistics that heads keep of the batches included."""
+    states = []
+    for wrap in (lambda head: head, lean.Lean):
+        head, embeddings, labels = case(name, torch.float64)
+        wrapped = wrap(head.train())
+        steps = torch.optim.SGD(wrapped.parameters(), lr=0.1, momentum=0.9)
+        for number in range(3):
+            steps.zero_grad()
+            wrapped(embeddings.detach() * (number + 1), labels).backward()
+            steps.step()
+        states.append(wrapped.whole_state())
+    assert list(states[0]) == list(states[1])
+    for key, value in states[0].items():
+        torch.testing.assert_close(states[1][key], value, rtol=1e-10, atol=1e-10)
+
+
+def test_lean_state_is_that_of_the_plain_head() -> None:
+    head, embeddings, labels = case("adaface", torch.float64)
+    other = lean.Lean(heads.build("adaface", DIM, CLASSES).double().eval())
+    other.load_whole_state(head.whole_state())
+    assert torch.allclose(other(embeddings, labels), head(embeddings, labels), rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("name", sorted(set(heads.HEADS) - set(NAMES)))
+def test_heads_that_need_all_cosines_are_refused(name: str) -> None:
+    with pytest.raises(ParamsError, match="such as arcface"):
+        lean.Lean(heads.build(name, DIM, CLASSES))
+
+
+@pytest.mark.parametrize("batch", [64, 128, 512])
+@pytest.mark.parametrize("dim", [128, 512])
+@pytest.mark.parametrize("cuda", [False, True])
+def test_blocks_take_at_most_a_twentieth_of_the_logits(batch: int, dim: int, cuda: bool) -> None:
+    size = lean.block_size(batch, dim, 200_000, cuda)
+    assert size * (2 * batch + 4 * dim) <= 0.05 * batch * 200_000
