@@ -183,11 +183,15 @@ def _version(name: str) -> str:
 
 def _locked(folder: Path) -> int:
     """Make `folder` and hold its lock together with other runs of the same work; returns the descriptor."""
+    tries = 100
     while True:
-        folder.mkdir(parents=True, exist_ok=True)
         try:
+            folder.mkdir(parents=True, exist_ok=True)
             lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o666)
-        except FileNotFoundError:  # removed between the two lines by a run that ended
+        except (FileExistsError, FileNotFoundError):
+            tries -= 1  # a run that ended removed a folder in the midst of this, or nothing can be made there
+            if not tries:
+                raise
             continue
         fcntl.flock(lock, fcntl.LOCK_SH)
         with suppress(FileNotFoundError):
