@@ -254,7 +254,7 @@ def kill_and_finish(folder: Path, wanted: Train, kills: int, seconds: float) -> 
 
 
 def test_sigterm_and_kill_9_then_the_same_bits(folder: Path) -> None:
-    wanted = rich(epochs=16, precision="float32")
+    wanted = rich(epochs=10, precision="float32")
     process = start(folder, wanted, "out")
     wait_for_checkpoint(folder, process)
     process.terminate()

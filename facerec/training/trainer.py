@@ -62,7 +62,7 @@ def fit(
         _resume(state, checkpoints, len(sampler), progress)
         network = torch.compile(backbone.network) if recipe.compile else backbone.network
         show = _Shown(progress, recipe, state, len(sampler))
-        for batch in _batches(faces, sampler, recipe, backbone.preprocessing, device, state.step):
+        for batch in batches(faces, sampler, recipe, backbone.preprocessing, device, state.step):
             reseed(recipe.seed, state.step)
             figures = update(state, batch, recipe, network, synchronise)
             stop, ends = asked_to_stop(), (state.step + 1) % len(sampler) == 0
@@ -92,7 +92,7 @@ def _resume(state: State, checkpoints: Checkpoints | None, epoch_steps: int, pro
         _say(progress, "training starts anew: its checkpoints are of other data, parameters or code")
 
 
-def _batches(
+def batches(
     faces: TrainingFaces,
     sampler: Sampler,
     recipe: Train,
