@@ -88,8 +88,8 @@ def joined(device: torch.device, meeting: str = "env://") -> Iterator[Place]:
         )
     except (RuntimeError, ValueError) as error:
         raise DistributedError(
-            f"Process {place.rank} of {place.world} did not meet the others ({error}); start all with one torchrun "
-            "and see that MASTER_ADDR and MASTER_PORT can be reached."
+            f"Process {place.rank} of {place.world} did not meet the others ({error}); start all with one "
+            "torchrun and see that MASTER_ADDR and MASTER_PORT can be reached."
         ) from error
     try:
         yield place
@@ -114,20 +114,21 @@ def local_batch(batch: int) -> int:
     """
     if batch % world():
         raise ParamsError(
-            f"train.batch is {batch}, which {world()} processes cannot share evenly; make it a multiple of {world()}."
+            f"train.batch is {batch}, which {world()} processes cannot share evenly; "
+            f"make it a multiple of {world()}."
         )
     return batch // world()
 
 
 def rows(count: int) -> tuple[int, int]:
-    """First and one past the last of the `count` rows that this process holds; all hold equally many, give or take one."""
+    """First and one past the last of `count` rows that this process holds; all hold equally many, or one more."""
     return rank() * count // world(), (rank() + 1) * count // world()
 
 
 def gather(local: Tensor) -> Tensor:
-    """The tensors (b, ...) of all processes, one shape everywhere, as one (world * b, ...) in the order of ranks.
+    """The tensors (b, ...) of all processes, of one shape, as one (world * b, ...) in the order of ranks.
 
-    Backward hands this process the gradient of its own rows, taking it that all processes compute the same of them.
+    Backward hands this process the gradient of its own rows, taking it that all compute the same of the whole.
     """
     if world() == 1:
         return local
@@ -136,7 +137,10 @@ def gather(local: Tensor) -> Tensor:
 
 
 def split_work(whole: Tensor) -> Tensor:
-    """`whole`, the same on all processes, each of which goes on to compute a different part; backward sums the parts' gradients."""
+    """`whole`, the same on all processes, for work of which each does another part.
+
+    Backward sums the gradients of the parts.
+    """
     if world() == 1:
         return whole
     same: Tensor = _SplitWork.apply(whole)
@@ -144,7 +148,10 @@ def split_work(whole: Tensor) -> Tensor:
 
 
 def total(part: Tensor) -> Tensor:
-    """Sum of the `part` of all processes; backward hands on the gradient, taking it that all compute the same of the sum."""
+    """Sum of the `part` of all processes.
+
+    Backward hands on the gradient, taking it that all compute the same of the sum.
+    """
     if world() == 1:
         return part
     summed: Tensor = _Total.apply(part)
@@ -152,7 +159,7 @@ def total(part: Tensor) -> Tensor:
 
 
 def logsumexp(part: Tensor) -> Tensor:
-    """log of the sum of exp(part) over all processes, elementwise; backward takes it that all compute the same of it."""
+    """log of the sum of exp(part) over all processes, elementwise; not all may be -inf. Backward as in `total`."""
     if world() == 1:
         return part
     greatest = part.detach().clone()

@@ -82,7 +82,7 @@ def unit(embeddings: Tensor, head: CosineHead) -> Tensor:
 
 
 def entropy(head: CosineHead, others: Tensor, cosine: Tensor, embeddings: Tensor) -> Tensor:
-    """The loss from log-sum-exps of the other classes (b,) and own cosines (b,): mean log(1 + exp(others - own))."""
+    """The loss from the other classes' log-sum-exp (b,) and own cosines (b,): mean log(1 + exp(o - t))."""
     target = head.scale * head.target(cosine[:, None].clamp(-1.0, 1.0), embeddings)[:, 0]
     return -functional.logsigmoid(target - others).mean() + head.penalty(embeddings)
 
@@ -92,9 +92,9 @@ def walk(
 ) -> tuple[Tensor, Tensor]:
     """(b,) log-sum-exp of `scale` times the cosines to all classes but the own, and (b,) the own cosine.
 
-    `embeddings` (b, dim) have length one, `weight` (classes, dim) any; `index` (k,) picks its rows, each once. `labels`
-    count within the picked rows; one that is negative belongs to none of them: all classes are others, and the own
-    cosine is 0. Both results have gradients, the true ones, in embeddings and weight.
+    `embeddings` (b, dim) have length one, `weight` (classes, dim) any; `index` (k,) picks its rows, each once.
+    `labels` count within the picked rows; one that is negative belongs to none of them: all classes are others,
+    and the own cosine is 0. Both results have gradients, the true ones, in embeddings and weight.
     """
     others, cosine = _Walk.apply(embeddings, weight, labels, scale, index)
     return others, cosine

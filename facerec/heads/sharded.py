@@ -33,8 +33,8 @@ _CHUNK = 4096  # classes that share a stream of random numbers when centres are 
 class Sharded(Head):
     """The loss of `head`, which holds this process's `distributed.rows` of the `classes`, over all processes.
 
-    Centres are drawn N(0, .01) anew from `seed`, the same for any number of processes. `rate` is the share of centres a
-    step uses. Every process must call `forward`, `accuracy` and `whole_state` at the same time.
+    Centres are drawn N(0, .01) anew from `seed`, the same for any number of processes. `rate` is the share of
+    centres a step uses. Every process must call `forward`, `accuracy` and `whole_state` at the same time.
     """
 
     steps: Tensor
@@ -153,7 +153,7 @@ class Sharded(Head):
 
 
 def initial(start: int, stop: int, dim: int, seed: int) -> Tensor:
-    """Centres (stop - start, dim) float32 of these classes, N(0, .01); those of a class depend on it and `seed` only."""
+    """Centres (stop - start, dim) float32 of classes, N(0, .01), each a function of the class and `seed`."""
     parts = [
         np.random.default_rng((seed, chunk)).standard_normal((_CHUNK, dim), np.float32)
         for chunk in range(start // _CHUNK, (stop - 1) // _CHUNK + 1)
@@ -163,9 +163,9 @@ def initial(start: int, stop: int, dim: int, seed: int) -> Tensor:
 
 
 def sample(place: Tensor, count: int, rate: float, seed: tuple[int, ...]) -> Tensor:
-    """Sorted rows of `count`: all that occur in `place` (negative ones are none), and random ones up to `rate` of them.
+    """Sorted rows of `count`: all that occur in `place` (negative ones are none) and random others.
 
-    More than that where more occur, and always at least one.
+    Together a share `rate`, or as many as occur where these are more, and at least one.
     """
     order = torch.from_numpy(np.random.default_rng(seed).random(count, np.float32)).to(place.device)
     positive = torch.unique(place[place >= 0])

@@ -1,0 +1,161 @@
+"""Heads of very many classes: the lean head against the full logits, and what two gloo processes cost.
+
+Lean: ArcFace, forward and backward, of 200,000 classes x 128 and a batch of 128, both sides alike to 1e-5 before
+they are timed. Memory is the growth of a fresh process's peak resident size over a step, less the gradient of the
+centres, which both sides must return. The aims are a twentieth of the memory and no more time.
+
+Processes: a training step of MobileFaceNet with split ArcFace heads, in one process and in two with half the batch
+each, all with one thread. "exchanges" is the time of the collectives among it: gathered embeddings, log-sum-exps, own
+cosines, and the sum of all gradients of the network.
+"""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import torch
+from _timing import side_by_side
+from torch import Tensor
+
+from facerec import backbones, distributed, heads
+
+CLASSES, DIM, BATCH = 200_000, 128, 128
+STEPS, FACES, FEW = 8, 64, 20_000
+
+
+def case() -> tuple[heads.CosineHead, Tensor, Tensor]:
+    torch.manual_seed(0)
+    head = heads.build("arcface", DIM, CLASSES)
+    assert isinstance(head, heads.CosineHead)
+    return head, torch.randn(BATCH, DIM, requires_grad=True), torch.randint(CLASSES, (BATCH,))
+
+
+def step(head: heads.Head, embeddings: Tensor, labels: Tensor) -> Tensor:
+    """Loss and gradients, the old ones dropped first."""
+    embeddings.grad = None
+    head.zero_grad(set_to_none=True)
+    loss = head(embeddings, labels)
+    loss.backward()
+    return loss.detach()
+
+
+def resident(which: str) -> int:
+    """Bytes of this process in memory: now (VmRSS) or at most (VmHWM), as Linux counts."""
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(which))
+    return int(line.split()[1]) * 1024
+
+
+def memory(lean: bool, answer: multiprocessing.connection.Connection) -> None:
+    """Send the bytes a step needs beyond what it begins with and the gradient of the centres."""
+    head, embeddings, labels = case()
+    small = heads.build("arcface", DIM, 4096)  # starts the threads and libraries
+    step(heads.Lean(small) if lean else small, embeddings, labels % 4096)
+    gc.collect()
+    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+    before = resident("VmRSS")
+    step(heads.Lean(head) if lean else head, embeddings, labels)
+    answer.send(resident("VmHWM") - before - head.weight.numel() * head.weight.element_size())
+
+
+def measured(lean: bool) -> int:
+    """`memory` in a process of its own."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=memory, args=(lean, theirs))
+    process.start()
+    found: int = ours.recv()
+    process.join()
+    return found
+
+
+def compare() -> None:
+    head, embeddings, labels = case()
+    lean = heads.Lean(head)
+    results = []
+    for side in (head, lean):
+        loss = step(side, embeddings, labels)
+        results.append([loss, embeddings.grad, head.weight.grad])
+    for ours, full in zip(*results, strict=True):
+        assert float((ours - full).abs().max()) <= 1e-5 * float(full.abs().max())
+    print(f"ArcFace, {CLASSES:,} classes x {DIM}, batch {BATCH}, float32, {torch.get_num_threads()} threads")
+    taken = side_by_side(
+        {"full": lambda: step(head, embeddings, labels), "lean": lambda: step(lean, embeddings, labels)}
+    )
+    full, ours = measured(False), measured(True)
+    print(f"full logits {taken['full']:7.3f} s {full / 1e6:8.1f} MB")
+    print(f"lean        {taken['lean']:7.3f} s {ours / 1e6:8.1f} MB")
+    print(f"lean / full {taken['lean'] / taken['full']:7.3f}   {ours / full:8.3f}      (aims 1 and 0.05)")
+
+
+def timed(function: Callable[..., object], spent: list[float]) -> Callable[..., object]:
+    """`function`, adding the seconds of each call to `spent`."""
+
+    def call(*arguments: object, **options: object) -> object:
+        start = time.perf_counter()
+        result = function(*arguments, **options)
+        spent.append(time.perf_counter() - start)
+        return result
+
+    return call
+
+
+def train(rank: int, world: int, meeting: str, answer: multiprocessing.connection.Connection) -> None:
+    """Send the median seconds of a step and of the exchanges in it."""
+    torch.set_num_threads(1)
+    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(world))
+    spent: list[float] = []
+    for name in ("all_gather", "all_reduce"):
+        setattr(torch.distributed, name, timed(getattr(torch.distributed, name), spent))
+    with distributed.joined(torch.device("cpu"), f"file://{meeting}"):
+        network = backbones.build("mobilefacenet", DIM).to(memory_format=torch.channels_last)
+        head = heads.build_sharded("arcface", DIM, FEW)
+        sgd = torch.optim.SGD([*network.parameters(), *head.parameters()], lr=0.01, momentum=0.9)
+        faces = torch.randn(FACES // world, 3, 112, 112).contiguous(memory_format=torch.channels_last)
+        labels = torch.randint(FEW, (FACES // world,))
+        steps, exchanges = [], []
+        for _ in range(STEPS + 1):
+            spent.clear()
+            start = time.perf_counter()
+            sgd.zero_grad()
+            head(network(faces), labels).backward()
+            distributed.sum_gradients(network.parameters())
+            sgd.step()
+            steps.append(time.perf_counter() - start)
+            exchanges.append(sum(spent))
+    answer.send((median(steps[1:]), median(exchanges[1:])))
+
+
+def together(world: int) -> tuple[float, float]:
+    """What rank 0 of `world` processes measured."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    with tempfile.TemporaryDirectory() as folder:
+        processes = [
+            context.Process(target=train, args=(rank, world, f"{folder}/meeting", theirs))
+            for rank in range(world)
+        ]
+        for process in processes:
+            process.start()
+        answers: list[tuple[float, float]] = [ours.recv() for _ in processes]
+        for process in processes:
+            process.join()
+    return max(answers)
+
+
+def main() -> None:
+    compare()
+    print(f"\nMobileFaceNet, split ArcFace of {FEW:,} classes, {FACES} faces a step, one thread a process")
+    (alone, _), (two, exchanges) = together(1), together(2)
+    print(f"1 process    {alone:7.3f} s a step")
+    print(f"2 processes  {two:7.3f} s a step, x {alone / two:.2f}; exchanges {exchanges:.3f} s")
+
+
+if __name__ == "__main__":
+    main()
