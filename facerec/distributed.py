@@ -74,13 +74,15 @@ def launched() -> Place:
 def joined(device: torch.device, meeting: str = "env://") -> Iterator[Place]:
     """Meet the other processes of the run, and part from them at the end; alone, do nothing.
 
-    GPUs talk through NCCL, CPUs through gloo. `meeting` is where they meet, torchrun's environment unless told.
-    Raises DistributedError when they do not.
+    GPUs talk through NCCL, CPUs through gloo; "cuda" without a number then means this process's own GPU. `meeting`
+    is where they meet, torchrun's environment unless told. Raises DistributedError when they do not.
     """
     place = launched()
     if place.world == 1:
         yield place
         return
+    if device.type == "cuda":
+        _take_gpu(place)
     backend = "nccl" if device.type == "cuda" else "gloo"
     try:
         distributed.init_process_group(
@@ -95,6 +97,16 @@ def joined(device: torch.device, meeting: str = "env://") -> Iterator[Place]:
         yield place
     finally:
         distributed.destroy_process_group()
+
+
+def _take_gpu(place: Place) -> None:
+    """Make the GPU with this process's local rank the one that "cuda" means."""
+    if place.local >= torch.cuda.device_count():
+        raise DistributedError(
+            f"LOCAL_RANK is {place.local} but this machine has {torch.cuda.device_count()} GPUs; "
+            "start no more processes than GPUs, or set FACEREC_DEVICE to cpu."
+        )
+    torch.cuda.set_device(place.local)
 
 
 def world() -> int:

@@ -372,3 +372,12 @@ def test_processes_that_cannot_meet_are_told(monkeypatch: pytest.MonkeyPatch) ->
         distributed.joined(CPU),
     ):
         pass
+
+
+@pytest.mark.skipif(torch.cuda.device_count() > 7, reason="This machine has the GPU that must be missing.")
+def test_a_missing_gpu_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"RANK": "7", "WORLD_SIZE": "8", "LOCAL_RANK": "7"}.items():
+        monkeypatch.setenv(name, value)
+    message = "LOCAL_RANK is 7 but this machine has"
+    with pytest.raises(distributed.DistributedError, match=message), distributed.joined(torch.device("cuda")):
+        pass
