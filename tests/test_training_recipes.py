@@ -103,9 +103,9 @@ def test_the_kept_network_is_the_moving_average(faces) -> None:
 
 def decays(wanted: Train) -> dict[tuple[int, ...], set[float]]:
     """Weight decay by the shape of the parameter."""
-    network = storage.create(TINY.name, 16, {"width": 0.125}, storage.Preprocessing(size=(32, 32))).network
+    network = storage.create(TINY.name, 24, {"width": 0.125}, storage.Preprocessing(size=(32, 32))).network
     found: dict[tuple[int, ...], set[float]] = {}
-    for group in optimiser.build(network, build("arcface", 16, 4), wanted).param_groups:
+    for group in optimiser.build(network, build("arcface", 24, 4), wanted).param_groups:
         for parameter in group["params"]:
             found.setdefault(tuple(parameter.shape), set()).add(group["weight_decay"])
     return found
@@ -113,10 +113,10 @@ def decays(wanted: Train) -> dict[tuple[int, ...], set[float]]:
 
 def test_decay_is_where_the_recipe_wants_it() -> None:
     found = decays(recipe(weight_decay=4e-5, output_decay=10, head_decay=20))
-    assert [*found[(4, 16)]] == pytest.approx([8e-4]), "the head"
-    assert [*found[(16, 64, 1, 1)]] == pytest.approx([4e-4]), "the layer that makes the embedding"
+    assert [*found[(4, 24)]] == pytest.approx([8e-4]), "the head"
+    assert [*found[(24, 64, 1, 1)]] == pytest.approx([4e-4]), "the layer that makes the embedding"
     assert {0.0} == set.union(*(found[shape] for shape in found if len(shape) == 1))
-    rest = [found[shape] for shape in found if len(shape) > 1 and shape not in ((4, 16), (16, 64, 1, 1))]
+    rest = [found[shape] for shape in found if len(shape) > 1 and shape not in ((4, 24), (24, 64, 1, 1))]
     assert set.union(*rest) == {4e-5}
     assert set.union(*decays(recipe(weight_decay=5e-4, decay_all=True)).values()) == {5e-4}
 
