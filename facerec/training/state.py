@@ -20,8 +20,8 @@ from facerec.heads import Head
 from facerec.params import Train
 from facerec.training import optimiser
 
-FIGURES = 3
-"""Loss, accuracy and norm: what a step measures."""
+FIGURES = ("loss", "accuracy", "norm")
+"""What a step measures."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class State:
 
     Attributes:
         step: updates made.
-        totals: sums over the steps of the epoch so far, (FIGURES,) float64 on the CPU.
+        totals: sums over the steps of the epoch so far, (3,) float64, by FIGURES, on the CPU.
         history: epochs that are over.
         average: moving average of the network, None where the recipe has none.
     """
@@ -57,7 +57,7 @@ class State:
     scaler: GradScaler
     average: AveragedModel | None
     step: int = 0
-    totals: Tensor = field(default_factory=lambda: torch.zeros(FIGURES, dtype=torch.float64))
+    totals: Tensor = field(default_factory=lambda: torch.zeros(len(FIGURES), dtype=torch.float64))
     history: list[Epoch] = field(default_factory=list)
 
     @property

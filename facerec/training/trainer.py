@@ -20,10 +20,11 @@ from facerec.training import augmentation, sampling
 from facerec.training.checkpoints import Checkpoints
 from facerec.training.data import TrainingFaces
 from facerec.training.interruption import put_off
+from facerec.training.live import curves
 from facerec.training.sampling import Sampler
 from facerec.training.schedule import rate
 from facerec.training.start import start
-from facerec.training.state import Epoch, State, begin
+from facerec.training.state import FIGURES, Epoch, State, begin
 from facerec.training.step import Batch, Synchronise, alone, update
 
 
@@ -62,20 +63,22 @@ def fit(
         _resume(state, checkpoints, len(sampler), progress)
         network = torch.compile(backbone.network) if recipe.compile else backbone.network
         show = _Shown(progress, recipe, state, len(sampler))
-        for batch in batches(faces, sampler, recipe, backbone.preprocessing, device, state.step):
-            reseed(recipe.seed, state.step)
-            figures = update(state, batch, recipe, network, synchronise)
-            stop, ends = asked_to_stop(), (state.step + 1) % len(sampler) == 0
-            keep = checkpoints is not None and (stop or ends or checkpoints.due)
-            if not figures.isfinite().all() or (keep and not state.finite):
-                raise _diverged(state, batch.lr, len(sampler), checkpoints)
-            state.count(figures, batch.lr, len(sampler))
-            show.step(state, float(figures[0]))
-            if checkpoints is not None and keep:
-                checkpoints.write(state.content())
-            if stop:
-                _say(progress, _stopped(state, checkpoints, len(sampler)))
-                raise KeyboardInterrupt
+        with curves(recipe.batch, state.step) as drawn:
+            for batch in batches(faces, sampler, recipe, backbone.preprocessing, device, state.step):
+                reseed(recipe.seed, state.step)
+                figures = update(state, batch, recipe, network, synchronise)
+                stop, ends = asked_to_stop(), (state.step + 1) % len(sampler) == 0
+                keep = checkpoints is not None and (stop or ends or checkpoints.due)
+                if not figures.isfinite().all() or (keep and not state.finite):
+                    raise _diverged(state, batch.lr, len(sampler), checkpoints)
+                state.count(figures, batch.lr, len(sampler))
+                show.step(state, float(figures[0]))
+                drawn.step(state.step, {**dict(zip(FIGURES, figures.tolist(), strict=True)), "lr": batch.lr})
+                if checkpoints is not None and keep:
+                    checkpoints.write(state.content())
+                if stop:
+                    _say(progress, _stopped(state, checkpoints, len(sampler)))
+                    raise KeyboardInterrupt
     if state.average is not None:
         backbone = replace(backbone, network=state.average.module)
     backbone.network.eval()
