@@ -41,7 +41,7 @@ def reachable(start: Path) -> set[str]:
             pending += imported(path)
     library = {str(path.relative_to(ROOT)) for path in seen if path.is_relative_to(ROOT / "facerec")}
     bare = {"facerec/__init__.py", "facerec/reporting/__init__.py", *(f"facerec/{n}.py" for n in PLUMBING)}
-    return library - bare
+    return {file for file in library - bare if file.split("/")[1] not in PLUMBING}
 
 
 def body(stage: str) -> dict[str, list[str]]:

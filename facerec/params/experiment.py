@@ -1,0 +1,73 @@
+"""The whole of params.yaml, and what its parts must agree on."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import model_validator
+
+from facerec.params.evaluation import Benchmark, Identification, Identify, Verify
+from facerec.params.faces import Align, Detect
+from facerec.params.strict import Name, Strict
+from facerec.params.training import Train
+
+
+class Params(Strict):
+    """The whole of params.yaml."""
+
+    model: str
+    networks: list[Name]
+    download: dict[Name, dict[str, Any]]
+    photos: dict[Name, Literal["train", "test"]]
+    packs: list[Name]
+    benchmarks: dict[Name, Benchmark]
+    identification: dict[Name, Identification]
+    detect: Detect
+    align: Align
+    train: Train
+    verify: Verify
+    identify: Identify
+
+    @model_validator(mode="after")
+    def _every_set_is_downloaded(self) -> Params:
+        for key, names in (("photos", list(self.photos)), ("packs", self.packs)):
+            for name in names:
+                if name not in self.download:
+                    raise ValueError(f"{key} names {name}, which download does not fetch")
+        return self
+
+    @model_validator(mode="after")
+    def _weights_are_downloaded(self) -> Params:
+        folder, _, rest = self.detect.weights.removeprefix("data/raw/").partition("/")
+        if self.detect.weights.startswith("data/raw/") and not (rest and folder in self.download):
+            raise ValueError(f"detect.weights is below data/raw/{folder}, which download does not fetch")
+        return self
+
+    @model_validator(mode="after")
+    def _every_benchmark_has_faces(self) -> Params:
+        for name, benchmark in self.benchmarks.items():
+            if benchmark.faces.split("/")[0] not in {*self.packs, *self._test_photos}:
+                raise ValueError(f"benchmarks.{name}.faces is neither a test set of photos nor of packs")
+        for name, task in self.identification.items():
+            for role in (task.probes, task.distractors):
+                if role not in self._test_photos:
+                    raise ValueError(f"identification.{name} uses {role}, which is no test set of photos")
+        return self
+
+    @model_validator(mode="after")
+    def _model_exists(self) -> Params:
+        trained = {f"models/{name}.pt" for name in self.networks}
+        trained |= {f"models/{name}.onnx" for name in self.networks}
+        allowed = trained | {f"data/raw/{name}" for name in self.download}
+        if self.model not in allowed:
+            raise ValueError(f"model must be one of {', '.join(sorted(allowed))}")
+        return self
+
+    @property
+    def training_sets(self) -> list[str]:
+        """Sets below data/faces/train/: photo sets of that split, then packs."""
+        return [*(name for name, split in self.photos.items() if split == "train"), *self.packs]
+
+    @property
+    def _test_photos(self) -> set[str]:
+        return {name for name, split in self.photos.items() if split == "test"}

@@ -1,0 +1,80 @@
+"""From photos to aligned faces: the parameters `detect` and `align`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PlainValidator, model_validator
+
+from facerec.params.strict import Share, Strict
+
+MTCNN_WEIGHTS = "facerec/detection/mtcnn_weights.py"
+DETECTOR_OPTIONS = {
+    "mtcnn": ("min_face", "thresholds", "factor"),
+    "retina-face": ("threshold", "upscale"),
+    "retinaface-mnet0.25": ("threshold", "overlap", "max_side"),
+    "retinaface-r50": ("threshold", "overlap", "max_side"),
+}
+"""Detector -> keys of `detect` that are its options, besides its weights."""
+
+
+class Detect(Strict):
+    """How faces are found; every face of every photo is recorded. Each detector has options of its own."""
+
+    detector: Literal["mtcnn", "retina-face", "retinaface-mnet0.25", "retinaface-r50"] = "mtcnn"
+    weights: str = MTCNN_WEIGHTS
+    """File of the detector's weights. Those of mtcnn come with the package `mtcnn`, and this is what reads them."""
+    min_face: Annotated[int, Field(ge=12, le=1000)] = 20
+    thresholds: tuple[Share, Share, Share] = (0.6, 0.7, 0.7)
+    factor: Annotated[float, Field(gt=0.3, lt=0.95)] = 0.709
+    threshold: Share = 0.9
+    overlap: Share = 0.4
+    max_side: Annotated[int, Field(ge=32, le=8192)] = 2048
+    upscale: bool = True
+    retry: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Photos whose best face scores less are looked at again, resized and padded: 0 none, 1 all (tightly cropped)."""
+
+    @model_validator(mode="after")
+    def _options_are_the_detector_s(self) -> Detect:
+        own = DETECTOR_OPTIONS[self.detector]
+        for key in sorted(self.model_fields_set - {"detector", "weights", "retry"}):
+            if key not in own:
+                raise ValueError(f"{self.detector} has no {key}, remove it (its options: {', '.join(own)})")
+        if (self.detector == "mtcnn") != (self.weights == MTCNN_WEIGHTS):
+            needed = (
+                f"{MTCNN_WEIGHTS}, which reads its package"
+                if self.detector == "mtcnn"
+                else "the file it needs"
+            )
+            raise ValueError(f"weights of {self.detector} must be {needed}, not {self.weights!r}")
+        return self
+
+    def options(self) -> dict[str, Any]:
+        """The options that `facerec.detection.build` takes for this detector."""
+        names = [*DETECTOR_OPTIONS[self.detector], *(["weights"] if self.detector != "mtcnn" else [])]
+        return {name: getattr(self, name) for name in names}
+
+
+def _sides(value: Any) -> int | tuple[int, int]:
+    sides = list(value) if isinstance(value, list | tuple) else [value]
+    if len(sides) > 2 or not all(type(side) is int and 16 <= side <= 1024 for side in sides):
+        raise ValueError(f"must be a side of 16 to 1024 pixels, or [height, width], not {value!r}")
+    return (sides[0], sides[1]) if len(sides) == 2 else int(sides[0])
+
+
+class Align(Strict):
+    """Which face of a photo is kept, what is tried where there is none, and the crop made of it.
+
+    Meanings as in facerec.enrolment.Options.
+    """
+
+    size: Annotated[int | tuple[int, int], PlainValidator(_sides)] = 112
+    crop: Literal["template", "box"] = "template"
+    margin: Annotated[float, Field(ge=0, le=10)] = 0.04
+    rule: Literal["center", "largest", "score-area", "best-score", "annotated"] = "center"
+    min_score: Annotated[float, Field(ge=0, le=1)] = 0.0
+    rungs: Annotated[
+        tuple[Literal["detector", "retry", "low-score", "annotation", "crop"], ...], Field(min_length=1)
+    ] = ("detector", "retry")
+    quality: Annotated[int, Field(ge=1, le=100)] = 95
+    subsampling: Literal["yuv444", "yuv422", "yuv420"] = "yuv420"

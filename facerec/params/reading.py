@@ -1,0 +1,65 @@
+"""From a parameter file to `Params`, or to one sentence that says which key is wrong and what is allowed."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from facerec.errors import ParamsError
+from facerec.params.experiment import Params
+
+
+def load(path: str | Path = "params.yaml") -> Params:
+    """Read and validate a parameter file; ParamsError says which key is wrong and what is allowed."""
+    path = Path(path)
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ParamsError(
+            f"{path} is missing; run from the repository root or restore it from git."
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ParamsError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from error
+    return parse(raw, str(path))
+
+
+def parse(raw: Any, origin: str = "params") -> Params:
+    """Validate the parsed form of a parameter file; `origin` names it in errors."""
+    if not isinstance(raw, dict):
+        raise ParamsError(f"{origin} must be a mapping of keys to values, not {type(raw).__name__}.")
+    try:
+        return Params.model_validate(raw)
+    except ValidationError as error:
+        problems = "; ".join(_explain(problem) for problem in error.errors())
+        raise ParamsError(f"{origin}: {problems}.") from error
+
+
+def _explain(problem: ErrorDetails) -> str:
+    location = [str(part) for part in problem["loc"]]
+    key = ".".join(location) or "the file"
+    if problem["type"] == "extra_forbidden":
+        allowed = _keys_at(location[:-1])
+        close = difflib.get_close_matches(location[-1], allowed, n=1)
+        hint = f"did you mean {close[0]}? " if close else ""
+        return f"unknown key {key} ({hint}allowed: {', '.join(allowed)})"
+    if problem["type"] == "missing":
+        return f"key {key} is missing"
+    text = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    if problem["type"] == "value_error":
+        return f"{key}: {text}" if location else text
+    return f"{key} {text[:1].lower()}{text[1:]}, not {problem['input']!r}"
+
+
+def _keys_at(location: list[str]) -> list[str]:
+    """The keys the model at `location` knows; empty where any key goes."""
+    model: Any = Params
+    for part in location:
+        field = getattr(model, "model_fields", {}).get(part)
+        if field is not None:  # else the part names an entry of a dict whose values are `model`
+            model = (get_args(field.annotation) or [field.annotation])[-1]
+    return sorted(getattr(model, "model_fields", {}))

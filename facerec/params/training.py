@@ -1,0 +1,168 @@
+"""Networks, losses and recipes: the parameters `train`."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from facerec.params.strict import Share, Strict
+
+FRESH = "facerec/training/start.py"
+"""What `train.init` says where training begins with new weights: the code that draws them."""
+
+
+class Schedule(Strict):
+    """Learning rate over training: warm-up from zero, then `factor` at each milestone, or a fall to zero.
+
+    It goes by images, so it does not depend on how a batch is split over parts and processes.
+    """
+
+    name: Literal["multistep", "polynomial", "cosine"] = "multistep"
+    unit: Literal["epochs", "steps"] = "epochs"
+    """What `milestones` and `warmup` count; a step is `batch` images."""
+    milestones: tuple[Annotated[float, Field(gt=0)], ...] = (8, 11)
+    factor: Share = 0.1
+    power: Annotated[float, Field(gt=0, le=10)] = 2.0
+    """Of the polynomial."""
+    warmup: Annotated[float, Field(ge=0)] = 0.5
+
+
+class Sampler(Strict):
+    """Which faces make a batch: any, or `images` faces of each of batch / images identities."""
+
+    name: Literal["shuffled", "balanced"] = "shuffled"
+    images: Annotated[int, Field(ge=2, le=1000)] = 5
+
+
+class Augment(Strict):
+    """Random changes of a training face besides `flip`; 0 leaves one out."""
+
+    colour: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Brightness, contrast and saturation each change by a factor within 1 - colour .. 1 + colour."""
+    low_resolution: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of the faces that lose resolution."""
+    crop: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of the faces of which only a part is shown, the rest black."""
+
+
+BACKBONES = (
+    "mobilefacenet, resnet50, se-resnet101-ir, iresnet18/34/50/100/200[-se], ir50/100[-se] or timm/NAME"
+)
+
+
+class Backbone(Strict):
+    """The embedding network and the size of its output. Keys left out keep the family's own value."""
+
+    name: str = "mobilefacenet"
+    dim: Annotated[int, Field(ge=8, le=4096)] = 128
+    width: Annotated[float, Field(gt=0, le=4)] | None = None
+    """Channels of mobilefacenet, as a share of the published ones."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
+    """Share of the last features that training hides, where the family has an E output."""
+
+    @field_validator("name")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        families = r"mobilefacenet|resnet50|se-resnet101-ir|iresnet(18|34|50|100|200)(-se)?|ir(50|100)(-se)?"
+        if not re.fullmatch(rf"{families}|timm/[A-Za-z0-9_.]+", name):
+            raise ValueError(f"{name!r} is no backbone; use {BACKBONES}")
+        return name
+
+
+class Head(Strict):
+    """The loss; scale s, margin m (facerec/heads says what m is in each). Keys left out keep the published value."""
+
+    name: Literal[
+        "adacos",
+        "adaface",
+        "arcface",
+        "circle",
+        "combined",
+        "cosface",
+        "curricularface",
+        "magface",
+        "multiface",
+        "normface",
+        "softmax",
+        "sphereface",
+        "subcenter-arcface",
+        "triplet",
+        "uniface",
+    ] = "arcface"
+    scale: Annotated[float, Field(gt=0, le=512)] = 64.0
+    margin: Annotated[float, Field(ge=0, lt=3.1416)] = 0.5
+    m1: Annotated[float, Field(gt=0, le=8)] | None = None
+    m2: Annotated[float, Field(ge=0, lt=3.1416)] | None = None
+    m3: Annotated[float, Field(ge=0, lt=2)] | None = None
+    multiplier: Annotated[int, Field(ge=1, le=8)] | None = None
+    """SphereFace's m."""
+    centres: Annotated[int, Field(ge=1, le=64)] | None = None
+    """Centres a class of sub-center ArcFace."""
+    slices: Annotated[int, Field(ge=1, le=64)] | None = None
+    """Parts of MultiFace."""
+    inner: Literal["arcface", "cosface", "normface"] | None = None
+    """Margin inside MultiFace."""
+    renormalise: bool | None = None
+    """Whether MultiFace gives every slice length one."""
+    metric: Literal["euclidean", "angular"] | None = None
+    """Distance of the triplet loss."""
+
+
+class Train(Strict):
+    """The training recipe; all of it is hashed, none of it depends on the machine."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
+    epochs: Annotated[int, Field(ge=1, le=10_000)] = 12
+    batch: Annotated[int, Field(ge=2, le=65_536)] = 128
+    """Images of one update, over all parts and processes."""
+    accumulate: Annotated[int, Field(ge=1, le=1024)] = 1
+    """Parts that a batch goes through the network in, for want of memory; batch statistics are those of a part."""
+    optimiser: Literal["sgd", "adamw"] = "sgd"
+    lr: Annotated[float, Field(gt=0, le=10)] = 0.1
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Of SGD; the first beta of AdamW."""
+    nesterov: bool = True
+    weight_decay: Annotated[float, Field(ge=0, lt=1)] = 5e-4
+    output_decay: Annotated[float, Field(ge=0, le=1000)] = 1.0
+    """Factor of weight_decay for the layer that makes the embedding."""
+    head_decay: Annotated[float, Field(ge=0, le=1000)] = 1.0
+    """Factor of weight_decay for the head."""
+    decay_all: bool = False
+    """Whether biases, norms and PReLU slopes decay too."""
+    clip_norm: Annotated[float, Field(ge=0)] = 0.0
+    """Greatest norm of the whole gradient, 0 for none."""
+    clip_value: Annotated[float, Field(ge=0)] = 0.0
+    """Greatest absolute value of each gradient's elements, 0 for none."""
+    average: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Decay of the moving average of the weights that is kept instead of the last ones, 0 for none."""
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """What the network computes in; weights and heads stay float32."""
+    compile: bool = False
+    """torch.compile: faster on GPUs, other bits."""
+    flip: bool = True
+    augment: Augment = Augment()
+    mean: tuple[float, float, float] = (127.5, 127.5, 127.5)
+    std: tuple[float, float, float] = (127.5, 127.5, 127.5)
+    """RGB pixels in 0..255 become (x - mean) / std."""
+    min_images: Annotated[int, Field(ge=1)] = 1
+    """Identities with fewer faces are left out."""
+    sampler: Sampler = Sampler()
+    init: str = FRESH
+    """Weights that training begins with: a backbone.pt, or the code that draws new ones."""
+    schedule: Schedule = Schedule()
+    backbone: Backbone = Backbone()
+    head: Head = Head()
+
+    @model_validator(mode="after")
+    def _batch_can_be_split(self) -> Train:
+        images = self.sampler.images if self.sampler.name == "balanced" else 1
+        if self.batch % (self.accumulate * images):
+            raise ValueError(
+                f"batch {self.batch} must be a multiple of {self.accumulate * images} (accumulate times "
+                "the balanced sampler's images)"
+            )
+        if self.optimiser == "sgd" and self.nesterov and not self.momentum:
+            raise ValueError("nesterov needs a momentum; set nesterov to false")
+        return self
