@@ -99,6 +99,4 @@ def test_the_page_shows_sheets_folded_and_the_summary_what_was_enrolled(tmp_path
     assert "<summary>lfw: faces &lt;as aligned&gt;</summary>" in html
     assert "data:image/jpeg;base64," in html
     counts = {"enrolled": 0.99, "fallbacks": 3, "residual_median": 2.0, "rungs": {"detector": 5}}
-    assert summary.headline({"align": {"lfw": counts}}) == {
-        "lfw": {"enrolled": 0.99, "fallbacks": 3}
-    }
+    assert summary.headline({"align": {"lfw": counts}}) == {"lfw": {"enrolled": 0.99, "fallbacks": 3}}

@@ -63,7 +63,9 @@ def align(
     crop: Annotated[str, typer.Option(help="What is cut: template or box.")] = ALIGN.crop,
     margin: Annotated[float, typer.Option(help="Share added around a box.")] = ALIGN.margin,
     quality: Annotated[int, typer.Option(min=1, max=100, help="JPEG quality.")] = ALIGN.quality,
-    subsampling: Annotated[str, typer.Option(help="JPEG colour: yuv444, yuv422 or yuv420.")] = ALIGN.subsampling,
+    subsampling: Annotated[
+        str, typer.Option(help="JPEG colour: yuv444, yuv422 or yuv420.")
+    ] = ALIGN.subsampling,
     detector: Annotated[str, typer.Option(help="Name of the detector.")] = DETECT.detector,
     weights: Annotated[Path | None, typer.Option(help="File of the detector's weights.")] = None,
     min_face: Annotated[int | None, typer.Option(help="Smallest face, in pixels.")] = None,
