@@ -20,7 +20,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import faiss
 import numpy as np
 import torch
 
@@ -92,6 +91,8 @@ def numpy_ranks(rows: np.ndarray, path: Path, result: Result, chosen: np.ndarray
 
 
 def faiss_nearest(rows: np.ndarray, path: Path) -> np.ndarray:
+    import faiss
+
     return np.asarray(faiss.knn(rows, np.load(path), 5, metric=faiss.METRIC_L2)[0])
 
 
@@ -147,9 +148,14 @@ def peers(folder: Path, count: int) -> None:
 
 def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
+    try:
+        import faiss
+    except ImportError:
+        print("bench/identification.py needs the peer faiss: pip install faiss-cpu")
+        return
     torch.set_num_threads(1)
     faiss.omp_set_num_threads(1)
-    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+    with tempfile.TemporaryDirectory() as name:
         write_distractors(Path(name) / "part.npy", count // 10)
         full(Path(name), count)
         peers(Path(name), count // 10)
