@@ -17,9 +17,10 @@ repro: $(READY)  ## run the default experiment; finished stages come from the ca
 	$(RUN) dvc repro
 	@echo "Done: open reports/index.html, or type: . $(BIN)/activate && dvc metrics show"
 
+# One torch thread in each of the two, which share the cores: threads that wait for one another cost tenfold.
 test: $(READY)  ## run the tests: those with real dvc commands beside all others
-	@$(RUN) pytest tests/pipeline & pipeline=$$!; \
-	$(RUN) pytest --ignore tests/pipeline -m "not slow"; units=$$?; \
+	@$(RUN) OMP_NUM_THREADS=1 pytest tests/pipeline & pipeline=$$!; \
+	$(RUN) OMP_NUM_THREADS=1 pytest --ignore tests/pipeline -m "not slow"; units=$$?; \
 	wait $$pipeline && exit $$units
 
 test-all: test  ## run the slow tests too (real photos where FACEREC_MIRROR is set)

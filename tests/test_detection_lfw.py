@@ -16,6 +16,7 @@ def photos(mirror):
         return [images.decode(archive.extractfile(member).read()) for member in islice(members, 200)]
 
 
+@pytest.mark.slow
 def test_mtcnn_finds_the_person_of_nearly_every_photo(photos):
     found = detection.build("mtcnn", min_face=40, device="cpu").detect(photos)
     chosen = [(faces, detection.choose(faces, (250, 250))) for faces in found]
