@@ -172,3 +172,11 @@ def test_damaged_chunks_give_pixels_or_the_format_error(folder):
         except FormatError:
             refused += 1
     assert refused > 150
+
+
+def test_an_array_whose_header_claims_gigabytes_is_refused_before_they_are_asked_for(tmp_path):
+    path = tmp_path / "x.npy"
+    for header, message in ((2**31, "header is too long"), (100, "no array of numbers")):
+        path.write_bytes(b"\x93NUMPY\x02\x00" + header.to_bytes(4, "little") + b"{'descr': '<f4'}")
+        with pytest.raises(FormatError, match=message):
+            npy.read(path)
