@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from types import FrameType
 
@@ -16,28 +17,41 @@ from facerec.errors import FacerecError
 
 INTERRUPTED = 130
 FAILED = 1
+_STOPPED = "interrupted; nothing half-written was left, run the command again to go on"
+_interruption = threading.Event()
 
 
 def run(main: Callable[[], None]) -> int:
     """Call `main` and return the process's exit code, explaining failures on standard error."""
+    _interruption.clear()
     signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGINT) == signal.default_int_handler:  # else somebody wants it ignored
+        signal.signal(signal.SIGINT, _interrupt)
     try:
         main()
-    except FacerecError as error:
-        return _fail(str(error))
     except KeyboardInterrupt:
-        return _fail(
-            "interrupted; nothing half-written was left, run the command again to go on", INTERRUPTED
-        )
-    except OSError as error:
-        return _fail(_explain(error))
+        return _fail(_STOPPED, INTERRUPTED)
+    except Exception as error:
+        # Ctrl-C reaches workers too, so that something else may break first.
+        return _fail(_STOPPED, INTERRUPTED) if _interruption.is_set() else _failure(error)
+    return 0
+
+
+def _failure(error: Exception) -> int:
+    """Explain what went wrong; a defect of ours is raised again."""
+    try:
+        raise error
+    except FacerecError:
+        return _fail(str(error))
+    except OSError as failure:
+        return _fail(_explain(failure))
     except MemoryError:
         return _fail("out of memory; close other programs or set FACEREC_WORKERS=1 and run again")
-    return 0
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:
     """Unwind as Ctrl-C does, so that temporary files are removed."""
+    _interruption.set()
     raise KeyboardInterrupt
 
 
