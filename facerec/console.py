@@ -32,21 +32,13 @@ def run(main: Callable[[], None]) -> int:
     except KeyboardInterrupt:
         return _fail(_STOPPED, INTERRUPTED)
     except Exception as error:
-        # Ctrl-C reaches workers too, so that something else may break first.
-        return _fail(_STOPPED, INTERRUPTED) if _interruption.is_set() else _failure(error)
+        if _interruption.is_set():  # Ctrl-C reaches workers too, so that something else may break first
+            return _fail(_STOPPED, INTERRUPTED)
+        sentence = _explain(error)
+        if sentence is None:
+            raise
+        return _fail(sentence)
     return 0
-
-
-def _failure(error: Exception) -> int:
-    """Explain what went wrong; a defect of ours is raised again."""
-    try:
-        raise error
-    except FacerecError:
-        return _fail(str(error))
-    except OSError as failure:
-        return _fail(_explain(failure))
-    except MemoryError:
-        return _fail("out of memory; close other programs or set FACEREC_WORKERS=1 and run again")
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:
@@ -60,7 +52,16 @@ def _fail(sentence: str, code: int = FAILED) -> int:
     return code
 
 
-def _explain(error: OSError) -> str:
+def _explain(error: Exception) -> str | None:
+    """What a person should know; None for a defect of ours."""
+    if isinstance(error, FacerecError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "out of memory; close other programs or set FACEREC_WORKERS=1 and run again"
+    return _explain_system(error) if isinstance(error, OSError) else None
+
+
+def _explain_system(error: OSError) -> str:
     where = f" ({error.filename})" if error.filename else ""
     if error.errno == errno.ENOSPC:
         return f"no space left on the disk{where}; free some and run again, finished work is kept"

@@ -122,7 +122,7 @@ def _decode_other(data: bytes) -> NDArray[np.uint8]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # remarks on damaged metadata: the pixels may be fine
-            with Image.open(io.BytesIO(data), formats=_formats()) as image:
+            with Image.open(io.BytesIO(data), formats=pillow_formats()) as image:
                 _check_size(*image.size)
                 pixels = _to_rgb(image)
                 return _upright(pixels, _orientation(image))
@@ -138,8 +138,8 @@ def _decode_other(data: bytes) -> NDArray[np.uint8]:
 
 
 @cache
-def _formats() -> list[str]:
-    """Those of _FORMATS that this build of Pillow knows."""
+def pillow_formats() -> list[str]:
+    """What Pillow may open besides JPEG: formats of pixels only, as far as this build knows them."""
     Image.init()
     return [name for name in _FORMATS if name in Image.OPEN]
 

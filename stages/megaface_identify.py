@@ -16,10 +16,10 @@ def identify(params: Params, name: str) -> None:
         for kind in ("cleaned", "features")
     )
     megaface.write({"cleaned": cleaned, "raw": raw}, common.SCORES / name)
-    rates = {key: value for key, value in cleaned.metrics().items() if key.startswith("tpr@")}
+    rates = {key: value for key, value in cleaned.result.metrics().items() if key.startswith("tpr@")}
     metrics = {"rank1": cleaned.result.rank1, "rank1_raw": raw.result.rank1, **rates}
     write_json(common.METRICS / f"identify/{name}.json", {name: metrics})
-    cmc, roc = cleaned.curves()
+    cmc, roc = cleaned.curves
     write_json(common.CURVES / f"{name}_cmc.json", {"cmc": cmc})
     write_json(common.CURVES / f"{name}_identification_roc.json", {"roc": roc})
 

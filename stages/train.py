@@ -14,7 +14,7 @@ from stages import common
 def train(params: Params, name: str) -> None:
     """Train network `name` on every training set that params.photos and params.packs name."""
     folders = [common.FACES / "train" / set_name for set_name in params.training_sets]
-    sets = [shards.read(folder, "faces") for folder in folders if any(folder.glob("part-*.arrow"))]
+    sets = [shards.read(folder, "faces") for folder in folders if shards.is_set(folder)]
     with training.kept(sets, params.train) as checkpoints:
         trained = training.fit(sets, params.train, device(), checkpoints)
         storage.save(trained.backbone, common.MODELS / f"{name}.pt")

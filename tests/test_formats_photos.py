@@ -281,3 +281,15 @@ def test_lfw_itself(mirror):
     for row in photos.rows(mirror / "lfw-deepfunneled.tgz"):
         count, last = count + 1, row
     assert (count, last["label"], last["identity"]) == (13233, 5748, "Zydrunas_Ilgauskas")
+
+
+def test_archives_are_told_by_content_and_damage_is_no_archive(tmp_path):
+    photo, whole, damaged = (tmp_path / name for name in ("photo.zip", "whole", "damaged"))
+    photo.write_bytes(b"\xff\xd8\xff\xe0 no archive, whatever its name says")
+    with zipfile.ZipFile(whole, "w") as archive:
+        archive.writestr("Ann/1.jpg", b"photo")
+    ending = whole.read_bytes()[-22:]
+    damaged.write_bytes(b"PK\x06\x07" + bytes(12) + b"\x02\0\0\0" + ending)  # parts of it on another disk
+    with pytest.raises(zipfile.BadZipFile):
+        zipfile.is_zipfile(damaged)
+    assert [archives.is_archive(path) for path in (photo, whole, damaged)] == [False, True, False]

@@ -13,7 +13,7 @@ from facerec.cli.common import report
 from facerec.detection import table
 from facerec.enrolment.sources import as_shards
 from facerec.errors import ParamsError
-from facerec.formats import exporting
+from facerec.formats import exporting, shards
 from facerec.reporting import face_sheets, sheets
 
 
@@ -40,7 +40,7 @@ def align(
     options.check()
     if sheet is not None:
         sheets.check_name(sheet)
-    if isinstance(found, Path) and not any(source.glob("part-*.arrow")):
+    if isinstance(found, Path) and not shards.is_set(source):
         raise ParamsError(f"--detections belong to photo shards, and {source} is none.")
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", suffix=".tmp", dir=out.parent) as name:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import tarfile
-import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import tee
@@ -21,7 +19,7 @@ from facerec.detection import table
 from facerec.detection.base import Detector
 from facerec.detection.finding import Found, find
 from facerec.errors import FormatError, ImageError, ParamsError
-from facerec.formats import naming, photos, shards
+from facerec.formats import archives, naming, photos, shards
 from facerec.progress import track
 from facerec.reporting import sheets
 
@@ -53,7 +51,7 @@ def collect(paths: Sequence[Path]) -> Iterator[Photo]:
     for path in paths:
         if not path.exists():
             raise FormatError(f"{path} does not exist; name photos, folders, archives or photo shards.")
-        if is_set(path):
+        if shards.is_set(path):
             opened = shards.read(path, "photos")
             yield from (Photo(source, opened.image(row)) for row, source in enumerate(opened.sources))
         elif _holds_several(path):
@@ -62,19 +60,9 @@ def collect(paths: Sequence[Path]) -> Iterator[Photo]:
             yield Photo(str(path), path.read_bytes())
 
 
-def is_set(path: Path) -> bool:
-    """Whether `path` is a directory of shards."""
-    return path.is_dir() and any(path.glob("part-*.arrow"))
-
-
 def _holds_several(path: Path) -> bool:
     """Whether `path` is a folder or, by its content, an archive."""
-    if path.is_dir() or zipfile.is_zipfile(path):
-        return True
-    with path.open("rb") as file:
-        if file.read(2) == b"\x1f\x8b":  # gzip; a tgz, since no photo begins like this
-            return True
-    return tarfile.is_tarfile(path)
+    return path.is_dir() or archives.is_archive(path)
 
 
 class Drawer:
@@ -149,7 +137,7 @@ def tabulate(
     paths: Sequence[Path], out: Path, detector: str, options: dict[str, Any], draw: Path | None
 ) -> dict[str, int]:
     """Write the Parquet table of one set of photo shards; returns the totals."""
-    if len(paths) != 1 or not is_set(paths[0]) or draw is not None:
+    if len(paths) != 1 or not shards.is_set(paths[0]) or draw is not None:
         raise ParamsError("--table takes one directory of photo shards, and no --draw.")
     return asdict(table.detect(paths[0], out, detector, options))
 

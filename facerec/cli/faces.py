@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -36,8 +36,7 @@ def detect(
     from facerec import detection
     from facerec.cli import detecting
 
-    given = {"weights": weights and str(weights), "min_face": min_face}
-    options = {name: value for name, value in given.items() if value is not None}
+    options = _options(weights, min_face)
     if table is not None:
         report("Detection", detecting.tabulate(photos, table, detector, options, draw), as_json)
         return
@@ -93,6 +92,11 @@ def align(
         quality=quality,
         subsampling=subsampling,
     )
-    given = {"weights": weights and str(weights), "min_face": min_face}
-    found = detections or aligning.Detector(detector, {k: v for k, v in given.items() if v is not None})
+    found = detections or aligning.Detector(detector, _options(weights, min_face))
     aligning.show(aligning.align(photos, out, options, found, folder, sheet), as_json)
+
+
+def _options(weights: Path | None, min_face: int | None) -> dict[str, Any]:
+    """The detector's options that were given."""
+    given = {"weights": weights and str(weights), "min_face": min_face}
+    return {name: value for name, value in given.items() if value is not None}

@@ -17,7 +17,7 @@ def as_shards(source: str | Path, scratch: Path) -> Iterator[Path]:
     Shards made of the others lie below `scratch` until the block ends. Raises FormatError when there is no photo.
     """
     source = Path(source)
-    if source.is_dir() and any(source.glob("part-*.arrow")):
+    if shards.is_set(source):
         shards.read(source, "photos")
         yield source
         return

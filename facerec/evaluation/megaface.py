@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -55,14 +56,15 @@ class Judged:
         sweeps = {"sweeps": self.sweeps()} if self.result.sweeps else {}
         return {**found, "tpr": rates, "unsupported": lacking, **sweeps}
 
+    @cached_property
     def curves(self) -> tuple[Records, Records]:
         """CMC and ROC as plot records, with bootstrapped bands where there are draws."""
         result = self.result
         cmc = curves.cmc_records(*result.cmc, result.pairs)
         roc = curves.roc_records(*result.roc, max(result.pairs // 2, 1))
         if self.bootstrap is not None:
-            cmc = _with_band(cmc, "rate", self.bootstrap.cmc([record["rank"] for record in cmc]))
-            roc = _with_band(roc, "tpr", self.bootstrap.roc([record["fpr"] for record in roc]))
+            cmc = curves.banded(cmc, "rate", _known(self.bootstrap.cmc([record["rank"] for record in cmc])))
+            roc = curves.banded(roc, "tpr", _known(self.bootstrap.roc([record["fpr"] for record in roc])))
         return cmc, roc
 
     def sweeps(self) -> list[dict[str, Any]]:
@@ -125,7 +127,7 @@ def write(runs: Mapping[str, Judged], out: Path) -> None:
             coarse = {key: run.result.devkit[key] for key in ("cmc", "roc", "traditional_cmc")}
             write_json(folder / f"{name}_cmc.json", coarse)
             write_json(folder / f"{name}_matches.json", run.result.devkit["matches"])
-            cmc, roc = run.curves()
+            cmc, roc = run.curves
             write_json(folder / f"{name}_curves.json", {"cmc": cmc, "roc": roc})
             write_json(folder / f"{name}_sweeps.json", run.sweeps())
         write_json(folder / "result.json", {name: run.metrics() for name, run in runs.items()})
@@ -188,9 +190,7 @@ def _rows(original: Embeddings, kept: Any, matrix: Any) -> Embeddings:
     return Embeddings(matrix, sources, [original.identities[row] for row in kept])
 
 
-def _with_band(records: Records, rate: str, band: Band) -> Records:
-    low, high = (np.nan_to_num(edge).tolist() for edge in band)
-    return [
-        {**record, "lo": min(lo, record[rate]), "hi": max(hi, record[rate])}
-        for record, lo, hi in zip(records, low, high, strict=True)
-    ]
+def _known(band: Band) -> Band:
+    """The band with 0 where no trial had anything to count, which JSON cannot say."""
+    low, high = band
+    return np.nan_to_num(low), np.nan_to_num(high)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from facerec import verification
 from facerec.errors import FormatError
 from facerec.files import atomic_dir, write_json
-from facerec.formats import embeddings, pairs
+from facerec.formats import embeddings, npy, pairs
 from facerec.formats.embeddings import Embeddings
 from facerec.reporting import curves
 from facerec.reporting.curves import Records
@@ -55,7 +55,7 @@ class Judged:
             for name, pair in names.items()
             for end, value in zip(("low", "high"), pair, strict=True)
         }
-        return _plain({**self.result.metrics(), **bounds, "interval_over": found.unit})
+        return {**self.result.metrics(), **bounds, "interval_over": found.unit}
 
     def details(self) -> dict[str, Any]:
         """What no single number says: every fold, and every false accept rate with whether it is supported."""
@@ -80,9 +80,8 @@ class Judged:
 
     def roc(self) -> Records:
         """The ROC as plot records, with the bootstrap's band."""
-        found = self.intervals
-        band = (found.fpr, found.tpr_low, found.tpr_high)
-        return curves.roc_records(self.result.fpr, self.result.tpr, int(self.result.same.sum()), band=band)
+        records = curves.roc_records(self.result.fpr, self.result.tpr, int(self.result.same.sum()))
+        return curves.banded(records, "tpr", self.intervals.roc([record["fpr"] for record in records]))
 
 
 def verify(embedded: Path, compared: Path, options: Options, out: Path) -> Judged:
@@ -136,12 +135,6 @@ def _scores(faces: Embeddings, listed: pairs.Pairs, result: verification.Result)
 
 def _array(path: Path) -> NDArray[Any]:
     try:
-        return np.asarray(np.load(path, allow_pickle=False))
-    except (OSError, ValueError, EOFError) as error:
-        reason = str(error).splitlines()[0]
-        raise FormatError(f"cannot read {path} as a .npy array ({reason}).") from error
-
-
-def _plain(metrics: dict[str, Any]) -> dict[str, Any]:
-    """Numbers and booleans as JSON knows them."""
-    return {key: value.item() if isinstance(value, np.generic) else value for key, value in metrics.items()}
+        return npy.read(path)
+    except FormatError as error:
+        raise FormatError(f"cannot read {path} as a .npy array ({str(error).rstrip('.')}).") from error

@@ -74,6 +74,16 @@ def files(path: str | Path, limits: Limits = LIMITS, scratch: Path | None = None
         raise FormatError(f"{path} cannot be read: {error}.") from error
 
 
+def is_archive(path: Path) -> bool:
+    """Whether the file is, by its content, a tar, tgz or zip; gzip counts, since no photo begins like it."""
+    with path.open("rb") as file:
+        head = file.read(len(_GZIP))
+    try:
+        return head == _GZIP or zipfile.is_zipfile(path) or tarfile.is_tarfile(path)
+    except zipfile.BadZipFile:  # is_zipfile raises it for some damage
+        return False
+
+
 def _archive(file: BinaryIO, path: Path, limits: Limits, scratch: Path | None, stack: ExitStack) -> Files:
     magic = file.read(4)
     file.seek(0)

@@ -5,17 +5,15 @@ from __future__ import annotations
 import io
 import warnings
 from dataclasses import dataclass
-from functools import cache
 
 from PIL import Image, UnidentifiedImageError
 
 from facerec.errors import ImageError
+from facerec.images import pillow_formats
 
 _ORIENTATION = 0x0112
 _TURNED = (5, 6, 7, 8)
 """Values of EXIF orientation that exchange height and width."""
-_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TIFF", "WEBP")
-"""What Pillow may open: pixel formats only, nothing that is a program or a document."""
 _SUFFIXES = {"JPEG": ".jpg", "JPEG2000": ".jp2", "TIFF": ".tif"}
 
 
@@ -43,7 +41,7 @@ def read(data: bytes | memoryview) -> Header:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # remarks on size and metadata: no pixel is decoded here
-            with Image.open(io.BytesIO(data), formats=_formats()) as image:
+            with Image.open(io.BytesIO(data), formats=["JPEG", *pillow_formats()]) as image:
                 kind = "JPEG" if image.format == "MPO" else str(image.format)
                 width, height = image.size
                 if "exif" in image.info and image.getexif().get(_ORIENTATION) in _TURNED:
@@ -55,10 +53,3 @@ def read(data: bytes | memoryview) -> Header:
         raise ImageError(f"The image is too large ({error}).") from error
     except Exception as error:  # for damaged files Pillow raises nearly anything, up to IndexError
         raise ImageError(f"The header of the image is damaged ({error}).") from error
-
-
-@cache
-def _formats() -> list[str]:
-    """Those of _FORMATS that this build of Pillow knows."""
-    Image.init()
-    return [name for name in _FORMATS if name in Image.OPEN]

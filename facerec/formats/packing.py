@@ -22,7 +22,6 @@ from facerec.formats import packs, pairs, recordio, shards
 from facerec.progress import track
 
 PAIRS = "pairs.parquet"
-_FIRST_PART = "part-00000.arrow"
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ def pack(source: str | Path, out: str | Path) -> dict[str, int]:
     set of the folder must have a pairs.parquet and becomes <name>.bin. Returns the images of each member.
     """
     source = Path(source)
-    members = {"train": source} if is_set(source) else _members(source)
+    members = {"train": source} if shards.is_set(source) else _members(source)
     counts = {}
     with atomic_dir(out) as folder:
         for name, member in members.items():
@@ -83,14 +82,9 @@ def pack_bin(faces: str | Path, pairs_path: str | Path, out: str | Path) -> int:
     return len(images)
 
 
-def is_set(path: Path) -> bool:
-    """Whether shards lie in the folder `path`."""
-    return (path / _FIRST_PART).is_file()
-
-
 def _members(source: Path) -> dict[str, Path]:
     """Face sets in the folder `source` by name, train first; all but train must have pairs."""
-    found = [path for path in source.glob("*/") if is_set(path)] if source.is_dir() else []
+    found = [path for path in source.glob("*/") if shards.is_set(path)] if source.is_dir() else []
     folders = sorted(found, key=lambda path: (path.name != "train", path.name))
     if not folders:
         raise FormatError(f"{source} is neither a set of faces nor a folder of such sets.")

@@ -254,6 +254,11 @@ def _views(column: pa.Array) -> tuple[memoryview, memoryview]:
     return offsets.cast("i"), data
 
 
+def is_set(path: str | Path) -> bool:
+    """Whether `path` is a directory that holds shards; whether they are sound is for `read` to say."""
+    return any(Path(path).glob("part-*.arrow"))
+
+
 def _parts(path: Path) -> list[Path]:
     parts = sorted(path.glob("part-*.arrow"))
     if not parts:

@@ -32,9 +32,14 @@ class Head(nn.Module):
         with torch.autocast(embeddings.device.type, enabled=False):
             return self.loss(embeddings.to(torch.promote_types(embeddings.dtype, torch.float32)), labels)
 
+    def predict(self, embeddings: Tensor) -> Tensor:
+        """The class (b,) of each embedding, without margin."""
+        raise NotImplementedError
+
+    @torch.no_grad()
     def accuracy(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """Share of the batch told right, without margin; a scalar."""
-        raise NotImplementedError
+        return (self.predict(embeddings) == labels).double().mean()
 
     def whole_state(self) -> dict[str, Tensor]:
         """The state of all classes, under the plain head's names; a head split over processes gathers it."""
@@ -92,11 +97,6 @@ class CosineHead(Head):
     def predict(self, embeddings: Tensor) -> Tensor:
         """The class (b,) whose centre is nearest, without margin."""
         return self.cosine(embeddings).argmax(1)
-
-    @torch.no_grad()
-    def accuracy(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """Share of embeddings nearest to the centre of their own class."""
-        return (self.predict(embeddings) == labels).double().mean()
 
 
 def cosines(embeddings: Tensor, centres: Tensor) -> Tensor:

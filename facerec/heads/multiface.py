@@ -77,8 +77,3 @@ class MultiFace(Head):
     def predict(self, embeddings: Tensor) -> Tensor:
         """The class (b,) nearest by the sum of the slices' cosines."""
         return self.cosine(embeddings).sum(0).argmax(1)
-
-    @torch.no_grad()
-    def accuracy(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """Share of embeddings nearest to their own class."""
-        return (self.predict(embeddings) == labels).double().mean()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from facerec import catalog
 from facerec.errors import FormatError
+from facerec.formats import archives
 from facerec.inspection import binaries, folders, models, texts
 from facerec.inspection.finding import Finding
 
@@ -41,7 +42,7 @@ def _file(path: Path) -> Finding:
     if not path.stat().st_size:
         raise FormatError(f"{path} is empty.")
     found = models.recognise(path) or binaries.recognise(path)
-    if found is None and binaries.is_archive(path):
+    if found is None and archives.is_archive(path):
         return folders.photo_files(path, "archive of photos")
     found = found or texts.recognise(path)
     if found is None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tarfile
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -46,16 +44,6 @@ def recognise(path: Path) -> Finding | None:
     if is_matrix(path):
         return _matrix(path)
     return _image(path)
-
-
-def is_archive(path: Path) -> bool:
-    """Whether the file is a tar, tgz or zip."""
-    with path.open("rb") as file:
-        head = file.read(2)
-    try:
-        return head == b"\x1f\x8b" or zipfile.is_zipfile(path) or tarfile.is_tarfile(path)
-    except zipfile.BadZipFile:  # is_zipfile raises it for some damage
-        return False
 
 
 def member(path: Path) -> Finding:

@@ -39,7 +39,7 @@ def photo_files(path: Path, kind: str) -> Finding:
 
 
 def _shards(path: Path) -> Finding | None:
-    if not any(path.glob("part-*.arrow")):
+    if not shards.is_set(path):
         return None
     opened = shards.read(path)
     meta = opened.meta
@@ -83,7 +83,7 @@ def _features(path: Path) -> Finding | None:
 
 def _sets(path: Path) -> Finding | None:
     """A folder of sets of shards, as `facerec unpack` makes of a pack."""
-    found = {each.name: shards.read(each) for each in sorted(path.iterdir()) if packing.is_set(each)}
+    found = {each.name: shards.read(each) for each in sorted(path.iterdir()) if shards.is_set(each)}
     if not found:
         return None
     images = {name: len(opened) for name, opened in found.items()}

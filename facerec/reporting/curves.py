@@ -1,8 +1,8 @@
 """Curves as short lists of records, for `dvc plots` and for our own figures.
 
 At most 200 points a curve, spaced evenly on the logarithmic axis on which it is read, with both ends kept.
-`lo` and `hi` are a 95 % interval: of the bootstrap over identities where a band is given, else Wilson's, which
-takes pairs as independent.
+`lo` and `hi` are a 95 % interval: Wilson's, which takes pairs as independent, unless `banded`
+puts another in its place.
 """
 
 from __future__ import annotations
@@ -17,27 +17,26 @@ from facerec.verification.counting import wilson
 
 POINTS = 200
 Records = list[dict[str, float]]
-Band = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
+Band = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""(low, high) for each record of a curve."""
 
 
-def roc_records(
-    fpr: ArrayLike, tpr: ArrayLike, positives: int, points: int = POINTS, band: Band | None = None
-) -> Records:
+def roc_records(fpr: ArrayLike, tpr: ArrayLike, positives: int, points: int = POINTS) -> Records:
     """Records {"fpr", "tpr", "lo", "hi"} of an ascending ROC whose rates are shares of `positives` pairs.
 
     Of several points at one fpr the highest is kept. The first record may be at fpr 0, which a logarithmic
-    axis cannot show: it is the rate at no false positive. `band` is (fpr, low, high), ascending.
+    axis cannot show: it is the rate at no false positive.
     """
     x, y = _highest(np.asarray(fpr, dtype=np.float64), np.asarray(tpr, dtype=np.float64))
     chosen = _thin(x, points)
-    return _with_band("fpr", x[chosen], "tpr", y[chosen], positives, band)
+    return _with_wilson("fpr", x[chosen], "tpr", y[chosen], positives)
 
 
 def cmc_records(ranks: ArrayLike, shares: ArrayLike, pairs: int, points: int = POINTS) -> Records:
     """Records {"rank", "rate", "lo", "hi"} of an ascending CMC (rank 1 is best) over `pairs` searches."""
     x, y = np.asarray(ranks, dtype=np.float64), np.asarray(shares, dtype=np.float64)
     chosen = _thin(x, points)
-    records = _with_band("rank", x[chosen], "rate", y[chosen], pairs)
+    records = _with_wilson("rank", x[chosen], "rate", y[chosen], pairs)
     return [{**record, "rank": int(record["rank"])} for record in records]
 
 
@@ -48,6 +47,15 @@ def histogram_records(scores: ArrayLike, same: ArrayLike, bins: int = 60) -> Rec
     yes, no = np.histogram(values[truth], edges)[0], np.histogram(values[~truth], edges)[0]
     columns = zip(edges[:-1].tolist(), edges[1:].tolist(), yes.tolist(), no.tolist(), strict=True)
     return [{"low": low, "high": high, "same": s, "different": d} for low, high, s, d in columns]
+
+
+def banded(records: Records, rate: str, band: Band) -> Records:
+    """The records with `lo` and `hi` of the band, which always holds the `rate` itself."""
+    low, high = (edge.tolist() for edge in band)
+    return [
+        {**record, "lo": min(lo, record[rate]), "hi": max(hi, record[rate])}
+        for record, lo, hi in zip(records, low, high, strict=True)
+    ]
 
 
 def plot_data(**curves: Sequence[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
@@ -72,18 +80,8 @@ def _thin(x: NDArray[np.float64], points: int) -> NDArray[np.int64]:
     return np.unique(np.concatenate([[0, start], inner[1:-1], [len(x) - 1]]))
 
 
-def _with_band(
-    x_name: str,
-    x: NDArray[np.float64],
-    y_name: str,
-    y: NDArray[np.float64],
-    count: int,
-    band: Band | None = None,
+def _with_wilson(
+    x_name: str, x: NDArray[np.float64], y_name: str, y: NDArray[np.float64], count: int
 ) -> Records:
-    if band is None:
-        low, high = wilson(y, count)
-    else:
-        at = np.clip(np.searchsorted(band[0], x * (1 + 1e-12), side="right") - 1, 0, None)
-        low, high = band[1][at], band[2][at]
-    columns = zip(x.tolist(), y.tolist(), low.tolist(), high.tolist(), strict=True)
-    return [{x_name: a, y_name: b, "lo": min(lo, b), "hi": max(hi, b)} for a, b, lo, hi in columns]
+    points = [{x_name: a, y_name: b} for a, b in zip(x.tolist(), y.tolist(), strict=True)]
+    return banded(points, y_name, wilson(y, count))

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from facerec import resampling
 from facerec.errors import FormatError, ParamsError
@@ -47,6 +47,12 @@ class Intervals:
     fpr: Floats
     tpr_low: Floats
     tpr_high: Floats
+
+    def roc(self, fprs: ArrayLike) -> tuple[Floats, Floats]:
+        """(low, high) of the band at each of `fprs`: at the next lower rate of the band, the first one at least."""
+        wanted = np.asarray(fprs, dtype=np.float64) * (1 + 1e-12)
+        at = np.clip(np.searchsorted(self.fpr, wanted, side="right") - 1, 0, None)
+        return self.tpr_low[at], self.tpr_high[at]
 
 
 def bootstrap(
@@ -102,12 +108,10 @@ def _people(
 
 def _statistics(result: Result, weights: Floats) -> Floats:
     """(trials, 3 + targets + points): accuracy, AUC, EER, TAR at the targets and along the band."""
-    targets = np.array([rate.target for rate in result.rates])
-    accuracy = _accuracy(result, weights)
+    at = np.concatenate([[rate.target for rate in result.rates], _grid(result)]) * (1 + 1e-12)
     rows = []
-    for fold_mean, (fpr, tpr) in zip(accuracy, _rocs(result, weights), strict=True):
-        at = np.concatenate([targets, _grid(result)])
-        reached = tpr[np.searchsorted(fpr, at * (1 + 1e-12), side="right") - 1]
+    for fold_mean, (fpr, tpr) in zip(_accuracy(result, weights), _rocs(result, weights), strict=True):
+        reached = tpr[np.searchsorted(fpr, at, side="right") - 1]
         rows.append(np.concatenate([[fold_mean, auc(fpr, tpr), eer(fpr, tpr)], reached]))
     return np.array(rows)
 
