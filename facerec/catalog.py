@@ -16,7 +16,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from facerec.errors import AcquireError
-from facerec.execution import local_setting
+from facerec.execution import home, local_setting
 
 Triple = tuple[float, float, float]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]
@@ -142,7 +142,7 @@ def folder() -> Path:
     """The catalog's folder; AcquireError when there is none."""
     named = local_setting("catalog", "")
     beside = Path(__file__).resolve().parent.parent
-    places = [Path(named)] if named else [Path("data/catalog"), beside / "data/catalog"]
+    places = [home() / named] if named else [Path("data/catalog"), beside / "data/catalog"]
     for place in places:
         if place.is_dir():
             return place
