@@ -7,7 +7,7 @@ READY := .venv/.ready
 MXNET := .venv-mxnet
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: repro test test-all lint format bench fuzz mxnet clean help
+.PHONY: repro test test-all lint format docs bench fuzz mxnet clean help
 .DEFAULT_GOAL := help
 
 help:  ## say what there is
@@ -34,6 +34,10 @@ lint: $(READY)  ## check style and types
 format: $(READY)  ## rewrite the code in the house style
 	$(RUN) ruff check --fix-only .
 	$(RUN) ruff format .
+
+docs: $(READY)  ## write the parts of the documentation that are made from the code: parameters, graph
+	$(RUN) python -m tools.reference
+	$(RUN) python -m tools.graph
 
 bench: $(READY)  ## measure our code against others' in one run; scripts that lack their peer say so
 	@for script in bench/[a-z]*.py; do printf '\n== %s\n' $$script; $(RUN) python $$script || exit 1; done
