@@ -11,7 +11,17 @@ import yaml
 from tests.conftest import ROOT
 
 GRAPH = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-PLUMBING = {"console", "errors", "execution", "files", "params", "progress", "registry", "scratch"}
+PLUMBING = {
+    "console",
+    "errors",
+    "execution",
+    "files",
+    "launching",
+    "params",
+    "progress",
+    "registry",
+    "scratch",
+}
 """Modules that move bytes without deciding them; a change of theirs re-runs nothing."""
 
 
