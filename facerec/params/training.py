@@ -94,8 +94,8 @@ class Head(Strict):
         "triplet",
         "uniface",
     ] = "arcface"
-    scale: Annotated[float, Field(gt=0, le=512)] = 64.0
-    margin: Annotated[float, Field(ge=0, lt=3.1416)] = 0.5
+    scale: Annotated[float, Field(gt=0, le=512)] | None = None
+    margin: Annotated[float, Field(ge=0, lt=3.1416)] | None = None
     m1: Annotated[float, Field(gt=0, le=8)] | None = None
     m2: Annotated[float, Field(ge=0, lt=3.1416)] | None = None
     m3: Annotated[float, Field(ge=0, lt=2)] | None = None
