@@ -14,7 +14,17 @@ from tests.conftest import ROOT
 from tests.pipeline.conftest import copy_sources
 
 GRAPH = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-PLUMBING = {"console", "errors", "execution", "files", "params", "progress", "registry", "scratch"}
+PLUMBING = {
+    "console",
+    "errors",
+    "execution",
+    "files",
+    "launching",
+    "params",
+    "progress",
+    "registry",
+    "scratch",
+}
 """Modules that move bytes without deciding them; a change of theirs re-runs nothing."""
 
 
