@@ -74,6 +74,11 @@ def _explain(error: Exception) -> str | None:
         return str(error)
     if isinstance(error, MemoryError):
         return "out of memory; close other programs or set FACEREC_WORKERS=1 and run again"
+    if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported here
+        return (
+            "the GPU is out of memory; lower train.batch, raise train.accumulate (the same batch in more parts) or "
+            "set train.precision to bfloat16, and see with nvidia-smi who else uses it"
+        )
     return _explain_system(error) if isinstance(error, OSError) else None
 
 
