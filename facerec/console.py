@@ -51,6 +51,11 @@ def run(main: Callable[[], None]) -> int:
     return 0
 
 
+def note(sentence: str) -> None:
+    """Tell people, beside the result, what they should look at."""
+    sys.stderr.write(f"note: {sentence}\n")
+
+
 def _interrupt(signum: int, frame: FrameType | None) -> None:
     """Unwind as Ctrl-C does, so that temporary files are removed."""
     _interruption.set()
