@@ -51,6 +51,11 @@ def run(main: Callable[[], None]) -> int:
     return 0
 
 
+def note(sentence: str) -> None:
+    """Tell people, beside the result, what they should look at."""
+    sys.stderr.write(f"note: {sentence}\n")
+
+
 def _interrupt(signum: int, frame: FrameType | None) -> None:
     """Unwind as Ctrl-C does, so that temporary files are removed."""
     _interruption.set()
@@ -74,6 +79,11 @@ def _explain(error: Exception) -> str | None:
         return str(error)
     if isinstance(error, MemoryError):
         return "out of memory; close other programs or set FACEREC_WORKERS=1 and run again"
+    if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported here
+        return (
+            "the GPU is out of memory; lower train.batch, raise train.accumulate (the same batch in more parts) or "
+            "set train.precision to bfloat16, and see with nvidia-smi who else uses it"
+        )
     return _explain_system(error) if isinstance(error, OSError) else None
 
 

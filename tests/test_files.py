@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from facerec import console, execution, files
 from facerec.errors import FacerecError, ParamsError
@@ -121,6 +122,7 @@ def test_an_experiment_in_a_folder_of_its_own_has_the_projects_machine_settings(
         ),
         (PermissionError(errno.EACCES, "denied", "y"), 1, "no permission to read or write (y)"),
         (MemoryError(), 1, "out of memory"),
+        (torch.OutOfMemoryError("CUDA out of memory."), 1, "lower train.batch, raise train.accumulate"),
     ],
 )
 def test_one_sentence_and_a_code(

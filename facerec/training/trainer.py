@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rich.progress import Progress
 from torch import Tensor, nn
 
-from facerec import distributed
+from facerec import devices, distributed
 from facerec.backbones.storage import StoredBackbone
 from facerec.determinism import reproducible
 from facerec.distributed import GradientSum
@@ -69,6 +69,7 @@ def fit(
         backbone, head = start(faces, recipe, device)
         validator = validation.build(recipe, backbone, recipe.epochs * len(sampler))
         state = begin(backbone, head, recipe, device)
+        _say(progress, f"training on {_described(faces, device)}")
         _resume(state, checkpoints, len(sampler), progress)
         network = torch.compile(backbone.network) if recipe.compile else backbone.network
         summed = GradientSum(backbone.network.parameters())
@@ -168,6 +169,11 @@ class _Shown:
         epoch = -(-state.step // self._epoch_steps)
         text = f"epoch {epoch}, loss {loss:.3f}"
         self._progress.update(self._task, advance=self._batch, description=text)
+
+
+def _described(faces: TrainingFaces, device: torch.device) -> str:
+    where = devices.describe(device) if distributed.world() == 1 else f"{distributed.world()} processes"
+    return f"{len(faces.usable):,} faces of {faces.classes:,} identities, {where}"
 
 
 def _place(step: int, epoch_steps: int) -> str:
