@@ -19,7 +19,7 @@ repro: $(READY)  ## run the default experiment; finished stages come from the ca
 
 # One torch thread in each of the two, which share the cores: threads that wait for one another cost tenfold.
 test: $(READY)  ## run the tests: those with real dvc commands beside all others
-	@$(RUN) OMP_NUM_THREADS=1 pytest tests/pipeline & pipeline=$$!; \
+	@$(RUN) OMP_NUM_THREADS=1 pytest tests/pipeline -m "not slow" & pipeline=$$!; \
 	$(RUN) OMP_NUM_THREADS=1 pytest --ignore tests/pipeline -m "not slow"; units=$$?; \
 	wait $$pipeline && exit $$units
 
