@@ -48,7 +48,12 @@ class Augment(Strict):
 
 
 BACKBONES = (
-    "mobilefacenet, resnet50, se-resnet101-ir, iresnet18/34/50/100/200[-se], ir50/100[-se] or timm/NAME"
+    "mobilefacenet, mbf, iresnet18/34/50/100/152/200[-se|-cam|-sam|-cbam], ir50/100/152[-se], se-resnet101-ir, "
+    "attention56/92, resnet50 or timm/NAME"
+)
+_FAMILIES = (
+    r"mobilefacenet|mbf|iresnet(18|34|50|100|152|200)(-(se|cam|sam|cbam))?|ir(50|100|152)(-se)?|se-resnet101-ir"
+    r"|attention(56|92)|resnet50"
 )
 
 
@@ -58,15 +63,14 @@ class Backbone(Strict):
     name: str = "mobilefacenet"
     dim: Annotated[int, Field(ge=8, le=4096)] = 128
     width: Annotated[float, Field(gt=0, le=4)] | None = None
-    """Channels of mobilefacenet, as a share of the published ones."""
+    """Channels of mobilefacenet and mbf, as a share of the published ones."""
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Share of the last features that training hides, where the family has an E output."""
 
     @field_validator("name")
     @classmethod
     def _is_known(cls, name: str) -> str:
-        families = r"mobilefacenet|resnet50|se-resnet101-ir|iresnet(18|34|50|100|200)(-se)?|ir(50|100)(-se)?"
-        if not re.fullmatch(rf"{families}|timm/[A-Za-z0-9_.]+", name):
+        if not re.fullmatch(rf"{_FAMILIES}|timm/[A-Za-z0-9_.]+", name):
             raise ValueError(f"{name!r} is no backbone; use {BACKBONES}")
         return name
 
