@@ -57,7 +57,7 @@ class Augment(Strict):
 
 
 BACKBONES = (
-    "mobilefacenet, mbf, iresnet18/34/50/100/152/200[-se|-cam|-sam|-cbam], ir50/100/152[-se], se-resnet101-ir, "
+    "mobilefacenet, mbf, iresnet18/34/50/100/152/200[-se/cam/sam/cbam], ir50/100/152[-se], se-resnet101-ir, "
     "attention56/92, resnet50 or timm/NAME"
 )
 _FAMILIES = (
@@ -69,8 +69,7 @@ _FAMILIES = (
 class Backbone(Strict):
     """The embedding network and the size of its output. Keys left out keep the family's own value."""
 
-    name: str = "mobilefacenet"
-    """mobilefacenet, resnet50, se-resnet101-ir, iresnet18/34/50/100/200[-se], ir50/100[-se] or timm/NAME."""
+    name: Annotated[str, Field(description=f"{BACKBONES}.")] = "mobilefacenet"
     dim: Annotated[int, Field(ge=8, le=4096)] = 128
     """Length of an embedding."""
     width: Annotated[float, Field(gt=0, le=4)] | None = None
