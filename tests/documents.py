@@ -27,7 +27,7 @@ _FENCE = re.compile(
 _NOTE = re.compile(
     r"<!--\s*(?P<kind>not run|run first|run instead):(?P<text>(?:(?!-->).)*)-->\s*\Z", re.DOTALL
 )
-_SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
+_SPAN = re.compile(r"(?<!`)`([^`\n]+(?:\n[^`\n]+)?)`(?!`)")
 _COMMENT = re.compile(r"\s+#\s.*$")
 RUN = ("console", "python")
 """Languages of the blocks that are run; one of another shell's name would be overlooked."""
