@@ -31,7 +31,8 @@ INSTEAD = {
         "dvc exp run -S train.head.name=cosface -S train.head.margin=0.35 train"
     ),
     "facerec check": (
-        "mkdir -p wrong && sed s/margin:/margn:/ params.yaml > wrong/params.yaml && cd wrong && facerec check"
+        "mkdir -p wrong && sed 's/^    margin:/    margn:/' params.yaml > wrong/params.yaml"
+        " && cd wrong && facerec check"
     ),
     "facerec inspect ANYTHING --sheet sheet.png": "facerec inspect photos --sheet sheet.png",
 }
