@@ -23,6 +23,7 @@ from facerec.training.interruption import put_off
 from facerec.training.live import curves
 from facerec.training.sampling import Sampler
 from facerec.training.schedule import rate
+from facerec.training.sources import credited
 from facerec.training.start import start
 from facerec.training.state import FIGURES, Epoch, State, begin
 from facerec.training.step import Batch, Synchronise, alone, update
@@ -82,7 +83,7 @@ def fit(
     if state.average is not None:
         backbone = replace(backbone, network=state.average.module)
     backbone.network.eval()
-    return Trained(backbone, head, tuple(state.history))
+    return Trained(credited(backbone, sets), head, tuple(state.history))
 
 
 def _resume(state: State, checkpoints: Checkpoints | None, epoch_steps: int, progress: Progress) -> None:
