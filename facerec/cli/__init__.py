@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 
 from facerec import console
-from facerec.cli import catalogue, data, evaluation, experiment, faces, figures, megaface, models
+from facerec.cli import catalogue, data, evaluation, experiment, faces, figures, megaface, models, recognising
 from facerec.cli.common import app
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "main",
     "megaface",
     "models",
+    "recognising",
 ]
 
 
