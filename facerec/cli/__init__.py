@@ -10,12 +10,13 @@ from __future__ import annotations
 import sys
 
 from facerec import console
-from facerec.cli import catalogue, data, evaluation, experiment, faces, figures, megaface, models
+from facerec.cli import catalogue, comparing, data, evaluation, experiment, faces, figures, megaface, models
 from facerec.cli.common import app
 
 __all__ = [
     "app",
     "catalogue",
+    "comparing",
     "data",
     "evaluation",
     "experiment",
