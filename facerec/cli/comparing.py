@@ -45,7 +45,7 @@ def compare_runs(
         )
         found = comparison.compare(here, there, drawn, benchmark or ())
     if not found.benchmarks:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in found.omitted.items())
+        reasons = "; ".join(reporting.reasons(found.omitted))
         raise FormatError(f"{first} and {second} share no benchmark that compares ({reasons}).")
     made = reporting.Report(first, second, drawn, found.benchmarks, found.omitted)
     if as_json:

@@ -21,6 +21,7 @@ from facerec.errors import FacerecError, FormatError, ParamsError
 from facerec.evaluation import outcomes
 from facerec.formats import parquet
 from facerec.identification import paired as identification
+from facerec.progress import track
 from facerec.verification import paired as verification
 from facerec.verification.result import rate_name
 
@@ -85,7 +86,7 @@ def compare(first: Side, second: Side, trials: Trials = DEFAULT, only: Sequence[
             known = ", ".join(sorted(judged)) or "there are none"
             raise ParamsError(f"neither run judged a benchmark {name} ({known}).")
     compared, omitted = {}, {}
-    for name in sorted(set(only) or judged):
+    for name in track(sorted(set(only) or judged), "compare", unit="benchmarks"):
         try:
             compared[name] = _compare(name, first, second, trials)
         except _ApartError as reason:

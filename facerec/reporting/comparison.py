@@ -38,8 +38,9 @@ class Report:
 
     @cached_property
     def adjusted(self) -> dict[str, float]:
-        """Holm's p-values of the headline figures."""
-        return holm({name: found.figures[found.headline].p for name, found in self.benchmarks.items()})
+        """Holm's p-values of the headline figures; runs that are identical cannot differ by chance and count not."""
+        p = {name: found.figures[found.headline].p for name, found in self.benchmarks.items()}
+        return p | holm({name: p[name] for name, found in self.benchmarks.items() if not found.equal})
 
     def verdict(self, name: str) -> str:
         """On the second run, in plain words."""
@@ -55,6 +56,14 @@ def as_json(report: Report) -> dict[str, Any]:
         "benchmarks": {name: _benchmark(report, name) for name in report.benchmarks},
         "omitted": dict(report.omitted),
     }
+
+
+def reasons(omitted: Mapping[str, str]) -> list[str]:
+    """A line a reason, with the benchmarks it keeps from being compared."""
+    names: dict[str, list[str]] = {}
+    for name, reason in omitted.items():
+        names.setdefault(reason, []).append(name)
+    return [f"{', '.join(each)}: {reason}" for reason, each in names.items()]
 
 
 def terminal(report: Report) -> Group:
@@ -123,10 +132,10 @@ def _drawn_figures(report: Report) -> Table:
 
 
 def _remarks(report: Report) -> list[str]:
-    trials, count = report.trials, len(report.benchmarks)
+    trials, count = report.trials, sum(not found.equal for found in report.benchmarks.values())
     together = f" for all {count} together (Holm's correction)" if count > 1 else ""
     remarks = [
-        *(f"Not compared: {name}: {reason}." for name, reason in report.omitted.items()),
+        *(f"Not compared: {each}." for each in reasons(report.omitted)),
         f"All in %, differences in points: {report.second} less {report.first}. Intervals and p are from "
         f"{trials.count:,} trials of a bootstrap over people, the same people for both runs (seed {trials.seed}).",
         f"Verdicts tell what {report.second} is beside {report.first}, by accuracy or rank-1, at "

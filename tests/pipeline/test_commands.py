@@ -29,6 +29,8 @@ VERBS = (
     "verify",
     "sheet",
     "figure",
+    "compare-runs",
+    "experiments",
 )
 
 
