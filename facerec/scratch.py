@@ -30,7 +30,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from facerec.errors import FacerecError
-from facerec.execution import local_setting, map_ordered, worker_count
+from facerec.execution import local_path, map_ordered, worker_count
 
 T = TypeVar("T")
 
@@ -121,7 +121,7 @@ def parts(what: str, inputs: Mapping[str, Any]) -> Iterator[Parts]:
     dataclasses of numbers and strings) for themselves. When the block ends without an exception the work is
     done and the parts are removed; until then they stay, whatever happens to the process.
     """
-    root = Path(local_setting("scratch", ".facerec/scratch")) / what
+    root = local_path("scratch", ".facerec/scratch") / what
     folder = root / key(inputs)
     _sweep(root)
     lock = _locked(folder)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from facerec import console, params
+from facerec import console, launching, params
 
 RAW = Path("data/raw")
 DETECTIONS = Path("data/detections")
@@ -23,3 +23,11 @@ SHEETS = Path("reports/sheets")
 def run(stage: Callable[..., None]) -> None:
     """Call `stage(params, *arguments)` with params.yaml and the arguments of the command line."""
     sys.exit(console.run(lambda: stage(params.load(), *sys.argv[1:])))
+
+
+def run_together(stage: Callable[..., None]) -> None:
+    """As `run`, in the processes that the machine setting FACEREC_TORCHRUN asks for."""
+    if not launching.wanted():
+        run(stage)
+    module = [f"stages.{stage.__name__}", *sys.argv[1:]]
+    sys.exit(console.run(lambda: launching.launch(module)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from facerec import evaluation
+from facerec import console, evaluation
 from facerec.files import write_json
 from facerec.params import Params
 from facerec.reporting import curves
@@ -22,6 +22,8 @@ def verify(params: Params, name: str) -> None:
         evaluation.Options(rules.protocol, rules.far, rules.bootstrap, rules.seed),
         common.SCORES / name,
     )
+    if judged.doubt:
+        console.note(judged.doubt)
     metrics = judged.metrics()
     write_json(common.METRICS / f"verify/{name}.json", {name: {key: metrics[key] for key in COLUMNS}})
     write_json(common.CURVES / f"{name}_roc.json", curves.plot_data(roc=judged.roc()))
