@@ -7,7 +7,7 @@ READY := .venv/.ready
 MXNET := .venv-mxnet
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: repro test test-all lint format docs bench fuzz mxnet clean help
+.PHONY: repro table test test-all lint format docs bench fuzz mxnet clean help
 .DEFAULT_GOAL := help
 
 help:  ## say what there is
@@ -16,6 +16,9 @@ help:  ## say what there is
 repro: $(READY)  ## run the default experiment; finished stages come from the cache
 	$(RUN) dvc repro
 	@echo "Done: open reports/index.html, or type: . $(BIN)/activate && dvc metrics show"
+
+table: $(READY)  ## all experiments in one table: what was changed, and what became of accuracy and rank-1
+	@$(RUN) facerec experiments
 
 # One torch thread in each of the two, which share the cores: threads that wait for one another cost tenfold.
 test: $(READY)  ## run the tests: those with real dvc commands beside all others
