@@ -19,7 +19,8 @@ def train(params: Params, name: str) -> None:
         trained = training.fit(sets, params.train, device(), checkpoints)
         storage.save(trained.backbone, common.MODELS / f"{name}.pt")
     last = trained.history[-1]
-    metrics = {"train_loss": last.loss, "train_accuracy": last.accuracy}
+    seen = {"images": trained.images, "identities": trained.identities, "epochs": last.epoch}
+    metrics = {"train_loss": last.loss, "train_accuracy": last.accuracy, **seen}
     write_json(common.METRICS / f"train/{name}.json", {name: metrics})
     for key in ("loss", "accuracy"):
         curve = [{"epoch": epoch.epoch, key: getattr(epoch, key)} for epoch in trained.history]

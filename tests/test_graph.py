@@ -11,7 +11,18 @@ import yaml
 from tests.conftest import ROOT
 
 GRAPH = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-PLUMBING = {"console", "errors", "execution", "files", "params", "progress", "registry", "scratch"}
+PLUMBING = {
+    "console",
+    "digests",
+    "errors",
+    "execution",
+    "files",
+    "params",
+    "progress",
+    "registry",
+    "scratch",
+    "timing",
+}
 """Modules that move bytes without deciding them; a change of theirs re-runs nothing."""
 
 

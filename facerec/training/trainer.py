@@ -39,6 +39,9 @@ class Trained:
     backbone: StoredBackbone
     head: nn.Module
     history: tuple[Epoch, ...]
+    images: int
+    """Faces it was trained on."""
+    identities: int
 
 
 def fit(
@@ -82,7 +85,7 @@ def fit(
     if state.average is not None:
         backbone = replace(backbone, network=state.average.module)
     backbone.network.eval()
-    return Trained(backbone, head, tuple(state.history))
+    return Trained(backbone, head, tuple(state.history), len(faces.usable), faces.classes)
 
 
 def _resume(state: State, checkpoints: Checkpoints | None, epoch_steps: int, progress: Progress) -> None:
