@@ -118,19 +118,23 @@ def train(rank: int, world: int, meeting: str, answer: multiprocessing.connectio
     spent: list[float] = []
     for name in ("all_gather", "all_reduce"):
         setattr(torch.distributed, name, timed(getattr(torch.distributed, name), spent))
+    summing = distributed.GradientSum
+    summing.finish = timed(summing.finish, spent)  # type: ignore[method-assign]
     with distributed.joined(torch.device("cpu"), f"file://{meeting}"):
         network = backbones.build("mobilefacenet", DIM).to(memory_format=torch.channels_last)
         head = heads.build_sharded("arcface", DIM, FEW)
         sgd = torch.optim.SGD([*network.parameters(), *head.parameters()], lr=0.01, momentum=0.9)
         faces = torch.randn(FACES // world, 3, 112, 112).contiguous(memory_format=torch.channels_last)
         labels = torch.randint(FEW, (FACES // world,))
+        summed = distributed.GradientSum(network.parameters())
         steps, exchanges = [], []
         for _ in range(STEPS + 1):
             spent.clear()
             start = time.perf_counter()
             sgd.zero_grad()
+            summed.begin()
             head(network(faces), labels).backward()
-            distributed.sum_gradients(network.parameters())
+            summed.finish()
             sgd.step()
             steps.append(time.perf_counter() - start)
             exchanges.append(sum(spent))

@@ -9,38 +9,18 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
 import numpy as np
+from _faces import SIDE, cartoons
 from _timing import print_head, print_row, side_by_side
 
-from facerec import images
 from facerec.formats import shards
 from facerec.loading import Faces
 
-FACES, SIDE, BATCH = 4096, 112, 128
-
-
-def rows() -> Iterator[dict[str, object]]:
-    """Cartoon faces: soft random skin, two eyes and a mouth, and the grain of a camera; 4 to 6 KB each."""
-    rng = np.random.default_rng(1)
-    for number in range(FACES):
-        soft = cv2.resize(
-            rng.integers(60, 220, (5, 5, 3), np.uint8), (SIDE, SIDE), interpolation=cv2.INTER_CUBIC
-        )
-        for centre in ((38, 52), (74, 52)):
-            cv2.circle(soft, centre, int(rng.integers(4, 8)), (30, 30, 40), -1, cv2.LINE_AA)
-        cv2.ellipse(soft, (56, 92), (18, int(rng.integers(3, 9))), 0, 0, 360, (150, 50, 60), -1, cv2.LINE_AA)
-        face = np.clip(soft + rng.normal(0, 6, soft.shape), 0, 255).astype(np.uint8)
-        yield {
-            "image": images.encode_jpeg(face),
-            "label": number,
-            "identity": str(number),
-            "source": f"{number}.jpg",
-        }
+FACES, BATCH = 4096, 128
 
 
 def main() -> None:
@@ -48,7 +28,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "set")
         shards.write(
-            rows(), path, shards.Meta("faces", "cartoons", size=(SIDE, SIDE), template="arcface-112")
+            cartoons(FACES, FACES),
+            path,
+            shards.Meta("faces", "cartoons", size=(SIDE, SIDE), template="arcface-112"),
         )
         found = shards.read(path)
         order = np.random.default_rng(2).permutation(FACES).reshape(-1, BATCH)

@@ -23,3 +23,14 @@ def device() -> torch.device:
     if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
         raise ParamsError(f"FACEREC_DEVICE is {name!r} but this machine has no such GPU; use cpu or auto.")
     return chosen
+
+
+def describe(device: torch.device) -> str:
+    """The device in words, with what else could be used: "the CPU (torch sees no GPU)", "GPU NVIDIA H100"."""
+    if device.type != "cuda":
+        reason = "no GPU" if torch.version.cuda else "no GPU, as this build of it has no CUDA"
+        asked = torch.cuda.is_available()
+        return "the CPU, as FACEREC_DEVICE says" if asked else f"the CPU (torch sees {reason})"
+    count = torch.cuda.device_count()
+    others = f", one of {count}; FACEREC_TORCHRUN='--nproc-per-node gpu' uses all" if count > 1 else ""
+    return f"GPU {torch.cuda.get_device_name(device)}{others}"

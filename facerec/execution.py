@@ -38,10 +38,21 @@ def local_setting(name: str, default: str) -> str:
         raise ParamsError(f"{file} is not valid TOML ({error}); correct or delete it.") from error
 
 
+def leads() -> bool:
+    """Whether this process speaks for the run: true but for the second and further processes of torchrun."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def usable_cores() -> int:
+    """CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def worker_count() -> int:
-    """Processes to use: FACEREC_WORKERS, facerec.local.toml, or one a usable CPU core."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    value = local_setting("workers", str(usable))
+    """Processes to use: FACEREC_WORKERS, facerec.local.toml, or one a usable CPU core; torchrun's share them."""
+    beside = os.environ.get("LOCAL_WORLD_SIZE", "")
+    share = usable_cores() // int(beside) if beside.isdigit() and int(beside) else usable_cores()
+    value = local_setting("workers", str(max(1, share)))
     if not value.isdigit() or int(value) < 1:
         raise ParamsError(f"FACEREC_WORKERS must be a positive number, not {value!r}.")
     return int(value)

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
+from facerec.execution import leads
+
 T = TypeVar("T")
 
 _FIRST, _MOST = 10.0, 300.0  # seconds before the first line of a log, and between two at the most
@@ -82,8 +84,8 @@ def bar() -> Progress:
     What an earlier run finished is counted with `update(task, advance=n, kept=all such items)`, so that it
     does not pass for speed.
     """
-    console = Console(stderr=True)
-    if not console.is_terminal:
+    console = Console(stderr=True, quiet=not leads())
+    if not console.is_terminal or console.quiet:
         return _Lines(console)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), _Left())
     return Progress(*columns, console=console)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from facerec import console, params, timing
+from facerec import console, launching, params, timing
 
 RAW = Path("data/raw")
 DETECTIONS = Path("data/detections")
@@ -29,5 +29,18 @@ def run(stage: Callable[..., None]) -> None:
     def timed() -> None:
         with timing.recorded(Path(script).stem, *arguments[:1]):
             stage(params.load(), *arguments)
+
+    sys.exit(console.run(timed))
+
+
+def run_together(stage: Callable[..., None]) -> None:
+    """As `run`, in the processes that the machine setting FACEREC_TORCHRUN asks for."""
+    if not launching.wanted():
+        run(stage)
+    name, arguments = stage.__name__, sys.argv[1:]
+
+    def timed() -> None:  # each process notes its time too; this note, of all of them, is the last
+        with timing.recorded(name, *arguments[:1]):
+            launching.launch([f"stages.{name}", *arguments])
 
     sys.exit(console.run(timed))

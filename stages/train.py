@@ -1,13 +1,17 @@
-"""train@network: all training faces -> the backbone's weights and how the training went."""
+"""train@network: all training faces -> the backbone's weights, last and best, and how the training went."""
 
 from __future__ import annotations
 
-from facerec import training
+from dataclasses import asdict
+from typing import Any
+
+from facerec import distributed, training
 from facerec.backbones import storage
 from facerec.devices import device
 from facerec.files import write_json
 from facerec.formats import shards
 from facerec.params import Params
+from facerec.training import Trained
 from stages import common
 
 
@@ -15,17 +19,34 @@ def train(params: Params, name: str) -> None:
     """Train network `name` on every training set that params.photos and params.packs name."""
     folders = [common.FACES / "train" / set_name for set_name in params.training_sets]
     sets = [shards.read(folder, "faces") for folder in folders if shards.is_set(folder)]
-    with training.kept(sets, params.train) as checkpoints:
-        trained = training.fit(sets, params.train, device(), checkpoints)
-        storage.save(trained.backbone, common.MODELS / f"{name}.pt")
-    last = trained.history[-1]
-    seen = {"images": trained.images, "identities": trained.identities, "epochs": last.epoch}
-    metrics = {"train_loss": last.loss, "train_accuracy": last.accuracy, **seen}
-    write_json(common.METRICS / f"train/{name}.json", {name: metrics})
+    place = device()
+    with distributed.joined(place), training.kept(sets, params.train) as checkpoints:
+        trained = training.fit(sets, params.train, place, checkpoints)
+        if distributed.rank() == 0:
+            write(trained, name)
+
+
+def write(trained: Trained, name: str) -> None:
+    """All outputs of the stage. Where nothing was judged during training, best and last are the same."""
+    storage.save(trained.backbone, common.MODELS / f"{name}.pt")
+    storage.save(trained.best, common.MODELS / f"{name}_best.pt")
     for key in ("loss", "accuracy"):
         curve = [{"epoch": epoch.epoch, key: getattr(epoch, key)} for epoch in trained.history]
         write_json(common.CURVES / f"{name}_{key}.json", {key: curve})
+    looks = [asdict(each) for each in trained.validations]
+    write_json(common.CURVES / f"{name}_validation.json", {"validation": looks})
+    write_json(common.METRICS / f"train/{name}.json", {name: _metrics(trained)})
+
+
+def _metrics(trained: Trained) -> dict[str, Any]:
+    last = trained.history[-1]
+    metrics: dict[str, Any] = {"train_loss": last.loss, "train_accuracy": last.accuracy, "epochs": last.epoch}
+    metrics |= {"images": trained.images, "identities": trained.identities}
+    if trained.validations:
+        best = max(trained.validations, key=lambda each: each.mean)
+        metrics |= {"best_step": best.step, "best_validation": best.mean}
+    return metrics
 
 
 if __name__ == "__main__":
-    common.run(train)
+    common.run_together(train)

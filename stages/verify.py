@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facerec import evaluation
+from facerec import console, evaluation
 from facerec.files import write_json
 from facerec.formats import embeddings, pairs
 from facerec.params import Params
@@ -22,6 +22,8 @@ def verify(params: Params, name: str) -> None:
     embedded, compared = common.EMBEDDINGS / f"{name}.npy", Path(benchmark.pairs)
     options = evaluation.Options(rules.protocol, rules.far, rules.bootstrap, rules.seed)
     judged = evaluation.verify(embedded, compared, options, common.SCORES / name)
+    if judged.doubt:
+        console.note(judged.doubt)
     metrics = judged.metrics()
     write_json(common.METRICS / f"verify/{name}.json", {name: {key: metrics[key] for key in COLUMNS}})
     write_json(common.CURVES / f"{name}_roc.json", curves.plot_data(roc=judged.roc()))

@@ -49,6 +49,18 @@ def test_files_by_name_and_plain_arrays_agree(files, tmp_path: Path) -> None:
         assert named[f"{name}_low"] <= named[name] <= named[f"{name}_high"]
 
 
+def test_figures_near_chance_come_with_what_to_look_at(files, tmp_path: Path) -> None:
+    _, _, interleaved, same = files
+    np.save(tmp_path / "E.npy", interleaved)
+    np.save(tmp_path / "S.npy", same)
+    assert evaluation.verify_arrays(tmp_path / "E.npy", tmp_path / "S.npy", OPTIONS).doubt is None
+    np.save(tmp_path / "E.npy", np.random.default_rng(1).normal(size=interleaved.shape))
+    doubt = evaluation.verify_arrays(tmp_path / "E.npy", tmp_path / "S.npy", OPTIONS).doubt
+    assert doubt is not None
+    assert "near chance" in doubt
+    assert "docs/troubleshooting.md" in doubt
+
+
 def test_what_is_written_tells_every_pair_fold_and_rate(files, tmp_path: Path) -> None:
     embedded, listed, _, same = files
     judged = evaluation.verify(embedded, listed, OPTIONS, tmp_path / "out")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from facerec import console, execution, files
 from facerec.errors import FacerecError, ParamsError
@@ -103,6 +104,7 @@ def test_machine_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         ),
         (PermissionError(errno.EACCES, "denied", "y"), 1, "no permission to read or write (y)"),
         (MemoryError(), 1, "out of memory"),
+        (torch.OutOfMemoryError("CUDA out of memory."), 1, "lower train.batch, raise train.accumulate"),
     ],
 )
 def test_one_sentence_and_a_code(

@@ -17,6 +17,7 @@ PLUMBING = {
     "errors",
     "execution",
     "files",
+    "launching",
     "params",
     "progress",
     "registry",

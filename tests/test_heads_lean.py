@@ -82,7 +82,8 @@ def test_lean_gradients_are_true() -> None:
     def parts(embeddings: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
         index = torch.tensor([0, 2, 3])
         unit = torch.nn.functional.normalize(embeddings)
-        return lean.walk(unit, weight, torch.tensor([1, -1, 2]), 4.0, index)
+        walked = lean.walk(unit, weight, torch.tensor([1, -1, 2]), 4.0, index)
+        return walked.others, walked.cosine
 
     assert torch.autograd.gradcheck(parts, (embeddings, weight))
 
@@ -93,13 +94,27 @@ def test_walk_of_picked_rows_is_that_of_a_head_with_these_rows() -> None:
     index = torch.randperm(CLASSES)[:400].sort().values
     picked = lean.walk(unit, head.weight, labels, 8.0, index)
     alone = lean.walk(unit, head.weight[index], labels, 8.0)
-    for one, other in zip(picked, alone, strict=True):
-        assert torch.equal(one, other)
-    one, other = (torch.autograd.grad(sum(x.sum() for x in each), head.weight)[0] for each in (picked, alone))
+    for name in ("others", "cosine", "nearest"):
+        assert torch.equal(getattr(picked, name), getattr(alone, name))
+    one, other = (
+        torch.autograd.grad(each.others.sum() + each.cosine.sum(), head.weight)[0] for each in (picked, alone)
+    )
     assert torch.allclose(one, other, rtol=0, atol=1e-12)
     unpicked = torch.ones(CLASSES, dtype=torch.bool).index_fill(0, index, False)
     assert (one[unpicked] == 0).all()
-    assert (picked[1][labels < 0] == 0).all()
+    assert (picked.cosine[labels < 0] == 0).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_loss_and_accuracy_of_one_walk_are_those_of_two(name: str) -> None:
+    head, embeddings, labels = case(name, torch.float64)
+    head.eval()
+    with torch.no_grad():
+        labels[::2] = head.predict(embeddings)[::2]  # half of them right
+    loss, right = lean.Lean(head).measure(embeddings, labels)
+    torch.testing.assert_close(loss, head(embeddings, labels))
+    assert float(right) == float(head.accuracy(embeddings, labels)) >= 0.5
+    assert not right.requires_grad
 
 
 def test_lean_runs_in_full_precision_inside_autocast() -> None:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,14 +10,14 @@ from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
 from facerec import distributed, heads
+from facerec.distributed import places
 from facerec.errors import ParamsError
+from facerec.heads.replicated import Replicated
 from facerec.heads.sharded import Sharded, initial, sample
+from tests.processes import CPU, Answer, together
 
 DIM, CLASSES, BATCH, STEPS = 6, 11, 8, 3
 NAMES = ("arcface", "cosface", "normface", "combined", "adaface", "magface")
-CPU = torch.device("cpu")
-
-Answer = dict[str, Any]
 
 
 def faces(step: int) -> tuple[Tensor, Tensor]:
@@ -58,14 +54,16 @@ def train(
     head: heads.Head, body: nn.Module, steps: Optimizer, numbers: range, accumulate: int = 1
 ) -> list[float]:
     """The losses of some steps."""
-    losses = []
+    losses, summed = [], distributed.GradientSum(body.parameters())
     for number in numbers:
         inputs, labels = mine(number)
         loss = head(body(inputs), labels)
+        if (number + 1) % accumulate == 0:
+            summed.begin()
         loss.backward()
         losses.append(loss.item())
         if (number + 1) % accumulate == 0:
-            distributed.sum_gradients(body.parameters())
+            summed.finish()
             steps.step()
             steps.zero_grad()
     return losses
@@ -117,43 +115,18 @@ def exchanges() -> Answer:
     torch.manual_seed(9)
     head = heads.build("curricularface", DIM, CLASSES).double()
     inputs, labels = mine(0)
-    head(distributed.gather(body(inputs)), distributed.gather(labels)).backward()
-    distributed.sum_gradients(body.parameters())
+    whole, summed = Replicated(head), distributed.GradientSum(body.parameters(), bucket=8)
+    loss, right = whole.measure(body(inputs), labels)
+    summed.begin()
+    loss.backward()
+    summed.finish()
     part = torch.tensor([-torch.inf if distributed.rank() else 2.0, 1.0], dtype=torch.float64)
     return {
         "body": body.weight.grad,
         "head": head.weight.grad,
+        "figures": torch.stack([loss.detach(), right]),
         "logsumexp": distributed.logsumexp(part),
     }
-
-
-def member(rank: int, world: int, meeting: Path, answer: Path) -> None:
-    """One process of a run."""
-    torch.set_num_threads(1)
-    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(world))
-    with distributed.joined(CPU, meeting=f"file://{meeting}"):
-        answers = everything()
-    torch.save(answers, f"{answer}.{rank}")
-
-
-def together(world: int, folder: Path, work: Callable[..., None] = member) -> list[Answer]:
-    """The answers of `world` processes, by rank."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch._dynamo", __name__])  # optimisers import it, in seconds
-    processes = [
-        context.Process(target=work, args=(rank, world, folder / "meeting", folder / "answer"))
-        for rank in range(world)
-    ]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(60)
-    stuck = [process for process in processes if process.exitcode is None]
-    for process in stuck:
-        process.kill()
-    assert not stuck
-    assert [process.exitcode for process in processes] == [0] * world
-    return [torch.load(folder / f"answer.{rank}", weights_only=True) for rank in range(world)]
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +138,7 @@ def alone() -> Answer:
 @pytest.fixture(scope="module", params=[2, 4])
 def ranks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[Answer]:
     """What each of 2, then of 4 processes found."""
-    return together(request.param, tmp_path_factory.mktemp("run"))
+    return together(request.param, tmp_path_factory.mktemp("run"), everything)
 
 
 def assert_close(one: Any, other: Any) -> None:
@@ -200,7 +173,7 @@ def test_first_centres_do_not_depend_on_the_number_of_processes(ranks: list[Answ
 
 def test_a_whole_head_on_gathered_faces_is_that_of_one_process(ranks: list[Answer], alone: Answer) -> None:
     for answer in ranks:
-        for key in ("body", "head"):
+        for key in ("body", "head", "figures"):
             assert_close(answer["exchanges"][key], alone["exchanges"][key])
     both = torch.tensor([2.0, 1.0 + torch.tensor(len(ranks)).log()], dtype=torch.float64)
     torch.testing.assert_close(ranks[0]["exchanges"]["logsumexp"], both, rtol=1e-6, atol=0)
@@ -335,11 +308,14 @@ def test_impossible_splits_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     saved = heads.build("arcface", DIM, CLASSES).state_dict()
     with pytest.raises(ParamsError, match="knows 11 classes, this one 12"):
         heads.build_sharded("arcface", DIM, 12).load_whole_state(saved)
-    monkeypatch.setattr(distributed, "world", lambda: 3)
+    for module in (distributed, places):
+        monkeypatch.setattr(module, "world", lambda: 3)
     with pytest.raises(ParamsError, match="cannot be split over 3"):
         heads.build_sharded("arcface", DIM, 5)
-    with pytest.raises(ParamsError, match="multiple of 3"):
+    with pytest.raises(ParamsError, match="3 processes cannot share evenly; make it a multiple of 3"):
         distributed.local_batch(64)
+    with pytest.raises(ParamsError, match="in 2 parts; make it a multiple of 6"):
+        distributed.local_batch(63, 2)
 
 
 @pytest.mark.parametrize(

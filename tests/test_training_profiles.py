@@ -9,7 +9,7 @@ import torch
 
 from facerec import params, profiles, training
 from facerec.formats import shards
-from facerec.params import Backbone, Head, Train
+from facerec.params import Backbone, Head, Train, Validation
 from tests.conftest import ROOT
 from tests.models import write_set
 
@@ -46,7 +46,9 @@ def test_it_is_the_published_recipe_and_trains(name: str, faces: shards.Shards, 
     assert published.nesterov
     assert published.momentum == 0.9
     small = Backbone(name="mobilefacenet", dim=16, width=0.125)
-    tried = published.model_copy(update={"batch": 6, "epochs": 1, "backbone": small})
+    tried = published.model_copy(
+        update={"batch": 6, "epochs": 1, "backbone": small, "validation": Validation()}
+    )
     trained = training.fit([faces], tried, torch.device("cpu"))
     assert torch.tensor(trained.history[-1].loss).isfinite()
 
@@ -61,11 +63,12 @@ def test_what_sets_the_systems_apart(tmp_path: Path) -> None:
     assert multiface.weight_decay * multiface.head_decay == pytest.approx(4e-4)
     assert multiface.weight_decay * multiface.output_decay == pytest.approx(4e-4)
     assert not multiface.decay_all
-    assert multiface.head == Head(name="multiface", slices=2, inner="arcface")
+    assert multiface.head == Head(name="multiface", slices=2, inner="arcface", scale=64, margin=0.5)
     third = found["insightface_v3"]
     assert (third.clip_value, third.augment.colour, third.backbone.name) == (5, 0.125, "se-resnet101-ir")
     assert third.mean == pytest.approx([255 * each for each in (0.485, 0.456, 0.406)])
     assert third.std == pytest.approx([255 * each for each in (0.229, 0.224, 0.225)])
     assert found["insightface_2018"].schedule.unit == "steps"
     assert found["insightface_2018"].head_decay == 10
+    assert found["insightface_2018"].validation == Validation(faces="data/faces/test/ms1m_ibug", every=2000)
     assert {found[name].head.scale for name in list(RECIPES)[:3]} == {32}

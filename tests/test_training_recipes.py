@@ -18,7 +18,7 @@ from facerec.training import augmentation, optimiser
 from facerec.training.data import TrainingFaces
 from facerec.training.sampling import Balanced
 from facerec.training.schedule import rate
-from facerec.training.state import begin
+from facerec.training.state import State, begin
 from facerec.training.step import Batch, update
 from tests.models import TINY, recipe, write_set
 
@@ -62,36 +62,33 @@ class Linear(torch.nn.Module):
         return self.layer(x.flatten(1))
 
 
-def updated(wanted: Train, scale: float = 1.0, synchronise=None) -> torch.nn.Module:
-    """A small network after one update by a batch of 8."""
+def updated(wanted: Train, scale: float = 1.0) -> State:
+    """A small network and its head after one update by a batch of 8."""
     torch.manual_seed(1)
     stored = storage.StoredBackbone(Linear(), "linear", 16, {}, None)
     state = begin(stored, build("arcface", 16, 4, scale=8.0), wanted, CPU)
     batch = Batch(scale * torch.randn(8, 3, 2, 2), torch.arange(8) % 4, wanted.lr)
-    update(state, batch, wanted, synchronise=synchronise or (lambda parameters: None))
-    return state.network
+    update(state, batch, wanted)
+    return state
 
 
 def test_parts_of_a_batch_add_up_to_the_batch() -> None:
-    whole, parts = (updated(recipe(accumulate=each)).layer.weight for each in (1, 4))
-    assert not torch.equal(whole, updated(recipe(lr=0.001)).layer.weight)
+    whole, parts = (updated(recipe(accumulate=each)).network.layer.weight for each in (1, 4))
+    assert not torch.equal(whole, updated(recipe(lr=0.001)).network.layer.weight)
     assert torch.allclose(whole, parts, atol=1e-7)
 
 
 def test_gradients_are_clipped_by_norm_or_by_value() -> None:
-    seen = {}
+    def learned(**changes: float) -> torch.Tensor:
+        plain = {"momentum": 0.0, "nesterov": False, "weight_decay": 0.0, "lr": 1.0}
+        state = updated(recipe(**(plain | changes)))
+        parts = [*state.network.parameters(), *state.head.parameters()]
+        return torch.cat([part.detach().reshape(-1) for part in parts])
 
-    def before(parameters) -> None:
-        seen["gradients"] = [each.grad.clone() for each in parameters]
-
-    torch.manual_seed(1)
-    start = Linear().layer.weight
-    plain = {"momentum": 0.0, "nesterov": False, "weight_decay": 0.0, "lr": 1.0}
-    change = updated(recipe(**plain, clip_norm=0.01), synchronise=before).layer.weight - start
-    norm = torch.stack([each.norm() for each in seen["gradients"]]).norm()
-    assert torch.allclose(-change, seen["gradients"][0] * 0.01 / norm, atol=1e-6)
-    change = updated(recipe(**plain, clip_value=0.001)).layer.weight - start
-    assert torch.allclose(-change, seen["gradients"][0].clamp(-0.001, 0.001), atol=1e-6)
+    start = learned(lr=1e-30)
+    gradient = start - learned()
+    assert torch.allclose(start - learned(clip_norm=0.01), gradient * 0.01 / gradient.norm(), atol=1e-6)
+    assert torch.allclose(start - learned(clip_value=0.001), gradient.clamp(-0.001, 0.001), atol=1e-6)
 
 
 def test_the_kept_network_is_the_moving_average(faces) -> None:

@@ -10,8 +10,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -20,8 +22,10 @@ import yaml
 from facerec import training
 from facerec.formats import shards
 from facerec.params import Backbone, Head, Train
-from facerec.training import Checkpoints
+from facerec.training import Checkpoints, trainer
 from facerec.training.interruption import put_off
+from facerec.training.state import State
+from facerec.training.step import update as update_of_step
 from tests.conftest import ROOT
 from tests.models import recipe, write_set
 
@@ -49,6 +53,17 @@ sys.exit(console.run(main))
 
 class Stopped(Exception):
     """Raised by a test in the middle of training."""
+
+
+def stopping(after: int) -> Callable[..., torch.Tensor]:
+    """An `update` that makes so many steps and then stops."""
+
+    def update(state: State, *rest: Any) -> torch.Tensor:
+        if state.step >= after:
+            raise Stopped
+        return update_of_step(state, *rest)
+
+    return update
 
 
 @pytest.fixture(scope="module")
@@ -79,17 +94,14 @@ def uninterrupted(faces) -> list[object]:
 
 
 @pytest.mark.parametrize("step", [1, 3, 5])
-def test_it_goes_on_from_any_step_to_the_same_bits(faces, uninterrupted, step: int, tmp_path, capfd) -> None:
-    def stop(parameters: object) -> None:
-        nonlocal made
-        made += 1
-        if made > step:
-            raise Stopped
-
-    made = 0
+def test_it_goes_on_from_any_step_to_the_same_bits(
+    faces, uninterrupted, step: int, tmp_path, capfd, monkeypatch
+) -> None:
     kept = Checkpoints(tmp_path, seconds=0)
+    monkeypatch.setattr(trainer, "update", stopping(step))
     with pytest.raises(Stopped):
-        training.fit([faces], rich(), CPU, kept, synchronise=stop)
+        training.fit([faces], rich(), CPU, kept)
+    monkeypatch.undo()
     torch.rand(3)
     resumed = training.fit([faces], rich(), CPU, kept)
     assert everything(resumed) == uninterrupted
@@ -97,18 +109,16 @@ def test_it_goes_on_from_any_step_to_the_same_bits(faces, uninterrupted, step: i
     assert f"training resumes at {place}" in capfd.readouterr().err
 
 
-def test_dropout_and_mined_triplets_go_on_too(faces, tmp_path) -> None:
+def test_dropout_and_mined_triplets_go_on_too(faces, tmp_path, monkeypatch) -> None:
     network = Backbone(name="iresnet18", dim=16, dropout=0.4)
     plain = recipe(backbone=network, head=Head(name="triplet", margin=0.3), epochs=1, batch=12)
     whole = training.fit([faces], plain, CPU)
 
-    def stop(parameters: object) -> None:
-        if kept.read():
-            raise Stopped
-
     kept = Checkpoints(tmp_path, seconds=0)
+    monkeypatch.setattr(trainer, "update", stopping(1))
     with pytest.raises(Stopped):
-        training.fit([faces], plain, CPU, kept, synchronise=stop)
+        training.fit([faces], plain, CPU, kept)
+    monkeypatch.undo()
     assert everything(training.fit([faces], plain, CPU, kept)) == everything(whole)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 import yaml
 
+from facerec import console
 from facerec.cli.common import Json, Out, app, check_out, parse_size, report
 from facerec.errors import ParamsError
 
@@ -88,8 +88,8 @@ def unpack(
     check_out(out, source, replace)
     expected = unpacking.Expected(photos, None if size is None else parse_size(size), arrays)
     unpacked = unpacking.unpack(source, out, expected)
-    for note in unpacked.notes:
-        sys.stderr.write(f"note: {note}\n")
+    for each in unpacked.notes:
+        console.note(each)
     report("Images", unpacked.images, as_json)
 
 

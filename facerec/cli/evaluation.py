@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from facerec import console
 from facerec import params as parameters
 from facerec.cli.common import Json, app, report
 from facerec.errors import ParamsError
@@ -45,6 +46,8 @@ def verify(
         raise ParamsError(
             "verify takes EMBEDDED and PAIRS, or --embeddings and --same; see `facerec verify --help`."
         )
+    if judged.doubt:
+        console.note(judged.doubt)
     found = judged.metrics()
     if as_json:
         found |= {"fold_accuracy": judged.details()["fold_accuracy"]}

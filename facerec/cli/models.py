@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -22,21 +23,34 @@ def train(
     trial: Annotated[bool, typer.Option("--trial", help="Only try the recipe: nothing is written.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Train a network with the recipe of params.yaml; a training that was stopped goes on where it was."""
-    from facerec import training
+    """Train a network with the recipe of params.yaml; a training that was stopped goes on where it was.
+
+    Where the recipe has benchmarks judged, the best weights go to NAME_best.pt beside OUT.
+    """
+    from facerec import launching
+
+    if launching.wanted():
+        launching.launch(["facerec", *sys.argv[1:]])
+        return
+    from facerec import distributed, training
     from facerec.backbones import storage
     from facerec.devices import device
     from facerec.formats import shards
 
     sets = [shards.read(folder, "faces") for folder in faces]
-    recipe = parameters.load(params).train
-    if trial:
-        trained = training.fit(sets, recipe, device())
-    else:
-        with training.kept(sets, recipe) as checkpoints:
-            trained = training.fit(sets, recipe, device(), checkpoints)
-            storage.save(trained.backbone, out)
-    report("trial, nothing saved" if trial else f"{out}", asdict(trained.history[-1]), as_json)
+    recipe, place = parameters.load(params).train, device()
+    with distributed.joined(place):
+        if trial:
+            trained = training.fit(sets, recipe, place)
+        else:
+            with training.kept(sets, recipe) as checkpoints:
+                trained = training.fit(sets, recipe, place, checkpoints)
+                if distributed.rank() == 0:
+                    storage.save(trained.backbone, out)
+                    if trained.validations:
+                        storage.save(trained.best, out.with_stem(f"{out.stem}_best"))
+        if distributed.rank() == 0:
+            report("trial, nothing saved" if trial else f"{out}", asdict(trained.history[-1]), as_json)
 
 
 @app.command()

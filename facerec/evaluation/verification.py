@@ -22,6 +22,9 @@ from facerec.reporting.curves import Records
 DECADES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 """False accept rates at which TAR is given as far as the number of different pairs supports it."""
 
+_CHANCE = 0.55
+"""An accuracy whose interval reaches below this could be luck."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -56,6 +59,18 @@ class Judged:
             for end, value in zip(("low", "high"), pair, strict=True)
         }
         return {**self.result.metrics(), **bounds, "interval_over": found.unit}
+
+    @property
+    def doubt(self) -> str | None:
+        """What to look at where the network can hardly tell people apart, else None."""
+        low, high = self.intervals.accuracy
+        if low >= _CHANCE:
+            return None
+        return (
+            f"an accuracy of {100 * low:.0f} to {100 * high:.0f} % is near chance (50 %). Unless the network has hardly been "
+            "trained, one of these is wrong: the alignment (look at `facerec inspect FACES --sheet`), the order of colours, "
+            "the preprocessing declared for the network, or which pairs belong to these faces; see docs/troubleshooting.md"
+        )
 
     def details(self) -> dict[str, Any]:
         """What no single number says: every fold, and every false accept rate with whether it is supported."""

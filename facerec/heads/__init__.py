@@ -9,6 +9,7 @@ from typing import Any
 
 from facerec import distributed, registry
 from facerec.errors import ParamsError
+from facerec.heads import lean
 from facerec.heads.adacos import AdaCos
 from facerec.heads.adaface import AdaFace
 from facerec.heads.arcface import ArcFace
@@ -21,6 +22,7 @@ from facerec.heads.lean import Lean
 from facerec.heads.magface import MagFace
 from facerec.heads.multiface import MultiFace
 from facerec.heads.normface import NormFace
+from facerec.heads.replicated import Replicated
 from facerec.heads.sharded import Sharded
 from facerec.heads.softmax import Softmax
 from facerec.heads.sphereface import SphereFace
@@ -29,7 +31,18 @@ from facerec.heads.triplet import Triplet
 from facerec.heads.uniface import UniFace
 from facerec.registry import create
 
-__all__ = ["HEADS", "CosineHead", "Head", "Lean", "Sharded", "build", "build_sharded", "options_of"]
+__all__ = [
+    "HEADS",
+    "CosineHead",
+    "Head",
+    "Lean",
+    "Replicated",
+    "Sharded",
+    "build",
+    "build_sharded",
+    "can_be_split",
+    "options_of",
+]
 
 HEADS: dict[str, type[Head]] = {
     "adacos": AdaCos,
@@ -72,6 +85,11 @@ def build_sharded(
             f"{classes} classes cannot be split over {distributed.world()} processes; start fewer."
         )
     return Sharded(build(name, dim, stop - start, **options), classes, rate, seed)
+
+
+def can_be_split(name: str) -> bool:
+    """Whether the head `name` can be computed in parts of its classes: `Lean`, `Sharded`, sampled."""
+    return lean.looks_at_own_class(HEADS[name])
 
 
 def options_of(name: str) -> list[str]:

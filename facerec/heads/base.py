@@ -9,11 +9,14 @@ Cosines and the loss are float32 or better even where the embeddings are fp16 or
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim import Optimizer
 
 from facerec.errors import ParamsError
 
@@ -29,8 +32,12 @@ class Head(nn.Module):
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """`loss` in full precision, whatever the network ran in."""
-        with torch.autocast(embeddings.device.type, enabled=False):
-            return self.loss(embeddings.to(torch.promote_types(embeddings.dtype, torch.float32)), labels)
+        with full_precision(embeddings) as precise:
+            return self.loss(precise, labels)
+
+    def measure(self, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss as `forward` gives it, and the share of the batch told right without margin; scalars."""
+        return self(embeddings, labels), self.accuracy(embeddings.detach(), labels)
 
     def predict(self, embeddings: Tensor) -> Tensor:
         """The class (b,) of each embedding, without margin."""
@@ -41,6 +48,10 @@ class Head(nn.Module):
         """Share of the batch told right, without margin; a scalar."""
         return (self.predict(embeddings) == labels).double().mean()
 
+    def partial(self) -> list[nn.Parameter]:
+        """Parameters of which this process holds a part and others the rest; the others are everywhere the same."""
+        return []
+
     def whole_state(self) -> dict[str, Tensor]:
         """The state of all classes, under the plain head's names; a head split over processes gathers it."""
         return dict(self.state_dict())
@@ -48,6 +59,14 @@ class Head(nn.Module):
     def load_whole_state(self, state: Mapping[str, Tensor]) -> None:
         """Take what this process holds of a `whole_state`."""
         self.load_state_dict(dict(state))
+
+    def whole_optimiser_state(self, optimiser: Optimizer) -> dict[str, Any]:
+        """`optimiser.state_dict()`, with all classes where the head is split; complete on rank 0."""
+        return optimiser.state_dict()
+
+    def load_whole_optimiser_state(self, optimiser: Optimizer, state: Mapping[str, Any]) -> None:
+        """Give `optimiser` what this process needs of a `whole_optimiser_state`."""
+        optimiser.load_state_dict(dict(state))
 
 
 class CosineHead(Head):
@@ -97,6 +116,13 @@ class CosineHead(Head):
     def predict(self, embeddings: Tensor) -> Tensor:
         """The class (b,) whose centre is nearest, without margin."""
         return self.cosine(embeddings).argmax(1)
+
+
+@contextmanager
+def full_precision(embeddings: Tensor) -> Iterator[Tensor]:
+    """The embeddings in float32 or better, in a block that no autocast lowers."""
+    with torch.autocast(embeddings.device.type, enabled=False):
+        yield embeddings.to(torch.promote_types(embeddings.dtype, torch.float32))
 
 
 def cosines(embeddings: Tensor, centres: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ few blocks, in place of several (b, classes) and (classes, dim) tensors.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from facerec.errors import ParamsError
-from facerec.heads.base import CosineHead, Head
+from facerec.heads.base import CosineHead, Head, full_precision
 
 _SHORTEST = 1e-12  # length below which nothing is normalised, as in torch's own normalize
 _SHARE = 0.04  # of the full logits that the workspace may take
@@ -26,6 +27,25 @@ _CACHED = 2**20  # numbers of workspace a CPU takes at most: more would not stay
 _FEWEST = 256  # classes a block: with fewer, starting the kernels takes longer than running them
 
 Rows = slice | Tensor
+
+
+@dataclass(frozen=True)
+class Walked:
+    """What a walk found for each of b faces; the first two have gradients, the true ones, in embeddings and weight.
+
+    Attributes:
+        others: (b,) log-sum-exp of the scaled cosines to all classes but the own.
+        cosine: (b,) the own cosine.
+        nearest: (b,) the greatest cosine to another class, -inf where there is none.
+    """
+
+    others: Tensor
+    cosine: Tensor
+    nearest: Tensor
+
+    def right(self) -> Tensor:
+        """Share of the faces nearest to their own class, a scalar."""
+        return (self.cosine.detach() > self.nearest).double().mean()
 
 
 class Lean(Head):
@@ -41,8 +61,16 @@ class Lean(Head):
 
     def loss(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """Mean cross entropy, plus the head's penalty."""
-        others, cosine = walk(unit(embeddings, self.head), self.head.weight, labels, self.head.scale)
-        return entropy(self.head, others, cosine, embeddings)
+        return self._walk(embeddings, labels)[0]
+
+    def measure(self, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Loss and accuracy by one walk."""
+        with full_precision(embeddings) as precise:
+            return self._walk(precise, labels)
+
+    def _walk(self, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        walked = walk(unit(embeddings, self.head), self.head.weight, labels, self.head.scale)
+        return entropy(self.head, walked, embeddings), walked.right()
 
     @torch.no_grad()
     def predict(self, embeddings: Tensor) -> Tensor:
@@ -60,14 +88,19 @@ class Lean(Head):
 
 def own_class_head(head: Head) -> CosineHead:
     """`head` itself; ParamsError unless it is a CosineHead with nothing but a margin on the own class."""
-    kind = type(head)
-    if isinstance(head, CosineHead) and all(
-        getattr(kind, name) is getattr(CosineHead, name) for name in ("cosine", "logits", "loss", "predict")
-    ):
+    if isinstance(head, CosineHead) and looks_at_own_class(type(head)):
         return head
     raise ParamsError(
-        f"The head {kind.__name__} cannot be computed in parts of its classes; take one with a margin on the "
+        f"The head {type(head).__name__} cannot be computed in parts of its classes; take one with a margin on the "
         "own class, such as arcface, cosface, combined, normface, adaface or magface."
+    )
+
+
+def looks_at_own_class(kind: type[Head]) -> bool:
+    """Whether heads of this class do nothing but put a margin on the own class."""
+    shared = ("cosine", "logits", "loss", "predict")
+    return issubclass(kind, CosineHead) and all(
+        getattr(kind, name) is getattr(CosineHead, name) for name in shared
     )
 
 
@@ -76,23 +109,22 @@ def unit(embeddings: Tensor, head: CosineHead) -> Tensor:
     return functional.normalize(embeddings.to(torch.promote_types(embeddings.dtype, head.weight.dtype)))
 
 
-def entropy(head: CosineHead, others: Tensor, cosine: Tensor, embeddings: Tensor) -> Tensor:
-    """The loss from the other classes' log-sum-exp (b,) and own cosines (b,): mean log(1 + exp(o - t))."""
-    target = head.scale * head.target(cosine[:, None].clamp(-1.0, 1.0), embeddings)[:, 0]
-    return -functional.logsigmoid(target - others).mean() + head.penalty(embeddings)
+def entropy(head: CosineHead, walked: Walked, embeddings: Tensor) -> Tensor:
+    """The loss from the other classes' log-sum-exp and the own cosines: mean log(1 + exp(o - t))."""
+    target = head.scale * head.target(walked.cosine[:, None].clamp(-1.0, 1.0), embeddings)[:, 0]
+    return -functional.logsigmoid(target - walked.others).mean() + head.penalty(embeddings)
 
 
 def walk(
     embeddings: Tensor, weight: Tensor, labels: Tensor, scale: float, index: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
-    """(b,) log-sum-exp of `scale` times the cosines to all classes but the own, and (b,) the own cosine.
+) -> Walked:
+    """What a walk over all classes finds.
 
     `embeddings` (b, dim) have length one, `weight` (classes, dim) any; `index` (k,) picks its rows, each once.
     `labels` count within the picked rows; one that is negative belongs to none of them: all classes are others,
-    and the own cosine is 0. Both results have gradients, the true ones, in embeddings and weight.
+    and the own cosine is 0.
     """
-    others, cosine = _Walk.apply(embeddings, weight, labels, scale, index)
-    return others, cosine
+    return Walked(*_Walk.apply(embeddings, weight, labels, scale, index))
 
 
 def nearest(embeddings: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
@@ -110,9 +142,10 @@ class _Walk(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, embeddings: Tensor, weight: Tensor, labels: Tensor, scale: float, index: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor]:
         query = scale * embeddings
         others = query.new_full((len(query),), -torch.inf)
+        nearest = others.clone()
         cosine = query.new_zeros(len(query))
         for start, rows in _blocks(query, weight, index):
             logits = query @ functional.normalize(weight[rows]).T
@@ -121,13 +154,18 @@ class _Walk(torch.autograd.Function):
             cosine = torch.where(inside, mine, cosine[:, None])[:, 0]
             logits.scatter_(1, column, mine.masked_fill(inside, -torch.inf))
             others = torch.logaddexp(others, logits.logsumexp(1))
+            nearest = torch.maximum(nearest, logits.amax(1))
+        nearest = nearest / scale
         ctx.save_for_backward(embeddings, weight, labels, index, others)
         ctx.scale = scale
-        return others, cosine / scale
+        ctx.mark_non_differentiable(nearest)
+        return others, cosine / scale, nearest
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, slope_others: Tensor, slope_cosine: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(
+        ctx: Any, slope_others: Tensor, slope_cosine: Tensor, unused: Tensor
+    ) -> tuple[Tensor | None, ...]:
         embeddings, weight, labels, index, others = ctx.saved_tensors
         with torch.autocast(embeddings.device.type, enabled=False):
             query = ctx.scale * embeddings

@@ -23,7 +23,7 @@ INNER: dict[str, type[CosineHead]] = {"arcface": ArcFace, "cosface": CosFace, "n
 
 
 class MultiFace(Head):
-    """Sum of the cross entropies of `slices` parts, each with centres and the margin of the `inner` head.
+    """Sum of the cross entropies of `slices` parts, each with centres and the margin of the `inner` head (or its own).
 
     `weight` (slices, classes, dim / slices). `renormalise` gives every slice length one, so that its cosines
     reach to one.
@@ -34,7 +34,7 @@ class MultiFace(Head):
         dim: int,
         classes: int,
         scale: float = 64.0,
-        margin: float = 0.5,
+        margin: float | None = None,
         slices: int = 2,
         inner: str = "arcface",
         renormalise: bool = False,
@@ -46,7 +46,7 @@ class MultiFace(Head):
             )
         if inner not in INNER:
             raise ParamsError(f"multiface knows the inner heads {', '.join(INNER)}, not {inner!r}.")
-        options = {} if inner == "normface" else {"margin": margin}
+        options = {} if inner == "normface" or margin is None else {"margin": margin}
         rules = INNER[inner](1, classes, scale, **options)
         self.scale, self.margin, self.renormalise = rules.scale, rules.margin, renormalise
         self.weight = nn.Parameter(torch.empty(slices, classes, dim // slices))

@@ -19,13 +19,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from facerec import distributed
 from facerec.errors import ParamsError
 from facerec.heads import lean
-from facerec.heads.base import CENTRE_STD, CosineHead, Head
+from facerec.heads.base import CENTRE_STD, CosineHead, Head, full_precision
 
 _CHUNK = 4096  # classes that share a stream of random numbers when centres are drawn
 
@@ -59,6 +59,14 @@ class Sharded(Head):
 
     def loss(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """Mean over the global batch, the same on all processes; `embeddings` (b, dim) are this process's part."""
+        return self._walk(embeddings, labels)[0]
+
+    def measure(self, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Loss and accuracy by one walk, the latter among the centres of the step; the same on all processes."""
+        with full_precision(embeddings) as precise:
+            return self._walk(precise, labels)
+
+    def _walk(self, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         everyone, labels = distributed.gather(embeddings), distributed.gather(labels)
         place = labels - self.start
         place = place.where(place < len(self.head.weight), -1)
@@ -66,9 +74,13 @@ class Sharded(Head):
         if self.rate < 1.0 and self.training and torch.is_grad_enabled():
             index, place = self._sample(place)
         unit = distributed.split_work(lean.unit(everyone, self.head))
-        others, cosine = lean.walk(unit, self.head.weight, place, self.head.scale, index)
-        others, cosine = distributed.logsumexp(others), distributed.total(cosine)
-        return lean.entropy(self.head, others, cosine, everyone)
+        part = lean.walk(unit, self.head.weight, place, self.head.scale, index)
+        walked = lean.Walked(
+            distributed.logsumexp(part.others),
+            distributed.total(part.cosine),
+            distributed.gather(part.nearest[None]).amax(0),
+        )
+        return lean.entropy(self.head, walked, everyone), walked.right()
 
     def _sample(self, place: Tensor) -> tuple[Tensor, Tensor]:
         """Sorted rows (k,) of this step, and each face's place among them, negative where its class is elsewhere."""
@@ -107,11 +119,12 @@ class Sharded(Head):
             optimiser.register_step_post_hook(step.end)
 
     def whole_state(self) -> dict[str, Tensor]:
-        """On rank 0 the plain head's state with all classes, and `sampling`, the steps sampled; {} elsewhere."""
+        """On rank 0 the plain head's state with all classes, {} elsewhere; where it samples, with `sampling`, the steps."""
         weight = distributed.gather_rows(self.head.weight, self.classes)
         if weight is None:
             return {}
-        return {**self.head.state_dict(), "weight": weight, "sampling": self.steps.cpu()}
+        sampling = {"sampling": self.steps.cpu()} if self.rate < 1.0 else {}
+        return {**self.head.state_dict(), "weight": weight, **sampling}
 
     def load_whole_state(self, state: Mapping[str, Tensor]) -> None:
         """Take this process's part of a `whole_state`, of any number of processes, or of a plain head's state."""
@@ -119,6 +132,10 @@ class Sharded(Head):
         own["weight"] = self._own_rows(own["weight"])
         self.head.load_state_dict(own)
         self.steps.copy_(state.get("sampling", torch.zeros(())))
+
+    def partial(self) -> list[nn.Parameter]:
+        """The centres."""
+        return [self.head.weight]
 
     def whole_optimiser_state(self, optimiser: Optimizer) -> dict[str, Any]:
         """`optimiser.state_dict()` with what belongs to the centres gathered from all processes on rank 0."""

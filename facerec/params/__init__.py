@@ -8,12 +8,23 @@ from facerec.params.evaluation import Benchmark, Identification, Identify, Verif
 from facerec.params.experiment import Params
 from facerec.params.faces import DETECTOR_OPTIONS, MTCNN_WEIGHTS, Align, Detect
 from facerec.params.reading import load, parse
-from facerec.params.training import FRESH, Augment, Backbone, Head, Sampler, Schedule, Train
+from facerec.params.training import (
+    FRESH,
+    UNWATCHED,
+    Augment,
+    Backbone,
+    Head,
+    Sampler,
+    Schedule,
+    Train,
+    Validation,
+)
 
 __all__ = [
     "DETECTOR_OPTIONS",
     "FRESH",
     "MTCNN_WEIGHTS",
+    "UNWATCHED",
     "Align",
     "Augment",
     "Backbone",
@@ -26,6 +37,7 @@ __all__ = [
     "Sampler",
     "Schedule",
     "Train",
+    "Validation",
     "Verify",
     "load",
     "parse",

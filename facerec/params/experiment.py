@@ -9,7 +9,9 @@ from pydantic import model_validator
 from facerec.params.evaluation import Benchmark, Identification, Identify, Verify
 from facerec.params.faces import Align, Detect
 from facerec.params.strict import Name, Strict
-from facerec.params.training import Train
+from facerec.params.training import UNWATCHED, Train
+
+_TEST_FACES = "data/faces/test"
 
 
 class Params(Strict):
@@ -55,9 +57,19 @@ class Params(Strict):
         return self
 
     @model_validator(mode="after")
+    def _validation_has_faces(self) -> Params:
+        watched = self.train.validation.faces
+        below = watched.removeprefix(f"{_TEST_FACES}/").split("/")[0]
+        if watched != UNWATCHED and not (watched.startswith(f"{_TEST_FACES}/") and below in self.packs):
+            raise ValueError(
+                f"train.validation.faces {watched} must be {_TEST_FACES}/PACK or {UNWATCHED} for none, "
+                f"with one of packs: {', '.join(self.packs) or 'none here'}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _model_exists(self) -> Params:
-        trained = {f"models/{name}.pt" for name in self.networks}
-        trained |= {f"models/{name}.onnx" for name in self.networks}
+        trained = {f"models/{name}{end}" for name in self.networks for end in (".pt", "_best.pt", ".onnx")}
         allowed = trained | {f"data/raw/{name}" for name in self.download}
         if self.model not in allowed:
             raise ValueError(f"model must be one of {', '.join(sorted(allowed))}")

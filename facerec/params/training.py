@@ -12,6 +12,9 @@ from facerec.params.strict import Share, Strict
 FRESH = "facerec/training/start.py"
 """What `train.init` says where training begins with new weights: the code that draws them."""
 
+UNWATCHED = "facerec/training/validation.py"
+"""What `train.validation.faces` says where nothing is judged during training: the code that would."""
+
 
 class Schedule(Strict):
     """Learning rate over training: warm-up from zero, then `factor` at each milestone, or a fall to zero.
@@ -91,8 +94,8 @@ class Head(Strict):
         "triplet",
         "uniface",
     ] = "arcface"
-    scale: Annotated[float, Field(gt=0, le=512)] = 64.0
-    margin: Annotated[float, Field(ge=0, lt=3.1416)] = 0.5
+    scale: Annotated[float, Field(gt=0, le=512)] | None = None
+    margin: Annotated[float, Field(ge=0, lt=3.1416)] | None = None
     m1: Annotated[float, Field(gt=0, le=8)] | None = None
     m2: Annotated[float, Field(ge=0, lt=3.1416)] | None = None
     m3: Annotated[float, Field(ge=0, lt=2)] | None = None
@@ -108,6 +111,21 @@ class Head(Strict):
     """Whether MultiFace gives every slice length one."""
     metric: Literal["euclidean", "angular"] | None = None
     """Distance of the triplet loss."""
+    rate: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of the class centres that a step uses (Partial FC), for heads with a margin on the own class."""
+    lean: bool = False
+    """Whether the centres are walked in blocks, for want of memory; the same loss up to rounding."""
+
+
+class Validation(Strict):
+    """Benchmarks judged while the network trains, and by which the best weights are kept beside the last ones."""
+
+    faces: str = UNWATCHED
+    """A folder of face sets with pairs below data/faces/test, such as that of a pack; code of ours for none."""
+    sets: tuple[str, ...] = ()
+    """Names of the sets in that folder; all of them where none is named."""
+    every: Annotated[int, Field(ge=1)] = 2000
+    """Steps between two looks; the last step is always looked at."""
 
 
 class Train(Strict):
@@ -151,6 +169,7 @@ class Train(Strict):
     sampler: Sampler = Sampler()
     init: str = FRESH
     """Weights that training begins with: a backbone.pt, or the code that draws new ones."""
+    validation: Validation = Validation()
     schedule: Schedule = Schedule()
     backbone: Backbone = Backbone()
     head: Head = Head()

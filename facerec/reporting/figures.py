@@ -224,6 +224,24 @@ def training(records: Sequence[Mapping[str, float]], x: str = "step", title: str
 
 
 @_styled
+def validation(
+    looks: Sequence[Mapping[str, Any]], best: int, title: str = "Judged during training"
+) -> Figure:
+    """Accuracy of benchmarks over training: records {"step", "accuracy": {name: share}}; `best` is the step kept."""
+    figure, axes = _new()
+    steps = [look["step"] for look in looks]
+    for index, name in enumerate(looks[0]["accuracy"]):
+        colour, line = COLOURS[index % len(COLOURS)], _STYLES[index % len(_STYLES)]
+        accuracy = [look["accuracy"][name] for look in looks]
+        axes.plot(steps, accuracy, color=colour, linestyle=line, marker="o", markersize=3.5, label=name)
+    axes.axvline(best, color="#222222", linewidth=1.2, label=f"best mean, step {best:,}")
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    _legend(axes)
+    axes.set(title=title, xlabel="Step", ylabel="Accuracy")
+    return figure
+
+
+@_styled
 def parity(reference: ArrayLike, other: ArrayLike, names: tuple[str, str] = ("PyTorch", "ONNX")) -> Figure:
     """Values of two implementations of one model against each other, any equal shapes, with their gap."""
     a, b = (np.asarray(values, dtype=np.float64).ravel() for values in (reference, other))

@@ -46,7 +46,8 @@ def headline(found: Mapping[str, Any]) -> dict[str, Any]:
         rates = {key: value for key, value in cleaned.items() if key.startswith("tpr@")}
         lines[name] = {"rank1": cleaned["rank1"], "rank1_raw": runs["raw"]["rank1"], **rates}
     for name, values in found.get("train", {}).items():
-        lines[name] = {key: values[key] for key in ("train_accuracy", "train_loss")}
+        shown = ("train_accuracy", "train_loss", "best_validation", "best_step")
+        lines[name] = {key: values[key] for key in shown if key in values}
     for name, values in found.get("align", {}).items():
         keys = ("enrolled", "fallbacks")
         lines[name] = lines.get(name, {}) | {key: values[key] for key in keys if key in values}

@@ -1,7 +1,7 @@
 """Training a backbone on face shards: `fit`, and `kept` for the checkpoints with which it goes on after a stop."""
 
 from facerec.training.checkpoints import Checkpoints, kept
-from facerec.training.state import Epoch
+from facerec.training.state import Epoch, Validated
 from facerec.training.trainer import Trained, TrainingError, fit
 
-__all__ = ["Checkpoints", "Epoch", "Trained", "TrainingError", "fit", "kept"]
+__all__ = ["Checkpoints", "Epoch", "Trained", "TrainingError", "Validated", "fit", "kept"]

@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from facerec import scratch
+from facerec import distributed, scratch
 from facerec.errors import ParamsError
 from facerec.execution import local_setting
 from facerec.files import atomic_file
@@ -54,7 +54,10 @@ class Checkpoints:
         return next(filter(None, map(_read, (self._newest, self._previous))), None)
 
     def write(self, content: Content) -> None:
-        """Write the newest; the newest so far becomes the one before. OSError where the disk is full."""
+        """Write the newest, on rank 0; the newest so far becomes the one before. OSError where the disk is full."""
+        self._last = time.monotonic()
+        if distributed.rank() > 0:
+            return
         buffer = io.BytesIO()  # torch's own writing to a full disk ends in no OSError
         torch.save(content, buffer)
         with atomic_file(self._newest) as temporary:
@@ -64,21 +67,26 @@ class Checkpoints:
                 os.fsync(file.fileno())
             with suppress(FileNotFoundError):
                 self._newest.replace(self._previous)
-        self._last = time.monotonic()
 
 
 @contextmanager
 def kept(sets: Sequence[Shards], recipe: Train) -> Iterator[Checkpoints]:
     """The checkpoints of training `recipe` on `sets`; a block that ends well removes them.
 
-    Leave the block when the weights are safely written.
+    Leave the block when the weights are safely written. Of several processes the first one finds the folder, which
+    all must see, and removes it.
     """
+    if distributed.rank() > 0:
+        yield Checkpoints(Path(distributed.share("")))
+        return
     inputs = {
         "faces": [shards.path for shards in sets],
         "init": Path(recipe.init),
+        "validation": Path(recipe.validation.faces),
         "recipe": recipe.model_dump(mode="json", exclude={"init"}),
     }
     with scratch.parts("train", inputs) as work:
+        distributed.share(str(work.folder))
         yield Checkpoints(work.folder)
 
 

@@ -1,4 +1,4 @@
-"""Curves while training runs: loss, accuracy, learning rate, length of the embeddings, images a second.
+"""Curves while training runs: loss, accuracy, learning rate, length of the embeddings, images a second, validation.
 
 The machine setting FACEREC_LIVE names who gets them: tensorboard, dvclive, or both with a comma; nobody unless set.
 Both are optional packages. The files go to .facerec/live/NAME/ and are no part of any result.
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from facerec.errors import ParamsError
-from facerec.execution import local_setting
+from facerec.execution import leads, local_setting
 
 EVERY = 10
 """Steps between two points of a curve."""
@@ -39,14 +39,22 @@ class Curves:
         now = time.monotonic()
         speed = (step - self._last_step) * self._batch / max(now - self._last_time, 1e-9)
         self._last_step, self._last_time = step, now
+        self._write(step, {**values, "images_per_second": speed})
+
+    def judged(self, step: int, accuracy: Mapping[str, float]) -> None:
+        """The benchmarks were looked at after step number `step`."""
+        self._write(step, {f"validation/{name}": value for name, value in accuracy.items()})
+
+    def _write(self, step: int, values: Mapping[str, float]) -> None:
         for write in self._writers:
-            write(step, {**values, "images_per_second": speed})
+            write(step, values)
 
 
 @contextmanager
 def curves(batch: int, first: int) -> Iterator[Curves]:
     """Curves that go on from step `first`; ParamsError for a writer that is unknown or not installed."""
-    names = [name.strip() for name in local_setting("live", "").split(",") if name.strip()]
+    wanted = local_setting("live", "") if leads() else ""
+    names = [name.strip() for name in wanted.split(",") if name.strip()]
     with ExitStack() as stack:
         yield Curves([stack.enter_context(_writer(name, first)) for name in names], batch, first)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import torch
 
-from facerec import backbones, heads
+from facerec import backbones, distributed, heads
 from facerec.backbones import storage
 from facerec.backbones.storage import StoredBackbone
 from facerec.errors import ParamsError
 from facerec.heads import Head
+from facerec.heads.sharded import initial
 from facerec.params import FRESH, Train
 from facerec.preprocessing import Preprocessing
 from facerec.training.data import TrainingFaces
@@ -17,12 +18,36 @@ from facerec.training.data import TrainingFaces
 def start(faces: TrainingFaces, recipe: Train, device: torch.device) -> tuple[StoredBackbone, Head]:
     """Network and head for these faces, on the device, drawn from torch's global random state."""
     backbone = _fresh(faces, recipe) if recipe.init == FRESH else _trained(faces, recipe)
-    known = set(heads.options_of(recipe.head.name))
-    wanted = recipe.head.model_dump(include=known, exclude_none=True)
-    head = heads.build(recipe.head.name, recipe.backbone.dim, faces.classes, **wanted)
+    head = _head(faces.classes, recipe)
     # Faces arrive with channels last; kernels stored the same way are faster on CPU and GPU.
     backbone.network.to(device).to(memory_format=torch.channels_last).train()
+    distributed.broadcast(backbone.network)
     return backbone, head.to(device)
+
+
+def _head(classes: int, recipe: Train) -> Head:
+    """The recipe's head: split over the processes where it can be, whole on each of them where not.
+
+    Where it can be, its first centres are the same for any number of processes.
+    """
+    wanted = recipe.head
+    known = set(heads.options_of(wanted.name))
+    options = wanted.model_dump(include=known, exclude_none=True)
+    place = (wanted.name, recipe.backbone.dim, classes)
+    if not heads.can_be_split(wanted.name):
+        if wanted.rate < 1 or wanted.lean:
+            key = "rate below 1" if wanted.rate < 1 else "lean"
+            raise ParamsError(
+                f"train.head.{key} is for heads with a margin on the own class, not {wanted.name}."
+            )
+        head = heads.build(*place, **options)
+        return head if distributed.world() == 1 else heads.Replicated(head)
+    if distributed.world() > 1 or wanted.rate < 1:
+        return heads.build_sharded(*place, wanted.rate, recipe.seed, **options)
+    head = heads.build(*place, **options)
+    with torch.no_grad():
+        head.get_parameter("weight").copy_(initial(0, classes, recipe.backbone.dim, recipe.seed))
+    return heads.Lean(head) if wanted.lean else head
 
 
 def _fresh(faces: TrainingFaces, recipe: Train) -> StoredBackbone:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from rich.progress import Progress
-from torch import nn
+from torch import Tensor, nn
 
+from facerec import devices, distributed
 from facerec.backbones.storage import StoredBackbone
-from facerec.determinism import reproducible, reseed
+from facerec.determinism import reproducible
+from facerec.distributed import GradientSum
 from facerec.errors import FacerecError
 from facerec.formats.shards import Shards
 from facerec.params import Train
 from facerec.preprocessing import Preprocessing
 from facerec.progress import bar
-from facerec.training import augmentation, sampling
+from facerec.training import augmentation, sampling, validation
 from facerec.training.checkpoints import Checkpoints
 from facerec.training.data import TrainingFaces
 from facerec.training.interruption import put_off
@@ -24,8 +29,8 @@ from facerec.training.live import curves
 from facerec.training.sampling import Sampler
 from facerec.training.schedule import rate
 from facerec.training.start import start
-from facerec.training.state import FIGURES, Epoch, State, begin
-from facerec.training.step import Batch, Synchronise, alone, update
+from facerec.training.state import FIGURES, Epoch, State, Validated, begin
+from facerec.training.step import Batch, update
 
 
 class TrainingError(FacerecError):
@@ -34,58 +39,78 @@ class TrainingError(FacerecError):
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained network and its class centres, on the device, and the history of its training."""
+    """A trained network and its class centres, on the device, and the history of its training.
+
+    `best` is the network as it was at the best of the `validations`, on rank 0; where there are none, the last.
+    """
 
     backbone: StoredBackbone
+    best: StoredBackbone
     head: nn.Module
     history: tuple[Epoch, ...]
+    validations: tuple[Validated, ...]
     images: int
     """Faces it was trained on."""
     identities: int
 
 
 def fit(
-    sets: Sequence[Shards],
-    recipe: Train,
-    device: torch.device,
-    checkpoints: Checkpoints | None = None,
-    synchronise: Synchronise = alone,
+    sets: Sequence[Shards], recipe: Train, device: torch.device, checkpoints: Checkpoints | None = None
 ) -> Trained:
-    """Train `recipe` on face sets; equal arguments give equal bits on one machine.
+    """Train `recipe` on face sets; equal arguments give equal bits on one machine with as many processes.
 
-    With `checkpoints` it goes on where an earlier call stopped, to the same bits. Raises ParamsError when the
+    With `checkpoints` it goes on where an earlier call stopped, to the same bits. Where processes have joined
+    (`facerec.distributed`) each takes a part of every batch, and all must call this. Raises ParamsError when the
     sets are too small for the recipe, TrainingError when the loss stops being a number, FormatError and
     ImageError for faces that cannot be used, KeyboardInterrupt after Ctrl-C or SIGTERM, at the end of a step.
     """
     faces = TrainingFaces(sets, recipe.min_images)
     faces.check(recipe.batch)
+    distributed.local_batch(recipe.batch, recipe.accumulate)
     sampler = sampling.build(faces, recipe)
     with reproducible(recipe.seed), put_off() as asked_to_stop, bar() as progress:
         backbone, head = start(faces, recipe, device)
+        validator = validation.build(recipe, backbone, recipe.epochs * len(sampler))
         state = begin(backbone, head, recipe, device)
+        _say(progress, f"training on {_described(faces, device)}")
         _resume(state, checkpoints, len(sampler), progress)
         network = torch.compile(backbone.network) if recipe.compile else backbone.network
+        summed = GradientSum(backbone.network.parameters())
         show = _Shown(progress, recipe, state, len(sampler))
         with curves(recipe.batch, state.step) as drawn:
             for batch in batches(faces, sampler, recipe, backbone.preprocessing, device, state.step):
-                reseed(recipe.seed, state.step)
-                figures = update(state, batch, recipe, network, synchronise)
-                stop, ends = asked_to_stop(), (state.step + 1) % len(sampler) == 0
-                keep = checkpoints is not None and (stop or ends or checkpoints.due)
-                if not figures.isfinite().all() or (keep and not state.finite):
+                figures = update(state, batch, recipe, network, summed)
+                ends = (state.step + 1) % len(sampler) == 0
+                stop, keep = distributed.any_of(
+                    asked_to_stop(), checkpoints is not None and (ends or checkpoints.due)
+                )
+                keep = keep or (stop and checkpoints is not None)
+                if distributed.any_of(not figures.isfinite().all() or (keep and not state.finite))[0]:
                     raise _diverged(state, batch.lr, len(sampler), checkpoints)
                 state.count(figures, batch.lr, len(sampler))
                 show.step(state, float(figures[0]))
                 drawn.step(state.step, {**dict(zip(FIGURES, figures.tolist(), strict=True)), "lr": batch.lr})
+                if validator.due(state.step):
+                    state.judged(validator(backbone, state.result, device))
+                    drawn.judged(state.step, state.validations[-1].accuracy)
                 if checkpoints is not None and keep:
                     checkpoints.write(state.content())
                 if stop:
                     _say(progress, _stopped(state, checkpoints, len(sampler)))
                     raise KeyboardInterrupt
-    if state.average is not None:
-        backbone = replace(backbone, network=state.average.module)
-    backbone.network.eval()
-    return Trained(backbone, head, tuple(state.history), len(faces.usable), faces.classes)
+    return _trained(state, head, faces)
+
+
+def _trained(state: State, head: nn.Module, faces: TrainingFaces) -> Trained:
+    """The networks that are left, ready to embed."""
+    state.result.eval()
+    last = replace(state.backbone, network=state.result)
+    best = last
+    if state.best is not None:
+        best = replace(last, network=copy.deepcopy(state.result))
+        best.network.load_state_dict(state.best)
+    validations = tuple(state.validations)
+    return Trained(last, best, head, tuple(state.history), validations, len(faces.usable), faces.classes)
 
 
 def _resume(state: State, checkpoints: Checkpoints | None, epoch_steps: int, progress: Progress) -> None:
@@ -96,6 +121,10 @@ def _resume(state: State, checkpoints: Checkpoints | None, epoch_steps: int, pro
         _say(progress, f"training resumes at {_place(state.step, epoch_steps)}")
     elif checkpoints and checkpoints.others:
         _say(progress, "training starts anew: its checkpoints are of other data, parameters or code")
+    if distributed.share(str(state.step)) != str(state.step):
+        raise distributed.DistributedError(
+            "This process does not find the checkpoint of the first one; put FACEREC_SCRATCH where all machines see it."
+        )
 
 
 def batches(
@@ -106,21 +135,27 @@ def batches(
     device: torch.device,
     first: int,
 ) -> Iterator[Batch]:
-    """The batches from step `first` on, decoded ahead by threads, augmented on the device."""
+    """This process's parts of the batches from step `first` on, decoded ahead by threads, augmented on the device."""
     for epoch in range(first // len(sampler) + 1, recipe.epochs + 1):
         begun = first % len(sampler) if epoch == first // len(sampler) + 1 else 0
-        order = list(sampler.batches(epoch, begun))
+        order = [distributed.own(each, recipe.accumulate) for each in sampler.batches(epoch, begun)]
         draws = augmentation.draw(len(faces), recipe, epoch)
         decoded = zip(order, faces.batches(order), strict=True)
         for number, (indices, pixels) in enumerate(decoded, begun):
-            images = torch.from_numpy(pixels).to(device)
+            images = _sent(pixels, device)
             images = augmentation.apply(images, draws, indices, recipe.augment)
             position = epoch - 1 + (number + 0.5) / len(sampler)  # the middle of the batch
             yield Batch(
                 preprocessing.apply(images),
-                torch.from_numpy(faces.labels[indices]).to(device),
+                _sent(faces.labels[indices], device),
                 rate(recipe.schedule, recipe.lr, recipe.epochs, position, len(sampler)),
             )
+
+
+def _sent(array: NDArray[Any], device: torch.device) -> Tensor:
+    """The array on the device; a GPU fetches it while the host goes on."""
+    tensor = torch.from_numpy(array)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 class _Shown:
@@ -138,6 +173,11 @@ class _Shown:
         epoch = -(-state.step // self._epoch_steps)
         text = f"epoch {epoch}, loss {loss:.3f}"
         self._progress.update(self._task, advance=self._batch, description=text)
+
+
+def _described(faces: TrainingFaces, device: torch.device) -> str:
+    where = devices.describe(device) if distributed.world() == 1 else f"{distributed.world()} processes"
+    return f"{len(faces.usable):,} faces of {faces.classes:,} identities, {where}"
 
 
 def _place(step: int, epoch_steps: int) -> str:

@@ -1,0 +1,5 @@
+"""`python -m facerec` is the `facerec` command."""
+
+from facerec.cli import main
+
+main()
