@@ -7,7 +7,7 @@ READY := .venv/.ready
 MXNET := .venv-mxnet
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: repro test test-all lint format bench fuzz screenshots mxnet clean help
+.PHONY: repro test test-all lint format docs bench fuzz screenshots mxnet clean help
 .DEFAULT_GOAL := help
 
 help:  ## say what there is
@@ -35,6 +35,10 @@ format: $(READY)  ## rewrite the code in the house style
 	$(RUN) ruff check --fix-only .
 	$(RUN) ruff format .
 
+docs: $(READY)  ## write the parts of the documentation that are made from the code: parameters, graph
+	$(RUN) python -m tools.reference
+	$(RUN) python -m tools.graph
+
 bench: $(READY)  ## measure our code against others' in one run; scripts that lack their peer say so
 	@for script in bench/[a-z]*.py; do printf '\n== %s\n' $$script; $(RUN) python $$script || exit 1; done
 
@@ -50,7 +54,7 @@ mxnet: $(MXNET)/.ready  ## compare records byte for byte with MXNet itself, in a
 
 clean:  ## remove every output and scratch file; the DVC cache stays, so the next run is quick
 	rm -rf data/raw data/detections data/faces data/embeddings data/scores data/megaface models
-	rm -rf reports/figures reports/metrics reports/sheets reports/cards reports/index.html .facerec .pytest_cache .mypy_cache .ruff_cache
+	rm -rf reports/figures reports/metrics reports/sheets/* reports/cards reports/index.html dvc_plots .facerec .pytest_cache .mypy_cache .ruff_cache
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("facerec needs Python 3.11 or newer: make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'

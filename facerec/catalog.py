@@ -16,7 +16,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from facerec.errors import AcquireError
-from facerec.execution import local_setting
+from facerec.execution import home, local_setting
 
 Triple = tuple[float, float, float]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]
@@ -59,6 +59,9 @@ class File(_Strict):
     """Name in the set, when not `name`."""
     keep: FileName | None = None
     """A folder of a photo archive whose other files, such as a protocol, are kept beside the shards."""
+    only: FileName | None = None
+    """Of a photo archive: the file of the same entry, a feature list of MegaFace's devkit, whose photos are the set,
+    in its order; the archive may hold more."""
 
     @property
     def folder(self) -> str | None:
@@ -133,6 +136,8 @@ class Entry(_Strict):
         sources = [file for file in self.files if file.use == "photos"]
         if len(sources) != (1 if self.kind == "photos" and self.files else 0):
             raise ValueError("one file with use: photos belongs to a photo set, and to nothing else")
+        if any(file.only not in (None, *(each.name for each in self.files)) for file in self.files):
+            raise ValueError("only names another file of the entry")
         if self.kind != "pack" and any(file.use == "pack" for file in self.files):
             raise ValueError("use: pack belongs to a pack")
         if self.pictures and self.kind not in ("photos", "pack"):
@@ -146,7 +151,7 @@ def folder() -> Path:
     """The catalog's folder; AcquireError when there is none."""
     named = local_setting("catalog", "")
     beside = Path(__file__).resolve().parent.parent
-    places = [Path(named)] if named else [Path("data/catalog"), beside / "data/catalog"]
+    places = [home() / named] if named else [Path("data/catalog"), beside / "data/catalog"]
     for place in places:
         if place.is_dir():
             return place

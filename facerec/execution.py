@@ -1,7 +1,8 @@
 """Map a function over items in local processes; the result never depends on how many there are.
 
 How many workers run is a fact of the machine, so it comes from the environment variable
-FACEREC_WORKERS or from `workers` in the git-ignored facerec.local.toml, never from params.yaml.
+FACEREC_WORKERS or from `workers` in the git-ignored facerec.local.toml, never from params.yaml. Such facts, and the
+folder .facerec, are also those of an experiment that DVC runs in a folder of its own (see `home`).
 """
 
 from __future__ import annotations
@@ -24,12 +25,29 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
+def home() -> Path:
+    """Where the facts of the machine lie: here or, for an experiment of DVC's queue, in the project it belongs to.
+
+    `dvc queue start` and `dvc exp run --temp` work in a copy of what git knows below .dvc/tmp/exps/.
+    """
+    here = Path.cwd()
+    for folder in here.parents:
+        if folder.parts[-3:] == (".dvc", "tmp", "exps"):
+            return folder.parents[2]
+    return Path()
+
+
+def local_path(name: str, default: str) -> Path:
+    """Machine setting `name` as a path; a relative one starts at `home`."""
+    return home() / local_setting(name, default)
+
+
 def local_setting(name: str, default: str) -> str:
     """Machine setting `name`: environment FACEREC_<NAME>, then facerec.local.toml, then `default`."""
     from_environment = os.environ.get(f"FACEREC_{name.upper()}")
     if from_environment:
         return from_environment
-    file = Path("facerec.local.toml")
+    file = home() / "facerec.local.toml"
     if not file.is_file():
         return default
     try:

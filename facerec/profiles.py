@@ -1,7 +1,9 @@
 """Profiles: profiles/NAME.yaml laid over profiles/default.yaml gives params.yaml.
 
 A profile is a JSON merge patch (RFC 7386) in YAML: mappings merge, null removes a key, anything else
-replaces what was there. profiles/default.yaml is the whole default experiment.
+replaces what was there. Its key `base`, which is no parameter, names the profile it is laid over when that
+is not the default; a file whose name begins with "_" is only such a base and no profile of its own.
+profiles/default.yaml is the whole default experiment.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ DEFAULT = "default"
 
 def names(folder: Path) -> list[str]:
     """Profiles of `folder`, the default first."""
-    return sorted((path.stem for path in folder.glob("*.yaml")), key=lambda name: (name != DEFAULT, name))
+    found = (path.stem for path in folder.glob("*.yaml") if not path.name.startswith("_"))
+    return sorted(found, key=lambda name: (name != DEFAULT, name))
 
 
 def describe(folder: Path, name: str) -> str:
@@ -53,16 +56,51 @@ def compose(folder: Path, name: str) -> str:
     if name == DEFAULT:
         text = _text(folder, DEFAULT)
     else:
-        merged = merge(yaml.safe_load(_text(folder, DEFAULT)), yaml.safe_load(_text(folder, name)))
+        chain = _chain(folder, name)
+        merged: Any = {}
+        for _, tree in chain:
+            merged = merge(merged, tree)
         body = yaml.safe_dump(merged, sort_keys=False, default_flow_style=None, width=110)
-        text = f"# Profile {name}: profiles/default.yaml with profiles/{name}.yaml laid over it.\n{body}"
+        first, *over = (f"{each}.yaml" for each, _ in chain)
+        text = f"# Profile {name}: profiles/{first} with {', then '.join(over)} laid over it.\n{body}"
     params.parse(yaml.safe_load(text), f"profile {name}")
     return text
+
+
+def parameters(folder: Path, name: str) -> params.Params:
+    """The parameters of profile `name`."""
+    return params.parse(yaml.safe_load(compose(folder, name)), f"profile {name}")
 
 
 def apply(folder: Path, name: str, target: Path) -> None:
     """Write params.yaml for profile `name` to `target`, replacing it."""
     write_text(target, compose(folder, name))
+
+
+def _chain(folder: Path, name: str) -> list[tuple[str, dict[str, Any]]]:
+    """The default, then what is laid over it in turn, `name` last: names and patches without `base`."""
+    chain: list[tuple[str, dict[str, Any]]] = []
+    while True:
+        if name in [each for each, _ in chain]:
+            raise ParamsError(f"profile {name} is laid over itself; correct `base` in profiles/{name}.yaml.")
+        tree = _tree(folder, name)
+        base = tree.pop("base", None if name == DEFAULT else DEFAULT)
+        chain.insert(0, (name, tree))
+        if base is None:
+            return chain
+        name = str(base)
+
+
+def _tree(folder: Path, name: str) -> dict[str, Any]:
+    try:
+        tree = yaml.safe_load(_text(folder, name))
+    except yaml.YAMLError as error:
+        raise ParamsError(
+            f"{folder / name}.yaml is not valid YAML: {' '.join(str(error).split())}."
+        ) from error
+    if not isinstance(tree, dict):
+        raise ParamsError(f"{folder / name}.yaml must be a mapping of keys to values.")
+    return tree
 
 
 def _text(folder: Path, name: str) -> str:

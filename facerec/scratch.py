@@ -30,7 +30,7 @@ import pyarrow as pa
 
 from facerec import digests
 from facerec.errors import FacerecError
-from facerec.execution import local_setting, map_ordered
+from facerec.execution import local_path, map_ordered
 
 T = TypeVar("T")
 
@@ -121,7 +121,7 @@ def parts(what: str, inputs: Mapping[str, Any]) -> Iterator[Parts]:
     dataclasses of numbers and strings) for themselves. When the block ends without an exception the work is
     done and the parts are removed; until then they stay, whatever happens to the process.
     """
-    root = Path(local_setting("scratch", ".facerec/scratch")) / what
+    root = local_path("scratch", ".facerec/scratch") / what
     folder = root / key(inputs)
     _sweep(root)
     lock = _locked(folder)

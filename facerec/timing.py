@@ -18,6 +18,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from facerec.execution import home
 from facerec.files import write_json
 
 FOLDER = Path(".facerec/stages")
@@ -56,7 +57,7 @@ def last(*name: str) -> Run | None:
 
 
 def _path(name: tuple[str, ...]) -> Path:
-    return FOLDER / f"{'-'.join(name)}.json"
+    return home() / FOLDER / f"{'-'.join(name)}.json"
 
 
 def _peak() -> int:

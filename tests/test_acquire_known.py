@@ -118,3 +118,18 @@ def test_a_record_that_cannot_be_written_is_named(folder, tmp_path):
 def test_a_copy_that_cannot_be_read_is_named(tmp_path):
     with pytest.raises(AcquireError, match=r"cannot read .*gone: No such file"):
         known.digests(tmp_path / "gone")
+
+
+def test_an_experiment_in_a_folder_of_its_own_finds_and_records_in_the_project(tmp_path, folder, monkeypatch):
+    """DVC's queue works in a copy of what git knows: what a person put beside it, and new digests, are the project's."""
+    monkeypatch.delenv("FACEREC_CATALOG")
+    work = tmp_path / ".dvc/tmp/exps/tmpa1b2"
+    for place in (work, tmp_path):
+        (place / "data/catalog").mkdir(parents=True)
+    (tmp_path / ".facerec/downloads/small").mkdir(parents=True)
+    (tmp_path / ".facerec/downloads/small/x.bin").write_bytes(FIRST)
+    monkeypatch.chdir(work)
+    sets.acquire(entry(), "data/raw/small")
+    assert (work / "data/raw/small/x.bin").read_bytes() == FIRST
+    assert (tmp_path / "data/catalog/known/small.yaml").is_file()
+    assert not (work / "data/catalog/known").exists()

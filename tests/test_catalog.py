@@ -154,6 +154,7 @@ SHA = "0" * 64
         ({"kind": "model", "files": [{"name": "a"}]}, "preprocessing goes with a model"),
         ({"kind": "lists", "files": [{"name": "a", "use": "pack"}]}, "use: pack belongs to a pack"),
         ({"manual": ""}, "a file without urls needs manual"),
+        ({"files": [{"name": "a", "use": "photos", "only": "b"}]}, "only names another file of the entry"),
         ({"licence": ""}, "licence"),
         ({"name": "mi-ne"}, "name: "),
     ],

@@ -92,6 +92,24 @@ def test_machine_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     pytest.raises(ParamsError, execution.worker_count)
 
 
+def test_an_experiment_in_a_folder_of_its_own_has_the_projects_machine_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FACEREC_WORKERS", raising=False)
+    monkeypatch.delenv("FACEREC_MIRROR", raising=False)
+    (tmp_path / "facerec.local.toml").write_text('workers = 3\nmirror = "../beside"\n')
+    for folder in (".dvc/tmp/exps/tmpa1b2", ".dvc/tmp/exps/standalone/tmpa1b2/data"):
+        (tmp_path / folder).mkdir(parents=True)
+        monkeypatch.chdir(tmp_path / folder)
+        assert execution.home() == tmp_path
+        assert execution.worker_count() == 3
+        assert execution.local_path("mirror", "") == tmp_path / "../beside"
+        assert execution.local_path("scratch", ".facerec/scratch") == tmp_path / ".facerec/scratch"
+    monkeypatch.chdir(tmp_path)
+    assert execution.local_path("scratch", "/elsewhere") == Path("/elsewhere")
+    assert execution.local_path("scratch", ".facerec/scratch") == Path(".facerec/scratch")
+
+
 @pytest.mark.parametrize(
     ("error", "code", "text"),
     [

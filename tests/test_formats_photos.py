@@ -275,6 +275,18 @@ def test_lists_that_do_not_fit_are_refused(tmp_path):
             list(photos.listed_rows(place, listed(tmp_path / "list.txt", text)))
 
 
+@pytest.mark.parametrize("maker", MAKERS.values(), ids=MAKERS)
+def test_only_listed_photos_keep_their_folders_as_identities(tmp_path, maker):
+    place = maker(tmp_path, TREE)
+    wanted = ["Cy Young/Cy_0001.png", "Ann/Ann_0002.bmp", "Ann/Ann_0001.jpg"]
+    rows = list(photos.rows(place, only=wanted))
+    assert [row["source"] for row in rows] == [SOURCES[3], SOURCES[1], SOURCES[0]]
+    assert [row["identity"] for row in rows] == ["Cy Young", "Ann", "Ann"]
+    assert [row["label"] for row in rows] == [1, 0, 0]
+    with pytest.raises(FormatError, match=r"lacks 1 of the 2 photos of its list, the first is 'Cy/9.jpg'"):
+        list(photos.rows(place, only=["Ann/Ann_0001.jpg", "Cy/9.jpg"]))
+
+
 @pytest.mark.slow
 def test_lfw_itself(mirror):
     count, last = 0, {}

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from dvc.repo import Repo
 
+from facerec import params, profiles
 from tests.conftest import ROOT
+from tests.pipeline.conftest import copy_sources
 
 GRAPH = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 PLUMBING = {
@@ -99,3 +102,37 @@ def test_no_parameter_is_invisible_to_the_run_cache(stage: str) -> None:
         for part in name.replace("${key}", "").rstrip(".").split("."):
             value = value[part]
         assert all({"size", "nfiles"}.isdisjoint(inner) for inner in mappings(value)), name
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a fresh clone holds: no output of any stage."""
+    folder = tmp_path_factory.mktemp("clone")
+    copy_sources(folder)
+    Repo.init(str(folder), no_scm=True, force=True).close()
+    return folder
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:dvc.*")  # DVC uses pygtrie as it was
+@pytest.mark.parametrize("name", profiles.names(ROOT / "profiles"))
+def test_every_profile_makes_a_graph_in_which_nothing_is_missing(name: str, clone: Path) -> None:
+    profiles.apply(ROOT / "profiles", name, clone / "params.yaml")
+    parsed = params.load(clone / "params.yaml")
+    with Repo(str(clone)) as repo:
+        repo.index.check_graph()
+        stages = {str(getattr(stage, "name", "")) for stage in repo.index.stages}
+        made = [Path(out.fs_path) for out in repo.index.outs]
+        needed = {Path(dep.fs_path) for dep in repo.index.deps if dep.fs_path}
+    missing = {
+        path
+        for path in needed
+        if not path.exists()
+        and not any(path == out or path in out.parents or out in path.parents for out in made)
+    }
+    assert missing == set()
+    assert {f"download@{entry}" for entry in parsed.download} <= stages
+    assert {f"verify@{benchmark}" for benchmark in parsed.benchmarks} <= stages
+    assert {f"megaface_identify@{task}" for task in parsed.identification} <= stages
+    assert {f"train@{network}" for network in parsed.networks} == {
+        stage for stage in stages if stage.startswith("train@")
+    }

@@ -29,14 +29,49 @@ def test_params_yaml_is_the_default_profile() -> None:
 def test_every_profile_is_valid_and_says_what_it_is(name: str, tmp_path: Path) -> None:
     profiles.apply(FOLDER, name, tmp_path / "params.yaml")
     parsed = params.load(tmp_path / "params.yaml")
-    assert parsed.benchmarks
+    assert parsed.benchmarks or parsed.identification
     assert len(profiles.describe(FOLDER, name)) > 40
 
 
 def test_lfw_trains_nothing_and_renders_nothing() -> None:
     raw = yaml.safe_load(profiles.compose(FOLDER, "lfw"))
     assert raw["networks"] == []
-    assert list(raw["download"]) == ["lfw", "mobilefacenet_foamliu", "retinaface_mnet025"]
+    assert sorted(raw["download"]) == ["lfw", "mobilefacenet_foamliu", "retinaface_mnet025"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The default profile alone, for more to be put beside it."""
+    (tmp_path / "default.yaml").write_text((FOLDER / "default.yaml").read_text())
+    return tmp_path
+
+
+def test_a_profile_is_laid_over_its_base(folder: Path) -> None:
+    (folder / "_both.yaml").write_text("verify: {far: 0.02, seed: 7}\n")
+    (folder / "mine.yaml").write_text("# Mine.\nbase: _both\nverify: {far: 0.03}\n")
+    parsed = profiles.parameters(folder, "mine")
+    assert (parsed.verify.far, parsed.verify.seed, parsed.train.epochs) == (0.03, 7, 8)
+    first = profiles.compose(folder, "mine").splitlines()[0]
+    assert first == "# Profile mine: profiles/default.yaml with _both.yaml, then mine.yaml laid over it."
+    assert profiles.names(folder) == ["default", "mine"], "a base is no profile"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("base: mine", "profile mine is laid over itself; correct `base` in profiles/mine.yaml"),
+        ("base: other", "there is no profile other"),
+        ("base: [1", "mine.yaml is not valid YAML"),
+        ("- 1", "mine.yaml must be a mapping"),
+        ("# Nothing.", "mine.yaml must be a mapping"),
+        ("verify: {fra: 1}", "profile mine: unknown key verify.fra"),
+    ],
+)
+def test_a_wrong_profile_is_one_sentence(folder: Path, text: str, message: str) -> None:
+    (folder / "mine.yaml").write_text(text)
+    with pytest.raises(ParamsError, match=message) as caught:
+        profiles.compose(folder, "mine")
+    assert "\n" not in str(caught.value)
 
 
 def test_an_unknown_profile_is_refused() -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from facerec.acquire import http, known
 from facerec.catalog import Entry, File, Version
 from facerec.errors import AcquireError
-from facerec.execution import local_setting
+from facerec.execution import home, local_setting
 
 DOWNLOADS = Path(".facerec/downloads")
 
@@ -43,7 +43,7 @@ def in_mirror(file: File, entry: Entry) -> Path | None:
     mirror = local_setting("mirror", "")
     if not mirror or _is_address(mirror):
         return None
-    folder = Path(mirror)
+    folder = home() / mirror
     if not folder.is_dir():
         raise AcquireError(f"FACEREC_MIRROR names {folder}, which is neither a folder nor an http address.")
     below = sorted(place for place in folder.iterdir() if place.is_dir())
@@ -53,7 +53,7 @@ def in_mirror(file: File, entry: Entry) -> Path | None:
 
 def in_downloads(file: File, entry: Entry, downloads: Path = DOWNLOADS) -> Path | None:
     """Where an earlier run, or a person, left `file`; its bytes are not checked."""
-    return _in(downloads / entry.name, file)
+    return _in(home() / downloads / entry.name, file)
 
 
 def check(path: Path, versions: Sequence[Version]) -> None:
@@ -85,7 +85,7 @@ def _downloaded(
             return there
         except AcquireError as error:
             reasons.append(str(error).rstrip("."))
-    complete = downloads / entry.name / file.name
+    complete = home() / downloads / entry.name / file.name
     with _claim(complete.parent):
         for address in _addresses(file, entry):
             try:

@@ -17,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from facerec import catalog
 from facerec.catalog import Entry, File, Version
 from facerec.errors import AcquireError
+from facerec.execution import home
 from facerec.files import write_text
 
 _RECORDS = TypeAdapter(dict[str, Version])
@@ -56,7 +57,7 @@ def record(entry: Entry, copies: Mapping[str, Path]) -> None:
 
 def record_path(entry: Entry) -> Path:
     """Where the first copies of the files of `entry` are recorded."""
-    return catalog.folder() / "known" / f"{entry.name}.yaml"
+    return home() / catalog.folder() / "known" / f"{entry.name}.yaml"
 
 
 def digests(path: Path, with_md5: bool = False) -> tuple[str, str]:

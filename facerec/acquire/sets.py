@@ -7,7 +7,7 @@ catalog promises.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -19,7 +19,7 @@ from facerec.acquire.fetch import DOWNLOADS, fetch
 from facerec.catalog import Counts, Entry, File
 from facerec.errors import AcquireError, FormatError, ParamsError
 from facerec.files import atomic_dir, write_text
-from facerec.formats import archives, packs, pairs, photos, recordio, shards
+from facerec.formats import archives, lists, packs, pairs, photos, recordio, shards
 from facerec.progress import track
 
 _PACK_FILES = {"train.rec", "train.idx", "property"}
@@ -67,7 +67,8 @@ def _build(entry: Entry, fetched: Mapping[str, Path], folder: Path, scratch: Pat
         if file.use == "pack":
             _unpack(fetched[file.name], folder, scratch)
         elif file.use == "photos":
-            _shards(entry, file, fetched[file.name], folder, scratch)
+            listed = None if file.only is None else lists.read_features(fetched[file.only]).paths
+            _shards(entry, file, fetched[file.name], listed, folder, scratch)
         else:
             shutil.copyfile(fetched[file.name], folder / (file.save_as or file.name))
     if entry.preprocessing is not None:
@@ -77,12 +78,14 @@ def _build(entry: Entry, fetched: Mapping[str, Path], folder: Path, scratch: Pat
         )
 
 
-def _shards(entry: Entry, file: File, source: Path, folder: Path, scratch: Path) -> None:
+def _shards(
+    entry: Entry, file: File, source: Path, listed: Sequence[str] | None, folder: Path, scratch: Path
+) -> None:
     """Photo shards straight from an archive or a folder; nothing is unpacked to disk but a tgz, once."""
     scratch.mkdir(parents=True, exist_ok=True)
     meta = shards.Meta("photos", entry.name, entry.licence)
     depth = 2 if entry.layout == "identity-view" else 1
-    rows = photos.rows(source, entry.layout != "unlabelled", scratch=scratch, depth=depth)
+    rows = photos.rows(source, entry.layout != "unlabelled", scratch=scratch, depth=depth, only=listed)
     shards.write_parts(track(rows, entry.name, entry.counts.photos, "photos"), folder, meta)
     if file.keep is not None:
         _keep(source, file.keep, folder, scratch)

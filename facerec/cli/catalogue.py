@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -47,19 +46,23 @@ def catalog(
 
 
 def _short(entry: Entry) -> dict[str, Any]:
+    from facerec import availability
+
     return {
         "name": entry.name,
         "title": entry.title,
         "kind": entry.kind,
         "licence": entry.licence,
-        "bytes": _bytes(entry),
-        "how": _how(entry),
-        "here": _here(entry),
+        "bytes": availability.size(entry),
+        "how": availability.how(entry),
+        "here": availability.here(entry),
     }
 
 
 def _full(entry: Entry) -> dict[str, Any]:
     """Every field that says something, files by their names."""
+    from facerec import availability
+
     counts = {name: count for name, count in entry.counts.model_dump().items() if count is not None}
     published = {name: count for name, count in entry.published.model_dump().items() if count is not None}
     texts = {
@@ -71,53 +74,9 @@ def _full(entry: Entry) -> dict[str, Any]:
         "published counts": _listed(published),
     }
     files = {f"file {file.name}": "\n".join(file.urls) or "no address" for file in entry.files}
-    places = {} if not entry.files else {"put files into": _place(entry)}
+    places = {} if not entry.files else {"put files into": availability.place(entry)}
     return {**_short(entry), **files, **places, **{key: text for key, text in texts.items() if text}}
 
 
 def _listed(counts: dict[str, int]) -> str:
     return ", ".join(f"{count:,} {name}" for name, count in counts.items())
-
-
-def _bytes(entry: Entry) -> int | None:
-    """What has to be fetched; None where a size is unknown."""
-    from facerec.acquire import known
-
-    total = 0
-    for file in entry.files:
-        sizes = [version.size for version in known.versions(entry, file) if version.size is not None]
-        if not sizes:
-            return None
-        total += max(sizes)
-    return total if entry.files else None
-
-
-def _how(entry: Entry) -> str:
-    """Who gets the files: "rendered" here, "download" by program, "by hand", or "partly by hand"."""
-    if entry.generator is not None:
-        return "rendered"
-    reachable = [bool(file.urls) for file in entry.files]
-    return "download" if all(reachable) else "partly by hand" if any(reachable) else "by hand"
-
-
-def _here(entry: Entry) -> str:
-    """Where all its files lie already: in the "mirror", the "downloads", "partly", or "" for nowhere."""
-    from facerec.acquire import fetch
-
-    mirror = [fetch.in_mirror(file, entry) is not None for file in entry.files]
-    downloads = [fetch.in_downloads(file, entry) is not None for file in entry.files]
-    for name, found in (("mirror", mirror), ("downloads", downloads)):
-        if found and all(found):
-            return name
-    return "partly" if any(mirror) or any(downloads) else ""
-
-
-def _place(entry: Entry) -> str:
-    from facerec.acquire import fetch
-    from facerec.execution import local_setting
-
-    mirror = local_setting("mirror", "")
-    places = [str(fetch.DOWNLOADS / entry.name)]
-    if mirror and not mirror.startswith(("http://", "https://")):
-        places.insert(0, str(Path(mirror) / entry.name))
-    return " or ".join(places)

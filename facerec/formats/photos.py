@@ -25,15 +25,19 @@ def rows(
     limits: archives.Limits = archives.LIMITS,
     scratch: Path | None = None,
     depth: int = 1,
+    only: Sequence[str] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Photo rows (image, label, identity, source) of a folder or archive, sorted by source.
 
     Where `labelled`, the folder a photo lies in (`depth` 1, or 2 for the folder above) is its identity, labels
     are 0..n-1 by sorted identity, and folders above all identities are left out of `source`; else identities
-    are "" and labels -1. Raises FormatError when there is no photo, or for any reason of `archives.files`.
+    are "" and labels -1. `only` is a list of the photos wanted, in their order, matched as `matching.rows` does it.
+    Raises FormatError when there is no photo, when one of the list is missing, or for any reason of `archives.files`.
     """
     with archives.files(path, limits, scratch) as files:
         names = [name for name in files.names if is_photo(name, files)]
+        if only is not None:
+            names = _listed(path, only, names)
         if not names:
             raise FormatError(f"{path} holds no photos.")
         top = _common_top(names, depth) if labelled else ""
@@ -63,21 +67,14 @@ def listed_rows(
     known = sorted({label for label in listed.labels if label >= 0})
     numbers = {label: number for number, label in enumerate(known)}
     with archives.files(path, limits, scratch) as files:
-        found = matching.rows(listed.paths, files.names).tolist()
-        missing = [name for name, row in zip(listed.paths, found, strict=True) if row < 0]
-        if missing:
-            raise FormatError(
-                f"{path} lacks {len(missing)} of the {len(found)} photos of its list, the first is {missing[0]!r}."
-            )
-        if len(set(found)) < len(found):
-            raise FormatError(f"the list of {path} names some of its photos twice.")
-        top = _common_top([files.names[row] for row in found], depth=1)
-        for row, label in zip(found, listed.labels, strict=True):
+        names = _listed(path, listed.paths, files.names)
+        top = _common_top(names, depth=1)
+        for name, label in zip(names, listed.labels, strict=True):
             yield {
-                "image": files.read(files.names[row]),
+                "image": files.read(name),
                 "label": numbers.get(label, -1),
                 "identity": str(label) if label >= 0 else "",
-                "source": files.names[row].removeprefix(top),
+                "source": name.removeprefix(top),
             }
 
 
@@ -91,6 +88,19 @@ def is_photo(name: str, files: archives.Files) -> bool:
         return extension in _EXTENSIONS
     head = files.read(name)[:16]
     return head.startswith(_MAGIC) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
+
+
+def _listed(path: str | Path, wanted: Sequence[str], names: Sequence[str]) -> list[str]:
+    """The files among `names` that the list `wanted` means, one each, in its order."""
+    found = matching.rows(wanted, names).tolist()
+    missing = [name for name, row in zip(wanted, found, strict=True) if row < 0]
+    if missing:
+        raise FormatError(
+            f"{path} lacks {len(missing)} of the {len(found)} photos of its list, the first is {missing[0]!r}."
+        )
+    if len(set(found)) < len(found):
+        raise FormatError(f"the list of {path} names some of its photos twice.")
+    return [names[row] for row in found]
 
 
 def _identity(name: str, depth: int) -> str:

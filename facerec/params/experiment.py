@@ -18,12 +18,19 @@ class Params(Strict):
     """The whole of params.yaml."""
 
     model: str
+    """The network that benchmarks measure: models/NETWORK.pt or .onnx of `networks`, or data/raw/ENTRY of `download`."""
     networks: list[Name]
+    """Networks to train, each with the recipe `train`; empty where a published one is measured."""
     download: dict[Name, dict[str, Any]]
+    """Entries of data/catalog to fetch or render, and options that override those of a rendered one."""
     photos: dict[Name, Literal["train", "test"]]
+    """Photo sets to detect and align, and what for: "train", or "test" for benchmarks."""
     packs: list[Name]
+    """Packs of aligned faces to unpack: train.rec for training, each verification pack for benchmarks."""
     benchmarks: dict[Name, Benchmark]
+    """Verification benchmarks by name."""
     identification: dict[Name, Identification]
+    """MegaFace-style benchmarks by name."""
     detect: Detect
     align: Align
     train: Train

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PlainValidator, model_validator
+from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
 
 from facerec.params.strict import Share, Strict
 
@@ -22,15 +22,23 @@ class Detect(Strict):
     """How faces are found; every face of every photo is recorded. Each detector has options of its own."""
 
     detector: Literal["mtcnn", "retina-face", "retinaface-mnet0.25", "retinaface-r50"] = "mtcnn"
+    """Which detector; docs/detection.md says how well each does."""
     weights: str = MTCNN_WEIGHTS
     """File of the detector's weights. Those of mtcnn come with the package `mtcnn`, and this is what reads them."""
     min_face: Annotated[int, Field(ge=12, le=1000)] = 20
+    """Of mtcnn: side in pixels of the smallest face looked for; time grows with its inverse square."""
     thresholds: tuple[Share, Share, Share] = (0.6, 0.7, 0.7)
+    """Of mtcnn: probability that a face needs after each of the three networks."""
     factor: Annotated[float, Field(gt=0.3, lt=0.95)] = 0.709
+    """Of mtcnn: ratio of neighbouring scales of the pyramid."""
     threshold: Share = 0.9
+    """Of the RetinaFaces: probability that a face needs."""
     overlap: Share = 0.4
+    """Of retinaface-mnet0.25 and -r50: IoU above which the lower of two boxes is dropped."""
     max_side: Annotated[int, Field(ge=32, le=8192)] = 2048
+    """Of retinaface-mnet0.25 and -r50: photos with a longer side are reduced to it."""
     upscale: bool = True
+    """Of retina-face: whether photos with a short side below 1024 pixels are enlarged to it."""
     retry: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Photos whose best face scores less are looked at again, resized and padded: 0 none, 1 all (tightly cropped)."""
 
@@ -62,19 +70,31 @@ def _sides(value: Any) -> int | tuple[int, int]:
     return (sides[0], sides[1]) if len(sides) == 2 else int(sides[0])
 
 
+_SIDE = {"type": "integer", "minimum": 16, "maximum": 1024}
+_SIDES = {"anyOf": [_SIDE, {"type": "array", "prefixItems": [_SIDE, _SIDE]}]}
+
+
 class Align(Strict):
     """Which face of a photo is kept, what is tried where there is none, and the crop made of it.
 
     Meanings as in facerec.enrolment.Options.
     """
 
-    size: Annotated[int | tuple[int, int], PlainValidator(_sides)] = 112
+    size: Annotated[int | tuple[int, int], PlainValidator(_sides), WithJsonSchema(_SIDES)] = 112
+    """Side of the crop in pixels, or [height, width]."""
     crop: Literal["template", "box"] = "template"
+    """"template": landmarks are brought to the five-point template; "box": the box with `margin`, upright."""
     margin: Annotated[float, Field(ge=0, le=10)] = 0.04
+    """Share of a box's sides added around it, half on each side, wherever a box is cut."""
     rule: Literal["center", "largest", "score-area", "best-score", "annotated"] = "center"
+    """Which of several faces is kept; "annotated" is the one that fits an annotated box or landmarks best."""
     min_score: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """The rungs "detector" and "retry" take faces of this score or more, "low-score" the others."""
     rungs: Annotated[
         tuple[Literal["detector", "retry", "low-score", "annotation", "crop"], ...], Field(min_length=1)
     ] = ("detector", "retry")
+    """Where the face comes from, tried in this order; a photo without any is left out, and counted."""
     quality: Annotated[int, Field(ge=1, le=100)] = 95
+    """JPEG quality of the crops."""
     subsampling: Literal["yuv444", "yuv422", "yuv420"] = "yuv420"
+    """JPEG subsampling of colour."""

@@ -13,4 +13,4 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 class Strict(BaseModel):
     """A model that takes no unknown key and does not change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)

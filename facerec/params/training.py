@@ -23,20 +23,26 @@ class Schedule(Strict):
     """
 
     name: Literal["multistep", "polynomial", "cosine"] = "multistep"
+    """"multistep": times `factor` at each milestone; "polynomial" and "cosine": a fall to zero at the end."""
     unit: Literal["epochs", "steps"] = "epochs"
     """What `milestones` and `warmup` count; a step is `batch` images."""
     milestones: tuple[Annotated[float, Field(gt=0)], ...] = (8, 11)
+    """Of multistep."""
     factor: Share = 0.1
+    """Of multistep."""
     power: Annotated[float, Field(gt=0, le=10)] = 2.0
     """Of the polynomial."""
     warmup: Annotated[float, Field(ge=0)] = 0.5
+    """Length of the linear rise from zero at the start, 0 for none."""
 
 
 class Sampler(Strict):
     """Which faces make a batch: any, or `images` faces of each of batch / images identities."""
 
     name: Literal["shuffled", "balanced"] = "shuffled"
+    """"shuffled": every face once an epoch; "balanced": equally many faces of each identity in a batch."""
     images: Annotated[int, Field(ge=2, le=1000)] = 5
+    """Of balanced: faces of an identity in a batch."""
 
 
 class Augment(Strict):
@@ -59,7 +65,9 @@ class Backbone(Strict):
     """The embedding network and the size of its output. Keys left out keep the family's own value."""
 
     name: str = "mobilefacenet"
+    """mobilefacenet, resnet50, se-resnet101-ir, iresnet18/34/50/100/200[-se], ir50/100[-se] or timm/NAME."""
     dim: Annotated[int, Field(ge=8, le=4096)] = 128
+    """Length of an embedding."""
     width: Annotated[float, Field(gt=0, le=4)] | None = None
     """Channels of mobilefacenet, as a share of the published ones."""
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
@@ -94,11 +102,17 @@ class Head(Strict):
         "triplet",
         "uniface",
     ] = "arcface"
+    """The loss, by its published name."""
     scale: Annotated[float, Field(gt=0, le=512)] | None = None
+    """s: cosines are multiplied by it before softmax."""
     margin: Annotated[float, Field(ge=0, lt=3.1416)] | None = None
+    """m: added to the angle (radians) or taken from the cosine, as the loss says."""
     m1: Annotated[float, Field(gt=0, le=8)] | None = None
+    """Of combined: factor of the angle."""
     m2: Annotated[float, Field(ge=0, lt=3.1416)] | None = None
+    """Of combined: added to the angle, in radians."""
     m3: Annotated[float, Field(ge=0, lt=2)] | None = None
+    """Of combined: taken from the cosine."""
     multiplier: Annotated[int, Field(ge=1, le=8)] | None = None
     """SphereFace's m."""
     centres: Annotated[int, Field(ge=1, le=64)] | None = None
@@ -132,17 +146,23 @@ class Train(Strict):
     """The training recipe; all of it is hashed, none of it depends on the machine."""
 
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
+    """Of the weights, the order of the faces and their augmentation."""
     epochs: Annotated[int, Field(ge=1, le=10_000)] = 12
+    """How often every face is seen."""
     batch: Annotated[int, Field(ge=2, le=65_536)] = 128
     """Images of one update, over all parts and processes."""
     accumulate: Annotated[int, Field(ge=1, le=1024)] = 1
     """Parts that a batch goes through the network in, for want of memory; batch statistics are those of a part."""
     optimiser: Literal["sgd", "adamw"] = "sgd"
+    """SGD or AdamW."""
     lr: Annotated[float, Field(gt=0, le=10)] = 0.1
+    """Highest learning rate."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     """Of SGD; the first beta of AdamW."""
     nesterov: bool = True
+    """Whether SGD looks ahead."""
     weight_decay: Annotated[float, Field(ge=0, lt=1)] = 5e-4
+    """L2 penalty of SGD, decoupled in AdamW; see `output_decay`, `head_decay` and `decay_all`."""
     output_decay: Annotated[float, Field(ge=0, le=1000)] = 1.0
     """Factor of weight_decay for the layer that makes the embedding."""
     head_decay: Annotated[float, Field(ge=0, le=1000)] = 1.0
@@ -160,8 +180,10 @@ class Train(Strict):
     compile: bool = False
     """torch.compile: faster on GPUs, other bits."""
     flip: bool = True
+    """Whether faces are mirrored at random."""
     augment: Augment = Augment()
     mean: tuple[float, float, float] = (127.5, 127.5, 127.5)
+    """Of RGB pixels, see `std`."""
     std: tuple[float, float, float] = (127.5, 127.5, 127.5)
     """RGB pixels in 0..255 become (x - mean) / std."""
     min_images: Annotated[int, Field(ge=1)] = 1

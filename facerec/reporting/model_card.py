@@ -73,5 +73,12 @@ def _training(training: Mapping[str, Any], sets: Sequence[str]) -> str:
                 "Faces nearest to their own class",
                 f"{wording.percent(training['train_accuracy'])} in the last epoch",
             ),
+            ("Best of those judged on the way", _best(training)),
         ]
     )
+
+
+def _best(training: Mapping[str, Any]) -> str:
+    if "best_step" not in training:
+        return ""
+    return f"step {training['best_step']:,}, mean accuracy {wording.percent(training['best_validation'])}"

@@ -54,6 +54,11 @@ def plots(sources: Sources, found: Mapping[str, Any]) -> Iterator[Plot]:
     for name in sources.params.networks:
         caption = f"{name}: loss and accuracy over the training batches of each epoch."
         yield Plot(f"{name}_training", "training", caption, partial(_training, sources, name))
+        if "best_step" in found["train"][name]:
+            caption = (
+                f"{name}: benchmarks judged while it trained; those that choose weights do not test them."
+            )
+            yield Plot(f"{name}_validation", "training", caption, partial(_validation, sources, name, found))
         caption = (
             f"{name}: the same embeddings by the weights and by their ONNX export; points belong on the line."
         )
@@ -111,6 +116,11 @@ def _training(sources: Sources, name: str) -> Figure:
     loss, accuracy = (load(sources.curves / f"{name}_{key}.json")[key] for key in ("loss", "accuracy"))
     records = [{**a, **b} for a, b in zip(loss, accuracy, strict=True)]
     return figures.training(records, "epoch", f"Training of {name}")
+
+
+def _validation(sources: Sources, name: str, found: Mapping[str, Any]) -> Figure:
+    looks = load(sources.curves / f"{name}_validation.json")["validation"]
+    return figures.validation(looks, found["train"][name]["best_step"], f"{name}, judged while it trained")
 
 
 def _parity(sources: Sources, name: str) -> Figure:

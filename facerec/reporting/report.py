@@ -166,15 +166,20 @@ class Report:
 
     def _results(self, model: str) -> str:
         """Markdown of what was measured, if it was this model (a path, with or without its suffix)."""
-        if self._params.model not in (model, f"{model}.pt", f"{model}.onnx"):
+        measured, best = self._params.model, f"{model}_best.pt"
+        if measured not in (model, f"{model}.pt", f"{model}.onnx", best):
             return "Not measured in this run, which measures another network."
-        measured = []
+        said = (
+            [f"Of {Path(best).name}, the weights that were best while it trained."]
+            if measured == best
+            else []
+        )
         for group, make in (("verification", tables.verification), ("identification", tables.identification)):
             if self.found.get(group):
                 table = make(self.found)
                 rows = ([markdown.escaped(cell) for cell in row] for row in table.rows)
-                measured += [markdown.table(table.header, rows), table.note]
-        return "\n\n".join(measured) or "Nothing was measured in this run."
+                said += [markdown.table(table.header, rows), table.note]
+        return "\n\n".join(said) or "Nothing was measured in this run."
 
 
 _PAIRS = (

@@ -67,7 +67,7 @@ def executed(output: str) -> list[str]:
 
 
 def copy_sources(target: Path) -> None:
-    """Copy what git knows or would add, then make a repository of it."""
+    """Copy what git knows or would add, but for results."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
         cwd=ROOT,
@@ -75,7 +75,8 @@ def copy_sources(target: Path) -> None:
         check=True,
     ).stdout.decode()
     for name in filter(None, listed.split("\0")):
-        if (ROOT / name).is_file() and name != "dvc.lock" and not name.startswith("reports/"):
+        result = name == "dvc.lock" or (name.startswith("reports/") and not name.endswith(".gitkeep"))
+        if (ROOT / name).is_file() and not result:
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, target / name)
 

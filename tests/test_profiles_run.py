@@ -1,0 +1,179 @@
+"""Profiles of data that can only be had by hand, from their files to figures, with drawn faces in the published forms.
+
+The catalogue of these tests is ours without digests and counts; a small network that has learnt nothing takes the place
+of the published one, and MTCNN that of RetinaFace, whose weights are downloaded.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from facerec import images, params, profiles
+from facerec.backbones import storage
+from facerec.formats import lists, shards
+from facerec.params import Params
+from facerec.preprocessing import Preprocessing
+from stages import (
+    align,
+    detect,
+    download,
+    embed,
+    megaface_denoise,
+    megaface_features,
+    megaface_identify,
+    plots,
+    unpack,
+    verify,
+)
+from tests import cartoon, packs
+from tests.conftest import ROOT
+
+CHEAP = {
+    "download": {"retinaface_mnet025": None},
+    "detect": {
+        "detector": "mtcnn",
+        "weights": params.MTCNN_WEIGHTS,
+        "min_face": 40,
+        "thresholds": [0.6, 0.7, 0.7],
+        "factor": 0.709,
+    },
+    "verify": {"bootstrap": 10},
+    "identify": {"bootstrap": 0, "sweeps": 0},
+}
+
+
+@pytest.fixture(autouse=True)
+def downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty project with our catalogue, bare of digests, and the folder for what is got by hand."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("FACEREC_MIRROR", raising=False)
+    monkeypatch.setenv("FACEREC_WORKERS", "1")
+    (tmp_path / "catalog").mkdir()
+    monkeypatch.setenv("FACEREC_CATALOG", str(tmp_path / "catalog"))
+    for path in (ROOT / "data/catalog").glob("*.yaml"):
+        entry = yaml.safe_load(path.read_text())
+        bare = [{**file, "versions": [], "urls": []} for file in entry.get("files", [])]
+        manual = entry.get("manual", "None.")
+        changed = {**entry, "counts": {}, "manual": manual} | ({"files": bare} if bare else {})
+        (tmp_path / "catalog" / path.name).write_text(yaml.safe_dump(changed))
+    folder = tmp_path / ".facerec/downloads"
+    (folder / "mobilefacenet_foamliu").mkdir(parents=True)
+    network = storage.create("mobilefacenet", 16, {"width": 0.25}, Preprocessing())
+    torch.manual_seed(1)
+    # Ours, though under the published name: what loads it looks at the content.
+    storage.save(network, folder / "mobilefacenet_foamliu/mobilefacenet_foamliu.pt")
+    declared = tmp_path / "catalog/mobilefacenet_foamliu.yaml"
+    declared.write_text(declared.read_text().replace("foamliu.onnx", "foamliu.pt"))
+    return folder
+
+
+def run(name: str, tmp_path: Path) -> Params:
+    """The stages of profile `name` in the order of the graph."""
+    tree = profiles.merge(yaml.safe_load(profiles.compose(ROOT / "profiles", name)), CHEAP)
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(tree))
+    parsed = params.load("params.yaml")
+    for entry in parsed.download:
+        download.download(parsed, entry)
+    for photos, split in parsed.photos.items():
+        detect.detect(parsed, photos)
+        align.align(parsed, photos, split)
+    for pack in parsed.packs:
+        unpack.unpack(parsed, pack)
+    for benchmark in parsed.benchmarks:
+        embed.embed(parsed, benchmark)
+        verify.verify(parsed, benchmark)
+    for task in parsed.identification:
+        for stage in (megaface_features.features, megaface_denoise.denoise, megaface_identify.identify):
+            stage(parsed, task)
+    return parsed
+
+
+def tight(number: int) -> bytes:
+    """A photo that a drawn face fills, of another colour for every number."""
+    skin = (214 - number * 17 % 90, 160 - number * 13 % 60, 130 - number * 7 % 60)
+    drawn, _ = cartoon.photo({"width": 150.0, "centre": (90.0, 95.0)}, height=200, width=180, skin=skin)
+    return images.encode_jpeg(drawn)
+
+
+def metrics(stage: str) -> Any:
+    """What a stage left in reports/metrics, such as "verify/cfp_ff"."""
+    (found,) = json.loads(Path(f"reports/metrics/{stage}.json").read_text()).values()
+    return found
+
+
+def cfp_archive(path: Path, people: int = 10) -> None:
+    """cfp-dataset.zip in small: two frontal photos and a profile each, ten folds of one same and one different pair."""
+    names = {kind: [f"{n:03d}/{kind}" for n in range(1, people + 1)] for kind in ("frontal", "profile")}
+    frontal = [f"{name}/{i:02d}.jpg" for name in names["frontal"] for i in (1, 2)]
+    profile = [f"{name}/01.jpg" for name in names["profile"]]
+    with zipfile.ZipFile(path, "w") as archive:
+        for number, name in enumerate([*frontal, *profile]):
+            archive.writestr(f"cfp-dataset/Data/Images/{name}", tight(number))
+        for letter, listed in (("F", frontal), ("P", profile)):
+            lines = [f"{number} ../Data/Images/{name}" for number, name in enumerate(listed, 1)]
+            archive.writestr(f"cfp-dataset/Protocol/Pair_list_{letter}.txt", "\n".join(lines))
+        for n in range(1, people + 1):
+            other = n % people + 1
+            pairs = {"FF": ((2 * n - 1, 2 * n), (2 * n - 1, 2 * other)), "FP": ((2 * n, n), (2 * n, other))}
+            for protocol, (same, diff) in pairs.items():
+                for name, (i, j) in (("same", same), ("diff", diff)):
+                    archive.writestr(
+                        f"cfp-dataset/Protocol/Split/{protocol}/{n:02d}/{name}.txt", f"{i},{j}\n"
+                    )
+
+
+def test_cfp_from_its_archive_to_both_protocols(downloads: Path, tmp_path: Path) -> None:
+    (downloads / "cfp").mkdir()
+    cfp_archive(downloads / "cfp/cfp-dataset.zip")
+    parsed = run("cfp", tmp_path)
+    assert list(parsed.benchmarks) == ["cfp_ff", "cfp_fp"]
+    assert [metrics(f"verify/{name}")["failures"] for name in parsed.benchmarks] == [0, 0]
+    faces = shards.read("data/faces/test/cfp")
+    assert (len(faces), faces.classes) == (30, 10)
+    rungs = [faces.row(row)["rung"] for row in range(30)]
+    assert rungs.count("retry") > 20, "a face found in the padded photo is preferred"
+    details = json.loads(Path("data/scores/cfp_fp/details.json").read_text())
+    assert details["fold_sizes"] == [2] * 10
+
+
+def test_verification_packs_need_nothing_but_a_network(downloads: Path, tmp_path: Path) -> None:
+    parsed = profiles.parameters(ROOT / "profiles", "packs")
+    for name in parsed.packs:
+        (downloads / name).mkdir()
+        packs.verification(downloads / name / f"{name}.bin", [True, False] * 10)
+    run("packs", tmp_path)
+    assert list(parsed.benchmarks) == ["agedb_30", "calfw", "cplfw", "cfp_ff", "cfp_fp", "vgg2_fp"]
+    assert [metrics(f"verify/{name}")["failures"] for name in parsed.benchmarks] == [0] * 6
+
+
+def test_megaface_takes_the_listed_probes_among_all_distractors(downloads: Path, tmp_path: Path) -> None:
+    probes = [f"Person_{person}/Person_{person}_{number}" for person in "BA" for number in (7, 3)]
+    for number, name in enumerate([*probes, "Person_A/Person_A_9", "Other_One/Other_One_1"]):
+        path = downloads / f"facescrub_probes/facescrub_images/{name}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(tight(number))
+    official = lists.FeatureList(tuple(f"{name}.png" for name in probes))
+    lists.write_features(official, downloads / "facescrub_probes/facescrub_features_list.json")
+    for number in range(12):
+        path = downloads / f"megaface/megaface_images/00{number % 3}/9{number}@N00/{number}_0.jpg"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(tight(100 + number) if number else images.encode_jpeg(cartoon.photo()[0] // 9 + 90))
+    (downloads / "megaface_noises").mkdir()
+    lists.write_noises(["Person_A_3.png"], downloads / "megaface_noises/facescrub_noises.txt", "cite")
+    lists.write_noises(["001/91@N00/1_0.jpg"], downloads / "megaface_noises/megaface_noises.txt", "cite")
+    plots.plots(run("megaface", tmp_path))
+    raw = shards.read("data/raw/facescrub_probes")
+    assert raw.sources == [f"{name}.jpg" for name in probes], "the order of the official list"
+    assert raw.identities == ["Person_B", "Person_B", "Person_A", "Person_A"]
+    assert len(shards.read("data/faces/test/megaface")) == 12, "every distractor counts"
+    noise = metrics("denoise/megaface")["noise"]
+    assert noise["probes_matched"] == noise["distractors_matched"] == 1
+    assert 0 <= json.loads(Path("reports/summary.json").read_text())["megaface"]["rank1"] <= 1
+    assert Path("reports/index.html").is_file()
