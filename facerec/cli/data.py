@@ -30,6 +30,43 @@ def download(
     acquire(catalog.load(entry), out, _options(option or []))
 
 
+@app.command()
+def add(
+    photos: Annotated[
+        Path,
+        typer.Argument(help="Folder or archive of photos, those of each person in a folder of their own."),
+    ],
+    name: Annotated[str, typer.Argument(help="What to call them: letters, digits, underscores.")],
+    to: Annotated[str, typer.Option(help="test: measure a network on them; train: train on them.")] = "test",
+    model: Annotated[
+        str | None, typer.Option(help="Model of the catalogue to measure; else the one trained here.")
+    ] = None,
+    pairs: Annotated[int, typer.Option(min=20, help="Verification pairs drawn at most.")] = 6000,
+    profiles: Annotated[Path, typer.Option(help="Where the profiles are.")] = Path("profiles"),
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Add again, after a change of the photos.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Make photos of your own a data set of the graph, with pairs to verify on and a profile."""
+    from facerec.acquire import own
+
+    added = own.add(photos, name, own.Wish(to, pairs, model), profiles, replace)
+    if not added.apart:
+        console.note(
+            "too few people for folds without shared ones, so thresholds know the people they are tried on"
+        )
+    written = [str(added.entry), str(added.profile)]
+    told = {
+        "photos": added.photos,
+        "identities": added.identities,
+        "pairs": added.pairs,
+        "written": written if as_json else ", ".join(written),
+        "next": f"facerec profile {name}, then dvc repro",
+    }
+    report(name, told, as_json)
+
+
 @app.command("import")
 def import_photos(
     source: Annotated[Path, typer.Argument(help="Folder or archive (tar, tgz, zip) of photos.")],
