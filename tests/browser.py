@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
+import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 Scheme = Literal["light", "dark"]
@@ -27,6 +28,17 @@ _ARGUMENTS = (
 def find() -> str | None:
     """The Chromium of this machine: FACEREC_CHROMIUM, or the first one on the PATH; None where there is none."""
     return os.environ.get("FACEREC_CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), None)
+
+
+def required() -> str:
+    """As `find`; without one the test skips, or fails where FACEREC_CHROMIUM_REQUIRED is set."""
+    executable = find()
+    if executable is None:
+        told = "there is no Chromium here (apt-get install chromium), so the page is not looked at"
+        if os.environ.get("FACEREC_CHROMIUM_REQUIRED"):
+            pytest.fail(told)
+        pytest.skip(told)
+    return executable
 
 
 @contextmanager

@@ -9,11 +9,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-import yaml
 
-from facerec import catalog, params, profiles
+from facerec import catalog, profiles
+from facerec.files import write_json
 from facerec.params import Params
-from facerec.reporting import provenance
+from facerec.reporting import figures, plotting, provenance
 from facerec.reporting.page import Section, Text
 from facerec.reporting.provenance import Provenance
 from facerec.reporting.report import SYNTHETIC, Report
@@ -204,6 +204,26 @@ def test_real_people_are_shown_only_where_the_catalogue_allows_it(tmp_path: Path
     assert "not shown in reports" in hidden.data_cards["synth_lfw"]
 
 
+def test_a_network_judged_while_it_trained_says_so(tmp_path: Path) -> None:
+    run = finished.default().model_copy(update={"model": "models/backbone_best.pt"})
+    report = finished.make(tmp_path, run)
+    judged = {"best_step": 30, "best_validation": 0.875}
+    report.found["train"]["backbone"] |= judged
+    card = report.model_cards["backbone"]
+    assert "| Best of those judged on the way | step 30, mean accuracy 87.50 % |" in card
+    assert "Of backbone_best.pt, the weights that were best while it trained." in card
+    looks = [{"step": step, "accuracy": {"lfw": step / 40}} for step in (15, 30)]
+    write_json(tmp_path / "curves/backbone_validation.json", {"validation": looks})
+    drawn = {plot.name: plot for plot in plotting.plots(report.sources, report.found)}
+    assert "best mean, step 30" in figures.render(drawn["backbone_validation"].draw()).decode()
+
+
+def test_another_network_than_the_one_that_was_trained_is_not_credited(tmp_path: Path) -> None:
+    report = finished.make(tmp_path, finished.default().model_copy(update={"model": "data/raw/other"}))
+    assert "Not measured in this run" in report.model_cards["backbone"]
+    assert "| synth_lfw | " not in report.model_cards["backbone"]
+
+
 def test_members_of_a_real_pack_are_not_shown(tmp_path: Path) -> None:
     pack = catalog.load("ms1m_arcface").model_copy(update={"name": "synth_pack"})
     report = finished.make(tmp_path, finished.default(), synth_pack=pack)
@@ -224,7 +244,7 @@ def test_a_run_that_trains_nothing_and_measures_a_published_network(tmp_path: Pa
 
 
 def profile(name: str) -> Params:
-    return params.parse(yaml.safe_load(profiles.compose(ROOT / "profiles", name)), name)
+    return profiles.parameters(ROOT / "profiles", name)
 
 
 @pytest.mark.parametrize("name", ["default", "lfw"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,13 +16,7 @@ SCHEMES: tuple[browser.Scheme, ...] = ("light", "dark")
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    executable = browser.find()
-    if executable is None:
-        told = "there is no Chromium here (apt-get install chromium), so the page is not looked at"
-        if os.environ.get("FACEREC_CHROMIUM_REQUIRED"):
-            pytest.fail(told)
-        pytest.skip(told)
-    with browser.launched(executable) as launched:
+    with browser.launched(browser.required()) as launched:
         yield launched
 
 

@@ -30,6 +30,7 @@ def all_figures() -> dict[str, figures.Figure]:
     cmc = curves.cmc_records(np.arange(1, 1001), np.linspace(0.6, 1, 1000), pairs=300)
     scores = np.random.default_rng(0).normal(size=400)
     histogram = curves.histogram_records(scores, scores > 0.3)
+    looks = [{"step": 10 * k, "accuracy": {"lfw": 0.9 + k / 100, "cfp_fp": 0.8}} for k in (1, 2, 3)]
     log = [{"step": k, "loss": 1 / (k + 1), "lr": 0.1} for k in range(50)]
     return {
         "roc": figures.verification_roc({"lfw": roc, "cfp_fp": roc}, {"lfw": (0.99, 0.003)}),
@@ -38,6 +39,7 @@ def all_figures() -> dict[str, figures.Figure]:
         "cmc": figures.cmc({"raw": cmc, "cleaned": cmc}),
         "histogram": figures.score_histogram(histogram, threshold=0.3),
         "training": figures.training([*log, {"step": 50, "accuracy": 0.9}]),
+        "validation": figures.validation(looks, 20),
         "parity": figures.parity(scores, scores + 1e-6),
     }
 
@@ -101,6 +103,7 @@ def test_figures_are_the_same_bytes_twice_and_of_their_kind(drawn):
         ("cmc", ["raw: 60.00 % at rank 1", "Rank k (log scale)"]),
         ("histogram", ["threshold 0.3", "same person", "different person"]),
         ("training", ["Loss", "Accuracy", "Learning rate", "Step"]),
+        ("validation", ["lfw", "cfp_fp", "best mean, step 20", "Accuracy"]),
         ("parity", ["greatest difference 1.0e-06", "ONNX output"]),
     ],
 )

@@ -36,13 +36,14 @@ def verification(found: Found) -> Table:
         "95 % interval",
         "AUC",
         "EER",
+        "Threshold",
         "Pairs",
         "Failures",
     )
     note = (
-        "Accuracy is the mean over folds ± their spread, each fold's threshold being set on the others. Intervals come "
-        f"from drawing anew {_units(benchmarks)}. Failures are pairs with a face that was not found; they count as "
-        "errors where the person is the same."
+        "Accuracy is the mean over folds ± their spread, each fold's threshold being set on the others; the threshold "
+        f"shown is their mean. Intervals come from drawing anew {_units(benchmarks)}. Failures are pairs with a face "
+        "that was not found; they count as errors where the person is the same."
     )
     if not all(each.get("tar_supported", True) for each in benchmarks.values()):
         note += " An asterisk marks a FAR that is too low for the number of different-person pairs."
@@ -64,6 +65,7 @@ def _verification(name: str, values: Found) -> tuple[str, ...]:
         interval(values.get("tar_low"), values.get("tar_high")),
         number(values.get("auc")),
         percent(values.get("eer")),
+        number(values.get("threshold")),
         count(values.get("pairs")),
         count(values.get("failures")),
     )
