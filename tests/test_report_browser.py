@@ -27,6 +27,26 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "out/index.html"
 
 
+def test_a_bad_page_would_be_noticed(chromium: Browser, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.html"
+    bad.write_text(
+        '<img src="https://a.example/b.png"><img src="missing.png"><div style="width:5000px">wide</div>'
+        "<script>console.error('said'); undefined.nothing</script>"
+    )
+    with browser.opened(chromium, bad, 360) as (page, problems):
+        page.wait_for_load_state("load")
+        assert page.evaluate("document.documentElement.scrollWidth") > 360
+        told = "\n".join(problems)
+    for words in (
+        "asked for https://a.example",
+        "failed: https://a.example",
+        "missing.png",
+        "said",
+        "exception: ",
+    ):
+        assert words in told
+
+
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("width", [360, 820, 1600])
 def test_nothing_goes_wrong_and_nothing_hangs_over(
