@@ -2,10 +2,12 @@
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from facerec import backbones
 from facerec.backbones import storage
 from facerec.errors import FormatError, ParamsError
+from facerec.params.training import Backbone
 from facerec.preprocessing import Preprocessing
 
 OPTIONS = {"width": 0.125}
@@ -21,23 +23,32 @@ def test_mobilefacenet_has_the_published_number_of_parameters(dim: int, count: i
 
 
 PUBLISHED = {
+    "mbf": 2_059_520,
     "iresnet18": 24_025_600,
     "iresnet34": 34_139_328,
     "iresnet50": 43_590_848,
     "iresnet100": 65_156_160,
+    "iresnet152": 70_765_760,
     "iresnet200": 118_833_920,
     "iresnet50-se": 43_813_568,
     "iresnet100-se": 65_528_384,
+    "iresnet50-cam": 43_813_568,
+    "iresnet50-sam": 43_591_280,
+    "iresnet50-cbam": 43_814_000,
+    "iresnet100-cbam": 65_529_266,
     "ir50": 43_574_976,
     "ir50-se": 43_797_696,
     "ir100": 65_129_792,
     "ir100-se": 65_502_016,
+    "ir152-se": 71_148_736,
     "se-resnet101-ir": 52_193_215,
+    "attention56": 26_419_392,
+    "attention92": 134_559_424,
 }
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_residual_networks_have_the_published_number_of_parameters(name: str) -> None:
+def test_networks_have_the_published_number_of_parameters(name: str) -> None:
     with torch.device("meta"):  # neither time nor memory
         network = backbones.build(name, 512)
         assert parameters(network) == PUBLISHED[name]
@@ -50,15 +61,46 @@ FOREIGN = [
     "timm/dpn68",
     "timm/inception_resnet_v2",
     "timm/mobilenetv3_small_100",
+    "timm/vit_tiny_patch16_224",
 ]
 
 
-@pytest.mark.parametrize("name", [*FOREIGN, "timm/vit_tiny_patch16_224"])
-@pytest.mark.parametrize("size", [(112, 112), (112, 96)])
-def test_models_of_timm_embed_faces(name: str, size: tuple[int, int]) -> None:
+@pytest.mark.parametrize("name", FOREIGN)
+def test_models_of_timm_embed_faces(name: str) -> None:
+    network = backbones.build(name, 24).eval()
+    with torch.inference_mode():
+        embeddings = network(torch.randn(2, 3, 112, 112))
+    assert embeddings.shape == (2, 24)
+    assert torch.isfinite(embeddings).all()
+    assert not torch.allclose(*embeddings)
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_models_of_timm_take_other_sizes(name: str) -> None:
     with torch.device("meta"):
-        network = backbones.build(name, 24, size).eval()
-        assert network(torch.empty(2, 3, *size)).shape == (2, 24)
+        network = backbones.build(name, 24, (112, 96)).eval()
+        assert network(torch.empty(2, 3, 112, 96)).shape == (2, 24)
+
+
+def test_maps_of_timm_that_hold_channels_last_are_normalised_by_channel() -> None:
+    network = backbones.build("timm/mambaout_femto", 8)
+    assert network.output[0].num_features == network.trunk.num_features  # type: ignore[index, union-attr]
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"), [("hrnet_w18", "broadcast"), ("efficientvim_m1", "neither a map nor tokens")]
+)
+def test_models_of_timm_that_cannot_are_refused(name: str, problem: str) -> None:
+    with pytest.raises(ParamsError, match=f"{name} makes no features of images 112x112 .*{problem}"):
+        backbones.build(f"timm/{name}")
+
+
+@pytest.mark.parametrize("name", ["mbf", "iresnet18-cbam", "ir50-se", "attention56"])
+def test_a_step_of_training_reaches_all_that_learns(name: str) -> None:
+    network = backbones.build(name, 8, (40, 32))
+    network(torch.randn(2, 3, 40, 32)).square().sum().backward()
+    learns = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    assert all(parameter.grad is not None and torch.isfinite(parameter.grad).all() for parameter in learns)
 
 
 def test_small_residual_network_runs_at_any_size() -> None:
@@ -96,7 +138,20 @@ def test_unknown_names_and_options_are_refused() -> None:
     with pytest.raises(ParamsError, match="did you mean resnet51q"):
         backbones.build("timm/resnet51")
     assert backbones.options_of("mobilefacenet") == ["width"]
+    assert backbones.options_of("iresnet50-cbam") == ["dropout"]
     assert "dropout" in backbones.options_of("timm/resnet18")
+
+
+@pytest.mark.parametrize("name", [*backbones.BACKBONES, "timm/vit_tiny_patch16_224"])
+def test_recipes_may_name_every_backbone(name: str) -> None:
+    assert Backbone(name=name).name == name
+
+
+@pytest.mark.parametrize("name", ["iresnet50-", "iresnet150", "ir50-cbam", "attention57", "resnet50-se"])
+def test_recipes_may_name_nothing_else(name: str) -> None:
+    assert name not in backbones.BACKBONES
+    with pytest.raises(ValidationError, match="is no backbone; use mobilefacenet"):
+        Backbone(name=name)
 
 
 @pytest.fixture

@@ -58,7 +58,7 @@ def test_renamed_weights_give_the_same_embeddings(tmp_path: Path) -> None:
     np.testing.assert_allclose(embedder.embed(FACES), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_published_mobilefacenets_load(mirror: Path) -> None:
+def test_the_network_of_foamliu_is_its_onnx_file(mirror: Path) -> None:
     weights = mirror / "weights"
     session = onnxruntime.InferenceSession(weights / "mobilefacenet_foamliu.onnx")
     network, dim = published.load(weights / "mobilefacenet_foamliu.pt", (112, 112))
@@ -68,7 +68,6 @@ def test_published_mobilefacenets_load(mirror: Path) -> None:
     with torch.inference_mode():
         np.testing.assert_allclose(network(inputs).numpy(), expected, atol=1e-4)
     assert dim == 128
-    assert published.load(weights / "mobilefacenet_xiaoccer_068.ckpt", (112, 96))[1] == 128
 
 
 class Means(nn.Module):

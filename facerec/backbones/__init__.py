@@ -14,15 +14,18 @@ from torch import nn
 from facerec import registry
 from facerec.backbones import iresnet
 from facerec.backbones.foreign import PREFIX, Foreign
-from facerec.backbones.mobilefacenet import MobileFaceNet
+from facerec.backbones.mobilefacenet import MobileFaceNet, WideMobileFaceNet
+from facerec.backbones.residual_attention import VARIANTS, ResidualAttention
 from facerec.backbones.se_resnet101_ir import SEResNet101IR
 from facerec.registry import create
 
 BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "mobilefacenet": MobileFaceNet,
+    "mbf": WideMobileFaceNet,
     "resnet50": partial(Foreign, "resnet50"),
     "se-resnet101-ir": SEResNet101IR,
     **iresnet.FAMILY,
+    **{f"attention{depth}": partial(ResidualAttention, depth) for depth in VARIANTS},
 }
 """Backbones by name; besides these, timm/NAME is any model of the package timm."""
 

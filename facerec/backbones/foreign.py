@@ -26,21 +26,21 @@ class Foreign(nn.Module):
         self, name: str, dim: int = 512, size: tuple[int, int] = (112, 112), dropout: float = 0.0
     ) -> None:
         super().__init__()
-        self.trunk = _trunk(name, size)
-        with torch.device("meta"):  # costs neither time nor memory
-            features = _trunk(name, size).eval().forward_features(torch.empty(1, 3, *size))
-        channels, area = _grid(features, name, size).shape[1:3]
+        arguments, channels, area = _fitted(name, size)
+        self.trunk = _trunk(name, arguments)
         self.output = EmbeddingOutput(channels, area, dim, dropout)
-        self._asked = name, size
 
     def forward(self, x: Tensor) -> Tensor:
         """Embeddings (b, dim), not normalised, of images (b, 3, h, w)."""
-        embeddings: Tensor = self.output(_grid(self.trunk.forward_features(x), *self._asked))
+        embeddings: Tensor = self.output(_map(self.trunk, x))
         return embeddings
 
 
-def _trunk(name: str, size: tuple[int, int]) -> Any:
-    """A fresh model for images of `size`; ParamsError with the closest names where timm has no such model."""
+def _fitted(name: str, size: tuple[int, int]) -> tuple[dict[str, Any], int, int]:
+    """What timm must be told to make `name` for images of `size`, and the channels and area of its features.
+
+    Raises ParamsError for a model that timm has not, with the closest names, or that takes no such images.
+    """
     import timm  # slow to import, and only these backbones need it
 
     if not timm.is_model(name):
@@ -49,18 +49,37 @@ def _trunk(name: str, size: tuple[int, int]) -> Any:
             f"timm has no model {name!r}; {'did you mean ' + ', '.join(close) if close else 'see its list'}."
         )
     config = timm.get_pretrained_cfg(name, allow_unregistered=True)
-    fixed: dict[str, Any] = {"img_size": size} if config is not None and config.fixed_input_size else {}
+    attempts: list[dict[str, Any]] = [{}, {"img_size": size}]
+    if config is not None and config.fixed_input_size:
+        attempts.reverse()
+    problems = []
+    for arguments in attempts:
+        try:
+            with torch.device("meta"):  # costs neither time nor memory
+                features = _map(_trunk(name, arguments).eval(), torch.empty(1, 3, *size))
+            return arguments, features.shape[1], features.shape[2:].numel()
+        except Exception as error:  # of any kind: each model fails in its own way
+            problems.append(" ".join(str(error).split()) or type(error).__name__)
+    raise ParamsError(
+        f"timm's {name} makes no features of images {size[0]}x{size[1]} ({problems[0][:200]}); take another model or size."
+    )
+
+
+def _trunk(name: str, arguments: dict[str, Any]) -> Any:
+    """A fresh model."""
+    import timm
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # remarks on names that timm has renamed
-        return timm.create_model(name, pretrained=False, num_classes=0, **fixed)
+        return timm.create_model(name, pretrained=False, num_classes=0, **arguments)
 
 
-def _grid(features: Tensor, name: str, size: tuple[int, int]) -> Tensor:
-    """Feature maps (b, c, h, w) or tokens (b, n, c) as (b, c, places, 1)."""
-    if features.ndim == 4:
-        return features.flatten(2).unsqueeze(3)
+def _map(trunk: Any, images: Tensor) -> Tensor:
+    """Features (b, c, h, w) of the images; places of tokens (b, n, c) become rows."""
+    features = trunk.forward_features(images)
+    if not isinstance(features, Tensor) or features.ndim not in (3, 4):
+        raise ValueError("it gives neither a map nor tokens")
     if features.ndim == 3:
         return features.transpose(1, 2).unsqueeze(3)
-    raise ParamsError(
-        f"timm's {name} gives {tuple(features.shape)} for {size}, neither a map nor tokens; take another."
-    )
+    last = getattr(trunk, "output_fmt", "NCHW") == "NHWC"
+    return features.permute(0, 3, 1, 2) if last else features

@@ -1,9 +1,9 @@
-"""Improved residual networks for faces (IR), with or without squeeze-and-excitation, in both published families.
+"""Improved residual networks for faces (IR), with or without gates, in both published families.
 
-Source: Deng et al., "ArcFace", 2019, section 3.1 (the unit BN-conv-BN-PReLU-conv-BN); Hu, Shen, Sun,
-"Squeeze-and-Excitation Networks", 2018. `IResNet` counts its parameters as arcface_torch and Face_Pytorch do;
-`PlainIResNet` as InsightFace_Pytorch and MultiFace do: no normalisation between the convolutions, and a
-shortcut without weights wherever the channels stay.
+Source: Deng et al., "ArcFace", 2019, section 3.1 (the unit BN-conv-BN-PReLU-conv-BN); the gates are those of
+`facerec.backbones.gates`. `IResNet` counts its parameters as arcface_torch and Face_Pytorch do; `PlainIResNet` as
+InsightFace_Pytorch and MultiFace do: no normalisation between the convolutions, and a shortcut without weights
+wherever the channels stay.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from facerec.backbones.gates import GATES
 from facerec.backbones.output import EmbeddingOutput
 
 CHANNELS = (64, 128, 256, 512)
@@ -22,47 +24,36 @@ BLOCKS = {
     34: (3, 4, 6, 3),
     50: (3, 4, 14, 3),
     100: (3, 13, 30, 3),
+    152: (3, 8, 36, 3),
     200: (6, 26, 60, 6),
 }
 """Units a stage by depth."""
 
-_REDUCTION = 16
 
+class Style(NamedTuple):
+    """Where the families differ."""
 
-class SqueezeExcite(nn.Module):
-    """Weighs each channel (b, c, h, w) by what the whole map shows, through a bottleneck of c / 16."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.weigh = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1),
-            nn.Conv2d(channels, channels // _REDUCTION, 1, bias=False),
-            nn.ReLU(),
-            nn.Conv2d(channels // _REDUCTION, channels, 1, bias=False),
-            nn.Sigmoid(),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(b, c, h, w) -> the same shape."""
-        weighed: Tensor = x * self.weigh(x)
-        return weighed
+    inner_norm: bool = True
+    """A normalisation between the two convolutions."""
+    projected: bool = True
+    """A shortcut with weights at the start of every stage, else only where the channels change."""
 
 
 class Unit(nn.Module):
-    """A residual unit; the second convolution has the stride. `plain` is the family of `PlainIResNet`."""
+    """A residual unit; the second convolution has the stride, and `gate` of `GATES` comes last."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int, se: bool, plain: bool) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int, gate: str, style: Style) -> None:
         super().__init__()
         self.residual = nn.Sequential(
             nn.BatchNorm2d(inputs),
             nn.Conv2d(inputs, outputs, 3, 1, 1, bias=False),
-            *([] if plain else [nn.BatchNorm2d(outputs)]),
+            *([nn.BatchNorm2d(outputs)] if style.inner_norm else []),
             nn.PReLU(outputs),
             nn.Conv2d(outputs, outputs, 3, stride, 1, bias=False),
             nn.BatchNorm2d(outputs),
-            *([SqueezeExcite(outputs)] if se else []),
+            *GATES[gate](outputs),
         )
-        self.shortcut = _shortcut(inputs, outputs, stride, plain)
+        self.shortcut = _shortcut(inputs, outputs, stride, style.projected)
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, inputs, h, w) -> (b, outputs, h / stride, w / stride)."""
@@ -70,10 +61,10 @@ class Unit(nn.Module):
         return y
 
 
-def _shortcut(inputs: int, outputs: int, stride: int, plain: bool) -> nn.Module:
+def _shortcut(inputs: int, outputs: int, stride: int, projected: bool) -> nn.Module:
     if stride == 1 and inputs == outputs:
         return nn.Identity()
-    if plain and inputs == outputs:
+    if not projected and inputs == outputs:
         return nn.MaxPool2d(1, stride)
     return nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
 
@@ -81,33 +72,34 @@ def _shortcut(inputs: int, outputs: int, stride: int, plain: bool) -> nn.Module:
 class IResNet(nn.Module):
     """(b, 3, h, w) -> (b, dim). Every one of the four stages halves the map.
 
-    `depth` is a key of `BLOCKS`, `dropout` stands before the linear layer of the output.
+    `depth` is a key of `BLOCKS`, `gate` one of `GATES`; `dropout` stands before the linear layer of the output.
     """
 
-    plain = False
+    style = Style()
+    frozen_scale = True
 
     def __init__(
         self,
         depth: int,
+        gate: str = "",
         dim: int = 512,
         size: tuple[int, int] = (112, 112),
-        se: bool = False,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.stem = nn.Sequential(
             nn.Conv2d(3, CHANNELS[0], 3, 1, 1, bias=False), nn.BatchNorm2d(CHANNELS[0]), nn.PReLU(CHANNELS[0])
         )
-        self.body = nn.Sequential(*self._stages(BLOCKS[depth], se))
+        self.body = nn.Sequential(*self._stages(BLOCKS[depth], gate))
         area = math.prod(math.ceil(side / 2 ** len(CHANNELS)) for side in size)
-        self.output = EmbeddingOutput(CHANNELS[-1], area, dim, dropout, frozen_scale=not self.plain)
+        self.output = EmbeddingOutput(CHANNELS[-1], area, dim, dropout, self.frozen_scale)
         self.apply(self._initialise)
 
-    def _stages(self, blocks: Sequence[int], se: bool) -> list[nn.Sequential]:
+    def _stages(self, blocks: Sequence[int], gate: str) -> list[nn.Sequential]:
         stages, inputs = [], CHANNELS[0]
         for channels, count in zip(CHANNELS, blocks, strict=True):
-            first = Unit(inputs, channels, 2, se, self.plain)
-            others = [Unit(channels, channels, 1, se, self.plain) for _ in range(count - 1)]
+            first = Unit(inputs, channels, 2, gate, self.style)
+            others = [Unit(channels, channels, 1, gate, self.style) for _ in range(count - 1)]
             stages.append(nn.Sequential(first, *others))
             inputs = channels
         return stages
@@ -127,7 +119,8 @@ class IResNet(nn.Module):
 class PlainIResNet(IResNet):
     """The family of InsightFace_Pytorch and MultiFace."""
 
-    plain = True
+    style = Style(inner_norm=False, projected=False)
+    frozen_scale = False
 
     @staticmethod
     def _initialise(module: nn.Module) -> None:
@@ -136,9 +129,16 @@ class PlainIResNet(IResNet):
             nn.init.kaiming_normal_(module.weight)
 
 
+def _named(name: str, gate: str) -> str:
+    return f"{name}-{gate}" if gate else name
+
+
 FAMILY: dict[str, Callable[..., nn.Module]] = {
-    **{f"iresnet{depth}": partial(IResNet, depth) for depth in BLOCKS},
-    **{f"iresnet{depth}-se": partial(IResNet, depth, se=True) for depth in BLOCKS},
-    **{f"ir{depth}": partial(PlainIResNet, depth) for depth in (50, 100)},
-    **{f"ir{depth}-se": partial(PlainIResNet, depth, se=True) for depth in (50, 100)},
+    _named(f"{family}{depth}", gate): partial(network, depth, gate)
+    for family, network, depths, gates in (
+        ("iresnet", IResNet, BLOCKS, GATES),
+        ("ir", PlainIResNet, (50, 100, 152), ("", "se")),
+    )
+    for depth in depths
+    for gate in gates
 }

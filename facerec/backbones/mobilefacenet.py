@@ -2,12 +2,13 @@
 
 Source: Chen, Liu, Gao, Han, "MobileFaceNets: Efficient CNNs for Accurate Real-Time Face Verification on
 Mobile Devices", 2018, table 1. At width 1 it has 1,003,136 parameters with 128 outputs, 1,200,512 with 512.
+`WideMobileFaceNet` is the larger one that arcface_torch calls mbf: 2,059,520 with 512.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from torch import Tensor, nn
@@ -73,8 +74,8 @@ class Bottleneck(nn.Module):
         return x + y if self.residual else y
 
 
-def _bottlenecks(inputs: int, width: float) -> Iterator[Bottleneck]:
-    for stage in STAGES:
+def _bottlenecks(inputs: int, stages: Sequence[Stage], width: float) -> Iterator[Bottleneck]:
+    for stage in stages:
         outputs = scaled(stage.channels, width)
         for block in range(stage.repeats):
             yield Bottleneck(inputs, outputs, stage.expansion, stage.stride if block == 0 else 1)
@@ -89,15 +90,22 @@ def scaled(channels: int, width: float) -> int:
 class MobileFaceNet(nn.Module):
     """(b, 3, h, w) -> (b, dim). `size` (h, w) fixes the last, global depthwise convolution."""
 
+    first = STEM
+    stages: Sequence[Stage] = STAGES
+    stem_group = 1
+    """Channels that one kernel of the stem's second convolution sees."""
+
     def __init__(self, dim: int = 512, size: tuple[int, int] = (112, 112), width: float = 1.0) -> None:
         super().__init__()
-        stem, inner, last = (scaled(channels, width) for channels in (STEM, STAGES[-1].channels, LAST))
+        stem, inner, last = (
+            scaled(channels, width) for channels in (self.first, self.stages[-1].channels, LAST)
+        )
         final_map = (math.ceil(size[0] / REDUCTION), math.ceil(size[1] / REDUCTION))
         self.stem = nn.Sequential(
             ConvNorm(3, stem, kernel=3, stride=2, padding=1),
-            ConvNorm(stem, stem, kernel=3, padding=1, groups=stem),
+            ConvNorm(stem, stem, kernel=3, padding=1, groups=stem // self.stem_group),
         )
-        self.body = nn.Sequential(*_bottlenecks(stem, width))
+        self.body = nn.Sequential(*_bottlenecks(stem, self.stages, width))
         self.expand = ConvNorm(inner, last)
         self.pool = ConvNorm(last, last, kernel=final_map, groups=last, linear=True)
         self.project = ConvNorm(last, dim, linear=True)
@@ -107,6 +115,14 @@ class MobileFaceNet(nn.Module):
         """Embeddings (b, dim), not normalised, of images (b, 3, h, w)."""
         features: Tensor = self.project(self.pool(self.expand(self.body(self.stem(x)))))
         return features.flatten(1)
+
+
+class WideMobileFaceNet(MobileFaceNet):
+    """Twice the channels between the bottlenecks, none more inside them: the mbf of arcface_torch."""
+
+    first = 2 * STEM
+    stages = tuple(Stage(s.expansion // 2, 2 * s.channels, s.repeats, s.stride) for s in STAGES)
+    stem_group = 2
 
 
 def _initialise(module: nn.Module) -> None:

@@ -57,27 +57,30 @@ class Augment(Strict):
 
 
 BACKBONES = (
-    "mobilefacenet, resnet50, se-resnet101-ir, iresnet18/34/50/100/200[-se], ir50/100[-se] or timm/NAME"
+    "mobilefacenet, mbf, iresnet18/34/50/100/152/200[-se/cam/sam/cbam], ir50/100/152[-se], se-resnet101-ir, "
+    "attention56/92, resnet50 or timm/NAME"
+)
+_FAMILIES = (
+    r"mobilefacenet|mbf|iresnet(18|34|50|100|152|200)(-(se|cam|sam|cbam))?|ir(50|100|152)(-se)?|se-resnet101-ir"
+    r"|attention(56|92)|resnet50"
 )
 
 
 class Backbone(Strict):
     """The embedding network and the size of its output. Keys left out keep the family's own value."""
 
-    name: str = "mobilefacenet"
-    """mobilefacenet, resnet50, se-resnet101-ir, iresnet18/34/50/100/200[-se], ir50/100[-se] or timm/NAME."""
+    name: Annotated[str, Field(description=f"{BACKBONES}.")] = "mobilefacenet"
     dim: Annotated[int, Field(ge=8, le=4096)] = 128
     """Length of an embedding."""
     width: Annotated[float, Field(gt=0, le=4)] | None = None
-    """Channels of mobilefacenet, as a share of the published ones."""
+    """Channels of mobilefacenet and mbf, as a share of the published ones."""
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Share of the last features that training hides, where the family has an E output."""
 
     @field_validator("name")
     @classmethod
     def _is_known(cls, name: str) -> str:
-        families = r"mobilefacenet|resnet50|se-resnet101-ir|iresnet(18|34|50|100|200)(-se)?|ir(50|100)(-se)?"
-        if not re.fullmatch(rf"{families}|timm/[A-Za-z0-9_.]+", name):
+        if not re.fullmatch(rf"{_FAMILIES}|timm/[A-Za-z0-9_.]+", name):
             raise ValueError(f"{name!r} is no backbone; use {BACKBONES}")
         return name
 

@@ -1,0 +1,74 @@
+"""Weights published by others, loaded into this project's networks by renaming their entries.
+
+The layouts are found by an entry that only they have, and the network (its depth, gates, length of embedding) by
+what the entries are. That all entries find a place is no proof: a network with another activation takes the same
+weights and loses points without a word, so the tests compare outputs with those of the publishers' own code.
+
+How the publishers prepare faces, all of 112x112 pixels but xiaoccer's 112x96: arcface_torch RGB, Face_Pytorch and
+InsightFace_Pytorch BGR, (x - 127.5) / 127.5; xiaoccer RGB, (x - 127.5) / 128; foamliu, and so InsightFace-v3, RGB, mean
+and deviation of ImageNet. InsightFace_Pytorch was trained on packs unpacked with red and blue swapped.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from facerec.backbones.published import attentions, mobilefacenets, residuals
+from facerec.backbones.published.layout import Layout, Normalised, Size, State
+from facerec.errors import FormatError
+
+__all__ = ["LAYOUTS", "Layout", "Normalised", "fit", "load"]
+
+LAYOUTS: tuple[Layout, ...] = (*mobilefacenets.LAYOUTS, *residuals.LAYOUTS, *attentions.LAYOUTS)
+
+_PUBLISHERS = "those of foamliu, xiaoccer, arcface_torch, Face_Pytorch, InsightFace_Pytorch, MultiFace and InsightFace-v3"
+
+_CONTAINERS = ("state_dict", "net_state_dict", "model_state_dict", "state_dict_backbone", "backbone", "model")
+"""Keys under which training scripts keep the weights beside epoch and optimiser."""
+
+
+def load(path: str | Path, size: Size) -> tuple[nn.Module, int]:
+    """The network for inputs of `size` (height, width) that the weights in `path` belong to, and its dim.
+
+    Raises FormatError when the file is no weights, none of `LAYOUTS`, or fits another input size. Nothing in
+    the file is run: it is read with weights_only.
+    """
+    return fit(_state(Path(path)), size, str(path))
+
+
+def fit(state: State, size: Size, origin: str) -> tuple[nn.Module, int]:
+    """As `load`, of entries by their published names; `origin` names them in errors."""
+    layout = next((layout for layout in LAYOUTS if layout.mark in state), None)
+    if layout is None:
+        raise FormatError(
+            f"{origin} holds weights of no known layout (known are {_PUBLISHERS}, and this project's backbone.pt); "
+            "export them to ONNX and put a preprocessing.yaml beside."
+        )
+    try:
+        return layout.network(state, size)
+    except (KeyError, IndexError, ValueError, RuntimeError) as error:
+        problem = " ".join(str(error).split())[:200]
+        raise FormatError(f"{origin} looks like {layout.name}, but does not fit it ({problem}).") from error
+
+
+def _state(path: Path) -> State:
+    """The tensors in a torch file by name, without the "module." that parallel training puts before them."""
+    try:
+        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise FormatError(f"{path} cannot be read as weights ({reason[:200]}).") from error
+    for key in _CONTAINERS:
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    if not isinstance(content, Mapping) or not any(isinstance(value, Tensor) for value in content.values()):
+        raise FormatError(f"{path} is a torch file without weights by name.")
+    return {
+        str(key).removeprefix("module."): value for key, value in content.items() if isinstance(value, Tensor)
+    }

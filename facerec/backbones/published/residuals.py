@@ -1,0 +1,175 @@
+"""Residual networks as arcface_torch, Face_Pytorch, InsightFace_Pytorch, MultiFace and InsightFace-v3 publish them.
+
+Depth and gate are found by counting: how many units each stage holds, and which weights its units have.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import partial
+
+from torch import nn
+
+from facerec.backbones.gates import GATES
+from facerec.backbones.iresnet import BLOCKS, CHANNELS, IResNet, PlainIResNet, Style, Unit
+from facerec.backbones.published.layout import Layout, Rule, Size, State
+from facerec.backbones.se_resnet101_ir import SEResNet101IR
+
+_LAST = "output.3.weight"
+_FIRST_UNIT = "body.0.0."
+
+
+class HybridIResNet(IResNet):
+    """That of Face_Pytorch's first months: normalised like `IResNet`, with the shortcuts of `PlainIResNet`."""
+
+    style = Style(projected=False)
+
+
+def _build(network: type[IResNet], state: State, dim: int, size: Size) -> nn.Module:
+    return network(_depth(state), _gate(state, network.style), dim, size)
+
+
+def _depth(state: State) -> int:
+    places = {tuple(key.split(".")[1:3]) for key in state if key.startswith("body.")}
+    units = Counter(stage for stage, _ in places)
+    counts = tuple(units[str(stage)] for stage in range(len(CHANNELS)))
+    for depth, blocks in BLOCKS.items():
+        if blocks == counts:
+            return depth
+    raise ValueError(f"{counts} units a stage are of no known depth")
+
+
+def _gate(state: State, style: Style) -> str:
+    weights = {
+        key.removeprefix(_FIRST_UNIT)
+        for key in state
+        if key.startswith(_FIRST_UNIT) and key.endswith(("weight", "bias"))
+    }
+    for gate in GATES:
+        unit = Unit(CHANNELS[0], CHANNELS[0], 2, gate, style)
+        if weights == {name for name, _ in unit.named_parameters()}:
+            return gate
+    raise ValueError("units of this kind are unknown")
+
+
+def _staged(state: State) -> State:
+    """Units counted through, body.N., as those of stages, which differ in their channels: layerS.U."""
+    places: list[str] = []
+    units = Counter[int]()
+    while (kernel := state.get(f"body.{len(places)}.res_layer.1.weight")) is not None:
+        if kernel.shape[0] not in CHANNELS:
+            raise ValueError(f"units of {kernel.shape[0]} channels are unknown")
+        stage = CHANNELS.index(kernel.shape[0])
+        places.append(f"layer{stage + 1}.{units[stage]}")
+        units[stage] += 1
+    return {_placed(key, places): value for key, value in state.items()}
+
+
+def _placed(key: str, places: list[str]) -> str:
+    if not key.startswith("body."):
+        return key
+    _, number, rest = key.split(".", 2)
+    return f"{places[int(number)]}.{rest}"
+
+
+def _build_v3(_: State, dim: int, size: Size) -> nn.Module:
+    return SEResNet101IR(dim, size)
+
+
+def _activated_twice(state: State) -> State:
+    """The PReLU of a unit also under the name it has behind the sum."""
+    again = {
+        key.replace(".prelu.", ".activation."): value for key, value in state.items() if ".prelu." in key
+    }
+    return {**state, **again}
+
+
+_STAGES: tuple[Rule, ...] = tuple(
+    (rf"^layer{stage + 1}\.", f"body.{stage}.") for stage in range(len(CHANNELS))
+)
+_BRANCHES: tuple[Rule, ...] = (
+    *_STAGES,
+    (r"^input_layer\.", "stem."),
+    (r"\.res_layer\.", ".residual."),
+    (r"\.shortcut_layer\.", ".shortcut."),
+    (r"\.fc1\.", ".weigh.1."),
+    (r"\.fc2\.", ".weigh.3."),
+    (r"\.shared_mlp\.", ".weigh."),
+    (r"\.conv\.", ".weigh."),
+    (r"^output_layer\.", "output."),
+)
+
+LAYOUTS = (
+    Layout(
+        name="SE-LResNet101E-IR of InsightFace-v3",
+        mark="layer1.0.se.fc.0.weight",
+        rules=(
+            *_STAGES,
+            (r"^conv1\.", "stem.0."),
+            (r"^bn1\.", "stem.1."),
+            (r"^prelu\.", "stem.2."),
+            (r"\.bn0\.", ".residual.0."),
+            (r"\.conv1\.", ".residual.1."),
+            (r"\.bn1\.", ".residual.2."),
+            (r"\.prelu\.", ".residual.3."),
+            (r"\.conv2\.", ".residual.4."),
+            (r"\.bn2\.", ".residual.5."),
+            (r"\.se\.fc\.0\.", ".residual.6.weigh.2."),
+            (r"\.se\.fc\.1\.", ".residual.6.weigh.3."),
+            (r"\.se\.fc\.2\.", ".residual.6.weigh.4."),
+            (r"\.downsample\.", ".shortcut."),
+            (r"^bn2\.", "output.0."),
+            (r"^fc\.", "output.3."),
+            (r"^bn3\.", "output.4."),
+        ),
+        last=_LAST,
+        build=_build_v3,
+        adapt=_activated_twice,
+    ),
+    Layout(
+        name="the residual networks of arcface_torch",
+        mark="layer1.0.bn3.weight",
+        rules=(
+            *_STAGES,
+            (r"^conv1\.", "stem.0."),
+            (r"^bn1\.", "stem.1."),
+            (r"^prelu\.", "stem.2."),
+            (r"\.bn1\.", ".residual.0."),
+            (r"\.conv1\.", ".residual.1."),
+            (r"\.bn2\.", ".residual.2."),
+            (r"\.prelu\.", ".residual.3."),
+            (r"\.conv2\.", ".residual.4."),
+            (r"\.bn3\.", ".residual.5."),
+            (r"\.downsample\.", ".shortcut."),
+            (r"^bn2\.", "output.0."),
+            (r"^fc\.", "output.3."),
+            (r"^features\.", "output.4."),
+        ),
+        last=_LAST,
+        build=partial(_build, IResNet),
+    ),
+    Layout(
+        name="the residual networks of Face_Pytorch",
+        mark="layer1.0.res_layer.5.weight",
+        rules=_BRANCHES,
+        last=_LAST,
+        build=partial(_build, IResNet),
+    ),
+    Layout(
+        name="the first residual networks of Face_Pytorch",
+        mark="body.0.res_layer.2.running_mean",
+        rules=_BRANCHES,
+        last=_LAST,
+        build=partial(_build, HybridIResNet),
+        adapt=_staged,
+    ),
+    Layout(
+        name="the residual networks of InsightFace_Pytorch or MultiFace",
+        mark="body.0.res_layer.4.running_mean",
+        rules=_BRANCHES,
+        last=_LAST,
+        build=partial(_build, PlainIResNet),
+        adapt=_staged,
+        normalised=True,
+    ),
+)

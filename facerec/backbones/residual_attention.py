@@ -1,0 +1,166 @@
+"""Residual attention networks: beside a trunk of residual units, an hourglass weighs what the trunk finds.
+
+Source: Wang et al., "Residual Attention Network for Image Classification", CVPR 2017, in the form that Face_Pytorch
+gives it for faces: a stem that keeps the resolution, then a max-pool, and the E output. Its Attention-56 and
+Attention-92 have 26,419,392 and 134,559,424 parameters with 512 outputs.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from facerec.backbones.output import EmbeddingOutput
+
+REDUCTION = 16  # image pixels per pixel of the last feature map
+_STEM = 64
+
+
+class Variant(NamedTuple):
+    """Channels of the four stages, and attention modules in the first three."""
+
+    channels: tuple[int, int, int, int]
+    modules: tuple[int, int, int]
+
+
+VARIANTS = {
+    56: Variant((256, 512, 512, 512), (1, 1, 1)),
+    92: Variant((256, 512, 1024, 2048), (1, 2, 3)),
+}
+_POOLINGS = (3, 2, 1)
+"""Of the hourglasses in each stage: all of them see the face at the same, least resolution."""
+
+
+def _convolution(inputs: int, outputs: int, kernel: int = 1, stride: int = 1) -> tuple[nn.Module, ...]:
+    """Batch normalisation, ReLU and a convolution without bias."""
+    return (
+        nn.BatchNorm2d(inputs),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False),
+    )
+
+
+class Unit(nn.Module):
+    """A residual unit of 1x1, 3x3 (with the stride) and 1x1, a quarter of the channels inside.
+
+    Published networks hold a shortcut convolution in every unit, used or not; it counts as parameters and is in
+    their weights, so it is here too, and where nothing uses it nothing trains it.
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
+        super().__init__()
+        inner = outputs // 4
+        self.residual = nn.Sequential(
+            *_convolution(inputs, inner),
+            *_convolution(inner, inner, 3, stride),
+            *_convolution(inner, outputs),
+        )
+        self.shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
+        self.projected = stride != 1 or inputs != outputs
+        self.shortcut.requires_grad_(self.projected)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, inputs, h, w) -> (b, outputs, h / stride, w / stride)."""
+        y: Tensor = self.residual(x) + (self.shortcut(x) if self.projected else x)
+        return y
+
+
+class Hourglass(nn.Module):
+    """Pools, looks, and comes back up to the resolution of its first pooling."""
+
+    def __init__(self, channels: int, poolings: int) -> None:
+        super().__init__()
+        self.inner = Hourglass(channels, poolings - 1) if poolings > 1 else None
+        if self.inner is None:
+            self.down: nn.Module = nn.Sequential(Unit(channels, channels), Unit(channels, channels))
+        else:
+            self.down, self.skip, self.up = (Unit(channels, channels) for _ in range(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, channels, h, w) -> (b, channels, h / 2, w / 2), rounded up."""
+        x = self.down(functional.max_pool2d(x, 3, 2, 1))
+        if self.inner is not None:
+            x = self.up(_resized(self.inner(x), x) + x + self.skip(x))
+        return x
+
+
+class Attention(nn.Module):
+    """An attention module: (1 + mask) * trunk, the paper's equation 3, between two units.
+
+    `summed` adds the mask instead of multiplying, as Face_Pytorch does in its first module.
+    """
+
+    def __init__(self, channels: int, poolings: int, summed: bool = False) -> None:
+        super().__init__()
+        self.first = Unit(channels, channels)
+        self.trunk = nn.Sequential(Unit(channels, channels), Unit(channels, channels))
+        self.hourglass = Hourglass(channels, poolings)
+        self.weigh = nn.Sequential(
+            *_convolution(channels, channels), *_convolution(channels, channels), nn.Sigmoid()
+        )
+        self.last = Unit(channels, channels)
+        self.summed = summed
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, channels, h, w) -> the same shape."""
+        x = self.first(x)
+        trunk = self.trunk(x)
+        mask = self.weigh(_resized(self.hourglass(x), trunk) + trunk)
+        y: Tensor = self.last(1 + mask + trunk if self.summed else (1 + mask) * trunk)
+        return y
+
+
+def _resized(x: Tensor, like: Tensor) -> Tensor:
+    """`x` at the resolution of `like`, its corners on the other's corners."""
+    return functional.interpolate(x, like.shape[2:], mode="bilinear", align_corners=True)
+
+
+class ResidualAttention(nn.Module):
+    """(b, 3, h, w) -> (b, dim). `depth` is a key of `VARIANTS`; `dropout` stands before the linear layer."""
+
+    summed_first = False
+
+    def __init__(
+        self, depth: int, dim: int = 512, size: tuple[int, int] = (112, 112), dropout: float = 0.4
+    ) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, _STEM, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(_STEM),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(3, 2, 1),
+        )
+        channels = VARIANTS[depth].channels
+        self.body = nn.Sequential(*self._stages(VARIANTS[depth]))
+        area = math.prod(math.ceil(side / REDUCTION) for side in size)
+        self.output = EmbeddingOutput(channels[-1], area, dim, dropout)
+        self.apply(_initialise)
+
+    def _stages(self, variant: Variant) -> list[nn.Sequential]:
+        stages, inputs = [], _STEM
+        for number, (channels, modules) in enumerate(
+            zip(variant.channels, (*variant.modules, 0), strict=True)
+        ):
+            first = Unit(inputs, channels, 1 if number == 0 else 2)
+            attention = [
+                Attention(channels, _POOLINGS[number], number == 0 and self.summed_first)
+                for _ in range(modules)
+            ]
+            stages.append(nn.Sequential(first, *attention))
+            inputs = channels
+        stages[-1].extend([Unit(inputs, inputs), Unit(inputs, inputs)])
+        return stages
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Embeddings (b, dim), not normalised, of images (b, 3, h, w)."""
+        embeddings: Tensor = self.output(self.body(self.stem(x)))
+        return embeddings
+
+
+def _initialise(module: nn.Module) -> None:
+    """He's normal for convolutions, as the paper."""
+    if isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight)
