@@ -142,6 +142,10 @@ def _judged(scores: _Scores) -> tuple[list[tuple[str, str, bool]], dict[str, str
     All are in the sorted order of the pairs.
     """
     table = parquet.read(scores.folder / SCORES, _SCORES)
+    if any(table[column].null_count for column in ("same", "distance", "fold")):
+        raise FormatError(
+            f"some pairs of {scores.folder.name} in {scores.run} have no score; run `dvc repro`."
+        )
     photos = [[name or "" for name in table[side].to_pylist()] for side in ("first", "second")]
     identities = [table[f"{side}_identity"].to_pylist() for side in ("first", "second")]
     people = {

@@ -28,6 +28,7 @@ from PIL import Image
 from facerec import images
 from facerec.detection import table as detections
 from facerec.errors import FacerecError
+from facerec.evaluation import outcomes
 from facerec.formats import (
     archives,
     bcolz,
@@ -226,6 +227,23 @@ def _valid_tables() -> list[Files]:
     return [{name: data} for name, data in files_of(write).items()]
 
 
+def _valid_outcomes() -> list[Files]:
+    def write(folder: Path) -> None:
+        searches = [
+            {"identity": who, "probe": a, "mate": b, "rank": 3, "false_positives": count}
+            for who, count in (("Ann", 2), ("Bob", None))
+            for a, b in (("1.jpg", "2.jpg"), ("2.jpg", "1.jpg"))
+        ]
+        people = [
+            {"identity": "Ann", "probes": 2, "impostors": [0, 2]},
+            {"identity": "Bob", "probes": 2, "impostors": [1]},
+        ]
+        pq.write_table(pa.Table.from_pylist(searches, outcomes._PAIRS), folder / "raw_pairs.parquet")
+        pq.write_table(pa.Table.from_pylist(people, outcomes._PEOPLE), folder / "raw_people.parquet")
+
+    return [files_of(write)]
+
+
 # bcolz folders
 
 
@@ -378,6 +396,7 @@ TARGETS = (
     Target("matrix", lambda box: devkit.read_matrix(box / "a.bin"), _valid_matrices),
     Target("embeddings", lambda box: embeddings.read(box / "lfw.npy"), _valid_embeddings, (b"\x93NUMPY\x01\x00", b"'|O'", b"(1099511627776,)", b"'<f8'", b"True", b"{", b"(" * 500, b"PAR1")),
     Target("tables", _read_tables, _valid_tables, (b"PAR1",)),
+    Target("outcomes", lambda box: outcomes.read(box, "raw", 9), _valid_outcomes, (b"PAR1",)),
     Target("shards", _read_shards, _valid_shards, (b"ARROW1", b"\xff\xff\xff\xff", b'"size"', b"null", b"faces", b"photos", b"[1]", b"{")),
     Target("tar", _read_archive, _valid_tars, (b"ustar\0", b"ustar  \0", *_ESCAPES, *(bytes([c]) for c in b"01234567LKSxg"), b"99 path=../canary\n", b"GNU.sparse.major=1")),
     Target("tgz", _read_archive, lambda: [{"x.tgz": _tar(_gzip)}], (b"\x1f\x8b\x08", *_ESCAPES), {".tgz": (gzip.decompress, _gzip)}),
