@@ -10,7 +10,18 @@ from __future__ import annotations
 import sys
 
 from facerec import console
-from facerec.cli import catalogue, comparing, data, evaluation, experiment, faces, figures, megaface, models
+from facerec.cli import (
+    catalogue,
+    comparing,
+    data,
+    evaluation,
+    experiment,
+    faces,
+    figures,
+    megaface,
+    models,
+    recognising,
+)
 from facerec.cli.common import app
 
 __all__ = [
@@ -25,6 +36,7 @@ __all__ = [
     "main",
     "megaface",
     "models",
+    "recognising",
 ]
 
 

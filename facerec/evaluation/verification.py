@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from facerec import verification
 from facerec.errors import FormatError
 from facerec.files import atomic_dir, write_json
-from facerec.formats import embeddings, npy, pairs
+from facerec.formats import embeddings, npy, pairs, scores
 from facerec.formats.embeddings import Embeddings
 from facerec.reporting import curves
 from facerec.reporting.curves import Records
@@ -111,11 +110,11 @@ def verify(embedded: Path, compared: Path, options: Options, out: Path) -> Judge
     result = verification.evaluate(faces.interleave(listed), listed.same, options.protocol, fars=options.fars)
     first, second = (_named(faces, rows) for rows in (listed.first, listed.second))
     judged = Judged(result, verification.bootstrap(result, first, second, options.trials, options.seed))
+    measured = scores.Measured(embedded.stem, options.protocol, faces.origin)
     photos = {"first": _photos(faces, listed.first), "second": _photos(faces, listed.second)}
     people = {"first_identity": pa.array(first), "second_identity": pa.array(second)}
-    scores = pa.table({**photos, **people, **_scores(result)})
     with atomic_dir(out) as folder:
-        pq.write_table(scores, folder / "scores.parquet", compression="none")
+        scores.write(pa.table({**photos, **people, **_scores(result)}), measured, folder)
         write_json(folder / "result.json", judged.metrics())
         write_json(folder / "details.json", judged.details())
     return judged

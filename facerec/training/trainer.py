@@ -28,6 +28,7 @@ from facerec.training.interruption import put_off
 from facerec.training.live import curves
 from facerec.training.sampling import Sampler
 from facerec.training.schedule import rate
+from facerec.training.sources import credited
 from facerec.training.start import start
 from facerec.training.state import FIGURES, Epoch, State, Validated, begin
 from facerec.training.step import Batch, update
@@ -49,6 +50,9 @@ class Trained:
     head: nn.Module
     history: tuple[Epoch, ...]
     validations: tuple[Validated, ...]
+    images: int
+    """Faces it was trained on."""
+    identities: int
 
 
 def fit(
@@ -66,7 +70,8 @@ def fit(
     distributed.local_batch(recipe.batch, recipe.accumulate)
     sampler = sampling.build(faces, recipe)
     with reproducible(recipe.seed), put_off() as asked_to_stop, bar() as progress:
-        backbone, head = start(faces, recipe, device)
+        fresh, head = start(faces, recipe, device)
+        backbone = credited(fresh, sets)
         validator = validation.build(recipe, backbone, recipe.epochs * len(sampler))
         state = begin(backbone, head, recipe, device)
         _say(progress, f"training on {_described(faces, device)}")
@@ -95,10 +100,10 @@ def fit(
                 if stop:
                     _say(progress, _stopped(state, checkpoints, len(sampler)))
                     raise KeyboardInterrupt
-    return _trained(state, head)
+    return _trained(state, head, faces)
 
 
-def _trained(state: State, head: nn.Module) -> Trained:
+def _trained(state: State, head: nn.Module, faces: TrainingFaces) -> Trained:
     """The networks that are left, ready to embed."""
     state.result.eval()
     last = replace(state.backbone, network=state.result)
@@ -106,7 +111,8 @@ def _trained(state: State, head: nn.Module) -> Trained:
     if state.best is not None:
         best = replace(last, network=copy.deepcopy(state.result))
         best.network.load_state_dict(state.best)
-    return Trained(last, best, head, tuple(state.history), tuple(state.validations))
+    validations = tuple(state.validations)
+    return Trained(last, best, head, tuple(state.history), validations, len(faces.usable), faces.classes)
 
 
 def _resume(state: State, checkpoints: Checkpoints | None, epoch_steps: int, progress: Progress) -> None:

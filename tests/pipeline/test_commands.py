@@ -29,6 +29,9 @@ VERBS = (
     "verify",
     "sheet",
     "figure",
+    "compare",
+    "enroll",
+    "search",
     "compare-runs",
     "experiments",
 )

@@ -14,14 +14,22 @@ from tests.pipeline.conftest import Project, executed
 
 pytestmark = pytest.mark.pipeline
 
-EVALUATION = ("embed", "verify", "megaface_features", "megaface_denoise", "megaface_identify", "plots")
+EVALUATION = (
+    "embed",
+    "verify",
+    "megaface_features",
+    "megaface_denoise",
+    "megaface_identify",
+    "plots",
+    "report",
+)
 RERUNS = {
     "detect.min_face=60": ("detect", "align", "train", "export", *EVALUATION),
     "align.size=224": ("align", "train", "export", *EVALUATION),
     "train.head.margin=0.3": ("train", "export", *EVALUATION),
-    "verify.far=0.1": ("verify", "plots"),
-    "identify.noise=delete": ("megaface_denoise", "megaface_identify", "plots"),
-    "identify.fprs=[0.01]": ("megaface_identify", "plots"),
+    "verify.far=0.1": ("verify", "plots", "report"),
+    "identify.noise=delete": ("megaface_denoise", "megaface_identify", "plots", "report"),
+    "identify.fprs=[0.01]": ("megaface_identify", "plots", "report"),
 }
 
 
@@ -60,7 +68,7 @@ def test_a_new_crop_size_does_not_detect_again(copy: Project) -> None:
 
 def test_a_new_rate_does_not_embed_again(copy: Project) -> None:
     ran = executed(copy.run("dvc", "exp", "run", "-S", "verify.far=0.1"))
-    assert {name.split("@")[0] for name in ran} == {"verify", "plots"}
+    assert {name.split("@")[0] for name in ran} == {"verify", "plots", "report"}
 
 
 def test_an_experiment_is_compared_and_taken_back(copy: Project) -> None:
