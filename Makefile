@@ -7,7 +7,7 @@ READY := .venv/.ready
 MXNET := .venv-mxnet
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: repro test test-all lint format docs bench fuzz mxnet clean help
+.PHONY: repro table test test-all lint format docs bench fuzz screenshots mxnet clean help
 .DEFAULT_GOAL := help
 
 help:  ## say what there is
@@ -16,6 +16,9 @@ help:  ## say what there is
 repro: $(READY)  ## run the default experiment; finished stages come from the cache
 	$(RUN) dvc repro
 	@echo "Done: open reports/index.html, or type: . $(BIN)/activate && dvc metrics show"
+
+table: $(READY)  ## all experiments in one table: what was changed, and what became of accuracy and rank-1
+	@$(RUN) facerec experiments
 
 # One torch thread in each of the two, which share the cores: threads that wait for one another cost tenfold.
 test: $(READY)  ## run the tests: those with real dvc commands beside all others
@@ -45,13 +48,16 @@ bench: $(READY)  ## measure our code against others' in one run; scripts that la
 fuzz: $(READY)  ## feed 100,000 spoiled files to every reader; other ones: make fuzz FUZZ="--seed 1"
 	$(RUN) python -m tests.fuzzing $(FUZZ)
 
+screenshots: $(READY)  ## take the pictures of the report for the README; needs Chromium
+	$(RUN) python -m tests.screenshots
+
 mxnet: $(MXNET)/.ready  ## compare records byte for byte with MXNet itself, in an environment of its own
 	PYTHONPATH="$(CURDIR)" $(MXNET)/bin/python bench/mxnet_check.py
 	PYTHONPATH="$(CURDIR)" $(MXNET)/bin/python bench/recordio.py
 
 clean:  ## remove every output and scratch file; the DVC cache stays, so the next run is quick
 	rm -rf data/raw data/detections data/faces data/embeddings data/scores data/megaface models
-	rm -rf reports/figures reports/metrics reports/sheets/* reports/index.html dvc_plots .facerec .pytest_cache .mypy_cache .ruff_cache
+	rm -rf reports/figures reports/metrics reports/sheets/* reports/cards reports/index.html dvc_plots .facerec .pytest_cache .mypy_cache .ruff_cache
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("facerec needs Python 3.11 or newer: make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'

@@ -114,7 +114,14 @@ class Entry(_Strict):
     """What the authors report of a set whose copies differ, such as one of links that rot; not checked."""
     manual: str = ""
     """How to get by hand what no program may or can fetch."""
+    pictures: bool = False
+    """Whether reports may show the people of a fetched set: its terms allow it, or the photos are one's own."""
     preprocessing: Preprocessing | None = None
+
+    @property
+    def shown(self) -> bool:
+        """Whether reports may show its faces: nobody exists in rendered photos, others are shown by permission."""
+        return self.generator is not None or self.pictures
 
     @model_validator(mode="after")
     def _is_complete(self) -> Entry:
@@ -133,6 +140,8 @@ class Entry(_Strict):
             raise ValueError("only names another file of the entry")
         if self.kind != "pack" and any(file.use == "pack" for file in self.files):
             raise ValueError("use: pack belongs to a pack")
+        if self.pictures and self.kind not in ("photos", "pack"):
+            raise ValueError("pictures goes with photos or a pack")
         if any(not file.urls for file in self.files) and not self.manual:
             raise ValueError("a file without urls needs manual, which says how to get it")
         return self

@@ -18,7 +18,7 @@ import onnx
 import torch
 from numpy.typing import NDArray
 
-from facerec import __version__
+from facerec import __version__, digests
 from facerec.backbones import storage
 from facerec.backbones.storage import StoredBackbone
 from facerec.embedding import DIGEST_KEY, METADATA_KEY, TRAINED_ON_KEY, onnx_embedder, torch_embedder
@@ -69,6 +69,24 @@ def export(source: str | Path, target: str | Path, faces: NDArray[np.uint8] | No
     with atomic_file(target) as temporary:
         temporary.write_bytes(encoded)
     return result
+
+
+def facts(source: str | Path, target: str | Path, found: Parity) -> dict[str, Any]:
+    """Plain values of the network of `source` (backbone.pt) and its export `target`, for JSON and the model card."""
+    stored = storage.load(source)
+    files = {path.name: path for path in (Path(source), Path(target))}
+    return {
+        "backbone": stored.name,
+        "parameters": sum(parameter.numel() for parameter in stored.network.parameters()),
+        "dim": stored.dim,
+        "preprocessing": stored.preprocessing.to_dict(),
+        "input_size": list(stored.preprocessing.input_size),
+        "max_difference": found.max_difference,
+        "files": {
+            name: {"bytes": path.stat().st_size, "sha256": digests.of_file(path)}
+            for name, path in files.items()
+        },
+    }
 
 
 def to_onnx(stored: StoredBackbone) -> bytes:

@@ -21,7 +21,6 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import cache, partial
 from pathlib import Path
@@ -29,8 +28,9 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
+from facerec import digests
 from facerec.errors import FacerecError
-from facerec.execution import local_path, map_ordered, worker_count
+from facerec.execution import local_path, map_ordered
 
 T = TypeVar("T")
 
@@ -38,7 +38,7 @@ KEPT_DAYS = 14
 """Days after which the parts of a run that never went on are removed."""
 
 _LIBRARIES = ("mtcnn", "numpy", "opencv-contrib-python-headless", "pillow", "pyarrow", "retina-face", "torch")
-_DIGEST_BYTES = 32  # SHA-256, the fastest safe one where the processor has it: 1.1 GB/s a core, BLAKE2 0.6
+_DIGEST_BYTES = 32  # SHA-256
 
 
 class Parts:
@@ -145,23 +145,8 @@ def _describe(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {type(value).__name__: dataclasses.asdict(value)}
     if isinstance(value, Path):
-        return {"content": _content(value)}
+        return {"content": digests.of_files(value)}
     raise TypeError(f"{type(value).__name__} cannot be part of a scratch key")
-
-
-def _content(path: Path) -> dict[str, str]:
-    """Digest of every file by its name below `path`; hidden ones are nobody's data, and nothing has none."""
-    if not path.is_dir():
-        return {"": _file_digest(path)} if path.exists() else {}
-    files = sorted(file for file in path.rglob("[!.]*") if file.is_file())
-    with ThreadPoolExecutor(worker_count()) as pool:  # hashing runs outside Python's lock
-        digests = list(pool.map(_file_digest, files))
-    return {file.relative_to(path).as_posix(): each for file, each in zip(files, digests, strict=True)}
-
-
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @cache

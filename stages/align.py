@@ -1,21 +1,25 @@
-"""align@photos: photo shards and detections -> face shards, which photos gave no face, and a sheet to look at."""
+"""align@photos: photo shards and detections -> face shards, which photos gave no face, and sheets to look at."""
 
 from __future__ import annotations
 
 from facerec import enrolment
 from facerec.files import write_json
+from facerec.formats import shards
 from facerec.params import Params
-from facerec.reporting import face_sheets
+from facerec.reporting import face_sheets, photo_sheets
 from stages import common
 
 
 def align(params: Params, name: str, split: str) -> None:
     """Keep one face a photo of set `name`, aligned, in data/faces/<split>/<name>/."""
     photos, faces = common.RAW / name, common.FACES / split / name
+    detections = common.DETECTIONS / f"{name}.parquet"
     options = enrolment.Options(**params.align.model_dump())
-    counts = enrolment.align(photos, common.DETECTIONS / f"{name}.parquet", faces, options)
-    write_json(common.METRICS / f"align/{name}.json", {name: counts.as_dict()})
-    face_sheets.write(faces, photos, common.SHEETS / f"{name}.jpg")
+    counts = enrolment.align(photos, detections, faces, options)
+    found = {**counts.as_dict(), "identities": shards.read(faces, "faces").classes}
+    write_json(common.METRICS / f"align/{name}.json", {name: found})
+    face_sheets.write(faces, photos, common.SHEETS / f"faces/{name}.jpg")
+    photo_sheets.write(photos, detections, faces, common.SHEETS / f"photos/{name}.jpg")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What every stage shares: validated parameters in, exit code and one clear sentence out."""
+"""What every stage shares: validated parameters in, exit code and one clear sentence out, and where things lie."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from facerec import console, launching, params
+from facerec import console, launching, params, timing
 
 RAW = Path("data/raw")
 DETECTIONS = Path("data/detections")
@@ -15,19 +15,32 @@ EMBEDDINGS = Path("data/embeddings")
 SCORES = Path("data/scores")
 MEGAFACE = Path("data/megaface")
 MODELS = Path("models")
-METRICS = Path("reports/metrics")
-CURVES = Path("reports/curves")
-SHEETS = Path("reports/sheets")
+REPORTS = Path("reports")
+METRICS = REPORTS / "metrics"
+CURVES = REPORTS / "curves"
+SHEETS = REPORTS / "sheets"
+FIGURES = REPORTS / "figures"
 
 
 def run(stage: Callable[..., None]) -> None:
     """Call `stage(params, *arguments)` with params.yaml and the arguments of the command line."""
-    sys.exit(console.run(lambda: stage(params.load(), *sys.argv[1:])))
+    script, *arguments = sys.argv
+
+    def timed() -> None:
+        with timing.recorded(Path(script).stem, *arguments[:1]):
+            stage(params.load(), *arguments)
+
+    sys.exit(console.run(timed))
 
 
 def run_together(stage: Callable[..., None]) -> None:
     """As `run`, in the processes that the machine setting FACEREC_TORCHRUN asks for."""
     if not launching.wanted():
         run(stage)
-    module = [f"stages.{stage.__name__}", *sys.argv[1:]]
-    sys.exit(console.run(lambda: launching.launch(module)))
+    name, arguments = stage.__name__, sys.argv[1:]
+
+    def timed() -> None:  # each process notes its time too; this note, of all of them, is the last
+        with timing.recorded(name, *arguments[:1]):
+            launching.launch([f"stages.{name}", *arguments])
+
+    sys.exit(console.run(timed))

@@ -1,16 +1,19 @@
-"""download@set: a catalogue entry -> photo shards, or the files of a pack or a model, in data/raw/<set>/."""
+"""download@set: a catalogue entry -> photo shards, or the files of a pack or a model, in data/raw/<set>/, and their facts."""
 
 from __future__ import annotations
 
 from facerec import catalog
-from facerec.acquire.sets import acquire
+from facerec.acquire import sets
+from facerec.files import write_json
 from facerec.params import Params
 from stages import common
 
 
 def download(params: Params, name: str) -> None:
     """Fetch or render entry `name` with the options params.download gives it."""
-    acquire(catalog.load(name), common.RAW / name, params.download[name])
+    entry, folder = catalog.load(name), common.RAW / name
+    sets.acquire(entry, folder, params.download[name])
+    write_json(common.METRICS / f"download/{name}.json", {name: sets.describe(entry, folder)})
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from facerec import export as exporting
 from facerec.files import write_json, write_text
 from facerec.params import Params
-from facerec.reporting import model_card
+from facerec.reporting import model_card, results
 from stages import common
 
 POINTS = 200
@@ -18,8 +18,11 @@ def export(params: Params, name: str) -> None:
     both = zip(parity.torch.ravel()[:POINTS].tolist(), parity.onnx.ravel()[:POINTS].tolist(), strict=True)
     points = [{"torch": torch_value, "onnx": onnx_value} for torch_value, onnx_value in both]
     write_json(common.CURVES / f"{name}_parity.json", {"parity": points})
+    known = exporting.facts(weights, onnx, parity)
+    write_json(common.METRICS / f"export/{name}.json", known)
+    training = results.load(common.METRICS / f"train/{name}.json")[name]
     recipe = params.train.model_dump(mode="json")
-    card = model_card.write(name, weights, onnx, recipe, params.training_sets, parity.max_difference)
+    card = model_card.render(name, known, training, recipe, params.training_sets)
     write_text(common.MODELS / f"{name}.md", card)
 
 

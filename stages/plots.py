@@ -1,29 +1,19 @@
-"""plots: metrics, curves and scores -> figures, reports/index.html and reports/summary.json."""
+"""plots: metrics, curves and scores -> figures, and reports/summary.json, the file people diff."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from facerec.files import write_json
 from facerec.params import Params
-from facerec.reporting import report
+from facerec.reporting import plotting, results, summary
 from stages import common
 
 
 def plots(params: Params) -> None:
-    """Draw the report of the run that params.yaml describes."""
-    sources = report.Sources(
-        common.METRICS,
-        common.CURVES,
-        common.SHEETS,
-        common.SCORES,
-        list(params.benchmarks),
-        list(params.identification),
-        params.networks,
-        list(params.photos),
-    )
-    synthetic = any(name.startswith("synth_") for name in params.benchmarks)
-    text = Path("params.yaml").read_text(encoding="utf-8")
-    report.write(sources, text, report.SYNTHETIC if synthetic else "", Path("reports"))
+    """Draw the figures of the run that params.yaml describes."""
+    sources = results.Sources(params, common.METRICS, common.CURVES, common.SCORES)
+    found = results.collect(sources)
+    plotting.write(plotting.plots(sources, found), common.FIGURES)
+    write_json(common.REPORTS / "summary.json", summary.headline(found))
 
 
 if __name__ == "__main__":

@@ -40,7 +40,8 @@ def write(trained: Trained, name: str) -> None:
 
 def _metrics(trained: Trained) -> dict[str, Any]:
     last = trained.history[-1]
-    metrics: dict[str, Any] = {"train_loss": last.loss, "train_accuracy": last.accuracy}
+    metrics: dict[str, Any] = {"train_loss": last.loss, "train_accuracy": last.accuracy, "epochs": last.epoch}
+    metrics |= {"images": trained.images, "identities": trained.identities}
     if trained.validations:
         best = max(trained.validations, key=lambda each: each.mean)
         metrics |= {"best_step": best.step, "best_validation": best.mean}

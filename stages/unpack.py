@@ -1,7 +1,8 @@
-"""unpack@pack: train.rec and *.bin of an InsightFace-layout pack -> face shards and pairs."""
+"""unpack@pack: train.rec and *.bin of an InsightFace-layout pack -> face shards and pairs, and how many."""
 
 from __future__ import annotations
 
+from facerec.files import write_json
 from facerec.formats.unpacking import unpack_pack
 from facerec.params import Params
 from stages import common
@@ -9,7 +10,8 @@ from stages import common
 
 def unpack(params: Params, name: str) -> None:
     """Unpack `name`: training faces to data/faces/train/, each verification pack to data/faces/test/."""
-    unpack_pack(common.RAW / name, common.FACES / "train" / name, common.FACES / "test" / name)
+    found = unpack_pack(common.RAW / name, common.FACES / "train" / name, common.FACES / "test" / name)
+    write_json(common.METRICS / f"unpack/{name}.json", {name: found.images})
 
 
 if __name__ == "__main__":

@@ -1,13 +1,16 @@
-"""verify@benchmark: embeddings and pairs -> accuracy, TAR@FAR, ROC, and every pair's score."""
+"""verify@benchmark: embeddings and pairs -> accuracy, TAR@FAR, ROC, every pair's score, and a sheet of pairs."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from facerec import console, evaluation
 from facerec.files import write_json
+from facerec.formats import embeddings, pairs
 from facerec.params import Params
-from facerec.reporting import curves
+from facerec.reporting import curves, pair_sheets
 from stages import common
 
 COLUMNS = ("accuracy", "accuracy_std", "tar", "auc", "failures")
@@ -15,18 +18,19 @@ COLUMNS = ("accuracy", "accuracy_std", "tar", "auc", "failures")
 
 def verify(params: Params, name: str) -> None:
     """Judge benchmark `name` by the protocol of params.verify."""
-    rules = params.verify
-    judged = evaluation.verify(
-        common.EMBEDDINGS / f"{name}.npy",
-        Path(params.benchmarks[name].pairs),
-        evaluation.Options(rules.protocol, rules.far, rules.bootstrap, rules.seed),
-        common.SCORES / name,
-    )
+    rules, benchmark = params.verify, params.benchmarks[name]
+    embedded, compared = common.EMBEDDINGS / f"{name}.npy", Path(benchmark.pairs)
+    options = evaluation.Options(rules.protocol, rules.far, rules.bootstrap, rules.seed)
+    judged = evaluation.verify(embedded, compared, options, common.SCORES / name)
     if judged.doubt:
         console.note(judged.doubt)
     metrics = judged.metrics()
     write_json(common.METRICS / f"verify/{name}.json", {name: {key: metrics[key] for key in COLUMNS}})
     write_json(common.CURVES / f"{name}_roc.json", curves.plot_data(roc=judged.roc()))
+    result, listed = judged.result, pairs.read(compared, embeddings.read(embedded).sources)
+    thresholds = np.repeat(result.fold_thresholds, result.fold_sizes)
+    faces, sheet = common.FACES / "test" / benchmark.faces, common.SHEETS / f"pairs/{name}.jpg"
+    pair_sheets.write(faces, listed, result.distances, thresholds, sheet)
 
 
 if __name__ == "__main__":

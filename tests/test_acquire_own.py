@@ -73,6 +73,7 @@ def test_own_photos_become_a_set_with_pairs_and_a_profile(project: Path, kind: s
         source = Path(shutil.make_archive(str(project / "mine"), "zip", project / "photos"))
     added = own.add(source, "mine", own.Wish(pairs=100, model="mobilefacenet_foamliu"), project / "profiles")
     assert (added.photos, added.identities, added.pairs, added.apart) == (75, 25, 100, True)
+    assert catalog.load("mine").shown
     acquire(catalog.load("mine"), project / "raw")
     photos = shards.read(project / "raw", "photos")
     assert (len(photos), photos.classes) == (75, 25)

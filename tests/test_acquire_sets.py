@@ -88,6 +88,20 @@ def test_photos_from_a_mirror_folder(shelf, tmp_path):
     assert (tmp_path / "raw/small/pairs.txt").read_bytes() == PAIRS
 
 
+def test_a_finished_set_is_described_by_its_counts_and_content(shelf, tmp_path):
+    for name in ("one", "other"):
+        sets.acquire(entry(), tmp_path / name)
+    told = sets.describe(entry(), tmp_path / "one")
+    assert told == sets.describe(entry(), tmp_path / "other")
+    files = sorted((tmp_path / "one").iterdir())
+    assert told["bytes"] == sum(file.stat().st_size for file in files)
+    lines = "".join(f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in files)
+    assert told["sha256"] == hashlib.sha256(lines.encode()).hexdigest()
+    assert (told["photos"], told["identities"], told["pairs"]) == (3, 2, 2)
+    (tmp_path / "one/pairs.txt").write_bytes(PAIRS.replace(b"Bob\t1", b"Bob\t2"))
+    assert sets.describe(entry(), tmp_path / "one")["sha256"] != told["sha256"]
+
+
 def test_another_packing_of_the_same_photos_gives_the_same_set(shelf, tmp_path):
     sets.acquire(entry(), tmp_path / "a")
     again = tgz(["top/Ann/Ann_0001.jpg", "top/Ann/Ann_0002.jpg", "top/Bob/Bob_0001.jpg"])

@@ -133,6 +133,16 @@ def test_a_minimal_entry(folder):
     assert (entry.layout, entry.counts.photos, entry.files[0].urls) == ("identity", None, [])
 
 
+def test_people_are_shown_where_they_are_rendered_or_where_it_is_said(ours, folder):
+    assert {entry.name for entry in ours if entry.shown} == {
+        entry.name for entry in ours if entry.generator is not None
+    }
+    put(folder, {})
+    assert not catalog.load("mine").shown
+    put(folder, {"pictures": True})
+    assert catalog.load("mine").shown
+
+
 SHA = "0" * 64
 
 
@@ -156,6 +166,11 @@ SHA = "0" * 64
         ({"manual": ""}, "a file without urls needs manual"),
         ({"files": [{"name": "a", "use": "photos", "only": "b"}]}, "only names another file of the entry"),
         ({"licence": ""}, "licence"),
+        ({"pictures": "some"}, "pictures: "),
+        (
+            {"kind": "lists", "files": [{"name": "a"}], "pictures": True},
+            "pictures goes with photos or a pack",
+        ),
         ({"name": "mi-ne"}, "name: "),
     ],
 )
@@ -207,6 +222,9 @@ def test_the_command_shows_one_entry_in_full(monkeypatch, tmp_path):
     assert "megaface_images" in shown["by hand"]
     assert shown["put files into"] == f"{tmp_path}/megaface or .facerec/downloads/megaface"
     assert shown["published counts"] == "1,027,060 photos, 690,572 identities"
+    assert shown["people in reports"] == "not shown; pictures: true would allow it"
+    assert json.loads(run("synth_lfw", "--json").stdout)["people in reports"] == "shown"
+    assert "people in reports" not in json.loads(run("retinaface_mnet025", "--json").stdout)
 
 
 def test_the_command_prints_tables_for_people(monkeypatch):

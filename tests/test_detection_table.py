@@ -50,7 +50,13 @@ def scene(tmp_path_factory):
 
 def test_counts_tell_what_was_found(scene):
     assert scene[2] == table.Counts(
-        photos=PHOTOS, with_face=PHOTOS - 2, several_faces=1, faces=PHOTOS - 1, undecodable=1
+        photos=PHOTOS,
+        with_face=PHOTOS - 2,
+        several_faces=1,
+        faces=PHOTOS - 1,
+        undecodable=1,
+        shortest_side=200,
+        longest_side=200,
     )
 
 
@@ -100,7 +106,7 @@ def test_bytes_do_not_depend_on_the_decoding_batches(scene, monkeypatch):
 def test_an_empty_set_has_an_empty_table(tmp_path):
     shards.write([], tmp_path / "photos", shards.Meta("photos", "nothing"))
     counts = table.detect(tmp_path / "photos", tmp_path / "d.parquet", "mtcnn", workers=1)
-    assert dataclasses.astuple(counts) == (0, 0, 0, 0, 0)
+    assert dataclasses.astuple(counts) == (0,) * 7
 
 
 def test_what_is_no_table_is_refused(tmp_path, scene):
@@ -141,7 +147,9 @@ def test_photos_below_the_retry_score_are_looked_at_again(tmp_path, monkeypatch,
     shards.write(rows, tmp_path / "photos", shards.Meta("photos", "plain"))
     monkeypatch.setattr(detection, "build", lambda name, **options: Sure())
     counts = table.detect(tmp_path / "photos", tmp_path / "d.parquet", "sure", workers=1, retry=retry)
-    assert counts == table.Counts(photos=2, with_face=2, several_faces=0, faces=2, undecodable=0)
+    assert counts == table.Counts(
+        2, 2, several_faces=0, faces=2, undecodable=0, shortest_side=100, longest_side=300
+    )
     found = table.read(tmp_path / "d.parquet")
     assert [photo for photo in (0, 1) if len(found.retried(photo))] == again
     for photo, width in enumerate((200, 300)):

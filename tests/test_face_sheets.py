@@ -6,7 +6,7 @@ import pytest
 from facerec import alignment, images
 from facerec.errors import ParamsError
 from facerec.formats import failures, shards
-from facerec.reporting import face_sheets, page, summary
+from facerec.reporting import face_sheets, summary
 
 HEIGHT = 112 + 14 + 24  # a tile, its caption, the title of a row
 WIDTH = 12 * 114 - 2
@@ -93,10 +93,6 @@ def test_a_sheet_is_written_as_its_name_says_and_always_the_same(tmp_path):
         face_sheets.write(faces, None, tmp_path / "c.gif")
 
 
-def test_the_page_shows_sheets_folded_and_the_summary_what_was_enrolled(tmp_path):
-    face_sheets.write(write(tmp_path / "faces"), None, tmp_path / "a.jpg")
-    html = page.render({}, sheets=[("lfw: faces <as aligned>", tmp_path / "a.jpg")])
-    assert "<summary>lfw: faces &lt;as aligned&gt;</summary>" in html
-    assert "data:image/jpeg;base64," in html
+def test_the_summary_says_what_was_enrolled():
     counts = {"enrolled": 0.99, "fallbacks": 3, "residual_median": 2.0, "rungs": {"detector": 5}}
     assert summary.headline({"align": {"lfw": counts}}) == {"lfw": {"enrolled": 0.99, "fallbacks": 3}}

@@ -153,6 +153,7 @@ def _entry(name: str, files: list[dict[str, Any]], found: dict[str, list[str]]) 
         "layout": "identity",
         "counts": {"photos": sum(map(len, found.values())), "identities": len(found)},
         "licence": "own photos; say here what the people in them agreed to",
+        "pictures": True,  # the report is this machine's, as the photos are
         "manual": f"Photos of your own: {_MARK} PHOTOS {name}` tells this machine where they lie.",
     }
     catalog.Entry.model_validate(entry)

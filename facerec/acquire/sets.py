@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from facerec import digests
 from facerec.acquire import known
 from facerec.acquire.fetch import DOWNLOADS, fetch
 from facerec.catalog import Counts, Entry, File
@@ -45,6 +46,14 @@ def acquire(
         _build(entry, fetched, folder, downloads)
         _check_counts(entry, _counts(entry, folder))
     known.record(entry, fetched)
+
+
+def describe(entry: Entry, path: str | Path) -> dict[str, Any]:
+    """Facts of the finished set of `entry` in `path`: photos, identities and pairs where known, bytes and digest."""
+    path = Path(path)
+    files = digests.of_files(path)
+    size = sum((path / name).stat().st_size for name in files)
+    return {**_counts(entry, path).model_dump(), "bytes": size, "sha256": digests.combined(files)}
 
 
 def _generate(entry: Entry, path: Path, options: Mapping[str, Any]) -> None:

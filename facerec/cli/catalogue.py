@@ -72,10 +72,17 @@ def _full(entry: Entry) -> dict[str, Any]:
         "by hand": entry.manual,
         "counts": _listed(counts),
         "published counts": _listed(published),
+        "people in reports": _shown(entry),
     }
     files = {f"file {file.name}": "\n".join(file.urls) or "no address" for file in entry.files}
     places = {} if not entry.files else {"put files into": availability.place(entry)}
     return {**_short(entry), **files, **places, **{key: text for key, text in texts.items() if text}}
+
+
+def _shown(entry: Entry) -> str:
+    if entry.kind not in ("photos", "pack"):
+        return ""
+    return "shown" if entry.shown else "not shown; pictures: true would allow it"
 
 
 def _listed(counts: dict[str, int]) -> str:

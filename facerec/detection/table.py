@@ -56,6 +56,9 @@ class Counts:
     """Photos with more than one face."""
     faces: int
     undecodable: int
+    shortest_side: int
+    """Of all photos, in pixels; 0 where none could be decoded."""
+    longest_side: int
 
 
 @dataclass(frozen=True)
@@ -88,12 +91,15 @@ class Detections:
     def counts(self) -> Counts:
         """Totals over the set."""
         faces = np.diff(self.starts)
+        sides = self.sizes[self.sizes > 0]
         return Counts(
             photos=len(self),
             with_face=int((faces > 0).sum()),
             several_faces=int((faces > 1).sum()),
             faces=int(faces.sum()),
             undecodable=sum(error != "" for error in self.errors),
+            shortest_side=int(sides.min()) if sides.size else 0,
+            longest_side=int(sides.max()) if sides.size else 0,
         )
 
 

@@ -1,6 +1,7 @@
 """Scores at rest: every pair of a benchmark with its distance, in scores.parquet, and what they were measured with.
 
-One row a pair: first, second (paths of the photos in their set, null for a photo without a face), same, distance
+One row a pair: first, second (paths of the photos in their set, null for a photo without a face), first_identity,
+second_identity ("" where unknown), same, distance
 (smaller is more alike), fold, and the threshold of that fold.
 """
 

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import functools
 import io
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any, ParamSpec
 
 import numpy as np
 from matplotlib import style
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, PercentFormatter
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from facerec.errors import FormatError
 from facerec.files import atomic_file
@@ -47,7 +50,12 @@ _RC: Any = {
     "xtick.color": _GREY,
     "ytick.color": _GREY,
 }
+_SIZE = (5.8, 4.5)
 _METADATA = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
+
+_NORMAL = NormalDist()
+_DET_RATES = (1e-6, 1e-5, 1e-4, 1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
+_DET_MOST = 0.6
 
 Curves = Mapping[str, Sequence[Mapping[str, float]]]
 P = ParamSpec("P")
@@ -122,6 +130,31 @@ def roc(curves: Curves, title: str) -> Figure:
 
 
 @_styled
+def det(
+    curves: Curves, eer: Mapping[str, float] | None = None, title: str = "Detection error trade-off"
+) -> Figure:
+    """DET of benchmarks: name -> records {"fpr", "tpr", "lo", "hi"} of its ROC; eer: name -> equal error rate.
+
+    Both errors on axes of normal deviates, on which scores of normal distributions give straight lines. Source:
+    Martin et al., The DET Curve in Assessment of Detection Task Performance, Eurospeech 1997.
+    """
+    figure, axes = _new()
+    for index, (name, records) in enumerate(curves.items()):
+        accepts, *rates = _columns(records, "fpr", "tpr")
+        misses, high, low = (_deviates(1 - rate) for rate in rates)
+        label = f"{name}: {100 * eer[name]:.2f} % equal error rate" if eer and name in eer else name
+        _line(axes, index, label, _deviates(accepts), misses, low, high)
+    everything = [record for records in curves.values() for record in records]
+    _deviate_axis(axes.xaxis, axes.set_xlim, [record["fpr"] for record in everything])
+    _deviate_axis(axes.yaxis, axes.set_ylim, [1 - record["tpr"] for record in everything])
+    ends = _deviates(np.array([_DET_RATES[0], _DET_MOST]))
+    axes.plot(ends, ends, color=_GREY, linewidth=1, linestyle=":", label="equal errors")
+    _legend(axes)
+    axes.set(title=title, xlabel="False-accept rate", ylabel="False-reject rate")
+    return figure
+
+
+@_styled
 def cmc(curves: Curves, title: str = "Identification: is the mate among the best k?") -> Figure:
     """CMC of identification runs: name -> records {"rank", "rate", "lo", "hi"}; the legend gives rank 1."""
     figure, axes = _new()
@@ -160,9 +193,8 @@ def score_histogram(
         axes.stairs(shares, edges, color=COLOURS[index], linewidth=1.6, linestyle=_STYLES[index], label=label)
     if threshold is not None:
         axes.axvline(threshold, color="#222222", linewidth=1.2, label=f"threshold {threshold:.3g}")
-    axes.set_ylim(0, axes.get_ylim()[1] * 1.3)  # room for the legend
     axes.yaxis.set_major_formatter(PercentFormatter(1))
-    axes.legend(loc="upper center", ncols=3, fontsize=9)
+    _legend(axes)
     axes.set(title=title, xlabel=xlabel, ylabel="Share of pairs of that kind")
     return figure
 
@@ -176,7 +208,8 @@ def training(records: Sequence[Mapping[str, float]], x: str = "step", title: str
     panels = [(key, label) for key, label in _PANELS if any(key in record for record in records)]
     if not panels:
         raise FormatError("Training records hold none of loss, accuracy and lr, so there is nothing to draw.")
-    figure = Figure(figsize=(7, 1.2 + 1.7 * len(panels)), layout="constrained", facecolor="white")
+    width, height = _SIZE
+    figure = Figure(figsize=(width, height * (len(panels) + 1) / 3), layout="constrained", facecolor="white")
     column = np.atleast_1d(figure.subplots(len(panels), 1, sharex=True))
     for index, (axes, (key, label)) in enumerate(zip(column, panels, strict=True)):
         points = [(record[x], record[key]) for record in records if record.get(key) is not None]
@@ -191,6 +224,24 @@ def training(records: Sequence[Mapping[str, float]], x: str = "step", title: str
 
 
 @_styled
+def validation(
+    looks: Sequence[Mapping[str, Any]], best: int, title: str = "Judged during training"
+) -> Figure:
+    """Accuracy of benchmarks over training: records {"step", "accuracy": {name: share}}; `best` is the step kept."""
+    figure, axes = _new()
+    steps = [look["step"] for look in looks]
+    for index, name in enumerate(looks[0]["accuracy"]):
+        colour, line = COLOURS[index % len(COLOURS)], _STYLES[index % len(_STYLES)]
+        accuracy = [look["accuracy"][name] for look in looks]
+        axes.plot(steps, accuracy, color=colour, linestyle=line, marker="o", markersize=3.5, label=name)
+    axes.axvline(best, color="#222222", linewidth=1.2, label=f"best mean, step {best:,}")
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    _legend(axes)
+    axes.set(title=title, xlabel="Step", ylabel="Accuracy")
+    return figure
+
+
+@_styled
 def parity(reference: ArrayLike, other: ArrayLike, names: tuple[str, str] = ("PyTorch", "ONNX")) -> Figure:
     """Values of two implementations of one model against each other, any equal shapes, with their gap."""
     a, b = (np.asarray(values, dtype=np.float64).ravel() for values in (reference, other))
@@ -198,8 +249,7 @@ def parity(reference: ArrayLike, other: ArrayLike, names: tuple[str, str] = ("Py
         raise FormatError(
             f"A parity figure needs equally many values on both sides, not {len(a)} and {len(b)}."
         )
-    figure = Figure(figsize=(5.2, 5), layout="constrained", facecolor="white")
-    axes = figure.subplots()
+    figure, axes = _new()
     low, high = min(a.min(), b.min()), max(a.max(), b.max())
     axes.plot([low, high], [low, high], color=_GREY, linewidth=1, zorder=1)
     step = max(1, len(a) // 4000)
@@ -214,7 +264,7 @@ def parity(reference: ArrayLike, other: ArrayLike, names: tuple[str, str] = ("Py
 
 
 def _new() -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(7, 4.6), layout="constrained", facecolor="white")
+    figure = Figure(figsize=_SIZE, layout="constrained", facecolor="white")
     return figure, figure.subplots()
 
 
@@ -222,6 +272,21 @@ def _columns(records: Sequence[Mapping[str, float]], x: str, y: str) -> tuple[An
     names = (x, y, "lo", "hi")
     rows = np.array([[record[name] for name in names] for record in records], dtype=np.float64)
     return tuple(rows.reshape(-1, 4).T)  # type: ignore[return-value]
+
+
+def _deviates(rates: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Standard normal deviates of rates, those of 0 and 1 just outside every axis."""
+    inside = np.clip(rates, _DET_RATES[0] / 10, 1 - _DET_RATES[0] / 10)
+    return np.array([_NORMAL.inv_cdf(rate) for rate in inside.tolist()])
+
+
+def _deviate_axis(axis: Axis, limit: Callable[..., Any], rates: Sequence[float]) -> None:
+    """Percent axis of normal deviates that reaches down to the least of the rates that is not 0."""
+    least = min((rate for rate in rates if rate > 0), default=0.1)
+    first = max(bisect_right(_DET_RATES, least) - 1, 0)
+    shown = _DET_RATES[first:]
+    axis.set_ticks(_deviates(np.array(shown)).tolist(), [f"{100 * rate:g}%" for rate in shown])
+    limit(*_deviates(np.array([shown[0], _DET_MOST])))
 
 
 def _line(axes: Axes, index: int, label: str, x: Any, y: Any, low: Any, high: Any) -> None:
@@ -241,7 +306,14 @@ def _roc(axes: Axes, curves: Curves, labels: Mapping[str, str]) -> None:
     if floor == 0:
         chance = np.geomspace(axes.get_xlim()[0], 1, 100)
         axes.plot(chance, chance, color=_GREY, linewidth=1, linestyle=":", label="chance")
-    axes.figure.legend(loc="outside lower center", ncols=2, fontsize=9)
+    _legend(axes)
+
+
+def _legend(axes: Axes) -> None:
+    """A legend below, in two columns where there is much or little to say."""
+    labels = axes.get_legend_handles_labels()[1]
+    wide = len(labels) > 5 or max(map(len, labels), default=0) < 25
+    axes.figure.legend(loc="outside lower center", ncols=2 if wide else 1, fontsize=9)
 
 
 def _rate_axis(axes: Axes, lowest: float) -> float:

@@ -1,54 +1,84 @@
-"""The model card: what a network is, what it was trained on and how it is fed, from facts alone."""
+"""The model card: what a network is, what it has learnt from, how it is fed and how well it does, from facts alone.
+
+The stage export knows all but the results, which are measured later; the stage report writes the card again with them.
+"""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-import yaml
+from facerec.reporting import markdown, wording
+from facerec.reporting.markdown import escaped
 
-from facerec.backbones import storage
+USE = (
+    "Maps an aligned face to an embedding, so that two faces can be compared and a person can be looked for among\n"
+    "others. It is there to reproduce and to compare experiments. It is not there to decide anything about a person:\n"
+    "every threshold has errors of both kinds, and they are not the same for all people."
+)
+LIMITS = (
+    "A network knows the faces it was trained on. Measure it on faces like those it is meant for, with the consent of\n"
+    "the people shown, and by groups of people: nothing on this card says how errors differ between them."
+)
+RENDERED = "It has seen rendered faces only: its results are no evidence about real people.\n"
 
 
-def write(
+def render(
     name: str,
-    weights: Path,
-    onnx: Path,
+    known: Mapping[str, Any],
+    training: Mapping[str, Any],
     recipe: Mapping[str, Any],
     sets: Sequence[str],
-    max_difference: float,
+    results: str = "",
+    rendered: bool = False,
 ) -> str:
-    """The card of the network in `weights` (backbone.pt) and its export `onnx`, as Markdown.
+    """The card of network `name` as Markdown.
 
-    `recipe` is params.train, `sets` the training sets, `max_difference` the largest difference between
-    an embedding value in torch and in ONNX.
+    `known` is what `facerec.export.facts` says of its files, `training` are the metrics of the stage train, `recipe` is
+    params.train, `sets` names those it was trained on, `results` is Markdown, and `rendered` says that nobody in the
+    sets exists.
     """
-    stored = storage.load(weights)
-    count = sum(parameter.numel() for parameter in stored.network.parameters())
-    height, width = stored.preprocessing.input_size
+    height, width = known["input_size"]
+    template = escaped(known["preprocessing"]["template"])
     rows = [
-        ("Backbone", f"{stored.name}, {count:,} parameters"),
-        ("Embedding", f"{stored.dim} numbers, compared by cosine"),
-        ("Input", f"RGB, {height}x{width}, aligned to {stored.preprocessing.template}"),
-        ("Training sets", ", ".join(sets)),
-        ("Torch against ONNX", f"largest difference {max_difference:.1g}"),
+        ("Backbone", f"{escaped(known['backbone'])}, {known['parameters']:,} parameters"),
+        ("Embedding", f"{known['dim']} numbers, compared by cosine"),
+        ("Input", f"RGB, {height}x{width}, aligned to {template}"),
         *(
-            (path.name, f"sha256 `{hashlib.sha256(path.read_bytes()).hexdigest()}`")
-            for path in (weights, onnx)
+            (file, f"{wording.size(facts['bytes'])}, sha256 `{facts['sha256']}`")
+            for file, facts in known["files"].items()
         ),
+        ("Torch against ONNX", f"largest difference {known['max_difference']:.1g}"),
     ]
-    table = "\n".join(f"| {key} | {value} |" for key, value in rows)
-    return (
-        f"# Model card: {name}\n\n| | |\n|---|---|\n{table}\n\n"
-        f"## Preprocessing\n\n```yaml\n{_yaml(stored.preprocessing.to_dict())}```\n\n"
-        f"## Recipe\n\n```yaml\n{_yaml(recipe)}```\n\n"
-        "## Limits\n\nA network knows the faces it was trained on. Measure it on faces like those it is meant\n"
-        "for, with the consent of the people shown, before it decides anything about anyone.\n"
+    return markdown.document(
+        f"Model card: {name}",
+        markdown.facts(rows),
+        f"## Intended use\n\n{USE}",
+        f"## Training\n\n{_training(training, sets)}",
+        f"## Results\n\n{results or f'They are in reports/cards/models/{name}.md once the benchmarks have run.'}",
+        f"## Preprocessing\n\n{markdown.settings(known['preprocessing'])}",
+        f"## Recipe\n\n{markdown.settings(recipe)}",
+        f"## Limits\n\n{RENDERED if rendered else ''}{LIMITS}",
     )
 
 
-def _yaml(values: Mapping[str, Any]) -> str:
-    plain = {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
-    return yaml.safe_dump(plain, sort_keys=False, default_flow_style=None)
+def _training(training: Mapping[str, Any], sets: Sequence[str]) -> str:
+    return markdown.facts(
+        [
+            *(("Set", escaped(each)) for each in sets),
+            ("Faces", f"{training['images']:,} of {training['identities']:,} identities"),
+            ("Epochs", f"{training['epochs']:,}"),
+            ("Loss of the last epoch", wording.number(training["train_loss"])),
+            (
+                "Faces nearest to their own class",
+                f"{wording.percent(training['train_accuracy'])} in the last epoch",
+            ),
+            ("Best of those judged on the way", _best(training)),
+        ]
+    )
+
+
+def _best(training: Mapping[str, Any]) -> str:
+    if "best_step" not in training:
+        return ""
+    return f"step {training['best_step']:,}, mean accuracy {wording.percent(training['best_validation'])}"

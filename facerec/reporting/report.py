@@ -1,137 +1,190 @@
-"""The report of a run: every figure as PNG and SVG, one HTML page, and the summary people diff.
-
-Reads what the stages left: small metrics and curves, and the scores of every benchmark.
-"""
+"""The report of a run: its page, and the cards of its networks and data sets."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
-import pyarrow.parquet as pq
-from matplotlib.figure import Figure
+from facerec.catalog import Entry
+from facerec.files import atomic_dir, write_text
+from facerec.reporting import data_card, markdown, model_card, page, plotting, sections, tables
+from facerec.reporting.page import Card, Fold, Picture, Section
+from facerec.reporting.results import Sources, collect, load
 
-from facerec import images
-from facerec.errors import FormatError
-from facerec.files import atomic_dir, write_json, write_text
-from facerec.reporting import curves, figures, page, summary
-
+TITLE = "Face recognition report"
 SYNTHETIC = (
-    "Measured on synthetic faces: it shows that the pipeline works and how runs compare. "
+    "Measured on rendered faces: nobody in them exists. This shows that the pipeline works and how runs compare. "
     "It is no evidence about real faces."
 )
-
-
-_SHEET_WIDTH = 900  # pixels of a contact sheet on the page
+_PEOPLE = ("photos", "pack")
 
 
 @dataclass(frozen=True)
-class Sources:
-    """Where the results of a run lie, and which belong to it."""
+class Report:
+    """A run and what its report is made of.
 
-    metrics: Path
-    curves: Path
+    Attributes:
+        sources: parameters, metrics, curves and scores.
+        figures: directory of the figures that `plotting.write` drew.
+        sheets: directory of the pictures of faces, photos and pairs.
+        entries: the catalogue entries of every set of the run.
+    """
+
+    sources: Sources
+    figures: Path
     sheets: Path
-    scores: Path
-    benchmarks: Sequence[str]
-    identification: Sequence[str]
-    networks: Sequence[str]
-    photos: Sequence[str]
+    entries: Mapping[str, Entry]
 
+    def write(self, out: Path, provenance: Section) -> None:
+        """Write cards/ and then index.html into directory `out`."""
+        with atomic_dir(out / "cards") as folder:
+            for kind, documents in (("models", self.model_cards), ("data", self.data_cards)):
+                for name, text in documents.items():
+                    write_text(folder / kind / f"{name}.md", text)
+        write_text(out / "index.html", self.page(provenance))
 
-def write(sources: Sources, params: str, note: str, out: Path) -> None:
-    """Write figures/, index.html and summary.json below `out`; `params` is shown on the page as it is."""
-    found = collect(sources)
-    drawn = draw(sources, found)
-    with atomic_dir(out / "figures") as folder:
-        for name, (_, figure) in drawn.items():
-            figures.save(figure, folder / f"{name}.png", folder / f"{name}.svg")
-        shown = [(caption, folder / f"{name}.svg") for name, (caption, _) in drawn.items()]
-        faces = [(f"{name}: faces as aligned", _reduced(sources, name, folder)) for name in sources.photos]
-        write_text(out / "index.html", page.render(found, shown, params, note=note, sheets=faces))
-    write_json(out / "summary.json", summary.headline(found))
+    def page(self, provenance: Section) -> str:
+        """The page as HTML; all but the section `provenance` is the same for the same results."""
+        charts: dict[str, list[Picture]] = {}
+        for plot in plotting.plots(self.sources, self.found):
+            picture = Picture(plot.caption, self.figures / f"{plot.name}.svg")
+            charts.setdefault(plot.section, []).append(picture)
+        details = {name: load(self._scores(name) / "details.json") for name in self._params.benchmarks}
+        differences = {name: facts["max_difference"] for name, facts in self._exported.items()}
+        parameters = markdown.yaml_of(self._params.model_dump(mode="json"))
+        parts = [
+            sections.verification(self.found, details, charts, self._pairs()),
+            sections.identification(self.found, charts),
+            sections.training(self.found, differences, charts),
+            sections.faces(self.found, self._sheets()),
+            sections.cards(self._folded()),
+            sections.parameters(parameters),
+            provenance,
+        ]
+        return page.render(TITLE, self._lead, self._note, sections.numbers(self.found), parts)
 
+    @cached_property
+    def found(self) -> dict[str, Any]:
+        """All metrics of the run."""
+        return collect(self.sources)
 
-def collect(sources: Sources) -> dict[str, Any]:
-    """All metrics of the run in one nested mapping of scalars."""
-    verification = {name: _load(sources.scores / name / "result.json") for name in sources.benchmarks}
-    identification = {name: _load(sources.scores / name / "result.json") for name in sources.identification}
-    others = {
-        "denoise": sources.identification,
-        "train": sources.networks,
-        "align": sources.photos,
-        "detect": sources.photos,
-    }
-    groups: dict[str, dict[str, Any]] = {group: {} for group in others}
-    for group, names in others.items():
-        for name in names:
-            groups[group] |= _load(sources.metrics / group / f"{name}.json")
-    return summary.gather(verification=verification, identification=identification, **groups)
+    @cached_property
+    def model_cards(self) -> dict[str, str]:
+        """The card of each network that was trained, and of each that was downloaded, by name."""
+        trained = {name: self._trained(name, facts) for name, facts in self._exported.items()}
+        return trained | {
+            name: data_card.render(
+                entry,
+                self._params,
+                self.found,
+                self._results(f"data/raw/{name}") if entry.kind == "model" else "",
+            )
+            for name, entry in self.entries.items()
+            if entry.kind in ("model", "weights")
+        }
 
+    @cached_property
+    def data_cards(self) -> dict[str, str]:
+        """The card of each data set, by name."""
+        return {
+            name: data_card.render(entry, self._params, self.found)
+            for name, entry in self.entries.items()
+            if entry.kind not in ("model", "weights")
+        }
 
-def draw(sources: Sources, found: dict[str, Any]) -> dict[str, tuple[str, Figure]]:
-    """File name -> (caption, figure), in the order of the page."""
-    drawn: dict[str, tuple[str, Figure]] = {}
-    rocs = {name: _load(sources.curves / f"{name}_roc.json")["roc"] for name in sources.benchmarks}
-    if rocs:
-        judged = found["verification"]
-        accuracy = {name: (judged[name]["accuracy"], judged[name]["accuracy_std"]) for name in rocs}
-        drawn["verification_roc"] = ("Verification ROC", figures.verification_roc(rocs, accuracy))
-    for name in sources.identification:
-        runs = {kind: _load(sources.scores / name / f"{kind}_curves.json") for kind in ("raw", "cleaned")}
-        cmcs = {kind: run["cmc"] for kind, run in runs.items()}
-        drawn[f"{name}_cmc"] = (f"{name}: identification rate by rank", figures.cmc(cmcs))
-        id_rocs = {kind: run["roc"] for kind, run in runs.items()}
-        drawn[f"{name}_roc"] = (
-            f"{name}: true positives by false positives",
-            figures.identification_roc(id_rocs),
+    @property
+    def _params(self) -> Any:
+        return self.sources.params
+
+    @property
+    def _lead(self) -> str:
+        params = self._params
+        judged = f"verification by the protocol {params.verify.protocol}" if params.benchmarks else ""
+        said = [
+            f"Network {params.model}",
+            f"faces found by {params.detect.detector}" * bool(params.photos),
+            judged,
+        ]
+        return ", ".join(filter(None, said)) + "."
+
+    @property
+    def _note(self) -> str:
+        tested = [self._entry(each.faces) for each in self._params.benchmarks.values()]
+        tested += [self._entry(each.probes) for each in self._params.identification.values()]
+        return SYNTHETIC if any(entry.generator for entry in tested) else ""
+
+    @cached_property
+    def _exported(self) -> dict[str, Any]:
+        """What the stage export knows of each network that was trained."""
+        return {name: load(self.sources.metrics / f"export/{name}.json") for name in self._params.networks}
+
+    def _scores(self, name: str) -> Path:
+        return self.sources.scores / name
+
+    def _entry(self, faces: str) -> Entry:
+        """The entry that a face set comes from: that of a pack for its members."""
+        return self.entries[faces.split("/")[0]]
+
+    def _pairs(self) -> dict[str, Picture | None]:
+        """Benchmark -> its pairs at the edge of the threshold, None where its people may not be shown."""
+        return {
+            name: Picture(_PAIRS, self.sheets / f"pairs/{name}.jpg")
+            if self._entry(each.faces).shown
+            else None
+            for name, each in self._params.benchmarks.items()
+        }
+
+    def _sheets(self) -> dict[str, Sequence[Picture] | None]:
+        """Photo set -> its sheets, None where its people may not be shown."""
+        kinds = {"photos": _PHOTOS, "faces": _FACES}
+        return {
+            name: [Picture(caption, self.sheets / kind / f"{name}.jpg") for kind, caption in kinds.items()]
+            if self.entries[name].shown
+            else None
+            for name in self._params.photos
+        }
+
+    def _folded(self) -> Iterator[Fold]:
+        for kind, documents in (("Model", self.model_cards), ("Data", self.data_cards)):
+            for name, text in documents.items():
+                yield Fold(f"{kind} card: {name}", [Card(text)])
+
+    def _trained(self, name: str, known: Mapping[str, Any]) -> str:
+        entries = [self.entries[each] for each in self._params.training_sets]
+        return model_card.render(
+            name,
+            known,
+            self.found["train"][name],
+            self._params.train.model_dump(mode="json"),
+            [f"{entry.name}: {entry.title} ({entry.licence})" for entry in entries],
+            self._results(f"models/{name}"),
+            rendered=all(entry.generator for entry in entries),
         )
-    for name in sources.benchmarks:
-        drawn[f"{name}_scores"] = (f"{name}: distances of its pairs", _histogram(sources, name, found))
-    for name in sources.networks:
-        drawn[f"{name}_training"] = (f"Training of {name}", _training(sources, name))
-        drawn[f"{name}_parity"] = (f"{name}: torch against ONNX", _parity(sources, name))
-    return drawn
+
+    def _results(self, model: str) -> str:
+        """Markdown of what was measured, if it was this model (a path, with or without its suffix)."""
+        measured, best = self._params.model, f"{model}_best.pt"
+        if measured not in (model, f"{model}.pt", f"{model}.onnx", best):
+            return "Not measured in this run, which measures another network."
+        said = (
+            [f"Of {Path(best).name}, the weights that were best while it trained."]
+            if measured == best
+            else []
+        )
+        for group, make in (("verification", tables.verification), ("identification", tables.identification)):
+            if self.found.get(group):
+                table = make(self.found)
+                rows = ([markdown.escaped(cell) for cell in row] for row in table.rows)
+                said += [markdown.table(table.header, rows), table.note]
+        return "\n\n".join(said) or "Nothing was measured in this run."
 
 
-def _histogram(sources: Sources, name: str, found: dict[str, Any]) -> Figure:
-    scores = pq.read_table(sources.scores / name / "scores.parquet", columns=["distance", "same"])
-    records = curves.histogram_records(scores["distance"].to_numpy(), scores["same"].to_numpy())
-    title = f"{name}: distances of its pairs"
-    return figures.score_histogram(records, found["verification"][name]["threshold"], title)
-
-
-def _training(sources: Sources, name: str) -> Figure:
-    loss, accuracy = (_load(sources.curves / f"{name}_{key}.json")[key] for key in ("loss", "accuracy"))
-    records = [{**a, **b} for a, b in zip(loss, accuracy, strict=True)]
-    return figures.training(records, "epoch", f"Training of {name}")
-
-
-def _parity(sources: Sources, name: str) -> Figure:
-    points = _load(sources.curves / f"{name}_parity.json")["parity"]
-    return figures.parity([point["torch"] for point in points], [point["onnx"] for point in points])
-
-
-def _reduced(sources: Sources, name: str, folder: Path) -> Path:
-    """The sheet of face set `name`, small enough for the page."""
-    sheet, small = sources.sheets / f"{name}.jpg", folder / f"{name}_faces.jpg"
-    try:
-        picture = images.decode(sheet.read_bytes())
-    except OSError as error:
-        raise FormatError(f"cannot read the sheet {sheet} ({error}); run `dvc repro`.") from error
-    scale = min(1.0, _SHEET_WIDTH / picture.shape[1])
-    reduced = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    small.write_bytes(images.encode_jpeg(np.asarray(reduced, np.uint8), 75))
-    return small
-
-
-def _load(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise FormatError(f"cannot read the result {path} ({error}); run `dvc repro`.") from error
+_PAIRS = (
+    "Errors nearest the threshold, then the same person farthest apart and different people closest. Under a pair stand "
+    "its distance and the threshold of its fold."
+)
+_PHOTOS = "White: found by the detector; green: the face that was taken, shown as aligned beside its photo."
+_FACES = "Faces as aligned, with the detector's score or the distance of the landmarks from the template."

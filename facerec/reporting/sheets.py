@@ -67,10 +67,11 @@ def thumbnail(image: NDArray[np.uint8], side: int = 112) -> NDArray[np.uint8]:
     return tile
 
 
-def write(sheet: NDArray[np.uint8], path: str | Path) -> None:
-    """Write an RGB picture as .png or .jpg, by its name; ParamsError for any other name."""
+def write(sheet: NDArray[np.uint8], path: str | Path, quality: int = 95) -> None:
+    """Write an RGB picture as .png or .jpg of that `quality`, by its name; ParamsError for any other name."""
     check_name(path)
-    encoded = cv2.imencode(Path(path).suffix, sheet[..., ::-1])[1]
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality] if Path(path).suffix == ".jpg" else []
+    encoded = cv2.imencode(Path(path).suffix, sheet[..., ::-1], options)[1]
     with atomic_file(path) as temporary:
         temporary.write_bytes(encoded.tobytes())
 

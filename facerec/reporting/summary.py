@@ -13,18 +13,18 @@ from facerec.errors import FormatError
 
 
 def gather(**groups: Mapping[str, Any]) -> dict[str, Any]:
-    """Nest metrics by group, in sorted order: gather(verification={"lfw": {"accuracy": .99}}, training={...}).
+    """Nest metrics by group, in the order given: gather(verification={"lfw": {"accuracy": .99}}, training={...}).
 
     Groups that are empty are left out, and so are values of None. FormatError names a value that is not a
     finite number, a truth value or a text.
     """
-    return {name: _scalars(groups[name], name) for name in sorted(groups) if groups[name]}
+    return {name: _scalars(groups[name], name) for name in groups if groups[name]}
 
 
 def _scalars(group: Mapping[str, Any], where: str) -> dict[str, Any]:
     clean: dict[str, Any] = {}
-    for key in sorted(group):
-        value, place = group[key], f"{where}.{key}"
+    for key, value in group.items():
+        place = f"{where}.{key}"
         if isinstance(value, Mapping):
             clean[key] = _scalars(value, place)
         elif isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value)):
@@ -46,7 +46,8 @@ def headline(found: Mapping[str, Any]) -> dict[str, Any]:
         rates = {key: value for key, value in cleaned.items() if key.startswith("tpr@")}
         lines[name] = {"rank1": cleaned["rank1"], "rank1_raw": runs["raw"]["rank1"], **rates}
     for name, values in found.get("train", {}).items():
-        lines[name] = dict(values)
+        shown = ("train_accuracy", "train_loss", "best_validation", "best_step")
+        lines[name] = {key: values[key] for key in shown if key in values}
     for name, values in found.get("align", {}).items():
         keys = ("enrolled", "fallbacks")
         lines[name] = lines.get(name, {}) | {key: values[key] for key in keys if key in values}

@@ -50,6 +50,9 @@ class Trained:
     head: nn.Module
     history: tuple[Epoch, ...]
     validations: tuple[Validated, ...]
+    images: int
+    """Faces it was trained on."""
+    identities: int
 
 
 def fit(
@@ -97,10 +100,10 @@ def fit(
                 if stop:
                     _say(progress, _stopped(state, checkpoints, len(sampler)))
                     raise KeyboardInterrupt
-    return _trained(state, head)
+    return _trained(state, head, faces)
 
 
-def _trained(state: State, head: nn.Module) -> Trained:
+def _trained(state: State, head: nn.Module, faces: TrainingFaces) -> Trained:
     """The networks that are left, ready to embed."""
     state.result.eval()
     last = replace(state.backbone, network=state.result)
@@ -108,7 +111,8 @@ def _trained(state: State, head: nn.Module) -> Trained:
     if state.best is not None:
         best = replace(last, network=copy.deepcopy(state.result))
         best.network.load_state_dict(state.best)
-    return Trained(last, best, head, tuple(state.history), tuple(state.validations))
+    validations = tuple(state.validations)
+    return Trained(last, best, head, tuple(state.history), validations, len(faces.usable), faces.classes)
 
 
 def _resume(state: State, checkpoints: Checkpoints | None, epoch_steps: int, progress: Progress) -> None:

@@ -32,6 +32,8 @@ VERBS = (
     "compare",
     "enroll",
     "search",
+    "compare-runs",
+    "experiments",
 )
 
 

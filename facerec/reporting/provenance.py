@@ -1,0 +1,165 @@
+"""On what a report was made: the machine, the libraries, the revision of the code, and how long each stage took.
+
+The only part of a report that may differ between two equal runs. It names no host, user or path.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from facerec import __version__
+from facerec.execution import worker_count
+from facerec.reporting.page import Block, Grid, Section, Text
+from facerec.reporting.tables import Table
+from facerec.reporting.wording import NONE, duration, size
+from facerec.timing import Run
+
+SECTION = "provenance"
+"""Name of its section on the page."""
+
+LIBRARIES = (
+    "anny",
+    "dvc",
+    "matplotlib",
+    "mtcnn",
+    "numba",
+    "numpy",
+    "onnx",
+    "onnxruntime",
+    "onnxscript",
+    "opencv-contrib-python-headless",
+    "pandas",
+    "pillow",
+    "pyarrow",
+    "retina-face",
+    "timm",
+    "torch",
+    "torchvision",
+)
+"""Those that decide the bytes of an output."""
+
+Runs = Mapping[str, Sequence[Run | None]]
+"""Stage -> the last run of each of its instances here; None where one came from the cache."""
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What the section says."""
+
+    revision: str
+    environment: Mapping[str, str]
+    libraries: Mapping[str, str]
+    stages: Runs
+
+    def section(self) -> Section:
+        """The section of the page."""
+        facts = tuple({"Revision of the code": self.revision, **self.environment}.items())
+        libraries = tuple(self.libraries.items())
+        blocks: list[Block] = [
+            Text("This section alone may differ between two runs that are equal in everything else."),
+            Grid(Table(("Made on", ""), facts), facts=True),
+            Grid(Table(("Library", "Version"), libraries), facts=True),
+            Grid(_stages(self.stages)),
+        ]
+        return Section(SECTION, "Provenance", blocks)
+
+
+def gather(root: Path, stages: Runs) -> Provenance:
+    """What is true here and now of the checkout `root` and this machine."""
+    return Provenance(revision(root), environment(), libraries(), stages)
+
+
+def revision(root: Path) -> str:
+    """The commit of the checkout `root`, and whether code or parameters differ from it.
+
+    What a run writes itself (dvc.lock and reports/) does not count as a change.
+    """
+    try:
+        commit = _git(root, "rev-parse", "HEAD")
+        changes = _git(root, "status", "--porcelain", "--", ".", ":!dvc.lock", ":!reports")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown: this is no git checkout"
+    return f"{commit} and uncommitted changes" if changes else commit
+
+
+def environment() -> dict[str, str]:
+    """The machine as far as it can matter to results and speed."""
+    import torch
+
+    from facerec.devices import device
+
+    chosen = device()
+    named = torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else chosen.type
+    return {
+        "Report made": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        "facerec": __version__,
+        "Python": f"{platform.python_implementation()} {platform.python_version()}",
+        "System": f"{platform.system()} {platform.release()}, {platform.machine()}",
+        "Processor": _processor(),
+        "Cores": f"{_cores()} usable of {os.cpu_count()}",
+        "Vector instructions": torch.backends.cpu.get_cpu_capability(),
+        "Device": named,
+        "Threads of torch": str(torch.get_num_threads()),
+        "Worker processes": str(worker_count()),
+    }
+
+
+def libraries() -> dict[str, str]:
+    """Versions of LIBRARIES."""
+    found = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def _git(root: Path, *words: str) -> str:
+    command = ["git", "--no-optional-locks", *words]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def _processor() -> str:
+    """What the processor calls itself."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _stages(stages: Runs) -> Table:
+    """A row a stage, in the order of the graph."""
+    rows = [(stage, *_times(runs)) for stage, runs in stages.items() if runs]
+    every = [run for runs in stages.values() for run in runs]
+    note = (
+        "By the clock, when each last ran on this machine, without starting Python; memory is that of the largest "
+        "process. What was never run here came from DVC's cache and has no time."
+    )
+    return Table(
+        ("Stage", "Ran here", "Time", "Longest", "Memory"), (*rows, ("together", *_times(every))), note
+    )
+
+
+def _times(runs: Sequence[Run | None]) -> tuple[str, str, str, str]:
+    ran = [run for run in runs if run is not None]
+    if not ran:
+        return ("from the cache", NONE, NONE, NONE)
+    seconds = [run.seconds for run in ran]
+    memory = size(max(run.peak_bytes for run in ran))
+    here = "yes" if len(runs) == len(ran) == 1 else f"{len(ran)} of {len(runs)}"
+    return (here, duration(sum(seconds)), duration(max(seconds)), memory)

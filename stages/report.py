@@ -1,0 +1,42 @@
+"""report: everything that was measured and drawn -> reports/index.html, and the cards of networks and data sets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from facerec import catalog, timing
+from facerec.params import Params
+from facerec.reporting import provenance
+from facerec.reporting.report import Report
+from facerec.reporting.results import Sources
+from stages import common
+
+
+def report(params: Params) -> None:
+    """Write the report of the run that params.yaml describes."""
+    sources = Sources(params, common.METRICS, common.CURVES, common.SCORES)
+    entries = {name: catalog.load(name) for name in params.download}
+    made = Report(sources, common.FIGURES, common.SHEETS, entries)
+    times = {stage: [timing.last(*name) for name in names] for stage, names in _stages(params).items()}
+    made.write(common.REPORTS, provenance.gather(Path(), times).section())
+
+
+def _stages(params: Params) -> dict[str, list[tuple[str, ...]]]:
+    """Stage -> the name and key of each of its instances, in the order of dvc.yaml; without this one."""
+    graph = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    del graph["report"]
+    return {stage: [(stage, *key) for key in _keys(body, params)] for stage, body in graph.items()}
+
+
+def _keys(body: dict[str, Any], params: Params) -> list[tuple[str, ...]]:
+    """The keys over which dvc.yaml repeats a stage, as ${name} of params.yaml; one empty key for a single stage."""
+    if "foreach" not in body:
+        return [()]
+    return [(key,) for key in getattr(params, body["foreach"].strip("${}"))]
+
+
+if __name__ == "__main__":
+    common.run(report)

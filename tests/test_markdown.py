@@ -1,0 +1,99 @@
+"""Texts from anywhere: in a card they are cells, and on the page they are text."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from facerec.reporting import markdown, wording
+from facerec.reporting.page import Card
+
+
+class Cells(HTMLParser):
+    """The texts of all cells, and every tag that was met."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cells: list[str] = []
+        self.tags: set[str] = set()
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        assert all(name in ("href", "style") for name, _ in attributes)
+        if tag == "td":
+            self.cells.append("")
+
+    def handle_data(self, data: str) -> None:
+        if self.cells:
+            self.cells[-1] += data
+
+
+def cells(text: str) -> Cells:
+    parser = Cells()
+    parser.feed(str(Card(text).html))
+    parser.close()
+    return parser
+
+
+@given(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1))
+@example(
+    "<script>alert(1)</script> | `code` *a* [x](javascript:alert(1)) ![y](http://z/) <http://z/> &lt; a_b _c_ ~~d~~ \\"
+)
+@example("a\n\n# b\n\n<img src=x onerror=alert(1)>\n|---|")
+@example("___ **** ``` ~~~ https://a.example <!-- --> ]]>")
+def test_any_text_comes_out_of_a_card_as_it_went_in(text: str) -> None:
+    table = markdown.facts([("name", markdown.escaped(text) or "empty")])
+    found = cells(markdown.document("Card", table))
+    expected = " ".join(text.split()) or "empty"
+    assert [cell.strip() for cell in found.cells] == ["name", expected]
+    assert found.tags <= {"h3", "table", "thead", "tbody", "tr", "th", "td"}
+
+
+def test_only_web_addresses_become_links() -> None:
+    assert 'href="https://a.example/b?c=d"' in Card(markdown.linked("https://a.example/b?c=d")).html
+    for bad in (
+        "javascript:alert(1)",
+        "https://a.example/ onmouseover=x",
+        'https://a"onclick="x',
+        "file:///etc",
+        "",
+    ):
+        assert "<a" not in Card(markdown.linked(bad)).html
+
+
+def test_a_card_draws_no_picture_and_runs_no_html() -> None:
+    html = Card("![x](https://a.example/y.png) <b>bold</b>\n\n<script>alert(1)</script>\n\n# Top").html
+    assert "<img" not in html
+    assert "<b>" not in html
+    assert "<script" not in html
+    assert "<h3>Top</h3>" in html
+
+
+def test_tables_leave_out_what_is_unknown() -> None:
+    assert markdown.facts([("a", "1"), ("b", "")]) == "| | |\n|---|---|\n| a | 1 |"
+    assert markdown.table(("a", "b", "c"), [("x", "1", "2")]).splitlines()[1] == "|---|---:|---:|"
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (wording.percent(0.92754), "92.75 %"),
+        (wording.percent(None), wording.NONE),
+        (wording.interval(0.879, 0.9732), "87.9 to 97.3 %"),
+        (wording.interval(None, 1.0), wording.NONE),
+        (wording.count(1234567), "1,234,567"),
+        (wording.number(0.00012346), "0.0001235"),
+        (wording.size(999), "999 bytes"),
+        (wording.size(2_828_736), "2.83 MB"),
+        (wording.size(None), wording.NONE),
+        (wording.duration(3.21), "3.2 s"),
+        (wording.duration(488), "8 min 8 s"),
+        (wording.duration(7530), "2 h 5 min"),
+        (wording.duration(59.97), "60.0 s"),
+    ],
+)
+def test_numbers_are_said_as_people_say_them(said: str, expected: str) -> None:
+    assert said == expected
