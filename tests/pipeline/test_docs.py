@@ -133,13 +133,8 @@ def run_block(block: Block, shell: Shell) -> None:
             run_command(command, shell)
 
 
-ELSEWHERE = {"using.md": "tests/pipeline/test_using.py"}
-"""Pages that have a test of their own, which sets more scenes."""
-
 PAGES = [
-    page
-    for page in documents.pages()
-    if page.name not in ELSEWHERE and any(b.language in documents.RUN for b in documents.blocks(page))
+    page for page in documents.pages() if any(b.language in documents.RUN for b in documents.blocks(page))
 ]
 TRIED = [
     pytest.param(page, id=page.stem, marks=[] if page.parent == ROOT else pytest.mark.slow) for page in PAGES
@@ -157,11 +152,6 @@ def test_the_commands_of_a_page(page: Path, shown: Project, tmp_path: Path) -> N
             except AssertionError as error:
                 note = "correct it, or say in a comment above how to take it (tests/documents.py)"
                 raise AssertionError(f"{block.place}: {note}\n{error}") from error
-
-
-def test_a_page_that_is_run_elsewhere_is() -> None:
-    for page, test in ELSEWHERE.items():
-        assert f"docs/{page}" in (ROOT / test).read_text()
 
 
 def test_what_stands_for_make_is_what_make_does(project: Project) -> None:
