@@ -7,6 +7,7 @@ of the published one, and MTCNN that of RetinaFace, whose weights are downloaded
 from __future__ import annotations
 
 import json
+import shutil
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from stages import (
     megaface_features,
     megaface_identify,
     plots,
+    report,
     unpack,
     verify,
 )
@@ -168,7 +170,10 @@ def test_megaface_takes_the_listed_probes_among_all_distractors(downloads: Path,
     (downloads / "megaface_noises").mkdir()
     lists.write_noises(["Person_A_3.png"], downloads / "megaface_noises/facescrub_noises.txt", "cite")
     lists.write_noises(["001/91@N00/1_0.jpg"], downloads / "megaface_noises/megaface_noises.txt", "cite")
-    plots.plots(run("megaface", tmp_path))
+    parsed = run("megaface", tmp_path)
+    plots.plots(parsed)
+    shutil.copy(ROOT / "dvc.yaml", tmp_path)
+    report.report(parsed)
     raw = shards.read("data/raw/facescrub_probes")
     assert raw.sources == [f"{name}.jpg" for name in probes], "the order of the official list"
     assert raw.identities == ["Person_B", "Person_B", "Person_A", "Person_A"]
@@ -176,4 +181,5 @@ def test_megaface_takes_the_listed_probes_among_all_distractors(downloads: Path,
     noise = metrics("denoise/megaface")["noise"]
     assert noise["probes_matched"] == noise["distractors_matched"] == 1
     assert 0 <= json.loads(Path("reports/summary.json").read_text())["megaface"]["rank1"] <= 1
-    assert Path("reports/index.html").is_file()
+    assert "data:image/jpeg" not in Path("reports/index.html").read_text(), "these people exist"
+    assert Path("reports/sheets/photos/megaface.jpg").is_file()
