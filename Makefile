@@ -7,7 +7,7 @@ READY := .venv/.ready
 MXNET := .venv-mxnet
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: repro test test-all lint format docs bench fuzz screenshots mxnet clean help
+.PHONY: repro table test test-all lint format docs bench fuzz screenshots mxnet clean help
 .DEFAULT_GOAL := help
 
 help:  ## say what there is
@@ -17,9 +17,12 @@ repro: $(READY)  ## run the default experiment; finished stages come from the ca
 	$(RUN) dvc repro
 	@echo "Done: open reports/index.html, or type: . $(BIN)/activate && dvc metrics show"
 
+table: $(READY)  ## all experiments in one table: what was changed, and what became of accuracy and rank-1
+	@$(RUN) facerec experiments
+
 # One torch thread in each of the two, which share the cores: threads that wait for one another cost tenfold.
 test: $(READY)  ## run the tests: those with real dvc commands beside all others
-	@$(RUN) OMP_NUM_THREADS=1 pytest tests/pipeline & pipeline=$$!; \
+	@$(RUN) OMP_NUM_THREADS=1 pytest tests/pipeline -m "not slow" & pipeline=$$!; \
 	$(RUN) OMP_NUM_THREADS=1 pytest --ignore tests/pipeline -m "not slow"; units=$$?; \
 	wait $$pipeline && exit $$units
 

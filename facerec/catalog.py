@@ -182,6 +182,19 @@ def load(name: str) -> Entry:
     return entry
 
 
+def is_rendered(dataset: str) -> bool:
+    """Whether the set `dataset`, as shards name it, is known to be rendered, so that nobody in it exists.
+
+    A member of a pack ("synth_pack/lfw") is what its pack is. A set that no entry describes, or that is used where
+    there is no catalog, is not known to be.
+    """
+    name = dataset.split("/")[0]
+    try:
+        return name in names() and load(name).generator is not None
+    except AcquireError:
+        return False
+
+
 def _explain(problem: Any) -> str:
     key = ".".join(map(str, problem["loc"])) or "the entry"
     return f"{key}: {problem['msg'].removeprefix('Value error, ')}"

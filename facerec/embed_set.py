@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from facerec import embedding
+from facerec import catalog, embedding
 from facerec.devices import device
 from facerec.formats import failures, shards
-from facerec.formats.embeddings import Embeddings
+from facerec.formats.embeddings import Embeddings, Origin
 from facerec.normalise import normalise
 
 
@@ -20,13 +20,15 @@ def embed_set(model: str | Path, faces: str | Path) -> Embeddings:
     Photos that gave no face are rows of NaN at the end, so that a benchmark can count them.
     """
     aligned = shards.read(faces, "faces")
-    matrix = embedding.load(model, device()).embed(aligned)
+    embedder = embedding.load(model, device())
+    matrix = embedder.embed(aligned)
     failed = failures.read(faces)
     missing = np.full((len(failed), matrix.shape[1]), np.nan, np.float32)
     return Embeddings(
         np.concatenate([matrix, missing]),
         [*aligned.sources, *(failure.source for failure in failed)],
         [*aligned.identities, *(failure.identity for failure in failed)],
+        Origin(embedder.digest, aligned.meta.dataset, catalog.is_rendered(aligned.meta.dataset)),
     )
 
 

@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 from facerec import __version__, digests
 from facerec.backbones import storage
 from facerec.backbones.storage import StoredBackbone
-from facerec.embedding import METADATA_KEY, onnx_embedder, torch_embedder
+from facerec.embedding import DIGEST_KEY, METADATA_KEY, TRAINED_ON_KEY, onnx_embedder, torch_embedder
 from facerec.errors import FacerecError
 from facerec.files import atomic_file
 from facerec.normalise import normalise
+from facerec.training_sets import to_plain
 
 OPSET = 18
 TOLERANCE = 1e-4
@@ -89,7 +90,7 @@ def facts(source: str | Path, target: str | Path, found: Parity) -> dict[str, An
 
 
 def to_onnx(stored: StoredBackbone) -> bytes:
-    """The network as an ONNX file with its preprocessing as JSON in the metadata."""
+    """The network as an ONNX file; its metadata hold preprocessing, digest and training sets."""
     network = stored.network.cpu().eval()
     example = torch.zeros(2, 3, *stored.preprocessing.input_size)
     with redirect_stdout(io.StringIO()):  # the exporter prints its steps
@@ -106,9 +107,12 @@ def to_onnx(stored: StoredBackbone) -> bytes:
     model = program.model_proto
     _strip(model)
     model.producer_name, model.producer_version = "facerec", __version__
-    onnx.helper.set_model_props(
-        model, {METADATA_KEY: json.dumps(stored.preprocessing.to_dict(), sort_keys=True)}
-    )
+    notes = {
+        METADATA_KEY: json.dumps(stored.preprocessing.to_dict(), sort_keys=True),
+        DIGEST_KEY: stored.digest(),
+        TRAINED_ON_KEY: json.dumps(to_plain(stored.trained_on), sort_keys=True),
+    }
+    onnx.helper.set_model_props(model, notes)
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString(deterministic=True))
 

@@ -15,7 +15,7 @@ def identify(params: Params, name: str) -> None:
         megaface.identify(common.MEGAFACE / name / kind, how.fprs, how.sweeps, how.bootstrap, how.seed)
         for kind in ("cleaned", "features")
     )
-    megaface.write({"cleaned": cleaned, "raw": raw}, common.SCORES / name)
+    megaface.write({"cleaned": cleaned, "raw": raw}, common.SCORES / name, how.noise)
     rates = {key: value for key, value in cleaned.result.metrics().items() if key.startswith("tpr@")}
     metrics = {"rank1": cleaned.result.rank1, "rank1_raw": raw.result.rank1, **rates}
     write_json(common.METRICS / f"identify/{name}.json", {name: metrics})

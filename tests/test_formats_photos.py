@@ -251,6 +251,23 @@ def test_malformed_list_files_are_refused_with_their_line(tmp_path, text, messag
         listed(tmp_path / "list.txt", text)
 
 
+def test_lists_of_names_are_read_or_refused_with_their_line(tmp_path):
+    path = tmp_path / "names.txt"
+    path.write_text("\ufeffb/2.jpg\tAnn Other \r\n\na  b.jpg \t Zoë\n", encoding="utf-8")
+    assert lists.read_names(path) == {"b/2.jpg": "Ann Other", "a  b.jpg": "Zoë"}
+    for text, message in (
+        ("", "lists no photos"),
+        ("a.jpg Ann\n", "line 1: expected 'path<TAB>name'"),
+        ("a.jpg\tAnn\n\tBob\n", "line 2"),
+        ("a.jpg\t \n", "line 1"),
+        ("a.jpg\tAnn\tBob\n", "line 1"),
+        ("a.jpg\tAnn\na.jpg\tBob\n", r"line 2: a.jpg is listed twice"),
+    ):
+        path.write_text(text)
+        with pytest.raises(FormatError, match=message):
+            lists.read_names(path)
+
+
 @pytest.mark.parametrize("maker", MAKERS.values(), ids=MAKERS)
 def test_listed_photos_come_in_the_order_of_the_list(tmp_path, maker):
     text = "Cy Young/Cy_0001.PNG\t40\nlfw/Bob/Bob_0001.jpg\t-1\n/data/lfw/Ann/Ann_0001.jpg\t5\nAnn/Ann_0002.jpg\t5\n"

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import yaml
-from click.testing import Result
 from typer.testing import CliRunner
 
 from facerec import params, profiles
@@ -33,7 +32,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run(*words: str) -> Result:
+def run(*words: str) -> Any:
     return CliRunner().invoke(app, ["profile", *words], catch_exceptions=False)
 
 

@@ -1,16 +1,18 @@
-"""backbone.pt: weights of a network with all it takes to build it again and to feed it.
+"""backbone.pt: weights of a network with all it takes to build it again and to feed it, and what it has seen.
 
-The file is a torch.save of {"format", "backbone": {"name", "dim", "options"}, "preprocessing",
+The file is a torch.save of {"format", "backbone": {"name", "dim", "options"}, "preprocessing", "trained_on",
 "state_dict"}: plain values and tensors only, so it is read with weights_only and cannot run code.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 import pickle
 import zipfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from facerec import backbones
 from facerec.errors import FormatError
 from facerec.files import atomic_file
 from facerec.preprocessing import Preprocessing
+from facerec.training_sets import TrainingSet, from_plain, to_plain
 
 FORMAT = "facerec-backbone-1"
 
@@ -34,12 +37,27 @@ class StoredBackbone:
     dim: int
     options: dict[str, Any]
     preprocessing: Preprocessing
+    trained_on: tuple[TrainingSet, ...] | None = None
+    """The face sets it has learnt from; None where nobody wrote them down."""
+
+    def digest(self) -> str:
+        """64 hexadecimal digits of what it computes: equal for equal weights, options and preprocessing.
+
+        The same for a file and its ONNX export, which carries it along.
+        """
+        spec = {"name": self.name, "dim": self.dim, "options": self.options}
+        found = hashlib.sha256(_line({**spec, "preprocessing": self.preprocessing.to_dict()}))
+        for key, value in sorted(self.network.state_dict().items()):
+            plain = value.detach().cpu().contiguous()
+            found.update(_line([key, str(plain.dtype), list(plain.shape)]))
+            found.update(plain.reshape(-1).view(torch.uint8).numpy())
+        return found.hexdigest()
 
 
 def create(name: str, dim: int, options: dict[str, Any], preprocessing: Preprocessing) -> StoredBackbone:
     """A freshly initialised network for the input size of `preprocessing`."""
     network = backbones.build(name, dim, preprocessing.input_size, **options)
-    return StoredBackbone(network, name, dim, options, preprocessing)
+    return StoredBackbone(network, name, dim, options, preprocessing, trained_on=())
 
 
 def save(stored: StoredBackbone, path: str | Path) -> None:
@@ -48,6 +66,7 @@ def save(stored: StoredBackbone, path: str | Path) -> None:
         "format": FORMAT,
         "backbone": {"name": stored.name, "dim": stored.dim, "options": stored.options},
         "preprocessing": stored.preprocessing.to_dict(),
+        "trained_on": to_plain(stored.trained_on),
         "state_dict": {
             key: value.detach().cpu().clone(memory_format=torch.contiguous_format)
             for key, value in stored.network.state_dict().items()
@@ -95,4 +114,8 @@ def load(path: str | Path) -> StoredBackbone:
             f"The weights in {path} do not fit its backbone {spec['name']!r}; train again."
         ) from error
     stored.network.eval()
-    return stored
+    return replace(stored, trained_on=from_plain(content.get("trained_on"), str(path)))
+
+
+def _line(value: Any) -> bytes:
+    return (json.dumps(value, sort_keys=True) + "\n").encode()

@@ -10,12 +10,24 @@ from __future__ import annotations
 import sys
 
 from facerec import console
-from facerec.cli import catalogue, data, evaluation, experiment, faces, figures, megaface, models
+from facerec.cli import (
+    catalogue,
+    comparing,
+    data,
+    evaluation,
+    experiment,
+    faces,
+    figures,
+    megaface,
+    models,
+    recognising,
+)
 from facerec.cli.common import app
 
 __all__ = [
     "app",
     "catalogue",
+    "comparing",
     "data",
     "evaluation",
     "experiment",
@@ -24,6 +36,7 @@ __all__ = [
     "main",
     "megaface",
     "models",
+    "recognising",
 ]
 
 

@@ -50,3 +50,9 @@ def report(title: str, values: dict[str, Any], as_json: bool = False) -> None:
     for key, value in values.items():
         table.add_row(key, f"{value:.5g}" if isinstance(value, float) else str(value))
     Console(stderr=True).print(table)
+
+
+def detector_options(weights: Path | None, min_face: int | None) -> dict[str, Any]:
+    """The options of `facerec.detection.build` that were given on the command line."""
+    given = {"weights": weights and str(weights), "min_face": min_face}
+    return {name: value for name, value in given.items() if value is not None}

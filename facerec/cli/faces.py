@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from facerec import params as parameters
-from facerec.cli.common import Json, app, check_out, parse_size, report
+from facerec.cli.common import Json, app, check_out, detector_options, parse_size, report
 
 DETECT, ALIGN = parameters.Detect(), parameters.Align()
 
@@ -36,7 +36,7 @@ def detect(
     from facerec import detection
     from facerec.cli import detecting
 
-    options = _options(weights, min_face)
+    options = detector_options(weights, min_face)
     if table is not None:
         report("Detection", detecting.tabulate(photos, table, detector, options, draw), as_json)
         return
@@ -92,11 +92,5 @@ def align(
         quality=quality,
         subsampling=subsampling,
     )
-    found = detections or aligning.Detector(detector, _options(weights, min_face))
+    found = detections or aligning.Detector(detector, detector_options(weights, min_face))
     aligning.show(aligning.align(photos, out, options, found, folder, sheet), as_json)
-
-
-def _options(weights: Path | None, min_face: int | None) -> dict[str, Any]:
-    """The detector's options that were given."""
-    given = {"weights": weights and str(weights), "min_face": min_face}
-    return {name: value for name, value in given.items() if value is not None}

@@ -46,8 +46,10 @@ class _Decoded:
     factor: int
 
 
-def find(detector: Detector, photos: Iterable[bytes | memoryview], retry: float = 0.0) -> Iterator[Found]:
-    """What the detector finds in each encoded photo, in order.
+def find(
+    detector: Detector, photos: Iterable[bytes | memoryview | Image], retry: float = 0.0
+) -> Iterator[Found]:
+    """What the detector finds in each photo, encoded or RGB (h, w, 3), in order.
 
     Photos whose best face scores less than `retry` are looked at again in their padded view: 0 none, 1 all.
     """
@@ -60,10 +62,10 @@ def find(detector: Detector, photos: Iterable[bytes | memoryview], retry: float 
     yield from _find(detector, batch, retry)
 
 
-def _decode(data: bytes | memoryview) -> _Decoded | str:
+def _decode(data: bytes | memoryview | Image) -> _Decoded | str:
     """The photo, reduced where it is large, or why there is none."""
     try:
-        image = images.decode(data)
+        image = data if isinstance(data, np.ndarray) else images.decode(data)
     except ImageError as error:
         return str(error)
     height, width = image.shape[:2]

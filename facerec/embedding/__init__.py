@@ -1,7 +1,24 @@
 """Faces to embeddings: a torch or ONNX network and its declared preprocessing behind one `Embedder`."""
 
 from facerec.embedding.embedder import Embedder, Network
-from facerec.embedding.files import METADATA_KEY, load, onnx_embedder, torch_embedder
+from facerec.embedding.files import (
+    DIGEST_KEY,
+    METADATA_KEY,
+    TRAINED_ON_KEY,
+    load,
+    onnx_embedder,
+    torch_embedder,
+)
 from facerec.embedding.onnx_network import OnnxNetwork
 
-__all__ = ["METADATA_KEY", "Embedder", "Network", "OnnxNetwork", "load", "onnx_embedder", "torch_embedder"]
+__all__ = [
+    "DIGEST_KEY",
+    "METADATA_KEY",
+    "TRAINED_ON_KEY",
+    "Embedder",
+    "Network",
+    "OnnxNetwork",
+    "load",
+    "onnx_embedder",
+    "torch_embedder",
+]

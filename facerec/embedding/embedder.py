@@ -17,6 +17,7 @@ from facerec.formats.shards import Shards
 from facerec.loading import Faces
 from facerec.preprocessing import Preprocessing
 from facerec.progress import track
+from facerec.training_sets import TrainingSet
 
 CPU = torch.device("cpu")
 
@@ -32,6 +33,10 @@ class Embedder:
     network_dim: int
     preprocessing: Preprocessing
     device: torch.device = CPU
+    digest: str = ""
+    """64 hexadecimal digits that tell this network, with its preprocessing, from others; "" where unknown."""
+    trained_on: tuple[TrainingSet, ...] | None = None
+    """The face sets it has learnt from; None where nobody wrote them down."""
 
     @property
     def dim(self) -> int:

@@ -8,9 +8,13 @@ wrong guess costs points without a word.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 import zipfile
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 import yaml
@@ -21,12 +25,18 @@ from facerec.embedding.embedder import CPU, Embedder
 from facerec.embedding.onnx_network import OnnxNetwork
 from facerec.errors import FormatError
 from facerec.preprocessing import Preprocessing
+from facerec.training_sets import TrainingSet, from_plain
 
 METADATA_KEY = "facerec.preprocessing"
 """Key of an ONNX file's metadata that holds the preprocessing as JSON."""
+DIGEST_KEY = "facerec.model"
+"""Key of the digest of the backbone that the file was exported from (`StoredBackbone.digest`)."""
+TRAINED_ON_KEY = "facerec.trained_on"
+"""Key of that backbone's training sets, as JSON."""
 
 _TORCH = (".pt", ".pth", ".ckpt", ".ts", ".tar")
 _DECLARATION = "preprocessing.yaml"
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 def load(path: str | Path, device: torch.device | None = None) -> Embedder:
@@ -52,12 +62,25 @@ def load(path: str | Path, device: torch.device | None = None) -> Embedder:
         return torch_embedder(storage.load(path), device or CPU)
     preprocessing = _beside(path)
     network, dim = published.load(path, preprocessing.input_size)
-    return _torch(network, dim, preprocessing, device or CPU)
+    return _identified(_torch(network, dim, preprocessing, device or CPU), path)
 
 
 def torch_embedder(stored: StoredBackbone, device: torch.device = CPU) -> Embedder:
     """An embedder that runs a stored network on `device`."""
-    return _torch(stored.network, stored.dim, stored.preprocessing, device)
+    embedder = _torch(stored.network, stored.dim, stored.preprocessing, device)
+    return replace(embedder, digest=stored.digest(), trained_on=stored.trained_on)
+
+
+def _identified(embedder: Embedder, model: Path | bytes) -> Embedder:
+    """With the digest of a model that others made: of the bytes of its file and the preprocessing beside it."""
+    prepared = json.dumps(embedder.preprocessing.to_dict(), sort_keys=True)
+    found = hashlib.sha256(prepared.encode())
+    if isinstance(model, bytes):
+        found.update(hashlib.sha256(model).digest())
+    else:
+        with model.open("rb") as file:
+            found.update(hashlib.file_digest(file, "sha256").digest())
+    return replace(embedder, digest=found.hexdigest())
 
 
 def _torch(
@@ -89,7 +112,7 @@ def _script_embedder(path: Path, device: torch.device) -> Embedder:
         ) from error
     if not isinstance(output, torch.Tensor) or output.ndim != 2:
         raise FormatError(f"{path} does not map images (b, 3, h, w) to embeddings (b, dim).")
-    return Embedder(network, output.shape[1], preprocessing, device)
+    return _identified(Embedder(network, output.shape[1], preprocessing, device), path)
 
 
 def onnx_embedder(model: Path | bytes, origin: str) -> Embedder:
@@ -99,7 +122,25 @@ def onnx_embedder(model: Path | bytes, origin: str) -> Embedder:
     due = preprocessing.input_size
     if any(isinstance(side, int) and side != wanted for side, wanted in zip(network.size, due, strict=True)):
         raise FormatError(f"{origin} takes {network.size} pixels, but its preprocessing makes {due}.")
-    return Embedder(network, network.dim, preprocessing)
+    embedder = Embedder(network, network.dim, preprocessing, trained_on=_trained_on(network.metadata, origin))
+    digest = network.metadata.get(DIGEST_KEY)
+    if digest is None:
+        return _identified(embedder, model)
+    if not _DIGEST.fullmatch(digest):
+        raise FormatError(f"{origin} is damaged: its {DIGEST_KEY} is no digest; export it again.")
+    return replace(embedder, digest=digest)
+
+
+def _trained_on(metadata: dict[str, str], origin: str) -> tuple[TrainingSet, ...] | None:
+    return from_plain(_json(metadata.get(TRAINED_ON_KEY, "null"), origin), origin)
+
+
+def _json(text: str, origin: str) -> Any:
+    """A value of an ONNX file's metadata."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"{origin} is damaged: its metadata are no JSON; export it again.") from error
 
 
 def _only_model(directory: Path) -> Path:
@@ -113,7 +154,7 @@ def _declared(network: OnnxNetwork, path: Path | None, origin: str) -> Preproces
     """The preprocessing inside an ONNX model, or else that in preprocessing.yaml beside its file."""
     inside = network.metadata.get(METADATA_KEY)
     if inside is not None:
-        return Preprocessing.from_dict(json.loads(inside), origin)
+        return Preprocessing.from_dict(_json(inside, origin), origin)
     if path is None:
         raise FormatError(f"Nothing says how faces are prepared for {origin}.")
     return _beside(path)

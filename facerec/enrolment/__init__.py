@@ -2,6 +2,7 @@
 
     rungs.py     where the face of a photo comes from, and what is tried when there is none
     options.py   which face, which crop
+    cutting.py   from the face to its crop
     faces.py     a run of photos cut out
     counts.py    what became of the set
 

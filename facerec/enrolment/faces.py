@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from facerec import alignment, images
 from facerec.detection import table
+from facerec.enrolment import cutting
 from facerec.enrolment.options import Options
 from facerec.enrolment.rungs import Face, Photo, find
 from facerec.errors import ImageError
@@ -82,7 +83,7 @@ def _outcomes(worker: _Worker, job: range) -> dict[int, dict[str, Any]]:
         else:
             outcomes[number] = _failure(found.category, str(found))
     order = list(faces.values())
-    matrices = _matrices(order, [photos[number].size for number in faces], options)
+    matrices = cutting.matrices(order, [photos[number].size for number in faces], options)
     for number, matrix, residual in zip(faces, matrices, _residuals(order, options), strict=True):
         outcomes[number] = _cut(worker, number, faces[number], matrix) | {"residual": residual}
     return outcomes
@@ -112,23 +113,6 @@ def _photos(worker: _Worker, job: range) -> dict[int, Photo]:
     }
 
 
-def _matrices(
-    faces: Sequence[Face], sizes: Sequence[tuple[int, int]], options: Options
-) -> NDArray[np.float64]:
-    """Transforms (n, 2, 3) from photos of `sizes` (height, width) to crops, estimated together."""
-    matrices = np.empty((len(faces), 2, 3))
-    turned = np.array([face.turned for face in faces], bool)
-    landmarks = np.array([face.landmarks for face in faces if face.turned], np.float64)
-    matrices[turned] = alignment.similarity(landmarks.reshape(-1, 5, 2), options.size)
-    for row in np.flatnonzero(~turned).tolist():
-        box = faces[row].box
-        if box is None:
-            matrices[row] = alignment.upright(alignment.centre_square(sizes[row]), options.size)[0]
-        else:
-            matrices[row] = alignment.upright(box, options.size, options.margin)[0]
-    return matrices
-
-
 def _residuals(faces: Sequence[Face], options: Options) -> list[float | None]:
     """How far each face's landmarks, aligned, are from the template; None for a face without."""
     nowhere = np.full((5, 2), np.nan)
@@ -146,9 +130,8 @@ def _cut(worker: _Worker, number: int, face: Face, matrix: NDArray[np.float64]) 
         photo = images.decode(worker.photos.image(number))
     except ImageError as error:
         return _failure("undecodable", str(error))
-    crop = alignment.warp(photo, matrix, options.size)
     return {
-        "image": images.encode_jpeg(crop, options.quality, options.subsampling),
+        "image": cutting.cut(photo, matrix, options),
         "box": face.box,
         "landmarks": None if face.landmarks is None else face.landmarks.tolist(),
         "score": face.score,

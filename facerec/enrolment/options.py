@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
+from typing import Any
 
 from facerec import alignment, images
 from facerec.alignment import Size
 from facerec.detection import RULES
-from facerec.errors import ParamsError
+from facerec.errors import FormatError, ParamsError
 
 CROPS = ("template", "box")
 RUNGS = ("detector", "retry", "low-score", "annotation", "crop")
 """Where a face can come from; see facerec.enrolment.rungs."""
+
+_BOXED = re.compile(r"box-([0-9]{1,2}(?:\.[0-9]{1,9})?(?:e-[0-9]{2})?)-.*")
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,23 @@ class Options:
     """JPEG quality, 1 to 100."""
     subsampling: str = "yuv420"
     """JPEG subsampling of colour, one of `facerec.images.SUBSAMPLINGS`."""
+
+    @classmethod
+    def fitting(cls, size: tuple[int, int], template: str, **others: Any) -> Options:
+        """Options whose crops have this size (height, width) and geometry, as a network declares them.
+
+        Raises FormatError for a geometry that no option makes.
+        """
+        options = cls(size=size, **others)
+        boxed = _BOXED.fullmatch(template)
+        if boxed is not None:
+            options = replace(options, crop="box", margin=float(boxed[1]))
+        if options.template != template:
+            raise FormatError(
+                f"Faces aligned to {template!r} at {size[0]}x{size[1]} cannot be cut from photos here; use a "
+                f"network for {alignment.template_name(size)!r}."
+            )
+        return options
 
     def check(self) -> None:
         """Raise ParamsError for a value that is not allowed."""

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from facerec import identification
+from facerec.evaluation import outcomes
+from facerec.evaluation.outcomes import Probes
 from facerec.files import atomic_dir, write_json
 from facerec.formats import devkit, embeddings, lists
 from facerec.formats.embeddings import Embeddings
@@ -28,10 +30,12 @@ class Judged:
     Attributes:
         result: what `facerec.identification.identify` found.
         bootstrap: draws of its identities; None where no bands were asked for.
+        probes: names of its probes, where known.
     """
 
     result: identification.Result
     bootstrap: Bootstrap | None
+    probes: Probes | None = None
 
     def metrics(self) -> dict[str, Any]:
         """Scalars, nested where a figure has several forms: exact, its 95 % interval, as the devkit shows it."""
@@ -112,16 +116,20 @@ def identify(
     found = identification.identify(
         probes.matrix, probes.identities, distractors.matrix, fprs, sweeps=sweeps, seed=seed
     )
-    return judge(found, bootstrap, seed)
+    return judge(found, bootstrap, seed, Probes(probes.sources, probes.identities))
 
 
-def judge(result: identification.Result, bootstrap: int, seed: int) -> Judged:
+def judge(result: identification.Result, bootstrap: int, seed: int, probes: Probes | None = None) -> Judged:
     """The result with as many draws of its identities."""
-    return Judged(result, Bootstrap(result, bootstrap, seed) if bootstrap else None)
+    return Judged(result, Bootstrap(result, bootstrap, seed) if bootstrap else None, probes)
 
 
-def write(runs: Mapping[str, Judged], out: Path) -> None:
-    """Write result.json and, for each named run, the JSON files of the devkit, curves and sweeps into `out`."""
+def write(runs: Mapping[str, Judged], out: Path, noise: str = "none") -> None:
+    """Write result.json and, for each named run, the JSON files of the devkit, curves and sweeps into `out`.
+
+    Where the probes have names, what became of each is written too (`facerec.evaluation.outcomes`). `noise` is the
+    variant of its removal behind the run "cleaned".
+    """
     with atomic_dir(out) as folder:
         for name, run in runs.items():
             coarse = {key: run.result.devkit[key] for key in ("cmc", "roc", "traditional_cmc")}
@@ -130,7 +138,11 @@ def write(runs: Mapping[str, Judged], out: Path) -> None:
             cmc, roc = run.curves
             write_json(folder / f"{name}_curves.json", {"cmc": cmc, "roc": roc})
             write_json(folder / f"{name}_sweeps.json", run.sweeps())
-        write_json(folder / "result.json", {name: run.metrics() for name, run in runs.items()})
+            if run.probes is not None:
+                outcomes.write(run.result, run.probes, folder, name)
+        cleaning = {name: noise if name == "cleaned" else "none" for name in runs}
+        results = {name: {**run.metrics(), "noise": cleaning[name]} for name, run in runs.items()}
+        write_json(folder / "result.json", results)
 
 
 def import_features(

@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from facerec import verification
 from facerec.errors import FormatError
 from facerec.files import atomic_dir, write_json
-from facerec.formats import embeddings, npy, pairs
+from facerec.formats import embeddings, npy, pairs, scores
 from facerec.formats.embeddings import Embeddings
 from facerec.reporting import curves
 from facerec.reporting.curves import Records
@@ -58,7 +57,8 @@ class Judged:
             for name, pair in names.items()
             for end, value in zip(("low", "high"), pair, strict=True)
         }
-        return {**self.result.metrics(), **bounds, "interval_over": found.unit}
+        named = {"protocol": self.result.protocol, "interval_over": found.unit}
+        return {**self.result.metrics(), **bounds, **named}
 
     @property
     def doubt(self) -> str | None:
@@ -102,16 +102,19 @@ class Judged:
 def verify(embedded: Path, compared: Path, options: Options, out: Path) -> Judged:
     """Judge the pairs of file `compared` (any form of `formats.pairs`) with the embeddings of file `embedded`.
 
-    Directory `out` gets scores.parquet (a row a pair: both photos, truth, distance, fold and its threshold),
-    result.json (scalars) and details.json (folds and rates).
+    Directory `out` gets scores.parquet (a row a pair: both photos and who they show, "" where unknown, truth,
+    distance, fold and its threshold), result.json (scalars) and details.json (folds and rates).
     """
     faces = embeddings.read(embedded)
     listed = pairs.read(compared, faces.sources)
     result = verification.evaluate(faces.interleave(listed), listed.same, options.protocol, fars=options.fars)
     first, second = (_named(faces, rows) for rows in (listed.first, listed.second))
     judged = Judged(result, verification.bootstrap(result, first, second, options.trials, options.seed))
+    measured = scores.Measured(embedded.stem, options.protocol, faces.origin)
+    photos = {"first": _photos(faces, listed.first), "second": _photos(faces, listed.second)}
+    people = {"first_identity": pa.array(first), "second_identity": pa.array(second)}
     with atomic_dir(out) as folder:
-        pq.write_table(_scores(faces, listed, result), folder / "scores.parquet", compression="none")
+        scores.write(pa.table({**photos, **people, **_scores(result)}), measured, folder)
         write_json(folder / "result.json", judged.metrics())
         write_json(folder / "details.json", judged.details())
     return judged
@@ -133,19 +136,19 @@ def _named(faces: Embeddings, rows: NDArray[np.int64]) -> list[str]:
     return [faces.identities[row] if row >= 0 else "" for row in rows.tolist()]
 
 
-def _scores(faces: Embeddings, listed: pairs.Pairs, result: verification.Result) -> pa.Table:
-    sources = pa.array([*faces.sources, None])  # -1, a photo without a face, is the null at the end
+def _photos(faces: Embeddings, rows: NDArray[np.int64]) -> pa.Array:
+    """Source of each row; null where the set lacks the photo."""
+    return pa.array([*faces.sources, None]).take(pa.array(np.where(rows < 0, len(faces), rows)))
+
+
+def _scores(result: verification.Result) -> dict[str, NDArray[Any]]:
     folds = np.repeat(np.arange(len(result.fold_sizes), dtype=np.int32), result.fold_sizes)
-    return pa.table(
-        {
-            "first": sources.take(pa.array(np.where(listed.first < 0, len(faces), listed.first))),
-            "second": sources.take(pa.array(np.where(listed.second < 0, len(faces), listed.second))),
-            "same": listed.same,
-            "distance": result.distances,
-            "fold": folds,
-            "threshold": result.fold_thresholds[folds],
-        }
-    )
+    return {
+        "same": result.same,
+        "distance": result.distances,
+        "fold": folds,
+        "threshold": result.fold_thresholds[folds],
+    }
 
 
 def _array(path: Path) -> NDArray[Any]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
 from facerec.errors import FormatError
 from facerec.files import atomic_dir, atomic_file
@@ -20,6 +21,24 @@ _PROBES, _DISTRACTORS = "probes.npy", "distractors.npy"
 
 
 @dataclass(frozen=True)
+class Origin:
+    """What embeddings, and scores made of them, come from: only those of one model can be compared.
+
+    Attributes:
+        model: digest of the network and its preprocessing (`facerec.embedding.Embedder.digest`).
+        dataset: name of the face set.
+        rendered: whether that set is known to be rendered, so that nobody in it exists.
+    """
+
+    model: str
+    dataset: str
+    rendered: bool
+
+
+_ORIGIN = TypeAdapter(Origin)
+
+
+@dataclass(frozen=True)
 class Embeddings:
     """n embeddings of d numbers and whose they are.
 
@@ -27,11 +46,13 @@ class Embeddings:
         matrix: (n, d) float32, not normalised.
         sources: n paths of the photos inside their set.
         identities: n names, "" where unknown.
+        origin: what they come from; None where nobody wrote it down.
     """
 
     matrix: NDArray[np.float32]
     sources: list[str]
     identities: list[str]
+    origin: Origin | None = None
 
     def __post_init__(self) -> None:
         if self.matrix.ndim != 2 or not len(self.matrix) == len(self.sources) == len(self.identities):
@@ -52,9 +73,11 @@ class Embeddings:
 def write(embeddings: Embeddings, path: str | Path) -> None:
     """Write PATH (.npy) and the table beside it, each atomically, the matrix last."""
     path = _npy(path)
-    columns = {"source": embeddings.sources, "identity": embeddings.identities}
+    table = pa.table({"source": embeddings.sources, "identity": embeddings.identities})
+    if embeddings.origin is not None:
+        table = parquet.noted(table, asdict(embeddings.origin))
     with atomic_file(path.with_suffix(".parquet")) as temporary:
-        pq.write_table(pa.table(columns), temporary, compression="none")
+        pq.write_table(table, temporary, compression="none")
     with atomic_file(path) as temporary, temporary.open("wb") as file:
         np.save(file, np.ascontiguousarray(embeddings.matrix, np.float32))
 
@@ -65,11 +88,12 @@ def read(path: str | Path) -> Embeddings:
     try:
         mapped = npy.read(path)
         table = parquet.read(path.with_suffix(".parquet"), _SCHEMA)
+        origin = parquet.read_note(path.with_suffix(".parquet"), _ORIGIN)
     except FormatError as error:
         raise FormatError(f"cannot read the embeddings {path} ({error}); run the embed stage.") from error
     if mapped.dtype != np.float32:
         raise FormatError(f"{path} holds {mapped.dtype}, but embeddings are float32; embed again.")
-    return Embeddings(np.array(mapped), table["source"].to_pylist(), table["identity"].to_pylist())
+    return Embeddings(np.array(mapped), table["source"].to_pylist(), table["identity"].to_pylist(), origin)
 
 
 def read_features(folder: str | Path) -> tuple[Embeddings, Embeddings]:

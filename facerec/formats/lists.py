@@ -1,6 +1,7 @@
 """Lists of photos: list files of training sets, and the noise and feature lists published with MegaFace.
 
 A list file has a line "path label" a photo, parted by a TAB or by spaces; a path may hold spaces itself.
+A list of names has a line "path<TAB>name", since names hold spaces too.
 A noise list has one photo a line: '#' starts a comment line, and where a line has a TAB its second column
 counts. FaceScrub entries are base names, MegaFace entries a1/a2/name. A feature list is JSON with "path"
 and, for probes, "id".
@@ -57,6 +58,23 @@ def read_labels(path: str | Path) -> Labelled:
     if not labels:
         raise FormatError(f"{path} lists no photos.")
     return Labelled(tuple(labels), tuple(labels.values()))
+
+
+def read_names(path: str | Path) -> dict[str, str]:
+    """Photo -> name, in the order of a list of names; FormatError with the line of what is wrong."""
+    names: dict[str, str] = {}
+    for number, line in enumerate(_text(path).splitlines(), 1):
+        if not line.strip():
+            continue
+        photo, _, name = map(str.strip, line.partition("\t"))
+        if not (photo and name) or "\t" in name:
+            raise FormatError(f"{path}, line {number}: expected 'path<TAB>name', found {line[:80]!r}.")
+        if photo in names:
+            raise FormatError(f"{path}, line {number}: {photo} is listed twice.")
+        names[photo] = name
+    if not names:
+        raise FormatError(f"{path} lists no photos.")
+    return names
 
 
 def read_noises(path: str | Path) -> list[str]:

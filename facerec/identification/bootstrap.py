@@ -48,24 +48,10 @@ class Bootstrap:
         return resampling.interval(np.stack([self._tpr(weights, rates) for weights in self._weights]))
 
     def _tpr(self, weights: NDArray[np.float64], fprs: NDArray[np.float64]) -> NDArray[np.float64]:
-        found = self._result.separation
-        above = np.append(0.0, np.cumsum(weights[found.tail_identity]))  # by false positives in the list
-        seen, identity = self._known
-        found_by = np.append(0.0, np.cumsum(weights[identity]))
-        allowed = fprs * (weights @ self._probes) * self._result.distractors * (1 + 1e-12)
-        total = weights[found.identity].sum()
-        if not total:
-            return np.full(len(fprs), np.nan)
-        return np.asarray(found_by[np.searchsorted(above[seen], allowed, side="right")] / total)
+        negatives = float(weights @ self._probes) * self._result.distractors
+        return self._result.separation.drawn_tpr(weights, fprs, negatives)
 
     @cached_property
     def _probes(self) -> Ints:
         """(identities,) probes of each."""
         return np.bincount(self._result.identity, minlength=self._weights.shape[1])
-
-    @cached_property
-    def _known(self) -> tuple[Ints, Ints]:
-        """(false positives, identity) of the positives with exactly known counts, best first."""
-        found = self._result.separation
-        known = np.flatnonzero(found.enrolled & (found.false_positives <= found.known))[::-1]
-        return found.false_positives[known], found.identity[known]

@@ -100,6 +100,7 @@ def _result(run: _Run, found: Scan, positives: Ints, size: int, subsets: list[Co
     k, counts = np.unique(ranks, return_counts=True)
     scores = pairs.scores[positives]
     separation = Separation(
+        pair=positives,
         identity=pairs.identity[pairs.probe[positives]],
         enrolled=np.isfinite(scores),
         false_positives=false_positives(scores, found.tail),

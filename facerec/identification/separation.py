@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +19,8 @@ class Separation:
     """Positives by ascending score, and the impostors that score highest.
 
     Attributes:
-        identity: (p,) of each unordered same-identity pair.
+        pair: (p,) row of each unordered same-identity pair among the ordered ones.
+        identity: (p,) of each.
         enrolled: (p,) whether both its faces have features.
         false_positives: (p,) impostors that score strictly above it, right up to `known`.
         tail_identity: (k,) identity of the probe of the k highest impostors, highest first.
@@ -25,6 +28,7 @@ class Separation:
         negatives: all probes x all distractors.
     """
 
+    pair: Ints
     identity: Ints
     enrolled: Bools
     false_positives: Ints
@@ -35,6 +39,27 @@ class Separation:
     def tpr(self, fpr: float) -> float:
         """Share of the positives with at most fpr * negatives impostors above them."""
         return float(np.mean((self.false_positives <= allowed(fpr, self.negatives)) & self.enrolled))
+
+    def drawn_tpr(self, weights: Doubles, fprs: Sequence[float] | Doubles, negatives: float) -> Doubles:
+        """(fprs,) shares of the positives where identity i counts weights[i] times; NaN where that leaves none.
+
+        `negatives` is how many impostors there are then. Where a rate allows more false positives than are exactly
+        known, the share is that at the last known.
+        """
+        above = np.append(0.0, np.cumsum(weights[self.tail_identity]))  # by false positives in the list
+        seen, identity = self._known_positives
+        found = np.append(0.0, np.cumsum(weights[identity]))
+        allowed = np.asarray(fprs, dtype=np.float64) * negatives * (1 + 1e-12)
+        total = weights[self.identity].sum()
+        if not total:
+            return np.full(len(allowed), np.nan)
+        return np.asarray(found[np.searchsorted(above[seen], allowed, side="right")] / total)
+
+    @cached_property
+    def _known_positives(self) -> tuple[Ints, Ints]:
+        """(false positives, identity) of the positives with exactly known counts, best first."""
+        known = np.flatnonzero(self.enrolled & (self.false_positives <= self.known))[::-1]
+        return self.false_positives[known], self.identity[known]
 
     def roc(self) -> tuple[Doubles, Doubles]:
         """(fpr, tpr) at each step of the curve, up to `known` false positives."""

@@ -15,7 +15,7 @@ from facerec.inspection.finding import Finding
 
 KNOWN = (
     "folders and archives of photos, photo and face shards, packs (train.rec, *.bin, bcolz), devkit matrices and "
-    "folders of them, pairs and lists of every kind, devkit results, embeddings, tables of detections, "
+    "folders of them, pairs and lists of every kind, devkit results, embeddings, galleries, tables of detections, "
     "weights (.pt, .pth, .onnx), images and names of the catalogue"
 )
 """What `inspect` knows, for people."""

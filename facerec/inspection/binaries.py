@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,10 +13,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from facerec import images
+from facerec import images, training_sets
 from facerec.errors import FormatError, ImageError
-from facerec.formats import bcolz, devkit, embeddings, headers, npy, packs, pairs, recordio, unpacking
-from facerec.inspection.finding import Album, Finding, size_of, spread_of
+from facerec.formats import (
+    bcolz,
+    devkit,
+    embeddings,
+    gallery,
+    headers,
+    npy,
+    packs,
+    pairs,
+    recordio,
+    unpacking,
+)
+from facerec.inspection.finding import PICTURES, Album, Finding, size_of, spread_of
 
 _REC = b"\x0a\x23\xd7\xce"
 _ARROW = b"ARROW1"
@@ -155,7 +167,7 @@ def _range(array: NDArray[Any]) -> dict[str, Any]:
 
 
 def _parquet(path: Path) -> Finding:
-    """A table of pairs, detections, failures, or of the rows of embeddings."""
+    """A gallery, or a table of pairs, detections, failures, or of the rows of embeddings."""
     try:
         names = pq.read_schema(path).names
         rows = pq.read_metadata(path).num_rows
@@ -163,6 +175,8 @@ def _parquet(path: Path) -> Finding:
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise FormatError(f"{path} is a damaged Parquet table ({reason}).") from error
     size = size_of(path)
+    if gallery.COLUMNS.issubset(names):
+        return _gallery(path)
     if {"first", "second", "same"} <= set(names):
         found = pairs.read(path, range(np.iinfo(np.int64).max))  # type: ignore[arg-type]  # only its length is used
         missing = int(((found.first < 0) | (found.second < 0)).sum())
@@ -178,6 +192,25 @@ def _parquet(path: Path) -> Finding:
     kind = "table of photos without a face" if "reason" in names else "table"
     beside = "rows of embeddings" if path.with_suffix(".npy").is_file() else kind
     return Finding(beside, {"rows": rows, "columns": names, "bytes": size})
+
+
+def _gallery(path: Path) -> Finding:
+    """Whom a gallery holds, with the faces it keeps."""
+    found = gallery.read(path)
+    kept = [entry for entry in found.entries if entry.face is not None]
+    facts = {
+        "people": found.people,
+        "photos": len(found),
+        "dimensions": found.model.dim,
+        "model": found.model.digest,
+        "trained_on": training_sets.words(found.model.trained_on),
+        "rungs": dict(Counter(entry.rung for entry in found.entries)),
+        "faces_kept": len(kept),
+        "bytes": size_of(path),
+    }
+    shown = kept[:PICTURES]
+    pictures = [images.decode(entry.face) for entry in shown if entry.face is not None]
+    return Finding("gallery", facts, pictures, [entry.source for entry in shown])
 
 
 def _image(path: Path) -> Finding | None:

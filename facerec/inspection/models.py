@@ -8,11 +8,12 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from facerec import training_sets
 from facerec.errors import FormatError
 from facerec.inspection.finding import Finding, size_of
 
 _TORCH = (".pt", ".pth", ".ckpt")
-_PREPROCESSING = "facerec.preprocessing"
+_PREPROCESSING, _TRAINED_ON = "facerec.preprocessing", "facerec.trained_on"
 
 
 def recognise(path: Path) -> Finding | None:
@@ -40,6 +41,7 @@ def torch(path: Path) -> Finding:
     }
     if isinstance(content, dict) and str(content.get("format", "")).startswith("facerec-backbone"):
         spec, prepared = content.get("backbone"), content.get("preprocessing")
+        facts["trained_on"] = _trained_on(content.get("trained_on"), path)
         return Finding("backbone of this project", {"backbone": spec, "preprocessing": prepared, **facts})
     return Finding("torch weights", {**facts, "names": list(tensors)[:5]})
 
@@ -54,7 +56,7 @@ def onnx(path: Path) -> Finding:
         raise FormatError(f"{path} is no ONNX file, or it is damaged ({error}).") from error
     if not model.graph.node:
         raise FormatError(f"{path} is no ONNX file: it holds no network.")
-    declared = {each.key: each.value for each in model.metadata_props}.get(_PREPROCESSING)
+    metadata = {each.key: each.value for each in model.metadata_props}
     weights = {each.name for each in model.graph.initializer}
     facts: dict[str, Any] = {
         "inputs": {each.name: _shape(each) for each in model.graph.input if each.name not in weights},
@@ -63,7 +65,8 @@ def onnx(path: Path) -> Finding:
         "parameters": sum(_count(each.dims) for each in model.graph.initializer),
         "opset": max((each.version for each in model.opset_import), default=0),
         "bytes": size_of(path),
-        "preprocessing": _declared(declared, path),
+        "preprocessing": _declared(metadata.get(_PREPROCESSING), path),
+        "trained_on": _trained_on(_json(metadata.get(_TRAINED_ON, "null"), path), path),
     }
     return Finding("ONNX network", facts)
 
@@ -105,5 +108,17 @@ def _count(dims: Any) -> int:
 def _declared(declared: str | None, path: Path) -> Any:
     """The preprocessing inside the network, the name of the file that has it, or that nothing says it."""
     if declared is not None:
-        return json.loads(declared)
+        return _json(declared, path)
     return "preprocessing.yaml" if path.with_name("preprocessing.yaml").is_file() else "not declared"
+
+
+def _trained_on(plain: Any, path: Path) -> list[str] | str:
+    return training_sets.words(training_sets.from_plain(plain, str(path)))
+
+
+def _json(text: str, path: Path) -> Any:
+    """A value of an ONNX file's metadata."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"{path} is damaged: its metadata are no JSON.") from error

@@ -28,6 +28,7 @@ from facerec.training.interruption import put_off
 from facerec.training.live import curves
 from facerec.training.sampling import Sampler
 from facerec.training.schedule import rate
+from facerec.training.sources import credited
 from facerec.training.start import start
 from facerec.training.state import FIGURES, Epoch, State, Validated, begin
 from facerec.training.step import Batch, update
@@ -69,7 +70,8 @@ def fit(
     distributed.local_batch(recipe.batch, recipe.accumulate)
     sampler = sampling.build(faces, recipe)
     with reproducible(recipe.seed), put_off() as asked_to_stop, bar() as progress:
-        backbone, head = start(faces, recipe, device)
+        fresh, head = start(faces, recipe, device)
+        backbone = credited(fresh, sets)
         validator = validation.build(recipe, backbone, recipe.epochs * len(sampler))
         state = begin(backbone, head, recipe, device)
         _say(progress, f"training on {_described(faces, device)}")

@@ -13,39 +13,55 @@ from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+Counts = NDArray[np.int64] | Floats
 
 
 @dataclass(frozen=True)
 class Accepted:
-    """Pairs accepted at each of t thresholds.
+    """Pairs accepted at each of t thresholds, for one weighing of the pairs or, a row each, for many.
 
     Attributes:
-        same: (t,) same-person pairs below the threshold (right).
-        different: (t,) different-person pairs below the threshold (wrong).
-        positives: how many same-person pairs there are in all.
+        same: (..., t) same-person pairs below the threshold (right).
+        different: (..., t) different-person pairs below the threshold (wrong).
+        positives: how many same-person pairs there are in all; (..., 1) where there are rows.
         negatives: how many different-person pairs there are in all.
     """
 
-    same: NDArray[np.int64]
-    different: NDArray[np.int64]
-    positives: int
-    negatives: int
+    same: Counts
+    different: Counts
+    positives: int | Floats
+    negatives: int | Floats
+
+    def __sub__(self, other: Accepted) -> Accepted:
+        """Of the pairs that are not among the `other` ones."""
+        return Accepted(
+            self.same - other.same,
+            self.different - other.different,
+            self.positives - other.positives,
+            self.negatives - other.negatives,
+        )
 
     @property
     def tpr(self) -> Floats:
-        """(t,) share of the same-person pairs accepted; NaN where there are none."""
-        return self.same / self.positives if self.positives else np.full(len(self.same), np.nan)
+        """(..., t) share of the same-person pairs accepted; NaN where there are none."""
+        return share(self.same, self.positives)
 
     @property
     def fpr(self) -> Floats:
-        """(t,) share of the different-person pairs accepted; NaN where there are none."""
-        return self.different / self.negatives if self.negatives else np.full(len(self.same), np.nan)
+        """(..., t) share of the different-person pairs accepted; NaN where there are none."""
+        return share(self.different, self.negatives)
 
     @property
     def accuracy(self) -> Floats:
-        """(t,) share of all pairs that are judged rightly."""
-        right = self.same + (self.negatives - self.different)
-        return right / (self.positives + self.negatives)
+        """(..., t) share of all pairs that are judged rightly; NaN where there are none."""
+        return share(self.same + (self.negatives - self.different), self.positives + self.negatives)
+
+
+def share(part: Counts, whole: ArrayLike) -> Floats:
+    """part / whole, broadcast; NaN where the whole is nothing."""
+    found = np.full(part.shape, np.nan)
+    np.divide(part, whole, out=found, where=np.broadcast_to(np.asarray(whole) > 0, part.shape))
+    return found
 
 
 def accepted(distances: Floats, same: Bools, thresholds: ArrayLike) -> Accepted:

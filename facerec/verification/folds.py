@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from facerec.errors import FormatError, ParamsError
 from facerec.verification.counting import Bools, Floats, accepted, auc, eer, roc
 from facerec.verification.pairs import Pairs, check
-from facerec.verification.protocols import PROTOCOLS, Protocol
+from facerec.verification.protocols import PROTOCOLS, Protocol, interpolate
 from facerec.verification.result import Result, TarAtFar
 
 
@@ -108,7 +108,7 @@ def _judge(fold: _Fold, same: Bools, rules: Protocol) -> tuple[np.float64, np.fl
     train_distances = fold.distances[fold.train]
     candidates = rules.thresholds(train_distances)
     goodness = rules.goodness(accepted(train_distances, same[fold.train], candidates))
-    threshold = rules.choose(candidates[goodness == goodness.max()])
+    threshold = rules.best(candidates, goodness)
     test = accepted(fold.distances[fold.test], same[fold.test], threshold)
     return threshold, np.float64(test.accuracy[0])
 
@@ -138,9 +138,6 @@ def _tar_at_far(
     )
 
 
-def _far_thresholds(fold: _Fold, same: Bools, rules: Protocol, fars: Sequence[float]) -> NDArray[np.float64]:
-    """(targets,) thresholds by linear interpolation of the training FAR; the lowest where it stays below."""
-    grid = rules.far_thresholds
-    curve = accepted(fold.distances[fold.train], same[fold.train], grid).fpr
-    reachable = curve[-1] >= np.asarray(fars)
-    return np.where(reachable, np.interp(fars, curve, grid), grid[0])
+def _far_thresholds(fold: _Fold, same: Bools, rules: Protocol, fars: Sequence[float]) -> Floats:
+    train = accepted(fold.distances[fold.train], same[fold.train], rules.far_thresholds)
+    return interpolate(fars, train.fpr, rules.far_thresholds)

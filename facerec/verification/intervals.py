@@ -8,15 +8,16 @@ found anew in every trial.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from facerec import resampling
 from facerec.errors import FormatError, ParamsError
 from facerec.verification.counting import Bools, Floats, auc, eer, wilson
+from facerec.verification.drawn import Ints, rocs
 from facerec.verification.result import Result
 
 _CHUNK = 50  # trials at once: a few megabytes for 6,000 pairs
@@ -67,7 +68,7 @@ def bootstrap(
         raise ParamsError(f"A bootstrap needs at least 2 trials, not {trials}.")
     if not len(first) == len(second) == len(result.same):
         raise FormatError(f"{len(result.same)} pairs need as many names, not {len(first)} and {len(second)}.")
-    a, b, unit = _people(first, second, result.same)
+    a, b, unit = people(first, second, result.same)
     draws = resampling.identity_weights(int(max(a.max(), b.max())) + 1, trials, seed)
     chunks = [
         _statistics(result, resampling.pair_weights(draws[start : start + _CHUNK], a, b))
@@ -90,10 +91,12 @@ def bootstrap(
     )
 
 
-def _people(
-    first: Sequence[str], second: Sequence[str], same: Bools
-) -> tuple[NDArray[np.int64], NDArray[np.int64], str]:
-    """Numbers of the identities on both sides; a pair with an unknown face is a unit of its own."""
+def people(first: Sequence[str], second: Sequence[str], same: Bools) -> tuple[Ints, Ints, str]:
+    """Numbers of the identities on both sides, and the unit: "identities", or "pairs" where nobody is known.
+
+    Names are "" where unknown. In a pair of one person one name is enough; any other pair with an unknown face is a
+    unit of its own.
+    """
     left, right = np.asarray(first, dtype=object), np.asarray(second, dtype=object)
     left, right = (
         np.where(same & (left == ""), right, left),
@@ -109,8 +112,8 @@ def _people(
 def _statistics(result: Result, weights: Floats) -> Floats:
     """(trials, 3 + targets + points): accuracy, AUC, EER, TAR at the targets and along the band."""
     at = np.concatenate([[rate.target for rate in result.rates], _grid(result)]) * (1 + 1e-12)
-    rows = []
-    for fold_mean, (fpr, tpr) in zip(_accuracy(result, weights), _rocs(result, weights), strict=True):
+    rows, curves = [], rocs(result.distances, result.same, weights)
+    for fold_mean, (fpr, tpr) in zip(_accuracy(result, weights), curves, strict=True):
         reached = tpr[np.searchsorted(fpr, at, side="right") - 1]
         rows.append(np.concatenate([[fold_mean, auc(fpr, tpr), eer(fpr, tpr)], reached]))
     return np.array(rows)
@@ -127,17 +130,6 @@ def _accuracy(result: Result, weights: Floats) -> Floats:
     folds = np.divide(good, drawn, out=np.full_like(good, np.nan), where=drawn > 0)
     means: Floats = np.nanmean(folds, axis=1)
     return means
-
-
-def _rocs(result: Result, weights: Floats) -> Iterator[tuple[Floats, Floats]]:
-    """(fpr, tpr) of each trial, from (0, 0) to (1, 1), a point a distinct distance."""
-    order = np.argsort(result.distances, kind="stable")
-    ends = np.append(np.flatnonzero(np.diff(result.distances[order])), len(order) - 1)
-    drawn, same = weights[:, order], result.same[order]
-    accepted = [np.cumsum(drawn * kind, axis=1)[:, ends] for kind in (~same, same)]
-    origin = np.zeros((len(weights), 1))
-    fpr, tpr = (np.hstack([origin, sums / np.maximum(sums[:, -1:], 1e-300)]) for sums in accepted)
-    yield from zip(fpr, tpr, strict=True)
 
 
 def _grid(result: Result) -> Floats:

@@ -14,7 +14,7 @@ smaller is more alike everywhere. A pair exactly at the threshold is rejected.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,6 +46,18 @@ class Protocol:
     goodness: Callable[[Accepted], Floats]
     choose: Callable[[Floats], np.float64]
     spread: Callable[[Floats], float]
+
+    def best(self, candidates: Floats, goodness: Floats) -> np.float64:
+        """The threshold, of (t,) candidates whose goodness on the training pairs is given."""
+        return self.choose(candidates[goodness == goodness.max()])
+
+
+def interpolate(fars: Sequence[float], curve: Floats, thresholds: Floats) -> Floats:
+    """(targets,) thresholds at which the training FAR reaches `fars`; the lowest where it stays below.
+
+    `curve` is the training FAR at each of the ascending `thresholds`, linear between them.
+    """
+    return np.where(curve[-1] >= np.asarray(fars), np.interp(fars, curve, thresholds), thresholds[0])
 
 
 def _squared(pairs: Pairs, train: Bools) -> Floats:

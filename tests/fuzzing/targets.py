@@ -34,11 +34,13 @@ from facerec.formats import (
     devkit,
     embeddings,
     failures,
+    gallery,
     lists,
     packs,
     pairs,
     photos,
     recordio,
+    scores,
     shards,
 )
 
@@ -166,6 +168,7 @@ _TEXTS: Mapping[str, tuple[Callable[[Path], object], str]] = {
         "1\t2\nAnn\t1\t2\nAnn\t2\t1\nAnn\t1\tBob\t1\nAnn\t2\tBob\t1\n",
     ),
     "dev.txt": (lambda path: pairs.read(path, _SOURCES), "1\nAnn 1 2\nAnn 1 Bob 1\n"),
+    "names.txt": (lists.read_names, "Ann/1.jpg\tAnn Other\nb  c.jpg\tZoë\n"),
     "noises.txt": (lists.read_noises, "# noise\nAnn_1.jpg\n100/1@N00/x.jpg\n3\t100/1@N00/y.jpg\n"),
     "list.json": (lists.read_features, '{"id": ["Ann", "Bob", 3], "path": ["a/1.jpg", "b/2.jpg", "c"]}'),
     "property": (recordio.read_property, "85742,112,112\n"),
@@ -195,7 +198,7 @@ def _write_matrix(array: np.ndarray, folder: Path) -> None:
 def _valid_embeddings() -> list[Files]:
     matrix = np.random.default_rng(0).normal(size=(5, 8)).astype(np.float32)
     sources = [f"Ann/{number}.jpg" for number in range(5)]
-    found = embeddings.Embeddings(matrix, sources, ["Ann"] * 5)
+    found = embeddings.Embeddings(matrix, sources, ["Ann"] * 5, embeddings.Origin("ab" * 32, "lfw", True))
     return [files_of(lambda folder: embeddings.write(found, folder / "lfw.npy"))]
 
 
@@ -203,6 +206,7 @@ _TABLES: Mapping[str, Callable[[Path], object]] = {
     "pairs.parquet": lambda path: pairs.read(path, ["a"] * 6),
     failures.NAME: lambda path: failures.read(path.parent),
     "detections.parquet": lambda path: list(detections.read(path)),
+    scores.NAME: scores.read,
 }
 
 
@@ -222,8 +226,27 @@ def _valid_tables() -> list[Files]:
             {"photo": 1, "source": "b.jpg", "face": -1, "height": 0, "width": 0, "error": "cut"},
         ]
         pq.write_table(pa.Table.from_pylist(found, detections._SCHEMA), folder / "detections.parquet")
+        measured = scores.Measured("lfw", "insightface", embeddings.Origin("ab" * 32, "lfw", True))
+        scores.write(pa.table({"same": [True, False], "distance": [0.5, 1.5]}), measured, folder)
 
     return [{name: data} for name, data in files_of(write).items()]
+
+
+def _read_gallery(box: Path) -> None:
+    found = gallery.read(box / "x.gallery")
+    assert found.matrix.shape == (len(found), found.model.dim)
+    assert sum(found.people.values()) == len(found)
+
+
+def _valid_gallery() -> list[Files]:
+    model = gallery.Model("ab" * 32, 2, {"size": [112, 112]})
+    unit = np.array([0.6, 0.8], np.float32)
+    people = [
+        gallery.Entry("Ann", "Ann/1.jpg", "01" * 32, unit, 0.5, "detector", jpeg()),
+        gallery.Entry("Bob", "Bob/1.jpg", "02" * 32, -unit, None, "crop"),
+    ]
+    made = gallery.Gallery(model).with_entries(people)
+    return [files_of(lambda folder: gallery.write(made, folder / "x.gallery"))]
 
 
 # bcolz folders
@@ -377,7 +400,8 @@ TARGETS = (
     Target("text", _read_text, _valid_text, (b"\t", b"\n", b"\xff", b"\xef\xbb\xbf", b"-1", b"9" * 5000, "²".encode(), b"\r", b'"path"', b"[" * 5000, b"\0", b"NaN", b"1e999")),
     Target("matrix", lambda box: devkit.read_matrix(box / "a.bin"), _valid_matrices),
     Target("embeddings", lambda box: embeddings.read(box / "lfw.npy"), _valid_embeddings, (b"\x93NUMPY\x01\x00", b"'|O'", b"(1099511627776,)", b"'<f8'", b"True", b"{", b"(" * 500, b"PAR1")),
-    Target("tables", _read_tables, _valid_tables, (b"PAR1",)),
+    Target("tables", _read_tables, _valid_tables, (b"PAR1", b'"protocol"', b"null", b"true")),
+    Target("gallery", _read_gallery, _valid_gallery, (b"PAR1", b'"dim"', b'"dim": 1', b"null", b"facerec", b"\0\0\xc0\x7f", b"[")),
     Target("shards", _read_shards, _valid_shards, (b"ARROW1", b"\xff\xff\xff\xff", b'"size"', b"null", b"faces", b"photos", b"[1]", b"{")),
     Target("tar", _read_archive, _valid_tars, (b"ustar\0", b"ustar  \0", *_ESCAPES, *(bytes([c]) for c in b"01234567LKSxg"), b"99 path=../canary\n", b"GNU.sparse.major=1")),
     Target("tgz", _read_archive, lambda: [{"x.tgz": _tar(_gzip)}], (b"\x1f\x8b\x08", *_ESCAPES), {".tgz": (gzip.decompress, _gzip)}),

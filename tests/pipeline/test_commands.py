@@ -29,6 +29,11 @@ VERBS = (
     "verify",
     "sheet",
     "figure",
+    "compare",
+    "enroll",
+    "search",
+    "compare-runs",
+    "experiments",
 )
 
 

@@ -83,6 +83,7 @@ def test_an_experiment_is_compared_and_taken_back(copy: Project) -> None:
     assert "backbone.train_loss" in changed["reports/summary.json"]
     shown = copy.run("dvc", "exp", "show", "--only-changed", "--csv")
     assert "margin" in shown
+    runs_are_compared(copy, changed["reports/summary.json"])
     page = copy.run("dvc", "plots", "diff", "HEAD", "workspace", "-o", "plots")
     assert "index.html" in page
     html = (copy.root / "plots/index.html").read_text()
@@ -90,6 +91,24 @@ def test_an_experiment_is_compared_and_taken_back(copy: Project) -> None:
     restored = copy.run("dvc", "exp", "run", "-S", "train.head.margin=0.2")
     assert executed(restored) == []
     assert json.loads(copy.run("dvc", "metrics", "diff", "--json")) == {}
+
+
+def runs_are_compared(copy: Project, changed: dict[str, dict[str, float]]) -> None:
+    """`facerec` tells of the experiment what `dvc metrics diff` told, from the cache alone, and what it is worth."""
+    found = copy.json("facerec", "compare-runs", "HEAD", "margin", "--trials", "100", "--json")
+    assert list(found["benchmarks"]) == ["synth_agedb", "synth_cfp", "synth_lfw", "synth_megaface"]
+    assert found["omitted"] == {}
+    for name, benchmark in found["benchmarks"].items():
+        headline = benchmark["figures"][benchmark["headline"]]
+        assert 2 / 101 <= headline["p"] <= benchmark["p_holm"] <= 1
+        told = changed.get(f"{name}.{benchmark['headline']}")
+        assert headline["difference"] == pytest.approx(told["diff"] if told else 0)
+    on_disk = copy.run("facerec", "compare-runs", "margin", "--trials", "100", "--markdown")
+    assert on_disk.count("| identical |") == 4
+    table = copy.json("facerec", "experiments", "--json")["experiments"]
+    assert [row["name"] for row in table] == ["workspace", "main", "margin"]
+    assert table[2]["changed"] == ["train.head.margin=0.3"]
+    assert table[2]["figures"].keys() == found["benchmarks"].keys()
 
 
 def test_metrics_are_few(project: Project) -> None:

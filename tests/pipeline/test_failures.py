@@ -46,6 +46,21 @@ def test_a_missing_file_is_named(copy: Project) -> None:
     assert "data/raw/synth_lfw" in sentence(output)
 
 
+def test_scores_that_cannot_be_had_are_one_sentence(copy: Project, tmp_path: Path) -> None:
+    compare = ("facerec", "compare-runs", "HEAD")
+    assert "there is no revision margins" in sentence(copy.run(*compare, "margins", check=False))
+    assert "neither run judged a benchmark lwf" in sentence(
+        copy.run(*compare, "HEAD", "--benchmark", "lwf", check=False)
+    )
+    shutil.rmtree(copy.root / ".dvc/cache/files")
+    assert "dvc pull" in sentence(copy.run(*compare, check=False))
+    shutil.rmtree(copy.root / ".dvc")
+    assert "is no DVC project" in sentence(copy.run(*compare, check=False))
+    nowhere = Project(tmp_path / "nowhere")
+    nowhere.root.mkdir()
+    assert "is not a git repository" in sentence(nowhere.run(*compare, check=False))
+
+
 def test_a_truncated_photo_is_counted_and_the_rest_goes_on(copy: Project) -> None:
     raw = copy.root / "data/raw/synth_lfw"
     photos = shards.read(raw, "photos")

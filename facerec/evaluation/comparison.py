@@ -1,0 +1,213 @@
+"""Two runs compared on every benchmark that both judged, from the scores that verification and identification keep.
+
+Pairs are matched by the names of their photos. A benchmark on which two runs do not compare is listed with the
+reason instead.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from facerec.differences import DEFAULT, Comparison, Trials
+from facerec.errors import FacerecError, FormatError, ParamsError
+from facerec.evaluation import outcomes
+from facerec.formats import parquet
+from facerec.identification import paired as identification
+from facerec.progress import track
+from facerec.verification import paired as verification
+from facerec.verification.result import rate_name
+
+RESULT, SCORES = "result.json", "scores.parquet"
+_SCORES = pa.schema(
+    {
+        "first": pa.string(),
+        "second": pa.string(),
+        "first_identity": pa.string(),
+        "second_identity": pa.string(),
+        "same": pa.bool_(),
+        "distance": pa.float64(),
+        "fold": pa.int32(),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two runs: what people call it, and the folder that holds a folder of scores a benchmark."""
+
+    name: str
+    folder: Path
+
+    def benchmarks(self) -> set[str]:
+        """Names of the benchmarks it judged."""
+        return {path.parent.name for path in self.folder.glob(f"*/{RESULT}")}
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Benchmarks that were compared, verification first, and why others were not."""
+
+    benchmarks: dict[str, Comparison]
+    omitted: dict[str, str]
+
+
+class _ApartError(FacerecError):
+    """Why two runs do not compare on a benchmark."""
+
+
+@dataclass(frozen=True)
+class _Scores:
+    """What one run says of one benchmark."""
+
+    run: str
+    folder: Path
+    result: dict[str, Any]
+
+
+_Both = tuple[_Scores, _Scores]
+
+
+def compare(first: Side, second: Side, trials: Trials = DEFAULT, only: Sequence[str] = ()) -> Compared:
+    """Compare two runs on all their benchmarks, or on those named in `only`.
+
+    Raises ParamsError for a name that neither run knows, and FormatError for damaged scores.
+    """
+    judged = first.benchmarks() | second.benchmarks()
+    for name in only:
+        if name not in judged:
+            known = ", ".join(sorted(judged)) or "there are none"
+            raise ParamsError(f"neither run judged a benchmark {name} ({known}).")
+    compared, omitted = {}, {}
+    for name in track(sorted(set(only) or judged), "compare", unit="benchmarks"):
+        try:
+            compared[name] = _compare(name, first, second, trials)
+        except _ApartError as reason:
+            omitted[name] = str(reason)
+    ordered = sorted(compared, key=lambda name: (compared[name].headline, name))
+    return Compared({name: compared[name] for name in ordered}, omitted)
+
+
+def _compare(name: str, first: Side, second: Side, trials: Trials) -> Comparison:
+    for side, other in ((first, second), (second, first)):
+        if name not in side.benchmarks():
+            raise _ApartError(f"only {other.name} has it")
+    both = (_read(name, first), _read(name, second))
+    kinds = ["accuracy" in scores.result for scores in both]
+    if kinds[0] != kinds[1]:
+        raise _ApartError("it is verification in one run and identification in the other")
+    try:
+        return (_verification if kinds[0] else _identification)(both, trials)
+    except (KeyError, TypeError) as error:
+        raise FormatError(f"the results of {name} are not whole ({error}); run `dvc repro`.") from error
+
+
+def _read(name: str, side: Side) -> _Scores:
+    folder = side.folder / name
+    try:
+        found = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise FormatError(f"cannot read the result of {name} in {side.name} ({error}).") from error
+    if not isinstance(found, dict):
+        raise FormatError(f"the result of {name} in {side.name} is no mapping; run `dvc repro`.")
+    return _Scores(side.name, folder, found)
+
+
+def _verification(both: _Both, trials: Trials) -> Comparison:
+    _refuse_old(both, ["protocol" in scores.result for scores in both])
+    protocol = _one(both, "judged by protocol", [scores.result["protocol"] for scores in both])
+    (keys, people, first), (other_keys, other_people, second) = (_judged(scores) for scores in both)
+    _refuse_other_pairs(both, (keys, other_keys))
+    known = other_people | people
+    pairs = verification.Pairs(
+        np.array([same for _, _, same in keys]),
+        [known.get(photo, "") for photo, _, _ in keys],
+        [known.get(photo, "") for _, photo, _ in keys],
+    )
+    targets = sorted({scores.result["far_target"] for scores in both})
+    fars = [far for far in targets if f"tar@{rate_name(far)}" in first.figures.keys() & second.figures.keys()]
+    return verification.compare(first, second, pairs, protocol, fars, trials)
+
+
+def _judged(scores: _Scores) -> tuple[list[tuple[str, str, bool]], dict[str, str], verification.Run]:
+    """Pairs by their photos, whichever comes first, and truth; who photos show; and what the run found.
+
+    All are in the sorted order of the pairs.
+    """
+    table = parquet.read(scores.folder / SCORES, _SCORES)
+    photos = [[name or "" for name in table[side].to_pylist()] for side in ("first", "second")]
+    identities = [table[f"{side}_identity"].to_pylist() for side in ("first", "second")]
+    people = {
+        photo: person
+        for names in zip(photos, identities, strict=True)
+        for photo, person in zip(*names, strict=True)
+        if photo and person
+    }
+    keys = [
+        (min(a, b), max(a, b), same) for a, b, same in zip(*photos, table["same"].to_pylist(), strict=True)
+    ]
+    order = sorted(range(len(keys)), key=keys.__getitem__)
+    distances, folds = (table[column].to_numpy()[order] for column in ("distance", "fold"))
+    run = verification.Run(distances, folds.astype(np.int64), _figures(scores.result))
+    return [keys[row] for row in order], people, run
+
+
+def _figures(result: dict[str, Any]) -> dict[str, float]:
+    """Those of verification, with TAR at every false accept rate that the pairs support."""
+    rates = {key: value for key, value in result.items() if key.startswith("tar@")}
+    if result["tar_supported"]:
+        rates[f"tar@{rate_name(result['far_target'])}"] = result["tar"]
+    return {**rates, **{key: result[key] for key in ("accuracy", "auc", "eer")}}
+
+
+def _identification(both: _Both, trials: Trials) -> Comparison:
+    _refuse_old(both, [outcomes.written(scores.folder, "cleaned") for scores in both])
+    _one(both, "cleaned of noise by variant", [scores.result["cleaned"]["noise"] for scores in both])
+    cleaned, raw = (_ranked(both, run, trials) for run in ("cleaned", "raw"))
+    figures = {**cleaned.figures, "rank1_raw": raw.figures["rank1"]}
+    return replace(cleaned, figures=figures, equal=cleaned.equal and raw.equal)
+
+
+def _ranked(both: _Both, run: str, trials: Trials) -> Comparison:
+    results = [scores.result[run] for scores in both]
+    distractors = _one(both, "ranked among distractors, in number", [each["distractors"] for each in results])
+    first, second = (outcomes.read(scores.folder, run, distractors) for scores in both)
+    _refuse_other_pairs(both, (first.pairs, second.pairs))
+    if first.people != second.people:
+        raise _ApartError("its probes show other people")
+    rates = [key for key in results[0] if key.startswith("tpr@") and key in results[1]]
+    fprs = sorted((float(key.removeprefix("tpr@")) for key in rates if run == "cleaned"), reverse=True)
+    one, other = (identification.Run(each.ranks, each.separation, each.probes) for each in (first, second))
+    return identification.compare(one, other, first.identity, fprs, trials)
+
+
+def _one(both: _Both, what: str, values: Sequence[Any]) -> Any:
+    """The value that both have."""
+    if values[0] != values[1]:
+        told = " and ".join(f"{value} in {scores.run}" for scores, value in zip(both, values, strict=True))
+        raise _ApartError(f"it is {what} {told}")
+    return values[0]
+
+
+def _refuse_old(both: _Both, complete: Sequence[bool]) -> None:
+    for scores, whole in zip(both, complete, strict=True):
+        if not whole:
+            raise _ApartError(f"the scores in {scores.run} are of an older facerec; run `dvc repro` there")
+
+
+def _refuse_other_pairs(both: _Both, keys: Sequence[Sequence[Any]]) -> None:
+    here, there = (Counter(each) for each in keys)
+    if here == there:
+        return
+    told = [
+        f"{(one - other).total():,} of {one.total():,} are only in {scores.run}"
+        for scores, one, other in ((both[0], here, there), (both[1], there, here))
+    ]
+    raise _ApartError(f"its pairs differ: {' and '.join(told)}")

@@ -1,0 +1,169 @@
+"""Every command of README.md and docs/ is run, in the tiny experiment, or says why not (see tests/documents.py).
+
+A page is run from top to bottom in a copy of the finished project; each block begins at its root, in the environment
+that the blocks before left. There are also the files that pages speak of: photo.jpg, photos/ (identity folders), photos.zip,
+faces_webface_112x112/ (an InsightFace pack), theirs.json (another system's ROC), E.npy and S.npy (pairs), P.npy,
+D.npy and ids.txt (identification); programs in Python find `embeddings` and `same`.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facerec.formats import embeddings, exporting, pairs, shards
+from tests import documents
+from tests.conftest import ROOT
+from tests.documents import Block, Command
+from tests.pipeline.conftest import Project, stage_environment
+
+pytestmark = pytest.mark.pipeline
+
+INSTEAD = {
+    ". .venv/bin/activate": "true",
+    "make repro": "dvc repro",
+    "dvc exp run -S train.head.margin=0.3": "dvc exp run -S train.head.margin=0.3 train",
+    "dvc exp run -S train.head.name=cosface -S train.head.margin=0.35": (
+        "dvc exp run -S train.head.name=cosface -S train.head.margin=0.35 train"
+    ),
+    "facerec check": (
+        "mkdir -p wrong && sed 's/^    margin:/    margn:/' params.yaml > wrong/params.yaml"
+        " && cd wrong && facerec check"
+    ),
+    "facerec inspect ANYTHING --sheet sheet.png": "facerec inspect photos --sheet sheet.png",
+}
+"""Commands of several pages, or of README.md, and the same on a small scale."""
+
+NOT_RUN = {
+    "make test": "it is what runs this test",
+}
+"""Commands, and why they are not run."""
+
+NOT_RUN_FROM = {
+    "export FACEREC_MIRROR=/path/to/that/folder": "it needs LFW; the profiles are tested in tests/test_profiles*.py",
+}
+"""First commands of blocks that are not run, and why."""
+
+WRONG = {
+    "error: params.yaml: unknown key train.head.margn (did you mean margin? allowed: margin, name, scale)."
+}
+"""Lines of README.md that are no longer what comes out, to be corrected there."""
+
+NAMES = """
+import numpy as np
+embeddings, same = np.load("E.npy"), np.load("S.npy")
+"""
+
+
+@pytest.fixture
+def shown(copy: Project) -> Project:
+    """The finished project with the files that pages speak of."""
+    root = copy.root
+    photos = shards.read(root / "data/raw/synth_lfw")
+    (root / "photo.jpg").write_bytes(photos.image(0))
+    exporting.export(root / "data/raw/synth_lfw", root / "photos")
+    shutil.make_archive(str(root / "photos"), "zip", root / "photos")
+    shutil.copytree(root / "data/raw/synth_pack", root / "faces_webface_112x112")
+    shutil.copy(root / "reports/curves/synth_lfw_roc.json", root / "theirs.json")
+    faces = embeddings.read(root / "data/embeddings/synth_lfw.npy")
+    compared = pairs.read(root / "data/raw/synth_lfw/pairs.txt", faces.sources)
+    np.save(root / "E.npy", np.nan_to_num(faces.interleave(compared)))
+    np.save(root / "S.npy", compared.same)
+    probes, distractors = embeddings.read_features(root / "data/megaface/synth_megaface/features")
+    np.save(root / "P.npy", probes.matrix)
+    np.save(root / "D.npy", distractors.matrix)
+    (root / "ids.txt").write_text("\n".join(probes.identities))
+    return copy
+
+
+class Shell:
+    """One shell after another, each in the environment that the last one left."""
+
+    def __init__(self, root: Path, state: Path) -> None:
+        self._root, self._state = root, state
+        self.go_home()
+
+    def go_home(self) -> None:
+        """Begin at the root again; the environment stays."""
+        with self._state.open("a") as state:
+            state.write(f"cd '{self._root}'\n")
+
+    def run(self, script: str, fails: bool = False) -> str:
+        """What a script prints; it has to succeed, or to fail."""
+        whole = (
+            f'cd "{self._root}"; . "{self._state}"; set -eo pipefail\n{script}\nexport -p > "{self._state}"\n'
+        )
+        done = subprocess.run(
+            ["bash", "-c", whole],
+            env=stage_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=1200,
+            check=False,
+        )
+        assert (done.returncode != 0) == fails, f"{script}\n{done.stdout}"
+        return done.stdout
+
+
+def run_command(command: Command, shell: Shell) -> None:
+    if command.plain in NOT_RUN:
+        return
+    output = shell.run(INSTEAD.get(command.plain, command.text), command.fails)
+    missing = [line for line in documents.lacking(command.printed, output) if line not in WRONG]
+    assert missing == [], f"{command.text}\n{output}"
+
+
+def run_block(block: Block, shell: Shell) -> None:
+    if "not run" in block.notes:
+        return
+    shell.go_home()
+    if first := block.notes.get("run first"):
+        shell.run(first)
+    if instead := block.notes.get("run instead"):
+        shell.run(instead)
+    elif block.language == "python":
+        shell.run(f"python - <<'PYTHON'\n{NAMES}{block.body}\nPYTHON")
+    elif block.commands[0].plain not in NOT_RUN_FROM:
+        for command in block.commands:
+            run_command(command, shell)
+
+
+PAGES = [
+    page for page in documents.pages() if any(b.language in documents.RUN for b in documents.blocks(page))
+]
+
+
+TRIED = [
+    pytest.param(page, id=page.stem, marks=[] if page.parent == ROOT else pytest.mark.slow) for page in PAGES
+]
+"""The pages of docs/ take minutes each, so only `make test-all` and the gate run their commands."""
+
+
+@pytest.mark.parametrize("page", TRIED)
+def test_the_commands_of_a_page(page: Path, shown: Project, tmp_path: Path) -> None:
+    shell = Shell(shown.root, tmp_path / "environment")
+    for block in documents.blocks(page):
+        if block.language in documents.RUN:
+            try:
+                run_block(block, shell)
+            except AssertionError as error:
+                note = "correct it, or say in a comment above how to take it (tests/documents.py)"
+                raise AssertionError(f"{block.place}: {note}\n{error}") from error
+
+
+def test_what_stands_for_make_is_what_make_does(project: Project) -> None:
+    assert "dvc repro" in project.run("make", "-n", "repro")
+
+
+def test_nothing_is_excused_that_no_page_shows() -> None:
+    consoles = [b.commands for page in PAGES for b in documents.blocks(page) if b.language == "console"]
+    plain = {command.plain for commands in consoles for command in commands}
+    assert {*INSTEAD, *NOT_RUN} - {". .venv/bin/activate"} <= plain
+    assert set(NOT_RUN_FROM) <= {commands[0].plain for commands in consoles}
+    assert {line for commands in consoles for command in commands for line in command.printed} >= WRONG
