@@ -7,8 +7,8 @@ belong together. An HTML comment right above a block, unseen on the page, tells 
     <!-- run first: cp a.jpg photo.jpg -->            commands that set the scene, of any number of lines
     <!-- run instead: dvc repro verify@synth_lfw -->  commands that do the same on a small scale
 
-What is printed below a command has to come out of it, line by line, with "..." for anything; below "error: ..." the command
-has to fail. A block `python` is run as a program.
+What is printed below a command has to come out of it, line by line, with "..." for anything. A command above "error: ..." or with
+"# fails" at its end has to fail. A block `python` is run as a program.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class Command:
 
     @property
     def fails(self) -> bool:
-        """Whether what is shown is an error."""
-        return any(line.startswith("error: ") for line in self.printed)
+        """Whether what is shown is an error, or it says so itself."""
+        return self.text.endswith("# fails") or any(line.startswith("error: ") for line in self.printed)
 
 
 @dataclass(frozen=True)

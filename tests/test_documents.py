@@ -95,16 +95,16 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_a_page_is_read_as_its_reader_sees_it(tmp_path: Path) -> None:
     text = (
         "Text `facerec check`.\n\n<!-- run first: touch a\ntouch b -->\n<!-- run instead: true -->\n"
-        "```console\n$ facerec detect a \\\n    --json   # faces\n{...}\n$ false\nerror: so\n```\n"
+        "```console\n$ facerec detect a \\\n    --json   # faces\n{...}\n$ false\nerror: so\n$ false  # fails\n```\n"
         "```yaml\na: 1\n```\n\n<!-- not run: no GPU here -->\n\n```console\n$ `x`\n```\n"
     )
     (tmp_path / "page.md").write_text(text)
     first, second, third = documents.blocks(tmp_path / "page.md")
     assert first.place == "page.md:6"
     assert first.notes == {"run first": "touch a\ntouch b", "run instead": "true"}
-    detect, false = first.commands
+    detect, false, again = first.commands
     assert (detect.plain, detect.printed) == ("facerec detect a \\\n    --json", ["{...}"])
-    assert (detect.fails, false.fails) == (False, True)
+    assert (detect.fails, false.fails, again.fails) == (False, True, True)
     assert (second.language, second.notes) == ("yaml", {})
     assert third.notes == {"not run": "no GPU here"}
     assert documents.spans(tmp_path / "page.md") == [["facerec", "check"]]

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -236,6 +237,13 @@ def test_damaged_scores_are_named(tmp_path: Path) -> None:
         (one.folder / "lfw/result.json").write_text(text)
         with pytest.raises(FormatError, match=told):
             comparison.compare(one, one, TRIALS)
+    lacking = judge(tmp_path / "lacking", 1)
+    table = pq.read_table(lacking.folder / "lfw/scores.parquet")
+    nulls = pa.nulls(len(table), pa.float64())
+    holes = table.set_column(table.schema.get_field_index("distance"), "distance", nulls)
+    pq.write_table(holes, lacking.folder / "lfw/scores.parquet")
+    with pytest.raises(FormatError, match="some pairs of lfw in lacking have no score"):
+        comparison.compare(lacking, lacking, TRIALS)
     people = pq.read_table(mega.folder / "mega/cleaned_people.parquet")
     pq.write_table(people.slice(1), mega.folder / "mega/cleaned_people.parquet")
     with pytest.raises(FormatError, match="do not fit each other"):

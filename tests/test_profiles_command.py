@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from facerec import params, profiles
 from facerec.cli import app
-from facerec.errors import ParamsError
+from facerec.errors import AcquireError, ParamsError
 from tests.conftest import ROOT
 
 FOLDER = ROOT / "profiles"
@@ -91,6 +91,15 @@ def test_writing_a_profile_says_what_is_missing(project: Path) -> None:
     assert shown["missing"].endswith("vgg2_fp: see facerec profile --list packs")
     assert (project / "params.yaml").read_text() == profiles.compose(FOLDER, "packs")
     assert "missing" not in json.loads(run("default", "--json").stdout)
+    assert (project / "params.yaml").read_text() == (ROOT / "params.yaml").read_text()
+
+
+def test_nothing_is_written_where_the_machine_is_set_up_wrongly(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FACEREC_MIRROR", str(project / "nowhere"))
+    with pytest.raises(AcquireError, match=r"FACEREC_MIRROR names .*nowhere"):
+        run("lfw")
     assert (project / "params.yaml").read_text() == (ROOT / "params.yaml").read_text()
 
 

@@ -57,6 +57,7 @@ def downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("FACEREC_MIRROR", raising=False)
     monkeypatch.setenv("FACEREC_WORKERS", "1")
+    shutil.copy(ROOT / "dvc.yaml", tmp_path)
     (tmp_path / "catalog").mkdir()
     monkeypatch.setenv("FACEREC_CATALOG", str(tmp_path / "catalog"))
     for path in (ROOT / "data/catalog").glob("*.yaml"):
@@ -172,7 +173,6 @@ def test_megaface_takes_the_listed_probes_among_all_distractors(downloads: Path,
     lists.write_noises(["001/91@N00/1_0.jpg"], downloads / "megaface_noises/megaface_noises.txt", "cite")
     parsed = run("megaface", tmp_path)
     plots.plots(parsed)
-    shutil.copy(ROOT / "dvc.yaml", tmp_path)
     report.report(parsed)
     raw = shards.read("data/raw/facescrub_probes")
     assert raw.sources == [f"{name}.jpg" for name in probes], "the order of the official list"

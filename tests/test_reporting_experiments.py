@@ -94,6 +94,16 @@ def test_it_fits_120_columns() -> None:
     assert lines[-1].split() == ["lost", "error", "-", "-"]
 
 
+def test_a_narrow_terminal_loses_the_day_and_no_change() -> None:
+    out = io.StringIO()
+    Console(file=out, width=70).print(experiments.table(experiments.rows(SHOWN), 70))
+    text = out.getvalue()
+    assert "created" not in text
+    assert all(
+        change in text for change in ("train.head.name=cosface", "train.head.margin=0.35", "fprs=[0.1]")
+    )
+
+
 def test_json_nests_figures_by_benchmark() -> None:
     assert experiments.as_dict(experiments.rows(SHOWN)[1]) == {
         "name": "main",

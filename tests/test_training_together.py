@@ -56,8 +56,8 @@ class Stopped(Exception):
 
 def trained(folder: Path, wanted: Train, checkpoints: Path | None = None, stop: int | None = None) -> Answer:
     """What training a network without batch statistics comes to, and which faces this process took in which order."""
-    backbones.BACKBONES["mobilefacenet"] = Plain
     plain_update, plain_batches = trainer.update, TrainingFaces.batches
+    plain_network = backbones.BACKBONES["mobilefacenet"]
     taken: list[list[int]] = []
 
     def update(state: State, *rest: Any) -> Tensor:
@@ -70,12 +70,14 @@ def trained(folder: Path, wanted: Train, checkpoints: Path | None = None, stop: 
         return plain_batches(self, order)
 
     kept = None if checkpoints is None else Checkpoints(checkpoints, seconds=0)
+    backbones.BACKBONES["mobilefacenet"] = Plain
     trainer.update, TrainingFaces.batches = update, batches
     try:
         result = training.fit([shards.read(folder)], wanted, CPU, kept)
     except Stopped:
         return {"taken": taken}
     finally:
+        backbones.BACKBONES["mobilefacenet"] = plain_network
         trainer.update, TrainingFaces.batches = plain_update, plain_batches
     return {
         "taken": taken,
@@ -107,11 +109,6 @@ def ranks(request, faces, tmp_path_factory) -> list[Answer]:
 @pytest.fixture(scope="module")
 def alone(faces) -> Answer:
     return everything(faces)
-
-
-@pytest.fixture(autouse=True)
-def _networks(monkeypatch) -> None:
-    monkeypatch.setattr(backbones, "BACKBONES", dict(backbones.BACKBONES))
 
 
 @pytest.mark.parametrize("kind", KINDS)

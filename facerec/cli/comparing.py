@@ -71,4 +71,5 @@ def experiments(
     if as_json:
         report("Experiments", {"experiments": [reporting.as_dict(row) for row in rows]}, as_json)
     else:
-        Console(stderr=True).print(reporting.table(rows))
+        console = Console(stderr=True)
+        console.print(reporting.table(rows, console.width))

@@ -37,8 +37,8 @@ def profile(
     elif printed:
         _print(folder, name, as_json)
     else:
-        profiles.apply(folder, name, PARAMS)
         lacking = _missing(_needs(folder, name))
+        profiles.apply(folder, name, PARAMS)
         told = {"missing": f"{', '.join(lacking)}: see facerec profile --list {name}"} if lacking else {}
         report(f"Profile {name}", {"written": str(PARAMS), **told, "next": "dvc repro"}, as_json)
 
@@ -104,7 +104,7 @@ def _list(folder: Path, names: list[str], as_json: bool) -> None:
 
 
 def _indented(console: Console, text: str) -> None:
-    console.print(Padding(Text(text, overflow="fold"), (0, 0, 0, 4)))
+    console.print(Padding(Text(text, overflow="fold"), (0, 0, 0, 4), expand=False))
 
 
 def _megabytes(size: int | None) -> str:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 WORKSPACE = "workspace"
 """The revision of what lies on the disk, as DVC calls it."""
-_SCORES = "data/scores"
+_SCORES = "/data/scores"  # from the root of the project, wherever in it we are
 
 
 class RevisionError(FacerecError):
@@ -39,7 +39,7 @@ def fetch(revision: str, folder: Path) -> Side:
             files.get_file(path, str(target))
     side = Side(revision, folder)
     if not side.benchmarks():
-        raise RevisionError(f"{revision} has no scores below {_SCORES}; check it out and run `dvc repro`.")
+        raise RevisionError(f"{revision} has no scores below {_SCORES[1:]}; run `dvc repro` there.")
     return side
 
 
@@ -60,8 +60,8 @@ def _open(revision: str) -> DVCFileSystem:
     from dvc.api import DVCFileSystem
 
     files = DVCFileSystem(rev=None if revision == WORKSPACE else revision)
-    if not hasattr(files.repo, "dvc_dir"):
-        raise RevisionError(f"{revision} is no DVC project; go to the root of the experiment.")
+    if getattr(files.repo, "dvc_dir", None) is None:
+        raise RevisionError(f"{revision} is no DVC project; go to the repository of the experiment.")
     return files
 
 
@@ -94,9 +94,11 @@ def _explained(revision: str) -> Iterator[None]:
             f"there is no revision {revision}; `git branch --all`, `git log` and `dvc exp list` name them."
         ) from error
     except SCMError as error:
-        raise RevisionError(f"{error}; go to the root of the experiment.") from error
-    except (DvcException, DataIndexError, FileNotFoundError) as error:
+        raise RevisionError(f"{error}; go to the repository of the experiment.") from error
+    except (DataIndexError, FileNotFoundError) as error:
         raise RevisionError(
             f"some scores of {revision} are not in DVC's cache; fetch them with `dvc pull`, or check the revision "
             "out and make them again with `dvc repro`."
         ) from error
+    except DvcException as error:
+        raise RevisionError(f"DVC cannot read {revision}: {error}.") from error

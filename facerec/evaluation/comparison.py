@@ -20,12 +20,13 @@ from facerec.differences import DEFAULT, Comparison, Trials
 from facerec.errors import FacerecError, FormatError, ParamsError
 from facerec.evaluation import outcomes
 from facerec.formats import parquet
+from facerec.formats.scores import NAME
 from facerec.identification import paired as identification
 from facerec.progress import track
 from facerec.verification import paired as verification
 from facerec.verification.result import rate_name
 
-RESULT, SCORES = "result.json", "scores.parquet"
+RESULT = "result.json"
 _SCORES = pa.schema(
     {
         "first": pa.string(),
@@ -141,7 +142,11 @@ def _judged(scores: _Scores) -> tuple[list[tuple[str, str, bool]], dict[str, str
 
     All are in the sorted order of the pairs.
     """
-    table = parquet.read(scores.folder / SCORES, _SCORES)
+    table = parquet.read(scores.folder / NAME, _SCORES)
+    if any(table[column].null_count for column in ("same", "distance", "fold")):
+        raise FormatError(
+            f"some pairs of {scores.folder.name} in {scores.run} have no score; run `dvc repro`."
+        )
     photos = [[name or "" for name in table[side].to_pylist()] for side in ("first", "second")]
     identities = [table[f"{side}_identity"].to_pylist() for side in ("first", "second")]
     people = {

@@ -16,6 +16,8 @@ from rich.text import Text
 HEADLINES = {"accuracy": "accuracy", "rank1": "rank-1"}
 """The figure of a benchmark that the table shows, by its name in the metrics, and its label."""
 
+_ROOMY = 100
+
 
 @dataclass(frozen=True)
 class Row:
@@ -49,13 +51,14 @@ def rows(shown: Sequence[Mapping[str, Any]]) -> list[Row]:
     return found
 
 
-def table(rows: Sequence[Row]) -> Table:
-    """The rows for a terminal of 120 columns, figures in %."""
+def table(rows: Sequence[Row], width: int = 120) -> Table:
+    """The rows for a terminal, figures in %; one of less than 100 columns has no room for when they were created."""
     figures = list(dict.fromkeys(figure for row in rows for figure in row.figures))
     figures.sort(key=lambda figure: (list(HEADLINES).index(figure[1]), figure[0]))
     drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     drawn.add_column("experiment", no_wrap=True)
-    drawn.add_column("created", no_wrap=True)
+    if width >= _ROOMY:
+        drawn.add_column("created", no_wrap=True)
     for benchmark, figure in figures:
         drawn.add_column(Text(f"{benchmark}\n{HEADLINES[figure]}"), justify="right", no_wrap=True)
     drawn.add_column("changed", overflow="fold")
@@ -63,7 +66,8 @@ def table(rows: Sequence[Row]) -> Table:
         values = (row.figures.get(figure) for figure in figures)
         shares = ["-" if value is None else f"{100 * value:.2f}" for value in values]
         name = Text(f"{'  ' * row.level}{row.name}", style="" if row.level else "bold")
-        drawn.add_row(name, row.created, *shares, Text(" ".join(row.changed)))
+        created = [row.created] if width >= _ROOMY else []
+        drawn.add_row(name, *created, *shares, Text(" ".join(row.changed)))
     return drawn
 
 

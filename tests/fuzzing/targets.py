@@ -28,6 +28,7 @@ from PIL import Image
 from facerec import images
 from facerec.detection import table as detections
 from facerec.errors import FacerecError
+from facerec.evaluation import outcomes
 from facerec.formats import (
     archives,
     bcolz,
@@ -232,6 +233,23 @@ def _valid_tables() -> list[Files]:
     return [{name: data} for name, data in files_of(write).items()]
 
 
+def _valid_outcomes() -> list[Files]:
+    def write(folder: Path) -> None:
+        searches = [
+            {"identity": who, "probe": a, "mate": b, "rank": 3, "false_positives": count}
+            for who, count in (("Ann", 2), ("Bob", None))
+            for a, b in (("1.jpg", "2.jpg"), ("2.jpg", "1.jpg"))
+        ]
+        people = [
+            {"identity": "Ann", "probes": 2, "impostors": [0, 2]},
+            {"identity": "Bob", "probes": 2, "impostors": [1]},
+        ]
+        pq.write_table(pa.Table.from_pylist(searches, outcomes._PAIRS), folder / "raw_pairs.parquet")
+        pq.write_table(pa.Table.from_pylist(people, outcomes._PEOPLE), folder / "raw_people.parquet")
+
+    return [files_of(write)]
+
+
 def _read_gallery(box: Path) -> None:
     found = gallery.read(box / "x.gallery")
     assert found.matrix.shape == (len(found), found.model.dim)
@@ -400,6 +418,10 @@ TARGETS = (
     Target("text", _read_text, _valid_text, (b"\t", b"\n", b"\xff", b"\xef\xbb\xbf", b"-1", b"9" * 5000, "²".encode(), b"\r", b'"path"', b"[" * 5000, b"\0", b"NaN", b"1e999")),
     Target("matrix", lambda box: devkit.read_matrix(box / "a.bin"), _valid_matrices),
     Target("embeddings", lambda box: embeddings.read(box / "lfw.npy"), _valid_embeddings, (b"\x93NUMPY\x01\x00", b"'|O'", b"(1099511627776,)", b"'<f8'", b"True", b"{", b"(" * 500, b"PAR1")),
+    Target("tables", _read_tables, _valid_tables, (b"PAR1",)),
+    Target("outcomes", lambda box: outcomes.read(box, "raw", 9), _valid_outcomes, (b"PAR1",)),
+
+
     Target("tables", _read_tables, _valid_tables, (b"PAR1", b'"protocol"', b"null", b"true")),
     Target("gallery", _read_gallery, _valid_gallery, (b"PAR1", b'"dim"', b'"dim": 1', b"null", b"facerec", b"\0\0\xc0\x7f", b"[")),
     Target("shards", _read_shards, _valid_shards, (b"ARROW1", b"\xff\xff\xff\xff", b'"size"', b"null", b"faces", b"photos", b"[1]", b"{")),

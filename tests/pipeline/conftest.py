@@ -88,7 +88,7 @@ def make_project(root: Path) -> Project:
     tiny = yaml.safe_dump(profiles.merge(base, TINY), sort_keys=False)
     (root / "params.yaml").write_text(tiny)
     project = Project(root)
-    project.run("git", "init", "--quiet")
+    project.run("git", "init", "--quiet", "--initial-branch=main")
     commit(project)
     return project
 

@@ -24,7 +24,6 @@ from tests.pipeline.conftest import Project, stage_environment
 pytestmark = pytest.mark.pipeline
 
 INSTEAD = {
-    ". .venv/bin/activate": "true",
     "make repro": "dvc repro",
     "dvc exp run -S train.head.margin=0.3": "dvc exp run -S train.head.margin=0.3 train",
     "dvc exp run -S train.head.name=cosface -S train.head.margin=0.35": (
@@ -134,11 +133,14 @@ def run_block(block: Block, shell: Shell) -> None:
             run_command(command, shell)
 
 
+ELSEWHERE = {"using.md": "tests/pipeline/test_using.py"}
+"""Pages that have a test of their own, which sets more scenes."""
+
 PAGES = [
-    page for page in documents.pages() if any(b.language in documents.RUN for b in documents.blocks(page))
+    page
+    for page in documents.pages()
+    if page.name not in ELSEWHERE and any(b.language in documents.RUN for b in documents.blocks(page))
 ]
-
-
 TRIED = [
     pytest.param(page, id=page.stem, marks=[] if page.parent == ROOT else pytest.mark.slow) for page in PAGES
 ]
@@ -157,6 +159,11 @@ def test_the_commands_of_a_page(page: Path, shown: Project, tmp_path: Path) -> N
                 raise AssertionError(f"{block.place}: {note}\n{error}") from error
 
 
+def test_a_page_that_is_run_elsewhere_is() -> None:
+    for page, test in ELSEWHERE.items():
+        assert f"docs/{page}" in (ROOT / test).read_text()
+
+
 def test_what_stands_for_make_is_what_make_does(project: Project) -> None:
     assert "dvc repro" in project.run("make", "-n", "repro")
 
@@ -164,6 +171,6 @@ def test_what_stands_for_make_is_what_make_does(project: Project) -> None:
 def test_nothing_is_excused_that_no_page_shows() -> None:
     consoles = [b.commands for page in PAGES for b in documents.blocks(page) if b.language == "console"]
     plain = {command.plain for commands in consoles for command in commands}
-    assert {*INSTEAD, *NOT_RUN} - {". .venv/bin/activate"} <= plain
+    assert {*INSTEAD, *NOT_RUN} <= plain
     assert set(NOT_RUN_FROM) <= {commands[0].plain for commands in consoles}
     assert {line for commands in consoles for command in commands for line in command.printed} >= WRONG

@@ -54,11 +54,10 @@ def test_scores_that_cannot_be_had_are_one_sentence(copy: Project, tmp_path: Pat
     )
     shutil.rmtree(copy.root / ".dvc/cache/files")
     assert "dvc pull" in sentence(copy.run(*compare, check=False))
-    shutil.rmtree(copy.root / ".dvc")
-    assert "is no DVC project" in sentence(copy.run(*compare, check=False))
     nowhere = Project(tmp_path / "nowhere")
     nowhere.root.mkdir()
     assert "is not a git repository" in sentence(nowhere.run(*compare, check=False))
+    assert "is no DVC project" in sentence(nowhere.run(*compare[:2], "workspace", check=False))
 
 
 def test_a_truncated_photo_is_counted_and_the_rest_goes_on(copy: Project) -> None:
