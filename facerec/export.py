@@ -76,6 +76,7 @@ def facts(source: str | Path, target: str | Path, found: Parity) -> dict[str, An
     stored = storage.load(source)
     files = {path.name: path for path in (Path(source), Path(target))}
     return {
+        "digest": stored.digest(),
         "backbone": stored.name,
         "parameters": sum(parameter.numel() for parameter in stored.network.parameters()),
         "dim": stored.dim,

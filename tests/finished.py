@@ -133,7 +133,13 @@ def trained(sources: results.Sources, name: str) -> None:
     write_json(sources.curves / f"{name}_parity.json", {"parity": parity})
     files = {f"{name}{suffix}": {"bytes": 400_000, "sha256": "cd" * 32} for suffix in (".pt", ".onnx")}
     prepared = {"size": [112, 112], "template": "arcface-112", "flip": "sum"}
-    facts = {"backbone": "mobilefacenet", "parameters": 91_232, "dim": 128, "files": files}
+    facts = {
+        "digest": "ef" * 32,
+        "backbone": "mobilefacenet",
+        "parameters": 91_232,
+        "dim": 128,
+        "files": files,
+    }
     export = {**facts, "preprocessing": prepared, "input_size": [112, 112], "max_difference": 1e-6}
     write_json(sources.metrics / f"export/{name}.json", export)
 

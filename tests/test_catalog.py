@@ -228,6 +228,7 @@ def test_the_command_shows_one_entry_in_full(monkeypatch, tmp_path):
 
 
 def test_the_command_prints_tables_for_people(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")  # where titles have room
     monkeypatch.setenv("FACEREC_CATALOG", str(OURS))
     monkeypatch.delenv("FACEREC_MIRROR", raising=False)
     for words in ((), ("cfp",)):

@@ -181,4 +181,5 @@ def test_megaface_takes_the_listed_probes_among_all_distractors(downloads: Path,
     noise = metrics("denoise/megaface")["noise"]
     assert noise["probes_matched"] == noise["distractors_matched"] == 1
     assert 0 <= json.loads(Path("reports/summary.json").read_text())["megaface"]["rank1"] <= 1
-    assert Path("reports/index.html").is_file()
+    assert "data:image/jpeg" not in Path("reports/index.html").read_text(), "these people exist"
+    assert Path("reports/sheets/photos/megaface.jpg").is_file()

@@ -74,7 +74,7 @@ def checked(html: str) -> Checker:
 def made_on(date: str = "2025-11-25") -> Section:
     environment = {"Report made": date, "Python": "CPython 3.11.7"}
     stages = {
-        "align": [Run(12.5, 206_000_000, "x"), None],
+        "align": [Run(12.5, 206_000_000, "2025-11-25T19:58:07Z"), None],
         "train": [Run(129.0, 10**9, "x")],
         "embed": [None],
     }
@@ -137,6 +137,7 @@ def test_provenance_is_one_section_and_the_rest_is_the_same_twice(default: Repor
 
 
 def test_the_times_say_what_came_from_the_cache(html: str) -> None:
+    assert "<td>206 MB</td><td>2025-11-25 19:58</td>" in html
     rows = re.findall(r'<tr><th scope="row">(\w+)</th><td>(.*?)</td><td>(.*?)</td>', html)
     times = {row[0]: row[1:] for row in rows}
     assert times["align"] == ("1 of 2", "12.5 s")

@@ -48,6 +48,7 @@ def render(
             (file, f"{wording.size(facts['bytes'])}, sha256 `{facts['sha256']}`")
             for file, facts in known["files"].items()
         ),
+        ("Digest of the network", f"`{known['digest']}`, as in its embeddings and scores"),
         ("Torch against ONNX", f"largest difference {known['max_difference']:.1g}"),
     ]
     return markdown.document(

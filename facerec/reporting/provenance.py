@@ -151,15 +151,18 @@ def _stages(stages: Runs) -> Table:
         "process. What was never run here came from DVC's cache and has no time."
     )
     return Table(
-        ("Stage", "Ran here", "Time", "Longest", "Memory"), (*rows, ("together", *_times(every))), note
+        ("Stage", "Ran here", "Time", "Longest", "Memory", "Ended, UTC"),
+        (*rows, ("together", *_times(every))),
+        note,
     )
 
 
-def _times(runs: Sequence[Run | None]) -> tuple[str, str, str, str]:
+def _times(runs: Sequence[Run | None]) -> tuple[str, str, str, str, str]:
     ran = [run for run in runs if run is not None]
     if not ran:
-        return ("from the cache", NONE, NONE, NONE)
+        return ("from the cache", NONE, NONE, NONE, NONE)
     seconds = [run.seconds for run in ran]
     memory = size(max(run.peak_bytes for run in ran))
     here = "yes" if len(runs) == len(ran) == 1 else f"{len(ran)} of {len(runs)}"
-    return (here, duration(sum(seconds)), duration(max(seconds)), memory)
+    ended = max(run.finished for run in ran)[:16].replace("T", " ")
+    return (here, duration(sum(seconds)), duration(max(seconds)), memory, ended)

@@ -10,6 +10,7 @@ from typing import Any
 
 from facerec.catalog import Entry
 from facerec.files import atomic_dir, write_text
+from facerec.params import Params
 from facerec.reporting import data_card, markdown, model_card, page, plotting, sections, tables
 from facerec.reporting.page import Card, Fold, Picture, Section
 from facerec.reporting.results import Sources, collect, load
@@ -19,7 +20,6 @@ SYNTHETIC = (
     "Measured on rendered faces: nobody in them exists. This shows that the pipeline works and how runs compare. "
     "It is no evidence about real faces."
 )
-_PEOPLE = ("photos", "pack")
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Report:
         }
 
     @property
-    def _params(self) -> Any:
+    def _params(self) -> Params:
         return self.sources.params
 
     @property
