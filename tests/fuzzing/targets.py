@@ -418,7 +418,6 @@ TARGETS = (
     Target("text", _read_text, _valid_text, (b"\t", b"\n", b"\xff", b"\xef\xbb\xbf", b"-1", b"9" * 5000, "²".encode(), b"\r", b'"path"', b"[" * 5000, b"\0", b"NaN", b"1e999")),
     Target("matrix", lambda box: devkit.read_matrix(box / "a.bin"), _valid_matrices),
     Target("embeddings", lambda box: embeddings.read(box / "lfw.npy"), _valid_embeddings, (b"\x93NUMPY\x01\x00", b"'|O'", b"(1099511627776,)", b"'<f8'", b"True", b"{", b"(" * 500, b"PAR1")),
-    Target("tables", _read_tables, _valid_tables, (b"PAR1",)),
     Target("outcomes", lambda box: outcomes.read(box, "raw", 9), _valid_outcomes, (b"PAR1",)),
 
 
