@@ -80,7 +80,6 @@ def run(experiment: Params, name: str, seed: int) -> Row:
 def page(experiment: Params, rows: list[Row]) -> str:
     """docs/heads.md."""
     names = sorted({row["head"] for row in rows})
-    seeds = sorted({row["seed"] for row in rows})
     lines = [
         "# Every head on the default data",
         "",
@@ -89,12 +88,12 @@ def page(experiment: Params, rows: list[Row]) -> str:
         f"{experiment.train.head.scale:g} and margin {experiment.train.head.margin:g},",
         "which suit ArcFace here, are given to all heads that take them, whatever they mean there.",
         "",
-        f"Accuracy in percent, mean ± standard deviation over the seeds {', '.join(map(str, seeds))}; chance is 50. Made by",
+        "Accuracy in percent, mean ± standard deviation over the seeds; chance is 50. Made by",
         "`python bench/head_table.py`; each row is what `dvc exp run -S train.head.name=NAME -S train.seed=SEED` trains, to",
         "the rounding of one torch thread.",
         "",
-        f"| head | loss of the first and last epoch | {' | '.join(experiment.benchmarks)} |",
-        f"|---|---|{'---|' * len(experiment.benchmarks)}",
+        f"| head | seeds | loss of the first and last epoch | {' | '.join(experiment.benchmarks)} |",
+        f"|---|---|---|{'---|' * len(experiment.benchmarks)}",
     ]
     for name in names:
         mine = [row for row in rows if row["head"] == name]
@@ -102,12 +101,13 @@ def page(experiment: Params, rows: list[Row]) -> str:
             f"{fmean(row['first_loss'] for row in mine):.3g} to {fmean(row['last_loss'] for row in mine):.3g}"
         )
         cells = [spread([100 * row[benchmark] for row in mine]) for benchmark in experiment.benchmarks]
-        lines.append(f"| `{name}` | {losses} | {' | '.join(cells)} |")
+        which = ", ".join(str(row["seed"]) for row in sorted(mine, key=lambda row: row["seed"]))
+        lines.append(f"| `{name}` | {which} | {losses} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
 def spread(values: list[float]) -> str:
-    return f"{fmean(values):.1f} ± {stdev(values) if len(values) > 1 else 0:.1f}"
+    return f"{fmean(values):.1f}" + (f" ± {stdev(values):.1f}" if len(values) > 1 else "")
 
 
 if __name__ == "__main__":
