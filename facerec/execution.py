@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TypeVar
@@ -79,15 +80,27 @@ def worker_count() -> int:
 def _start_worker(
     alive: Connection, initializer: Callable[..., None] | None, arguments: tuple[Any, ...]
 ) -> None:
-    import signal
-
     import cv2
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     threading.Thread(target=_end_with_parent, args=(alive,), daemon=True).start()
     cv2.setNumThreads(1)
     if initializer is not None:
         initializer(*arguments)
+
+
+@contextmanager
+def _interrupts_wait() -> Iterator[None]:
+    """Let Ctrl-C wait until after the block. Processes started in it are born deaf to it, until they say otherwise.
+
+    Without this a Ctrl-C that meets the interpreter of a worker starting ends in its traceback on the screen.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _end_with_parent(alive: Connection) -> None:
@@ -125,7 +138,8 @@ def map_ordered(
     pending: list[Future[R]] = []
     try:
         for item in items:
-            pending.append(pool.submit(function, item))
+            with _interrupts_wait():  # submit starts workers as long as there are too few
+                pending.append(pool.submit(function, item))
             if len(pending) >= 4 * workers:
                 yield pending.pop(0).result()
         while pending:

@@ -57,6 +57,29 @@ def test_workers_end_with_their_parent(tmp_path: Path, sign: signal.Signals) -> 
     assert not any(map(alive, workers))
 
 
+def test_a_worker_interrupted_while_it_starts_does_not_notice(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, signal, sys\n"
+        "if '--multiprocessing-fork' in sys.orig_argv:\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    print('interrupted', flush=True)\n"
+    )
+    script = tmp_path / "adding.py"
+    script.write_text(
+        "from facerec.execution import map_ordered\n"
+        "from tests.test_execution import add_half\n"
+        "if __name__ == '__main__':\n"
+        "    print(list(map_ordered(add_half, [1, 2, 3], 2)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, cwd=ROOT, check=False,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+    )  # fmt: skip
+    assert done.stdout.count("interrupted") == 2, done.stdout
+    assert done.stderr == ""
+    assert "[1.5, 2.5, 3.5]" in done.stdout
+
+
 def add_half(value: int) -> float:
     return value + 0.5
 
