@@ -20,14 +20,19 @@ repro: $(READY)  ## run the default experiment; finished stages come from the ca
 table: $(READY)  ## all experiments in one table: what was changed, and what became of accuracy and rank-1
 	@$(RUN) facerec experiments
 
-# One torch thread in each of the two, which share the cores: threads that wait for one another cost tenfold.
-test: $(READY)  ## run the tests: those with real dvc commands beside all others
-	@$(RUN) OMP_NUM_THREADS=1 pytest tests/pipeline -m "not slow" & pipeline=$$!; \
-	$(RUN) OMP_NUM_THREADS=1 pytest --ignore tests/pipeline -m "not slow"; units=$$?; \
-	wait $$pipeline && exit $$units
+# Those with real dvc commands run beside all others. One torch thread in each of the two, which share the cores: threads
+# that wait for one another cost tenfold.
+define pytest
+	@$(RUN) OMP_NUM_THREADS=1 pytest tests/pipeline -m "$(1)" & pipeline=$$!; \
+	$(RUN) OMP_NUM_THREADS=1 pytest --ignore tests/pipeline -m "$(1)"; others=$$?; \
+	wait $$pipeline && exit $$others
+endef
+
+test: $(READY)  ## run the tests
+	$(call pytest,not slow)
 
 test-all: test  ## run the slow tests too (real photos where FACEREC_MIRROR is set)
-	$(RUN) pytest -m slow
+	$(call pytest,slow)
 
 lint: $(READY)  ## check style and types
 	$(RUN) ruff check .

@@ -1,4 +1,4 @@
-"""The pictures of the report in the README, taken of reports/index.html: python -m tests.screenshots
+"""The pictures of results in the README, of reports/index.html and two figures: python -m tests.screenshots
 
 Refuses a report that shows anybody who exists.
 """
@@ -23,6 +23,8 @@ SHOTS: dict[str, tuple[int, int, browser.Scheme, float]] = {
     "report_narrow.png": (390, 844, "dark", 2),
 }
 """Name -> width, height, scheme and device pixels a pixel."""
+FIGURES = {"roc.png": "verification_roc.png", "cmc.png": "synth_megaface_cmc.png"}
+"""Name -> which of reports/figures it is."""
 
 
 def main() -> None:
@@ -38,6 +40,8 @@ def main() -> None:
         for name, (width, height, scheme, scale) in SHOTS.items():
             with browser.opened(chromium, PAGE, width, height, scheme, scale) as (page, _):
                 write(page.screenshot(), IMAGES / name)
+    for name, figure in FIGURES.items():
+        write((PAGE.parent / "figures" / figure).read_bytes(), IMAGES / name)
 
 
 def write(screenshot: bytes, path: Path) -> None:

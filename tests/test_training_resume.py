@@ -263,6 +263,7 @@ def kill_and_finish(folder: Path, wanted: Train, kills: int, seconds: float) -> 
     assert not (folder / "scratch").exists() or not list(folder.glob("scratch/train/*"))
 
 
+@pytest.mark.slow
 def test_sigterm_and_kill_9_then_the_same_bits(folder: Path) -> None:
     wanted = rich(epochs=10, precision="float32")
     process = start(folder, wanted, "out")

@@ -244,6 +244,7 @@ def run(folder: Path, *arguments: str, **environment: str) -> subprocess.Complet
     )
 
 
+@pytest.mark.slow
 def test_the_command_starts_the_processes_the_machine_asks_for(faces, tmp_path) -> None:
     content = yaml.safe_load((ROOT / "params.yaml").read_text())
     content["train"] |= {

@@ -17,7 +17,6 @@ import pytest
 
 from facerec.formats import embeddings, exporting, pairs, shards
 from tests import documents
-from tests.conftest import ROOT
 from tests.documents import Block, Command
 from tests.pipeline.conftest import Project, stage_environment
 
@@ -131,13 +130,10 @@ def run_block(block: Block, shell: Shell) -> None:
 PAGES = [
     page for page in documents.pages() if any(b.language in documents.RUN for b in documents.blocks(page))
 ]
-TRIED = [
-    pytest.param(page, id=page.stem, marks=[] if page.parent == ROOT else pytest.mark.slow) for page in PAGES
-]
-"""The pages of docs/ take minutes each, so only `make test-all` and the gate run their commands."""
 
 
-@pytest.mark.parametrize("page", TRIED)
+@pytest.mark.slow  # the pages take minutes each
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_the_commands_of_a_page(page: Path, shown: Project, tmp_path: Path) -> None:
     shell = Shell(shown.root, tmp_path / "environment")
     for block in documents.blocks(page):
