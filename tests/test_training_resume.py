@@ -109,6 +109,7 @@ def test_it_goes_on_from_any_step_to_the_same_bits(
     assert f"training resumes at {place}" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_dropout_and_mined_triplets_go_on_too(faces, tmp_path, monkeypatch) -> None:
     network = Backbone(name="iresnet18", dim=16, dropout=0.4)
     plain = recipe(backbone=network, head=Head(name="triplet", margin=0.3), epochs=1, batch=12)
