@@ -70,12 +70,17 @@ def finish(process: subprocess.Popen[bytes]) -> None:
 
 
 def parts(folder: Path) -> set[str]:
-    return {path.name for path in folder.glob("out-scratch/*/*/*.part")}
+    return {path.name for path in files(folder / "out-scratch") if path.suffix == ".part"}
+
+
+def files(out: Path) -> set[Path]:
+    """Every file below `out`, hidden ones too; folders that vanish meanwhile are passed over, unlike by rglob."""
+    return {Path(folder) / name for folder, _, names in os.walk(out) for name in names}
 
 
 def bytes_of(out: Path) -> dict[str, bytes]:
-    """Every file below `out`, hidden ones too."""
-    return {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    """What stands in them, when nobody writes any more."""
+    return {str(path.relative_to(out)): path.read_bytes() for path in files(out)}
 
 
 def kill_and_finish(folder: Path, detector: str, job: int, kills: dict[str, list[float]]) -> None:
@@ -87,8 +92,8 @@ def kill_and_finish(folder: Path, detector: str, job: int, kills: dict[str, list
         uninterrupted, left = start(folder, stage, whole, detector, job), set[str]()
         for moment in moments:
             process = start(folder, stage, out, detector, job)
-            before = parts(folder), bytes_of(out).keys()
-            while process.poll() is None and (parts(folder), bytes_of(out).keys()) == before:
+            before = parts(folder), files(out)
+            while process.poll() is None and (parts(folder), files(out)) == before:
                 time.sleep(0.002)
             time.sleep(moment)
             process.send_signal(signal.SIGKILL)

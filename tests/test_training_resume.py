@@ -238,8 +238,10 @@ def finish(process: subprocess.Popen[str]) -> str:
 
 
 def newest(folder: Path) -> float:
-    """When the newest checkpoint was written, 0 where there is none."""
-    return max((path.stat().st_mtime_ns for path in folder.glob("scratch/train/*/newest.pt")), default=0)
+    """When the newest checkpoint was written, 0 where there is none or it is being renamed."""
+    with suppress(FileNotFoundError):
+        return max((path.stat().st_mtime_ns for path in folder.glob("scratch/train/*/newest.pt")), default=0)
+    return 0
 
 
 def wait_for_checkpoint(folder: Path, process: subprocess.Popen[str]) -> None:

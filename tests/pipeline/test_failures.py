@@ -19,8 +19,14 @@ pytestmark = pytest.mark.pipeline
 
 
 def leftovers(root: Path) -> list[Path]:
-    """Temporary files and directories below the outputs."""
-    return [path for folder in ("data", "models", "reports") for path in (root / folder).rglob("*.tmp")]
+    """Temporary files and directories below the outputs, some of which may vanish meanwhile."""
+    return [
+        Path(folder) / name
+        for top in ("data", "models", "reports")
+        for folder, folders, files in os.walk(root / top)
+        for name in (*folders, *files)
+        if name.endswith(".tmp")
+    ]
 
 
 def sentence(output: str) -> str:
