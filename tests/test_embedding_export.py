@@ -69,6 +69,7 @@ def test_equal_weights_give_the_same_file() -> None:
     assert export.to_onnx(stored) != first
 
 
+@pytest.mark.slow
 def test_an_export_that_computes_something_else_is_not_written(
     model: Path, tmp_path: Path, monkeypatch
 ) -> None:

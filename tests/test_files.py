@@ -65,7 +65,7 @@ def die(value: int) -> int:
     os._exit(9)
 
 
-@pytest.mark.parametrize("workers", [1, 2, 3])
+@pytest.mark.parametrize("workers", [1, 2, pytest.param(3, marks=pytest.mark.slow)])
 def test_results_keep_their_order(workers: int) -> None:
     assert list(execution.map_ordered(slow_square, range(20), workers)) == [i * i for i in range(20)]
 

@@ -63,6 +63,7 @@ def test_mutations_follow_from_the_seed_and_stay_small():
     assert all(isinstance(mutate(b"", Random(seed), tokens), bytes) for seed in range(100))
 
 
+@pytest.mark.slow
 def test_no_reader_fails_on_a_few_thousand_mutated_files(tmp_path):
     run = python("tests.fuzzing", "--inputs", "4200", "--out", str(tmp_path))
     assert run.returncode == 0, run.stdout + run.stderr

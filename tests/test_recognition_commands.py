@@ -68,6 +68,7 @@ def one_sentence(result):
     return err
 
 
+@pytest.mark.slow
 def test_compare_as_a_process(folder):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "120"}
     words = (

@@ -181,6 +181,7 @@ def test_aligned_faces_have_their_landmarks_at_the_template() -> None:
     assert np.abs(picture.landmarks - TEMPLATE).mean() < 5
 
 
+@pytest.mark.slow
 def test_two_workers_write_the_same_bytes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for workers in ("1", "2"):
         monkeypatch.setenv("FACEREC_WORKERS", workers)

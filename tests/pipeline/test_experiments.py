@@ -66,11 +66,13 @@ def test_a_new_crop_size_does_not_detect_again(copy: Project) -> None:
     assert shards.read(copy.root / "data/faces/test/synth_lfw").meta.size == (224, 224)
 
 
+@pytest.mark.slow
 def test_a_new_rate_does_not_embed_again(copy: Project) -> None:
     ran = executed(copy.run("dvc", "exp", "run", "-S", "verify.far=0.1"))
     assert {name.split("@")[0] for name in ran} == {"verify", "plots", "report"}
 
 
+@pytest.mark.slow
 def test_an_experiment_is_compared_and_taken_back(copy: Project) -> None:
     ran = executed(copy.run("dvc", "exp", "run", "--name", "margin", "-S", "train.head.margin=0.3"))
     assert [name.split("@")[0] for name in ran][:2] == ["train", "export"]
