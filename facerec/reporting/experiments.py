@@ -57,7 +57,8 @@ def table(rows: Sequence[Row], width: int = 120) -> Table:
     figures.sort(key=lambda figure: (list(HEADLINES).index(figure[1]), figure[0]))
     drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     drawn.add_column("experiment", no_wrap=True)
-    if width >= _ROOMY:
+    roomy = width >= _ROOMY
+    if roomy:
         drawn.add_column("created", no_wrap=True)
     for benchmark, figure in figures:
         drawn.add_column(Text(f"{benchmark}\n{HEADLINES[figure]}"), justify="right", no_wrap=True)
@@ -66,7 +67,7 @@ def table(rows: Sequence[Row], width: int = 120) -> Table:
         values = (row.figures.get(figure) for figure in figures)
         shares = ["-" if value is None else f"{100 * value:.2f}" for value in values]
         name = Text(f"{'  ' * row.level}{row.name}", style="" if row.level else "bold")
-        created = [row.created] if width >= _ROOMY else []
+        created = [row.created] if roomy else []
         drawn.add_row(name, *created, *shares, Text(" ".join(row.changed)))
     return drawn
 
