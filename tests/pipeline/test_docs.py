@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facerec.formats import embeddings, exporting, pairs, shards
+from facerec.formats import embeddings, exporting, gallery, pairs, shards
 from tests import documents
 from tests.documents import Block, Command
 from tests.pipeline.conftest import Project, stage_environment
@@ -78,6 +78,7 @@ class Shell:
 
     def __init__(self, root: Path, state: Path) -> None:
         self._root, self._state = root, state
+        self.printed = ""
         self.go_home()
 
     def go_home(self) -> None:
@@ -101,6 +102,7 @@ class Shell:
             check=False,
         )
         assert (done.returncode != 0) == fails, f"{script}\n{done.stdout}"
+        self.printed += done.stdout
         return done.stdout
 
 
@@ -127,6 +129,20 @@ def run_block(block: Block, shell: Shell) -> None:
             run_command(command, shell)
 
 
+def check_using(root: Path, printed: str) -> None:
+    """What docs/using.md says and leaves behind beyond the lines below its commands."""
+    assert "No evidence about real people" in printed
+    assert "measured on synth_lfw (200 different pairs of synthetic faces)" in printed
+    assert (root / "who.png").read_bytes().startswith(b"\x89PNG")
+    assert gallery.read(root / "team.gallery").people == {
+        "Fezil_Lashail": 3,
+        "Howiond_Laijund": 3,
+        "Raiweal_Troshean": 3,
+    }
+
+
+CHECKS = {"using": check_using}
+
 PAGES = [
     page for page in documents.pages() if any(b.language in documents.RUN for b in documents.blocks(page))
 ]
@@ -143,6 +159,8 @@ def test_the_commands_of_a_page(page: Path, shown: Project, tmp_path: Path) -> N
             except AssertionError as error:
                 note = "correct it, or say in a comment above how to take it (tests/documents.py)"
                 raise AssertionError(f"{block.place}: {note}\n{error}") from error
+    if page.stem in CHECKS:
+        CHECKS[page.stem](shown.root, shell.printed)
 
 
 def test_what_stands_for_make_is_what_make_does(project: Project) -> None:
