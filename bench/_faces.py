@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
-from facerec import images
+from facerec.imaging import images
 
 SIDE = 112
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec import images
+from facerec.imaging import images
 
 
 def mirror() -> Path:

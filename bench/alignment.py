@@ -25,9 +25,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from _timing import print_head, print_row, side_by_side
 
-from facerec import alignment, enrolment, images
+from facerec import aligning
 from facerec.detection import table
-from facerec.formats import shards
+from facerec.imaging import alignment, images
+from facerec.store import shards
 
 PHOTOS = 500
 
@@ -130,7 +131,7 @@ def jpeg_share(encoded: list[bytes], landmarks: np.ndarray) -> None:
         shares = []
         for _ in range(6):
             spent, start = 0.0, time.perf_counter()
-            enrolment.align(folder / "photos", folder / "found.parquet", folder / "faces", workers=1)
+            aligning.align_set(folder / "photos", folder / "found.parquet", folder / "faces", workers=1)
             shares.append((spent / (time.perf_counter() - start), time.perf_counter() - start))
     share, seconds = sorted(shares[1:])[2]
     print(f"\nenrolment.align: {len(encoded) / seconds:,.0f} photos/s, {share:.0%} of it JPEG   (aim 60%)")
@@ -146,7 +147,7 @@ def write(folder: Path, encoded: list[bytes], landmarks: np.ndarray) -> None:
         own = {"photo": number, "source": source, "view": 0, "face": 0, "box": box, "score": 0.99}
         size = {"width": 250, "height": 250, "error": ""}
         found.append({**own, "landmarks": points.reshape(-1).tolist(), **size})
-    shards.write(rows, folder / "photos", shards.Meta("photos", "bench"))
+    shards.write_shards(rows, folder / "photos", shards.Meta("photos", "bench"))
     pq.write_table(pa.Table.from_pylist(found, table._SCHEMA), folder / "found.parquet")
 
 

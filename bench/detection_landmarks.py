@@ -15,7 +15,8 @@ import numpy as np
 import torch
 
 from facerec import detection
-from facerec.acquire.synthetic import identity, photo, render, seeding
+from synthfaces import identity, noise, render
+from synthfaces.shot import CaptureConfig, sample_shot
 
 PHOTOS = 300
 BINS = ((0, 15), (15, 30), (30, 45), (45, 60), (60, 75))
@@ -25,10 +26,10 @@ def people() -> tuple[list[Any], list[float]]:
     """Photos of 250 x 250, each of another person, and their absolute yaw spread over all bins."""
     taken, yaws = [], []
     for number in range(PHOTOS):
-        rng = seeding.stream(1, "landmarks", number)
-        person = identity.sample(f"person {number}", rng)
+        rng = noise.stream(1, "landmarks", number)
+        person = identity.sample_identity(f"person {number}", rng)
         yaw = float(rng.uniform(-75, 75))
-        shot = photo.sample(person, rng, photo.Mood(occlusion=0.0), yaw=yaw)
+        shot = sample_shot(person, rng, CaptureConfig(occlusion=0.0), yaw=yaw)
         taken.append(render.render(person, shot))
         yaws.append(abs(yaw))
     return taken, yaws
@@ -58,7 +59,7 @@ def main() -> None:
         print("FACEREC_MIRROR names no folder with weights/retinaface_mobilenet0.25.pth: mtcnn alone.")
     print("| detector | yaw | photos | not found | median | 95th percentile |\n|---|---|---|---|---|---|")
     for name, settings in options.items():
-        found = errors(detection.build(name, device="cpu", **settings), taken, yaws)
+        found = errors(detection.build_detector(name, device="cpu", **settings), taken, yaws)
         for low, high in BINS:
             own = [error for error, yaw in zip(found, yaws, strict=True) if low <= yaw < high]
             hit = np.concatenate([error for error in own if error is not None] or [np.full(1, np.nan)])

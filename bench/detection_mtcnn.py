@@ -44,7 +44,7 @@ def peer_faces(peer: Any, photos: list[Any]) -> list[Faces]:
 
 def kept(faces: Faces, size: tuple[int, int]) -> tuple[Any, Any] | None:
     """Box (1, 4) and landmarks (5, 2) of the centred face."""
-    index = detection.choose(faces, size)
+    index = detection.choose_face(faces, size)
     return None if index is None else (faces.boxes[[index]].astype(float), faces.landmarks[index])
 
 
@@ -53,7 +53,7 @@ def main() -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     photos = lfw(PHOTOS)
-    ours = detection.build("mtcnn", device="cpu")
+    ours = detection.build_detector("mtcnn", device="cpu")
     peer = MTCNN(keep_all=True, device="cpu", min_face_size=20, selection_method="probability")
     pairs = []
     for photo, a, b in zip(photos, ours.detect(photos), peer_faces(peer, photos), strict=True):

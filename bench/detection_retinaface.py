@@ -27,7 +27,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     photos = lfw(PHOTOS)
     weights = mirror() / "weights" / "retinaface_mobilenet0.25.pth"
-    detector = detection.build("retinaface-mnet0.25", weights=weights, device="cpu")
+    detector = detection.build_detector("retinaface-mnet0.25", weights=weights, device="cpu")
     assert isinstance(detector, retinaface.RetinaFaceMobile)
     one = [detector._tensor([photo]) for photo in photos]
     eight = [detector._tensor(photos[start : start + 8]) for start in range(0, PHOTOS, 8)]

@@ -17,10 +17,11 @@ from typing import Any
 
 import torch
 
-from facerec import embedding, heads, params, training, verification
-from facerec.files import write_text
-from facerec.formats import embeddings, failures, pairs, shards
+from facerec import embedding, heads, params, training
+from facerec.core.files import write_text
+from facerec.evaluation import verification
 from facerec.params import Params, Train
+from facerec.store import embeddings, failures, pairs, shards
 
 ROOT = Path(__file__).parent.parent
 DONE = ROOT / ".facerec/head_table.jsonl"
@@ -61,17 +62,17 @@ def recipe(experiment: Params, name: str, seed: int) -> Train:
 
 def run(experiment: Params, name: str, seed: int) -> Row:
     """Train and judge."""
-    sets = [shards.read(FACES / "train" / each, "faces") for each in experiment.training_sets]
+    sets = [shards.read_shards(FACES / "train" / each, "faces") for each in experiment.training_sets]
     trained = training.fit(sets, recipe(experiment, name, seed), CPU)
     first, last = trained.history[0], trained.history[-1]
     embedder = embedding.torch_embedder(trained.best)
     found: Row = {"first_loss": first.loss, "last_loss": last.loss, "train_accuracy": last.accuracy}
     for benchmark, wanted in experiment.benchmarks.items():
-        faces = shards.read(FACES / "test" / wanted.faces, "faces")
-        missing = len(failures.read(FACES / "test" / wanted.faces))
+        faces = shards.read_shards(FACES / "test" / wanted.faces, "faces")
+        missing = len(failures.read_failures(FACES / "test" / wanted.faces))
         assert not missing, "rows of photos without a face are embed_set's business"
         rows = embeddings.Embeddings(embedder.embed(faces), faces.sources, faces.identities)
-        listed = pairs.read(ROOT / wanted.pairs, faces.sources)
+        listed = pairs.read_pairs(ROOT / wanted.pairs, faces.sources)
         result = verification.evaluate(rows.interleave(listed), listed.same, experiment.verify.protocol)
         found[benchmark] = result.accuracy
     return found

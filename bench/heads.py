@@ -34,7 +34,7 @@ STEPS, FACES, FEW = 8, 64, 20_000
 
 def case() -> tuple[heads.CosineHead, Tensor, Tensor]:
     torch.manual_seed(0)
-    head = heads.build("arcface", DIM, CLASSES)
+    head = heads.build_head("arcface", DIM, CLASSES)
     assert isinstance(head, heads.CosineHead)
     return head, torch.randn(BATCH, DIM, requires_grad=True), torch.randint(CLASSES, (BATCH,))
 
@@ -57,7 +57,7 @@ def resident(which: str) -> int:
 def memory(lean: bool, answer: multiprocessing.connection.Connection) -> None:
     """Send the bytes a step needs beyond what it begins with and the gradient of the centres."""
     head, embeddings, labels = case()
-    small = heads.build("arcface", DIM, 4096)  # starts the threads and libraries
+    small = heads.build_head("arcface", DIM, 4096)  # starts the threads and libraries
     step(heads.Lean(small) if lean else small, embeddings, labels % 4096)
     gc.collect()
     Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
@@ -135,7 +135,7 @@ def train(rank: int, world: int, meeting: str, answer: multiprocessing.connectio
     summing = distributed.GradientSum
     summing.finish = timed(summing.finish, spent)  # type: ignore[method-assign]
     with distributed.joined(torch.device("cpu"), f"file://{meeting}"):
-        network = backbones.build("mobilefacenet", DIM).to(memory_format=torch.channels_last)
+        network = backbones.build_backbone("mobilefacenet", DIM).to(memory_format=torch.channels_last)
         head = heads.build_sharded("arcface", DIM, FEW)
         sgd = torch.optim.SGD([*network.parameters(), *head.parameters()], lr=0.01, momentum=0.9)
         faces = torch.randn(FACES // world, 3, 112, 112).contiguous(memory_format=torch.channels_last)

@@ -23,9 +23,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from facerec.identification import identify, normalise
-from facerec.identification.result import Result
-from facerec.identification.rows import NpyRows
+from facerec.evaluation.identification import identify, normalise
+from facerec.evaluation.identification.result import IdentificationResult
+from facerec.evaluation.identification.scores import NpyRows
 
 PROBES, PEOPLE, DIM, BLOCK = 3530, 80, 512, 1024
 
@@ -66,11 +66,13 @@ def multiply(rows: np.ndarray, path: Path) -> float:
     return taken
 
 
-def run(rows: np.ndarray, labels: np.ndarray, path: Path) -> Result:
+def run(rows: np.ndarray, labels: np.ndarray, path: Path) -> IdentificationResult:
     return identify(rows, labels, NpyRows(path))
 
 
-def numpy_ranks(rows: np.ndarray, path: Path, result: Result, chosen: np.ndarray | None = None) -> np.ndarray:
+def numpy_ranks(
+    rows: np.ndarray, path: Path, result: IdentificationResult, chosen: np.ndarray | None = None
+) -> np.ndarray:
     """Ranks by the rule, probe by probe, of all pairs or of those of the `chosen` probes."""
     ranks = np.zeros(result.pairs, dtype=np.int64)
     own = np.einsum("ij,ij->i", rows, rows)

@@ -1,4 +1,4 @@
-"""Batches of faces from shards (`facerec.loading`) against OpenCV's decoder alone, on as many threads.
+"""Batches of faces from shards (`facerec.store.loading`) against OpenCV's decoder alone, on as many threads.
 
 Shows what the loader adds to decoding: finding the image, refusing damaged ones, checking its size and putting
 it into a batch. The decoder gets the same JPEGs as bytes in memory, in the same order, and throws its pixels
@@ -17,8 +17,8 @@ import numpy as np
 from _faces import SIDE, cartoons
 from _timing import print_head, print_row, side_by_side
 
-from facerec.formats import shards
-from facerec.loading import Faces
+from facerec.store import shards
+from facerec.store.loading import FaceDataset
 
 FACES, BATCH = 4096, 128
 
@@ -27,23 +27,23 @@ def main() -> None:
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "set")
-        shards.write(
+        shards.write_shards(
             cartoons(FACES, FACES),
             path,
             shards.Meta("faces", "cartoons", size=(SIDE, SIDE), template="arcface-112"),
         )
-        found = shards.read(path)
+        found = shards.read_shards(path)
         order = np.random.default_rng(2).permutation(FACES).reshape(-1, BATCH)
         stored = [bytes(found.image(number)) for number in range(FACES)]
         print(f"{sum(map(len, stored)) / FACES / 1000:.1f} KB an image, {SIDE}x{SIDE}, batches of {BATCH}")
-        compare(Faces([found]), stored, order)
+        compare(FaceDataset([found]), stored, order)
 
 
-def compare(faces: Faces, stored: list[bytes], order: np.ndarray) -> None:
+def compare(faces: FaceDataset, stored: list[bytes], order: np.ndarray) -> None:
     for indices, batch in zip(order, faces.batches(order), strict=True):
         for number, image in zip(indices, batch, strict=True):
             assert (image == decode(stored[number])).all()
-    print_head("faces", "facerec.loading", "cv2 decode")
+    print_head("faces", "facerec.store.loading", "cv2 decode")
     for threads in sorted({1, len(os.sched_getaffinity(0))}):
         os.environ["FACEREC_WORKERS"] = str(threads)
         sides = {"ours": lambda: load(faces, order), "peer": lambda n=threads: decode_all(stored, order, n)}
@@ -51,7 +51,7 @@ def compare(faces: Faces, stored: list[bytes], order: np.ndarray) -> None:
         print_row(f"{threads} thread{'s' * (threads > 1)}", seconds["ours"], seconds["peer"], FACES, 0.9)
 
 
-def load(faces: Faces, order: np.ndarray) -> None:
+def load(faces: FaceDataset, order: np.ndarray) -> None:
     for _ in faces.batches(order):
         pass
 

@@ -14,16 +14,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec import catalog, embedding, enrolment, verification
-from facerec.acquire.sets import acquire
+from facerec import aligning, embedding
+from facerec.aligning import AlignOptions
+from facerec.catalog import entries
+from facerec.catalog.sets import acquire
+from facerec.core.progress import track
 from facerec.detection import table
 from facerec.embedding import Embedder
-from facerec.enrolment import Options
-from facerec.formats import pairs, shards
-from facerec.formats.embeddings import Embeddings
-from facerec.loading import Faces
-from facerec.preprocessing import Preprocessing
-from facerec.progress import track
+from facerec.evaluation import verification
+from facerec.store import pairs, shards
+from facerec.store.embeddings import Embeddings
+from facerec.store.loading import FaceDataset
+from facerec.store.preprocessing import Preprocessing
 
 WORK = Path(".facerec/mistakes")
 Images = NDArray[np.uint8]
@@ -32,13 +34,13 @@ Images = NDArray[np.uint8]
 def main() -> None:
     for name in ("lfw", "mobilefacenet_foamliu", "retinaface_mnet025"):
         if not (WORK / name).is_dir():
-            acquire(catalog.load(name), WORK / name)
+            acquire(entries.load_entry(name), WORK / name)
     found = WORK / "detections.parquet"
     if not found.is_file():
         weights = str(WORK / "retinaface_mnet025/retinaface_mobilenet0.25.pth")
-        table.detect(WORK / "lfw", found, "retinaface-mnet0.25", {"weights": weights})
-    plain = embedding.load(WORK / "mobilefacenet_foamliu")
-    faces = aligned("faces", Options())
+        table.detect_set(WORK / "lfw", found, "retinaface-mnet0.25", {"weights": weights})
+    plain = embedding.load_embedder(WORK / "mobilefacenet_foamliu")
+    faces = aligned("faces", AlignOptions())
     right = judged(plain, faces)
     print(f"{'as published':58} {100 * right:6.2f}")
     for mistake, accuracy in mistakes(plain, faces):
@@ -54,11 +56,17 @@ def mistakes(plain: Embedder, faces: shards.Shards) -> Iterator[tuple[str, float
         judged(fed(plain, mean=(127.5,) * 3, std=(127.5,) * 3), faces),
     )
     yield "pixels in 0..1, no mean", judged(fed(plain, mean=(0.0,) * 3, std=(255.0,) * 3), faces)
-    yield "the largest face, not the most central", judged(plain, aligned("largest", Options(rule="largest")))
-    yield "the surest face, not the most central", judged(plain, aligned("best", Options(rule="best-score")))
+    yield (
+        "the largest face, not the most central",
+        judged(plain, aligned("largest", AlignOptions(rule="largest"))),
+    )
+    yield (
+        "the surest face, not the most central",
+        judged(plain, aligned("best", AlignOptions(rule="best-score"))),
+    )
     yield (
         "the detector's box cut out, not aligned",
-        judged(plain, aligned("box", Options(crop="box", margin=0.04))),
+        judged(plain, aligned("box", AlignOptions(crop="box", margin=0.04))),
     )
     yield "shifted by four pixels", judged(plain, faces, change=lambda images: np.roll(images, 4, axis=2))
     yield "protocol concat-mean", judged(fed(plain, flip="concat"), faces, protocol="concat-mean")
@@ -71,10 +79,10 @@ def fed(embedder: Embedder, **changes: object) -> Embedder:
     return replace(embedder, preprocessing=changed)
 
 
-def aligned(name: str, options: Options) -> shards.Shards:
+def aligned(name: str, options: AlignOptions) -> shards.Shards:
     if not (WORK / name).is_dir():
-        enrolment.align(WORK / "lfw", WORK / "detections.parquet", WORK / name, options)
-    return shards.read(WORK / name, "faces")
+        aligning.align_set(WORK / "lfw", WORK / "detections.parquet", WORK / name, options)
+    return shards.read_shards(WORK / name, "faces")
 
 
 def judged(
@@ -86,10 +94,10 @@ def judged(
     """Accuracy of the network on the faces."""
     order = [np.arange(start, min(start + 64, len(faces))) for start in range(0, len(faces), 64)]
     batches = track(
-        Faces([faces], embedder.preprocessing.size).batches(order), "embedding", len(order), "batches"
+        FaceDataset([faces], embedder.preprocessing.size).batches(order), "embedding", len(order), "batches"
     )
     rows = np.concatenate([embedder.embed(change(images)) for images in batches])
-    listed = pairs.read(WORK / "lfw/pairs.txt", faces.sources)
+    listed = pairs.read_pairs(WORK / "lfw/pairs.txt", faces.sources)
     embedded = Embeddings(rows, faces.sources, faces.identities)
     return verification.evaluate(embedded.interleave(listed), listed.same, protocol).accuracy
 

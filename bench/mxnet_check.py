@@ -1,6 +1,6 @@
 """Our RecordIO against MXNet's own: bytes written and records read must be equal, both ways.
 
-Writes the same records with MXNet and with `facerec.formats.recordio`, compares .rec and .idx byte for byte,
+Writes the same records with MXNet and with `facerec.interop.recordio`, compares .rec and .idx byte for byte,
 and reads each side's files with the other. Payloads carry the magic word where it hurts: aligned, unaligned,
 first, last, repeated, in labels, and thousands of times at random. Run by `make mxnet`, where MXNet is.
 """
@@ -17,7 +17,7 @@ from random import Random
 import numpy as np
 from _mxnet import recordio as mx
 
-from facerec.formats import recordio
+from facerec.interop import recordio
 
 MAGIC = struct.pack("<I", 0xCED7230A)
 MAGIC_LABEL = struct.unpack("<f", MAGIC)[0]
@@ -75,7 +75,7 @@ def insightface(folder: Path) -> list[Row]:
         (label, [b"\xff\xd8" + rng.bytes(50 * label + k) for k in range(label % 5)]) for label in range(12)
     ]
     recordio.write_pack(folder / "pack", groups)
-    reader = recordio.Reader(folder / "pack/train.rec")
+    reader = recordio.RecordReader(folder / "pack/train.rec")
     rows = []
     for key in reader.keys.tolist():
         label = reader[key].label
@@ -88,12 +88,12 @@ def insightface(folder: Path) -> list[Row]:
 def check_records(folder: Path, what: str, rows: list[Row]) -> None:
     """Write `rows` with both, compare, and read each side's file with the other."""
     ours, theirs = folder / "ours.rec", folder / "theirs.rec"
-    with recordio.Writer(ours) as writer:
+    with recordio.RecordWriter(ours) as writer:
         for key, label, image in rows:
             writer.write(key, label, image)
     write_theirs(theirs, rows)
     require_equal(ours, theirs)
-    reader, their_reader = recordio.Reader(theirs), open_theirs(ours, "r")
+    reader, their_reader = recordio.RecordReader(theirs), open_theirs(ours, "r")
     for key, label, image in rows:
         record, (header, their_image) = reader[key], mx.unpack(their_reader.read_idx(key))
         assert record.image == their_image == image, key
@@ -109,12 +109,12 @@ def check_payloads(folder: Path) -> None:
     pieces = [MAGIC, MAGIC, b"", b"x", b"xx", b"xxx", b"xxxx", MAGIC[:2], MAGIC[2:]]
     payloads = [b"".join(rng.choices(pieces, k=rng.randrange(1, 12))) or b"-" for _ in range(RANDOM_PAYLOADS)]
     ours, theirs = folder / "ours.rec", folder / "theirs.rec"
-    with recordio.Writer(ours) as writer:
+    with recordio.RecordWriter(ours) as writer:
         for key, payload in enumerate(payloads):
             writer.write_payload(key, payload)
     write_payloads(theirs, enumerate(payloads))
     require_equal(ours, theirs)
-    reader, their_reader = recordio.Reader(theirs), open_theirs(ours, "r")
+    reader, their_reader = recordio.RecordReader(theirs), open_theirs(ours, "r")
     for key, payload in enumerate(payloads):
         assert reader.payload(key) == their_reader.read_idx(key) == payload, key
     parts = ours.read_bytes().count(MAGIC)

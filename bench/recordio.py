@@ -17,7 +17,7 @@ import numpy as np
 from _mxnet import recordio as mx
 from _timing import print_head, print_row, side_by_side
 
-from facerec.formats import recordio
+from facerec.interop import recordio
 
 RECORDS = 20_000
 IDENTITIES = 200
@@ -36,14 +36,14 @@ def write(path: Path) -> None:
     """A pack of noise: 3 to 9 KB a record, scalar labels."""
     rng = np.random.default_rng(1)
     sizes = rng.integers(3000, 9000, RECORDS)
-    with recordio.Writer(path) as writer:
+    with recordio.RecordWriter(path) as writer:
         for key, size in enumerate(sizes):
             writer.write(key, float(key % IDENTITIES), b"\xff\xd8" + rng.bytes(int(size)))
 
 
 def compare(path: Path) -> None:
     theirs = mx.MXIndexedRecordIO(str(path.with_suffix(".idx")), str(path), "r")
-    ours = recordio.Reader(path)
+    ours = recordio.RecordReader(path)
     stored = list(range(RECORDS))
     shuffled = random.Random(1).sample(stored, RECORDS)
 
@@ -85,7 +85,7 @@ def compare(path: Path) -> None:
             lambda: drain(ours.images()),
             lambda: drain(map(mx.unpack, their_records())),
         ),
-        ("open", None, lambda: recordio.Reader(path), lambda: theirs.reset()),
+        ("open", None, lambda: recordio.RecordReader(path), lambda: theirs.reset()),
     ):
         seconds = side_by_side({"ours": our_side, "theirs": their_side})
         print_row(what, seconds["ours"], seconds["theirs"], RECORDS, aim)

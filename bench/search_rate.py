@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.formats import embeddings
-from facerec.normalise import normalise
+from facerec.evaluation.verification.result import rate_name
 from facerec.recognition import Measurement, UnsupportedRateError, decisions, thresholds
-from facerec.verification.result import rate_name
+from facerec.store import embeddings
+from facerec.store.embeddings import normalise
 
 RATES, SIZES, STRANGERS, DRAWS = (1e-1, 1e-2, 1e-3), (10, 100, 1000), 1000, 20
 
@@ -50,10 +50,10 @@ def main(embedded: Path, scores: Path) -> None:
             f"{embedded} or {scores} is not there, so nothing was measured; run facerec profile lfw and dvc repro."
         )
         return
-    known = embeddings.read(embedded)
+    known = embeddings.read_embeddings(embedded)
     if known.origin is None:
         raise SystemExit(f"{embedded} does not say which model made it; embed again.")
-    rates = supported(thresholds.read(scores, known.origin.model))
+    rates = supported(thresholds.read_scores_of(scores, known.origin.model))
     first = np.unique(known.identities, return_index=True)[1]
     people = normalise(known.matrix[first])
     people = people[np.isfinite(people).all(axis=1)]

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from _timing import print_head, print_row, side_by_side
 
-from facerec.formats import shards
+from facerec.store import shards
 
 IMAGES = 20_000
 CHUNK = 1 << 20
@@ -38,11 +38,13 @@ def rows() -> Iterator[dict[str, object]]:
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "set")
-        shards.write(rows(), path, shards.Meta("faces", "noise", size=(112, 112), template="arcface-112"))
+        shards.write_shards(
+            rows(), path, shards.Meta("faces", "noise", size=(112, 112), template="arcface-112")
+        )
         loose = [Path(folder, f"{number}.jpg") for number in range(IMAGES)]
         for place, row in zip(loose, rows(), strict=True):
             place.write_bytes(row["image"])
-        compare(shards.read(path), sorted(path.iterdir()), loose)
+        compare(shards.read_shards(path), sorted(path.iterdir()), loose)
 
 
 def compare(found: shards.Shards, parts: list[Path], loose: list[Path]) -> None:
@@ -71,7 +73,7 @@ def compare(found: shards.Shards, parts: list[Path], loose: list[Path]) -> None:
             lambda: copy(found, shuffled),
             lambda: read_loose(loose, shuffled),
         ),
-        ("open the set / read its files", lambda: shards.read(found.path), lambda: read_parts(parts)),
+        ("open the set / read its files", lambda: shards.read_shards(found.path), lambda: read_parts(parts)),
     ):
         seconds = side_by_side({"ours": ours, "peer": peer})
         print_row(what, seconds["ours"], seconds["peer"], IMAGES)

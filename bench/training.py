@@ -21,13 +21,13 @@ from _faces import cartoons
 from torch import Tensor
 
 from facerec import training
-from facerec.determinism import reproducible
-from facerec.formats import shards
-from facerec.params import Backbone, Head, Schedule, Train
-from facerec.preprocessing import Preprocessing
+from facerec.params import Backbone, HeadParams, Schedule, Train
+from facerec.store import shards
+from facerec.store.preprocessing import Preprocessing
 from facerec.training import sampling, trainer
 from facerec.training.data import TrainingFaces
-from facerec.training.start import start
+from facerec.training.determinism import reproducible
+from facerec.training.start import starting_weights
 from facerec.training.state import begin
 
 BATCH, STEPS, ROUNDS = 32, 50, 4
@@ -40,7 +40,7 @@ RECIPE = Train(
     lr=0.01,
     schedule=Schedule(milestones=(9,), warmup=0),
     backbone=Backbone(name="mobilefacenet", dim=128),
-    head=Head(scale=32, margin=0.3),
+    head=HeadParams(scale=32, margin=0.3),
 )
 
 
@@ -68,7 +68,7 @@ def bare(
 ) -> tuple[list[float], list[float]]:
     """Seconds of every bare step but the first, and the losses."""
     with reproducible(RECIPE.seed):
-        stored, head = start(faces, RECIPE, CPU)
+        stored, head = starting_weights(faces, RECIPE, CPU)
         optimiser, network = begin(stored, head, RECIPE, CPU).optimiser, stored.network
         ends, losses = [], []
         for images, labels in ready[:steps]:
@@ -85,15 +85,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "set")
         meta = shards.Meta("faces", "cartoons", size=(112, 112), template="arcface-112")
-        shards.write(cartoons(BATCH * STEPS, identities=200), path, meta)
-        sets = [shards.read(path, "faces")]
+        shards.write_shards(cartoons(BATCH * STEPS, identities=200), path, meta)
+        sets = [shards.read_shards(path, "faces")]
         faces = TrainingFaces(sets)
         ready = [
             (
                 Preprocessing().apply(torch.from_numpy(faces.batch(order))),
                 torch.from_numpy(faces.labels[order]),
             )
-            for order in sampling.build(faces, RECIPE).batches(1)
+            for order in sampling.build_sampler(faces, RECIPE).batches(1)
         ]
         ours: list[float] = []
         theirs: list[float] = []

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from _timing import side_by_side
 
-from facerec.verification import evaluate
+from facerec.evaluation.verification import evaluate
 
 PAIRS, DIM, FAR = 6000, 512, 1e-3
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from facerec import enrolment
-from facerec.files import write_json
-from facerec.formats import shards
+from facerec import aligning
+from facerec.core.files import write_json
 from facerec.params import Params
 from facerec.reporting import face_sheets, photo_sheets
+from facerec.store import shards
 from stages import common
 
 
@@ -14,12 +14,12 @@ def align(params: Params, name: str, split: str) -> None:
     """Keep one face a photo of set `name`, aligned, in data/faces/<split>/<name>/."""
     photos, faces = common.RAW / name, common.FACES / split / name
     detections = common.DETECTIONS / f"{name}.parquet"
-    options = enrolment.Options(**params.align.model_dump())
-    counts = enrolment.align(photos, detections, faces, options)
-    found = {**counts.as_dict(), "identities": shards.read(faces, "faces").classes}
+    options = aligning.AlignOptions(**params.align.model_dump())
+    counts = aligning.align_set(photos, detections, faces, options)
+    found = {**counts.as_dict(), "identities": shards.read_shards(faces, "faces").classes}
     write_json(common.METRICS / f"align/{name}.json", {name: found})
-    face_sheets.write(faces, photos, common.SHEETS / f"faces/{name}.jpg")
-    photo_sheets.write(photos, detections, faces, common.SHEETS / f"photos/{name}.jpg")
+    face_sheets.write_face_sheet(faces, photos, common.SHEETS / f"faces/{name}.jpg")
+    photo_sheets.write_photo_sheet(photos, detections, faces, common.SHEETS / f"photos/{name}.jpg")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from facerec import console, launching, params, timing
+from facerec import params
+from facerec.core import console, timing
+from facerec.distributed import launching
 
 RAW = Path("data/raw")
 DETECTIONS = Path("data/detections")
@@ -30,7 +32,7 @@ def run(stage: Callable[..., None]) -> None:
         with timing.recorded(Path(script).stem, *arguments[:1]):
             stage(params.load(), *arguments)
 
-    sys.exit(console.run(timed))
+    sys.exit(console.run_command(timed))
 
 
 def run_together(stage: Callable[..., None]) -> None:
@@ -43,4 +45,4 @@ def run_together(stage: Callable[..., None]) -> None:
         with timing.recorded(name, *arguments[:1]):
             launching.launch([f"stages.{name}", *arguments])
 
-    sys.exit(console.run(timed))
+    sys.exit(console.run_command(timed))

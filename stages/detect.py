@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
+from facerec.core.files import write_json
 from facerec.detection import table
-from facerec.files import write_json
 from facerec.params import Params
 from stages import common
 
@@ -14,7 +14,7 @@ def detect(params: Params, name: str) -> None:
     """Run the detector of params.detect over photo set `name`."""
     output = common.DETECTIONS / f"{name}.parquet"
     found = params.detect
-    counts = table.detect(common.RAW / name, output, found.detector, found.options(), retry=found.retry)
+    counts = table.detect_set(common.RAW / name, output, found.detector, found.options(), retry=found.retry)
     write_json(common.METRICS / f"detect/{name}.json", {name: asdict(counts)})
 
 

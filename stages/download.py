@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from facerec import catalog
-from facerec.acquire import sets
-from facerec.files import write_json
+from facerec.catalog import entries, sets
+from facerec.core.files import write_json
 from facerec.params import Params
 from stages import common
 
 
 def download(params: Params, name: str) -> None:
     """Fetch or render entry `name` with the options params.download gives it."""
-    entry, folder = catalog.load(name), common.RAW / name
+    entry, folder = entries.load_entry(name), common.RAW / name
     sets.acquire(entry, folder, params.download[name])
-    write_json(common.METRICS / f"download/{name}.json", {name: sets.describe(entry, folder)})
+    write_json(common.METRICS / f"download/{name}.json", {name: sets.describe_set(entry, folder)})
 
 
 if __name__ == "__main__":

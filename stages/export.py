@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from facerec import export as exporting
-from facerec.files import write_json, write_text
+from facerec.core.files import write_json, write_text
+from facerec.embedding import export as exporting
 from facerec.params import Params
-from facerec.reporting import model_card, results
+from facerec.reporting import model_card, summary
 from stages import common
 
 POINTS = 200
@@ -14,15 +14,15 @@ POINTS = 200
 def export(params: Params, name: str) -> None:
     """Export network `name`; the parity points compare one value in torch and ONNX each."""
     weights, onnx = (common.MODELS / f"{name}{suffix}" for suffix in (".pt", ".onnx"))
-    parity = exporting.export(weights, onnx)
+    parity = exporting.export_onnx(weights, onnx)
     both = zip(parity.torch.ravel()[:POINTS].tolist(), parity.onnx.ravel()[:POINTS].tolist(), strict=True)
     points = [{"torch": torch_value, "onnx": onnx_value} for torch_value, onnx_value in both]
     write_json(common.CURVES / f"{name}_parity.json", {"parity": points})
-    known = exporting.facts(weights, onnx, parity)
+    known = exporting.export_facts(weights, onnx, parity)
     write_json(common.METRICS / f"export/{name}.json", known)
-    training = results.load(common.METRICS / f"train/{name}.json")[name]
+    training = summary.load_metrics(common.METRICS / f"train/{name}.json")[name]
     recipe = params.train.model_dump(mode="json")
-    card = model_card.render(name, known, training, recipe, params.training_sets)
+    card = model_card.render_model_card(name, known, training, recipe, params.training_sets)
     write_text(common.MODELS / f"{name}.md", card)
 
 

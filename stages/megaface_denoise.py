@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from facerec.evaluation import megaface
-from facerec.files import write_json
+from facerec.core.files import write_json
+from facerec.evaluation.identification import on_files
 from facerec.params import Params
 from stages import common
 
@@ -13,7 +13,7 @@ from stages import common
 def denoise(params: Params, name: str) -> None:
     """Clean the features of identification task `name` as params.identify says."""
     task = params.identification[name]
-    cleaned = megaface.denoise(
+    cleaned = on_files.denoise_files(
         common.MEGAFACE / name / "features",
         Path(task.probe_noises),
         Path(task.distractor_noises),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from facerec.embed_set import feature_set
-from facerec.formats import embeddings
+from facerec.embedding.embed_set import feature_set
 from facerec.params import Params
+from facerec.store import embeddings
 from stages import common
 
 
@@ -14,7 +14,7 @@ def features(params: Params, name: str) -> None:
     probes, distractors = (
         feature_set(params.model, common.FACES / "test" / faces) for faces in (task.probes, task.distractors)
     )
-    embeddings.write_features(probes, distractors, common.MEGAFACE / name / "features")
+    embeddings.write_feature_sets(probes, distractors, common.MEGAFACE / name / "features")
 
 
 if __name__ == "__main__":

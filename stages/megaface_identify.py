@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from facerec.evaluation import megaface
-from facerec.files import write_json
+from facerec.core.files import write_json
+from facerec.evaluation.identification import on_files
 from facerec.params import Params
 from stages import common
 
@@ -12,10 +12,10 @@ def identify(params: Params, name: str) -> None:
     """Rank the probes of identification task `name` among its distractors, raw and cleaned."""
     how = params.identify
     cleaned, raw = (
-        megaface.identify(common.MEGAFACE / name / kind, how.fprs, how.sweeps, how.bootstrap, how.seed)
+        on_files.identify_files(common.MEGAFACE / name / kind, how.fprs, how.sweeps, how.bootstrap, how.seed)
         for kind in ("cleaned", "features")
     )
-    megaface.write({"cleaned": cleaned, "raw": raw}, common.SCORES / name, how.noise)
+    on_files.write_identification({"cleaned": cleaned, "raw": raw}, common.SCORES / name, how.noise)
     rates = {key: value for key, value in cleaned.result.metrics().items() if key.startswith("tpr@")}
     metrics = {"rank1": cleaned.result.rank1, "rank1_raw": raw.result.rank1, **rates}
     write_json(common.METRICS / f"identify/{name}.json", {name: metrics})

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from facerec.files import write_json
+from facerec.core.files import write_json
 from facerec.params import Params
-from facerec.reporting import plotting, results, summary
+from facerec.reporting import plotting, summary
+from facerec.reporting.summary import Sources, collect_metrics
 from stages import common
 
 
 def plots(params: Params) -> None:
     """Draw the figures of the run that params.yaml describes."""
-    sources = results.Sources(params, common.METRICS, common.CURVES, common.SCORES)
-    found = results.collect(sources)
-    plotting.write(plotting.plots(sources, found), common.FIGURES)
+    sources = Sources(params, common.METRICS, common.CURVES, common.SCORES)
+    found = collect_metrics(sources)
+    plotting.write_plot(plotting.plots(sources, found), common.FIGURES)
     write_json(common.REPORTS / "summary.json", summary.headline(found))
 
 

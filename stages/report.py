@@ -7,21 +7,22 @@ from typing import Any
 
 import yaml
 
-from facerec import catalog, timing
+from facerec.catalog.entries import load_entry
+from facerec.core import timing
 from facerec.params import Params
 from facerec.reporting import provenance
-from facerec.reporting.report import Report
-from facerec.reporting.results import Sources
+from facerec.reporting.report import RunReport
+from facerec.reporting.summary import Sources
 from stages import common
 
 
 def report(params: Params) -> None:
     """Write the report of the run that params.yaml describes."""
     sources = Sources(params, common.METRICS, common.CURVES, common.SCORES)
-    entries = {name: catalog.load(name) for name in params.download}
-    made = Report(sources, common.FIGURES, common.SHEETS, entries)
+    entries = {name: load_entry(name) for name in params.download}
+    made = RunReport(sources, common.FIGURES, common.SHEETS, entries)
     times = {stage: [timing.last(*name) for name in names] for stage, names in _stages(params).items()}
-    made.write(common.REPORTS, provenance.gather(Path(), times).section())
+    made.write(common.REPORTS, provenance.gather_provenance(Path(), times).section())
 
 
 def _stages(params: Params) -> dict[str, list[tuple[str, ...]]]:

@@ -7,10 +7,10 @@ from typing import Any
 
 from facerec import distributed, training
 from facerec.backbones import storage
-from facerec.devices import device
-from facerec.files import write_json
-from facerec.formats import shards
+from facerec.core.devices import torch_device
+from facerec.core.files import write_json
 from facerec.params import Params
+from facerec.store import shards
 from facerec.training import Trained
 from stages import common
 
@@ -18,8 +18,8 @@ from stages import common
 def train(params: Params, name: str) -> None:
     """Train network `name` on every training set that params.photos and params.packs name."""
     folders = [common.FACES / "train" / set_name for set_name in params.training_sets]
-    sets = [shards.read(folder, "faces") for folder in folders if shards.is_set(folder)]
-    place = device()
+    sets = [shards.read_shards(folder, "faces") for folder in folders if shards.is_set(folder)]
+    place = torch_device()
     with distributed.joined(place), training.kept(sets, params.train) as checkpoints:
         trained = training.fit(sets, params.train, place, checkpoints)
         if distributed.rank() == 0:
@@ -28,8 +28,8 @@ def train(params: Params, name: str) -> None:
 
 def write(trained: Trained, name: str) -> None:
     """All outputs of the stage. Where nothing was judged during training, best and last are the same."""
-    storage.save(trained.backbone, common.MODELS / f"{name}.pt")
-    storage.save(trained.best, common.MODELS / f"{name}_best.pt")
+    storage.save_backbone(trained.backbone, common.MODELS / f"{name}.pt")
+    storage.save_backbone(trained.best, common.MODELS / f"{name}_best.pt")
     for key in ("loss", "accuracy"):
         curve = [{"epoch": epoch.epoch, key: getattr(epoch, key)} for epoch in trained.history]
         write_json(common.CURVES / f"{name}_{key}.json", {key: curve})

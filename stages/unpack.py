@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from facerec.files import write_json
-from facerec.formats.unpacking import unpack_pack
+from facerec.core.files import write_json
+from facerec.interop.unpacking import unpack_pack
 from facerec.params import Params
 from stages import common
 

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from facerec import console, evaluation
-from facerec.files import write_json
-from facerec.formats import embeddings, pairs
+from facerec import evaluation
+from facerec.core import console
+from facerec.core.files import write_json
+from facerec.evaluation import curves
 from facerec.params import Params
-from facerec.reporting import curves, pair_sheets
+from facerec.reporting import pair_sheets
+from facerec.store import embeddings, pairs
 from stages import common
 
 COLUMNS = ("accuracy", "accuracy_std", "tar", "auc", "failures")
@@ -20,17 +22,17 @@ def verify(params: Params, name: str) -> None:
     """Judge benchmark `name` by the protocol of params.verify."""
     rules, benchmark = params.verify, params.benchmarks[name]
     embedded, compared = common.EMBEDDINGS / f"{name}.npy", Path(benchmark.pairs)
-    options = evaluation.Options(rules.protocol, rules.far, rules.bootstrap, rules.seed)
-    judged = evaluation.verify(embedded, compared, options, common.SCORES / name)
+    options = evaluation.VerifyOptions(rules.protocol, rules.far, rules.bootstrap, rules.seed)
+    judged = evaluation.verify_files(embedded, compared, options, common.SCORES / name)
     if judged.doubt:
         console.note(judged.doubt)
     metrics = judged.metrics()
     write_json(common.METRICS / f"verify/{name}.json", {name: {key: metrics[key] for key in COLUMNS}})
     write_json(common.CURVES / f"{name}_roc.json", curves.plot_data(roc=judged.roc()))
-    result, listed = judged.result, pairs.read(compared, embeddings.read(embedded).sources)
+    result, listed = judged.result, pairs.read_pairs(compared, embeddings.read_embeddings(embedded).sources)
     thresholds = np.repeat(result.fold_thresholds, result.fold_sizes)
     faces, sheet = common.FACES / "test" / benchmark.faces, common.SHEETS / f"pairs/{name}.jpg"
-    pair_sheets.write(faces, listed, result.distances, thresholds, sheet)
+    pair_sheets.write_pair_sheet(faces, listed, result.distances, thresholds, sheet)
 
 
 if __name__ == "__main__":

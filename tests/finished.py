@@ -7,14 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from facerec import catalog, evaluation, params
-from facerec.evaluation import megaface
-from facerec.files import write_json, write_text
-from facerec.formats import embeddings, pairs
-from facerec.formats.embeddings import Embeddings
+from facerec import evaluation, params
+from facerec.catalog.entries import CatalogEntry, load_entry
+from facerec.core.files import write_json, write_text
+from facerec.evaluation import curves
+from facerec.evaluation.identification import on_files
+from facerec.imaging import sheets
 from facerec.params import Params
-from facerec.reporting import curves, plotting, results, sheets
-from facerec.reporting.report import Report
+from facerec.reporting import plotting, summary
+from facerec.reporting.report import RunReport
+from facerec.store import embeddings, pairs
+from facerec.store.embeddings import Embeddings
 from tests.conftest import ROOT
 
 PEOPLE, PHOTOS, DIM = 20, 6, 16
@@ -26,25 +29,25 @@ def default() -> Params:
     return params.load(ROOT / "profiles/default.yaml")
 
 
-def make(root: Path, run: Params, drawn: bool = False, **entries: catalog.Entry) -> Report:
+def make(root: Path, run: Params, drawn: bool = False, **entries: CatalogEntry) -> RunReport:
     """The results of `run` below `root`; `entries` stand in for those of the catalogue.
 
     Its figures are drawn, which takes seconds, or stand there empty.
     """
-    known = {name: catalog.load(name) for name in run.download} | entries
-    sources = results.Sources(run, root / "metrics", root / "curves", root / "scores")
+    known = {name: load_entry(name) for name in run.download} | entries
+    sources = summary.Sources(run, root / "metrics", root / "curves", root / "scores")
     for number, name in enumerate(run.benchmarks):
         verified(sources, root, name, noise=1 + number / 2)
     for name in run.identification:
         identified(sources, root, name)
     measured(sources)
-    plots = plotting.plots(sources, results.collect(sources))
+    plots = plotting.plots(sources, summary.collect_metrics(sources))
     if drawn:
-        plotting.write(plots, root / "figures")
+        plotting.write_plot(plots, root / "figures")
     else:
         for plot in plots:
             write_text(root / f"figures/{plot.name}.svg", EMPTY)
-    return Report(sources, root / "figures", root / "sheets", known)
+    return RunReport(sources, root / "figures", root / "sheets", known)
 
 
 def people(noise: float, seed: int) -> Embeddings:
@@ -56,29 +59,29 @@ def people(noise: float, seed: int) -> Embeddings:
     return Embeddings(matrix, [f"{name}/{number}.jpg" for number, name in enumerate(names)], names)
 
 
-def verified(sources: results.Sources, root: Path, name: str, noise: float) -> None:
+def verified(sources: summary.Sources, root: Path, name: str, noise: float) -> None:
     """What the stage verify leaves."""
     rng = np.random.default_rng(7)
     same = np.arange(200) % 2 == 0
     first = rng.integers(0, PEOPLE * PHOTOS, 200)
     second = np.where(same, first // PHOTOS * PHOTOS + rng.integers(0, PHOTOS, 200), first - PHOTOS)
-    embeddings.write(people(noise, 1), root / f"{name}.npy")
+    embeddings.write_embeddings(people(noise, 1), root / f"{name}.npy")
     listed = pairs.Pairs(first, second % (PEOPLE * PHOTOS), same)
-    pairs.write(listed, root / f"{name}.parquet.pairs.parquet")
-    options = evaluation.Options(far=0.1, trials=20)
-    judged = evaluation.verify(
+    pairs.write_pairs(listed, root / f"{name}.parquet.pairs.parquet")
+    options = evaluation.VerifyOptions(far=0.1, trials=20)
+    judged = evaluation.verify_files(
         root / f"{name}.npy", root / f"{name}.parquet.pairs.parquet", options, sources.scores / name
     )
     write_json(sources.curves / f"{name}_roc.json", curves.plot_data(roc=judged.roc()))
     picture(root / f"sheets/pairs/{name}.jpg")
 
 
-def identified(sources: results.Sources, root: Path, name: str) -> None:
+def identified(sources: summary.Sources, root: Path, name: str) -> None:
     """What the stages of identification leave."""
     probes, strangers = people(1.5, 2), people(1.5, 3)
-    embeddings.write_features(_normal(probes), _normal(strangers), root / "features")
-    runs = {run: megaface.identify(root / "features", (1e-2,), 0, 10, 1) for run in ("raw", "cleaned")}
-    megaface.write(runs, sources.scores / name)
+    embeddings.write_feature_sets(_normal(probes), _normal(strangers), root / "features")
+    runs = {run: on_files.identify_files(root / "features", (1e-2,), 0, 10, 1) for run in ("raw", "cleaned")}
+    on_files.write_identification(runs, sources.scores / name)
     noise = {f"{who}_{what}": 3 for who in ("probes", "distractors") for what in ("listed", "matched")}
     write_json(sources.metrics / f"denoise/{name}.json", {name: {"noise": noise}})
 
@@ -88,7 +91,7 @@ def _normal(found: Embeddings) -> Embeddings:
     return Embeddings(found.matrix / lengths, found.sources, found.identities)
 
 
-def measured(sources: results.Sources) -> None:
+def measured(sources: summary.Sources) -> None:
     """What the other stages leave: counts, and curves of a training."""
     run = sources.params
     held = {"photos": 120, "identities": 20, "pairs": None, "bytes": 1_234_567, "sha256": "ab" * 32}
@@ -122,7 +125,7 @@ def measured(sources: results.Sources) -> None:
         trained(sources, name)
 
 
-def trained(sources: results.Sources, name: str) -> None:
+def trained(sources: summary.Sources, name: str) -> None:
     """What the stages train and export leave."""
     last = {"train_loss": 1.5, "train_accuracy": 0.9, "images": 240, "identities": 40, "epochs": 3}
     write_json(sources.metrics / f"train/{name}.json", {name: last})
@@ -147,4 +150,4 @@ def trained(sources: results.Sources, name: str) -> None:
 def picture(path: Path) -> None:
     """Something to see, as wide as a sheet."""
     pixels = np.random.default_rng(0).integers(0, 256, (20, 60, 3)).repeat(20, 0).repeat(20, 1)
-    sheets.write(pixels.astype(np.uint8), path, 50)
+    sheets.write_sheet(pixels.astype(np.uint8), path, 50)

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from facerec.formats import shards
-from facerec.images import encode_jpeg
-from facerec.params import Backbone, Head, Schedule, Train
+from facerec.imaging.images import encode_jpeg
+from facerec.params import Backbone, HeadParams, Schedule, Train
+from facerec.store import shards
 
 SIZE = (32, 32)  # small, so that the tests are fast
 TEMPLATE = "arcface-32"
@@ -36,8 +36,8 @@ def write_set(
         for number, image in enumerate(faces_of(identity, photos))
     ]
     described = {"kind": "faces", "dataset": path.name, "size": SIZE, "template": TEMPLATE} | meta
-    shards.write(rows, path, shards.Meta(**described))  # type: ignore[arg-type]
-    return shards.read(path)
+    shards.write_shards(rows, path, shards.Meta(**described))  # type: ignore[arg-type]
+    return shards.read_shards(path)
 
 
 def recipe(**changes: object) -> Train:
@@ -49,6 +49,6 @@ def recipe(**changes: object) -> Train:
         "lr": 0.05,
         "schedule": Schedule(milestones=(5,), warmup=0.0),
         "backbone": TINY,
-        "head": Head(scale=16.0, margin=0.2),
+        "head": HeadParams(scale=16.0, margin=0.2),
     }
     return Train(**(fields | changes))  # type: ignore[arg-type]

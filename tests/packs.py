@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 from numcodecs import blosc
 
-from facerec import images
-from facerec.formats import packs, recordio, shards
+from facerec.imaging import images
+from facerec.interop import packs, recordio
+from facerec.store import shards
 from tests import cartoon
 
 
@@ -35,7 +36,7 @@ def rec(folder: Path, groups: dict[int, int], size: tuple[int, int] = (112, 112)
 def verification(path: Path, same: list[bool]) -> list[bytes]:
     """Write a .bin; returns its images."""
     faces = [jpeg(i) for i in range(2 * len(same))]
-    packs.write(path, faces, same)
+    packs.write_bin(path, faces, same)
     return faces
 
 
@@ -66,5 +67,5 @@ def face_set(folder: Path, rows: list[tuple[int, str, str]], kind: str = "faces"
     ]
     size = (112, 112) if kind == "faces" else None
     meta = shards.Meta(kind, "drawn", size=size, template="arcface-112" if size else "")
-    shards.write(made, folder, meta)
+    shards.write_shards(made, folder, meta)
     return [row["image"] for row in made]

@@ -7,12 +7,13 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from facerec import embedding, images
+from facerec import embedding
 from facerec.backbones import storage
-from facerec.formats import scores
-from facerec.formats.embeddings import Origin
-from facerec.preprocessing import Preprocessing
-from facerec.training_sets import TrainingSet
+from facerec.imaging import images
+from facerec.store import scores
+from facerec.store.embeddings import Origin
+from facerec.store.preprocessing import Preprocessing
+from facerec.store.training_sets import TrainingSet
 from tests import cartoon
 
 SEEN = (TrainingSet("synth_people", True),)
@@ -26,12 +27,12 @@ PEOPLE = {
 def save_model(path: Path, seed: int = 1, trained_on: tuple[TrainingSet, ...] | None = SEEN) -> str:
     """Write a network that nobody trained; returns its digest."""
     torch.manual_seed(seed)
-    stored = storage.create("mobilefacenet", 16, {"width": 0.125}, Preprocessing())
+    stored = storage.create_backbone("mobilefacenet", 16, {"width": 0.125}, Preprocessing())
     stored.network.train()
     with torch.no_grad():
         stored.network(torch.randn(16, 3, 112, 112))  # statistics other than the initial ones
-    storage.save(replace(stored, trained_on=trained_on), path)
-    return embedding.load(path).digest
+    storage.save_backbone(replace(stored, trained_on=trained_on), path)
+    return embedding.load_embedder(path).digest
 
 
 def photo(name: str, roll: float = 0.0, **options: object) -> bytes:
@@ -66,5 +67,5 @@ def write_scores(
     measured = scores.Measured(benchmark, "insightface", Origin(model, benchmark, rendered))
     folder.mkdir(parents=True)
     table = pa.table({"same": same, "distance": distances})
-    scores.write(table, replace(measured, **how), folder)  # type: ignore[arg-type]
+    scores.write_scores(table, replace(measured, **how), folder)  # type: ignore[arg-type]
     return folder

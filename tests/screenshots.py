@@ -11,9 +11,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from facerec import catalog, params
-from facerec.errors import FacerecError
-from facerec.files import atomic_file
+from facerec import params
+from facerec.catalog import entries
+from facerec.core.errors import FacerecError
+from facerec.core.files import atomic_file
 from tests import browser
 
 PAGE = Path("reports/index.html")
@@ -31,7 +32,7 @@ def main() -> None:
     executable = browser.find()
     if executable is None or not PAGE.is_file():
         raise FacerecError(f"It takes Chromium and {PAGE}: install chromium, run `dvc repro`.")
-    real = [name for name in params.load().download if catalog.load(name).generator is None]
+    real = [name for name in params.load().download if entries.load_entry(name).generator is None]
     if real:
         raise FacerecError(
             f"{PAGE} is about {', '.join(real)}; pictures for the README show rendered faces only."

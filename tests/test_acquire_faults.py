@@ -17,10 +17,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from facerec.acquire import http
-from facerec.acquire.fetch import fetch
-from facerec.catalog import Entry, File
-from facerec.errors import AcquireError
+from facerec.catalog import http
+from facerec.catalog.entries import CatalogEntry, File
+from facerec.catalog.fetch import fetch_file
+from facerec.core.errors import AcquireError
 from tests.test_acquire_http import BODY, HASTY, ranges, server  # noqa: F401  the fixture
 
 SHA = hashlib.sha256(BODY).hexdigest()
@@ -36,12 +36,12 @@ def listed(url):
     """The entry of BODY at `url`, and its only file."""
     file = {"name": "file.tgz", "urls": [url], "versions": [{"sha256": SHA, "size": len(BODY)}]}
     values = {"name": "small", "title": "t", "kind": "lists", "licence": "CC0", "files": [file]}
-    entry = Entry.model_validate(values)
+    entry = CatalogEntry.model_validate(values)
     return entry.files[0], entry
 
 
 def get(url, tmp_path, patience=HASTY):
-    return fetch(*listed(url), tmp_path / "d", patience)
+    return fetch_file(*listed(url), tmp_path / "d", patience)
 
 
 WRONG = bytes([BODY[0] ^ 1]) + BODY[1:]
@@ -113,7 +113,7 @@ def test_a_web_page_does_not_cost_what_was_already_there(server, tmp_path):  # n
 
 
 def test_a_connection_that_stalls_is_given_up_and_continued(server, tmp_path):  # noqa: F811
-    hasty = http.Patience(attempts=2, pause=0.001, timeout=0.2)
+    hasty = http.RetryPolicy(attempts=2, pause=0.001, timeout=0.2)
     server.script.steps = [{"cut": 0, "stall": True}]
     begin = time.monotonic()
     with pytest.raises(AcquireError, match=r"timed out \(2 attempts\)"):
@@ -184,7 +184,7 @@ def test_a_date_to_wait_for_is_understood(server, tmp_path, monkeypatch):  # noq
     soon = format_datetime(datetime.now(UTC) + timedelta(seconds=20), usegmt=True)
     for value in (soon, "Sat, 01 Jan 2000 00:00:00 GMT", "whenever", "Mon, 99 Foo 2000"):
         server.script.steps = [{"status": 503, "headers": {"Retry-After": value}}, {}]
-        get(server.url, tmp_path, http.Patience(attempts=2, pause=1, timeout=5)).unlink()
+        get(server.url, tmp_path, http.RetryPolicy(attempts=2, pause=1, timeout=5)).unlink()
     assert 15 < pauses[0] <= 20
     assert pauses[1:] == [1, 1, 1]
 
@@ -217,7 +217,7 @@ LIKELY = st.sampled_from(
     st.integers(0, 5000),
 )
 def test_whatever_a_server_says_there_is_one_sentence_or_the_file(server, tmp_path, status, headers, cut):  # noqa: F811
-    hasty = http.Patience(attempts=2, pause=0, timeout=5)
+    hasty = http.RetryPolicy(attempts=2, pause=0, timeout=5)
     server.script.steps = [{"cut": cut, "headers": headers}, {"status": status, "headers": headers}]
     with patch.object(http.time, "sleep"), contextlib.suppress(AcquireError):
         get(server.url, tmp_path, hasty)

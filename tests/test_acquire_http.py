@@ -9,11 +9,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from facerec.acquire import http
-from facerec.errors import AcquireError
+from facerec.catalog import http
+from facerec.core.errors import AcquireError
 
 BODY = os.urandom(300_000)
-HASTY = http.Patience(attempts=3, pause=0.001, timeout=5)
+HASTY = http.RetryPolicy(attempts=3, pause=0.001, timeout=5)
 
 
 @dataclass
@@ -197,7 +197,7 @@ def test_the_pauses_grow_and_the_server_may_ask_for_longer(server, partial, monk
         {"status": 503, "headers": {"Retry-After": "7"}},
         {},
     ]
-    http.download(server.url, partial, True, http.Patience(attempts=9, pause=1, timeout=5))
+    http.download(server.url, partial, True, http.RetryPolicy(attempts=9, pause=1, timeout=5))
     assert pauses == [1, 2, 7]
 
 

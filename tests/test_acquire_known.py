@@ -6,9 +6,9 @@ import os
 import pytest
 import yaml
 
-from facerec.acquire import known, sets
-from facerec.catalog import Counts, Entry
-from facerec.errors import AcquireError, FormatError
+from facerec.catalog import checksums, sets
+from facerec.catalog.entries import CatalogEntry, SetCounts
+from facerec.core.errors import AcquireError, FormatError
 from tests.test_acquire_http import server  # noqa: F401  the fixture
 
 FIRST, OTHER = os.urandom(1000), os.urandom(1000)
@@ -24,7 +24,7 @@ def folder(tmp_path, monkeypatch):
 
 def entry(url="http://127.0.0.1:1/x", **file):
     values = {"name": "x.bin", "urls": [url], **file}
-    return Entry.model_validate(
+    return CatalogEntry.model_validate(
         {"name": "small", "title": "t", "kind": "lists", "licence": "CC0", "files": [values]}
     )
 
@@ -71,7 +71,7 @@ def test_a_copy_in_the_mirror_counts_as_the_first(tmp_path, folder, monkeypatch)
 def test_what_makes_no_sound_set_is_not_recorded(tmp_path, folder, monkeypatch):
     (tmp_path / "x.bin").write_bytes(b"<html>a page someone saved</html>")
     monkeypatch.setenv("FACEREC_MIRROR", str(tmp_path))
-    made = entry().model_copy(update={"kind": "pack", "counts": Counts(pairs=5)})
+    made = entry().model_copy(update={"kind": "pack", "counts": SetCounts(pairs=5)})
     with pytest.raises(FormatError):
         get(made, tmp_path / "d")
     assert not folder.exists()
@@ -80,21 +80,21 @@ def test_what_makes_no_sound_set_is_not_recorded(tmp_path, folder, monkeypatch):
 def test_files_of_one_entry_share_a_record_and_keep_each_other(tmp_path, folder):
     for name in ("two", "one"):
         (tmp_path / name).write_bytes(name.encode())
-        known.record(entry(name=name), {name: tmp_path / name})
+        checksums.record_checksums(entry(name=name), {name: tmp_path / name})
     assert list(yaml.safe_load((folder / "small.yaml").read_text())) == ["one", "two"]
     made = entry(name="two")
-    assert [version.sha256 for version in known.versions(made, made.files[0])] == [
+    assert [version.sha256 for version in checksums.known_versions(made, made.files[0])] == [
         hashlib.sha256(b"two").hexdigest()
     ]
 
 
 def test_what_the_catalog_lists_counts_more(tmp_path, folder):
     (tmp_path / "x").write_bytes(b"another")
-    known.record(entry(), {"x.bin": tmp_path / "x"})
+    checksums.record_checksums(entry(), {"x.bin": tmp_path / "x"})
     made = entry(versions=[{"sha256": "5" * 64}])
-    assert known.versions(made, made.files[0]) == made.files[0].versions
+    assert checksums.known_versions(made, made.files[0]) == made.files[0].versions
     (folder / "small.yaml").unlink()
-    known.record(made, {"x.bin": tmp_path / "x"})
+    checksums.record_checksums(made, {"x.bin": tmp_path / "x"})
     assert not (folder / "small.yaml").exists()
 
 
@@ -106,18 +106,18 @@ def test_a_broken_record_is_named(folder, text):
     with pytest.raises(
         AcquireError, match=r"cannot read .*known/small\.yaml; restore it from git or delete it"
     ):
-        known.versions(made, made.files[0])
+        checksums.known_versions(made, made.files[0])
 
 
 def test_a_record_that_cannot_be_written_is_named(folder, tmp_path):
     folder.write_bytes(b"a file where a folder belongs")
     with pytest.raises(AcquireError, match=r"cannot write .*known/small\.yaml"):
-        known.record(entry(), {"x.bin": folder})
+        checksums.record_checksums(entry(), {"x.bin": folder})
 
 
 def test_a_copy_that_cannot_be_read_is_named(tmp_path):
     with pytest.raises(AcquireError, match=r"cannot read .*gone: No such file"):
-        known.digests(tmp_path / "gone")
+        checksums.digests(tmp_path / "gone")
 
 
 def test_an_experiment_in_a_folder_of_its_own_finds_and_records_in_the_project(tmp_path, folder, monkeypatch):

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facerec import catalog, profiles
-from facerec.acquire import own, pair_drawing
-from facerec.acquire.sets import acquire
-from facerec.errors import FormatError, ParamsError
-from facerec.formats import pairs, shards
-from facerec.images import encode_jpeg
+from facerec.catalog import entries, pair_sampling, user_dataset
+from facerec.catalog.sets import acquire
+from facerec.core.errors import FormatError, ParamsError
+from facerec.imaging.images import encode_jpeg
+from facerec.params import profiles
+from facerec.store import pairs, shards
 from tests.conftest import ROOT
 
 
@@ -28,11 +28,11 @@ def test_drawn_pairs_are_true_new_and_fold_by_fold(counts: list[int], most: int,
     photos = {f"p{k}": [f"p{k}/{n}.jpg" for n in range(count)] for k, count in enumerate(counts)}
     several = sum(count > 1 for count in counts)
     try:
-        drawn = pair_drawing.draw(photos, most, seed)
+        drawn = pair_sampling.sample_pairs(photos, most, seed)
     except FormatError:
         assert several < 6
         return
-    assert drawn == pair_drawing.draw(photos, most, seed)
+    assert drawn == pair_sampling.sample_pairs(photos, most, seed)
     assert len(drawn.pairs) <= max(most, 20)
     assert len({frozenset(pair[:2]) for pair in drawn.pairs}) == len(drawn.pairs)
     assert all((a.split("/")[0] == b.split("/")[0]) == same for a, b, same in drawn.pairs)
@@ -48,7 +48,7 @@ def test_drawn_pairs_are_true_new_and_fold_by_fold(counts: list[int], most: int,
 
 def test_too_few_people_are_told() -> None:
     with pytest.raises(FormatError, match="0 people with two or more photos are too few for 10 folds"):
-        pair_drawing.draw({"a": ["a/1.jpg"], "b": ["b/1.jpg"]}, 100)
+        pair_sampling.sample_pairs({"a": ["a/1.jpg"], "b": ["b/1.jpg"]}, 100)
 
 
 @pytest.fixture
@@ -71,13 +71,18 @@ def test_own_photos_become_a_set_with_pairs_and_a_profile(project: Path, kind: s
     source = project / "photos"
     if kind == "archive":
         source = Path(shutil.make_archive(str(project / "mine"), "zip", project / "photos"))
-    added = own.add(source, "mine", own.Wish(pairs=100, model="mobilefacenet_foamliu"), project / "profiles")
+    added = user_dataset.add_dataset(
+        source,
+        "mine",
+        user_dataset.AddOptions(pairs=100, model="mobilefacenet_foamliu"),
+        project / "profiles",
+    )
     assert (added.photos, added.identities, added.pairs, added.apart) == (75, 25, 100, True)
-    assert catalog.load("mine").shown
-    acquire(catalog.load("mine"), project / "raw")
-    photos = shards.read(project / "raw", "photos")
+    assert entries.load_entry("mine").shown
+    acquire(entries.load_entry("mine"), project / "raw")
+    photos = shards.read_shards(project / "raw", "photos")
     assert (len(photos), photos.classes) == (75, 25)
-    listed = pairs.read(project / "raw/pairs.tsv", photos.sources)
+    listed = pairs.read_pairs(project / "raw/pairs.tsv", photos.sources)
     assert len(listed) == 100
     assert (listed.first >= 0).all()
     assert ((photos.labels[listed.first] == photos.labels[listed.second]) == listed.same).all()
@@ -89,21 +94,23 @@ def test_own_photos_become_a_set_with_pairs_and_a_profile(project: Path, kind: s
 
 
 def test_photos_are_added_again_after_a_change(project: Path) -> None:
-    wish = own.Wish(pairs=100)
-    first = own.add(project / "photos", "mine", wish, project / "profiles")
+    wish = user_dataset.AddOptions(pairs=100)
+    first = user_dataset.add_dataset(project / "photos", "mine", wish, project / "profiles")
     before = first.entry.read_text()
     with pytest.raises(ParamsError, match=r"mine\.yaml exists; add --replace"):
-        own.add(project / "photos", "mine", wish, project / "profiles")
-    own.add(project / "photos", "mine", wish, project / "profiles", replace=True)
+        user_dataset.add_dataset(project / "photos", "mine", wish, project / "profiles")
+    user_dataset.add_dataset(project / "photos", "mine", wish, project / "profiles", replace=True)
     assert first.entry.read_text() == before
     (project / "photos/p00/1.jpg").write_bytes(encode_jpeg(np.zeros((8, 8, 3), np.uint8)))
-    own.add(project / "photos", "mine", wish, project / "profiles", replace=True)
+    user_dataset.add_dataset(project / "photos", "mine", wish, project / "profiles", replace=True)
     assert first.entry.read_text() != before, "DVC sees it, and downloads again"
     assert profiles.parameters(project / "profiles", "mine").networks == ["backbone"]
 
 
 def test_photos_to_train_on_need_no_pairs(project: Path) -> None:
-    added = own.add(project / "photos", "mine", own.Wish("train"), project / "profiles")
+    added = user_dataset.add_dataset(
+        project / "photos", "mine", user_dataset.AddOptions("train"), project / "profiles"
+    )
     assert added.pairs == 0
     wanted = profiles.parameters(project / "profiles", "mine")
     assert wanted.photos["mine"] == "train"
@@ -113,16 +120,16 @@ def test_photos_to_train_on_need_no_pairs(project: Path) -> None:
 def test_what_cannot_be_added_is_refused(project: Path) -> None:
     folder = project / "profiles"
     for name, wish, message in (
-        ("my photos", own.Wish(), "no name for an entry"),
-        ("lfw", own.Wish(), "not one of `facerec add`; take another name"),
-        ("mine", own.Wish("both"), "test or train, not 'both'"),
-        ("mine", own.Wish(model="lfw"), "lfw is no model of the catalogue"),
+        ("my photos", user_dataset.AddOptions(), "no name for an entry"),
+        ("lfw", user_dataset.AddOptions(), "not one of `facerec add`; take another name"),
+        ("mine", user_dataset.AddOptions("both"), "test or train, not 'both'"),
+        ("mine", user_dataset.AddOptions(model="lfw"), "lfw is no model of the catalogue"),
     ):
         with pytest.raises(ParamsError, match=message):
-            own.add(project / "photos", name, wish, folder, replace=True)
+            user_dataset.add_dataset(project / "photos", name, wish, folder, replace=True)
     with pytest.raises(FormatError, match="does not say who its photos show"):
-        own.add(project / "photos/p00", "mine", own.Wish(), folder)
+        user_dataset.add_dataset(project / "photos/p00", "mine", user_dataset.AddOptions(), folder)
     (project / ".facerec/downloads/mine/mine").mkdir(parents=True)
     with pytest.raises(ParamsError, match="exists and is no link"):
-        own.add(project / "photos", "mine", own.Wish(pairs=100), folder)
+        user_dataset.add_dataset(project / "photos", "mine", user_dataset.AddOptions(pairs=100), folder)
     assert not (project / "data/catalog/mine.yaml").exists()

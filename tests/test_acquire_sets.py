@@ -8,12 +8,12 @@ import zipfile
 
 import pytest
 
-from facerec import catalog
-from facerec.acquire import sets
-from facerec.acquire.fetch import fetch
-from facerec.catalog import Entry, File
-from facerec.errors import AcquireError, FormatError, ParamsError
-from facerec.formats import packs, pairs, recordio, shards
+from facerec.catalog import entries, sets
+from facerec.catalog.entries import CatalogEntry, File
+from facerec.catalog.fetch import fetch_file
+from facerec.core.errors import AcquireError, FormatError, ParamsError
+from facerec.interop import packs, recordio
+from facerec.store import pairs, shards
 from tests.conftest import ROOT
 from tests.test_acquire_http import HASTY, server  # noqa: F401  the fixture
 
@@ -38,7 +38,7 @@ def version(data):
 
 
 def entry(**changes):
-    return Entry.model_validate(
+    return CatalogEntry.model_validate(
         {
             "name": "small",
             "title": "t",
@@ -76,11 +76,11 @@ def shelf(tmp_path, monkeypatch):
 
 def test_photos_from_a_mirror_folder(shelf, tmp_path):
     sets.acquire(entry(), tmp_path / "raw/small")
-    found = shards.read(tmp_path / "raw/small", "photos")
+    found = shards.read_shards(tmp_path / "raw/small", "photos")
     assert found.sources == ["Ann/Ann_0001.jpg", "Ann/Ann_0002.jpg", "Bob/Bob_0001.jpg"]
     assert found.labels.tolist() == [0, 0, 1]
     assert (found.meta.dataset, found.meta.licence) == ("small", "CC0")
-    assert pairs.read(tmp_path / "raw/small/pairs.txt", found.sources).second.tolist() == [1, 2]
+    assert pairs.read_pairs(tmp_path / "raw/small/pairs.txt", found.sources).second.tolist() == [1, 2]
     assert sorted(place.name for place in (tmp_path / "raw/small").iterdir()) == [
         "pairs.txt",
         "part-00000.arrow",
@@ -91,15 +91,15 @@ def test_photos_from_a_mirror_folder(shelf, tmp_path):
 def test_a_finished_set_is_described_by_its_counts_and_content(shelf, tmp_path):
     for name in ("one", "other"):
         sets.acquire(entry(), tmp_path / name)
-    told = sets.describe(entry(), tmp_path / "one")
-    assert told == sets.describe(entry(), tmp_path / "other")
+    told = sets.describe_set(entry(), tmp_path / "one")
+    assert told == sets.describe_set(entry(), tmp_path / "other")
     files = sorted((tmp_path / "one").iterdir())
     assert told["bytes"] == sum(file.stat().st_size for file in files)
     lines = "".join(f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in files)
     assert told["sha256"] == hashlib.sha256(lines.encode()).hexdigest()
     assert (told["photos"], told["identities"], told["pairs"]) == (3, 2, 2)
     (tmp_path / "one/pairs.txt").write_bytes(PAIRS.replace(b"Bob\t1", b"Bob\t2"))
-    assert sets.describe(entry(), tmp_path / "one")["sha256"] != told["sha256"]
+    assert sets.describe_set(entry(), tmp_path / "one")["sha256"] != told["sha256"]
 
 
 def test_another_packing_of_the_same_photos_gives_the_same_set(shelf, tmp_path):
@@ -127,12 +127,12 @@ def test_wrong_counts_are_refused_and_the_old_set_stays(shelf, tmp_path, name):
     sets.acquire(entry(), tmp_path / "raw")
     with pytest.raises(AcquireError, match=f"small should hold 9 {name} but holds"):
         sets.acquire(entry(counts={name: 9}), tmp_path / "raw")
-    assert len(shards.read(tmp_path / "raw")) == 3
+    assert len(shards.read_shards(tmp_path / "raw")) == 3
 
 
 def test_unlabelled_photos(shelf, tmp_path):
     sets.acquire(entry(layout="unlabelled", counts={"photos": 3, "identities": 0}), tmp_path / "raw")
-    assert set(shards.read(tmp_path / "raw").labels.tolist()) == {-1}
+    assert set(shards.read_shards(tmp_path / "raw").labels.tolist()) == {-1}
 
 
 def test_a_model_brings_its_preprocessing(shelf, tmp_path):
@@ -145,7 +145,7 @@ def test_a_model_brings_its_preprocessing(shelf, tmp_path):
     )
     sets.acquire(model, tmp_path / "raw")
     assert (tmp_path / "raw/net.onnx").read_bytes() == b"weights"
-    declared = catalog.yaml.safe_load((tmp_path / "raw/preprocessing.yaml").read_text())
+    declared = entries.yaml.safe_load((tmp_path / "raw/preprocessing.yaml").read_text())
     assert declared == {
         "size": [112, 112],
         "crop": None,
@@ -240,7 +240,7 @@ def test_photos_by_view_with_their_protocol(shelf, tmp_path):
     files = [{"name": "cfp.zip", "use": "photos", "keep": "Protocol"}]
     made = entry(files=files, layout="identity-view", counts={"photos": 4, "identities": 2})
     sets.acquire(made, tmp_path / "raw")
-    found = shards.read(tmp_path / "raw", "photos")
+    found = shards.read_shards(tmp_path / "raw", "photos")
     assert found.sources == [
         "001/frontal/01.jpg",
         "001/profile/01.jpg",
@@ -253,7 +253,7 @@ def test_photos_by_view_with_their_protocol(shelf, tmp_path):
 
 
 def test_a_lone_verification_pack_is_counted(shelf, tmp_path):
-    packs.write(shelf / "few.bin", [b"\xffa", b"\xffb", b"\xffc", b"\xffd"], [True, False])
+    packs.write_bin(shelf / "few.bin", [b"\xffa", b"\xffb", b"\xffc", b"\xffd"], [True, False])
     pack = {"kind": "pack", "files": [{"name": "few.bin"}]}
     sets.acquire(entry(**pack, counts={"pairs": 2}), tmp_path / "raw")
     assert (tmp_path / "raw/few.bin").read_bytes() == (shelf / "few.bin").read_bytes()
@@ -270,7 +270,7 @@ def test_a_file_put_beside_the_downloads_by_hand_is_taken(tmp_path):
         sets.acquire(entry(), tmp_path / "raw")
     (folder / "small-pairs.txt").write_bytes(PAIRS)
     sets.acquire(entry(), tmp_path / "raw")
-    assert len(shards.read(tmp_path / "raw")) == 3
+    assert len(shards.read_shards(tmp_path / "raw")) == 3
 
 
 def test_what_cannot_be_had_says_what_to_do(tmp_path):
@@ -294,10 +294,10 @@ def test_fetched_sets_take_no_options(shelf, tmp_path):
 
 
 def test_generated_sets_take_the_options_of_both(tmp_path, monkeypatch):
-    from facerec.acquire.synthetic import world
+    from facerec.catalog import synthetic_sets
 
     calls = []
-    monkeypatch.setattr(world, "generate", lambda *given, **options: calls.append((given, options)))
+    monkeypatch.setattr(synthetic_sets, "generate", lambda *given, **options: calls.append((given, options)))
     generated = entry(
         generator="synthetic", part="lfw", files=[], options={"seed": 1, "pairs": 20}, counts={}
     )
@@ -323,7 +323,7 @@ class TestOverHttp:
         body = os.urandom(1000)
         server.script.steps = [{"status": 404}, {"body": body}]
         file = self.file(server.url, f"{server.url}?second", data=body)
-        path = fetch(file, entry(), tmp_path / "d", HASTY)
+        path = fetch_file(file, entry(), tmp_path / "d", HASTY)
         assert path.read_bytes() == body
         assert [place.name for place in path.parent.iterdir()] == ["x.bin"]
 
@@ -331,13 +331,13 @@ class TestOverHttp:
         body, wrong = os.urandom(1000), os.urandom(1000)
         server.script.steps = [{"body": wrong}, {"body": body}]
         file = self.file(server.url, f"{server.url}?second", data=body)
-        assert fetch(file, entry(), tmp_path / "d", HASTY).read_bytes() == body
+        assert fetch_file(file, entry(), tmp_path / "d", HASTY).read_bytes() == body
 
     def test_every_reason_is_told(self, server, tmp_path):  # noqa: F811
         server.script.steps = [{"status": 404}, {"body": b"x" * 17 + b"y"}]
         file = self.file(server.url, f"{server.url}?second", data=b"x" * 18)
         with pytest.raises(AcquireError) as caught:
-            fetch(file, entry(), tmp_path / "d", HASTY)
+            fetch_file(file, entry(), tmp_path / "d", HASTY)
         assert "the server answered 404" in str(caught.value)
         assert "second: what came is not the listed file" in str(caught.value)
         assert not list((tmp_path / "d/small").iterdir())
@@ -346,27 +346,27 @@ class TestOverHttp:
         body = os.urandom(1000)
         server.script.steps = [{"body": body}]
         file = self.file(server.url, data=body)
-        first = fetch(file, entry(), tmp_path / "d", HASTY)
-        assert fetch(file, entry(), tmp_path / "d", HASTY) == first
+        first = fetch_file(file, entry(), tmp_path / "d", HASTY)
+        assert fetch_file(file, entry(), tmp_path / "d", HASTY) == first
         assert len(server.script.asked) == 1
         first.write_bytes(b"damaged")
-        assert fetch(file, entry(), tmp_path / "d", HASTY).read_bytes() == body
+        assert fetch_file(file, entry(), tmp_path / "d", HASTY).read_bytes() == body
 
     def test_a_wrong_first_half_of_an_earlier_run_is_forgotten(self, server, tmp_path):  # noqa: F811
         body = os.urandom(1000)
         server.script.steps = [{"body": os.urandom(1000), "cut": 500}, {"status": 503}]
         file = self.file(server.url, data=body)
         with pytest.raises(AcquireError, match="503"):
-            fetch(file, entry(), tmp_path / "d", HASTY)
+            fetch_file(file, entry(), tmp_path / "d", HASTY)
         server.script.steps = [{"body": body}]
-        assert fetch(file, entry(), tmp_path / "d", HASTY).read_bytes() == body
+        assert fetch_file(file, entry(), tmp_path / "d", HASTY).read_bytes() == body
 
     def test_an_http_mirror_comes_first(self, server, tmp_path, monkeypatch):  # noqa: F811
         body = os.urandom(1000)
         server.script.steps = [{"body": body}]
         monkeypatch.setenv("FACEREC_MIRROR", server.url.rsplit("/", 1)[0] + "/sets/")
         file = self.file("http://127.0.0.1:1/never", data=body)
-        assert fetch(file, entry(), tmp_path / "d", HASTY).read_bytes() == body
+        assert fetch_file(file, entry(), tmp_path / "d", HASTY).read_bytes() == body
         assert [path for path, _ in server.script.asked] == ["/sets/small/x.bin"]
 
     def test_an_http_mirror_may_be_flat(self, server, tmp_path, monkeypatch):  # noqa: F811
@@ -374,7 +374,7 @@ class TestOverHttp:
         server.script.steps = [{"status": 404}, {"body": body}]
         monkeypatch.setenv("FACEREC_MIRROR", server.url.rsplit("/", 1)[0])
         file = self.file(data=body)
-        assert fetch(file, entry(), tmp_path / "d", HASTY).read_bytes() == body
+        assert fetch_file(file, entry(), tmp_path / "d", HASTY).read_bytes() == body
         assert [path for path, _ in server.script.asked] == ["/small/x.bin", "/x.bin"]
 
 
@@ -382,5 +382,5 @@ class TestOverHttp:
 def test_lfw_from_the_mirror(mirror, tmp_path, monkeypatch):
     monkeypatch.setenv("FACEREC_MIRROR", str(mirror))
     monkeypatch.setenv("FACEREC_CATALOG", str(ROOT / "data/catalog"))
-    sets.acquire(catalog.load("lfw"), tmp_path / "lfw")
-    assert len(shards.read(tmp_path / "lfw")) == 13233
+    sets.acquire(entries.load_entry("lfw"), tmp_path / "lfw")
+    assert len(shards.read_shards(tmp_path / "lfw")) == 13233

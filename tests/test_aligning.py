@@ -9,10 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from facerec import images
 from facerec.cli import app
 from facerec.detection import table
-from facerec.formats import photos, shards
+from facerec.imaging import images
+from facerec.interop import photos
+from facerec.store import shards
 from tests import cartoon
 
 
@@ -43,7 +44,7 @@ def run(*words, code=0):
 def test_a_folder_and_its_archive_give_the_same_faces(people, tmp_path):
     counts = json.loads(run(people, tmp_path / "faces", "--json", "--sheet", tmp_path / "sheet.png").stdout)
     assert (counts["photos"], counts["faces"], counts["reasons"]) == (4, 3, {"no-face": 1})
-    faces = shards.read(tmp_path / "faces", "faces")
+    faces = shards.read_shards(tmp_path / "faces", "faces")
     assert faces.identities == ["ann", "bob", "eve"]
     assert faces.sources == ["ann/1.jpg", "bob/1.jpg", "eve/1.jpg"]
     assert images.decode((tmp_path / "sheet.png").read_bytes()).shape[1] == 1366
@@ -58,7 +59,7 @@ def test_a_folder_and_its_archive_give_the_same_faces(people, tmp_path):
 
 
 def test_a_table_given_is_used_and_files_can_be_loose(people, tmp_path):
-    shards.write(photos.rows(people), tmp_path / "photos", shards.Meta("photos", "people"))
+    shards.write_shards(photos.photo_rows(people), tmp_path / "photos", shards.Meta("photos", "people"))
     points = np.array([(70, 80), (110, 80), (90, 100), (75, 120), (105, 120)], np.float32)
     size = {"width": 200, "height": 200, "error": "", "view": 0, "face": 0, "box": [50, 50, 130, 140]}
     rows = [

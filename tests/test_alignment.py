@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facerec import alignment
-from facerec.alignment import AlignmentError
-from facerec.errors import ParamsError
+from facerec.core.errors import ParamsError
+from facerec.imaging import alignment
+from facerec.imaging.alignment import AlignmentError
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "alignment.json").read_text())
 LANDMARKS = np.array([case["landmarks"] for case in GOLDEN])

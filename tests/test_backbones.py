@@ -6,9 +6,9 @@ from pydantic import ValidationError
 
 from facerec import backbones
 from facerec.backbones import storage
-from facerec.errors import FormatError, ParamsError
+from facerec.core.errors import FormatError, ParamsError
 from facerec.params.training import Backbone
-from facerec.preprocessing import Preprocessing
+from facerec.store.preprocessing import Preprocessing
 
 OPTIONS = {"width": 0.125}
 
@@ -19,7 +19,7 @@ def parameters(network: torch.nn.Module) -> int:
 
 @pytest.mark.parametrize(("dim", "count"), [(128, 1_003_136), (512, 1_200_512)])
 def test_mobilefacenet_has_the_published_number_of_parameters(dim: int, count: int) -> None:
-    assert parameters(backbones.build("mobilefacenet", dim)) == count
+    assert parameters(backbones.build_backbone("mobilefacenet", dim)) == count
 
 
 PUBLISHED = {
@@ -50,7 +50,7 @@ PUBLISHED = {
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_networks_have_the_published_number_of_parameters(name: str) -> None:
     with torch.device("meta"):  # neither time nor memory
-        network = backbones.build(name, 512)
+        network = backbones.build_backbone(name, 512)
         assert parameters(network) == PUBLISHED[name]
         assert network.eval()(torch.empty(2, 3, 112, 112)).shape == (2, 512)
 
@@ -67,7 +67,7 @@ FOREIGN = [
 
 @pytest.mark.parametrize("name", FOREIGN)
 def test_models_of_timm_embed_faces(name: str) -> None:
-    network = backbones.build(name, 24).eval()
+    network = backbones.build_backbone(name, 24).eval()
     with torch.inference_mode():
         embeddings = network(torch.randn(2, 3, 112, 112))
     assert embeddings.shape == (2, 24)
@@ -78,12 +78,12 @@ def test_models_of_timm_embed_faces(name: str) -> None:
 @pytest.mark.parametrize("name", FOREIGN)
 def test_models_of_timm_take_other_sizes(name: str) -> None:
     with torch.device("meta"):
-        network = backbones.build(name, 24, (112, 96)).eval()
+        network = backbones.build_backbone(name, 24, (112, 96)).eval()
         assert network(torch.empty(2, 3, 112, 96)).shape == (2, 24)
 
 
 def test_maps_of_timm_that_hold_channels_last_are_normalised_by_channel() -> None:
-    network = backbones.build("timm/mambaout_femto", 8)
+    network = backbones.build_backbone("timm/mambaout_femto", 8)
     assert network.output[0].num_features == network.trunk.num_features  # type: ignore[index, union-attr]
 
 
@@ -92,12 +92,12 @@ def test_maps_of_timm_that_hold_channels_last_are_normalised_by_channel() -> Non
 )
 def test_models_of_timm_that_cannot_are_refused(name: str, problem: str) -> None:
     with pytest.raises(ParamsError, match=f"{name} makes no features of images 112x112 .*{problem}"):
-        backbones.build(f"timm/{name}")
+        backbones.build_backbone(f"timm/{name}")
 
 
 @pytest.mark.parametrize("name", ["mbf", "iresnet18-cbam", "ir50-se", "attention56"])
 def test_a_step_of_training_reaches_all_that_learns(name: str) -> None:
-    network = backbones.build(name, 8, (40, 32))
+    network = backbones.build_backbone(name, 8, (40, 32))
     network(torch.randn(2, 3, 40, 32)).square().sum().backward()
     learns = [parameter for parameter in network.parameters() if parameter.requires_grad]
     assert all(parameter.grad is not None and torch.isfinite(parameter.grad).all() for parameter in learns)
@@ -105,19 +105,19 @@ def test_a_step_of_training_reaches_all_that_learns(name: str) -> None:
 
 def test_small_residual_network_runs_at_any_size() -> None:
     for size in ((112, 112), (112, 96), (64, 64)):
-        network = backbones.build("iresnet18", 8, size).eval()
+        network = backbones.build_backbone("iresnet18", 8, size).eval()
         assert torch.isfinite(network(torch.randn(1, 3, *size))).all()
         assert not network.output[-1].weight.requires_grad
 
 
 @pytest.mark.parametrize("size", [(112, 112), (112, 96), (128, 128), (224, 224)])
 def test_any_input_size_gives_one_embedding_a_face(size: tuple[int, int]) -> None:
-    network = backbones.build("mobilefacenet", 24, size, **OPTIONS).eval()
+    network = backbones.build_backbone("mobilefacenet", 24, size, **OPTIONS).eval()
     assert network(torch.zeros(2, 3, *size)).shape == (2, 24)
 
 
 def test_width_scales_the_channels() -> None:
-    half, full = (backbones.build("mobilefacenet", 128, width=width) for width in (0.5, 1.0))
+    half, full = (backbones.build_backbone("mobilefacenet", 128, width=width) for width in (0.5, 1.0))
     assert half.stem[0][0].out_channels == 32  # type: ignore[index, union-attr]
     assert 3 < parameters(full) / parameters(half) < 4
 
@@ -126,20 +126,20 @@ def test_initial_weights_follow_the_seed() -> None:
     first, again = [], []
     for target in (first, again):
         torch.manual_seed(5)
-        target.extend(backbones.build("mobilefacenet", 16, **OPTIONS).parameters())
+        target.extend(backbones.build_backbone("mobilefacenet", 16, **OPTIONS).parameters())
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
 
 
 def test_unknown_names_and_options_are_refused() -> None:
     with pytest.raises(ParamsError, match="mobilefacenet"):
-        backbones.build("resnet-9000")
+        backbones.build_backbone("resnet-9000")
     with pytest.raises(ParamsError, match="takes width, not depth"):
-        backbones.build("mobilefacenet", depth=3)
+        backbones.build_backbone("mobilefacenet", depth=3)
     with pytest.raises(ParamsError, match="did you mean resnet51q"):
-        backbones.build("timm/resnet51")
-    assert backbones.options_of("mobilefacenet") == ["width"]
-    assert backbones.options_of("iresnet50-cbam") == ["dropout"]
-    assert "dropout" in backbones.options_of("timm/resnet18")
+        backbones.build_backbone("timm/resnet51")
+    assert backbones.backbone_options("mobilefacenet") == ["width"]
+    assert backbones.backbone_options("iresnet50-cbam") == ["dropout"]
+    assert "dropout" in backbones.backbone_options("timm/resnet18")
 
 
 @pytest.mark.parametrize("name", [*backbones.BACKBONES, "timm/vit_tiny_patch16_224"])
@@ -157,14 +157,14 @@ def test_recipes_may_name_nothing_else(name: str) -> None:
 @pytest.fixture
 def stored() -> storage.StoredBackbone:
     torch.manual_seed(1)
-    return storage.create("mobilefacenet", 16, OPTIONS, Preprocessing(crop=(8, 104)))
+    return storage.create_backbone("mobilefacenet", 16, OPTIONS, Preprocessing(crop=(8, 104)))
 
 
 def test_a_stored_backbone_comes_back(stored: storage.StoredBackbone, tmp_path) -> None:
     images = torch.randn(3, 3, 112, 96)
     stored.network(images)  # moves the running statistics
-    storage.save(stored, tmp_path / "backbone.pt")
-    loaded = storage.load(tmp_path / "backbone.pt")
+    storage.save_backbone(stored, tmp_path / "backbone.pt")
+    loaded = storage.load_backbone(tmp_path / "backbone.pt")
     assert (loaded.name, loaded.dim, loaded.options) == ("mobilefacenet", 16, OPTIONS)
     assert loaded.preprocessing == stored.preprocessing
     assert not loaded.network.training
@@ -172,22 +172,22 @@ def test_a_stored_backbone_comes_back(stored: storage.StoredBackbone, tmp_path) 
 
 
 def test_equal_weights_give_equal_bytes_under_any_name(stored: storage.StoredBackbone, tmp_path) -> None:
-    storage.save(stored, tmp_path / "a" / "backbone.pt")
+    storage.save_backbone(stored, tmp_path / "a" / "backbone.pt")
     stored.network.to(memory_format=torch.channels_last)
-    storage.save(stored, tmp_path / "another.pt")
+    storage.save_backbone(stored, tmp_path / "another.pt")
     assert (tmp_path / "a" / "backbone.pt").read_bytes() == (tmp_path / "another.pt").read_bytes()
 
 
 def test_files_that_are_no_backbone_are_refused(stored: storage.StoredBackbone, tmp_path) -> None:
     path = tmp_path / "backbone.pt"
     with pytest.raises(FormatError, match="does not exist"):
-        storage.load(path)
-    storage.save(stored, path)
+        storage.load_backbone(path)
+    storage.save_backbone(stored, path)
     whole = path.read_bytes()
     for damaged in (whole[:1000], b"", b"text"):
         path.write_bytes(damaged)
         with pytest.raises(FormatError, match="damaged or not a backbone"):
-            storage.load(path)
+            storage.load_backbone(path)
     torch.save({"weights": torch.zeros(3)}, path)
     with pytest.raises(FormatError, match="not a backbone of this project"):
-        storage.load(path)
+        storage.load_backbone(path)

@@ -17,7 +17,7 @@ from torch import Tensor
 from facerec import backbones
 from facerec.backbones import published
 from facerec.backbones.published import Normalised
-from facerec.errors import FormatError
+from facerec.core.errors import FormatError
 from tests import published_names as names
 
 GOLDEN = json.loads((Path(__file__).parent / "golden/published_backbones.json").read_text())
@@ -57,12 +57,12 @@ def assert_answers(network: torch.nn.Module, case: str, width: int) -> None:
 )
 def test_networks_answer_as_the_publishers_code(case: str) -> None:
     width = 96 if case == "xiaoccer" else 112
-    network, _ = published.fit(names.filled(ANSWERS[case]), (112, width), case)
+    network, _ = published.fit_published(names.filled(ANSWERS[case]), (112, width), case)
     assert_answers(network, case, width)
 
 
 def test_published_weights_answer_as_the_publishers_code(mirror: Path) -> None:
-    network, dim = published.load(mirror / "weights/mobilefacenet_xiaoccer_068.ckpt", (112, 96))
+    network, dim = published.load_published(mirror / "weights/mobilefacenet_xiaoccer_068.ckpt", (112, 96))
     assert dim == 128
     assert_answers(network, "xiaoccer's weights", 96)
 
@@ -90,8 +90,8 @@ FAMILIES = {
 def test_the_network_is_found_by_its_entries(name: str) -> None:
     with torch.device("meta"):
         state = {key: torch.empty(shape) for key, shape in FAMILIES[name].items()}
-        ours = backbones.build(name, 512)
-        found, dim = published.fit(state, (112, 112), name)
+        ours = backbones.build_backbone(name, 512)
+        found, dim = published.fit_published(state, (112, 112), name)
     plain = found.network if isinstance(found, Normalised) else found
     assert dim == 512
     assert isinstance(plain, type(ours))
@@ -103,20 +103,20 @@ def test_the_network_is_found_by_its_entries(name: str) -> None:
 def test_the_length_of_the_embedding_and_the_size_are_the_weights(tmp_path: Path) -> None:
     state = {key: value.half() for key, value in names.filled(names.insightface_mobile(24)).items()}
     torch.save(state, tmp_path / "model_mobilefacenet.pth")
-    network, dim = published.load(tmp_path / "model_mobilefacenet.pth", (112, 112))
+    network, dim = published.load_published(tmp_path / "model_mobilefacenet.pth", (112, 112))
     assert dim == 24
     with torch.inference_mode():
         answer = network(images())
     assert answer.dtype == torch.float32
     torch.testing.assert_close(answer.norm(dim=1), torch.ones(1))
     with pytest.raises(FormatError, match=r"looks like MobileFaceNet of InsightFace_Pytorch.*size mismatch"):
-        published.load(tmp_path / "model_mobilefacenet.pth", (112, 96))
+        published.load_published(tmp_path / "model_mobilefacenet.pth", (112, 96))
 
 
 def test_what_training_of_arcface_torch_keeps_loads_too(tmp_path: Path) -> None:
     weights = {f"module.{key}": value for key, value in names.filled(names.mbf(8)).items()}
     torch.save({"epoch": 3, "state_dict_backbone": weights}, tmp_path / "checkpoint_gpu_0.pt")
-    assert published.load(tmp_path / "checkpoint_gpu_0.pt", (112, 112))[1] == 8
+    assert published.load_published(tmp_path / "checkpoint_gpu_0.pt", (112, 112))[1] == 8
 
 
 def changed(shapes: names.Shapes, old: str, new: str) -> dict[str, Tensor]:
@@ -144,4 +144,4 @@ def changed(shapes: names.Shapes, old: str, new: str) -> dict[str, Tensor]:
 )
 def test_weights_of_another_network_are_refused(state: dict[str, Tensor], problem: str) -> None:
     with pytest.raises(FormatError, match=f"^net.pth looks like .* does not fit it .*{problem}"):
-        published.fit(state, (112, 112), "net.pth")
+        published.fit_published(state, (112, 112), "net.pth")

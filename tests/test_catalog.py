@@ -9,10 +9,9 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from facerec import catalog
-from facerec.acquire import fetch
+from facerec.catalog import entries, fetch
 from facerec.cli import app
-from facerec.errors import AcquireError
+from facerec.core.errors import AcquireError
 
 OURS = Path(__file__).parent.parent / "data/catalog"
 MINIMAL = {
@@ -38,7 +37,7 @@ def put(folder, changes):
 @pytest.fixture
 def ours(monkeypatch):
     monkeypatch.setenv("FACEREC_CATALOG", str(OURS))
-    return [catalog.load(name) for name in catalog.names()]
+    return [entries.load_entry(name) for name in entries.entry_names()]
 
 
 NAMES = sorted(path.stem for path in OURS.glob("*.yaml"))
@@ -47,7 +46,7 @@ NAMES = sorted(path.stem for path in OURS.glob("*.yaml"))
 @pytest.mark.parametrize("name", NAMES)
 def test_every_entry_is_sound(name, monkeypatch):
     monkeypatch.setenv("FACEREC_CATALOG", str(OURS))
-    entry = catalog.load(name)
+    entry = entries.load_entry(name)
     assert re.fullmatch(r"[a-z0-9_]+", name), "stages and parameters are named after it"
     assert entry.title
     assert len(entry.title) < 110
@@ -84,15 +83,15 @@ def test_what_the_mirror_holds_is_what_the_catalog_lists(mirror, ours, monkeypat
     assert {"lfw-pairs.txt", "megaface_noises.txt", "mobilefacenet_xiaoccer_068.ckpt"} <= set(here)
     for path, file in here.values():
         if path.stat().st_size < 10_000_000:  # the archive of LFW is checked where it is unpacked
-            fetch.check(path, file.versions)
+            fetch.check_digest(path, file.versions)
             assert file.versions
 
 
 def test_models_declare_what_the_library_understands(monkeypatch):
-    from facerec.preprocessing import Preprocessing
+    from facerec.store.preprocessing import Preprocessing
 
     monkeypatch.setenv("FACEREC_CATALOG", str(OURS))
-    models = [entry for entry in map(catalog.load, catalog.names()) if entry.preprocessing]
+    models = [entry for entry in map(entries.load_entry, entries.entry_names()) if entry.preprocessing]
     assert models
     for entry in models:
         declared = entry.preprocessing.model_dump(mode="json")
@@ -101,35 +100,35 @@ def test_models_declare_what_the_library_understands(monkeypatch):
 
 def test_the_default_experiment_is_there(monkeypatch):
     monkeypatch.setenv("FACEREC_CATALOG", str(OURS))
-    parts = {catalog.load(name).part for name in catalog.names() if name.startswith("synth_")}
+    parts = {entries.load_entry(name).part for name in entries.entry_names() if name.startswith("synth_")}
     assert parts == {"people", "pack", "lfw", "facescrub", "megaface"}
 
 
 def test_the_catalog_is_found_from_anywhere(monkeypatch, tmp_path):
     monkeypatch.delenv("FACEREC_CATALOG", raising=False)
     monkeypatch.chdir(tmp_path)
-    assert "lfw" in catalog.names()
+    assert "lfw" in entries.entry_names()
     (tmp_path / "data/catalog").mkdir(parents=True)
-    assert catalog.names() == []
+    assert entries.entry_names() == []
 
 
 def test_a_catalog_that_is_missing(monkeypatch, tmp_path):
     monkeypatch.setenv("FACEREC_CATALOG", str(tmp_path / "none"))
     with pytest.raises(AcquireError, match="no catalog in"):
-        catalog.names()
+        entries.entry_names()
 
 
 def test_an_unknown_entry_lists_close_names(monkeypatch):
     monkeypatch.setenv("FACEREC_CATALOG", str(OURS))
     with pytest.raises(AcquireError, match="no entry 'synth_lwf'; did you mean synth_lfw"):
-        catalog.load("synth_lwf")
+        entries.load_entry("synth_lwf")
     with pytest.raises(AcquireError, match=r"no entry '\.\./lfw'"):
-        catalog.load("../lfw")
+        entries.load_entry("../lfw")
 
 
 def test_a_minimal_entry(folder):
     put(folder, {})
-    entry = catalog.load("mine")
+    entry = entries.load_entry("mine")
     assert (entry.layout, entry.counts.photos, entry.files[0].urls) == ("identity", None, [])
 
 
@@ -138,9 +137,9 @@ def test_people_are_shown_where_they_are_rendered_or_where_it_is_said(ours, fold
         entry.name for entry in ours if entry.generator is not None
     }
     put(folder, {})
-    assert not catalog.load("mine").shown
+    assert not entries.load_entry("mine").shown
     put(folder, {"pictures": True})
-    assert catalog.load("mine").shown
+    assert entries.load_entry("mine").shown
 
 
 SHA = "0" * 64
@@ -177,13 +176,13 @@ SHA = "0" * 64
 def test_malformed_entries_are_explained(folder, changes, message):
     put(folder, changes)
     with pytest.raises(AcquireError, match=message):
-        catalog.load("mine")
+        entries.load_entry("mine")
 
 
 def test_broken_yaml_is_named(folder):
     (folder / "mine.yaml").write_text("name: [")
     with pytest.raises(AcquireError, match=r"cannot read .*mine\.yaml"):
-        catalog.load("mine")
+        entries.load_entry("mine")
 
 
 def run(*words):

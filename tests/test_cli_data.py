@@ -9,9 +9,9 @@ from pathlib import Path
 import cv2
 import pytest
 
-from facerec import console
 from facerec.cli import app
-from facerec.formats import shards
+from facerec.core import console
+from facerec.store import shards
 from tests import packs as drawn
 from tests.conftest import ROOT
 
@@ -45,7 +45,7 @@ def call(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
 
     def call(*words):
-        code = console.run(lambda: app(words, standalone_mode=False))
+        code = console.run_command(lambda: app(words, standalone_mode=False))
         return code, *capsys.readouterr()
 
     return call
@@ -136,7 +136,7 @@ def test_photos_come_in_by_folder_and_by_list(call, folder):
     assert (code, json.loads(out)) == (0, {"photos": 2, "identities": 1})
     code, out, _ = call("import", "photos", "nobody", "--unlabelled", "--json")
     assert (code, json.loads(out)) == (0, {"photos": 3, "identities": 0})
-    rows = [shards.read(folder / name, "photos").row(0) for name in ("shards", "listed", "nobody")]
+    rows = [shards.read_shards(folder / name, "photos").row(0) for name in ("shards", "listed", "nobody")]
     assert [row["identity"] for row in rows] == ["0", "7", ""]
     assert bytes(rows[0]["image"]) == (folder / "photos/0/00000001.jpg").read_bytes()
     code, _, err = call("import", "photos", "both", "--list", "whose.txt", "--unlabelled")

@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facerec import detection
-from facerec.detection import boxes, mtcnn_networks, mtcnn_weights
-from facerec.detection.base import Faces, tidy
-from facerec.detection.batching import groups
+from facerec.core.errors import FormatError, ImageError, ParamsError
+from facerec.detection import boxes, mtcnn_networks
+from facerec.detection.base import Faces, groups, tidy
+from facerec.detection.boxes import suppress, suppress_contained
 from facerec.detection.mtcnn import _pixels, _tiles
+from facerec.detection.mtcnn_networks import read_weights, weights_folder
 from facerec.detection.mtcnn_resize import averaged
-from facerec.detection.suppression import suppress, suppress_contained
-from facerec.errors import FormatError, ImageError, ParamsError
 from tests import cartoon
 
 SCENES = [
@@ -33,7 +33,7 @@ SCENES = [
 def mtcnn():
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield detection.build("mtcnn", device="cpu")
+    yield detection.build_detector("mtcnn", device="cpu")
     torch.set_num_threads(threads)
 
 
@@ -202,7 +202,7 @@ def test_mtcnn_survives_boxes_that_collapse(mtcnn, monkeypatch):
 def test_mtcnn_min_face_bounds_what_is_found(mtcnn):
     image, _ = cartoon.photo({"width": 40.0})
     assert len(mtcnn.detect([image])[0]) == 1
-    assert len(detection.build("mtcnn", min_face=120, device="cpu").detect([image])[0]) == 0
+    assert len(detection.build_detector("mtcnn", min_face=120, device="cpu").detect([image])[0]) == 0
 
 
 def test_mtcnn_pyramid_starts_at_min_face_and_ends_at_the_window(mtcnn):
@@ -218,16 +218,16 @@ def test_mtcnn_pyramid_starts_at_min_face_and_ends_at_the_window(mtcnn):
 )
 def test_impossible_options_are_refused(options):
     with pytest.raises(ParamsError, match="mtcnn"):
-        detection.build("mtcnn", **options)
+        detection.build_detector("mtcnn", **options)
 
 
 def test_an_unknown_detector_is_refused():
     with pytest.raises(ParamsError, match="choose one of"):
-        detection.build("viola-jones")
+        detection.build_detector("viola-jones")
 
 
 def test_weights_are_read_without_joblib_or_tensorflow():
-    assert [a.shape for a in mtcnn_weights.read(mtcnn_weights.folder() / "pnet.lz4")][:3] == [
+    assert [a.shape for a in read_weights(weights_folder() / "pnet.lz4")][:3] == [
         (3, 3, 3, 10), (10,), (1, 1, 10),
     ]  # fmt: skip
     assert "tensorflow" not in sys.modules
@@ -235,7 +235,7 @@ def test_weights_are_read_without_joblib_or_tensorflow():
 
 def test_weights_of_another_network_are_refused():
     with pytest.raises(FormatError, match="another network"):
-        mtcnn_networks.load(mtcnn_networks.rnet(), mtcnn_weights.folder() / "onet.lz4")
+        mtcnn_networks.fill_network(mtcnn_networks.rnet(), weights_folder() / "onet.lz4")
 
 
 class _Evil:
@@ -247,7 +247,7 @@ def test_weights_that_would_run_code_are_refused(tmp_path, capsys):
     path = tmp_path / "pnet.lz4"
     path.write_bytes(lz4.frame.compress(pickle.dumps([_Evil()])))
     with pytest.raises(FormatError, match=r"builtins\.print is not allowed"):
-        mtcnn_weights.read(path)
+        read_weights(path)
     assert capsys.readouterr().out == ""
 
 
@@ -256,15 +256,15 @@ def test_damaged_weights_are_refused(tmp_path, data):
     path = tmp_path / "pnet.lz4"
     path.write_bytes(data)
     with pytest.raises(FormatError, match="not a readable"):
-        mtcnn_weights.read(path)
+        read_weights(path)
 
 
 def test_cut_weights_are_refused(tmp_path):
-    whole = lz4.frame.decompress((mtcnn_weights.folder() / "pnet.lz4").read_bytes())
+    whole = lz4.frame.decompress((weights_folder() / "pnet.lz4").read_bytes())
     path = tmp_path / "pnet.lz4"
     path.write_bytes(lz4.frame.compress(whole[:5000]))
     with pytest.raises(FormatError, match="not a readable"):
-        mtcnn_weights.read(path)
+        read_weights(path)
 
 
 def test_suppression_keeps_the_best_of_overlapping_boxes():
@@ -318,7 +318,9 @@ def test_tidy_faces_are_rounded_sorted_and_have_no_negative_zero():
 
 def test_drawing_marks_a_copy():
     image = np.zeros((100, 100, 3), np.uint8)
-    marked = detection.draw(image, Faces(np.array([[10, 10, 50, 50]]), np.full((1, 5, 2), 30.0), np.ones(1)))
+    marked = detection.draw_faces(
+        image, Faces(np.array([[10, 10, 50, 50]]), np.full((1, 5, 2), 30.0), np.ones(1))
+    )
     assert image.sum() == 0
     assert (marked[10, 10:50] == 255).all()
     assert tuple(marked[30, 30]) == (255, 0, 255)

@@ -48,7 +48,7 @@ def test_what_is_found_in_a_reduced_photo_is_in_its_own_pixels(
 ) -> None:
     monkeypatch.setattr(finding, "LOOKED_AT", limit)
     spot = Spot()
-    (found,) = finding.find(spot, [photo(*size)])
+    (found,) = finding.find_faces(spot, [photo(*size)])
     assert spot.seen == [seen]
     assert found.size == size
     np.testing.assert_allclose(found.faces.boxes, [[35.5, 23.5, 71.5, 47.5]])
@@ -58,7 +58,7 @@ def test_what_is_found_in_a_reduced_photo_is_in_its_own_pixels(
 def test_order_and_reasons_survive_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(finding, "_DECODED", 20_000)
     data = [photo(90 + number, 100) if number % 3 else b"" for number in range(12)]
-    found = list(finding.find(Spot(), data))
+    found = list(finding.find_faces(Spot(), data))
     assert [each.size[0] for each in found] == [90 + number if number % 3 else 0 for number in range(12)]
     assert [each.error for each in found] == [
         "" if number % 3 else "The file is empty." for number in range(12)

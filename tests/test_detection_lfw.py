@@ -6,7 +6,8 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from facerec import alignment, detection, images
+from facerec import detection
+from facerec.imaging import alignment, images
 
 
 @pytest.fixture(scope="module")
@@ -18,8 +19,8 @@ def photos(mirror):
 
 @pytest.mark.slow
 def test_mtcnn_finds_the_person_of_nearly_every_photo(photos):
-    found = detection.build("mtcnn", min_face=40, device="cpu").detect(photos)
-    chosen = [(faces, detection.choose(faces, (250, 250))) for faces in found]
+    found = detection.build_detector("mtcnn", min_face=40, device="cpu").detect(photos)
+    chosen = [(faces, detection.choose_face(faces, (250, 250))) for faces in found]
     landmarks = np.array([faces.landmarks[face] for faces, face in chosen if face is not None])
     assert len(landmarks) >= 199
     # LFW is centred: the nose is near the middle, eyes above mouth, left of right

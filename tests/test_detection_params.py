@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from facerec import detection, params
-from facerec.errors import ParamsError
+from facerec.core.errors import ParamsError
 from tests.conftest import ROOT
 
 DEFAULT = yaml.safe_load((ROOT / "params.yaml").read_text())
@@ -17,7 +17,7 @@ def parse(**detect):
 
 
 def test_the_names_are_those_of_the_registry():
-    assert sorted(params.DETECTOR_OPTIONS) == detection.names()
+    assert sorted(params.DETECTOR_OPTIONS) == detection.detector_names()
 
 
 def test_each_detector_gets_its_options():
@@ -40,7 +40,7 @@ def test_each_detector_gets_its_options():
         ({"detector": "retinaface-r50"}, "weights of retinaface-r50 must be the file it needs"),
         (
             {"detector": "mtcnn", "weights": FILE},
-            "weights of mtcnn must be facerec/detection/mtcnn_weights.py",
+            "weights of mtcnn must be facerec/detection/mtcnn_networks.py",
         ),
         (
             {"detector": "retina-face", "weights": "data/raw/nowhere/a.pth"},

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from facerec import detection
-from facerec.errors import FormatError, ParamsError
+from facerec.core.errors import FormatError, ParamsError
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,7 @@ def weights(tmp_path_factory):
     filters, environment = list(warnings.filters), dict(os.environ)
     path = tmp_path_factory.mktemp("weights") / "retinaface.pth"
     with pytest.raises(FormatError, match="does not hold the weights of retina-face"):
-        detection.build("retina-face", weights=path)
+        detection.build_detector("retina-face", weights=path)
     assert warnings.filters == filters
     assert dict(os.environ) == environment
 
@@ -31,7 +31,7 @@ def weights(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def detector(weights):
-    return detection.build("retina-face", weights=weights, device="cpu", upscale=False)
+    return detection.build_detector("retina-face", weights=weights, device="cpu", upscale=False)
 
 
 def test_its_person_left_is_our_image_right(detector, monkeypatch):
@@ -66,6 +66,6 @@ def test_the_package_runs_on_photos_of_any_size(detector):
 
 def test_impossible_options_are_refused(weights):
     with pytest.raises(ParamsError, match="between 0 and 1"):
-        detection.build("retina-face", weights=weights, threshold=1.0)
+        detection.build_detector("retina-face", weights=weights, threshold=1.0)
     with pytest.raises(ParamsError, match="does not take"):
-        detection.build("retina-face", weights=weights, min_face=20)
+        detection.build_detector("retina-face", weights=weights, min_face=20)

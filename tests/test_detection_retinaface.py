@@ -9,9 +9,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facerec import alignment, detection, images
+from facerec import detection
+from facerec.core.errors import FormatError, ParamsError
 from facerec.detection import retinaface, retinaface_network
-from facerec.errors import FormatError, ParamsError
+from facerec.imaging import alignment, images
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,7 @@ def weights(tmp_path_factory):
 
 
 def load(path):
-    return retinaface_network.load(path, retinaface_network.mobilenet())
+    return retinaface_network.fill_retinaface(path, retinaface_network.mobilenet())
 
 
 def test_the_network_has_the_published_tensors_and_sizes(weights):
@@ -67,14 +68,16 @@ def test_resnet50_weights_give_the_outputs_of_the_network_they_were_saved_from(t
     torch.manual_seed(2)
     network = retinaface_network.resnet50().eval()
     torch.save({f"module.{name}": value for name, value in network.state_dict().items()}, tmp_path / "w.pth")
-    detector = detection.build("retinaface-r50", weights=tmp_path / "w.pth", device="cpu", threshold=1e-3)
+    detector = detection.build_detector(
+        "retinaface-r50", weights=tmp_path / "w.pth", device="cpu", threshold=1e-3
+    )
     x = torch.randn(1, 3, 70, 50)
     with torch.inference_mode():
         for ours, theirs in zip(detector._network(x), network(x), strict=True):
             torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
     assert len(detector.detect([np.zeros((70, 50, 3), np.uint8)])[0]) > 0
     with pytest.raises(FormatError, match="does not hold RetinaFace"):
-        detection.build("retinaface-mnet0.25", weights=tmp_path / "w.pth")
+        detection.build_detector("retinaface-mnet0.25", weights=tmp_path / "w.pth")
 
 
 @settings(max_examples=10, deadline=None)
@@ -91,7 +94,7 @@ def test_a_batch_gives_the_faces_of_photos_one_by_one(untrained, sizes):
 
 @pytest.fixture(scope="module")
 def untrained(weights):
-    return detection.build("retinaface-mnet0.25", weights=weights, device="cpu", threshold=0.3)
+    return detection.build_detector("retinaface-mnet0.25", weights=weights, device="cpu", threshold=0.3)
 
 
 def test_untrained_weights_find_something_to_compare(untrained):
@@ -131,14 +134,14 @@ def test_other_weights_are_refused(weights, tmp_path):
     (tmp_path / "text.pth").write_text("no weights")
     for name in ("w.pth", "text.pth", "missing.pth"):
         with pytest.raises(FormatError, match="does not hold RetinaFace"):
-            detection.build("retinaface-mnet0.25", weights=tmp_path / name)
+            detection.build_detector("retinaface-mnet0.25", weights=tmp_path / name)
 
 
 def test_impossible_options_are_refused(weights):
     with pytest.raises(ParamsError, match="between 0 and 1"):
-        detection.build("retinaface-mnet0.25", weights=weights, threshold=1.5)
+        detection.build_detector("retinaface-mnet0.25", weights=weights, threshold=1.5)
     with pytest.raises(ParamsError, match="weights"):
-        detection.build("retinaface-mnet0.25")
+        detection.build_detector("retinaface-mnet0.25")
 
 
 def test_priors_have_ceil_sized_maps_and_two_sides_a_place():
@@ -170,7 +173,7 @@ class Planted(torch.nn.Module):
 
 
 def planted(weights, faces, shape=(64, 64), seen=(64, 64), **options):
-    detector = detection.build("retinaface-mnet0.25", weights=weights, device="cpu", **options)
+    detector = detection.build_detector("retinaface-mnet0.25", weights=weights, device="cpu", **options)
     detector._network = Planted(seen, faces)
     return detector.detect([np.zeros((*shape, 3), np.uint8)])[0]
 
@@ -202,12 +205,12 @@ def test_overlap_counts_one_pixel_more(weights):
 
 
 def test_no_photos_no_faces(weights):
-    assert detection.build("retinaface-mnet0.25", weights=weights, device="cpu").detect([]) == []
+    assert detection.build_detector("retinaface-mnet0.25", weights=weights, device="cpu").detect([]) == []
 
 
 @pytest.fixture(scope="module")
 def real(mirror):
-    detector = detection.build(
+    detector = detection.build_detector(
         "retinaface-mnet0.25", weights=mirror / "weights" / "retinaface_mobilenet0.25.pth", device="cpu"
     )
     with tarfile.open(mirror / "lfw-deepfunneled.tgz") as archive:
@@ -218,7 +221,9 @@ def real(mirror):
 
 def test_every_photo_of_lfw_has_a_face(real):
     _, photos, found = real
-    chosen = [detection.choose(faces, photo.shape[:2]) for photo, faces in zip(photos, found, strict=True)]
+    chosen = [
+        detection.choose_face(faces, photo.shape[:2]) for photo, faces in zip(photos, found, strict=True)
+    ]
     assert None not in chosen
     landmarks = np.array([faces.landmarks[face] for faces, face in zip(found, chosen, strict=True)])
     assert np.median(alignment.residuals(landmarks)) < 3.5
@@ -237,9 +242,9 @@ def test_batch_equals_photos_one_by_one(real):
 
 def test_both_detectors_agree_on_lfw(real):
     _, photos, found = real
-    others = detection.build("mtcnn", min_face=40, device="cpu").detect(photos[:40])
+    others = detection.build_detector("mtcnn", min_face=40, device="cpu").detect(photos[:40])
     ours, theirs = (
-        np.array([faces.landmarks[detection.choose(faces, (250, 250))] for faces in every])
+        np.array([faces.landmarks[detection.choose_face(faces, (250, 250))] for faces in every])
         for every in (found[:40], others)
     )
     assert np.median(np.linalg.norm(ours - theirs, axis=2)) < 3

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from facerec import detection
-from facerec.acquire.synthetic import identity, photo, render, seeding
+from synthfaces import identity, noise, render, shot
 
 COUNT = 6
 
@@ -13,14 +13,16 @@ COUNT = 6
 def people():
     taken = []
     for number in range(COUNT):
-        rng = seeding.stream(1, "detection", number)
-        person = identity.sample(f"person {number}", rng)
-        taken.append(render.render(person, photo.sample(person, rng, photo.Mood(occlusion=0.0))))
+        rng = noise.stream(1, "detection", number)
+        person = identity.sample_identity(f"person {number}", rng)
+        taken.append(render.render(person, shot.sample_shot(person, rng, shot.CaptureConfig(occlusion=0.0))))
     return taken
 
 
 def test_mtcnn_finds_rendered_people_and_their_landmarks(people):
-    found = detection.build("mtcnn", min_face=40, device="cpu").detect([taken.image for taken in people])
+    found = detection.build_detector("mtcnn", min_face=40, device="cpu").detect(
+        [taken.image for taken in people]
+    )
     assert [len(faces) for faces in found] == [1] * COUNT
     landmarks = np.array([faces.landmarks[0] for faces in found])
     truth = np.array([taken.landmarks for taken in people])

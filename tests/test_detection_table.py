@@ -7,11 +7,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from facerec import detection, images
+from facerec import detection
+from facerec.core.errors import FormatError
 from facerec.detection import finding, table
 from facerec.detection.base import Faces
-from facerec.errors import FormatError
-from facerec.formats import shards
+from facerec.imaging import images
+from facerec.store import shards
 from tests import cartoon
 
 OPTIONS = {"min_face": 40}
@@ -43,13 +44,13 @@ def scene(tmp_path_factory):
             }
         )
         truth.append(landmarks)
-    shards.write(rows, folder / "photos", shards.Meta("photos", "drawn", licence="CC0"))
-    counts = table.detect(folder / "photos", folder / "detections.parquet", "mtcnn", OPTIONS, workers=1)
+    shards.write_shards(rows, folder / "photos", shards.Meta("photos", "drawn", licence="CC0"))
+    counts = table.detect_set(folder / "photos", folder / "detections.parquet", "mtcnn", OPTIONS, workers=1)
     return folder, truth, counts
 
 
 def test_counts_tell_what_was_found(scene):
-    assert scene[2] == table.Counts(
+    assert scene[2] == table.DetectionCounts(
         photos=PHOTOS,
         with_face=PHOTOS - 2,
         several_faces=1,
@@ -62,9 +63,9 @@ def test_counts_tell_what_was_found(scene):
 
 def test_table_gives_the_faces_of_each_photo(scene):
     folder, truth, _ = scene
-    found = table.read(folder / "detections.parquet")
+    found = table.read_detections(folder / "detections.parquet")
     assert len(found) == PHOTOS
-    assert found.sources == shards.read(folder / "photos").sources
+    assert found.sources == shards.read_shards(folder / "photos").sources
     assert len(found[TWO]) == 2
     assert len(found[CUT]) == len(found[BLANK]) == 0
     assert "cut short" in found.errors[CUT]
@@ -91,7 +92,7 @@ def test_table_has_the_documented_columns(scene):
 def test_bytes_do_not_depend_on_the_number_of_workers(scene):
     folder, _, counts = scene
     again = folder / "again.parquet"
-    assert table.detect(folder / "photos", again, "mtcnn", OPTIONS, workers=2) == counts
+    assert table.detect_set(folder / "photos", again, "mtcnn", OPTIONS, workers=2) == counts
     assert digest(again) == digest(folder / "detections.parquet")
 
 
@@ -99,13 +100,13 @@ def test_bytes_do_not_depend_on_the_decoding_batches(scene, monkeypatch):
     folder, _, _ = scene
     monkeypatch.setattr(finding, "_DECODED", 100_000)
     again = folder / "small-batches.parquet"
-    table.detect(folder / "photos", again, "mtcnn", OPTIONS, workers=1)
+    table.detect_set(folder / "photos", again, "mtcnn", OPTIONS, workers=1)
     assert digest(again) == digest(folder / "detections.parquet")
 
 
 def test_an_empty_set_has_an_empty_table(tmp_path):
-    shards.write([], tmp_path / "photos", shards.Meta("photos", "nothing"))
-    counts = table.detect(tmp_path / "photos", tmp_path / "d.parquet", "mtcnn", workers=1)
+    shards.write_shards([], tmp_path / "photos", shards.Meta("photos", "nothing"))
+    counts = table.detect_set(tmp_path / "photos", tmp_path / "d.parquet", "mtcnn", workers=1)
     assert dataclasses.astuple(counts) == (0,) * 7
 
 
@@ -113,12 +114,12 @@ def test_what_is_no_table_is_refused(tmp_path, scene):
     path = tmp_path / "x.parquet"
     path.write_bytes(b"no parquet")
     with pytest.raises(FormatError, match="not a readable detection table"):
-        table.read(path)
+        table.read_detections(path)
     with pytest.raises(FormatError, match="not a readable detection table"):
-        table.read(tmp_path / "missing.parquet")
+        table.read_detections(tmp_path / "missing.parquet")
     pq.write_table(pq.read_table(scene[0] / "detections.parquet").drop(["score"]), path)
     with pytest.raises(FormatError, match="not a readable detection table"):
-        table.read(path)
+        table.read_detections(path)
 
 
 class Sure:
@@ -144,13 +145,13 @@ def test_photos_below_the_retry_score_are_looked_at_again(tmp_path, monkeypatch,
         | {"source": f"{width}.jpg"}
         for width in (200, 300)
     ]
-    shards.write(rows, tmp_path / "photos", shards.Meta("photos", "plain"))
+    shards.write_shards(rows, tmp_path / "photos", shards.Meta("photos", "plain"))
     monkeypatch.setattr(detection, "build", lambda name, **options: Sure())
-    counts = table.detect(tmp_path / "photos", tmp_path / "d.parquet", "sure", workers=1, retry=retry)
-    assert counts == table.Counts(
+    counts = table.detect_set(tmp_path / "photos", tmp_path / "d.parquet", "sure", workers=1, retry=retry)
+    assert counts == table.DetectionCounts(
         2, 2, several_faces=0, faces=2, undecodable=0, shortest_side=100, longest_side=300
     )
-    found = table.read(tmp_path / "d.parquet")
+    found = table.read_detections(tmp_path / "d.parquet")
     assert [photo for photo in (0, 1) if len(found.retried(photo))] == again
     for photo, width in enumerate((200, 300)):
         assert found[photo].boxes.tolist() == [[-0.5, -0.5, width - 0.5, 99.5]]

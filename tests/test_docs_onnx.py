@@ -14,10 +14,11 @@ import onnx
 import pytest
 import torch
 
-from facerec import alignment, embedding, export, images
+from facerec import embedding
 from facerec.backbones import storage
-from facerec.embedding import METADATA_KEY
-from facerec.preprocessing import FLIPS, Preprocessing
+from facerec.embedding import METADATA_KEY, export
+from facerec.imaging import alignment, images
+from facerec.store.preprocessing import FLIPS, Preprocessing
 from tests import cartoon
 from tests.conftest import ROOT
 from tests.models import SIZE, TEMPLATE, faces_of
@@ -39,12 +40,12 @@ np.savez("found.npz", embeddings=found["embeddings"], distance=found["distance"]
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(4)
-    stored = storage.create("mobilefacenet", 16, {"width": 0.125}, RULES)
+    stored = storage.create_backbone("mobilefacenet", 16, {"width": 0.125}, RULES)
     with torch.no_grad():
         stored.network(torch.randn(16, 3, 32, 16))
     folder = tmp_path_factory.mktemp("models")
-    storage.save(stored, folder / "backbone.pt")
-    export.export(folder / "backbone.pt", folder / "backbone.onnx")
+    storage.save_backbone(stored, folder / "backbone.pt")
+    export.export_onnx(folder / "backbone.pt", folder / "backbone.onnx")
     return folder / "backbone.onnx"
 
 
@@ -71,7 +72,7 @@ def test_onnxruntime_alone_finds_the_same_embeddings(
     (tmp_path / "program.py").write_text(EMBEDDING)
     subprocess.run([sys.executable, "-c", ALONE], cwd=tmp_path, check=True, env={"PYTHONPATH": str(ROOT)})
     found = np.load(tmp_path / "found.npz")
-    expected = embedding.load(model).embed(np.stack(list(map(images.decode, encoded))))
+    expected = embedding.load_embedder(model).embed(np.stack(list(map(images.decode, encoded))))
     np.testing.assert_allclose(found["embeddings"], expected, rtol=1e-5, atol=1e-6)
     unit = expected / np.linalg.norm(expected, axis=1, keepdims=True)
     assert found["distance"] == pytest.approx(float(np.sum((unit[0] - unit[1]) ** 2)), rel=1e-4)
@@ -85,7 +86,7 @@ def test_every_rule_gives_embeddings_of_its_own(exported: Path, tmp_path: Path) 
         for flip in FLIPS
         for colour in ("RGB", "BGR")
     ]
-    rows = [embedding.load(path).embed(faces) for path in paths]
+    rows = [embedding.load_embedder(path).embed(faces) for path in paths]
     for one, other in combinations(rows, 2):
         assert one.shape != other.shape or np.abs(one - other).max() > 1e-3
 

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from facerec import embedding
 from facerec.backbones import storage
+from facerec.core.errors import FormatError, ImageError
 from facerec.embedding import Embedder
-from facerec.errors import FormatError, ImageError
-from facerec.formats import shards
-from facerec.preprocessing import FLIPS, Preprocessing
+from facerec.store import shards
+from facerec.store.preprocessing import FLIPS, Preprocessing
 from tests.models import SIZE, TEMPLATE, faces_of, write_set
 
 SMALL = Preprocessing(size=SIZE, template=TEMPLATE)
@@ -23,7 +23,7 @@ SMALL = Preprocessing(size=SIZE, template=TEMPLATE)
 @pytest.fixture(scope="module")
 def stored() -> storage.StoredBackbone:
     torch.manual_seed(4)
-    backbone = storage.create("mobilefacenet", 16, {"width": 0.125}, SMALL)
+    backbone = storage.create_backbone("mobilefacenet", 16, {"width": 0.125}, SMALL)
     backbone.network.train()
     with torch.no_grad():
         backbone.network(torch.randn(16, 3, *SIZE))  # statistics other than the initial ones
@@ -32,7 +32,7 @@ def stored() -> storage.StoredBackbone:
 
 @pytest.fixture
 def model(stored: storage.StoredBackbone, tmp_path: Path) -> Path:
-    storage.save(stored, tmp_path / "backbone.pt")
+    storage.save_backbone(stored, tmp_path / "backbone.pt")
     return tmp_path / "backbone.pt"
 
 
@@ -106,7 +106,7 @@ def test_flips_are_fused_as_declared(flip: str) -> None:
 
 
 def test_the_batch_changes_nothing(model: Path) -> None:
-    embedder = embedding.load(model)
+    embedder = embedding.load_embedder(model)
     images = np.concatenate([faces_of(k, 3) for k in range(3)])
     reference = embedder.embed(images, batch=9)
     for batch in (1, 2, 4, 64):
@@ -117,10 +117,10 @@ def test_the_batch_changes_nothing(model: Path) -> None:
 
 def test_a_set_is_embedded_row_by_row_in_order(model: Path, tmp_path: Path, monkeypatch) -> None:
     faces = write_set(tmp_path / "faces", range(3), photos=3)
-    embedder = embedding.load(model)
+    embedder = embedding.load_embedder(model)
     monkeypatch.setenv("FACEREC_WORKERS", "3")
     rows = embedder.embed(faces, batch=2)
-    from facerec.images import decode
+    from facerec.imaging.images import decode
 
     pixels = np.stack([decode(faces.image(index)) for index in range(len(faces))])
     assert (rows == embedder.embed(pixels, batch=2)).all()
@@ -128,7 +128,7 @@ def test_a_set_is_embedded_row_by_row_in_order(model: Path, tmp_path: Path, monk
 
 
 def test_faces_that_do_not_fit_the_network_are_refused(model: Path, tmp_path: Path) -> None:
-    embedder = embedding.load(model)
+    embedder = embedding.load_embedder(model)
     with pytest.raises(FormatError, match="aligned to 'other'"):
         embedder.embed(write_set(tmp_path / "other", range(1), photos=1, template="other"))
     with pytest.raises(FormatError, match="takes RGB uint8"):
@@ -137,9 +137,9 @@ def test_faces_that_do_not_fit_the_network_are_refused(model: Path, tmp_path: Pa
         embedder.embed(np.zeros((1, *SIZE, 3), np.float32))  # type: ignore[arg-type]
     meta = shards.Meta("faces", "broken", size=SIZE, template=TEMPLATE)
     rows = [{"image": b"no image", "label": 0, "identity": "a", "source": "a/1.jpg"}]
-    shards.write(rows, tmp_path / "broken", meta)
+    shards.write_shards(rows, tmp_path / "broken", meta)
     with pytest.raises(ImageError, match=r"a/1\.jpg"):
-        embedder.embed(shards.read(tmp_path / "broken"))
+        embedder.embed(shards.read_shards(tmp_path / "broken"))
 
 
 def mean_network(path: Path, batch: int | str, preprocessing: Preprocessing | None = None) -> None:
@@ -160,38 +160,38 @@ def test_a_downloaded_onnx_file_needs_its_preprocessing_beside_it(batch: int | s
     path = tmp_path / "network.onnx"
     mean_network(path, batch)
     with pytest.raises(FormatError, match=r"put a preprocessing\.yaml beside it"):
-        embedding.load(path)
+        embedding.load_embedder(path)
     rules = Preprocessing(size=SIZE, template=TEMPLATE, mean=(5, 5, 5), std=(2, 2, 2), flip="none")
     mean_network(path, batch, rules)
     images = faces_of(2, 3)
     expected = (images.mean((1, 2)) - 5) / 2
     for name in (path, tmp_path):
-        np.testing.assert_allclose(embedding.load(name).embed(images), expected, rtol=1e-4)
+        np.testing.assert_allclose(embedding.load_embedder(name).embed(images), expected, rtol=1e-4)
 
 
 def test_models_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "network.onnx"
     mean_network(path, 1, Preprocessing())
     with pytest.raises(FormatError, match="its preprocessing makes"):
-        embedding.load(path)
+        embedding.load_embedder(path)
     (tmp_path / "preprocessing.yaml").write_text("size: [112")
     with pytest.raises(FormatError, match="not valid YAML"):
-        embedding.load(path)
+        embedding.load_embedder(path)
     path.write_bytes(b"nothing")
     with pytest.raises(FormatError, match="cannot be read as ONNX"):
-        embedding.load(path)
+        embedding.load_embedder(path)
     (tmp_path / "second.onnx").write_bytes(b"")
     with pytest.raises(FormatError, match="exactly one"):
-        embedding.load(tmp_path)
+        embedding.load_embedder(tmp_path)
     with pytest.raises(FormatError, match="does not exist"):
-        embedding.load(tmp_path / "missing.onnx")
+        embedding.load_embedder(tmp_path / "missing.onnx")
     (tmp_path / "notes.txt").write_text("")
     with pytest.raises(FormatError, match="is no model"):
-        embedding.load(tmp_path / "notes.txt")
+        embedding.load_embedder(tmp_path / "notes.txt")
 
 
 def test_damaged_weights_are_noticed(model: Path) -> None:
-    embedder = embedding.load(model)
+    embedder = embedding.load_embedder(model)
     next(embedder.network.parameters()).data.fill_(float("nan"))  # type: ignore[attr-defined]
     with pytest.raises(FormatError, match="not finite"):
         embedder.embed(faces_of(0, 1))

@@ -8,9 +8,10 @@ import onnx
 import pytest
 import torch
 
-from facerec import embedding, export
+from facerec import embedding
 from facerec.backbones import storage
-from facerec.preprocessing import Preprocessing
+from facerec.embedding import export
+from facerec.store.preprocessing import Preprocessing
 from tests.models import SIZE, TEMPLATE, faces_of
 
 RULES = Preprocessing(size=SIZE, template=TEMPLATE, crop=(0, 16), flip="none")
@@ -19,17 +20,17 @@ RULES = Preprocessing(size=SIZE, template=TEMPLATE, crop=(0, 16), flip="none")
 @pytest.fixture(scope="module")
 def model(tmp_path_factory) -> Path:
     torch.manual_seed(4)
-    stored = storage.create("mobilefacenet", 16, {"width": 0.125}, RULES)
+    stored = storage.create_backbone("mobilefacenet", 16, {"width": 0.125}, RULES)
     with torch.no_grad():
         stored.network(torch.randn(16, 3, 32, 16))
     path = tmp_path_factory.mktemp("models") / "backbone.pt"
-    storage.save(stored, path)
+    storage.save_backbone(stored, path)
     return path
 
 
 @pytest.fixture(scope="module")
 def exported(model: Path) -> Path:
-    result = export.export(model, model.with_suffix(".onnx"), faces_of(1, 3))
+    result = export.export_onnx(model, model.with_suffix(".onnx"), faces_of(1, 3))
     assert result.torch.shape == result.onnx.shape == (19, 16)
     assert result.max_difference < 1e-5
     return model.with_suffix(".onnx")
@@ -37,7 +38,7 @@ def exported(model: Path) -> Path:
 
 def test_the_export_embeds_as_torch_does_at_any_batch(model: Path, exported: Path) -> None:
     images = faces_of(2, 5)
-    by_torch, by_onnx = embedding.load(model), embedding.load(exported)
+    by_torch, by_onnx = embedding.load_embedder(model), embedding.load_embedder(exported)
     assert by_onnx.preprocessing == by_torch.preprocessing == RULES
     for batch in (1, 3, 8):
         np.testing.assert_allclose(by_onnx.embed(images, batch), by_torch.embed(images, batch), atol=1e-5)
@@ -75,5 +76,5 @@ def test_an_export_that_computes_something_else_is_not_written(
 ) -> None:
     monkeypatch.setattr(export, "TOLERANCE", 0.0)
     with pytest.raises(export.ExportError, match="differs from torch by"):
-        export.export(model, tmp_path / "wrong.onnx")
+        export.export_onnx(model, tmp_path / "wrong.onnx")
     assert list(tmp_path.iterdir()) == []

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from facerec import embedding
 from facerec.backbones import published
 from facerec.backbones.mobilefacenet import MobileFaceNet
-from facerec.errors import FormatError
-from facerec.preprocessing import Preprocessing
+from facerec.core.errors import FormatError
+from facerec.store.preprocessing import Preprocessing
 
 FACES = np.random.default_rng(0).integers(0, 256, (3, 112, 112, 3), np.uint8)
 
@@ -50,7 +50,7 @@ def test_renamed_weights_give_the_same_embeddings(tmp_path: Path) -> None:
     theirs = {f"module.{as_xiaoccer(key)}": value for key, value in network.state_dict().items()}
     torch.save({"epoch": 3, "net_state_dict": theirs}, tmp_path / "068.ckpt")
     declare(tmp_path, crop=(8, 104), std=(128.0, 128.0, 128.0), flip="none")
-    embedder = embedding.load(tmp_path)
+    embedder = embedding.load_embedder(tmp_path)
     prepared = (torch.from_numpy(FACES[:, :, 8:104]).permute(0, 3, 1, 2) - 127.5) / 128
     with torch.inference_mode():
         expected = network(prepared).numpy()
@@ -61,7 +61,7 @@ def test_renamed_weights_give_the_same_embeddings(tmp_path: Path) -> None:
 def test_the_network_of_foamliu_is_its_onnx_file(mirror: Path) -> None:
     weights = mirror / "weights"
     session = onnxruntime.InferenceSession(weights / "mobilefacenet_foamliu.onnx")
-    network, dim = published.load(weights / "mobilefacenet_foamliu.pt", (112, 112))
+    network, dim = published.load_published(weights / "mobilefacenet_foamliu.pt", (112, 112))
     inputs = torch.randn(2, 3, 112, 112, generator=torch.Generator().manual_seed(5))
     name = session.get_inputs()[0].name
     expected = np.concatenate([session.run(None, {name: image[None].numpy()})[0] for image in inputs])
@@ -81,7 +81,7 @@ class Means(nn.Module):
 def test_torchscript_runs(tmp_path: Path) -> None:
     torch.jit.script(Means()).save(str(tmp_path / "net.pt"))
     declare(tmp_path, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), flip="none")
-    embedder = embedding.load(tmp_path / "net.pt")
+    embedder = embedding.load_embedder(tmp_path / "net.pt")
     np.testing.assert_allclose(embedder.embed(FACES), FACES.mean((1, 2)), rtol=1e-5)
 
 
@@ -89,19 +89,19 @@ def test_what_cannot_be_loaded_is_explained(tmp_path: Path) -> None:
     path = tmp_path / "net.pth"
     torch.save({"layer.weight": torch.zeros(2)}, path)
     with pytest.raises(FormatError, match=r"put a preprocessing\.yaml beside"):
-        embedding.load(path)
+        embedding.load_embedder(path)
     declare(tmp_path)
     with pytest.raises(FormatError, match="no known layout"):
-        embedding.load(path)
+        embedding.load_embedder(path)
     torch.save({"linear7.conv.weight": torch.zeros(2)}, path)
     with pytest.raises(FormatError, match="looks like MobileFaceNet of xiaoccer"):
-        embedding.load(path)
+        embedding.load_embedder(path)
     torch.save([1, 2], path)
     with pytest.raises(FormatError, match="without weights"):
-        embedding.load(path)
+        embedding.load_embedder(path)
     path.write_bytes(b"not torch at all")
     with pytest.raises(FormatError, match="cannot be read as weights"):
-        embedding.load(path)
+        embedding.load_embedder(path)
 
 
 def test_weights_that_run_code_are_refused(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_weights_that_run_code_are_refused(tmp_path: Path) -> None:
     torch.save({"state_dict": Touch()}, tmp_path / "net.pth")
     declare(tmp_path)
     with pytest.raises(FormatError, match="cannot be read as weights"):
-        embedding.load(tmp_path / "net.pth")
+        embedding.load_embedder(tmp_path / "net.pth")
     assert (tmp_path / "canary").is_dir()
 
 

@@ -8,11 +8,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from facerec import alignment, enrolment, images, params
+from facerec import aligning, params
+from facerec.aligning import AlignOptions, crops
+from facerec.core.errors import FormatError, ParamsError
 from facerec.detection import table
-from facerec.enrolment import Options, faces
-from facerec.errors import FormatError, ParamsError
-from facerec.formats import failures, shards
+from facerec.imaging import alignment, images
+from facerec.store import failures, shards
 from tests import cartoon
 
 # One photo of each kind; its name is its source.
@@ -92,7 +93,7 @@ def scene(tmp_path_factory):
             rows[-1]["landmarks"] = landmarks[0]
         found += found_in(number, kind, landmarks)
         pixels[kind], truth[kind] = images.decode(data), landmarks.astype(np.float32)
-    shards.write(rows, folder / "photos", shards.Meta("photos", "drawn", licence="CC0"))
+    shards.write_shards(rows, folder / "photos", shards.Meta("photos", "drawn", licence="CC0"))
     pq.write_table(pa.Table.from_pylist(found, table._SCHEMA), folder / "found.parquet")
     return folder, pixels, truth
 
@@ -104,12 +105,12 @@ def enrol(scene, tmp_path):
     def run(**options):
         folder = scene[0]
         out = tmp_path / "faces"
-        counts = enrolment.align(
-            folder / "photos", folder / "found.parquet", out, Options(**options), workers=1
+        counts = aligning.align_set(
+            folder / "photos", folder / "found.parquet", out, AlignOptions(**options), workers=1
         )
-        found = shards.read(out, "faces")
+        found = shards.read_shards(out, "faces")
         by_kind = {source.removesuffix(".jpg"): found.row(row) for row, source in enumerate(found.sources)}
-        lost = {failure.source.removesuffix(".jpg"): failure for failure in failures.read(out)}
+        lost = {failure.source.removesuffix(".jpg"): failure for failure in failures.read_failures(out)}
         return by_kind, counts, lost
 
     return run
@@ -198,10 +199,10 @@ def test_the_last_rung_is_the_middle_of_the_photo(enrol, scene):
 )
 def test_a_set_names_its_geometry(scene, tmp_path, options, template):
     folder = scene[0]
-    enrolment.align(
-        folder / "photos", folder / "found.parquet", tmp_path / "faces", Options(**options), workers=1
+    aligning.align_set(
+        folder / "photos", folder / "found.parquet", tmp_path / "faces", AlignOptions(**options), workers=1
     )
-    meta = shards.read(tmp_path / "faces", "faces").meta
+    meta = shards.read_shards(tmp_path / "faces", "faces").meta
     size = alignment.shape_of(options.get("size", 112))
     assert meta == shards.Meta("faces", "drawn", licence="CC0", size=size, template=template)
 
@@ -214,11 +215,11 @@ def test_what_is_annotated_can_choose(tmp_path):
         source = {"image": images.encode_jpeg(image), "label": 0, "identity": "p", "source": f"{number}.jpg"}
         rows.append(source | note)
         found += [finding(number, str(number), 0, face, landmarks[face], 0.9) for face in (0, 1)]
-    shards.write(rows, tmp_path / "photos", shards.Meta("photos", "drawn"))
+    shards.write_shards(rows, tmp_path / "photos", shards.Meta("photos", "drawn"))
     pq.write_table(pa.Table.from_pylist(found, table._SCHEMA), tmp_path / "found.parquet")
     arguments = (tmp_path / "photos", tmp_path / "found.parquet", tmp_path / "faces")
-    counts = enrolment.align(*arguments, Options(rule="annotated"), workers=1)
-    kept = shards.read(tmp_path / "faces", "faces")
+    counts = aligning.align_set(*arguments, AlignOptions(rule="annotated"), workers=1)
+    kept = shards.read_shards(tmp_path / "faces", "faces")
     assert kept.sources == ["0.jpg", "1.jpg"]  # nothing is annotated of the third, so none is its face
     assert counts.reasons == {"no-face": 1}
     for row in (0, 1):
@@ -240,12 +241,12 @@ def test_counts_describe_scores_and_residuals(enrol, scene):
 
 
 def test_an_empty_set_has_no_faces_and_no_quantiles(tmp_path):
-    shards.write([], tmp_path / "photos", shards.Meta("photos", "nothing"))
+    shards.write_shards([], tmp_path / "photos", shards.Meta("photos", "nothing"))
     pq.write_table(table._SCHEMA.empty_table(), tmp_path / "found.parquet")
     arguments = (tmp_path / "photos", tmp_path / "found.parquet", tmp_path / "faces")
-    counts = enrolment.align(*arguments, workers=1)
+    counts = aligning.align_set(*arguments, workers=1)
     assert (counts.photos, counts.faces, counts.enrolled, counts.residual_median) == (0, 0, 0, None)
-    assert len(shards.read(tmp_path / "faces", "faces")) == 0
+    assert len(shards.read_shards(tmp_path / "faces", "faces")) == 0
 
 
 @pytest.mark.parametrize(
@@ -259,25 +260,30 @@ def test_an_empty_set_has_no_faces_and_no_quantiles(tmp_path):
 def test_impossible_options_are_refused_before_any_work(scene, tmp_path, options):
     folder = scene[0]
     with pytest.raises(ParamsError):
-        enrolment.align(folder / "photos", folder / "found.parquet", tmp_path / "faces", Options(**options))
+        aligning.align_set(
+            folder / "photos", folder / "found.parquet", tmp_path / "faces", AlignOptions(**options)
+        )
     assert not (tmp_path / "faces").exists()
 
 
 def test_a_table_of_other_photos_is_refused(scene, tmp_path):
     row = {"image": b"x", "label": 0, "identity": "a", "source": "a/1.jpg"}
-    shards.write([row], tmp_path / "other", shards.Meta("photos", "other"))
+    shards.write_shards([row], tmp_path / "other", shards.Meta("photos", "other"))
     with pytest.raises(FormatError, match="not a table of the photos"):
-        enrolment.align(tmp_path / "other", scene[0] / "found.parquet", tmp_path / "faces")
+        aligning.align_set(tmp_path / "other", scene[0] / "found.parquet", tmp_path / "faces")
 
 
 def test_the_rule_annotated_needs_annotated_photos(tmp_path):
     row = {"image": b"x", "label": 0, "identity": "a", "source": "plain.jpg"}
-    shards.write([row], tmp_path / "photos", shards.Meta("photos", "plain"))
+    shards.write_shards([row], tmp_path / "photos", shards.Meta("photos", "plain"))
     found = pa.Table.from_pylist([finding(0, PLAIN, 0, -1, None, None)], table._SCHEMA)
     pq.write_table(found, tmp_path / "found.parquet")
     with pytest.raises(ParamsError, match="none in"):
-        enrolment.align(
-            tmp_path / "photos", tmp_path / "found.parquet", tmp_path / "faces", Options(rule="annotated")
+        aligning.align_set(
+            tmp_path / "photos",
+            tmp_path / "found.parquet",
+            tmp_path / "faces",
+            AlignOptions(rule="annotated"),
         )
 
 
@@ -287,16 +293,16 @@ def outputs(folder) -> list[str]:
 
 def test_bytes_depend_neither_on_workers_nor_on_jobs(scene, tmp_path, monkeypatch):
     arguments = (scene[0] / "photos", scene[0] / "found.parquet")
-    enrolment.align(*arguments, tmp_path / "whole", Options(rungs=EVERY), workers=1)
-    monkeypatch.setattr(enrolment, "_JOB", 3)
-    enrolment.align(*arguments, tmp_path / "again", Options(rungs=EVERY), workers=2)
+    aligning.align_set(*arguments, tmp_path / "whole", AlignOptions(rungs=EVERY), workers=1)
+    monkeypatch.setattr(aligning, "_JOB", 3)
+    aligning.align_set(*arguments, tmp_path / "again", AlignOptions(rungs=EVERY), workers=2)
     assert outputs(tmp_path / "again") == outputs(tmp_path / "whole")
 
 
 def test_an_interrupted_run_continues_where_it_stopped(scene, tmp_path, monkeypatch):
     arguments = (scene[0] / "photos", scene[0] / "found.parquet")
-    monkeypatch.setattr(enrolment, "_JOB", 2)
-    done, whole = [], faces.align
+    monkeypatch.setattr(aligning, "_JOB", 2)
+    done, whole = [], crops.align_job
 
     def stops_at_the_third(job):
         if len(done) == 2:
@@ -304,16 +310,16 @@ def test_an_interrupted_run_continues_where_it_stopped(scene, tmp_path, monkeypa
         done.append(job)
         return whole(job)
 
-    monkeypatch.setattr(faces, "align", stops_at_the_third)
+    monkeypatch.setattr(crops, "align", stops_at_the_third)
     with pytest.raises(KeyboardInterrupt):
-        enrolment.align(*arguments, tmp_path / "faces", workers=1)
+        aligning.align_set(*arguments, tmp_path / "faces", workers=1)
     assert not (tmp_path / "faces").exists()
-    monkeypatch.setattr(faces, "align", lambda job: done.append(job) or whole(job))
-    counts = enrolment.align(*arguments, tmp_path / "faces", workers=1)
+    monkeypatch.setattr(crops, "align", lambda job: done.append(job) or whole(job))
+    counts = aligning.align_set(*arguments, tmp_path / "faces", workers=1)
     assert [job.start for job in done] == [0, 2, 4, 6, 8]  # none twice
-    assert counts == enrolment.align(*arguments, tmp_path / "clean", workers=1)
+    assert counts == aligning.align_set(*arguments, tmp_path / "clean", workers=1)
     assert outputs(tmp_path / "faces") == outputs(tmp_path / "clean")
 
 
 def test_the_defaults_are_those_of_the_parameters():
-    assert Options(**params.Align().model_dump()) == Options()
+    assert AlignOptions(**params.Align().model_dump()) == AlignOptions()

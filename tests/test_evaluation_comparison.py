@@ -13,16 +13,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from facerec import evaluation
-from facerec.differences import Trials
-from facerec.errors import FormatError, ParamsError
-from facerec.evaluation import comparison, megaface, outcomes
+from facerec.core.errors import FormatError, ParamsError
+from facerec.evaluation import comparison
 from facerec.evaluation.comparison import Side
-from facerec.formats import embeddings
-from facerec.formats.embeddings import Embeddings
-from facerec.identification import identify
-from facerec.normalise import normalise
+from facerec.evaluation.identification import identify, on_files, outcomes
+from facerec.evaluation.statistics.significance import Trials
+from facerec.store import embeddings
+from facerec.store.embeddings import Embeddings, normalise
 
-OPTIONS = evaluation.Options(far=0.1, trials=10)
+OPTIONS = evaluation.VerifyOptions(far=0.1, trials=10)
 TRIALS = Trials(100)
 PEOPLE, EACH = 20, 4
 
@@ -51,10 +50,10 @@ def judge(
     side: Path, seed: int, lines: list[str] | None = None, known: Embeddings | None = None, **options: object
 ) -> Side:
     """A run whose only benchmark is `lfw`."""
-    embeddings.write(known or faces(seed), side.with_suffix(".npy"))
+    embeddings.write_embeddings(known or faces(seed), side.with_suffix(".npy"))
     side.with_suffix(".txt").write_text("\n".join(lines or pairs_list()))
     settings = replace(OPTIONS, **options)  # type: ignore[arg-type]
-    evaluation.verify(side.with_suffix(".npy"), side.with_suffix(".txt"), settings, side / "lfw")
+    evaluation.verify_files(side.with_suffix(".npy"), side.with_suffix(".txt"), settings, side / "lfw")
     return Side(side.name, side)
 
 
@@ -72,14 +71,14 @@ def search(side: Path, seed: int, people: int = 6, strangers: int = 40, noise: s
     distractors = Embeddings(
         normalise(others).astype(np.float32), [f"{k}.jpg" for k in range(strangers)], [""] * strangers
     )
-    embeddings.write_features(probes, distractors, side.with_suffix(".features"))
-    run = megaface.identify(side.with_suffix(".features"), (1e-1, 1e-2))
-    megaface.write({"cleaned": run, "raw": run}, side / "mega", noise)
+    embeddings.write_feature_sets(probes, distractors, side.with_suffix(".features"))
+    run = on_files.identify_files(side.with_suffix(".features"), (1e-1, 1e-2))
+    on_files.write_identification({"cleaned": run, "raw": run}, side / "mega", noise)
     return Side(side.name, side)
 
 
 def reason(first: Side, second: Side) -> str:
-    found = comparison.compare(first, second, TRIALS)
+    found = comparison.compare_runs(first, second, TRIALS)
     assert found.benchmarks == {}
     (told,) = found.omitted.values()
     return told
@@ -87,7 +86,7 @@ def reason(first: Side, second: Side) -> str:
 
 def test_figures_are_those_published(tmp_path: Path) -> None:
     first, second = judge(tmp_path / "one", 1), judge(tmp_path / "two", 2)
-    found = comparison.compare(first, second, TRIALS).benchmarks["lfw"]
+    found = comparison.compare_runs(first, second, TRIALS).benchmarks["lfw"]
     assert (found.pairs, found.unit, found.units) == (120, "identities", PEOPLE)
     for side, name in ((first, "first"), (second, "second")):
         published = json.loads((side.folder / "lfw/result.json").read_text())
@@ -99,7 +98,7 @@ def test_figures_are_those_published(tmp_path: Path) -> None:
 @pytest.mark.parametrize("protocol", ["concat-mean", "youden"])
 def test_every_protocol_compares(tmp_path: Path, protocol: str) -> None:
     sides = (judge(tmp_path / name, seed, protocol=protocol) for seed, name in enumerate(("one", "two")))
-    found = comparison.compare(*sides, TRIALS).benchmarks["lfw"].figures["accuracy"]
+    found = comparison.compare_runs(*sides, TRIALS).benchmarks["lfw"].figures["accuracy"]
     assert found.low <= found.difference <= found.high
 
 
@@ -107,18 +106,20 @@ def test_pairs_meet_by_name_in_any_order(tmp_path: Path) -> None:
     plain, lines = judge(tmp_path / "plain", 1), pairs_list()
     turned = [" ".join([b, a, same]) for a, b, same in (line.split() for line in lines)]
     mixed = [turned[k] for k in np.random.default_rng(0).permutation(len(lines))]
-    found = comparison.compare(plain, judge(tmp_path / "mixed", 1, mixed), TRIALS).benchmarks["lfw"]
+    found = comparison.compare_runs(plain, judge(tmp_path / "mixed", 1, mixed), TRIALS).benchmarks["lfw"]
     assert found.figures["auc"].difference == 0
     assert found.figures["auc"].p == 1
     assert found.figures["accuracy"].p > 0.05  # other folds, other thresholds
-    again = comparison.compare(plain, judge(tmp_path / "turned", 1, turned), TRIALS).benchmarks["lfw"]
+    again = comparison.compare_runs(plain, judge(tmp_path / "turned", 1, turned), TRIALS).benchmarks["lfw"]
     assert again.equal
 
 
 def test_a_photo_without_a_face_is_still_the_same_pair(tmp_path: Path) -> None:
     lost = faces(1)
     lost.matrix[:EACH] = np.nan  # nobody finds p0
-    found = comparison.compare(judge(tmp_path / "one", 1), judge(tmp_path / "two", 1, known=lost), TRIALS)
+    found = comparison.compare_runs(
+        judge(tmp_path / "one", 1), judge(tmp_path / "two", 1, known=lost), TRIALS
+    )
     figures = found.benchmarks["lfw"].figures
     assert found.benchmarks["lfw"].units == PEOPLE
     assert figures["accuracy"].difference < 0
@@ -130,13 +131,13 @@ def test_where_nobody_is_named_pairs_are_drawn(tmp_path: Path) -> None:
         judge(tmp_path / name, seed, known=replace(faces(seed), identities=[""] * PEOPLE * EACH))
         for seed, name in enumerate(("one", "two"))
     ]
-    found = comparison.compare(*sides, TRIALS).benchmarks["lfw"]
+    found = comparison.compare_runs(*sides, TRIALS).benchmarks["lfw"]
     assert (found.unit, found.units) == ("pairs", 120)
 
 
 def test_both_rates_are_read_where_runs_ask_for_different_ones(tmp_path: Path) -> None:
     sides = (judge(tmp_path / str(far), 1, far=far) for far in (0.1, 0.05))
-    figures = comparison.compare(*sides, TRIALS).benchmarks["lfw"].figures
+    figures = comparison.compare_runs(*sides, TRIALS).benchmarks["lfw"].figures
     assert list(figures) == ["accuracy", "tar@1e-1", "auc", "eer"]  # 5e-2 is in one run only
 
 
@@ -156,7 +157,7 @@ def test_reasons_not_to_compare(tmp_path: Path) -> None:
     (old / "lfw/result.json").write_text(json.dumps(result))
     assert "the scores in old are of an older facerec" in reason(one, Side("old", old))
     mega = search(tmp_path / "searched", 1)
-    found = comparison.compare(one, mega, TRIALS).omitted
+    found = comparison.compare_runs(one, mega, TRIALS).omitted
     assert found == {"lfw": "only one has it", "mega": "only searched has it"}
     (mega.folder / "mega").rename(mega.folder / "lfw")
     assert reason(one, mega) == "it is verification in one run and identification in the other"
@@ -164,14 +165,14 @@ def test_reasons_not_to_compare(tmp_path: Path) -> None:
 
 def test_identification(tmp_path: Path) -> None:
     first, second = search(tmp_path / "one", 1), search(tmp_path / "two", 2)
-    found = comparison.compare(first, second, TRIALS).benchmarks["mega"]
+    found = comparison.compare_runs(first, second, TRIALS).benchmarks["mega"]
     assert (found.headline, found.pairs, found.units) == ("rank1", 72, 6)
     assert list(found.figures) == ["rank1", "tpr@1e-1", "tpr@1e-2", "rank1_raw"]
     for side, name in ((first, "first"), (second, "second")):
         published = json.loads((side.folder / "mega/result.json").read_text())["cleaned"]
         for figure in ("rank1", "tpr@1e-1", "tpr@1e-2"):
             assert getattr(found.figures[figure], name) == published[figure]
-    assert comparison.compare(first, first, TRIALS).benchmarks["mega"].equal
+    assert comparison.compare_runs(first, first, TRIALS).benchmarks["mega"].equal
 
 
 def test_reasons_not_to_compare_identification(tmp_path: Path) -> None:
@@ -189,9 +190,9 @@ def test_reasons_not_to_compare_identification(tmp_path: Path) -> None:
 def test_only_some_benchmarks(tmp_path: Path) -> None:
     one, two = judge(tmp_path / "one", 1), judge(tmp_path / "two", 2)
     shutil.copytree(one.folder / "lfw", one.folder / "agedb")
-    assert comparison.compare(one, two, TRIALS, ["lfw"]).omitted == {}
+    assert comparison.compare_runs(one, two, TRIALS, ["lfw"]).omitted == {}
     with pytest.raises(ParamsError, match=r"neither run judged a benchmark lwf \(agedb, lfw\)"):
-        comparison.compare(one, two, TRIALS, ["lwf"])
+        comparison.compare_runs(one, two, TRIALS, ["lwf"])
 
 
 def test_outcomes_at_rest_are_the_result(tmp_path: Path) -> None:
@@ -204,12 +205,12 @@ def test_outcomes_at_rest_are_the_result(tmp_path: Path) -> None:
     )
     probes = outcomes.Probes([f"{k}.jpg" for k in range(40)], [f"p{k}" for k in labels])
     for name in ("a", "b"):
-        outcomes.write(result, probes, tmp_path, name)
+        outcomes.write_outcomes(result, probes, tmp_path, name)
     for table in ("pairs", "people"):
         assert (tmp_path / f"a_{table}.parquet").read_bytes() == (
             tmp_path / f"b_{table}.parquet"
         ).read_bytes()
-    stored = outcomes.read(tmp_path, "a", 30)
+    stored = outcomes.read_outcomes(tmp_path, "a", 30)
     assert stored.people == sorted(f"p{k}" for k in range(8))
     assert sorted(stored.ranks) == sorted(result.ranks)
     assert stored.probes.tolist() == [5] * 8
@@ -228,7 +229,7 @@ def test_damaged_scores_are_named(tmp_path: Path) -> None:
     one, two, mega = judge(tmp_path / "one", 1), judge(tmp_path / "two", 2), search(tmp_path / "mega", 1)
     (two.folder / "lfw/scores.parquet").write_bytes(b"no table")
     with pytest.raises(FormatError, match=r"scores\.parquet is not a readable table"):
-        comparison.compare(one, two, TRIALS)
+        comparison.compare_runs(one, two, TRIALS)
     for text, told in (
         ("[]", "is no mapping"),
         ("{", "cannot read"),
@@ -236,15 +237,15 @@ def test_damaged_scores_are_named(tmp_path: Path) -> None:
     ):
         (one.folder / "lfw/result.json").write_text(text)
         with pytest.raises(FormatError, match=told):
-            comparison.compare(one, one, TRIALS)
+            comparison.compare_runs(one, one, TRIALS)
     lacking = judge(tmp_path / "lacking", 1)
     table = pq.read_table(lacking.folder / "lfw/scores.parquet")
     nulls = pa.nulls(len(table), pa.float64())
     holes = table.set_column(table.schema.get_field_index("distance"), "distance", nulls)
     pq.write_table(holes, lacking.folder / "lfw/scores.parquet")
     with pytest.raises(FormatError, match="some pairs of lfw in lacking have no score"):
-        comparison.compare(lacking, lacking, TRIALS)
+        comparison.compare_runs(lacking, lacking, TRIALS)
     people = pq.read_table(mega.folder / "mega/cleaned_people.parquet")
     pq.write_table(people.slice(1), mega.folder / "mega/cleaned_people.parquet")
     with pytest.raises(FormatError, match="do not fit each other"):
-        comparison.compare(mega, mega, TRIALS)
+        comparison.compare_runs(mega, mega, TRIALS)

@@ -10,11 +10,12 @@ import pytest
 from typer.testing import CliRunner
 
 from facerec import cli
-from facerec.errors import FacerecError
-from facerec.evaluation import megaface
-from facerec.formats import devkit, embeddings, lists
-from facerec.formats.embeddings import Embeddings
-from facerec.identification import identify, published
+from facerec.core.errors import FacerecError
+from facerec.evaluation.identification import identify, published
+from facerec.evaluation.identification.on_files import identify_files, write_identification
+from facerec.interop import devkit, lists
+from facerec.store import embeddings
+from facerec.store.embeddings import Embeddings
 
 GOLDEN = Path(__file__).parent / "golden" / "megaface"
 
@@ -33,7 +34,7 @@ def plain(golden, tmp_path) -> Path:
     (tmp_path / "ids.txt").write_text("\n".join(golden["ids"]) + "\n")
     probes, distractors = photos(golden)
     (tmp_path / "P.txt").write_text("\n".join(probes))
-    lists.write_features(lists.FeatureList(tuple(distractors)), tmp_path / "D.json")
+    lists.write_feature_list(lists.FeatureList(tuple(distractors)), tmp_path / "D.json")
     (tmp_path / "Pn.txt").write_text(
         "\n".join(["#noise", "nobody.png", *(f"p_{k}.png" for k in range(0, 144, 4))])
     )
@@ -44,7 +45,7 @@ def plain(golden, tmp_path) -> Path:
 @pytest.fixture
 def features(golden, tmp_path) -> Path:
     probes, distractors = photos(golden)
-    embeddings.write_features(
+    embeddings.write_feature_sets(
         Embeddings(golden["probes"], probes, golden["ids"].tolist()),
         Embeddings(golden["distractors"], distractors, [""] * len(distractors)),
         tmp_path / "features",
@@ -82,7 +83,7 @@ def test_plain_files_give_the_devkits_files(plain, golden):
     wrote = json.loads((plain / "devkit/identify_cmc.json").read_text())
     for curve in ("cmc", "roc"):
         assert np.allclose(wrote[curve], expected[curve], rtol=0, atol=1e-6)
-    assert published.read(plain / "devkit/identify_cmc.json").traditional_cmc is not None
+    assert published.read_published(plain / "devkit/identify_cmc.json").traditional_cmc is not None
     matches = json.loads((plain / "devkit/identify_matches.json").read_text())
     theirs = json.loads((GOLDEN / "g1_matches.json").read_text())
     assert [row["probes"] for row in matches] == [row["probes"] for row in theirs]
@@ -148,7 +149,9 @@ def test_features_travel_through_the_devkits_folders(features, tmp_path):
     listed = [tmp_path / f"devkit/{name}_features_list.json" for name in ("facescrub", "megaface")]
     assert run("import", tmp_path / "devkit", *listed, tmp_path / "back", "--algorithm", "mine") == counts
     for name in ("probes", "distractors"):
-        before, after = (embeddings.read(folder / f"{name}.npy") for folder in (features, tmp_path / "back"))
+        before, after = (
+            embeddings.read_embeddings(folder / f"{name}.npy") for folder in (features, tmp_path / "back")
+        )
         assert np.array_equal(before.matrix, after.matrix)
         assert (before.sources, before.identities) == (after.sources, after.identities)
 
@@ -166,8 +169,8 @@ def test_score_files_equal_the_devkits(features, golden, tmp_path):
 
 
 def test_what_a_stage_writes(features, tmp_path):
-    judged = megaface.identify(features, (1e-3, 1e-9), sweeps=2, bootstrap=50, seed=1)
-    megaface.write({"raw": judged, "again": judged}, tmp_path / "out")
+    judged = identify_files(features, (1e-3, 1e-9), sweeps=2, bootstrap=50, seed=1)
+    write_identification({"raw": judged, "again": judged}, tmp_path / "out")
     written = {path.name: json.loads(path.read_text()) for path in (tmp_path / "out").glob("*.json")}
     assert written["raw_curves.json"] == written["again_curves.json"]
     assert set(written) >= {"raw_sweeps.json", "raw_matches.json", "raw_cmc.json", "result.json"}

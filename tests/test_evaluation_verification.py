@@ -9,12 +9,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from facerec import evaluation, verification
-from facerec.errors import FormatError
-from facerec.formats import embeddings, pairs
-from facerec.formats.embeddings import Embeddings
+from facerec import evaluation
+from facerec.core.errors import FormatError
+from facerec.evaluation import verification
+from facerec.store import embeddings, pairs
+from facerec.store.embeddings import Embeddings
 
-OPTIONS = evaluation.Options(far=0.1, trials=50)
+OPTIONS = evaluation.VerifyOptions(far=0.1, trials=50)
 
 
 @pytest.fixture
@@ -24,12 +25,14 @@ def files(tmp_path: Path) -> tuple[Path, Path, np.ndarray, np.ndarray]:
     people = np.repeat(np.arange(30), 4)
     rows = (np.eye(30)[people] + 0.3 * rng.normal(size=(120, 30))).astype(np.float32)
     sources = [f"p{person}/{photo}.jpg" for photo, person in enumerate(people)]
-    embeddings.write(Embeddings(rows, sources, [f"p{person}" for person in people]), tmp_path / "faces.npy")
+    embeddings.write_embeddings(
+        Embeddings(rows, sources, [f"p{person}" for person in people]), tmp_path / "faces.npy"
+    )
     first = rng.integers(0, 120, 100)
     same = np.arange(100) % 2 == 0
     second = np.where(same, people[first] * 4 + rng.integers(0, 4, 100), (first + 40) % 120)
     first[7] = -1  # a photo without a face
-    pairs.write(pairs.Pairs(first, second, same), tmp_path / "pairs.parquet")
+    pairs.write_pairs(pairs.Pairs(first, second, same), tmp_path / "pairs.parquet")
     interleaved = rows[np.stack([first, second], 1).ravel()]
     interleaved[14] = np.nan
     return tmp_path / "faces.npy", tmp_path / "pairs.parquet", interleaved, same
@@ -39,7 +42,7 @@ def test_files_by_name_and_plain_arrays_agree(files, tmp_path: Path) -> None:
     embedded, listed, interleaved, same = files
     np.save(tmp_path / "E.npy", interleaved)
     np.save(tmp_path / "S.npy", same)
-    named = evaluation.verify(embedded, listed, OPTIONS, tmp_path / "out").metrics()
+    named = evaluation.verify_files(embedded, listed, OPTIONS, tmp_path / "out").metrics()
     plain = evaluation.verify_arrays(tmp_path / "E.npy", tmp_path / "S.npy", OPTIONS).metrics()
     assert (named["interval_over"], plain["interval_over"]) == ("identities", "pairs")
     assert named["failures"] == 1
@@ -63,7 +66,7 @@ def test_figures_near_chance_come_with_what_to_look_at(files, tmp_path: Path) ->
 
 def test_what_is_written_tells_every_pair_fold_and_rate(files, tmp_path: Path) -> None:
     embedded, listed, _, same = files
-    judged = evaluation.verify(embedded, listed, OPTIONS, tmp_path / "out")
+    judged = evaluation.verify_files(embedded, listed, OPTIONS, tmp_path / "out")
     assert json.loads((tmp_path / "out/result.json").read_text()) == judged.metrics()
     details = json.loads((tmp_path / "out/details.json").read_text())
     assert np.mean(details["fold_accuracy"]) == pytest.approx(judged.result.accuracy)
@@ -86,7 +89,7 @@ def test_what_is_written_tells_every_pair_fold_and_rate(files, tmp_path: Path) -
 
 def test_the_curve_lies_inside_its_band(files, tmp_path: Path) -> None:
     embedded, listed, _, _ = files
-    records = evaluation.verify(embedded, listed, OPTIONS, tmp_path / "out").roc()
+    records = evaluation.verify_files(embedded, listed, OPTIONS, tmp_path / "out").roc()
     assert all(record["lo"] <= record["tpr"] <= record["hi"] for record in records)
     assert any(record["lo"] < record["hi"] for record in records)
 
@@ -94,8 +97,11 @@ def test_the_curve_lies_inside_its_band(files, tmp_path: Path) -> None:
 def test_every_protocol_runs_on_files(files, tmp_path: Path) -> None:
     embedded, listed, _, _ = files
     for protocol in verification.PROTOCOLS:
-        options = evaluation.Options(protocol, far=0.1, trials=10)
-        assert evaluation.verify(embedded, listed, options, tmp_path / protocol).metrics()["accuracy"] > 0.7
+        options = evaluation.VerifyOptions(protocol, far=0.1, trials=10)
+        assert (
+            evaluation.verify_files(embedded, listed, options, tmp_path / protocol).metrics()["accuracy"]
+            > 0.7
+        )
 
 
 def test_arrays_that_are_none_are_refused(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from facerec import execution, progress
+from facerec.core import executor, progress
 
 ROOT = Path(__file__).parent.parent
 SLEEPERS = """
@@ -66,7 +66,7 @@ def test_a_worker_interrupted_while_it_starts_does_not_notice(tmp_path: Path) ->
     )
     script = tmp_path / "adding.py"
     script.write_text(
-        "from facerec.execution import map_ordered\n"
+        "from facerec.core.executor import map_ordered\n"
         "from tests.test_execution import add_half\n"
         "if __name__ == '__main__':\n"
         "    print(list(map_ordered(add_half, [1, 2, 3], 2)))\n"
@@ -86,7 +86,7 @@ def add_half(value: int) -> float:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_consumer_may_stop_early(workers: int) -> None:
-    results = execution.map_ordered(add_half, range(100), workers)
+    results = executor.map_ordered(add_half, range(100), workers)
     assert next(results) == 0.5
     results.close()  # type: ignore[attr-defined]
 

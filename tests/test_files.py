@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import torch
 
-from facerec import console, execution, files
-from facerec.errors import FacerecError, ParamsError
+from facerec.core import console, executor, files
+from facerec.core.errors import FacerecError, ParamsError
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
@@ -67,29 +67,29 @@ def die(value: int) -> int:
 
 @pytest.mark.parametrize("workers", [1, 2, pytest.param(3, marks=pytest.mark.slow)])
 def test_results_keep_their_order(workers: int) -> None:
-    assert list(execution.map_ordered(slow_square, range(20), workers)) == [i * i for i in range(20)]
+    assert list(executor.map_ordered(slow_square, range(20), workers)) == [i * i for i in range(20)]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_workers_error_reaches_the_caller(workers: int) -> None:
     with pytest.raises(FacerecError, match="three"):
-        list(execution.map_ordered(fail_at_three, range(50), workers))
+        list(executor.map_ordered(fail_at_three, range(50), workers))
 
 
 def test_a_killed_worker_is_one_sentence() -> None:
     with pytest.raises(FacerecError, match="worker process was killed"):
-        list(execution.map_ordered(die, range(4), 2))
+        list(executor.map_ordered(die, range(4), 2))
 
 
 def test_machine_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "facerec.local.toml").write_text("workers = 3\n")
     monkeypatch.delenv("FACEREC_WORKERS", raising=False)
-    assert execution.worker_count() == 3
+    assert executor.worker_count() == 3
     monkeypatch.setenv("FACEREC_WORKERS", "5")
-    assert execution.worker_count() == 5
+    assert executor.worker_count() == 5
     monkeypatch.setenv("FACEREC_WORKERS", "many")
-    pytest.raises(ParamsError, execution.worker_count)
+    pytest.raises(ParamsError, executor.worker_count)
 
 
 def test_an_experiment_in_a_folder_of_its_own_has_the_projects_machine_settings(
@@ -101,13 +101,13 @@ def test_an_experiment_in_a_folder_of_its_own_has_the_projects_machine_settings(
     for folder in (".dvc/tmp/exps/tmpa1b2", ".dvc/tmp/exps/standalone/tmpa1b2/data"):
         (tmp_path / folder).mkdir(parents=True)
         monkeypatch.chdir(tmp_path / folder)
-        assert execution.home() == tmp_path
-        assert execution.worker_count() == 3
-        assert execution.local_path("mirror", "") == tmp_path / "../beside"
-        assert execution.local_path("scratch", ".facerec/scratch") == tmp_path / ".facerec/scratch"
+        assert executor.home() == tmp_path
+        assert executor.worker_count() == 3
+        assert executor.local_path("mirror", "") == tmp_path / "../beside"
+        assert executor.local_path("scratch", ".facerec/scratch") == tmp_path / ".facerec/scratch"
     monkeypatch.chdir(tmp_path)
-    assert execution.local_path("scratch", "/elsewhere") == Path("/elsewhere")
-    assert execution.local_path("scratch", ".facerec/scratch") == Path(".facerec/scratch")
+    assert executor.local_path("scratch", "/elsewhere") == Path("/elsewhere")
+    assert executor.local_path("scratch", ".facerec/scratch") == Path(".facerec/scratch")
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_one_sentence_and_a_code(
     def fail() -> None:
         raise error
 
-    assert console.run(fail) == code
+    assert console.run_command(fail) == code
     printed = capsys.readouterr()
     assert text in printed.err
     assert printed.out == ""
@@ -140,7 +140,7 @@ def test_one_sentence_and_a_code(
 
 def test_our_own_defects_keep_their_traceback() -> None:
     with pytest.raises(ZeroDivisionError):
-        console.run(lambda: 1 // 0)  # type: ignore[arg-type, return-value]
+        console.run_command(lambda: 1 // 0)  # type: ignore[arg-type, return-value]
 
 
 def leave(target: Path, folder: bool) -> None:

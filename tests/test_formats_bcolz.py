@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facerec.errors import FormatError
-from facerec.formats import bcolz, npy
+from facerec.core.errors import FormatError
+from facerec.interop import bcolz
+from facerec.store import npy
 
 GOLDEN = Path(__file__).parent / "golden/bcolz"
 PIXELS = np.load(GOLDEN / "pixels.npy")
@@ -31,7 +32,7 @@ def pixels(pack):
 
 
 def test_the_golden_folder_gives_the_very_pixels():
-    pack = bcolz.read(GOLDEN / "tiny")
+    pack = bcolz.read_bcolz(GOLDEN / "tiny")
     assert (len(pack), pack.shape, pack.lost, pack.note) == (8, (8, 8, 8), 0, "")
     assert pack.same.tolist() == [True, False, True, False]
     assert [chunk.shape for chunk in pack.chunks()] == [(3, 8, 8, 3), (3, 8, 8, 3), (2, 8, 8, 3)]
@@ -40,11 +41,11 @@ def test_the_golden_folder_gives_the_very_pixels():
 
 
 def test_the_order_of_colours_can_be_named():
-    assert np.array_equal(pixels(bcolz.read(GOLDEN / "tiny", colour="rgb")), PIXELS[..., ::-1])
+    assert np.array_equal(pixels(bcolz.read_bcolz(GOLDEN / "tiny", colour="rgb")), PIXELS[..., ::-1])
 
 
 def test_images_that_bcolz_lost_are_grey_and_told_of():
-    pack = bcolz.read(GOLDEN / "unflushed")
+    pack = bcolz.read_bcolz(GOLDEN / "unflushed")
     assert pack.lost == 2
     assert "lacks its last 2 of 8 images" in pack.note
     assert np.array_equal(pixels(pack)[:6], PIXELS[:6])
@@ -72,14 +73,14 @@ def test_every_level_of_grey_comes_back(folder):
         (levels.astype(np.float32) - np.float32(127.5)) / np.float32(127.5),
     ):
         chunk_of(folder, stored)
-        assert np.array_equal(pixels(bcolz.read(folder, "rgb"))[6:], levels.transpose(0, 2, 3, 1))
+        assert np.array_equal(pixels(bcolz.read_bcolz(folder, "rgb"))[6:], levels.transpose(0, 2, 3, 1))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1.01, -1.01, 0.002, 127.5 / 128])
 def test_numbers_that_are_no_pixels_are_refused(folder, value):
     chunk_of(folder, np.full((2, 3, 8, 8), value))
     with pytest.raises(FormatError, match=r"__2.blp holds numbers that are no pixels"):
-        pixels(bcolz.read(folder))
+        pixels(bcolz.read_bcolz(folder))
 
 
 @pytest.mark.parametrize(
@@ -106,10 +107,10 @@ def test_wrong_meta_is_refused(folder, name, change, message):
     meta = json.loads((folder / name).read_text()) | change
     (folder / name).write_text(json.dumps(meta))
     if message is None:
-        assert bcolz.read(folder).shape == (8, 16, 4)  # as many bytes: nothing can tell
+        assert bcolz.read_bcolz(folder).shape == (8, 16, 4)  # as many bytes: nothing can tell
         return
     with pytest.raises(FormatError, match=message):
-        pixels(bcolz.read(folder))
+        pixels(bcolz.read_bcolz(folder))
 
 
 @pytest.mark.parametrize("name", ["meta/sizes", "meta/storage", "data/__1.blp", "../tiny_list.npy"])
@@ -120,7 +121,7 @@ def test_missing_and_foreign_files_are_named(folder, name, data):
     else:
         (folder / name).write_bytes(data)
     with pytest.raises(FormatError, match=Path(name).name):
-        pixels(bcolz.read(folder))
+        pixels(bcolz.read_bcolz(folder))
 
 
 @pytest.mark.parametrize(
@@ -129,16 +130,16 @@ def test_missing_and_foreign_files_are_named(folder, name, data):
 def test_lists_of_other_things_are_refused(folder, flags):
     np.save(folder.parent / "tiny_list.npy", flags)
     with pytest.raises(FormatError, match="tiny_list"):
-        bcolz.read(folder)
+        bcolz.read_bcolz(folder)
 
 
 def test_a_pickled_list_and_an_archive_are_refused(folder):
     np.save(folder.parent / "tiny_list.npy", np.array([True, None], object), allow_pickle=True)
     with pytest.raises(FormatError, match=r"tiny_list\.npy is no array of numbers"):
-        bcolz.read(folder)
+        bcolz.read_bcolz(folder)
     np.savez(folder.parent / "list.npz", a=PIXELS)
     with pytest.raises(FormatError, match="an archive"):
-        npy.read(folder.parent / "list.npz")
+        npy.read_npy(folder.parent / "list.npz")
 
 
 @pytest.mark.parametrize("shape", ["(1000000000000,)", "(-1,)", "(4, 0)", "('4',)", "4", "(4,", "(" * 9000])
@@ -147,10 +148,10 @@ def test_an_npy_that_promises_much_is_refused(tmp_path, shape):
     data = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + bytes(4)
     (tmp_path / "x.npy").write_bytes(data)
     if shape == "(4, 0)":
-        assert npy.read(tmp_path / "x.npy").shape == (4, 0)
+        assert npy.read_npy(tmp_path / "x.npy").shape == (4, 0)
         return
     with pytest.raises(FormatError, match=r"x\.npy"):
-        npy.read(tmp_path / "x.npy")
+        npy.read_npy(tmp_path / "x.npy")
 
 
 def test_damaged_chunks_give_pixels_or_the_format_error(folder):
@@ -168,7 +169,7 @@ def test_damaged_chunks_give_pixels_or_the_format_error(folder):
             data[28:32] = struct.pack("<I", len(data) - 16)
         (folder / "data/__1.blp").write_bytes(data)
         try:
-            pixels(bcolz.read(folder))
+            pixels(bcolz.read_bcolz(folder))
         except FormatError:
             refused += 1
     assert refused > 150
@@ -179,4 +180,4 @@ def test_an_array_whose_header_claims_gigabytes_is_refused_before_they_are_asked
     for header, message in ((2**31, "header is too long"), (100, "no array of numbers")):
         path.write_bytes(b"\x93NUMPY\x02\x00" + header.to_bytes(4, "little") + b"{'descr': '<f4'}")
         with pytest.raises(FormatError, match=message):
-            npy.read(path)
+            npy.read_npy(path)

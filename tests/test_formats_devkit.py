@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from facerec.errors import FormatError
-from facerec.formats import devkit, lists
+from facerec.core.errors import FormatError
+from facerec.interop import devkit, lists
 
 
 def test_a_feature_file_has_the_published_bytes(tmp_path):
@@ -56,25 +56,25 @@ FEATURES = np.array([[1, 2], [3, 4]], np.float32)
 
 
 def test_a_folder_of_features_comes_back_in_order(tmp_path):
-    devkit.write_features(tmp_path, PHOTOS, FEATURES, "mine")
+    devkit.write_devkit_features(tmp_path, PHOTOS, FEATURES, "mine")
     assert (tmp_path / "facescrub/Ann/Ann 1.jpg_mine.bin").is_file()
-    found = devkit.read_features(tmp_path, PHOTOS[::-1], "mine")
+    found = devkit.read_devkit_features(tmp_path, PHOTOS[::-1], "mine")
     assert found.tolist() == [[3, 4], [1, 2]]
     assert found.dtype == np.float32
-    assert devkit.list_features(tmp_path, "mine") == PHOTOS
-    assert devkit.list_features(tmp_path, "other") == []
-    assert devkit.read_features(tmp_path, [], "mine").shape == (0, 0)
+    assert devkit.list_devkit_features(tmp_path, "mine") == PHOTOS
+    assert devkit.list_devkit_features(tmp_path, "other") == []
+    assert devkit.read_devkit_features(tmp_path, [], "mine").shape == (0, 0)
 
 
 def test_features_go_to_a_mapped_matrix(tmp_path):
-    devkit.write_features(tmp_path, PHOTOS, FEATURES.astype(np.float64), "mine")
+    devkit.write_devkit_features(tmp_path, PHOTOS, FEATURES.astype(np.float64), "mine")
     assert devkit.read_matrix(tmp_path / f"{PHOTOS[0]}_mine.bin").dtype == np.float64
-    found = devkit.read_features(tmp_path, PHOTOS, "mine", out=tmp_path / "x.npy")
+    found = devkit.read_devkit_features(tmp_path, PHOTOS, "mine", out=tmp_path / "x.npy")
     assert isinstance(found, np.memmap)
     assert np.array_equal(np.load(tmp_path / "x.npy"), FEATURES)
     assert np.array_equal(found, FEATURES)
     with pytest.raises(FormatError, match="1 of the 1 features"):
-        devkit.read_features(tmp_path, ["none.jpg"], "mine", out=tmp_path / "y.npy")
+        devkit.read_devkit_features(tmp_path, ["none.jpg"], "mine", out=tmp_path / "y.npy")
     assert not [path for path in tmp_path.iterdir() if "y.npy" in path.name]
 
 
@@ -90,20 +90,20 @@ def test_features_go_to_a_mapped_matrix(tmp_path):
     ],
 )
 def test_other_spellings_of_a_photo_are_found(tmp_path, listed, lies):
-    devkit.write_features(tmp_path, [lies], FEATURES[:1], "mine")
-    assert devkit.read_features(tmp_path, [listed], "mine").tolist() == [[1, 2]]
+    devkit.write_devkit_features(tmp_path, [lies], FEATURES[:1], "mine")
+    assert devkit.read_devkit_features(tmp_path, [listed], "mine").tolist() == [[1, 2]]
 
 
 def test_what_is_missing_or_damaged_is_named_in_one_error(tmp_path):
     photos = [f"a/{number}.jpg" for number in range(7)]
-    devkit.write_features(tmp_path, photos, np.ones((7, 2), np.float32), "mine")
+    devkit.write_devkit_features(tmp_path, photos, np.ones((7, 2), np.float32), "mine")
     (tmp_path / "a/1.jpg_mine.bin").unlink()
     (tmp_path / "a/2.jpg_mine.bin").write_bytes(b"short")
     devkit.write_matrix(np.ones((3, 1), np.float32), tmp_path / "a/3.jpg_mine.bin")
     devkit.write_matrix(np.ones((2, 2), np.float32), tmp_path / "a/4.jpg_mine.bin")
     devkit.write_matrix(np.full((2, 1), np.nan, np.float32), tmp_path / "a/5.jpg_mine.bin")
     with pytest.raises(FormatError, match="5 of the 7 features of 'mine'") as caught:
-        devkit.read_features(tmp_path, photos, "mine")
+        devkit.read_devkit_features(tmp_path, photos, "mine")
     for part in (
         "a/1.jpg has no file 1.jpg_mine.bin",
         "2.jpg_mine.bin is no devkit matrix",
@@ -111,24 +111,24 @@ def test_what_is_missing_or_damaged_is_named_in_one_error(tmp_path):
         "2 more",
     ):
         assert part in str(caught.value)
-    devkit.write_features(tmp_path, ["b/x 1.png", "b/x_1.jpg"], FEATURES, "mine")
+    devkit.write_devkit_features(tmp_path, ["b/x 1.png", "b/x_1.jpg"], FEATURES, "mine")
     with pytest.raises(FormatError, match=r"b/x_1\.png may be x 1\.png_mine\.bin or x_1\.jpg_mine\.bin"):
-        devkit.read_features(tmp_path, ["b/x_1.png"], "mine")
+        devkit.read_devkit_features(tmp_path, ["b/x_1.png"], "mine")
 
 
 @pytest.mark.parametrize("photo", ["../x.png", "/x.png", "a/../../x.png", "", "a\0b"])
 def test_no_feature_is_written_or_read_outside_the_folder(tmp_path, photo):
     with pytest.raises(FormatError, match="no safe path"):
-        devkit.write_features(tmp_path, [photo], FEATURES[:1], "mine")
+        devkit.write_devkit_features(tmp_path, [photo], FEATURES[:1], "mine")
     with pytest.raises(FormatError, match="no safe path"):
-        devkit.read_features(tmp_path, [photo], "mine")
+        devkit.read_devkit_features(tmp_path, [photo], "mine")
 
 
 def test_features_and_photos_must_fit(tmp_path):
     with pytest.raises(FormatError, match="do not fit 1 photos"):
-        devkit.write_features(tmp_path, ["a.png"], FEATURES, "mine")
+        devkit.write_devkit_features(tmp_path, ["a.png"], FEATURES, "mine")
     with pytest.raises(FormatError, match="have one name"):
-        devkit.write_features(tmp_path, ["a.png", "a.png"], FEATURES, "mine")
+        devkit.write_devkit_features(tmp_path, ["a.png", "a.png"], FEATURES, "mine")
     assert not list(tmp_path.iterdir())
 
 
@@ -168,8 +168,8 @@ def test_noise_lists_come_back(tmp_path):
 @pytest.mark.parametrize("ids", [("Ann", "Bob"), ()])
 def test_feature_lists_come_back(tmp_path, ids):
     wrote = lists.FeatureList(("Ann/1.png", "Bob/2.png"), ids)
-    lists.write_features(wrote, tmp_path / "list.json")
-    assert lists.read_features(tmp_path / "list.json") == wrote
+    lists.write_feature_list(wrote, tmp_path / "list.json")
+    assert lists.read_feature_list(tmp_path / "list.json") == wrote
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_feature_lists_come_back(tmp_path, ids):
 def test_malformed_feature_lists_are_refused(tmp_path, text):
     (tmp_path / "list.json").write_text(text)
     with pytest.raises(FormatError):
-        lists.read_features(tmp_path / "list.json")
+        lists.read_feature_list(tmp_path / "list.json")
 
 
 def test_the_published_lists(mirror):
@@ -186,5 +186,5 @@ def test_the_published_lists(mirror):
     assert (len(noises), len(set(noises))) == (719, 707)
     assert len(lists.read_noises(mirror / "megaface/facescrub_noises.txt")) == 605
     for name in ("facescrub_features_list.json", "facescrub_uncropped_features_list.json"):
-        features = lists.read_features(mirror / "megaface" / name)
+        features = lists.read_feature_list(mirror / "megaface" / name)
         assert (len(features.paths), len(set(features.ids))) == (3530, 80)

@@ -8,8 +8,8 @@ import zipfile
 
 import pytest
 
-from facerec.errors import FormatError
-from facerec.formats import archives, lists, photos
+from facerec.core.errors import FormatError
+from facerec.interop import archives, lists, photos
 
 JPEG = b"\xff\xd8\xff\xe0 photo of "
 TREE = {
@@ -74,7 +74,7 @@ MAKERS = {
 @pytest.mark.parametrize("turn", [list, reversed, sorted])
 def test_order_and_labels_depend_on_names_alone(tmp_path, maker, turn):
     tree = {name: TREE[name] for name in turn(list(TREE))}
-    rows = list(photos.rows(maker(tmp_path, tree)))
+    rows = list(photos.photo_rows(maker(tmp_path, tree)))
     assert [row["source"] for row in rows] == SOURCES
     assert [row["identity"] for row in rows] == ["Ann", "Ann", "Bob", "Cy Young", "Cy Young"]
     assert [row["label"] for row in rows] == [0, 0, 1, 2, 2]
@@ -93,7 +93,7 @@ def test_order_and_labels_depend_on_names_alone(tmp_path, maker, turn):
     ],
 )
 def test_folders_above_the_identities_are_left_out(tmp_path, names, sources, identities):
-    rows = list(photos.rows(tar(tmp_path / "x.tgz", dict.fromkeys(names, JPEG))))
+    rows = list(photos.photo_rows(tar(tmp_path / "x.tgz", dict.fromkeys(names, JPEG))))
     assert [row["source"] for row in rows] == sources
     assert [row["identity"] for row in rows] == identities
     assert [row["label"] for row in rows] == ([-1, 0] if "" in identities else list(range(len(names))))
@@ -101,7 +101,7 @@ def test_folders_above_the_identities_are_left_out(tmp_path, names, sources, ide
 
 def test_unlabelled_photos_keep_their_whole_path(tmp_path):
     tree = {"100/100@N00/1_0.jpg": JPEG, "100/200@N00/2_0.jpg": JPEG}
-    rows = list(photos.rows(folder(tmp_path, tree), labelled=False))
+    rows = list(photos.photo_rows(folder(tmp_path, tree), labelled=False))
     assert [row["source"] for row in rows] == sorted(tree)
     assert {(row["identity"], row["label"]) for row in rows} == {("", -1)}
 
@@ -115,19 +115,19 @@ def test_links_and_devices_are_not_photos(tmp_path):
         member("Ann/4.jpg", type=tarfile.CHRTYPE),
         member("Ann/5.jpg", type=tarfile.FIFOTYPE),
     ]
-    rows = list(photos.rows(tar(tmp_path / "x.tgz", {"Ann/1.jpg": JPEG}, extra=extra)))
+    rows = list(photos.photo_rows(tar(tmp_path / "x.tgz", {"Ann/1.jpg": JPEG}, extra=extra)))
     assert [row["source"] for row in rows] == ["Ann/1.jpg"]
     place = folder(tmp_path / "set", {"Ann/1.jpg": JPEG})
     (place / "Ann/2.jpg").symlink_to(secret)
     (place / "Bob").symlink_to(place / "Ann")
     os.mkfifo(place / "Ann/3.jpg")
-    assert [row["source"] for row in photos.rows(place)] == ["Ann/1.jpg"]
+    assert [row["source"] for row in photos.photo_rows(place)] == ["Ann/1.jpg"]
     link = zipfile.ZipInfo("Ann/2.jpg")
     link.external_attr = 0o120777 << 16
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
         archive.writestr("Ann/1.jpg", JPEG)
         archive.writestr(link, str(secret))
-    assert [row["source"] for row in photos.rows(tmp_path / "x.zip")] == ["Ann/1.jpg"]
+    assert [row["source"] for row in photos.photo_rows(tmp_path / "x.zip")] == ["Ann/1.jpg"]
 
 
 UNSAFE = ["/etc/1.jpg", "../1.jpg", "Ann/../../1.jpg", "Ann\\1.jpg"]
@@ -139,13 +139,13 @@ UNSAFE = ["/etc/1.jpg", "../1.jpg", "Ann/../../1.jpg", "Ann\\1.jpg"]
 )
 def test_names_that_leave_the_archive_are_refused(tmp_path, maker, name):
     with pytest.raises(FormatError, match="no safe name"):
-        list(photos.rows(maker(tmp_path / "x", {"Ann/1.jpg": JPEG, name: JPEG})))
+        list(photos.photo_rows(maker(tmp_path / "x", {"Ann/1.jpg": JPEG, name: JPEG})))
 
 
 def test_a_member_listed_twice_is_refused(tmp_path):
     path = tar(tmp_path / "x.tar", {"Ann/1.jpg": JPEG}, "w", [member("./Ann/1.jpg", b"other")])
     with pytest.raises(FormatError, match=r"lists Ann/1.jpg twice"):
-        list(photos.rows(path))
+        list(photos.photo_rows(path))
 
 
 @pytest.mark.parametrize("maker", [tar, zipped])
@@ -153,14 +153,14 @@ def test_bombs_are_refused(tmp_path, maker):
     path = maker(tmp_path / "x", {f"Ann/{number}.jpg": bytes(1 << 21) for number in range(8)})
     assert path.stat().st_size < 60_000
     with pytest.raises(FormatError, match="unpacks to more than 200 times its size"):
-        list(photos.rows(path))
+        list(photos.photo_rows(path))
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_compressions_that_unpack_more_than_they_are_asked_for_are_refused(tmp_path, compression):
     path = zipped(tmp_path / "x.zip", {"Ann/1.jpg": JPEG}, compression)
     with pytest.raises(FormatError, match="neither stored nor deflated"):
-        list(photos.rows(path))
+        list(photos.photo_rows(path))
 
 
 def test_a_member_larger_than_its_zip_is_refused(tmp_path):
@@ -169,27 +169,27 @@ def test_a_member_larger_than_its_zip_is_refused(tmp_path):
     size = data.index(b"PK\x01\x02") + 20  # compressed size in the central directory
     path.write_bytes(data[:size] + (1 << 30).to_bytes(4, "little") + data[size + 4 :])
     with pytest.raises(FormatError, match="larger than the whole file"):
-        list(photos.rows(path))
+        list(photos.photo_rows(path))
 
 
 def test_an_endless_gzip_is_refused_without_filling_the_disk(tmp_path):
     (tmp_path / "x.tgz").write_bytes(gzip.compress(bytes(64 << 20)))
     limits = archives.Limits(ratio=10)
     with pytest.raises(FormatError, match="unpacks to more than 10 times"):
-        list(photos.rows(tmp_path / "x.tgz", limits=limits))
+        list(photos.photo_rows(tmp_path / "x.tgz", limits=limits))
 
 
 @pytest.mark.parametrize("maker", MAKERS.values(), ids=MAKERS)
 def test_members_too_large_are_refused(tmp_path, maker):
     path = maker(tmp_path, {"Ann/1.jpg": JPEG + bytes(100)})
     with pytest.raises(FormatError, match=r"Ann/1.jpg has 114 bytes, more than 100"):
-        list(photos.rows(path, limits=archives.Limits(member_bytes=100)))
+        list(photos.photo_rows(path, limits=archives.Limits(member_bytes=100)))
 
 
 @pytest.mark.parametrize("maker", [tar, zipped])
 def test_too_many_members_are_refused(tmp_path, maker):
     with pytest.raises(FormatError, match="more than 4 members"):
-        list(photos.rows(maker(tmp_path / "x", TREE), limits=archives.Limits(members=4)))
+        list(photos.photo_rows(maker(tmp_path / "x", TREE), limits=archives.Limits(members=4)))
 
 
 @pytest.mark.parametrize("maker", ["tar", "tgz", "zip"])
@@ -199,26 +199,26 @@ def test_cut_archives_are_refused(tmp_path, maker, keep):
     path = MAKERS[maker](tmp_path, tree)
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * keep)])
     with pytest.raises(FormatError, match="cannot be read"):
-        list(photos.rows(path))
+        list(photos.photo_rows(path))
 
 
 def test_a_damaged_zip_member_is_found(tmp_path):
     path = zipped(tmp_path / "x.zip", {"Ann/1.jpg": JPEG + bytes(100)}, zipfile.ZIP_STORED)
     path.write_bytes(path.read_bytes().replace(JPEG, JPEG[::-1]))
     with pytest.raises(FormatError, match="CRC"):
-        list(photos.rows(path))
+        list(photos.photo_rows(path))
 
 
 def test_places_without_photos_are_refused(tmp_path):
     with pytest.raises(FormatError, match="holds no photos"):
-        list(photos.rows(tmp_path))
+        list(photos.photo_rows(tmp_path))
     with pytest.raises(FormatError, match="cannot be read"):
-        list(photos.rows(tmp_path / "none"))
+        list(photos.photo_rows(tmp_path / "none"))
 
 
 def test_a_tgz_leaves_nothing_in_its_scratch_folder(tmp_path):
     (tmp_path / "scratch").mkdir()
-    list(photos.rows(tar(tmp_path / "x.tgz", TREE), scratch=tmp_path / "scratch"))
+    list(photos.photo_rows(tar(tmp_path / "x.tgz", TREE), scratch=tmp_path / "scratch"))
     assert not list((tmp_path / "scratch").iterdir())
 
 
@@ -296,18 +296,18 @@ def test_lists_that_do_not_fit_are_refused(tmp_path):
 def test_only_listed_photos_keep_their_folders_as_identities(tmp_path, maker):
     place = maker(tmp_path, TREE)
     wanted = ["Cy Young/Cy_0001.png", "Ann/Ann_0002.bmp", "Ann/Ann_0001.jpg"]
-    rows = list(photos.rows(place, only=wanted))
+    rows = list(photos.photo_rows(place, only=wanted))
     assert [row["source"] for row in rows] == [SOURCES[3], SOURCES[1], SOURCES[0]]
     assert [row["identity"] for row in rows] == ["Cy Young", "Ann", "Ann"]
     assert [row["label"] for row in rows] == [1, 0, 0]
     with pytest.raises(FormatError, match=r"lacks 1 of the 2 photos of its list, the first is 'Cy/9.jpg'"):
-        list(photos.rows(place, only=["Ann/Ann_0001.jpg", "Cy/9.jpg"]))
+        list(photos.photo_rows(place, only=["Ann/Ann_0001.jpg", "Cy/9.jpg"]))
 
 
 @pytest.mark.slow
 def test_lfw_itself(mirror):
     count, last = 0, {}
-    for row in photos.rows(mirror / "lfw-deepfunneled.tgz"):
+    for row in photos.photo_rows(mirror / "lfw-deepfunneled.tgz"):
         count, last = count + 1, row
     assert (count, last["label"], last["identity"]) == (13233, 5748, "Zydrunas_Ilgauskas")
 

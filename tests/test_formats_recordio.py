@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from facerec import images
-from facerec.errors import FormatError
-from facerec.formats import framing, recordio
+from facerec.core.errors import FormatError
+from facerec.imaging import images
+from facerec.interop import framing, recordio
 
 GOLDEN = Path(__file__).parent / "golden/recordio"
 META = json.loads((GOLDEN / "meta.json").read_text())
@@ -28,7 +28,7 @@ def pack(tmp_path):
 
 
 def test_golden_records_are_read():
-    reader = recordio.Reader(GOLDEN / "train.rec")
+    reader = recordio.RecordReader(GOLDEN / "train.rec")
     assert reader.keys.tolist() == list(range(16))
     assert reader[0].label.tolist() == [13, 16]
     assert [reader[key].label.tolist() for key in (13, 14, 15)] == META["ranges"]
@@ -44,8 +44,8 @@ def test_golden_records_are_read():
 
 
 def test_golden_files_are_written_byte_for_byte(tmp_path):
-    reader = recordio.Reader(GOLDEN / "train.rec")
-    with recordio.Writer(tmp_path / "train.rec") as writer:
+    reader = recordio.RecordReader(GOLDEN / "train.rec")
+    with recordio.RecordWriter(tmp_path / "train.rec") as writer:
         for key in reader.keys:
             writer.write(key, reader[key].label, reader[key].image)
     for name in ("train.rec", "train.idx"):
@@ -53,11 +53,11 @@ def test_golden_files_are_written_byte_for_byte(tmp_path):
 
 
 def test_an_embedded_magic_word_is_split_and_restored(tmp_path):
-    reader = recordio.Reader(GOLDEN / "magic.rec")
+    reader = recordio.RecordReader(GOLDEN / "magic.rec")
     assert reader.payload(0) == (GOLDEN / "magic.payload").read_bytes()
     assert reader.payload(0, 7) == reader.payload(0)[:7]
     assert reader.payload(1) == b"tail"
-    with recordio.Writer(tmp_path / "magic.rec") as writer:
+    with recordio.RecordWriter(tmp_path / "magic.rec") as writer:
         for key in (0, 1):
             writer.write_payload(key, reader.payload(key))
     for name in ("magic.rec", "magic.idx"):
@@ -84,10 +84,10 @@ def test_any_payload_survives_framing(payloads, size):
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(st.integers(0, 1 << 40), st.tuples(st.integers(0, 1 << 20), PAYLOADS), max_size=6))
 def test_records_are_found_by_key_with_and_without_array_labels(tmp_path, records):
-    with recordio.Writer(tmp_path / "x.rec") as writer:
+    with recordio.RecordWriter(tmp_path / "x.rec") as writer:
         for key, (label, image) in records.items():
             writer.write(key, [label, 0.5] if key % 2 else label, b"\xff" + image)
-    reader = recordio.Reader(tmp_path / "x.rec")
+    reader = recordio.RecordReader(tmp_path / "x.rec")
     assert reader.keys.tolist() == sorted(records)
     for key, (label, image) in records.items():
         assert reader[key].number == reader.number(key) == label
@@ -99,7 +99,7 @@ def test_records_are_found_by_key_with_and_without_array_labels(tmp_path, record
 def test_write_pack_has_the_insightface_layout(tmp_path):
     groups = [(0, [b"\xff a", b"\xff bb"]), (1, []), (2, [b"\xff c"])]
     assert recordio.write_pack(tmp_path / "pack", iter(groups), (112, 96)) == 3
-    reader = recordio.Reader(tmp_path / "pack/train.rec")
+    reader = recordio.RecordReader(tmp_path / "pack/train.rec")
     assert reader[0].label.tolist() == [4, 7]
     assert [reader[key].label.tolist() for key in (4, 5, 6)] == [[1, 3], [3, 3], [3, 4]]
     assert list(reader.images()) == [(0, b"\xff a"), (0, b"\xff bb"), (2, b"\xff c")]
@@ -110,10 +110,13 @@ def test_write_pack_has_the_insightface_layout(tmp_path):
 
 def test_golden_pack_from_its_own_images(tmp_path):
     groups = {}
-    for label, image in recordio.Reader(GOLDEN / "train.rec").images():
+    for label, image in recordio.RecordReader(GOLDEN / "train.rec").images():
         groups.setdefault(label, []).append(image)
     recordio.write_pack(tmp_path / "pack", groups.items())
-    wrote, golden = recordio.Reader(tmp_path / "pack/train.rec"), recordio.Reader(GOLDEN / "train.rec")
+    wrote, golden = (
+        recordio.RecordReader(tmp_path / "pack/train.rec"),
+        recordio.RecordReader(GOLDEN / "train.rec"),
+    )
     assert wrote.payload(0) == golden.payload(0)
     assert [wrote.payload(key) for key in (13, 14, 15)] == [golden.payload(key) for key in (13, 14, 15)]
     assert list(wrote.images()) == list(golden.images())
@@ -128,39 +131,39 @@ def test_labels_that_skip_a_number_are_refused(tmp_path):
 
 def test_a_rounded_header_label_loses_no_image(pack):
     """Above 2^24 the float32 label of record 0 is off by one or two."""
-    golden = list(recordio.Reader(pack).images())
+    golden = list(recordio.RecordReader(pack).images())
     for rounded in (12, 14, 15):
-        records = recordio.Reader(GOLDEN / "train.rec")
-        with recordio.Writer(pack) as writer:
+        records = recordio.RecordReader(GOLDEN / "train.rec")
+        with recordio.RecordWriter(pack) as writer:
             for key in records.keys:
                 label = [rounded, rounded + 3] if key == 0 else records[key].label
                 writer.write(key, label, records[key].image)
-        assert list(recordio.Reader(pack).images()) == golden
+        assert list(recordio.RecordReader(pack).images()) == golden
 
 
 def test_a_pack_without_header_record_uses_its_keys(tmp_path):
-    with recordio.Writer(tmp_path / "x.rec") as writer:
+    with recordio.RecordWriter(tmp_path / "x.rec") as writer:
         writer.write(0, 5.0, b"\xff a")
         writer.write(7, [3.0, 1.0], b"\xff b")
-    assert list(recordio.Reader(tmp_path / "x.rec").images()) == [(5, b"\xff a"), (3, b"\xff b")]
+    assert list(recordio.RecordReader(tmp_path / "x.rec").images()) == [(5, b"\xff a"), (3, b"\xff b")]
 
 
 def same_as_golden(reader):
-    golden = recordio.Reader(GOLDEN / "train.rec")
+    golden = recordio.RecordReader(GOLDEN / "train.rec")
     assert reader.keys.tolist() == golden.keys.tolist()
     assert [reader.payload(key) for key in reader.keys] == [golden.payload(key) for key in golden.keys]
     assert list(reader.images()) == list(golden.images())
 
 
 def test_a_right_index_is_used_as_it_is(pack):
-    reader = recordio.Reader(pack)
+    reader = recordio.RecordReader(pack)
     assert reader.index_note == ""
     same_as_golden(reader)
 
 
 def test_a_missing_index_is_rebuilt_by_scanning(pack):
     pack.with_suffix(".idx").unlink()
-    reader = recordio.Reader(pack)
+    reader = recordio.RecordReader(pack)
     assert reader.index_note == "train.idx is missing; keys were read from the records of train.rec."
     same_as_golden(reader)
 
@@ -168,7 +171,7 @@ def test_a_missing_index_is_rebuilt_by_scanning(pack):
 def test_an_unsorted_index_is_sorted(pack):
     index = pack.with_suffix(".idx")
     index.write_text("".join(reversed(index.read_text().splitlines(keepends=True))))
-    same_as_golden(recordio.Reader(pack))
+    same_as_golden(recordio.RecordReader(pack))
 
 
 WRONG = [
@@ -189,7 +192,7 @@ WRONG = [
 @pytest.mark.parametrize(("text", "message"), WRONG)
 def test_a_wrong_index_is_rebuilt_from_the_ids_of_the_records(pack, text, message):
     pack.with_suffix(".idx").write_text(text)
-    reader = recordio.Reader(pack)
+    reader = recordio.RecordReader(pack)
     assert message in reader.index_note
     same_as_golden(reader)
 
@@ -197,38 +200,38 @@ def test_a_wrong_index_is_rebuilt_from_the_ids_of_the_records(pack, text, messag
 @pytest.mark.parametrize(("text", "message"), WRONG)
 @pytest.mark.parametrize("number", [0, 1 << 63])
 def test_a_wrong_index_is_refused_where_records_carry_no_keys(tmp_path, text, message, number):
-    with recordio.Writer(tmp_path / "x.rec") as writer:
+    with recordio.RecordWriter(tmp_path / "x.rec") as writer:
         for key in range(4):
             writer.write_payload(key, struct.pack("<IfQQ", 0, key, number, 0) + b"\xff")
     (tmp_path / "x.idx").write_text(text)
     with pytest.raises(FormatError, match="carry no keys to rebuild it from") as caught:
-        recordio.Reader(tmp_path / "x.rec")
+        recordio.RecordReader(tmp_path / "x.rec")
     assert message in str(caught.value)
     (tmp_path / "x.idx").unlink()
-    reader = recordio.Reader(tmp_path / "x.rec")
+    reader = recordio.RecordReader(tmp_path / "x.rec")
     assert reader.keys.tolist() == [0, 1, 2, 3]
     assert reader.index_note == "x.idx is missing; the records of x.rec were counted from 0."
     assert [reader.number(key) for key in range(4)] == [0, 1, 2, 3]
 
 
 def test_keys_are_the_ids_also_where_the_records_were_shuffled(tmp_path):
-    with recordio.Writer(tmp_path / "x.rec") as writer:
+    with recordio.RecordWriter(tmp_path / "x.rec") as writer:
         for key in (7, 3, 900, 5):
             writer.write(key, float(key), b"\xff")
-    expected = list(recordio.Reader(tmp_path / "x.rec").images())
+    expected = list(recordio.RecordReader(tmp_path / "x.rec").images())
     (tmp_path / "x.idx").unlink()
-    reader = recordio.Reader(tmp_path / "x.rec")
+    reader = recordio.RecordReader(tmp_path / "x.rec")
     assert reader.keys.tolist() == [3, 5, 7, 900]
     assert list(reader.images()) == expected
 
 
 def test_an_index_of_other_keys_than_the_ids_is_believed(tmp_path):
     for numbers in ([0, 0, 0], [5, 6, 7], [10, 11, 7]):
-        with recordio.Writer(tmp_path / "x.rec") as writer:
+        with recordio.RecordWriter(tmp_path / "x.rec") as writer:
             for key, number in enumerate(numbers, 10):
                 payload = struct.pack("<IfQQ", 0, key, number, 0)
                 writer.write_payload(key, payload)
-        reader = recordio.Reader(tmp_path / "x.rec")
+        reader = recordio.RecordReader(tmp_path / "x.rec")
         if numbers[0] == 10:  # two of three agree: the third line of the index is wrong
             assert "points key 12 at another record" in reader.index_note
             assert reader.keys.tolist() == [7, 10, 11]
@@ -241,7 +244,7 @@ def test_an_index_of_other_keys_than_the_ids_is_believed(tmp_path):
 def test_a_wrong_offset_in_a_small_index_is_found_at_once(pack, shift):
     index = pack.with_suffix(".idx")
     index.write_text(re.sub(r"(?m)^3\t\d+$", shift, index.read_text()))
-    reader = recordio.Reader(pack)
+    reader = recordio.RecordReader(pack)
     assert "point" in reader.index_note
     same_as_golden(reader)
 
@@ -250,13 +253,13 @@ def test_an_index_shifted_by_a_line_is_found(pack):
     offsets = [line.split("\t")[1] for line in pack.with_suffix(".idx").read_text().splitlines()]
     shifted = "".join(f"{key}\t{offset}\n" for key, offset in enumerate([*offsets[1:], offsets[0]]))
     pack.with_suffix(".idx").write_text(shifted)
-    same_as_golden(recordio.Reader(pack))
+    same_as_golden(recordio.RecordReader(pack))
 
 
 @pytest.mark.parametrize("where", ["between", "another"])
 @pytest.mark.parametrize("use", ["record", "number", "payload"])
 def test_a_wrong_offset_in_a_large_index_is_found_on_use(tmp_path, where, use):
-    with recordio.Writer(tmp_path / "x.rec") as writer:
+    with recordio.RecordWriter(tmp_path / "x.rec") as writer:
         for key in range(5000):
             writer.write(key, float(key), b"\xff")
     index = tmp_path / "x.idx"
@@ -266,7 +269,7 @@ def test_a_wrong_offset_in_a_large_index_is_found_on_use(tmp_path, where, use):
     else:
         lines[2001], lines[2002] = (f"{key}\t{lines[4003 - key].split()[1]}" for key in (2001, 2002))
     index.write_text("\n".join(lines))
-    reader = recordio.Reader(tmp_path / "x.rec")
+    reader = recordio.RecordReader(tmp_path / "x.rec")
     assert reader.index_note == ""
     if use == "payload":
         if where == "between":
@@ -279,9 +282,9 @@ def test_a_wrong_offset_in_a_large_index_is_found_on_use(tmp_path, where, use):
 
 def test_labels_that_the_record_has_no_room_for_are_refused(tmp_path):
     for flag in (1, 0xFFFFFFFF):
-        with recordio.Writer(tmp_path / "x.rec") as writer:
+        with recordio.RecordWriter(tmp_path / "x.rec") as writer:
             writer.write_payload(0, struct.pack("<IfQQ", flag, 0, 0, 0) + b"abc")
-        reader = recordio.Reader(tmp_path / "x.rec")
+        reader = recordio.RecordReader(tmp_path / "x.rec")
         for use in (reader.__getitem__, reader.number):
             with pytest.raises(FormatError, match="record 0 has no"):
                 use(0)
@@ -294,18 +297,18 @@ def test_a_cut_file_is_refused(pack, keep, with_index):
     if not with_index:
         pack.with_suffix(".idx").unlink()
     with pytest.raises(FormatError, match="cut short"):
-        recordio.Reader(pack)
+        recordio.RecordReader(pack)
 
 
 def test_a_missing_file_and_a_missing_key(tmp_path):
     with pytest.raises(FormatError, match="cannot open"):
-        recordio.Reader(tmp_path / "none.rec")
+        recordio.RecordReader(tmp_path / "none.rec")
     with pytest.raises(KeyError):
-        recordio.Reader(GOLDEN / "train.rec")[99]
+        recordio.RecordReader(GOLDEN / "train.rec")[99]
 
 
 def test_payloads_without_an_image_header_are_named():
-    reader = recordio.Reader(GOLDEN / "magic.rec")
+    reader = recordio.RecordReader(GOLDEN / "magic.rec")
     with pytest.raises(FormatError, match="record 0 has no image header"):
         reader[0]
     with pytest.raises(FormatError, match="record 1 has no whole number"):
@@ -313,13 +316,13 @@ def test_payloads_without_an_image_header_are_named():
 
 
 def test_readers_pickle_as_a_path():
-    reader = pickle.loads(pickle.dumps(recordio.Reader(GOLDEN / "train.rec")))
-    assert reader[1].image == recordio.Reader(GOLDEN / "train.rec")[1].image
+    reader = pickle.loads(pickle.dumps(recordio.RecordReader(GOLDEN / "train.rec")))
+    assert reader[1].image == recordio.RecordReader(GOLDEN / "train.rec")[1].image
 
 
 def test_a_failed_writer_leaves_nothing(tmp_path):
     def fail():
-        with recordio.Writer(tmp_path / "x.rec") as writer:
+        with recordio.RecordWriter(tmp_path / "x.rec") as writer:
             writer.write(0, 1.0, b"a")
             raise OSError
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from facerec.errors import FormatError
-from facerec.formats import shards
+from facerec.core.errors import FormatError
+from facerec.store import shards
 
 FACES = shards.Meta("faces", "test", "CC0", size=(112, 112), template="arcface-112")
 PHOTOS = shards.Meta("photos", "test")
@@ -37,8 +37,8 @@ def contents(path):
 
 def test_every_row_comes_back(tmp_path):
     rows = [face(number) for number in range(1000)]
-    assert shards.write(iter(rows), tmp_path / "set", FACES, shard_bytes=40_000) == 1000
-    found = shards.read(tmp_path / "set", "faces")
+    assert shards.write_shards(iter(rows), tmp_path / "set", FACES, shard_bytes=40_000) == 1000
+    found = shards.read_shards(tmp_path / "set", "faces")
     assert len(list((tmp_path / "set").iterdir())) > 1
     assert found.meta == FACES
     assert len(found) == 1000
@@ -60,8 +60,8 @@ def test_every_row_comes_back(tmp_path):
 @given(st.lists(st.tuples(st.binary(max_size=40), st.integers(-1, 5), st.text(max_size=5)), max_size=30))
 def test_any_bytes_and_names_come_back(tmp_path, values):
     rows = [{"image": i, "label": n, "identity": t, "source": t} for i, n, t in values]
-    shards.write(rows, tmp_path / "set", PHOTOS, shard_bytes=60)
-    found = shards.read(tmp_path / "set")
+    shards.write_shards(rows, tmp_path / "set", PHOTOS, shard_bytes=60)
+    found = shards.read_shards(tmp_path / "set")
     assert [bytes(found.image(number)) for number in range(len(found))] == [row["image"] for row in rows]
     assert found.labels.tolist() == [row["label"] for row in rows]
     assert found.sources == [row["source"] for row in rows]
@@ -69,47 +69,47 @@ def test_any_bytes_and_names_come_back(tmp_path, values):
 
 def test_equal_rows_give_equal_bytes(tmp_path):
     for name in ("a", "b"):
-        shards.write([face(number) for number in range(600)], tmp_path / name, FACES, shard_bytes=9000)
+        shards.write_shards([face(number) for number in range(600)], tmp_path / name, FACES, shard_bytes=9000)
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
 
 
 def test_large_images_make_short_batches(tmp_path):
-    shards.write([face(number, image=bytes(12 << 20)) for number in range(7)], tmp_path, FACES)
-    table = shards.read(tmp_path).table
+    shards.write_shards([face(number, image=bytes(12 << 20)) for number in range(7)], tmp_path, FACES)
+    table = shards.read_shards(tmp_path).table
     assert [len(chunk) for chunk in table["image"].chunks] == [3, 3, 1]
 
 
 def test_an_empty_set_is_a_set(tmp_path):
-    assert shards.write([], tmp_path, PHOTOS) == 0
-    found = shards.read(tmp_path, "photos")
+    assert shards.write_shards([], tmp_path, PHOTOS) == 0
+    found = shards.read_shards(tmp_path, "photos")
     assert (len(found), found.classes, found.sources) == (0, 0, [])
     with pytest.raises(IndexError):
         found.image(0)
 
 
 def test_unknown_labels_are_no_class(tmp_path):
-    shards.write([face(0, label=-1), face(1, label=4), face(2, label=4)], tmp_path, FACES)
-    assert shards.read(tmp_path).classes == 1
+    shards.write_shards([face(0, label=-1), face(1, label=4), face(2, label=4)], tmp_path, FACES)
+    assert shards.read_shards(tmp_path).classes == 1
 
 
 def test_images_are_views_into_the_file(tmp_path):
-    shards.write([face(number, image=bytes(1 << 20)) for number in range(8)], tmp_path, FACES)
+    shards.write_shards([face(number, image=bytes(1 << 20)) for number in range(8)], tmp_path, FACES)
     before = pa.total_allocated_bytes()
-    found = shards.read(tmp_path)
+    found = shards.read_shards(tmp_path)
     images = [found.image(number) for number in range(8)]
     assert pa.total_allocated_bytes() - before < 1 << 20
     assert all(image.readonly and image.format == "B" and image.nbytes == 1 << 20 for image in images)
 
 
 def test_other_files_may_lie_beside_the_parts(tmp_path):
-    shards.write([face(1)], tmp_path, FACES)
+    shards.write_shards([face(1)], tmp_path, FACES)
     (tmp_path / "pairs.txt").write_text("1\t1\n")
-    assert len(shards.read(tmp_path)) == 1
+    assert len(shards.read_shards(tmp_path)) == 1
 
 
 def test_pickling_keeps_only_the_path(tmp_path):
-    shards.write([face(number, image=bytes(10_000)) for number in range(100)], tmp_path, FACES)
-    pickled = pickle.dumps(shards.read(tmp_path))
+    shards.write_shards([face(number, image=bytes(10_000)) for number in range(100)], tmp_path, FACES)
+    pickled = pickle.dumps(shards.read_shards(tmp_path))
     assert len(pickled) < 500
     assert len(pickle.loads(pickled)) == 100
 
@@ -119,16 +119,16 @@ def _first_byte(found):
 
 
 def test_worker_processes_can_read(tmp_path):
-    shards.write([face(number) for number in range(9)], tmp_path, FACES)
+    shards.write_shards([face(number) for number in range(9)], tmp_path, FACES)
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        assert pool.apply(_first_byte, (shards.read(tmp_path),)) == bytes([3]) * 4
+        assert pool.apply(_first_byte, (shards.read_shards(tmp_path),)) == bytes([3]) * 4
 
 
 def test_a_failed_write_leaves_the_old_set(tmp_path):
-    shards.write([face(1)], tmp_path / "set", FACES)
+    shards.write_shards([face(1)], tmp_path / "set", FACES)
     before = contents(tmp_path / "set")
     with pytest.raises(FormatError, match="landmarks"):
-        shards.write([face(1), face(2, landmarks=np.zeros((2, 5)))], tmp_path / "set", FACES)
+        shards.write_shards([face(1), face(2, landmarks=np.zeros((2, 5)))], tmp_path / "set", FACES)
     assert contents(tmp_path / "set") == before
     assert [place.name for place in tmp_path.iterdir()] == ["set"]
 
@@ -147,7 +147,7 @@ def test_a_failed_write_leaves_the_old_set(tmp_path):
 )
 def test_impossible_rows_are_refused(tmp_path, change, message):
     with pytest.raises(FormatError, match=message):
-        shards.write([face(1, **change)], tmp_path / "set", FACES)
+        shards.write_shards([face(1, **change)], tmp_path / "set", FACES)
 
 
 def test_impossible_metas_are_refused(tmp_path):
@@ -158,44 +158,44 @@ def test_impossible_metas_are_refused(tmp_path):
         shards.Meta("photos", "x", colour="BGR"),
     ):
         with pytest.raises(FormatError):
-            shards.write([], tmp_path / "set", meta)
+            shards.write_shards([], tmp_path / "set", meta)
 
 
 def test_the_wrong_kind_is_refused(tmp_path):
-    shards.write([], tmp_path, PHOTOS)
+    shards.write_shards([], tmp_path, PHOTOS)
     with pytest.raises(FormatError, match="holds photos, but faces are needed"):
-        shards.read(tmp_path, "faces")
+        shards.read_shards(tmp_path, "faces")
 
 
 @pytest.mark.parametrize("missing", [0, 1, -1])
 def test_a_missing_part_is_noticed(tmp_path, missing):
-    shards.write([face(number) for number in range(1000)], tmp_path, FACES, shard_bytes=20_000)
+    shards.write_shards([face(number) for number in range(1000)], tmp_path, FACES, shard_bytes=20_000)
     sorted(tmp_path.iterdir())[missing].unlink()
     with pytest.raises(FormatError, match=r"lacks part|had more parts"):
-        shards.read(tmp_path)
+        shards.read_shards(tmp_path)
 
 
 def test_a_part_of_another_set_is_noticed(tmp_path):
     for name in ("a", "b"):
         meta = shards.Meta("faces", name, size=(112, 112))
-        shards.write([face(number) for number in range(600)], tmp_path / name, meta, shard_bytes=9000)
+        shards.write_shards([face(number) for number in range(600)], tmp_path / name, meta, shard_bytes=9000)
     (tmp_path / "b/part-00001.arrow").replace(tmp_path / "a/part-00001.arrow")
     with pytest.raises(FormatError, match="different sets"):
-        shards.read(tmp_path / "a")
+        shards.read_shards(tmp_path / "a")
     extra = tmp_path / "a" / f"part-{len(list((tmp_path / 'a').iterdir())):05d}.arrow"
-    shards.write([face(1)], tmp_path / "c", FACES)
+    shards.write_shards([face(1)], tmp_path / "c", FACES)
     (tmp_path / "c/part-00000.arrow").replace(extra)
     with pytest.raises(FormatError):
-        shards.read(tmp_path / "a")
+        shards.read_shards(tmp_path / "a")
 
 
 @pytest.mark.parametrize("keep", [0.0, 0.3, 0.999])
 def test_a_cut_part_is_noticed(tmp_path, keep):
-    shards.write([face(number) for number in range(100)], tmp_path, FACES)
+    shards.write_shards([face(number) for number in range(100)], tmp_path, FACES)
     part = tmp_path / "part-00000.arrow"
     part.write_bytes(part.read_bytes()[: int(part.stat().st_size * keep)])
     with pytest.raises(FormatError, match="damaged or cut short"):
-        shards.read(tmp_path)
+        shards.read_shards(tmp_path)
 
 
 def _foreign(path: Path, metadata: dict[bytes, bytes]) -> None:
@@ -231,28 +231,28 @@ def _foreign(path: Path, metadata: dict[bytes, bytes]) -> None:
 def test_foreign_arrow_files_are_refused(tmp_path, metadata, message):
     _foreign(tmp_path, metadata)
     with pytest.raises(FormatError, match=message):
-        shards.read(tmp_path)
+        shards.read_shards(tmp_path)
 
 
 def test_an_offset_that_leads_out_of_the_file_is_refused_before_it_is_used(tmp_path):
-    shards.write([face(1, source="the source of the face")], tmp_path, FACES)
+    shards.write_shards([face(1, source="the source of the face")], tmp_path, FACES)
     part = tmp_path / "part-00000.arrow"
     data = part.read_bytes()
     offsets = data.index(bytes([0, 0, 0, 0, 22, 0, 0, 0]))  # of the one source, [0, 22]
     for hostile in (1 << 30, -1 & 0xFFFFFFFF):
         part.write_bytes(data[: offsets + 4] + hostile.to_bytes(4, "little") + data[offsets + 8 :])
         with pytest.raises(FormatError, match="damaged or cut short"):
-            shards.read(tmp_path)
+            shards.read_shards(tmp_path)
 
 
 def test_names_that_are_no_text_are_refused(tmp_path):
-    shards.write([face(1, source="the source of the face")], tmp_path, FACES)
+    shards.write_shards([face(1, source="the source of the face")], tmp_path, FACES)
     part = tmp_path / "part-00000.arrow"
     part.write_bytes(part.read_bytes().replace(b"the source", b"the\xffsource"))
     with pytest.raises(FormatError, match="UTF8"):
-        shards.read(tmp_path)
+        shards.read_shards(tmp_path)
 
 
 def test_a_folder_without_shards_is_refused(tmp_path):
     with pytest.raises(FormatError, match="holds no shards"):
-        shards.read(tmp_path)
+        shards.read_shards(tmp_path)

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facerec import images
-from facerec.errors import FormatError
-from facerec.formats import packs, pairs, recordio, shards, unpacking
-from facerec.formats.unpacking import Expected
+from facerec.core.errors import FormatError
+from facerec.imaging import images
+from facerec.interop import packs, recordio, unpacking
+from facerec.interop.unpacking import Expected
+from facerec.store import pairs, shards
 from tests import packs as drawn
 
 GOLDEN = Path(__file__).parent / "golden/recordio"
@@ -29,25 +30,25 @@ def unpacked(source, out, **expected):
 
 def stored(folder):
     """Encoded images of a set."""
-    opened = shards.read(folder)
+    opened = shards.read_shards(folder)
     return [bytes(opened.image(row)) for row in range(len(opened))]
 
 
 def check_golden(train_out, lfw_out):
-    train = shards.read(train_out, "faces")
+    train = shards.read_shards(train_out, "faces")
     assert (train.meta.size, train.meta.template, train.meta.dataset) == ((112, 112), "arcface-112", "pack")
-    originals = list(recordio.Reader(GOLDEN / "train.rec").images())
+    originals = list(recordio.RecordReader(GOLDEN / "train.rec").images())
     assert stored(train_out) == [image for _, image in originals]
     assert train.labels.tolist() == [label for label, _ in originals]
     assert train.identities == [str(label) for label, _ in originals]
     row = train.row(0)
     shown = (row["source"], row["rung"], row["score"], row["box"])
     assert shown == ("train/00000001.jpg", "pack", None, None)
-    expected, same = packs.read(GOLDEN / "lfw.bin")
+    expected, same = packs.read_bin(GOLDEN / "lfw.bin")
     assert stored(lfw_out) == expected
-    faces = shards.read(lfw_out, "faces")
+    faces = shards.read_shards(lfw_out, "faces")
     assert (set(faces.labels.tolist()), faces.meta.dataset) == ({-1}, "pack/lfw")
-    found = pairs.read(lfw_out / "pairs.parquet", faces.sources)
+    found = pairs.read_pairs(lfw_out / "pairs.parquet", faces.sources)
     assert found.first.tolist() == list(range(0, 20, 2))
     assert found.second.tolist() == list(range(1, 20, 2))
     assert found.same.tolist() == same.tolist()
@@ -75,12 +76,12 @@ def test_a_lone_member_becomes_the_set_itself(golden, tmp_path):
 
 
 def test_im2rec_without_record_0_and_without_an_index(tmp_path):
-    with recordio.Writer(tmp_path / "val.rec") as writer:
+    with recordio.RecordWriter(tmp_path / "val.rec") as writer:
         for key, label in enumerate((40, 7, 40, -1, 1000)):
             writer.write(key, label, drawn.jpeg(key))
     (tmp_path / "val.idx").unlink()
     assert unpacked(tmp_path, tmp_path / "out") == {"val": 5}
-    faces = shards.read(tmp_path / "out/val")
+    faces = shards.read_shards(tmp_path / "out/val")
     assert faces.labels.tolist() == [1, 0, 1, -1, 2]
     assert faces.identities == ["40", "7", "40", "", "1000"]
     assert faces.sources[3] == "val/00000003.jpg"
@@ -93,9 +94,14 @@ def test_bcolz_pixels_come_back_exactly(tmp_path):
     for folder in (tmp_path / "out/lfw", tmp_path / "alone"):
         decoded = [images.decode(image) for image in stored(folder)]
         assert np.array_equal(decoded, faces)
-        opened = shards.read(folder, "faces")
+        opened = shards.read_shards(folder, "faces")
         assert opened.sources[7] == "lfw/000007.png"
-        assert pairs.read(folder / "pairs.parquet", opened.sources).same.tolist() == [True, False, True, True]
+        assert pairs.read_pairs(folder / "pairs.parquet", opened.sources).same.tolist() == [
+            True,
+            False,
+            True,
+            True,
+        ]
     unpacked(tmp_path / "pack/lfw", tmp_path / "rgb", arrays="rgb")
     assert np.array_equal(images.decode(stored(tmp_path / "rgb")[0]), faces[0][..., ::-1])
 
@@ -142,7 +148,7 @@ def test_a_pack_without_training_faces_gives_the_stage_an_empty_folder(golden, t
         (lambda path: None, "does not exist"),
         (lambda path: path.mkdir(), r"neither a \.rec nor a verification pack"),
         (lambda path: path.write_bytes(b"x"), "is no pack"),
-        (lambda path: (path.mkdir(), packs.write(path / "x.bin", [], [])), "holds no images"),
+        (lambda path: (path.mkdir(), packs.write_bin(path / "x.bin", [], [])), "holds no images"),
         (lambda path: (path.mkdir(), (path / "x.rec").touch()), "holds no images"),
     ],
 )
@@ -162,12 +168,12 @@ def test_sizes_that_contradict_are_refused(tmp_path):
     with pytest.raises(FormatError, match=r"112x96 pixels \(height x width\), not 112x112 as asked for"):
         unpacking.unpack(tmp_path / "pack", tmp_path / "out", Expected(size=(112, 112)))
     unpacked(tmp_path / "pack", tmp_path / "out", size=(112, 96))
-    meta = shards.read(tmp_path / "out/train").meta
+    meta = shards.read_shards(tmp_path / "out/train").meta
     assert (meta.size, meta.template) == ((112, 96), "arcface-112x96")
 
 
 def test_images_that_are_not_aligned_are_photos(tmp_path):
-    packs.write(tmp_path / "x.bin", [drawn.jpeg(0, (100, 90)), drawn.jpeg(1, (80, 90))], [True])
+    packs.write_bin(tmp_path / "x.bin", [drawn.jpeg(0, (100, 90)), drawn.jpeg(1, (80, 90))], [True])
     with pytest.raises(FormatError, match=r"100x90 pixels .* no usual size .* --size 100x90 .* --photos"):
         unpacking.unpack(tmp_path / "x.bin", tmp_path / "out")
     with pytest.raises(
@@ -175,11 +181,11 @@ def test_images_that_are_not_aligned_are_photos(tmp_path):
     ):
         unpacking.unpack(tmp_path / "x.bin", tmp_path / "out", Expected(size=(100, 90)))
     unpacked(tmp_path / "x.bin", tmp_path / "out", photos=True)
-    assert shards.read(tmp_path / "out", "photos").meta.size is None
+    assert shards.read_shards(tmp_path / "out", "photos").meta.size is None
 
 
 def test_bytes_that_are_no_image_are_refused(tmp_path):
-    packs.write(tmp_path / "x.bin", [drawn.jpeg(0), b"no image"], [True])
+    packs.write_bin(tmp_path / "x.bin", [drawn.jpeg(0), b"no image"], [True])
     with pytest.raises(FormatError, match=r"x/000001\.jpg: the bytes are no image of a known format"):
         unpacking.unpack(tmp_path / "x.bin", tmp_path / "out")
 
@@ -192,7 +198,9 @@ def test_a_damaged_member_leaves_the_old_outputs(golden, tmp_path):
         unpacking.unpack(golden, tmp_path / "out")
     with pytest.raises(FormatError, match=r"lfw\.bin"):
         unpacking.unpack_pack(golden, tmp_path / "train", tmp_path / "test")
-    assert len(shards.read(tmp_path / "out/lfw")) == len(shards.read(tmp_path / "test/lfw")) == 20
+    assert (
+        len(shards.read_shards(tmp_path / "out/lfw")) == len(shards.read_shards(tmp_path / "test/lfw")) == 20
+    )
 
 
 def test_the_order_of_files_in_the_folder_does_not_matter(golden, tmp_path):

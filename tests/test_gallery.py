@@ -8,20 +8,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from facerec import images, training_sets
-from facerec.errors import FormatError
-from facerec.formats import gallery, parquet
-from facerec.formats.gallery import Entry, Gallery, Model
+from facerec.core.errors import FormatError
+from facerec.imaging import images
 from facerec.inspection import inspect
-from facerec.training_sets import TrainingSet
+from facerec.store import gallery, parquet, training_sets
+from facerec.store.gallery import Gallery, GalleryEntry, GalleryModel
+from facerec.store.training_sets import TrainingSet
 
-MODEL = Model("ab" * 32, 4, {"size": [112, 112]}, (TrainingSet("synth_people", True),))
+MODEL = GalleryModel("ab" * 32, 4, {"size": [112, 112]}, (TrainingSet("synth_people", True),))
 
 
-def entry(name: str, photo: int, **changes: object) -> Entry:
+def entry(name: str, photo: int, **changes: object) -> GalleryEntry:
     direction = np.random.default_rng(photo).normal(size=4)
     unit = (direction / np.linalg.norm(direction)).astype(np.float32)
-    made = Entry(name, f"{name}/{photo}.jpg", f"{photo:064x}", unit, 0.75, "detector", b"crop")
+    made = GalleryEntry(name, f"{name}/{photo}.jpg", f"{photo:064x}", unit, 0.75, "detector", b"crop")
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
@@ -42,8 +42,8 @@ def same(first: Gallery, second: Gallery) -> bool:
 
 def test_a_gallery_comes_back_and_its_bytes_do_not_tell_who_came_first(tmp_path: Path) -> None:
     made = Gallery(MODEL).with_entries(PEOPLE)
-    gallery.write(made, tmp_path / "a.gallery")
-    found = gallery.read(tmp_path / "a.gallery")
+    gallery.write_gallery(made, tmp_path / "a.gallery")
+    found = gallery.read_gallery(tmp_path / "a.gallery")
     assert same(found, made)
     assert found.people == {"Ann": 2, "Eve": 1, "Zoë": 1}
     assert found.matrix.shape == (4, 4)
@@ -51,12 +51,12 @@ def test_a_gallery_comes_back_and_its_bytes_do_not_tell_who_came_first(tmp_path:
     again = Gallery(MODEL)
     for each in reversed(PEOPLE):
         again = again.with_entries([each])
-    gallery.write(again, tmp_path / "b.gallery")
+    gallery.write_gallery(again, tmp_path / "b.gallery")
     assert (tmp_path / "a.gallery").read_bytes() == (tmp_path / "b.gallery").read_bytes()
 
 
 def test_other_programs_read_it(tmp_path: Path) -> None:
-    gallery.write(Gallery(MODEL).with_entries(PEOPLE), tmp_path / "x")
+    gallery.write_gallery(Gallery(MODEL).with_entries(PEOPLE), tmp_path / "x")
     frame = pq.read_table(tmp_path / "x").to_pandas()
     assert frame.name.tolist() == ["Ann", "Ann", "Eve", "Zoë"]
     assert np.stack(frame.embedding).shape == (4, 4)
@@ -74,19 +74,19 @@ def test_the_same_photo_is_replaced_also_under_another_name() -> None:
 
 def test_who_is_forgotten_leaves_no_byte(tmp_path: Path) -> None:
     made = Gallery(MODEL).with_entries([*PEOPLE, entry("Forgotten Person", 9, face=b"a telling picture")])
-    gallery.write(made, tmp_path / "x")
+    gallery.write_gallery(made, tmp_path / "x")
     traces = (b"Forgotten Person", b"a telling picture", entry("", 9).embedding.tobytes(), b"9.jpg")
     assert all(trace in (tmp_path / "x").read_bytes() for trace in traces)
-    gallery.write(gallery.read(tmp_path / "x").without("Forgotten Person"), tmp_path / "x")
+    gallery.write_gallery(gallery.read_gallery(tmp_path / "x").without("Forgotten Person"), tmp_path / "x")
     assert not any(trace in (tmp_path / "x").read_bytes() for trace in traces)
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
-    assert gallery.read(tmp_path / "x").people == Gallery(MODEL).with_entries(PEOPLE).people
+    assert gallery.read_gallery(tmp_path / "x").people == Gallery(MODEL).with_entries(PEOPLE).people
 
 
 def test_an_empty_gallery_is_one(tmp_path: Path) -> None:
-    gallery.write(Gallery(MODEL), tmp_path / "x")
-    assert len(gallery.read(tmp_path / "x")) == 0
-    assert gallery.read(tmp_path / "x").matrix.shape == (0, 4)
+    gallery.write_gallery(Gallery(MODEL), tmp_path / "x")
+    assert len(gallery.read_gallery(tmp_path / "x")) == 0
+    assert gallery.read_gallery(tmp_path / "x").matrix.shape == (0, 4)
 
 
 def table(**columns: object) -> pa.Table:
@@ -127,32 +127,32 @@ def test_what_is_no_sound_gallery_is_refused_in_one_sentence(tmp_path: Path, col
     made = table(**columns)
     pq.write_table(made if note is None else parquet.noted(made, note), tmp_path / "x.gallery")
     with pytest.raises(FormatError, match=reason) as refused:
-        gallery.read(tmp_path / "x.gallery")
+        gallery.read_gallery(tmp_path / "x.gallery")
     assert "x.gallery" in str(refused.value)
 
 
 def test_files_that_are_none_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="there is no gallery"):
-        gallery.read(tmp_path / "x")
+        gallery.read_gallery(tmp_path / "x")
     for content in (b"", b"PAR1", b"hello"):
         (tmp_path / "x").write_bytes(content)
         with pytest.raises(FormatError, match="not a readable table"):
-            gallery.read(tmp_path / "x")
+            gallery.read_gallery(tmp_path / "x")
 
 
 def test_any_cut_of_the_file_is_noticed(tmp_path: Path) -> None:
-    gallery.write(Gallery(MODEL).with_entries(PEOPLE), tmp_path / "x")
+    gallery.write_gallery(Gallery(MODEL).with_entries(PEOPLE), tmp_path / "x")
     whole = (tmp_path / "x").read_bytes()
     for size in range(0, len(whole), 97):
         (tmp_path / "x").write_bytes(whole[:size])
         with pytest.raises(FormatError):
-            gallery.read(tmp_path / "x")
+            gallery.read_gallery(tmp_path / "x")
 
 
 def test_inspect_lists_whom_it_holds(tmp_path: Path) -> None:
     face = images.encode_jpeg(np.full((112, 112, 3), 90, np.uint8))
     people = [replace(each, face=each.face and face) for each in PEOPLE]
-    gallery.write(Gallery(MODEL).with_entries(people), tmp_path / "x.gallery")
+    gallery.write_gallery(Gallery(MODEL).with_entries(people), tmp_path / "x.gallery")
     found = inspect(tmp_path / "x.gallery")
     assert found.kind == "gallery"
     assert found.facts["people"] == {"Ann": 2, "Eve": 1, "Zoë": 1}
@@ -160,5 +160,5 @@ def test_inspect_lists_whom_it_holds(tmp_path: Path) -> None:
     assert found.facts["model"] == MODEL.digest
     assert found.facts["trained_on"] == ["synth_people (synthetic)"]
     assert len(found.pictures) == 3
-    gallery.write(Gallery(replace(MODEL, trained_on=None)), tmp_path / "x.gallery")
+    gallery.write_gallery(Gallery(replace(MODEL, trained_on=None)), tmp_path / "x.gallery")
     assert inspect(tmp_path / "x.gallery").facts["trained_on"] == training_sets.words(None) == "unknown"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from facerec import heads
-from facerec.errors import ParamsError
+from facerec.core.errors import ParamsError
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "margin_heads.json").read_text())
 PUBLISHED = {
@@ -61,7 +61,7 @@ def test_logits_and_loss_are_those_of_the_published_code(case: str) -> None:
     golden = GOLDEN[case]
     embeddings, weight, logits = (torch.tensor(golden[key]) for key in ("x", "W", "logits"))
     labels = torch.tensor(golden["y"])
-    head = heads.build(name, weight.shape[1], len(weight), **options)
+    head = heads.build_head(name, weight.shape[1], len(weight), **options)
     head.weight.data = weight
     assert torch.allclose(head.logits(embeddings, labels), logits, atol=2e-5, rtol=0)
     assert float(head(embeddings, labels).detach()) == pytest.approx(golden["loss"], abs=1e-5)
@@ -70,7 +70,7 @@ def test_logits_and_loss_are_those_of_the_published_code(case: str) -> None:
 @pytest.mark.parametrize(("name", "options"), EVERY)
 def test_gradients_agree_with_finite_differences(name: str, options: dict[str, float]) -> None:
     torch.manual_seed(2)
-    head = heads.build(name, 8, 4, **options).double().eval()  # a training step moves what a head keeps
+    head = heads.build_head(name, 8, 4, **options).double().eval()  # a training step moves what a head keeps
     torch.nn.init.normal_(head.weight)
     labels = torch.tensor([0, 1, 2, 3, 0, 1])
     embeddings = 8 * torch.randn(6, 8, dtype=torch.float64)
@@ -93,7 +93,7 @@ def test_gradients_agree_with_finite_differences(name: str, options: dict[str, f
 def test_loss_and_gradients_are_finite_at_the_poles(
     name: str, options: dict[str, float], dtype: torch.dtype
 ) -> None:
-    head = heads.build(name, 8, 3, **options)
+    head = heads.build_head(name, 8, 3, **options)
     embeddings, labels = planted(head, [0.0, math.pi, 1e-4, math.pi - 1e-4])
     head.eval() if name == "adacos" else head.train()
     embeddings = embeddings.to(dtype).requires_grad_()
@@ -105,7 +105,7 @@ def test_loss_and_gradients_are_finite_at_the_poles(
 
 
 def test_arcface_continues_beyond_pi_with_a_smaller_cosine() -> None:
-    head = heads.build("arcface", 4, 2, scale=1.0, margin=0.5).double()
+    head = heads.build_head("arcface", 4, 2, scale=1.0, margin=0.5).double()
     angles = [1.0, math.pi - 0.6, math.pi - 0.4, 3.1]
     embeddings, labels = planted(head, angles)
     expected = [math.cos(a + 0.5) for a in angles[:2]] + [
@@ -119,8 +119,8 @@ def test_arcface_continues_beyond_pi_with_a_smaller_cosine() -> None:
 @given(angle=st.floats(0.01, 2.0), margin=st.floats(0.0, 1.0))
 def test_combined_margin_contains_arcface_and_cosface(angle: float, margin: float) -> None:
     for name, options in (("arcface", {"m2": margin, "m3": 0.0}), ("cosface", {"m2": 0.0, "m3": margin})):
-        single = heads.build(name, 4, 2, margin=margin).double()
-        combined = heads.build("combined", 4, 2, m1=1.0, **options).double()
+        single = heads.build_head(name, 4, 2, margin=margin).double()
+        combined = heads.build_head("combined", 4, 2, m1=1.0, **options).double()
         combined.weight = single.weight
         embeddings, labels = planted(single, [angle])
         assert torch.allclose(
@@ -132,9 +132,9 @@ def test_a_margin_changes_only_the_own_class_and_makes_it_harder() -> None:
     torch.manual_seed(0)
     embeddings, labels = torch.randn(6, 8), torch.tensor([0, 1, 2, 0, 1, 2])
     own = functional.one_hot(labels, 3).bool()
-    plain = heads.build("normface", 8, 3, scale=10.0)
+    plain = heads.build_head("normface", 8, 3, scale=10.0)
     for name in ("cosface", "arcface", "combined"):
-        head = heads.build(name, 8, 3, scale=10.0)
+        head = heads.build_head(name, 8, 3, scale=10.0)
         head.weight = plain.weight
         change = head.logits(embeddings, labels) - plain.logits(embeddings, labels)
         assert (change[~own] == 0).all()
@@ -143,7 +143,7 @@ def test_a_margin_changes_only_the_own_class_and_makes_it_harder() -> None:
 
 
 def test_softmax_is_a_linear_layer() -> None:
-    head = heads.build("softmax", 8, 3)
+    head = heads.build_head("softmax", 8, 3)
     torch.nn.init.normal_(head.bias)
     embeddings, labels = torch.randn(4, 8), torch.tensor([0, 1, 2, 0])
     expected = functional.linear(embeddings, head.weight, head.bias)
@@ -153,10 +153,10 @@ def test_softmax_is_a_linear_layer() -> None:
 
 def test_impossible_heads_are_refused() -> None:
     with pytest.raises(ParamsError, match="known are adacos, adaface, arcface"):
-        heads.build("hinge", 8, 3)
+        heads.build_head("hinge", 8, 3)
     with pytest.raises(ParamsError, match="takes scale, not margin"):
-        heads.build("normface", 8, 3, margin=0.5)
+        heads.build_head("normface", 8, 3, margin=0.5)
     with pytest.raises(ParamsError, match="at least 2 classes"):
-        heads.build("arcface", 8, 1)
+        heads.build_head("arcface", 8, 1)
     with pytest.raises(ParamsError, match="scale"):
-        heads.build("arcface", 8, 3, scale=0.0)
+        heads.build_head("arcface", 8, 3, scale=0.0)

@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional
 
 from facerec import heads
-from facerec.errors import ParamsError
+from facerec.core.errors import ParamsError
 from facerec.heads.adaface import AdaFace
 from facerec.heads.triplet import mine
 
@@ -31,7 +31,7 @@ def batch(rows: int = 6, dim: int = 8, classes: int = 3) -> tuple[torch.Tensor, 
 
 def built(name: str, **options: object) -> heads.CosineHead:
     torch.manual_seed(1)
-    head = heads.build(name, 8, 3, **options).double()
+    head = heads.build_head(name, 8, 3, **options).double()
     assert isinstance(head, heads.CosineHead)
     torch.nn.init.normal_(head.weight)
     return head
@@ -41,14 +41,14 @@ def built(name: str, **options: object) -> heads.CosineHead:
 def test_multiface_is_that_of_the_published_code(case: str) -> None:
     golden = GOLDEN["heads"][case]
     embeddings, labels = torch.tensor(GOLDEN["x"]), torch.tensor(GOLDEN["y"])
-    head = heads.build("multiface", 16, 7, scale=64.0, **SLICED[case])
+    head = heads.build_head("multiface", 16, 7, scale=64.0, **SLICED[case])
     head.weight.data = torch.stack([torch.tensor(w).T for w in golden["weights"].values()]).contiguous()
     assert torch.allclose(head.logits(embeddings, labels), torch.tensor(golden["logits"]), atol=5e-5, rtol=0)
     assert float(head(embeddings, labels).detach()) == pytest.approx(golden["loss"], abs=2e-4)
 
 
 def test_renormalised_slices_reach_cosine_one() -> None:
-    head = heads.build("multiface", 8, 3, slices=4, renormalise=True).double()
+    head = heads.build_head("multiface", 8, 3, slices=4, renormalise=True).double()
     embeddings, _ = batch()
     with torch.no_grad():
         head.weight[:, 0] = embeddings[0].view(4, 2)
@@ -195,7 +195,7 @@ def test_uniface_is_binary_cross_entropy_at_one_threshold() -> None:
 @pytest.mark.parametrize("metric", ["euclidean", "angular"])
 def test_triplets_are_semi_hard_and_one_a_pair(metric: str) -> None:
     torch.manual_seed(0)
-    head = heads.build("triplet", 4, 2, metric=metric)
+    head = heads.build_head("triplet", 4, 2, metric=metric)
     embeddings, labels = torch.randn(40, 4), torch.arange(40) % 8
     distances = head.distances(embeddings)
     anchor, positive, negative = mine(distances, labels, head.m)
@@ -211,7 +211,7 @@ def test_triplets_are_semi_hard_and_one_a_pair(metric: str) -> None:
 def test_triplet_loss_and_gradient() -> None:
     embeddings = torch.tensor([[1.0, 0.0], [math.cos(0.5), math.sin(0.5)], [math.cos(0.6), -math.sin(0.6)]])
     labels = torch.tensor([4, 4, 9])
-    head = heads.build("triplet", 2, 10)
+    head = heads.build_head("triplet", 2, 10)
     near, far = 2 - 2 * math.cos(0.5), 2 - 2 * math.cos(0.6)
     assert float(head(embeddings, labels).detach()) == pytest.approx(near - far + 0.3, abs=1e-6)
     assert float(head.accuracy(embeddings, labels)) == pytest.approx(2 / 3)
@@ -224,7 +224,7 @@ def test_triplet_loss_and_gradient() -> None:
 @pytest.mark.parametrize("name", sorted(heads.HEADS))
 def test_every_head_works_inside_autocast_and_learns(name: str) -> None:
     torch.manual_seed(3)
-    layer, head = torch.nn.Linear(6, 8), heads.build(name, 8, 4)
+    layer, head = torch.nn.Linear(6, 8), heads.build_head(name, 8, 4)
     inputs, labels = (
         torch.randn(4, 6).repeat_interleave(4, 0) + 0.2 * torch.randn(16, 6),
         torch.arange(16) // 4,
@@ -251,4 +251,4 @@ def test_impossible_options_are_refused() -> None:
         ("triplet", {"metric": "cosine"}, "euclidean or angular"),
     ):
         with pytest.raises(ParamsError, match=reason):
-            heads.build(name, 8, 3, **options)
+            heads.build_head(name, 8, 3, **options)

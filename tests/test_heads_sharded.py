@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
 from facerec import distributed, heads
-from facerec.distributed import places
-from facerec.errors import ParamsError
+from facerec.core.errors import ParamsError
+from facerec.distributed import process_group
 from facerec.heads.replicated import Replicated
 from facerec.heads.sharded import Sharded, initial, sample
 from tests.processes import CPU, Answer, together
@@ -72,7 +72,7 @@ def train(
 def trained(name: str, kind: str) -> Answer:
     """Some steps of the split head from the plain head's centres; what rank 0 gathered."""
     torch.manual_seed(7)
-    plain = heads.build(name, DIM, CLASSES).double()
+    plain = heads.build_head(name, DIM, CLASSES).double()
     head = heads.build_sharded(name, DIM, CLASSES).double()
     head.load_whole_state(plain.state_dict())
     body = network()
@@ -113,7 +113,7 @@ def exchanges() -> Answer:
     """A replicated head on gathered embeddings; log-sum-exps with nothing on one process."""
     body = network()
     torch.manual_seed(9)
-    head = heads.build("curricularface", DIM, CLASSES).double()
+    head = heads.build_head("curricularface", DIM, CLASSES).double()
     inputs, labels = mine(0)
     whole, summed = Replicated(head), distributed.GradientSum(body.parameters(), bucket=8)
     loss, right = whole.measure(body(inputs), labels)
@@ -159,7 +159,7 @@ def test_losses_and_updates_are_those_of_one_process(ranks: list[Answer], alone:
 @pytest.mark.parametrize("name", NAMES)
 def test_split_head_in_a_world_of_one_is_the_plain_head(name: str, alone: Answer) -> None:
     torch.manual_seed(7)
-    plain, body = heads.build(name, DIM, CLASSES).double(), network()
+    plain, body = heads.build_head(name, DIM, CLASSES).double(), network()
     steps = optimiser("sgd", plain, body)
     assert_close(train(plain, body, steps, range(STEPS)), alone[name]["losses"])
     assert_close(dict(plain.state_dict()), {key: alone[name]["head"][key] for key in plain.state_dict()})
@@ -182,7 +182,7 @@ def test_a_whole_head_on_gathered_faces_is_that_of_one_process(ranks: list[Answe
 def test_training_saved_by_several_processes_goes_on_in_one(ranks: list[Answer]) -> None:
     saved = ranks[0]["arcface"]
     torch.manual_seed(7)
-    plain, body = heads.build("arcface", DIM, CLASSES).double(), network()
+    plain, body = heads.build_head("arcface", DIM, CLASSES).double(), network()
     expected = train(plain, body, optimiser("sgd", plain, body), range(2 * STEPS))
     head = heads.build_sharded("arcface", DIM, CLASSES).double()
     body = network()
@@ -292,7 +292,7 @@ def test_three_tenths_of_the_centres_train() -> None:
 
 def test_sampling_is_for_training_only() -> None:
     head = heads.build_sharded("arcface", DIM, CLASSES, rate=0.4).double().eval()
-    whole = heads.build("arcface", DIM, CLASSES).double()
+    whole = heads.build_head("arcface", DIM, CLASSES).double()
     whole.load_state_dict({"weight": head.whole_state()["weight"]})
     assert torch.allclose(head(*mine(0)), whole(*mine(0)))
     assert head.sampled is None
@@ -304,11 +304,11 @@ def test_impossible_splits_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ParamsError, match="such as arcface"):
         heads.build_sharded("softmax", DIM, CLASSES)
     with pytest.raises(ParamsError, match="holds 12 of 12 classes, but its head has 11"):
-        Sharded(heads.build("arcface", DIM, 11), 12)
-    saved = heads.build("arcface", DIM, CLASSES).state_dict()
+        Sharded(heads.build_head("arcface", DIM, 11), 12)
+    saved = heads.build_head("arcface", DIM, CLASSES).state_dict()
     with pytest.raises(ParamsError, match="knows 11 classes, this one 12"):
         heads.build_sharded("arcface", DIM, 12).load_whole_state(saved)
-    for module in (distributed, places):
+    for module in (distributed, process_group):
         monkeypatch.setattr(module, "world", lambda: 3)
     with pytest.raises(ParamsError, match="cannot be split over 3"):
         heads.build_sharded("arcface", DIM, 5)

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facerec.errors import FormatError, ParamsError
-from facerec.identification import identify, normalise
-from facerec.identification.negatives import Tail
+from facerec.core.errors import FormatError, ParamsError
+from facerec.evaluation.identification import identify, normalise
+from facerec.evaluation.identification.negatives import Tail
 
 GOLDEN = Path(__file__).parent / "golden" / "megaface"
 
@@ -105,7 +105,7 @@ def test_equals_brute_force(seed, strangers):
 def test_blocks_change_nothing(monkeypatch, block):
     faces = some_faces(3, strangers=200)
     whole = identify(*faces, fprs=(1e-2,))
-    monkeypatch.setattr("facerec.identification.scores.BLOCK", block)
+    monkeypatch.setattr("facerec.evaluation.identification.scores.BLOCK", block)
     parts = identify(*faces, fprs=(1e-2,))
     assert np.array_equal(whole.ranks, parts.ranks)
     assert (whole.tpr, whole.devkit["cmc"], whole.devkit["roc"]) == (
@@ -118,7 +118,7 @@ def test_blocks_change_nothing(monkeypatch, block):
 def test_a_short_tail_still_gives_exact_rates(monkeypatch):
     faces = some_faces(4, strangers=3000)
     whole = identify(*faces, fprs=(1e-3,))
-    monkeypatch.setattr("facerec.identification.ranking._TAIL", 10)
+    monkeypatch.setattr("facerec.evaluation.identification.ranking._TAIL", 10)
     short = identify(*faces, fprs=(1e-3,))
     assert whole.tpr == short.tpr
     fpr, tpr = short.roc

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from facerec.errors import FormatError, ParamsError
-from facerec.formats import lists
-from facerec.identification import identify, names, normalise, remove_noise
-from facerec.identification.noise import VARIANTS, CleanDistractors
+from facerec.core.errors import FormatError, ParamsError
+from facerec.evaluation.identification import identify, normalise, remove_noise
+from facerec.evaluation.identification.noise import VARIANTS, CleanDistractors, facescrub_key, megaface_key
+from facerec.interop import lists
 
 
 def world(seed: int = 0, d: int = 12) -> dict:
@@ -115,17 +115,17 @@ def test_distractors_are_cleaned_slice_by_slice(variant):
 
 def test_names_of_both_lists_are_one():
     for spelling in ("A B/A B_12.JPG", "A_B/A_B_12", "x/A_B_12.jpg", "A B_12.gif", "A_B_12.png"):
-        assert names.facescrub(spelling) == "A_B_12.png"
-    assert names.facescrub("J. Lo/J. Lo_3") == "J._Lo_3.png"
-    assert names.megaface("megaface/1/2@N00/3_0.jpg") == "1/2@N00/3_0.jpg"
+        assert facescrub_key(spelling) == "A_B_12.png"
+    assert facescrub_key("J. Lo/J. Lo_3") == "J._Lo_3.png"
+    assert megaface_key("megaface/1/2@N00/3_0.jpg") == "1/2@N00/3_0.jpg"
 
 
 def test_the_official_lists(mirror):
     cropped, uncropped = (
-        lists.read_features(mirror / f"megaface/facescrub{kind}_features_list.json")
+        lists.read_feature_list(mirror / f"megaface/facescrub{kind}_features_list.json")
         for kind in ("", "_uncropped")
     )
-    spelled = [[names.facescrub(path) for path in each.paths] for each in (cropped, uncropped)]
+    spelled = [[facescrub_key(path) for path in each.paths] for each in (cropped, uncropped)]
     assert spelled[0] == spelled[1]
     assert len(set(spelled[0])) == 3530
     noise = lists.read_noises(mirror / "megaface/facescrub_noises.txt")

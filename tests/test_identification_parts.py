@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from facerec import resampling
-from facerec.errors import FormatError
-from facerec.identification import identify, normalise, published
-from facerec.identification.bootstrap import Bootstrap
-from facerec.identification.negatives import Above
-from facerec.identification.rows import NpyRows
-from facerec.identification.scores import features
-from facerec.identification.torch_engine import TorchEngine
+from facerec.core.errors import FormatError
+from facerec.evaluation.identification import identify, normalise, published
+from facerec.evaluation.identification.bootstrap import Bootstrap
+from facerec.evaluation.identification.negatives import Above
+from facerec.evaluation.identification.scores import NpyRows, checked_features
+from facerec.evaluation.identification.torch_engine import TorchEngine
+from facerec.evaluation.statistics import bootstrap
 
 GOLDEN = Path(__file__).parent / "golden" / "megaface"
 PUBLISHED = "megaface/cmc_facescrub_megaface_0_1000000_1.json"
@@ -44,7 +43,7 @@ def golden(request):
 
 def test_the_torch_engine_gives_identical_ranks(result):
     probes, labels, distractors = faces()
-    engine = TorchEngine(features(probes, "probes"), torch.device("cpu"))
+    engine = TorchEngine(checked_features(probes, "probes"), torch.device("cpu"))
     other = identify(probes, labels, distractors, fprs=(1e-3, 1e-2), sweeps=3, seed=5, engine=engine)
     assert 0 < result.rank1 < 1
     assert np.array_equal(result.ranks, other.ranks)
@@ -56,7 +55,7 @@ def test_the_torch_engine_gives_identical_ranks(result):
 def test_the_torch_engine_knows_missing_faces():
     probes, labels, distractors = faces(strangers=40)
     probes[3], distractors[7:38] = np.nan, np.nan
-    engine = TorchEngine(features(probes, "probes"), torch.device("cpu"))
+    engine = TorchEngine(checked_features(probes, "probes"), torch.device("cpu"))
     ours, theirs = identify(probes, labels, distractors), identify(probes, labels, distractors, engine=engine)
     assert np.array_equal(ours.ranks, theirs.ranks)
     assert ours.devkit == theirs.devkit
@@ -96,13 +95,13 @@ def test_missing_faces_in_a_sweep_are_not_found():
 
 
 def test_cmc_bands_equal_a_plain_bootstrap(result):
-    weights = resampling.identity_weights(12, 300, seed=1)
+    weights = bootstrap.identity_weights(12, 300, seed=1)
     people = result.identity[result.probe]
     shares = [
         [np.average(result.ranks < k, weights=weight[people]) for k in (1, 10, 2501)] for weight in weights
     ]
     low, high = Bootstrap(result, trials=300, seed=1).cmc([1, 10, 2501])
-    assert np.allclose([low, high], resampling.interval(shares))
+    assert np.allclose([low, high], bootstrap.interval(shares))
     assert low[0] < result.rank1 < high[0]
     assert low[2] == high[2] == 1
 
@@ -113,13 +112,13 @@ def test_roc_bands_equal_a_plain_bootstrap():
     scores = probes @ distractors.T
     same = np.triu(labels[:, None] == labels[None], 1)
     mates, person = (probes @ probes.T)[same], labels[np.nonzero(same)[0]]
-    weights = resampling.identity_weights(12, 40, seed=2)
+    weights = bootstrap.identity_weights(12, 40, seed=2)
     expected = []
     for weight in weights:
         above = ((scores > mates[:, None, None]).sum(axis=2) * weight[labels]).sum(axis=1)
         limit = np.array([1e-3, 1e-2]) * (weight[labels].sum() * 300)
         expected.append([np.average(above <= most, weights=weight[person]) for most in limit])
-    assert np.allclose(Bootstrap(result, trials=40, seed=2).roc([1e-3, 1e-2]), resampling.interval(expected))
+    assert np.allclose(Bootstrap(result, trials=40, seed=2).roc([1e-3, 1e-2]), bootstrap.interval(expected))
 
 
 def test_the_traditional_cmc_agrees_with_the_devkits_draws(golden):
@@ -145,7 +144,7 @@ def test_the_traditional_gallery_holds_the_other_people():
 
 
 def test_counts_above_marks_equal_a_plain_count(monkeypatch):
-    monkeypatch.setattr("facerec.identification.negatives._BATCH", 50)
+    monkeypatch.setattr("facerec.evaluation.identification.negatives._BATCH", 50)
     rng = np.random.default_rng(0)
     marks = np.sort(rng.integers(-5, 5, size=30)).astype(np.float32)
     blocks = [rng.integers(-6, 6, size=(3, 7)).astype(np.float32) for _ in range(9)]
@@ -193,12 +192,14 @@ def test_a_cut_matrix_is_refused(tmp_path):
 
 
 def test_readings_of_a_published_curve():
-    curves = published.parse({"cmc": [[0, 9], [0.9, 1]], "roc": [[0, 1e-6, 1e-4, 1], [0.5, 0.6, 0.8, 1]]})
+    curves = published.parse_published(
+        {"cmc": [[0, 9], [0.9, 1]], "roc": [[0, 1e-6, 1e-4, 1], [0.5, 0.6, 0.8, 1]]}
+    )
     assert (curves.rank1, curves.distractors) == (0.9, 9)
     assert curves.tpr(1e-5) == pytest.approx({"log": 0.7, "linear": 0.6 + 0.2 * 9 / 99, "next": 0.8})
     assert curves.tpr(1e-6) == {"log": 0.6, "linear": 0.6, "next": 0.6}
     assert curves.tpr(5e-7) == pytest.approx({"linear": 0.55, "next": 0.6})
-    late = published.parse({"cmc": [[3, 9], [0.9, 1]], "roc": [[0.5], [1]]})
+    late = published.parse_published({"cmc": [[3, 9], [0.9, 1]], "roc": [[0.5], [1]]})
     assert (late.rank1, late.tpr(0.1), late.tpr(0.9)) == (0, {"next": 1.0}, {})
 
 
@@ -214,17 +215,17 @@ def test_readings_of_a_published_curve():
 def test_other_json_is_no_result(tmp_path, text):
     (tmp_path / "cmc.json").write_text(text)
     with pytest.raises(FormatError):
-        published.read(tmp_path / "cmc.json")
+        published.read_published(tmp_path / "cmc.json")
 
 
 def test_our_devkit_json_reads_like_a_published_one(result):
-    curves = published.parse(result.devkit)
+    curves = published.parse_published(result.devkit)
     assert curves.rank1 == pytest.approx(result.rank1, abs=1e-6)
     assert curves.distractors == result.distractors
 
 
 def test_a_published_result(mirror):
-    curves = published.read(mirror / PUBLISHED)
+    curves = published.read_published(mirror / PUBLISHED)
     assert (curves.distractors, round(curves.rank1, 6)) == (966804, 0.980616)
     assert curves.tpr(1e-6) == pytest.approx(
         {"log": 0.982645, "linear": 0.980257, "next": 0.985376}, abs=1e-6

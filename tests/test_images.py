@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from facerec import images
-from facerec.errors import ImageError
+from facerec.core.errors import ImageError
+from facerec.imaging import images
 
 
 def gradient(height: int = 60, width: int = 90) -> np.ndarray:

@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from facerec import images
-from facerec.errors import FacerecError, FormatError
-from facerec.formats import devkit, embeddings, failures, lists, packs, pairs
+from facerec.core.errors import FacerecError, FormatError
+from facerec.imaging import images, sheets
 from facerec.inspection import finding, inspect
-from facerec.reporting import sheets
+from facerec.interop import devkit, lists, packs
+from facerec.store import embeddings, failures, pairs
 from tests import packs as drawn
 
 GOLDEN = Path(__file__).parent / "golden/recordio"
@@ -41,7 +41,7 @@ def photo_folder(folder, people=(3, 1)):
 def lost_photo(folder):
     """Write a table of one photo without a face."""
     values = {each.name: "x" for each in fields(failures.Failure)}
-    failures.write([failures.Failure(**values)], folder)
+    failures.write_failures([failures.Failure(**values)], folder)
 
 
 def check_photos(found):
@@ -113,10 +113,10 @@ def test_packs_and_their_parts(tmp_path):
 
 def test_swapped_colours_are_noticed(tmp_path):
     swapped = [images.encode_jpeg(drawn.face(i)[..., ::-1].copy()) for i in range(6)]
-    packs.write(tmp_path / "x.bin", swapped, [True] * 3)
+    packs.write_bin(tmp_path / "x.bin", swapped, [True] * 3)
     assert "red and blue may be swapped" in facts(tmp_path / "x.bin")["colour_check"]
     grey = images.encode_jpeg(np.full((112, 112, 3), 90, np.uint8))
-    packs.write(tmp_path / "x.bin", [bytes(bytearray(grey)) for _ in range(6)], [True] * 3)
+    packs.write_bin(tmp_path / "x.bin", [bytes(bytearray(grey)) for _ in range(6)], [True] * 3)
     assert facts(tmp_path / "x.bin")["colour_check"].endswith("it cannot be told")
 
 
@@ -127,7 +127,7 @@ def test_the_oldest_verification_pack():
 
 def test_devkit_matrices_and_folders_of_features(tmp_path):
     feature = np.array([[3], [4]], np.float32)
-    devkit.write_features(tmp_path / "out", ["a/x.jpg", "b/y.jpg"], feature.T.repeat(2, 0), "net")
+    devkit.write_devkit_features(tmp_path / "out", ["a/x.jpg", "b/y.jpg"], feature.T.repeat(2, 0), "net")
     found = facts(tmp_path / "out")
     assert (found["kind"], found["files"], found["shape"]) == ("folder of devkit features", 2, [2, 1])
     assert (found["algorithms"], found["norm_of_the_first"]) == ({"net": 2}, 5.0)
@@ -140,12 +140,12 @@ def test_devkit_matrices_and_folders_of_features(tmp_path):
 def test_embeddings_and_features(tmp_path):
     matrix = np.array([[3, 4], [0, 1], [np.nan, np.nan]], np.float32)
     made = embeddings.Embeddings(matrix, ["a", "b", "c"], ["A", "A", ""])
-    embeddings.write(made, tmp_path / "x.npy")
+    embeddings.write_embeddings(made, tmp_path / "x.npy")
     found = facts(tmp_path / "x.npy")
     assert (found["embeddings"], found["dimensions"], found["without_face"]) == (3, 2, 1)
     assert (found["norms"], found["identities"]) == ({"min": 1.0, "median": 3.0, "max": 5.0}, 1)
     assert facts(tmp_path / "x.parquet")["kind"] == "rows of embeddings"
-    embeddings.write_features(made, made, tmp_path / "features")
+    embeddings.write_feature_sets(made, made, tmp_path / "features")
     assert facts(tmp_path / "features")["probes"] == 3
     np.save(tmp_path / "y.npy", np.array([[1, np.inf]]))
     assert facts(tmp_path / "y.npy")["finite"] is False
@@ -153,7 +153,7 @@ def test_embeddings_and_features(tmp_path):
 
 def test_tables(tmp_path):
     rows = np.array([0, -1])
-    pairs.write(pairs.Pairs(rows, rows, np.array([True, False])), tmp_path / "pairs.parquet")
+    pairs.write_pairs(pairs.Pairs(rows, rows, np.array([True, False])), tmp_path / "pairs.parquet")
     found = facts(tmp_path / "pairs.parquet")
     assert (found["kind"], found["pairs"], found["without_face"]) == ("table of pairs", 2, 1)
     lost_photo(tmp_path)

@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 import pytest
 
-from facerec import images
-from facerec.errors import FormatError
-from facerec.formats import shards
-from facerec.loading import Faces
-from facerec.preprocessing import reduction
+from facerec.core.errors import FormatError
+from facerec.imaging import images
+from facerec.store import shards
+from facerec.store.loading import FaceDataset
+from facerec.store.preprocessing import reduction
 
 
 def write_set(path: Path, size: int, count: int = 3, template: str = "arcface-112") -> shards.Shards:
@@ -29,13 +29,13 @@ def write_set(path: Path, size: int, count: int = 3, template: str = "arcface-11
                 "source": f"{number}.jpg",
             }
         )
-    shards.write(rows, path, shards.Meta("faces", path.name, size=(size, size), template=template))
-    return shards.read(path)
+    shards.write_shards(rows, path, shards.Meta("faces", path.name, size=(size, size), template=template))
+    return shards.read_shards(path)
 
 
 def test_larger_crops_are_averaged_to_the_smallest_size(tmp_path: Path) -> None:
     small, large = write_set(tmp_path / "small", 112), write_set(tmp_path / "large", 224)
-    faces = Faces([large, small])
+    faces = FaceDataset([large, small])
     assert faces.size == (112, 112)
     assert faces.batch([0, 3]).shape == (2, 112, 112, 3)
     decoded = images.decode(large.image(0)).astype(float)
@@ -45,7 +45,7 @@ def test_larger_crops_are_averaged_to_the_smallest_size(tmp_path: Path) -> None:
 
 
 def test_batches_keep_their_order(tmp_path: Path) -> None:
-    faces = Faces([write_set(tmp_path / "a", 112, 5)])
+    faces = FaceDataset([write_set(tmp_path / "a", 112, 5)])
     order = [np.array([4, 0]), np.array([2]), np.array([1, 3])]
     for indices, batch in zip(order, faces.batches(order), strict=True):
         assert (batch == faces.batch(indices)).all()
@@ -55,7 +55,7 @@ def test_other_geometry_is_refused(tmp_path: Path) -> None:
     small = write_set(tmp_path / "small", 112)
     for other in (write_set(tmp_path / "t", 112, template="arcface-128"), write_set(tmp_path / "o", 168)):
         with pytest.raises(FormatError, match="align all sets to one template"):
-            Faces([small, other])
+            FaceDataset([small, other])
 
 
 @pytest.mark.parametrize(

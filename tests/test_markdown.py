@@ -8,8 +8,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from facerec.reporting import markdown, wording
+from facerec.reporting import wording
 from facerec.reporting.page import Card
+from facerec.reporting.wording import document, escaped, facts, linked, table
 
 
 class Cells(HTMLParser):
@@ -45,15 +46,15 @@ def cells(text: str) -> Cells:
 @example("a\n\n# b\n\n<img src=x onerror=alert(1)>\n|---|")
 @example("___ **** ``` ~~~ https://a.example <!-- --> ]]>")
 def test_any_text_comes_out_of_a_card_as_it_went_in(text: str) -> None:
-    table = markdown.facts([("name", markdown.escaped(text) or "empty")])
-    found = cells(markdown.document("Card", table))
+    table = facts([("name", escaped(text) or "empty")])
+    found = cells(document("Card", table))
     expected = " ".join(text.split()) or "empty"
     assert [cell.strip() for cell in found.cells] == ["name", expected]
     assert found.tags <= {"h3", "table", "thead", "tbody", "tr", "th", "td"}
 
 
 def test_only_web_addresses_become_links() -> None:
-    assert 'href="https://a.example/b?c=d"' in Card(markdown.linked("https://a.example/b?c=d")).html
+    assert 'href="https://a.example/b?c=d"' in Card(linked("https://a.example/b?c=d")).html
     for bad in (
         "javascript:alert(1)",
         "https://a.example/ onmouseover=x",
@@ -61,7 +62,7 @@ def test_only_web_addresses_become_links() -> None:
         "file:///etc",
         "",
     ):
-        assert "<a" not in Card(markdown.linked(bad)).html
+        assert "<a" not in Card(linked(bad)).html
 
 
 def test_a_card_draws_no_picture_and_runs_no_html() -> None:
@@ -73,8 +74,8 @@ def test_a_card_draws_no_picture_and_runs_no_html() -> None:
 
 
 def test_tables_leave_out_what_is_unknown() -> None:
-    assert markdown.facts([("a", "1"), ("b", "")]) == "| | |\n|---|---|\n| a | 1 |"
-    assert markdown.table(("a", "b", "c"), [("x", "1", "2")]).splitlines()[1] == "|---|---:|---:|"
+    assert facts([("a", "1"), ("b", "")]) == "| | |\n|---|---|\n| a | 1 |"
+    assert table(("a", "b", "c"), [("x", "1", "2")]).splitlines()[1] == "|---|---:|---:|"
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,9 @@ from dvc.utils.serialize import load_yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facerec import overrides, params, profiles
-from facerec.errors import ParamsError
+from facerec import params
+from facerec.core.errors import ParamsError
+from facerec.params import overrides, profiles
 from tests.conftest import ROOT
 
 FOLDER = ROOT / "profiles"
@@ -62,7 +63,7 @@ def test_dvc_arrives_at_the_new_parameters(
     assert bool(arguments) == (repr(old) != repr(new)) or old == new
 
 
-@pytest.mark.parametrize("name", profiles.names(FOLDER))
+@pytest.mark.parametrize("name", profiles.profile_names(FOLDER))
 def test_every_profile_can_be_run_without_being_written(name: str, tmp_path: Path) -> None:
     default, wanted = (yaml.safe_load(profiles.compose(FOLDER, each)) for each in ("default", name))
     arguments = overrides.between(default, wanted)

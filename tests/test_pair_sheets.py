@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facerec import images
-from facerec.errors import FormatError
-from facerec.formats import shards
-from facerec.formats.pairs import Pairs
-from facerec.reporting import bands, pair_sheets
+from facerec.core.errors import FormatError
+from facerec.imaging import images, sheets
+from facerec.reporting import pair_sheets
+from facerec.store import shards
+from facerec.store.pairs import Pairs
 
-TITLE, ROW = 24, 24 + bands.TILE + bands.CAPTION
+TITLE, ROW = 24, 24 + sheets.TILE + sheets.CAPTION
 COUNT = 60
 
 
@@ -24,7 +24,7 @@ def faces(tmp_path_factory) -> Path:
         | {"source": f"{row}.jpg", "rung": "pack"}
         for row in range(COUNT)
     ]
-    shards.write(rows, folder, shards.Meta("faces", "grey", size=(112, 112), template="arcface-112"))
+    shards.write_shards(rows, folder, shards.Meta("faces", "grey", size=(112, 112), template="arcface-112"))
     return folder
 
 
@@ -35,11 +35,11 @@ def listed(rows: list[tuple[int, int]], same: list[bool]) -> Pairs:
 
 def shown(sheet: np.ndarray, row: int) -> list[tuple[int, int]]:
     """The faces of the pairs in a row of the sheet; the end is white."""
-    middle = TITLE + row * ROW + TITLE + bands.TILE // 2
+    middle = TITLE + row * ROW + TITLE + sheets.TILE // 2
     found = []
     for column in range(pair_sheets.COLUMNS):
-        left = column * (2 * bands.TILE + 2) + bands.TILE // 2
-        greys = [int(sheet[middle, left + side * bands.TILE, 0]) for side in (0, 1)]
+        left = column * (2 * sheets.TILE + 2) + sheets.TILE // 2
+        greys = [int(sheet[middle, left + side * sheets.TILE, 0]) for side in (0, 1)]
         if greys != [255, 255]:
             found.append((round(greys[0] / 4), round(greys[1] / 4)))
     return found
@@ -50,8 +50,8 @@ def test_each_row_has_its_pairs_in_order(faces: Path) -> None:
     rows = [(pair, pair + 30) for pair in range(30)]
     same = [pair < 20 for pair in range(30)]
     distances = np.array([0.55 + 0.1 * pair if pair < 20 else 0.85 + 0.1 * (pair - 20) for pair in range(30)])
-    sheet = pair_sheets.sheet(faces, listed(rows, same), distances, np.ones(30))
-    assert sheet.shape == (TITLE + 4 * ROW, bands.WIDTH, 3)
+    sheet = pair_sheets.pair_sheet(faces, listed(rows, same), distances, np.ones(30))
+    assert sheet.shape == (TITLE + 4 * ROW, sheets.WIDTH, 3)
     assert shown(sheet, 0) == rows[5:11]  # just rejected: 1.05 ... 1.55
     assert shown(sheet, 1) == rows[19:13:-1]  # farthest apart
     assert shown(sheet, 2) == [rows[21], rows[20]]  # just accepted: .95, .85
@@ -60,7 +60,7 @@ def test_each_row_has_its_pairs_in_order(faces: Path) -> None:
 
 def test_the_threshold_is_that_of_the_pair(faces: Path) -> None:
     rows = [(0, 1), (2, 3), (4, 5)]
-    sheet = pair_sheets.sheet(
+    sheet = pair_sheets.pair_sheet(
         faces, listed(rows, [True] * 3), np.array([1.0, 1.2, 1.1]), np.array([1.1, 1, 1])
     )
     assert shown(sheet, 0) == [rows[2], rows[1]]
@@ -70,16 +70,18 @@ def test_the_threshold_is_that_of_the_pair(faces: Path) -> None:
 
 def test_pairs_without_a_face_are_left_out(faces: Path) -> None:
     rows = [(0, 1), (-1, 3), (4, COUNT)]
-    sheet = pair_sheets.sheet(faces, listed(rows, [True] * 3), np.array([2.0, np.inf, np.inf]), np.ones(3))
+    sheet = pair_sheets.pair_sheet(
+        faces, listed(rows, [True] * 3), np.array([2.0, np.inf, np.inf]), np.ones(3)
+    )
     assert shown(sheet, 0) == [(0, 1)]
 
 
 def test_distances_of_other_pairs_are_refused(faces: Path) -> None:
     with pytest.raises(FormatError, match="2 pairs do not fit 3 distances"):
-        pair_sheets.sheet(faces, listed([(0, 1), (2, 3)], [True, False]), np.ones(3), np.ones(3))
+        pair_sheets.pair_sheet(faces, listed([(0, 1), (2, 3)], [True, False]), np.ones(3), np.ones(3))
 
 
 def test_it_is_written_the_same_twice(faces: Path, tmp_path: Path) -> None:
     for name in ("one.jpg", "two.jpg"):
-        pair_sheets.write(faces, listed([(0, 1)], [True]), np.ones(1), np.ones(1), tmp_path / name)
+        pair_sheets.write_pair_sheet(faces, listed([(0, 1)], [True]), np.ones(1), np.ones(1), tmp_path / name)
     assert (tmp_path / "one.jpg").read_bytes() == (tmp_path / "two.jpg").read_bytes()

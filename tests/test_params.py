@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facerec import heads, params
-from facerec.errors import ParamsError
+from facerec.core.errors import ParamsError
 from tests.conftest import ROOT
 
 DEFAULT: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
@@ -93,10 +93,10 @@ def test_no_value_escapes_validation(key: str, value: Any) -> None:
 
 
 def test_every_head_can_be_named_with_options_it_knows() -> None:
-    names = set(get_args(params.Head.model_fields["name"].annotation))
+    names = set(get_args(params.HeadParams.model_fields["name"].annotation))
     assert names == set(heads.HEADS)
-    options = {option for name in names for option in heads.options_of(name)}
-    assert set(params.Head.model_fields) - {"name", "rate", "lean"} <= options
+    options = {option for name in names for option in heads.head_options(name)}
+    assert set(params.HeadParams.model_fields) - {"name", "rate", "lean"} <= options
 
 
 def literals(model: Any) -> set[str]:

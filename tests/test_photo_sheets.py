@@ -5,15 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facerec import detection, enrolment, images
+from facerec import aligning, detection
+from facerec.core.errors import ParamsError
 from facerec.detection import table
 from facerec.detection.base import Faces
-from facerec.errors import ParamsError
-from facerec.formats import shards
-from facerec.reporting import bands, photo_sheets
+from facerec.imaging import images, sheets
+from facerec.reporting import photo_sheets
+from facerec.store import shards
 from tests import cartoon
 
-TILE = (bands.TILE + 3 * bands.CAPTION, 2 * bands.TILE + 3 * bands.CAPTION + 2)
+TILE = (sheets.TILE + 3 * sheets.CAPTION, 2 * sheets.TILE + 3 * sheets.CAPTION + 2)
 GREEN, WHITE = np.array([0, 230, 60]), np.array([255, 255, 255])
 TITLE = 24
 
@@ -44,17 +45,17 @@ def made(tmp_path_factory) -> Path:
         row = {"image": images.encode_jpeg(picture), "label": -1, "identity": "", "source": f"{number}.jpg"}
         rows.append(row)
     rows.append({"image": b"nothing", "label": -1, "identity": "", "source": "7.jpg"})
-    shards.write(rows, folder / "photos", shards.Meta("photos", "drawn"))
+    shards.write_shards(rows, folder / "photos", shards.Meta("photos", "drawn"))
     patch = pytest.MonkeyPatch()
     patch.setattr(detection, "build", lambda name, **options: Pretended())
-    table.detect(folder / "photos", folder / "d.parquet", "pretended", workers=1, retry=0)
+    table.detect_set(folder / "photos", folder / "d.parquet", "pretended", workers=1, retry=0)
     patch.undo()
-    enrolment.align(folder / "photos", folder / "d.parquet", folder / "faces", workers=1)
+    aligning.align_set(folder / "photos", folder / "d.parquet", folder / "faces", workers=1)
     return folder
 
 
 def drawn(made: Path) -> np.ndarray:
-    return photo_sheets.sheet(made / "photos", made / "d.parquet", made / "faces")
+    return photo_sheets.photo_sheet(made / "photos", made / "d.parquet", made / "faces")
 
 
 def tile(sheet: np.ndarray, top: int, column: int) -> np.ndarray:
@@ -69,7 +70,7 @@ def near(pixels: np.ndarray, colour: np.ndarray) -> int:
 def test_the_rows_are_random_worst_several_and_none(made: Path) -> None:
     sheet = drawn(made)
     row = TITLE + TILE[0]
-    assert sheet.shape == (4 * row, bands.WIDTH, 3)
+    assert sheet.shape == (4 * row, sheets.WIDTH, 3)
     several = tile(sheet, 2 * row, 0)[:, : TILE[0]]
     assert near(several, GREEN) > 200  # the one that was taken
     assert near(several, WHITE) > 100  # the other one
@@ -85,40 +86,40 @@ def test_a_photo_without_a_face_stands_beside_an_empty_place(made: Path) -> None
     blank, broken = tile(sheet, top, 0), tile(sheet, top, 1)
     for each in (blank, broken):
         assert near(each[:, : TILE[0]], GREEN) == 0
-        assert (each[: bands.TILE, -bands.TILE :] == 225).all()
+        assert (each[: sheets.TILE, -sheets.TILE :] == 225).all()
     assert (broken[: TILE[0], : TILE[0]] == 120).all()  # what cannot be decoded is grey
 
 
 def test_the_face_beside_a_photo_is_the_one_in_the_set(made: Path) -> None:
     sheet = drawn(made)
-    faces = shards.read(made / "faces", "faces")
+    faces = shards.read_shards(made / "faces", "faces")
     worst = int(np.argmin(faces.table["score"].to_numpy()))
     np.testing.assert_array_equal(
-        tile(sheet, TITLE + TILE[0], 0)[: bands.TILE, -bands.TILE :], images.decode(faces.image(worst))
+        tile(sheet, TITLE + TILE[0], 0)[: sheets.TILE, -sheets.TILE :], images.decode(faces.image(worst))
     )
 
 
 def test_a_sheet_is_always_the_same_and_is_a_picture(made: Path, tmp_path: Path) -> None:
     parts = (made / "photos", made / "d.parquet", made / "faces")
     for name in ("one.jpg", "two.jpg"):
-        photo_sheets.write(*parts, tmp_path / name)
+        photo_sheets.write_photo_sheet(*parts, tmp_path / name)
     assert (tmp_path / "one.jpg").read_bytes() == (tmp_path / "two.jpg").read_bytes()
     with pytest.raises(ParamsError, match="png or"):
-        photo_sheets.write(*parts, tmp_path / "three.gif")
+        photo_sheets.write_photo_sheet(*parts, tmp_path / "three.gif")
 
 
 def test_a_face_cut_blindly_has_no_landmarks_to_draw(made: Path, tmp_path: Path) -> None:
-    options = enrolment.Options(crop="box", rungs=("detector", "crop"))
-    enrolment.align(made / "photos", made / "d.parquet", tmp_path / "faces", options, workers=1)
-    sheet = photo_sheets.sheet(made / "photos", made / "d.parquet", tmp_path / "faces")
+    options = aligning.AlignOptions(crop="box", rungs=("detector", "crop"))
+    aligning.align_set(made / "photos", made / "d.parquet", tmp_path / "faces", options, workers=1)
+    sheet = photo_sheets.photo_sheet(made / "photos", made / "d.parquet", tmp_path / "faces")
     assert (
         len(sheet) == len(drawn(made)) + TITLE + TILE[0]
     )  # a row for the rung crop; one photo is still broken
 
 
 def test_an_empty_set_has_a_sheet(tmp_path: Path) -> None:
-    shards.write([], tmp_path / "photos", shards.Meta("photos", "none"))
-    table.detect(tmp_path / "photos", tmp_path / "d.parquet", "mtcnn", {"min_face": 40}, workers=1)
-    enrolment.align(tmp_path / "photos", tmp_path / "d.parquet", tmp_path / "faces", workers=1)
-    sheet = photo_sheets.sheet(tmp_path / "photos", tmp_path / "d.parquet", tmp_path / "faces")
-    assert sheet.shape == (4 * TITLE, bands.WIDTH, 3)
+    shards.write_shards([], tmp_path / "photos", shards.Meta("photos", "none"))
+    table.detect_set(tmp_path / "photos", tmp_path / "d.parquet", "mtcnn", {"min_face": 40}, workers=1)
+    aligning.align_set(tmp_path / "photos", tmp_path / "d.parquet", tmp_path / "faces", workers=1)
+    sheet = photo_sheets.photo_sheet(tmp_path / "photos", tmp_path / "d.parquet", tmp_path / "faces")
+    assert sheet.shape == (4 * TITLE, sheets.WIDTH, 3)

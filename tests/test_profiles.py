@@ -10,8 +10,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facerec import params, profiles
-from facerec.errors import ParamsError
+from facerec import params
+from facerec.core.errors import ParamsError
+from facerec.params import profiles
 from tests.conftest import ROOT
 
 FOLDER = ROOT / "profiles"
@@ -25,12 +26,12 @@ def test_params_yaml_is_the_default_profile() -> None:
     assert (ROOT / "params.yaml").read_text() == (FOLDER / "default.yaml").read_text()
 
 
-@pytest.mark.parametrize("name", profiles.names(FOLDER))
+@pytest.mark.parametrize("name", profiles.profile_names(FOLDER))
 def test_every_profile_is_valid_and_says_what_it_is(name: str, tmp_path: Path) -> None:
-    profiles.apply(FOLDER, name, tmp_path / "params.yaml")
+    profiles.apply_profile(FOLDER, name, tmp_path / "params.yaml")
     parsed = params.load(tmp_path / "params.yaml")
     assert parsed.benchmarks or parsed.identification
-    assert len(profiles.describe(FOLDER, name)) > 40
+    assert len(profiles.describe_profile(FOLDER, name)) > 40
 
 
 def test_lfw_trains_nothing_and_renders_nothing() -> None:
@@ -53,7 +54,7 @@ def test_a_profile_is_laid_over_its_base(folder: Path) -> None:
     assert (parsed.verify.far, parsed.verify.seed, parsed.train.epochs) == (0.03, 7, 8)
     first = profiles.compose(folder, "mine").splitlines()[0]
     assert first == "# Profile mine: profiles/default.yaml with _both.yaml, then mine.yaml laid over it."
-    assert profiles.names(folder) == ["default", "mine"], "a base is no profile"
+    assert profiles.profile_names(folder) == ["default", "mine"], "a base is no profile"
 
 
 @pytest.mark.parametrize(

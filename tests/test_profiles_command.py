@@ -12,9 +12,10 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from facerec import params, profiles
+from facerec import params
 from facerec.cli import app
-from facerec.errors import AcquireError, ParamsError
+from facerec.core.errors import AcquireError, ParamsError
+from facerec.params import profiles
 from tests.conftest import ROOT
 
 FOLDER = ROOT / "profiles"
@@ -42,7 +43,7 @@ def listed(*words: str) -> Any:
 
 def test_it_lists_every_profile_with_what_it_needs() -> None:
     found = listed()
-    assert [each["name"] for each in found["profiles"]] == profiles.names(FOLDER)
+    assert [each["name"] for each in found["profiles"]] == profiles.profile_names(FOLDER)
     needs = {each["name"]: [need["name"] for need in each["needs"]] for each in found["profiles"]}
     assert needs["lfw"] == ["mobilefacenet_foamliu", "retinaface_mnet025", "lfw"]
     assert needs["multiface"] == ["ms1m_arcface"]

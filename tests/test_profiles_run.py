@@ -16,11 +16,13 @@ import pytest
 import torch
 import yaml
 
-from facerec import images, params, profiles
+from facerec import params
 from facerec.backbones import storage
-from facerec.formats import lists, shards
-from facerec.params import Params
-from facerec.preprocessing import Preprocessing
+from facerec.imaging import images
+from facerec.interop import lists
+from facerec.params import Params, profiles
+from facerec.store import shards
+from facerec.store.preprocessing import Preprocessing
 from stages import (
     align,
     detect,
@@ -68,10 +70,10 @@ def downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / "catalog" / path.name).write_text(yaml.safe_dump(changed))
     folder = tmp_path / ".facerec/downloads"
     (folder / "mobilefacenet_foamliu").mkdir(parents=True)
-    network = storage.create("mobilefacenet", 16, {"width": 0.25}, Preprocessing())
+    network = storage.create_backbone("mobilefacenet", 16, {"width": 0.25}, Preprocessing())
     torch.manual_seed(1)
     # Ours, though under the published name: what loads it looks at the content.
-    storage.save(network, folder / "mobilefacenet_foamliu/mobilefacenet_foamliu.pt")
+    storage.save_backbone(network, folder / "mobilefacenet_foamliu/mobilefacenet_foamliu.pt")
     declared = tmp_path / "catalog/mobilefacenet_foamliu.yaml"
     declared.write_text(declared.read_text().replace("foamliu.onnx", "foamliu.pt"))
     return folder
@@ -138,7 +140,7 @@ def test_cfp_from_its_archive_to_both_protocols(downloads: Path, tmp_path: Path)
     parsed = run("cfp", tmp_path)
     assert list(parsed.benchmarks) == ["cfp_ff", "cfp_fp"]
     assert [metrics(f"verify/{name}")["failures"] for name in parsed.benchmarks] == [0, 0]
-    faces = shards.read("data/faces/test/cfp")
+    faces = shards.read_shards("data/faces/test/cfp")
     assert (len(faces), faces.classes) == (30, 10)
     rungs = [faces.row(row)["rung"] for row in range(30)]
     assert rungs.count("retry") > 20, "a face found in the padded photo is preferred"
@@ -163,7 +165,7 @@ def test_megaface_takes_the_listed_probes_among_all_distractors(downloads: Path,
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(tight(number))
     official = lists.FeatureList(tuple(f"{name}.png" for name in probes))
-    lists.write_features(official, downloads / "facescrub_probes/facescrub_features_list.json")
+    lists.write_feature_list(official, downloads / "facescrub_probes/facescrub_features_list.json")
     for number in range(12):
         path = downloads / f"megaface/megaface_images/00{number % 3}/9{number}@N00/{number}_0.jpg"
         path.parent.mkdir(parents=True)
@@ -174,10 +176,10 @@ def test_megaface_takes_the_listed_probes_among_all_distractors(downloads: Path,
     parsed = run("megaface", tmp_path)
     plots.plots(parsed)
     report.report(parsed)
-    raw = shards.read("data/raw/facescrub_probes")
+    raw = shards.read_shards("data/raw/facescrub_probes")
     assert raw.sources == [f"{name}.jpg" for name in probes], "the order of the official list"
     assert raw.identities == ["Person_B", "Person_B", "Person_A", "Person_A"]
-    assert len(shards.read("data/faces/test/megaface")) == 12, "every distractor counts"
+    assert len(shards.read_shards("data/faces/test/megaface")) == 12, "every distractor counts"
     noise = metrics("denoise/megaface")["noise"]
     assert noise["probes_matched"] == noise["distractors_matched"] == 1
     assert 0 <= json.loads(Path("reports/summary.json").read_text())["megaface"]["rank1"] <= 1

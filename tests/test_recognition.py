@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facerec import embedding, enrolment, images, recognition
+from facerec import aligning, embedding, recognition
+from facerec.core.errors import FacerecError, FormatError, ImageError, ParamsError
 from facerec.detection import table
-from facerec.errors import FacerecError, FormatError, ImageError, ParamsError
-from facerec.formats import gallery as galleries
-from facerec.formats import shards
-from facerec.normalise import normalise
+from facerec.imaging import images
 from facerec.recognition import Enrolled, Named, NoFaceError, Recogniser, Refused
+from facerec.store import gallery as galleries
+from facerec.store import shards
+from facerec.store.embeddings import normalise
 from tests import cartoon
 from tests.conftest import ROOT
 from tests.recognition import SEEN, blank, group, photo, save_model, write_scores
@@ -55,11 +56,11 @@ def test_a_photo_gives_the_crop_and_the_embedding_of_the_pipeline(files, recogni
         {"image": (files / f"{name}.jpg").read_bytes(), "label": 0, "identity": name, "source": name}
         for name in people
     ]
-    shards.write(rows, tmp_path / "photos", shards.Meta("photos", "drawn"))
-    table.detect(tmp_path / "photos", tmp_path / "found.parquet", "mtcnn")
-    enrolment.align(tmp_path / "photos", tmp_path / "found.parquet", tmp_path / "faces")
-    stored = shards.read(tmp_path / "faces")
-    embedded = normalise(embedding.load(files / "backbone.pt").embed(stored))
+    shards.write_shards(rows, tmp_path / "photos", shards.Meta("photos", "drawn"))
+    table.detect_set(tmp_path / "photos", tmp_path / "found.parquet", "mtcnn")
+    aligning.align_set(tmp_path / "photos", tmp_path / "found.parquet", tmp_path / "faces")
+    stored = shards.read_shards(tmp_path / "faces")
+    embedded = normalise(embedding.load_embedder(files / "backbone.pt").embed(stored))
     assert stored.sources == list(people)
     for row, name in enumerate(people):
         face = recogniser.portrait(files / f"{name}.jpg").face
@@ -151,13 +152,13 @@ def test_networks_of_every_geometry_get_their_crops():
         ((112, 96), "arcface-112x96"),
         ((128, 128), "arcface-128"),
     ):
-        options = enrolment.Options.fitting(size, template)
+        options = aligning.AlignOptions.fitting(size, template)
         assert (options.template, options.crop) == (template, "template")
-    boxed = enrolment.Options(crop="box", margin=0.25)
-    assert enrolment.Options.fitting((112, 112), boxed.template).margin == 0.25
+    boxed = aligning.AlignOptions(crop="box", margin=0.25)
+    assert aligning.AlignOptions.fitting((112, 112), boxed.template).margin == 0.25
     for template in ("mine", "arcface-128", "box-1..2-112", "box--112", ""):
         with pytest.raises(FormatError, match="cannot be cut from photos here"):
-            enrolment.Options.fitting((112, 112), template)
+            aligning.AlignOptions.fitting((112, 112), template)
 
 
 def test_a_threshold_decides_and_without_one_nothing_is_decided(files, recogniser, tmp_path):
@@ -222,7 +223,7 @@ def test_enrolling_keeps_what_a_gallery_needs(files, recogniser):
     assert cut.reason.startswith("The JPEG is cut short")
     (bare,) = recogniser.enroll(photos[:1], keep_faces=False)
     assert bare.entry.face is None
-    assert recogniser.model == galleries.Model(
+    assert recogniser.model == galleries.GalleryModel(
         recogniser.embedder.digest, 16, recogniser.embedder.preprocessing.to_dict(), SEEN
     )
 
@@ -266,7 +267,7 @@ def test_a_search_takes_every_face_or_one_every_person_or_every_photo(files, rec
 def test_galleries_of_another_model_and_empty_ones_are_refused(files, recogniser, team, tmp_path):
     save_model(tmp_path / "other.pt", seed=2)
     other = Recogniser(tmp_path / "other.pt")
-    galleries.write(team, tmp_path / "team.gallery")
+    galleries.write_gallery(team, tmp_path / "team.gallery")
     assert recogniser.gallery(tmp_path / "team.gallery").people == {"ann": 1, "bob": 1}
     with pytest.raises(FormatError, match=r"team\.gallery was made with another model"):
         other.gallery(tmp_path / "team.gallery")

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facerec import console, images
 from facerec.cli import app
-from facerec.formats import gallery as galleries
-from facerec.formats import shards
+from facerec.core import console
+from facerec.imaging import images
+from facerec.store import gallery as galleries
+from facerec.store import shards
 from tests.conftest import ROOT
 from tests.recognition import blank, group, photo, save_model, write_scores
 
@@ -48,7 +49,7 @@ def call(folder, monkeypatch, capsys):
 
     def call(command, *words):
         words = words if "--model" in words else (*words, "--model", "models/backbone.pt")
-        code = console.run(lambda: app([command, *map(str, words)], standalone_mode=False))
+        code = console.run_command(lambda: app([command, *map(str, words)], standalone_mode=False))
         return code, *capsys.readouterr()
 
     return call
@@ -166,7 +167,7 @@ def test_adding_again_replaces_and_moves(call, folder, tmp_path):
     code, _, err = call("enroll", team, "people/bob/1.jpg", "--name", "Bobby")
     assert code == 0
     assert "note: people/bob/1.jpg was bob's and is now Bobby's" in err
-    assert galleries.read(team).people == {"Bobby": 1, "ann": 2}
+    assert galleries.read_gallery(team).people == {"Bobby": 1, "ann": 2}
 
 
 def test_forgetting_needs_no_model(call, tmp_path):
@@ -175,7 +176,7 @@ def test_forgetting_needs_no_model(call, tmp_path):
     code, out, _ = call("enroll", team, "--remove", "ann", "--json", "--model", "nowhere.onnx")
     assert code == 0
     assert one_object(out)["removed"] == {"ann": 2}
-    assert galleries.read(team).people == {"bob": 1}
+    assert galleries.read_gallery(team).people == {"bob": 1}
     assert b"ann/1.jpg" not in team.read_bytes()
     assert "holds nobody called 'bop'; did you mean bob?" in one_sentence(
         call("enroll", team, "--remove", "bop")
@@ -184,7 +185,7 @@ def test_forgetting_needs_no_model(call, tmp_path):
     assert "holds nobody" in one_sentence(call("search", team, "eve.jpg"))
     code, out, _ = call("enroll", team, "eve.jpg", "--name", "eve", "--remove", "ann", "--json")
     assert code == 1, "ann is not in it any more"
-    assert galleries.read(team).people == {}
+    assert galleries.read_gallery(team).people == {}
 
 
 def test_photos_come_from_anywhere(call, folder, tmp_path):
@@ -192,7 +193,7 @@ def test_photos_come_from_anywhere(call, folder, tmp_path):
         tar.add(folder / "people", "people")
     (tmp_path / "list.txt").write_text("ann/1.jpg\tAnn of the list\nbob/1.jpg\tBob\n")
     rows = [{"image": photo("eve"), "label": 0, "identity": "Eve", "source": "Eve/1.jpg"}]
-    shards.write(rows, tmp_path / "shards", shards.Meta("photos", "x"))
+    shards.write_shards(rows, tmp_path / "shards", shards.Meta("photos", "x"))
     for words, people in (
         ((tmp_path / "people.tgz",), {"ann": 2, "bob": 1}),
         (("people", "--name", "all of them"), {"all of them": 3}),
@@ -209,7 +210,7 @@ def test_photos_come_from_anywhere(call, folder, tmp_path):
         call("enroll", tmp_path / "bare", "eve.jpg", "--name", "Eve", "--without-faces", "--json")[1]
     )
     assert bare["people"] == {"Eve": 1}
-    assert galleries.read(tmp_path / "bare").entries[0].face is None
+    assert galleries.read_gallery(tmp_path / "bare").entries[0].face is None
     assert call("search", tmp_path / "bare", "eve.jpg", "--picture", tmp_path / "x.svg")[0] == 0
 
 
@@ -227,7 +228,7 @@ def test_photos_that_cannot_be_enrolled_are_told_and_the_others_are_kept(call, f
     assert "note: ann/2.jpg: There is no face (rungs tried: detector, retry)" in err
     assert "note: ann/3.jpg: The file is not an image" in err
     assert "note: ann/4.jpg: several faces, one was taken" in err
-    assert galleries.read(tmp_path / "team").people == {"ann": 2}
+    assert galleries.read_gallery(tmp_path / "team").people == {"ann": 2}
     before = (tmp_path / "team").read_bytes()
     err = one_sentence(call("enroll", tmp_path / "team", "blank.jpg", "text.jpg", "--name", "x"))
     assert "None of the 2 photos can be enrolled; the first, blank.jpg: There is no face" in err

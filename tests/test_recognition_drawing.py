@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facerec import images
+from facerec.core.errors import ParamsError
 from facerec.detection import Faces
-from facerec.errors import ParamsError
-from facerec.formats.gallery import Entry
-from facerec.recognition import answers, drawing
-from facerec.recognition.answers import Candidate, Comparison, Identified, Search
-from facerec.recognition.faces import Face, Portrait
+from facerec.imaging import images
+from facerec.recognition import drawing, results
+from facerec.recognition.faces import PhotoFace, Portrait
+from facerec.recognition.results import Candidate, Identified, PhotoComparison, Search
 from facerec.recognition.thresholds import Measurement, Threshold
+from facerec.store.gallery import GalleryEntry
 
 ODD = ("plain", "$x^{2$ _%", "李小龍", "a" * 200, "a/" * 60 + "b.jpg")
 CROP = images.encode_jpeg(np.full((112, 96, 3), 120, np.uint8))
@@ -27,15 +27,15 @@ def threshold() -> Threshold:
     return Measurement("made_up", True, distances, same).at(0.01)
 
 
-def face(place: int = 0, score: float | None = 0.9) -> Face:
+def face(place: int = 0, score: float | None = 0.9) -> PhotoFace:
     box = np.array([20, 20, 80, 90], np.float32) + 100 * place
     landmarks = box[:2] + np.array([(15, 20), (45, 20), (30, 35), (18, 50), (42, 50)], np.float32)
     if score is None:
-        return Face(None, None, None, "crop", CROP, UNIT)
-    return Face(box, landmarks, score, "detector", CROP, UNIT)
+        return PhotoFace(None, None, None, "crop", CROP, UNIT)
+    return PhotoFace(box, landmarks, score, "detector", CROP, UNIT)
 
 
-def portrait(name: str, chosen: Face, shape: tuple[int, int] = (120, 150)) -> Portrait:
+def portrait(name: str, chosen: PhotoFace, shape: tuple[int, int] = (120, 150)) -> Portrait:
     boxes = np.array([[20, 20, 80, 90], [100, 10, 140, 60]], np.float32)
     found = Faces(boxes, np.zeros((2, 5, 2), np.float32), np.ones(2, np.float32))
     return Portrait(name, np.full((*shape, 3), 80, np.uint8), found, chosen)
@@ -44,7 +44,7 @@ def portrait(name: str, chosen: Face, shape: tuple[int, int] = (120, 150)) -> Po
 def search(names: tuple[str, ...], decided: Threshold | None) -> Search:
     people = []
     for number, name in enumerate(names):
-        entry = Entry(
+        entry = GalleryEntry(
             name, f"{name}.jpg", f"{number:064x}", UNIT, 0.9, "detector", CROP if number % 2 else None
         )
         candidates = tuple(
@@ -65,7 +65,7 @@ def test_comparisons_are_drawn(
     decided: bool, similarity: float, shape: tuple[int, int], tmp_path: Path
 ) -> None:
     first, second = portrait(ODD[1], face()), portrait(ODD[2], face(score=None), shape)
-    answer = Comparison(first, second, similarity, threshold() if decided else None, "")
+    answer = PhotoComparison(first, second, similarity, threshold() if decided else None, "")
     drawing.save(drawing.comparison(answer), tmp_path / "x.png")
     assert images.decode((tmp_path / "x.png").read_bytes()).shape == (990, 1350, 3)
 
@@ -90,6 +90,6 @@ def test_names_of_pictures() -> None:
 
 
 def test_long_names_keep_what_tells_them_apart() -> None:
-    assert answers.short("photos/ann/1.jpg") == "photos/ann/1.jpg"
-    assert answers.short("/a/very/long/path/to/the/photos/of/ann/1.jpg", 20) == "photos/of/ann/1.jpg"
-    assert answers.short("x" * 50, 10) == "…" + "x" * 9
+    assert results.short("photos/ann/1.jpg") == "photos/ann/1.jpg"
+    assert results.short("/a/very/long/path/to/the/photos/of/ann/1.jpg", 20) == "photos/of/ann/1.jpg"
+    assert results.short("x" * 50, 10) == "…" + "x" * 9

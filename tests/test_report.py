@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from facerec import catalog, profiles
-from facerec.files import write_json
-from facerec.params import Params
+from facerec.catalog import entries
+from facerec.core.files import write_json
+from facerec.core.timing import StageRun
+from facerec.params import Params, profiles
 from facerec.reporting import figures, plotting, provenance
 from facerec.reporting.page import Section, Text
 from facerec.reporting.provenance import Provenance
-from facerec.reporting.report import SYNTHETIC, Report
-from facerec.timing import Run
+from facerec.reporting.report import SYNTHETIC, RunReport
 from stages import report as stage
 from tests import finished
 from tests.conftest import ROOT
@@ -74,20 +74,20 @@ def checked(html: str) -> Checker:
 def made_on(date: str = "2025-11-25") -> Section:
     environment = {"Report made": date, "Python": "CPython 3.11.7"}
     stages = {
-        "align": [Run(12.5, 206_000_000, "2025-11-25T19:58:07Z"), None],
-        "train": [Run(129.0, 10**9, "x")],
+        "align": [StageRun(12.5, 206_000_000, "2025-11-25T19:58:07Z"), None],
+        "train": [StageRun(129.0, 10**9, "x")],
         "embed": [None],
     }
     return Provenance("0123abc", environment, {"numpy": "2.4.6"}, stages).section()
 
 
 @pytest.fixture(scope="module")
-def default(tmp_path_factory: pytest.TempPathFactory) -> Report:
+def default(tmp_path_factory: pytest.TempPathFactory) -> RunReport:
     return finished.make(tmp_path_factory.mktemp("run"), finished.default(), drawn=True)
 
 
 @pytest.fixture(scope="module")
-def html(default: Report) -> str:
+def html(default: RunReport) -> str:
     return default.page(made_on())
 
 
@@ -99,7 +99,7 @@ def test_the_page_is_whole_and_its_contents_lead_to_its_sections(html: str) -> N
     assert len(html) < 4_000_000
 
 
-def test_the_headline_has_every_benchmark_with_its_interval(default: Report, html: str) -> None:
+def test_the_headline_has_every_benchmark_with_its_interval(default: RunReport, html: str) -> None:
     text = checked(html).text.replace("\u00a0", " ")
     for name, each in default.found["verification"].items():
         low, high = (f"{100 * each[f'accuracy_{end}']:.1f}" for end in ("low", "high"))
@@ -112,7 +112,7 @@ def test_the_headline_has_every_benchmark_with_its_interval(default: Report, htm
     assert SYNTHETIC in text
 
 
-def test_every_figure_and_every_sheet_is_on_the_page(default: Report, html: str) -> None:
+def test_every_figure_and_every_sheet_is_on_the_page(default: RunReport, html: str) -> None:
     drawn = list((default.figures).glob("*.svg"))
     assert len(drawn) == 2 + 3 + 2 + 2
     assert checked(html).seen.count("img") == len(drawn) + 3 + 2 * 4
@@ -125,7 +125,7 @@ def test_the_tables_say_what_the_stages_found(html: str) -> None:
         assert words in text
 
 
-def test_provenance_is_one_section_and_the_rest_is_the_same_twice(default: Report, tmp_path: Path) -> None:
+def test_provenance_is_one_section_and_the_rest_is_the_same_twice(default: RunReport, tmp_path: Path) -> None:
     again = finished.make(tmp_path, finished.default(), drawn=True)
     one, other = default.page(made_on("2025-11-25")), again.page(made_on("2025-11-26"))
     assert one != other
@@ -146,7 +146,7 @@ def test_the_times_say_what_came_from_the_cache(html: str) -> None:
     assert times["together"] == ("2 of 4", "2 min 22 s")
 
 
-def test_the_cards_are_written_and_folded_into_the_page(default: Report, tmp_path: Path) -> None:
+def test_the_cards_are_written_and_folded_into_the_page(default: RunReport, tmp_path: Path) -> None:
     default.write(tmp_path, made_on())
     cards = {path.relative_to(tmp_path / "cards").as_posix() for path in tmp_path.glob("cards/*/*.md")}
     assert cards == {"models/backbone.md", *(f"data/{name}.md" for name in default.sources.params.download)}
@@ -176,7 +176,7 @@ def test_the_cards_are_written_and_folded_into_the_page(default: Report, tmp_pat
 def test_nothing_from_outside_becomes_markup(tmp_path: Path) -> None:
     run = finished.default()
     download = {**run.download, "synth_lfw": {"pairs": EVIL}}
-    entry = catalog.load("synth_lfw")
+    entry = entries.load_entry("synth_lfw")
     evil = entry.model_copy(update=dict.fromkeys(("title", "licence", "terms", "citation", "homepage"), EVIL))
     report = finished.make(tmp_path, run.model_copy(update={"download": download}), synth_lfw=evil)
     report.found["align"]["synth_lfw"]["reasons"] = {EVIL: 1}
@@ -190,7 +190,7 @@ def test_nothing_from_outside_becomes_markup(tmp_path: Path) -> None:
 
 
 def test_real_people_are_shown_only_where_the_catalogue_allows_it(tmp_path: Path) -> None:
-    real = catalog.load("lfw")
+    real = entries.load_entry("lfw")
     entry = real.model_copy(update={"name": "synth_lfw"})
     allowed = entry.model_copy(update={"pictures": True})
     hidden, shown = (
@@ -216,7 +216,7 @@ def test_a_network_judged_while_it_trained_says_so(tmp_path: Path) -> None:
     looks = [{"step": step, "accuracy": {"lfw": step / 40}} for step in (15, 30)]
     write_json(tmp_path / "curves/backbone_validation.json", {"validation": looks})
     drawn = {plot.name: plot for plot in plotting.plots(report.sources, report.found)}
-    assert "best mean, step 30" in figures.render(drawn["backbone_validation"].draw()).decode()
+    assert "best mean, step 30" in figures.render_figure(drawn["backbone_validation"].draw()).decode()
 
 
 def test_another_network_than_the_one_that_was_trained_is_not_credited(tmp_path: Path) -> None:
@@ -226,7 +226,7 @@ def test_another_network_than_the_one_that_was_trained_is_not_credited(tmp_path:
 
 
 def test_members_of_a_real_pack_are_not_shown(tmp_path: Path) -> None:
-    pack = catalog.load("ms1m_arcface").model_copy(update={"name": "synth_pack"})
+    pack = entries.load_entry("ms1m_arcface").model_copy(update={"name": "synth_pack"})
     report = finished.make(tmp_path, finished.default(), synth_pack=pack)
     assert report.page(made_on()).count("data:image/jpeg") == 1 + 2 * 4  # neither agedb_30 nor cfp_fp
 

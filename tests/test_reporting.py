@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facerec.errors import FormatError
-from facerec.files import write_json
-from facerec.reporting import curves, figures, summary
+from facerec.core.errors import FormatError
+from facerec.core.files import write_json
+from facerec.evaluation import curves
+from facerec.reporting import figures, summary
 
 ROOT = Path(__file__).parents[1]
 
@@ -36,11 +37,11 @@ def all_figures() -> dict[str, figures.Figure]:
         "roc": figures.verification_roc({"lfw": roc, "cfp_fp": roc}, {"lfw": (0.99, 0.003)}),
         "det": figures.det({"lfw": roc, "cfp_fp": roc}, {"lfw": 0.0123}),
         "identification": figures.identification_roc({"raw": roc, "cleaned": roc}),
-        "cmc": figures.cmc({"raw": cmc, "cleaned": cmc}),
+        "cmc": figures.cmc_figure({"raw": cmc, "cleaned": cmc}),
         "histogram": figures.score_histogram(histogram, threshold=0.3),
-        "training": figures.training([*log, {"step": 50, "accuracy": 0.9}]),
+        "training": figures.training_figure([*log, {"step": 50, "accuracy": 0.9}]),
         "validation": figures.validation(looks, 20),
-        "parity": figures.parity(scores, scores + 1e-6),
+        "parity": figures.parity_figure(scores, scores + 1e-6),
     }
 
 
@@ -79,17 +80,17 @@ def test_cmc_and_histogram_records():
 
 @pytest.fixture(scope="module")
 def drawn() -> dict[str, bytes]:
-    return {name: figures.render(figure) for name, figure in all_figures().items()}
+    return {name: figures.render_figure(figure) for name, figure in all_figures().items()}
 
 
 def test_figures_are_the_same_bytes_twice_and_of_their_kind(drawn):
     again = all_figures()
     for name, svg in drawn.items():
-        assert svg == figures.render(again[name])
+        assert svg == figures.render_figure(again[name])
         assert b"</svg>" in svg
         assert not re.search(rb"<dc:date>|\d{4}-\d\d-\d\dT", svg)
-    png = figures.render(again["cmc"], "png")
-    assert png == figures.render(all_figures()["cmc"], "png")
+    png = figures.render_figure(again["cmc"], "png")
+    assert png == figures.render_figure(all_figures()["cmc"], "png")
     assert png.startswith(b"\x89PNG")
     assert b"matplotlib.org" not in png
 
@@ -138,7 +139,7 @@ def test_a_det_of_normal_scores_is_a_straight_line_through_its_equal_error_rate(
 
 def test_a_det_bears_a_benchmark_without_errors():
     perfect = curves.roc_records([0, 0, 1], [0, 1, 1], 10)
-    assert b"</svg>" in figures.render(figures.det({"x": perfect}, {"x": 0.0}))
+    assert b"</svg>" in figures.render_figure(figures.det({"x": perfect}, {"x": 0.0}))
 
 
 def test_drawing_leaves_no_style_behind():
@@ -152,18 +153,18 @@ def test_drawing_leaves_no_style_behind():
 
 
 def test_save_writes_what_the_suffix_says(tmp_path):
-    figures.save(all_figures()["cmc"], tmp_path / "a" / "cmc.svg", tmp_path / "cmc.png")
+    figures.save_figure(all_figures()["cmc"], tmp_path / "a" / "cmc.svg", tmp_path / "cmc.png")
     assert (tmp_path / "a" / "cmc.svg").read_bytes().startswith(b"<?xml")
     assert (tmp_path / "cmc.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(FormatError, match=r"cmc\.jpg"):
-        figures.save(all_figures()["cmc"], tmp_path / "cmc.jpg")
+        figures.save_figure(all_figures()["cmc"], tmp_path / "cmc.jpg")
 
 
 def test_nothing_to_draw_is_explained():
     with pytest.raises(FormatError, match="none of loss"):
-        figures.training([{"step": 1}])
+        figures.training_figure([{"step": 1}])
     with pytest.raises(FormatError, match="not 2 and 3"):
-        figures.parity([1, 2], [1, 2, 3])
+        figures.parity_figure([1, 2], [1, 2, 3])
 
 
 def a_summary() -> dict:
@@ -179,7 +180,7 @@ def a_summary() -> dict:
         "failures": 3,
     }
     run = {"rank1": 0.9, "tpr@1e-4": 0.8, "pairs": 10, "probes": 5, "distractors": 1000}
-    return summary.gather(
+    return summary.gather_summary(
         verification={"lfw<b>": lfw},
         identification={"cleaned": run, "raw": run},
         detection={"people": {"photos": 1200, "rungs": {"detector": 1190}}},
@@ -192,10 +193,10 @@ def test_summary_is_nested_in_its_order_and_scalar():
     gathered = a_summary()
     assert list(gathered) == ["verification", "identification", "detection", "training"]
     assert gathered["verification"]["lfw<b>"]["accuracy"] == 0.9943
-    assert summary.gather(a={"x": None, "y": 1}) == {"a": {"y": 1}}
+    assert summary.gather_summary(a={"x": None, "y": 1}) == {"a": {"y": 1}}
     for bad in ([1], float("nan"), np.float32(1), float("inf")):
         with pytest.raises(FormatError, match=r"Metric a\.b\.c"):
-            summary.gather(a={"b": {"c": bad}})
+            summary.gather_summary(a={"b": {"c": bad}})
 
 
 def _write_plots(folder: Path, shift: float) -> None:

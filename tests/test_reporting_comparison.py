@@ -9,12 +9,12 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from facerec.differences import Comparison, Difference, Trials
+from facerec.evaluation.statistics.significance import Difference, RunComparison, Trials
 from facerec.reporting import comparison
-from facerec.reporting.comparison import Report
+from facerec.reporting.comparison import ComparisonReport
 
 BENCHMARKS = {
-    "synth_agedb": Comparison(
+    "synth_agedb": RunComparison(
         "accuracy",
         {
             "accuracy": Difference(0.81, 0.79, -0.1234, 0.1011, 0.32),
@@ -27,7 +27,7 @@ BENCHMARKS = {
         300,
         False,
     ),
-    "synth_megaface": Comparison(
+    "synth_megaface": RunComparison(
         "rank1",
         {
             "rank1": Difference(0.4, 0.5, 0.03, 0.1, 0.002),
@@ -40,12 +40,12 @@ BENCHMARKS = {
         False,
     ),
 }
-REPORT = Report(
+REPORT = ComparisonReport(
     "main", "a-name-too-long-for-a-column", Trials(), BENCHMARKS, {"synth_cfp": "only main has it"}
 )
 
 
-def drawn(report: Report, width: int) -> list[str]:
+def drawn(report: ComparisonReport, width: int) -> list[str]:
     out = io.StringIO()
     Console(file=out, width=width).print(comparison.terminal(report))
     return [line.rstrip() for line in out.getvalue().splitlines()]
@@ -59,7 +59,7 @@ def test_the_verdict_hangs_on_the_headline_and_on_how_many_are_looked_at() -> No
 
 def test_identical_runs_need_no_correction() -> None:
     equal = replace(BENCHMARKS["synth_agedb"], equal=True)
-    report = Report("a", "b", Trials(), {**BENCHMARKS, "synth_agedb": equal}, {})
+    report = ComparisonReport("a", "b", Trials(), {**BENCHMARKS, "synth_agedb": equal}, {})
     assert report.adjusted == {"synth_agedb": 0.32, "synth_megaface": 0.002}
     assert report.verdict("synth_agedb") == "identical"
 
@@ -94,7 +94,7 @@ def test_markdown_is_two_tables_and_remarks() -> None:
     assert "| synth_megaface | TPR at FPR 1e-4 | 30.00 | 20.00 | -10.00 | -20.00 to -1.00 | 0.030 |" in text
     widths = {line.count("|") for line in text.splitlines() if line.startswith("| synth")}
     assert widths == {6, 8}
-    renamed = comparison.markdown(Report("a|b", "c", Trials(level=0.9), BENCHMARKS, {}))
+    renamed = comparison.markdown(ComparisonReport("a|b", "c", Trials(level=0.9), BENCHMARKS, {}))
     assert r"| a\|b | c | difference | 90 % interval |" in renamed
 
 
@@ -115,7 +115,7 @@ def test_json_holds_everything() -> None:
 
 
 def test_one_benchmark_needs_no_correction() -> None:
-    alone = Report("a", "b", Trials(), {"synth_megaface": BENCHMARKS["synth_megaface"]}, {})
+    alone = ComparisonReport("a", "b", Trials(), {"synth_megaface": BENCHMARKS["synth_megaface"]}, {})
     text = " ".join(drawn(alone, 120))
     assert "together" not in text
     assert "nobody is named" not in text

@@ -5,48 +5,48 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from facerec import resampling
+from facerec.evaluation.statistics import bootstrap
 
 
 def test_every_trial_draws_as_many_as_there_are() -> None:
-    weights = resampling.identity_weights(40, 500, seed=3)
+    weights = bootstrap.identity_weights(40, 500, seed=3)
     assert weights.shape == (500, 40)
     assert np.all(weights.sum(axis=1) == 40)
-    assert np.array_equal(weights, resampling.identity_weights(40, 500, seed=3))
-    assert not np.array_equal(weights, resampling.identity_weights(40, 500, seed=4))
+    assert np.array_equal(weights, bootstrap.identity_weights(40, 500, seed=3))
+    assert not np.array_equal(weights, bootstrap.identity_weights(40, 500, seed=4))
     assert weights.var() == pytest.approx(1 - 1 / 40, rel=0.05)  # multinomial
 
 
 def test_a_pair_counts_as_often_as_its_people_were_drawn() -> None:
     weights = [[0, 1, 2], [3, 0, 0]]
-    pairs = resampling.pair_weights(weights, [1, 1, 2, 0], [2, 1, 2, 0])
+    pairs = bootstrap.pair_weights(weights, [1, 1, 2, 0], [2, 1, 2, 0])
     assert pairs.tolist() == [[2, 1, 2, 0], [0, 0, 0, 3]]
 
 
 def test_shares_equal_a_count_of_the_drawn_people() -> None:
     rng = np.random.default_rng(0)
     hits, totals = rng.integers(0, 5, size=(6, 3)), np.full(6, 5)
-    weights = resampling.identity_weights(6, 20, seed=1)
-    found = resampling.shares(weights, hits, totals)
+    weights = bootstrap.identity_weights(6, 20, seed=1)
+    found = bootstrap.shares(weights, hits, totals)
     for row, weight in zip(found, weights, strict=True):
         drawn = np.repeat(np.arange(6), weight.astype(int))
         assert row == pytest.approx(hits[drawn].sum(axis=0) / totals[drawn].sum())
-    assert resampling.shares(weights, hits[:, 0], totals) == pytest.approx(found[:, 0])
+    assert bootstrap.shares(weights, hits[:, 0], totals) == pytest.approx(found[:, 0])
 
 
 def test_a_trial_without_cases_does_not_count() -> None:
-    found = resampling.shares([[2, 0], [0, 2]], [3, 0], [4, 0])
+    found = bootstrap.shares([[2, 0], [0, 2]], [3, 0], [4, 0])
     assert found[0] == 0.75
     assert np.isnan(found[1])
-    assert resampling.interval(found) == (0.75, 0.75)
+    assert bootstrap.interval(found) == (0.75, 0.75)
 
 
 def test_the_interval_holds_its_level() -> None:
     values = np.arange(1001)[:, None] * [1, 10]
-    low, high = resampling.interval(values)
+    low, high = bootstrap.interval(values)
     assert np.allclose([low, high], [[25, 250], [975, 9750]])
 
 
 def test_a_statistic_of_no_points_has_no_interval() -> None:
-    low, high = resampling.interval(np.empty((50, 0)))
+    low, high = bootstrap.interval(np.empty((50, 0)))
     assert low.shape == high.shape == (0,)

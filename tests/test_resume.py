@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from facerec import images
-from facerec.formats import archives, photos, shards
+from facerec.imaging import images
+from facerec.interop import archives, photos
+from facerec.store import shards
 from tests import cartoon
 
 ROOT = Path(__file__).parent.parent
@@ -112,16 +113,16 @@ def test_kill_9_and_a_clean_run_give_the_same_bytes(tmp_path: Path) -> None:
         image, _ = cartoon.photo({"width": 60.0 + 2 * number, "centre": (95.0 + number % 9, 100.0)})
         data = images.encode_jpeg(image)[: 900 if number == 7 else None]
         rows.append({"image": data, "label": number, "identity": f"p{number}", "source": f"{number:03d}.jpg"})
-    shards.write(rows, tmp_path / "photos", shards.Meta("photos", "drawn"))
+    shards.write_shards(rows, tmp_path / "photos", shards.Meta("photos", "drawn"))
     kill_and_finish(tmp_path, "slow", 1, {"detect": [0.3], "align": [0.0]})
 
 
 @pytest.mark.slow
 def test_ten_kills_on_500_photos_give_the_same_bytes(tmp_path: Path, mirror: Path) -> None:
-    with archives.files(mirror / "lfw-deepfunneled.tgz", archives.LIMITS, tmp_path) as files:
+    with archives.open_source(mirror / "lfw-deepfunneled.tgz", archives.LIMITS, tmp_path) as files:
         names = [name for name in files.names if photos.is_photo(name, files)][:500]
         rows = [{"image": files.read(name), "label": -1, "identity": "", "source": name} for name in names]
-    shards.write(rows, tmp_path / "photos", shards.Meta("photos", "lfw"))
+    shards.write_shards(rows, tmp_path / "photos", shards.Meta("photos", "lfw"))
     chance = random.Random(1)
     kills = {
         "detect": [chance.uniform(0, 3) for _ in range(6)],

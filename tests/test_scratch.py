@@ -13,8 +13,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from facerec import scratch
-from facerec.errors import FacerecError
+from facerec.core import resumable
+from facerec.core.errors import FacerecError
 
 ITEMS = list(range(6))
 
@@ -46,7 +46,7 @@ def calls() -> list[int]:
 
 
 def run(function: object = square, workers: int = 1, **inputs: object) -> list[dict[str, list[int]]]:
-    with scratch.parts("squares", inputs) as parts:
+    with resumable.parts("squares", inputs) as parts:
         return [part.to_pydict() for part in parts.map(function, ITEMS, workers)]
 
 
@@ -72,7 +72,7 @@ def test_a_run_goes_on_where_it_stopped_and_leaves_nothing(place: Path, workers:
 
 
 def test_a_part_keeps_its_schema() -> None:
-    with scratch.parts("squares", {}) as parts:
+    with resumable.parts("squares", {}) as parts:
         (part,) = parts.map(square, [3])
     assert part.schema.metadata == {b"unit": b"m2"}
 
@@ -93,7 +93,7 @@ def test_a_part_swapped_behind_our_back_is_an_error() -> None:
             part.unlink()
         return square(value)
 
-    with scratch.parts("squares", {}) as parts:
+    with resumable.parts("squares", {}) as parts:
         made = parts.map(vandal, ITEMS, 1)
         next(made)
         parts._file(1).mkdir()
@@ -116,7 +116,7 @@ def test_only_what_decides_bytes_decides_the_key(tmp_path: Path) -> None:
     write("a/x", "1"), write("a/y", "2"), write("b/y", "2"), write("b/x", "1")
     (tmp_path / "b/.x.tmp").touch()
     keys = {
-        name: scratch.key(inputs)
+        name: resumable.key(inputs)
         for name, inputs in {
             "a": {"photos": tmp_path / "a", "options": Options()},
             "same": {"options": Options(size=112), "photos": tmp_path / "b"},
@@ -126,27 +126,27 @@ def test_only_what_decides_bytes_decides_the_key(tmp_path: Path) -> None:
     }
     assert keys["a"] == keys["same"]
     write("a/x", "2"), write("a/y", "1")  # the same bytes under other names
-    keys["content"] = scratch.key({"photos": tmp_path / "a", "options": Options()})
+    keys["content"] = resumable.key({"photos": tmp_path / "a", "options": Options()})
     (tmp_path / "b/x").rename(tmp_path / "b/z")
-    keys["name"] = scratch.key({"photos": tmp_path / "b", "options": Options()})
+    keys["name"] = resumable.key({"photos": tmp_path / "b", "options": Options()})
     assert len(set(keys.values())) == 5
     with pytest.raises(TypeError, match="function cannot be part"):
-        scratch.key({"rule": write})
+        resumable.key({"rule": write})
 
 
 def test_other_code_or_libraries_are_another_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    code = scratch._code()
-    before = scratch.key({})
+    code = resumable._code()
+    before = resumable.key({})
     for part in ("sources", "libraries"):
-        monkeypatch.setattr(scratch, "_code", lambda part=part: {**code, part: "other"})
-        assert scratch.key({}) != before
+        monkeypatch.setattr(resumable, "_code", lambda part=part: {**code, part: "other"})
+        assert resumable.key({}) != before
 
 
 def test_other_inputs_keep_their_parts_until_they_are_old(place: Path) -> None:
     folder = interrupted(size=1)
     run(size=2)
     assert folder.exists()
-    old = time.time() - (scratch.KEPT_DAYS + 1) * 86_400
+    old = time.time() - (resumable.KEPT_DAYS + 1) * 86_400
     os.utime(folder, (old, old))
     (place / "squares/.left.123").mkdir()
     run(size=2)
@@ -155,15 +155,15 @@ def test_other_inputs_keep_their_parts_until_they_are_old(place: Path) -> None:
 
 def test_old_parts_in_use_are_not_removed() -> None:
     folder = interrupted(size=1)
-    old = time.time() - (scratch.KEPT_DAYS + 1) * 86_400
-    with scratch.parts("squares", {"size": 1}):
+    old = time.time() - (resumable.KEPT_DAYS + 1) * 86_400
+    with resumable.parts("squares", {"size": 1}):
         os.utime(folder, (old, old))
         run(size=2)
         assert (folder / "0000003.part").exists()
 
 
 def test_two_runs_of_the_same_work_share_it_and_the_last_cleans_up(place: Path) -> None:
-    with scratch.parts("squares", {}) as first:
+    with resumable.parts("squares", {}) as first:
         made = first.map(square, ITEMS, 1)
         next(made), next(made)
         assert len(run()) == len(ITEMS)
@@ -189,14 +189,14 @@ def test_runs_that_start_and_end_together_never_break_each_other(place: Path) ->
 
 
 def test_a_lock_that_was_removed_while_waiting_is_taken_anew(place: Path) -> None:
-    folder = place / "squares" / scratch.key({})
-    held = scratch._locked(folder)
+    folder = place / "squares" / resumable.key({})
+    held = resumable._locked(folder)
     fcntl.flock(held, fcntl.LOCK_EX)
     waiting = threading.Thread(target=run, daemon=True)
     waiting.start()
     time.sleep(0.2)
     assert calls() == []
-    scratch._remove(folder, held)
+    resumable._remove(folder, held)
     os.close(held)
     waiting.join(20)
     assert calls() == ITEMS

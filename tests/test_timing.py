@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from facerec import timing
+from facerec.core import timing
 
 
 @pytest.fixture(autouse=True)

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from facerec import training
 from facerec.backbones import storage
-from facerec.errors import FormatError, ImageError, ParamsError
-from facerec.formats import shards
-from facerec.params import Head, Schedule
+from facerec.core.errors import FormatError, ImageError, ParamsError
+from facerec.params import HeadParams, Schedule
+from facerec.store import shards
 from facerec.training import augmentation, optimiser
 from facerec.training.data import TrainingFaces
+from facerec.training.optimiser import rate
 from facerec.training.sampling import Shuffled
-from facerec.training.schedule import rate
 from tests.models import SIZE, TEMPLATE, faces_of, recipe, write_set
 
 CPU = torch.device("cpu")
@@ -49,7 +49,7 @@ def test_two_runs_give_the_same_bits_whatever_the_number_of_threads_that_decode(
         torch.rand(int(workers))  # the caller's random state does not matter
         runs.append(fit([faces]))
         paths.append(tmp_path / f"{workers}.pt")
-        storage.save(runs[-1].backbone, paths[-1])
+        storage.save_backbone(runs[-1].backbone, paths[-1])
     assert equal(*runs)
     assert runs[0].history == runs[1].history
     assert paths[0].read_bytes() == paths[1].read_bytes()
@@ -71,7 +71,7 @@ def test_the_recipe_matters(faces, change: dict[str, object]) -> None:
 
 @pytest.mark.parametrize("head", ["arcface", "cosface", "multiface", "normface", "softmax", "uniface"])
 def test_it_learns_to_tell_identities_apart(faces, head: str) -> None:
-    trained = fit([faces], epochs=8, batch=6, head=Head(name=head, scale=16.0, margin=0.1), flip=False)
+    trained = fit([faces], epochs=8, batch=6, head=HeadParams(name=head, scale=16.0, margin=0.1), flip=False)
     first, last = trained.history[0], trained.history[-1]
     assert last.loss < first.loss / 2
     assert last.accuracy > 0.9
@@ -80,7 +80,7 @@ def test_it_learns_to_tell_identities_apart(faces, head: str) -> None:
 
 def test_biases_norms_and_slopes_are_not_decayed(faces) -> None:
     trained = fit([faces], epochs=1)
-    groups = optimiser.build(trained.backbone.network, trained.head, recipe()).param_groups
+    groups = optimiser.build_optimiser(trained.backbone.network, trained.head, recipe()).param_groups
     assert [group["weight_decay"] for group in groups] == [recipe().weight_decay, 0.0]
     assert all(p.ndim > 1 for p in groups[0]["params"])
     assert all(p.ndim == 1 for p in groups[1]["params"])
@@ -90,7 +90,7 @@ def test_biases_norms_and_slopes_are_not_decayed(faces) -> None:
 
 def test_a_loss_that_explodes_stops_with_advice(faces) -> None:
     with pytest.raises(training.TrainingError, match=r"epoch \d+, batch \d+.*lower train.lr"):
-        fit([faces], epochs=30, lr=10.0, head=Head(name="softmax"), momentum=0.99)
+        fit([faces], epochs=30, lr=10.0, head=HeadParams(name="softmax"), momentum=0.99)
 
 
 def test_sets_that_cannot_be_trained_on_are_refused(faces, tmp_path) -> None:
@@ -118,9 +118,9 @@ def test_a_face_that_cannot_be_decoded_is_named(tmp_path) -> None:
         for k in range(8)
     ]
     meta = shards.Meta("faces", "broken", size=SIZE, template=TEMPLATE)
-    shards.write(rows, tmp_path / "broken", meta)
+    shards.write_shards(rows, tmp_path / "broken", meta)
     with pytest.raises(ImageError, match=r"Face \d of .*broken \(\d/1.jpg\)"):
-        fit([shards.read(tmp_path / "broken")])
+        fit([shards.read_shards(tmp_path / "broken")])
 
 
 def test_sets_merge_with_labels_of_their_own(faces, tmp_path) -> None:

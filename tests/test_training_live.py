@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from facerec import training
-from facerec.errors import ParamsError
-from facerec.formats import shards
-from facerec.training import Checkpoints, live
+from facerec.core.errors import ParamsError
+from facerec.store import shards
+from facerec.training import Checkpoints, loggers
 from tests.models import recipe, write_set
 
 CPU = torch.device("cpu")
@@ -52,7 +52,7 @@ def faces(tmp_path_factory) -> shards.Shards:
 def _recorders(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", SimpleNamespace(SummaryWriter=Recorder))
     monkeypatch.setitem(sys.modules, "dvclive", SimpleNamespace(Live=Recorder))
-    monkeypatch.setattr(live, "EVERY", 2)
+    monkeypatch.setattr(loggers, "EVERY", 2)
     Recorder.made.clear()
 
 

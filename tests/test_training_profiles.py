@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from facerec import params, profiles, training
-from facerec.formats import shards
-from facerec.params import Backbone, Head, Train, Validation
+from facerec import params, training
+from facerec.params import Backbone, HeadParams, Train, Validation, profiles
+from facerec.store import shards
 from tests.conftest import ROOT
 from tests.models import write_set
 
@@ -26,7 +26,7 @@ RECIPES = {
 
 
 def recipe_of(name: str, folder: Path) -> Train:
-    profiles.apply(FOLDER, name, folder / "params.yaml")
+    profiles.apply_profile(FOLDER, name, folder / "params.yaml")
     parsed = params.load(folder / "params.yaml")
     assert [*parsed.download] == parsed.packs == parsed.training_sets, "only its pack, nothing synthetic"
     assert {benchmark.faces.split("/")[0] for benchmark in parsed.benchmarks.values()} == {*parsed.packs}
@@ -63,7 +63,7 @@ def test_what_sets_the_systems_apart(tmp_path: Path) -> None:
     assert multiface.weight_decay * multiface.head_decay == pytest.approx(4e-4)
     assert multiface.weight_decay * multiface.output_decay == pytest.approx(4e-4)
     assert not multiface.decay_all
-    assert multiface.head == Head(name="multiface", slices=2, inner="arcface", scale=64, margin=0.5)
+    assert multiface.head == HeadParams(name="multiface", slices=2, inner="arcface", scale=64, margin=0.5)
     third = found["insightface_v3"]
     assert (third.clip_value, third.augment.colour, third.backbone.name) == (5, 0.125, "se-resnet101-ir")
     assert third.mean == pytest.approx([255 * each for each in (0.485, 0.456, 0.406)])

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from facerec import training
 from facerec.backbones import storage
-from facerec.errors import ParamsError
-from facerec.formats import shards
-from facerec.heads import build
-from facerec.params import Augment, Head, Sampler, Schedule, Train
+from facerec.core.errors import ParamsError
+from facerec.heads import build_head
+from facerec.params import Augment, HeadParams, SamplerParams, Schedule, Train
+from facerec.store import shards
 from facerec.training import augmentation, optimiser
 from facerec.training.data import TrainingFaces
+from facerec.training.optimiser import rate
 from facerec.training.sampling import Balanced
-from facerec.training.schedule import rate
 from facerec.training.state import State, begin
 from facerec.training.step import Batch, update
 from tests.models import TINY, recipe, write_set
@@ -40,7 +40,7 @@ def weights(trained: training.Trained) -> list[torch.Tensor]:
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_half_precision_learns_and_keeps_float32_weights(faces, precision: str) -> None:
-    trained = fit(faces, precision=precision, epochs=10, batch=6, head=Head(scale=16.0, margin=0.1))
+    trained = fit(faces, precision=precision, epochs=10, batch=6, head=HeadParams(scale=16.0, margin=0.1))
     # In float16 the first steps only find the scale of the gradients; so few faces make later losses jump.
     assert min(epoch.loss for epoch in trained.history) < trained.history[0].loss / 2
     assert {value.dtype for value in weights(trained)} <= {torch.float32, torch.int64}
@@ -66,7 +66,7 @@ def updated(wanted: Train, scale: float = 1.0) -> State:
     """A small network and its head after one update by a batch of 8."""
     torch.manual_seed(1)
     stored = storage.StoredBackbone(Linear(), "linear", 16, {}, None)
-    state = begin(stored, build("arcface", 16, 4, scale=8.0), wanted, CPU)
+    state = begin(stored, build_head("arcface", 16, 4, scale=8.0), wanted, CPU)
     batch = Batch(scale * torch.randn(8, 3, 2, 2), torch.arange(8) % 4, wanted.lr)
     update(state, batch, wanted)
     return state
@@ -100,9 +100,11 @@ def test_the_kept_network_is_the_moving_average(faces) -> None:
 
 def decays(wanted: Train) -> dict[tuple[int, ...], set[float]]:
     """Weight decay by the shape of the parameter."""
-    network = storage.create(TINY.name, 24, {"width": 0.125}, storage.Preprocessing(size=(32, 32))).network
+    network = storage.create_backbone(
+        TINY.name, 24, {"width": 0.125}, storage.Preprocessing(size=(32, 32))
+    ).network
     found: dict[tuple[int, ...], set[float]] = {}
-    for group in optimiser.build(network, build("arcface", 24, 4), wanted).param_groups:
+    for group in optimiser.build_optimiser(network, build_head("arcface", 24, 4), wanted).param_groups:
         for parameter in group["params"]:
             found.setdefault(tuple(parameter.shape), set()).add(group["weight_decay"])
     return found
@@ -167,11 +169,11 @@ def test_balanced_batches_repeat_faces_only_where_there_are_too_few(faces) -> No
 
 
 def test_triplets_fine_tune_a_trained_network(faces, tmp_path) -> None:
-    storage.save(fit(faces).backbone, tmp_path / "softmax.pt")
+    storage.save_backbone(fit(faces).backbone, tmp_path / "softmax.pt")
     tuned = {
         "init": str(tmp_path / "softmax.pt"),
-        "sampler": Sampler(name="balanced", images=3),
-        "head": Head(name="triplet", margin=0.3),
+        "sampler": SamplerParams(name="balanced", images=3),
+        "head": HeadParams(name="triplet", margin=0.3),
         "batch": 12,
         "lr": 0.01,
     }
@@ -188,7 +190,7 @@ def test_triplets_fine_tune_a_trained_network(faces, tmp_path) -> None:
 
 def test_a_batch_that_cannot_be_split_is_refused() -> None:
     with pytest.raises(ValueError, match="batch 8 must be a multiple of 10"):
-        recipe(batch=8, accumulate=2, sampler=Sampler(name="balanced", images=5))
+        recipe(batch=8, accumulate=2, sampler=SamplerParams(name="balanced", images=5))
     with pytest.raises(ValueError, match="nesterov needs a momentum"):
         recipe(momentum=0.0)
 
@@ -229,12 +231,14 @@ def test_crops_and_low_resolution_touch_only_their_share() -> None:
 def test_draws_are_of_the_seed_and_the_epoch_alone() -> None:
     every = Augment(colour=0.1, low_resolution=0.2, crop=0.3)
     seen = [
-        augmentation.draw(50, recipe(seed=seed, augment=every), epoch) for seed in (1, 2) for epoch in (1, 2)
+        augmentation.draw_augmentation(50, recipe(seed=seed, augment=every), epoch)
+        for seed in (1, 2)
+        for epoch in (1, 2)
     ]
     for name in ("flip", "colour", "low_resolution", "crop"):
         values = [getattr(each, name) for each in seen]
         assert len({value.tobytes() for value in values}) == 4
-        again = getattr(augmentation.draw(50, recipe(seed=1, augment=every), 1), name)
+        again = getattr(augmentation.draw_augmentation(50, recipe(seed=1, augment=every), 1), name)
         assert again.tobytes() == values[0].tobytes()
-    off = augmentation.draw(50, recipe(flip=False), 1)
+    off = augmentation.draw_augmentation(50, recipe(flip=False), 1)
     assert off == augmentation.Draws(None, None, None, None)

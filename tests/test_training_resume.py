@@ -20,8 +20,8 @@ import torch
 import yaml
 
 from facerec import training
-from facerec.formats import shards
-from facerec.params import Backbone, Head, Train
+from facerec.params import Backbone, HeadParams, Train
+from facerec.store import shards
 from facerec.training import Checkpoints, trainer
 from facerec.training.interruption import put_off
 from facerec.training.state import State
@@ -74,7 +74,7 @@ def faces(tmp_path_factory) -> shards.Shards:
 def rich(**changes: object) -> Train:
     """A recipe with a state of every kind: dropout, momentum, a scaler, an average, buffers in the head."""
     fields = {
-        "head": Head(name="adaface", scale=16.0, margin=0.2),
+        "head": HeadParams(name="adaface", scale=16.0, margin=0.2),
         "precision": "float16",
         "average": 0.9,
         "augment": {"colour": 0.2, "low_resolution": 0.5, "crop": 0.5},
@@ -112,7 +112,7 @@ def test_it_goes_on_from_any_step_to_the_same_bits(
 @pytest.mark.slow
 def test_dropout_and_mined_triplets_go_on_too(faces, tmp_path, monkeypatch) -> None:
     network = Backbone(name="iresnet18", dim=16, dropout=0.4)
-    plain = recipe(backbone=network, head=Head(name="triplet", margin=0.3), epochs=1, batch=12)
+    plain = recipe(backbone=network, head=HeadParams(name="triplet", margin=0.3), epochs=1, batch=12)
     whole = training.fit([faces], plain, CPU)
 
     kept = Checkpoints(tmp_path, seconds=0)
@@ -185,7 +185,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path) -> None:
 
 
 def test_a_loss_that_explodes_keeps_the_last_good_state(faces, tmp_path) -> None:
-    wild = recipe(epochs=30, lr=10.0, head=Head(name="softmax"), momentum=0.99)
+    wild = recipe(epochs=30, lr=10.0, head=HeadParams(name="softmax"), momentum=0.99)
     kept = Checkpoints(tmp_path, seconds=0)
     with pytest.raises(
         training.TrainingError, match=f"lower train.lr.*last good state is kept in {tmp_path}"

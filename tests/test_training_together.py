@@ -15,10 +15,10 @@ import yaml
 from torch import Tensor, nn
 
 from facerec import backbones, distributed, training
-from facerec.errors import ParamsError
-from facerec.formats import pairs, shards
-from facerec.formats.pairs import Pairs
-from facerec.params import Head, Train, Validation
+from facerec.core.errors import ParamsError
+from facerec.params import HeadParams, Train, Validation
+from facerec.store import pairs, shards
+from facerec.store.pairs import Pairs
 from facerec.training import Checkpoints, trainer
 from facerec.training.data import TrainingFaces
 from facerec.training.state import State
@@ -27,12 +27,12 @@ from tests.models import recipe, write_set
 from tests.processes import CPU, Answer, together
 
 KINDS = {
-    "split": {"head": Head(scale=16.0, margin=0.2)},
-    "whole": {"head": Head(name="curricularface", scale=16.0, margin=0.2)},
-    "parts": {"head": Head(name="adaface", scale=16.0), "accumulate": 2, "clip_norm": 0.5},
-    "half": {"head": Head(name="cosface", scale=16.0, margin=0.2), "precision": "float16", "epochs": 1},
-    "sampled": {"head": Head(scale=16.0, margin=0.2, rate=0.5)},
-    "triplets": {"head": Head(name="triplet", margin=0.3)},
+    "split": {"head": HeadParams(scale=16.0, margin=0.2)},
+    "whole": {"head": HeadParams(name="curricularface", scale=16.0, margin=0.2)},
+    "parts": {"head": HeadParams(name="adaface", scale=16.0), "accumulate": 2, "clip_norm": 0.5},
+    "half": {"head": HeadParams(name="cosface", scale=16.0, margin=0.2), "precision": "float16", "epochs": 1},
+    "sampled": {"head": HeadParams(scale=16.0, margin=0.2, rate=0.5)},
+    "triplets": {"head": HeadParams(name="triplet", margin=0.3)},
 }
 DIFFERENT = ("half", "sampled")
 """Where float16 overflows depends on the size of a process's part, and each process samples its own classes."""
@@ -73,7 +73,7 @@ def trained(folder: Path, wanted: Train, checkpoints: Path | None = None, stop: 
     backbones.BACKBONES["mobilefacenet"] = Plain
     trainer.update, TrainingFaces.batches = update, batches
     try:
-        result = training.fit([shards.read(folder)], wanted, CPU, kept)
+        result = training.fit([shards.read_shards(folder)], wanted, CPU, kept)
     except Stopped:
         return {"taken": taken}
     finally:
@@ -172,7 +172,7 @@ def watched(tmp_path_factory) -> Train:
         rows = np.random.default_rng(1).permutation(len(benchmark))
         first, second = rows[:12], np.concatenate([rows[:6] ^ 1, rows[12:18]])
         same = benchmark.labels[first] == benchmark.labels[second]
-        pairs.write(Pairs(first, second, same), folder / name / "pairs.parquet")
+        pairs.write_pairs(Pairs(first, second, same), folder / name / "pairs.parquet")
     return recipe(validation=Validation(faces=str(folder), every=2), epochs=2)
 
 

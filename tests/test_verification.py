@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facerec.errors import FormatError, ParamsError
-from facerec.verification import PROTOCOLS, evaluate
-from facerec.verification.counting import accepted, auc, eer, roc, wilson
-from facerec.verification.result import rate_name
+from facerec.core.errors import FormatError, ParamsError
+from facerec.evaluation.verification import PROTOCOLS, evaluate
+from facerec.evaluation.verification.counting import accepted, auc, eer, roc, wilson
+from facerec.evaluation.verification.result import rate_name
 
 GOLDEN = Path(__file__).parent / "golden" / "verification"
 

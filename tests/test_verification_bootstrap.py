@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from facerec.errors import FormatError, ParamsError
-from facerec.verification import bootstrap, evaluate
+from facerec.core.errors import FormatError, ParamsError
+from facerec.evaluation.verification import bootstrap, evaluate
 
 
 def world(
@@ -68,8 +68,12 @@ def test_a_weighted_curve_equals_the_curve_of_repeated_pairs(monkeypatch):
     rows, same, first, second = world(10)
     result = evaluate(rows, same, fars=(0.2,))
     counts = np.random.default_rng(3).integers(0, 3, len(same)).astype(float)
-    monkeypatch.setattr("facerec.resampling.pair_weights", lambda *_: np.tile(counts, (2, 1)))
-    monkeypatch.setattr("facerec.resampling.identity_weights", lambda *_: np.zeros((2, 1)))
+    monkeypatch.setattr(
+        "facerec.evaluation.statistics.bootstrap.pair_weights", lambda *_: np.tile(counts, (2, 1))
+    )
+    monkeypatch.setattr(
+        "facerec.evaluation.statistics.bootstrap.identity_weights", lambda *_: np.zeros((2, 1))
+    )
     found = bootstrap(result, first, second, trials=2)
     repeats = np.repeat(np.arange(len(same)), counts.astype(int))
     pairs = rows.reshape(len(same), 2, -1)[repeats]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from facerec.differences import Comparison, Trials
-from facerec.errors import FormatError
-from facerec.verification import PROTOCOLS, evaluate, paired
-from facerec.verification.drawn import Drawn
+from facerec.core.errors import FormatError
+from facerec.evaluation.statistics.significance import RunComparison, Trials
+from facerec.evaluation.verification import PROTOCOLS, evaluate, paired
+from facerec.evaluation.verification.weighted_bootstrap import WeightedPairs
 
 FARS = (0.2, 0.05)
 
@@ -39,22 +39,28 @@ def distances(
     return np.clip(values, 0, 4)
 
 
-def run(values: np.ndarray, same: np.ndarray, count: int = 5) -> paired.Run:
+def run(values: np.ndarray, same: np.ndarray, count: int = 5) -> paired.VerificationRun:
     """A run in `count` folds."""
     folds = np.arange(len(values)) * count // len(values)
-    judged = Drawn(values, same, folds, PROTOCOLS["insightface"], FARS).figures(np.ones((1, len(values))))[0]
+    judged = WeightedPairs(values, same, folds, PROTOCOLS["insightface"], FARS).figures(
+        np.ones((1, len(values)))
+    )[0]
     names = ("accuracy", "tar@2e-1", "tar@5e-2", "auc", "eer")
-    return paired.Run(values, folds, dict(zip(names, judged.tolist(), strict=True)))
+    return paired.VerificationRun(values, folds, dict(zip(names, judged.tolist(), strict=True)))
 
 
-def named(first: np.ndarray, second: np.ndarray, same: np.ndarray) -> paired.Pairs:
-    return paired.Pairs(same, [f"p{k}" for k in first], [f"p{k}" for k in second])
+def named(first: np.ndarray, second: np.ndarray, same: np.ndarray) -> paired.ComparedPairs:
+    return paired.ComparedPairs(same, [f"p{k}" for k in first], [f"p{k}" for k in second])
 
 
 def compare(
-    a: paired.Run, b: paired.Run, pairs: paired.Pairs, trials: int = 200, seed: int = 1
-) -> Comparison:
-    return paired.compare(a, b, pairs, "insightface", FARS, Trials(trials, seed))
+    a: paired.VerificationRun,
+    b: paired.VerificationRun,
+    pairs: paired.ComparedPairs,
+    trials: int = 200,
+    seed: int = 1,
+) -> RunComparison:
+    return paired.compare_verification(a, b, pairs, "insightface", FARS, Trials(trials, seed))
 
 
 @pytest.mark.parametrize("protocol", ["insightface", "youden"])
@@ -68,7 +74,7 @@ def test_the_protocol_on_pairs_that_count_once_is_the_protocol(protocol: str) ->
     rows[7] = np.nan
     result = evaluate(rows, same, protocol, fars=FARS)
     folds = np.repeat(np.arange(10), result.fold_sizes)
-    found = Drawn(result.distances, same, folds, PROTOCOLS[protocol], FARS).figures(np.ones((1, 200)))
+    found = WeightedPairs(result.distances, same, folds, PROTOCOLS[protocol], FARS).figures(np.ones((1, 200)))
     expected = [result.accuracy, *(rate.tar for rate in result.rates), result.auc, result.eer]
     assert found[0] == pytest.approx(expected, abs=1e-12)
 
@@ -83,7 +89,9 @@ def test_the_protocol_on_drawn_pairs_is_the_protocol_on_pairs_written_out(protoc
     )
     counts = np.concatenate([rng.permutation([1, 1, 1, 1, 1, 1, 1, 2, 2, 3]) for _ in range(10)])  # 14 a fold
     once = evaluate(rows, same, protocol, fars=FARS)
-    drawn = Drawn(once.distances, same, np.arange(100) // 10, PROTOCOLS[protocol], FARS).figures(counts[None])
+    drawn = WeightedPairs(once.distances, same, np.arange(100) // 10, PROTOCOLS[protocol], FARS).figures(
+        counts[None]
+    )
     written = np.repeat(np.arange(100), counts)
     out = evaluate(rows.reshape(100, 2, 8)[written].reshape(-1, 8), same[written], protocol, fars=FARS)
     assert drawn[0] == pytest.approx(
@@ -93,7 +101,9 @@ def test_the_protocol_on_drawn_pairs_is_the_protocol_on_pairs_written_out(protoc
 
 def test_a_trial_without_one_kind_does_not_count() -> None:
     first, second, same = world(10, 3)
-    judge = Drawn(distances(first, second, same, 1), same, np.arange(60) // 6, PROTOCOLS["insightface"], FARS)
+    judge = WeightedPairs(
+        distances(first, second, same, 1), same, np.arange(60) // 6, PROTOCOLS["insightface"], FARS
+    )
     assert np.isnan(judge.figures(np.stack([same, ~same]).astype(float))).all()
 
 
@@ -157,7 +167,7 @@ def test_pairs_that_share_nobody_are_as_certain_as_pairs_drawn_alone() -> None:
     second = np.where(same, first, first + 300)  # nobody twice
     one, other = (run(distances(first, second, same, seed, hard=0), same) for seed in (1, 2))
     apart = compare(one, other, named(first, second, same), 400).figures
-    alone = compare(one, other, paired.Pairs(same, [""] * 300, [""] * 300), 400)
+    alone = compare(one, other, paired.ComparedPairs(same, [""] * 300, [""] * 300), 400)
     assert alone.unit == "pairs"
     for name in ("accuracy", "auc", "eer"):
         width = apart[name].high - apart[name].low
@@ -168,7 +178,9 @@ def test_pairs_of_shared_people_are_less_certain() -> None:
     first, second, same = world(12, 12)
     one, other = (run(distances(first, second, same, seed, 0.2, 0.4), same) for seed in (1, 2))
     people = compare(one, other, named(first, second, same)).figures["accuracy"]
-    alone = compare(one, other, paired.Pairs(same, [""] * len(same), [""] * len(same))).figures["accuracy"]
+    alone = compare(one, other, paired.ComparedPairs(same, [""] * len(same), [""] * len(same))).figures[
+        "accuracy"
+    ]
     assert people.high - people.low > 1.3 * (alone.high - alone.low)
 
 
@@ -176,4 +188,8 @@ def test_what_does_not_fit_is_refused() -> None:
     first, second, same = world(10, 3)
     one = run(distances(first, second, same, 1), same)
     with pytest.raises(FormatError, match="same 60 pairs"):
-        compare(one, paired.Run(one.distances[1:], one.folds[1:], one.figures), named(first, second, same))
+        compare(
+            one,
+            paired.VerificationRun(one.distances[1:], one.folds[1:], one.figures),
+            named(first, second, same),
+        )

@@ -1,10 +1,12 @@
-"""The graph of dvc.yaml as DVC sees it: its picture in README.md, and which stages a parameter re-runs.
+"""The graph of dvc.yaml: its picture in README.md, the code each stage depends on, what a parameter re-runs.
 
-Stages made by `foreach` count as one. `python -m tools.graph` writes the picture into README.md.
+Stages made by `foreach` count as one. `python -m tools.graph` writes the picture into README.md and the code
+dependencies into dvc.yaml.
 """
 
 from __future__ import annotations
 
+import ast
 import re
 from functools import cached_property
 from pathlib import Path
@@ -14,10 +16,20 @@ import networkx
 import yaml
 from dvc.repo import Repo
 
-from facerec.files import write_text
+from facerec.core.files import write_text
 
 ROOT = Path(__file__).resolve().parent.parent
 _PICTURE = re.compile(r"(?<=```mermaid\n).*?(?=```)", re.DOTALL)
+_CODE = re.compile(r"^ *- (stages|facerec|synthfaces)/")
+_REGISTERED = re.compile(r"facerec(\.\w+)+:\w+$")
+_PLUMBING = (
+    "facerec/__init__.py",
+    "facerec/core/",
+    "facerec/distributed/launching.py",
+    "facerec/params/",
+    "stages/common.py",
+)
+"""Code that moves bytes without deciding them; an edit there re-runs nothing."""
 _VARIABLE = re.compile(r"\$\{([a-z_.]+)\}")
 
 
@@ -61,6 +73,70 @@ class Graph:
         return [name for name in self._stages if name in reached]
 
 
+def code_of(stage: str, root: Path = ROOT) -> list[str]:
+    """Source files that `stages/<stage>.py` can run, as paths from the root of the project, sorted.
+
+    Imports inside functions and registries of "module:name" count. Plumbing does not, nor does an `__init__.py` that
+    holds nothing but a docstring.
+    """
+    script = root / f"stages/{stage}.py"
+    pending, seen = [script], {script}
+    while pending:
+        new = {path for path in _imported(pending.pop(), root) - seen if _decides_bytes(path, root)}
+        seen |= new
+        pending += new
+    return sorted(path.relative_to(root).as_posix() for path in seen)
+
+
+def _decides_bytes(path: Path, root: Path) -> bool:
+    if path.relative_to(root).as_posix().startswith(_PLUMBING):
+        return False
+    return len(ast.parse(path.read_text(encoding="utf-8")).body) > 1
+
+
+def folded(files: list[str], root: Path = ROOT) -> list[str]:
+    """`files` with a folder in the place of its files where all of them are among `files`."""
+    left = set(files)
+    folders = {parent for file in files for parent in Path(file).parents if parent.parts}
+    for folder in sorted(folders, key=lambda each: len(each.parts)):
+        inside = {path.relative_to(root).as_posix() for path in (root / folder).rglob("*.py")}
+        if len(inside) > 1 and inside <= left:
+            left = left - inside | {folder.as_posix()}
+    return sorted(left)
+
+
+def _imported(path: Path, root: Path) -> set[Path]:
+    """Files of this project that `path` imports anywhere, and the `__init__.py` above them."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _REGISTERED.match(node.value):
+            names.add(node.value.partition(":")[0])
+    names = {name for name in names if name.split(".")[0] in ("facerec", "synthfaces", "stages")}
+    names |= {name.rsplit(".", depth)[0] for name in names for depth in range(1, name.count(".") + 1)}
+    bases = [root / name.replace(".", "/") for name in names]
+    files = {file for base in bases for file in (base.with_suffix(".py"), base / "__init__.py")}
+    return {file for file in files if file.is_file()}
+
+
+def with_code(text: str, root: Path = ROOT) -> str:
+    """The text of dvc.yaml with the code that each stage runs in its dependencies, instead of what stands there."""
+    stage, lines, written = "", [], set()
+    for line in text.splitlines(keepends=True):
+        name = re.match(r"  (\w+):", line)
+        stage = name[1] if name else stage
+        if not _CODE.match(line):
+            lines.append(line)
+        elif stage not in written:
+            written.add(stage)
+            indent = line[: line.index("-")]
+            lines += [f"{indent}- {file}\n" for file in folded(code_of(stage, root), root)]
+    return "".join(lines)
+
+
 def _reads(body: dict[str, Any], key: str) -> bool:
     """Whether a stage of dvc.yaml depends on `key`: by its params, or by a name or path made of its value."""
     entry = f"{str(body.get('foreach', '')).strip('${}')}.NAME"
@@ -89,7 +165,9 @@ def with_picture(readme: str, picture: str) -> str:
 
 
 def main() -> None:
-    """Write the picture into README.md."""
+    """Write the picture into README.md and the code dependencies into dvc.yaml."""
+    graph = ROOT / "dvc.yaml"
+    write_text(graph, with_code(graph.read_text(encoding="utf-8")))
     readme = ROOT / "README.md"
     write_text(readme, with_picture(readme.read_text(encoding="utf-8"), Graph().picture()))
 

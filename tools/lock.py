@@ -14,8 +14,8 @@ import yaml
 from dvc.repo import Repo
 from dvc.stage.serialize import to_single_stage_lockfile
 
-from facerec import console
-from facerec.errors import ParamsError
+from facerec.core import console
+from facerec.core.errors import ParamsError
 
 
 def check(stages: Mapping[str, Any], locked: Mapping[str, Any]) -> list[str]:
@@ -52,4 +52,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(console.run(main))
+    sys.exit(console.run_command(main))

@@ -11,18 +11,18 @@ from typing import Any
 
 from torch import nn
 
-from facerec import registry
 from facerec.backbones import iresnet
-from facerec.backbones.foreign import PREFIX, Foreign
 from facerec.backbones.mobilefacenet import MobileFaceNet, WideMobileFaceNet
 from facerec.backbones.residual_attention import VARIANTS, ResidualAttention
 from facerec.backbones.se_resnet101_ir import SEResNet101IR
-from facerec.registry import create
+from facerec.backbones.timm_models import PREFIX, TimmBackbone
+from facerec.core import registry
+from facerec.core.registry import create_registered
 
 BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "mobilefacenet": MobileFaceNet,
     "mbf": WideMobileFaceNet,
-    "resnet50": partial(Foreign, "resnet50"),
+    "resnet50": partial(TimmBackbone, "resnet50"),
     "se-resnet101-ir": SEResNet101IR,
     **iresnet.FAMILY,
     **{f"attention{depth}": partial(ResidualAttention, depth) for depth in VARIANTS},
@@ -30,16 +30,18 @@ BACKBONES: dict[str, Callable[..., nn.Module]] = {
 """Backbones by name; besides these, timm/NAME is any model of the package timm."""
 
 
-def build(name: str, dim: int = 512, size: tuple[int, int] = (112, 112), **options: Any) -> nn.Module:
+def build_backbone(
+    name: str, dim: int = 512, size: tuple[int, int] = (112, 112), **options: Any
+) -> nn.Module:
     """The backbone `name`, freshly initialised from torch's global random state.
 
     `dim` is the length of the embedding, `size` the (height, width) of its input in pixels; `options`
     are the family's own. Raises ParamsError for an unknown name or option.
     """
-    return create("backbone", _makers(name), name, {"dim": dim, "size": size}, options)
+    return create_registered("backbone", _makers(name), name, {"dim": dim, "size": size}, options)
 
 
-def options_of(name: str) -> list[str]:
+def backbone_options(name: str) -> list[str]:
     """Names of the options the backbone `name` takes, such as width; none for an unknown name."""
     maker = _makers(name).get(name)
     return registry.options_of(maker, ("dim", "size")) if maker else []
@@ -48,5 +50,5 @@ def options_of(name: str) -> list[str]:
 def _makers(name: str) -> dict[str, Callable[..., nn.Module]]:
     """The registry, with timm's model if `name` is one."""
     if name.startswith(PREFIX):
-        return {**BACKBONES, name: partial(Foreign, name.removeprefix(PREFIX))}
+        return {**BACKBONES, name: partial(TimmBackbone, name.removeprefix(PREFIX))}
     return BACKBONES

@@ -1,7 +1,7 @@
 """Improved residual networks for faces (IR), with or without gates, in both published families.
 
 Source: Deng et al., "ArcFace", 2019, section 3.1 (the unit BN-conv-BN-PReLU-conv-BN); the gates are those of
-`facerec.backbones.gates`. `IResNet` counts its parameters as arcface_torch and Face_Pytorch do; `PlainIResNet` as
+`facerec.backbones.attention`. `IResNet` counts its parameters as arcface_torch and Face_Pytorch do; `PlainIResNet` as
 InsightFace_Pytorch and MultiFace do: no normalisation between the convolutions, and a shortcut without weights
 wherever the channels stay.
 """
@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from facerec.backbones.gates import GATES
+from facerec.backbones.attention import GATES
 from facerec.backbones.output import EmbeddingOutput
 
 CHANNELS = (64, 128, 256, 512)
@@ -30,7 +30,7 @@ BLOCKS = {
 """Units a stage by depth."""
 
 
-class Style(NamedTuple):
+class IResNetStyle(NamedTuple):
     """Where the families differ."""
 
     inner_norm: bool = True
@@ -39,10 +39,10 @@ class Style(NamedTuple):
     """A shortcut with weights at the start of every stage, else only where the channels change."""
 
 
-class Unit(nn.Module):
+class IResidualUnit(nn.Module):
     """A residual unit; the second convolution has the stride, and `gate` of `GATES` comes last."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int, gate: str, style: Style) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int, gate: str, style: IResNetStyle) -> None:
         super().__init__()
         self.residual = nn.Sequential(
             nn.BatchNorm2d(inputs),
@@ -75,7 +75,7 @@ class IResNet(nn.Module):
     `depth` is a key of `BLOCKS`, `gate` one of `GATES`; `dropout` stands before the linear layer of the output.
     """
 
-    style = Style()
+    style = IResNetStyle()
     frozen_scale = True
 
     def __init__(
@@ -98,8 +98,8 @@ class IResNet(nn.Module):
     def _stages(self, blocks: Sequence[int], gate: str) -> list[nn.Sequential]:
         stages, inputs = [], CHANNELS[0]
         for channels, count in zip(CHANNELS, blocks, strict=True):
-            first = Unit(inputs, channels, 2, gate, self.style)
-            others = [Unit(channels, channels, 1, gate, self.style) for _ in range(count - 1)]
+            first = IResidualUnit(inputs, channels, 2, gate, self.style)
+            others = [IResidualUnit(channels, channels, 1, gate, self.style) for _ in range(count - 1)]
             stages.append(nn.Sequential(first, *others))
             inputs = channels
         return stages
@@ -119,7 +119,7 @@ class IResNet(nn.Module):
 class PlainIResNet(IResNet):
     """The family of InsightFace_Pytorch and MultiFace."""
 
-    style = Style(inner_norm=False, projected=False)
+    style = IResNetStyle(inner_norm=False, projected=False)
     frozen_scale = False
 
     @staticmethod

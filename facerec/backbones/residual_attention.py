@@ -43,7 +43,7 @@ def _convolution(inputs: int, outputs: int, kernel: int = 1, stride: int = 1) ->
     )
 
 
-class Unit(nn.Module):
+class PreActivationUnit(nn.Module):
     """A residual unit of 1x1, 3x3 (with the stride) and 1x1, a quarter of the channels inside.
 
     Published networks hold a shortcut convolution in every unit, used or not; it counts as parameters and is in
@@ -75,9 +75,11 @@ class Hourglass(nn.Module):
         super().__init__()
         self.inner = Hourglass(channels, poolings - 1) if poolings > 1 else None
         if self.inner is None:
-            self.down: nn.Module = nn.Sequential(Unit(channels, channels), Unit(channels, channels))
+            self.down: nn.Module = nn.Sequential(
+                PreActivationUnit(channels, channels), PreActivationUnit(channels, channels)
+            )
         else:
-            self.down, self.skip, self.up = (Unit(channels, channels) for _ in range(3))
+            self.down, self.skip, self.up = (PreActivationUnit(channels, channels) for _ in range(3))
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, channels, h, w) -> (b, channels, h / 2, w / 2), rounded up."""
@@ -95,13 +97,15 @@ class Attention(nn.Module):
 
     def __init__(self, channels: int, poolings: int, summed: bool = False) -> None:
         super().__init__()
-        self.first = Unit(channels, channels)
-        self.trunk = nn.Sequential(Unit(channels, channels), Unit(channels, channels))
+        self.first = PreActivationUnit(channels, channels)
+        self.trunk = nn.Sequential(
+            PreActivationUnit(channels, channels), PreActivationUnit(channels, channels)
+        )
         self.hourglass = Hourglass(channels, poolings)
         self.weigh = nn.Sequential(
             *_convolution(channels, channels), *_convolution(channels, channels), nn.Sigmoid()
         )
-        self.last = Unit(channels, channels)
+        self.last = PreActivationUnit(channels, channels)
         self.summed = summed
 
     def forward(self, x: Tensor) -> Tensor:
@@ -144,14 +148,14 @@ class ResidualAttention(nn.Module):
         for number, (channels, modules) in enumerate(
             zip(variant.channels, (*variant.modules, 0), strict=True)
         ):
-            first = Unit(inputs, channels, 1 if number == 0 else 2)
+            first = PreActivationUnit(inputs, channels, 1 if number == 0 else 2)
             attention = [
                 Attention(channels, _POOLINGS[number], number == 0 and self.summed_first)
                 for _ in range(modules)
             ]
             stages.append(nn.Sequential(first, *attention))
             inputs = channels
-        stages[-1].extend([Unit(inputs, inputs), Unit(inputs, inputs)])
+        stages[-1].extend([PreActivationUnit(inputs, inputs), PreActivationUnit(inputs, inputs)])
         return stages
 
     def forward(self, x: Tensor) -> Tensor:

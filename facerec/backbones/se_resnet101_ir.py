@@ -16,7 +16,7 @@ BLOCKS = (3, 4, 23, 3)
 _REDUCTION = 16
 
 
-class SqueezeExcite(nn.Module):
+class LinearSqueezeExcite(nn.Module):
     """Weighs each channel of (b, c, h, w) through linear layers with bias and a PReLU."""
 
     def __init__(self, channels: int) -> None:
@@ -37,7 +37,7 @@ class SqueezeExcite(nn.Module):
         return weighed
 
 
-class Unit(nn.Module):
+class SharedPReLUUnit(nn.Module):
     """BN-conv-BN-PReLU-conv-BN-SE, added to the input and activated by the same PReLU."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
@@ -50,7 +50,7 @@ class Unit(nn.Module):
             self.activation,
             nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False),
             nn.BatchNorm2d(outputs),
-            SqueezeExcite(outputs),
+            LinearSqueezeExcite(outputs),
         )
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or inputs != outputs:
@@ -74,8 +74,10 @@ class SEResNet101IR(nn.Module):
         )
         stages, inputs = [], CHANNELS[0]
         for number, (channels, count) in enumerate(zip(CHANNELS, BLOCKS, strict=True)):
-            first = Unit(inputs, channels, 1 if number == 0 else 2)
-            stages.append(nn.Sequential(first, *(Unit(channels, channels, 1) for _ in range(count - 1))))
+            first = SharedPReLUUnit(inputs, channels, 1 if number == 0 else 2)
+            stages.append(
+                nn.Sequential(first, *(SharedPReLUUnit(channels, channels, 1) for _ in range(count - 1)))
+            )
             inputs = channels
         self.body = nn.Sequential(*stages)
         area = _last(size[0]) * _last(size[1])

@@ -20,10 +20,10 @@ import torch
 from torch import nn
 
 from facerec import backbones
-from facerec.errors import FormatError
-from facerec.files import atomic_file
-from facerec.preprocessing import Preprocessing
-from facerec.training_sets import TrainingSet, from_plain, to_plain
+from facerec.core.errors import FormatError
+from facerec.core.files import atomic_file
+from facerec.store.preprocessing import Preprocessing
+from facerec.store.training_sets import TrainingSet, from_plain, to_plain
 
 FORMAT = "facerec-backbone-1"
 
@@ -54,13 +54,15 @@ class StoredBackbone:
         return found.hexdigest()
 
 
-def create(name: str, dim: int, options: dict[str, Any], preprocessing: Preprocessing) -> StoredBackbone:
+def create_backbone(
+    name: str, dim: int, options: dict[str, Any], preprocessing: Preprocessing
+) -> StoredBackbone:
     """A freshly initialised network for the input size of `preprocessing`."""
-    network = backbones.build(name, dim, preprocessing.input_size, **options)
+    network = backbones.build_backbone(name, dim, preprocessing.input_size, **options)
     return StoredBackbone(network, name, dim, options, preprocessing, trained_on=())
 
 
-def save(stored: StoredBackbone, path: str | Path) -> None:
+def save_backbone(stored: StoredBackbone, path: str | Path) -> None:
     """Write atomically; equal weights give equal bytes, whatever the path and the device."""
     content = {
         "format": FORMAT,
@@ -89,7 +91,7 @@ def is_ours(path: str | Path) -> bool:
         return False  # whatever it is, `save` did not write it
 
 
-def load(path: str | Path) -> StoredBackbone:
+def load_backbone(path: str | Path) -> StoredBackbone:
     """The network in `path`, on the CPU, ready to embed (eval mode); FormatError when it is no such file."""
     if not Path(path).is_file():
         raise FormatError(f"{path} does not exist; train a network first or name another file.")
@@ -106,7 +108,7 @@ def load(path: str | Path) -> StoredBackbone:
         raise damaged
     spec = content["backbone"]
     preprocessing = Preprocessing.from_dict(content["preprocessing"], str(path))
-    stored = create(spec["name"], spec["dim"], spec["options"], preprocessing)
+    stored = create_backbone(spec["name"], spec["dim"], spec["options"], preprocessing)
     try:
         stored.network.load_state_dict(content["state_dict"])
     except RuntimeError as error:

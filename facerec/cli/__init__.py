@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 
-from facerec import console
 from facerec.cli import (
     catalogue,
     comparing,
@@ -23,6 +22,7 @@ from facerec.cli import (
     recognising,
 )
 from facerec.cli.common import app
+from facerec.core import console
 
 __all__ = [
     "app",
@@ -42,4 +42,4 @@ __all__ = [
 
 def main() -> None:
     """Entry point: one clear sentence and an exit code on failure."""
-    sys.exit(console.run(app))
+    sys.exit(console.run_command(app))

@@ -11,16 +11,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from facerec.recognition import Recogniser, answers, drawing
-from facerec.recognition.answers import Comparison, Identified, Search
+from facerec.recognition import Recogniser, drawing, results
 from facerec.recognition.decisions import squared_distance
-from facerec.recognition.faces import Face, Portrait
+from facerec.recognition.faces import PhotoFace, Portrait
+from facerec.recognition.results import Identified, PhotoComparison, Search
 from facerec.recognition.thresholds import Threshold
 
 check_picture = drawing.check_name
 
 
-def show_comparison(found: Comparison, by: Recogniser, picture: Path | None, as_json: bool) -> None:
+def show_comparison(found: PhotoComparison, by: Recogniser, picture: Path | None, as_json: bool) -> None:
     """Two photos compared."""
     if picture is not None:
         drawing.save(drawing.comparison(found), picture)
@@ -31,12 +31,12 @@ def show_comparison(found: Comparison, by: Recogniser, picture: Path | None, as_
     table.add_column(overflow="fold", ratio=1)
     table.add_column(ratio=1)
     for portrait in (found.first, found.second):
-        table.add_row(escape(answers.short(portrait.name)), _chosen(portrait))
+        table.add_row(escape(results.short(portrait.name)), _chosen(portrait))
     table.add_row("network, detector", f"{escape(by.name)}, {by.finder.detector.name}")
     table.add_row("similarity", f"{found.similarity:.3f} (squared distance {found.distance:.3f})")
     if found.threshold is not None:
         table.add_row("threshold", _known(found.threshold))
-    _show(table, answers.verdict(found), found.caution)
+    _show(table, results.match_verdict(found), found.caution)
 
 
 def show_search(found: Search, by: Recogniser, picture: Path | None, as_json: bool) -> None:
@@ -52,18 +52,18 @@ def show_search(found: Search, by: Recogniser, picture: Path | None, as_json: bo
     table.add_column("similarity", justify="right")
     table.add_column("their photo", overflow="fold")
     for number, person in enumerate(found.people):
-        who = person.name or ("not decided" if found.threshold is None else answers.UNKNOWN)
+        who = person.name or ("not decided" if found.threshold is None else results.UNKNOWN)
         for place, each in enumerate(person.candidates):
             first = (str(number), escape(who)) if place == 0 else ("", "")
             accepted = found.threshold is not None and found.threshold.accepts(each.similarity)
             likeness = f"{each.similarity:.3f}{'*' if accepted else ' '}"
             table.add_row(
-                *first, escape(each.entry.name), likeness, escape(answers.short(each.entry.source, 26))
+                *first, escape(each.entry.name), likeness, escape(results.short(each.entry.source, 26))
             )
         table.add_section()
     known = "" if found.threshold is None else f"threshold (* above it) {_known(found.threshold)}"
     used = f"network {by.name}, detector {by.finder.detector.name}"
-    _show(table, answers.rates(found), known, used, found.caution)
+    _show(table, results.rates(found), known, used, found.caution)
 
 
 def _show(table: Table, *sentences: str) -> None:
@@ -71,11 +71,11 @@ def _show(table: Table, *sentences: str) -> None:
     console = Console(stderr=True)
     console.print(table)
     for sentence in filter(None, sentences):
-        console.print(answers.sentences(sentence), markup=False, highlight=False, soft_wrap=True)
+        console.print(results.sentences(sentence), markup=False, highlight=False, soft_wrap=True)
 
 
 def _known(threshold: Threshold) -> str:
-    return f"{threshold.similarity:.3f}; {answers.reliability(threshold)}"
+    return f"{threshold.similarity:.3f}; {results.reliability(threshold)}"
 
 
 def _chosen(portrait: Portrait) -> str:
@@ -91,17 +91,21 @@ def _print(values: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(values, sort_keys=True, allow_nan=False) + "\n")
 
 
-def _comparison(found: Comparison) -> dict[str, Any]:
+def _comparison(found: PhotoComparison) -> dict[str, Any]:
     photos = [
         {"photo": portrait.name, "faces": len(portrait.found), **_face(portrait.face)}
         for portrait in (found.first, found.second)
     ]
     likeness = {"similarity": found.similarity, "distance": found.distance, "same": found.same}
-    return {"photos": photos, **likeness, **_grounds(found.threshold, answers.verdict(found), found.caution)}
+    return {
+        "photos": photos,
+        **likeness,
+        **_grounds(found.threshold, results.match_verdict(found), found.caution),
+    }
 
 
 def _search(found: Search) -> dict[str, Any]:
-    grounds = _grounds(found.threshold, answers.rates(found), found.caution)
+    grounds = _grounds(found.threshold, results.rates(found), found.caution)
     people = [_identified(person) for person in found.people]
     return {
         "photo": found.name,
@@ -125,7 +129,7 @@ def _identified(person: Identified) -> dict[str, Any]:
     return {**_face(person.face), "name": person.name, "candidates": candidates}
 
 
-def _face(face: Face) -> dict[str, Any]:
+def _face(face: PhotoFace) -> dict[str, Any]:
     """Plain values of a face; pixels of the upright photo."""
     return {
         "box": None if face.box is None else [round(float(value), 2) for value in face.box],
@@ -160,6 +164,6 @@ def _grounds(threshold: Threshold | None, decision: str, caution: str) -> dict[s
         }
     return {
         "threshold": known,
-        "decision": answers.sentences(decision),
-        "caution": answers.sentences(caution),
+        "decision": results.sentences(decision),
+        "caution": results.sentences(caution),
     }

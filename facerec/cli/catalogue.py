@@ -13,7 +13,7 @@ from rich.table import Table
 from facerec.cli.common import Json, app, report
 
 if TYPE_CHECKING:
-    from facerec.catalog import Entry
+    from facerec.catalog.entries import CatalogEntry
 
 
 @app.command()
@@ -24,12 +24,12 @@ def catalog(
     as_json: Json = False,
 ) -> None:
     """List the data sets and weights that `facerec download` knows, or show one in full."""
-    from facerec import catalog
+    from facerec.catalog import entries
 
     if name is not None:
-        report(name, _full(catalog.load(name)), as_json)
+        report(name, _full(entries.load_entry(name)), as_json)
         return
-    rows = [_short(catalog.load(each)) for each in catalog.names()]
+    rows = [_short(entries.load_entry(each)) for each in entries.entry_names()]
     if as_json:
         sys.stdout.write(json.dumps({"entries": rows}, sort_keys=True) + "\n")
         return
@@ -45,8 +45,8 @@ def catalog(
     Console(stderr=True).print(table)
 
 
-def _short(entry: Entry) -> dict[str, Any]:
-    from facerec import availability
+def _short(entry: CatalogEntry) -> dict[str, Any]:
+    from facerec.catalog import availability
 
     return {
         "name": entry.name,
@@ -59,9 +59,9 @@ def _short(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _full(entry: Entry) -> dict[str, Any]:
+def _full(entry: CatalogEntry) -> dict[str, Any]:
     """Every field that says something, files by their names."""
-    from facerec import availability
+    from facerec.catalog import availability
 
     counts = {name: count for name, count in entry.counts.model_dump().items() if count is not None}
     published = {name: count for name, count in entry.published.model_dump().items() if count is not None}
@@ -79,7 +79,7 @@ def _full(entry: Entry) -> dict[str, Any]:
     return {**_short(entry), **files, **places, **{key: text for key, text in texts.items() if text}}
 
 
-def _shown(entry: Entry) -> str:
+def _shown(entry: CatalogEntry) -> str:
     if entry.kind not in ("photos", "pack"):
         return ""
     return "shown" if entry.shown else "not shown; pictures: true would allow it"

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from facerec.errors import ParamsError
+from facerec.core.errors import ParamsError
 
 app = typer.Typer(
     help="Face recognition, from photos to CMC and ROC curves. `dvc repro` runs every step; these are the steps.",
@@ -53,6 +53,6 @@ def report(title: str, values: dict[str, Any], as_json: bool = False) -> None:
 
 
 def detector_options(weights: Path | None, min_face: int | None) -> dict[str, Any]:
-    """The options of `facerec.detection.build` that were given on the command line."""
+    """The options of `facerec.detection.build_detector` that were given on the command line."""
     given = {"weights": weights and str(weights), "min_face": min_face}
     return {name: value for name, value in given.items() if value is not None}

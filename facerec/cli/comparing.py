@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from facerec.cli.common import Json, app, report
-from facerec.errors import FormatError, ParamsError
+from facerec.core.errors import FormatError, ParamsError
 
 
 @app.command("compare-runs")
@@ -32,8 +32,8 @@ def compare_runs(
     from rich.console import Console
 
     from facerec.cli import revisions
-    from facerec.differences import Trials
     from facerec.evaluation import comparison
+    from facerec.evaluation.statistics.significance import Trials
     from facerec.reporting import comparison as reporting
 
     if markdown and as_json:
@@ -43,11 +43,11 @@ def compare_runs(
         here, there = (
             revisions.fetch(name, Path(folder) / str(place)) for place, name in enumerate((first, second))
         )
-        found = comparison.compare(here, there, drawn, benchmark or ())
+        found = comparison.compare_runs(here, there, drawn, benchmark or ())
     if not found.benchmarks:
         reasons = "; ".join(reporting.reasons(found.omitted))
         raise FormatError(f"{first} and {second} share no benchmark that compares ({reasons}).")
-    made = reporting.Report(first, second, drawn, found.benchmarks, found.omitted)
+    made = reporting.ComparisonReport(first, second, drawn, found.benchmarks, found.omitted)
     if as_json:
         report("Comparison", reporting.as_json(made), as_json)
     elif markdown:

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 import typer
 import yaml
 
-from facerec import console
 from facerec.cli.common import Json, Out, app, check_out, parse_size, report
-from facerec.errors import ParamsError
+from facerec.core import console
+from facerec.core.errors import ParamsError
 
 New = Annotated[Path, typer.Argument(help="Folder to write; must be new or empty.")]
 Arrays = Literal["bgr", "rgb"]
@@ -24,10 +24,10 @@ def download(
     option: Annotated[list[str] | None, typer.Option(help="key=value of a rendered set; repeatable.")] = None,
 ) -> None:
     """Fetch or render a data set or model."""
-    from facerec import catalog
-    from facerec.acquire.sets import acquire
+    from facerec.catalog import entries
+    from facerec.catalog.sets import acquire
 
-    acquire(catalog.load(entry), out, _options(option or []))
+    acquire(entries.load_entry(entry), out, _options(option or []))
 
 
 @app.command()
@@ -49,9 +49,11 @@ def add(
     as_json: Json = False,
 ) -> None:
     """Make photos of your own a data set of the graph, with pairs to verify on and a profile."""
-    from facerec.acquire import own
+    from facerec.catalog import user_dataset
 
-    added = own.add(photos, name, own.Wish(to, pairs, model), profiles, replace)
+    added = user_dataset.add_dataset(
+        photos, name, user_dataset.AddOptions(to, pairs, model), profiles, replace
+    )
     if not added.apart:
         console.note(
             "too few people for folds without shared ones, so thresholds know the people they are tried on"
@@ -82,8 +84,9 @@ def import_photos(
     as_json: Json = False,
 ) -> None:
     """Turn photos in identity folders, or named by a list, into photo shards. Image bytes untouched."""
-    from facerec.formats import lists, photos, shards
-    from facerec.progress import track
+    from facerec.core.progress import track
+    from facerec.interop import lists, photos
+    from facerec.store import shards
 
     check_out(out, source, replace)
     if list_file is not None and unlabelled:
@@ -91,12 +94,12 @@ def import_photos(
             "--list says who the photos show and --unlabelled that nobody knows; give one of them."
         )
     rows = (
-        photos.rows(source, labelled=not unlabelled)
+        photos.photo_rows(source, labelled=not unlabelled)
         if list_file is None
         else photos.listed_rows(source, lists.read_labels(list_file))
     )
-    shards.write(track(rows, source.name, None, "photos"), out, shards.Meta("photos", source.stem))
-    made = shards.read(out, "photos")
+    shards.write_shards(track(rows, source.name, None, "photos"), out, shards.Meta("photos", source.stem))
+    made = shards.read_shards(out, "photos")
     report("Photos", {"photos": len(made), "identities": made.classes}, as_json)
 
 
@@ -120,7 +123,7 @@ def unpack(
     as_json: Json = False,
 ) -> None:
     """Turn a pack into shards: OUT/train, OUT/lfw, ...; a lone member into OUT. Image bytes untouched."""
-    from facerec.formats import unpacking
+    from facerec.interop import unpacking
 
     check_out(out, source, replace)
     expected = unpacking.Expected(photos, None if size is None else parse_size(size), arrays)
@@ -142,7 +145,7 @@ def pack(
     as_json: Json = False,
 ) -> None:
     """Turn face shards into a pack that InsightFace reads, image bytes untouched; undoes unpack."""
-    from facerec.formats import packing
+    from facerec.interop import packing
 
     check_out(out, faces, replace)
     if out.suffix == ".bin":
@@ -153,7 +156,7 @@ def pack(
         return
     if pairs is not None:
         raise ParamsError(f"--pairs belong into a verification pack; call it {out}.bin.")
-    report("Images", packing.pack(faces, out), as_json)
+    report("Images", packing.pack_faces(faces, out), as_json)
 
 
 @app.command()
@@ -168,10 +171,10 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Turn shards into files in identity folders, image bytes untouched."""
-    from facerec.formats import exporting
+    from facerec.interop import exporting
 
     check_out(out, images, replace)
-    report("Written", exporting.export(images, out, list_file, limit), as_json)
+    report("Written", exporting.export_images(images, out, list_file, limit), as_json)
 
 
 @app.command()
@@ -184,7 +187,7 @@ def inspect(
 ) -> None:
     """Say what something is and what it holds: counts, sizes, identities, colour."""
     from facerec import inspection
-    from facerec.reporting import sheets
+    from facerec.imaging import sheets
 
     if sheet is not None:
         sheets.check_name(sheet)
@@ -193,7 +196,7 @@ def inspect(
         if not found.pictures:
             raise ParamsError(f"{what} is a {found.kind} and shows no images; leave --sheet out.")
         tiles = [sheets.thumbnail(picture) for picture in found.pictures]
-        sheets.write(sheets.contact_sheet(tiles, min(8, len(tiles))), sheet)
+        sheets.write_sheet(sheets.contact_sheet(tiles, min(8, len(tiles))), sheet)
     if as_json:
         report("", {"kind": found.kind, **found.facts}, as_json)
         return
@@ -208,11 +211,11 @@ def sheet(
     seed: Annotated[int, typer.Option(help="Seed of the synthetic world.")] = 1,
 ) -> None:
     """Render a contact sheet of synthetic people."""
-    from facerec.acquire.synthetic import world
-    from facerec.reporting import sheets
+    from facerec.catalog import synthetic_sets
+    from facerec.imaging import sheets
 
     sheets.check_name(out)
-    sheets.write(world.sheet(rows, columns, seed), out)
+    sheets.write_sheet(synthetic_sets.synthetic_sheet(rows, columns, seed), out)
 
 
 def _words(value: Any) -> str:

@@ -13,13 +13,14 @@ from typing import Any
 from rich.console import Console
 
 from facerec.cli.common import report
-from facerec.errors import FacerecError, ParamsError
-from facerec.formats import archives, lists, photos, shards
-from facerec.formats import gallery as galleries
-from facerec.formats.gallery import Gallery
-from facerec.formats.lists import Labelled
-from facerec.progress import track
+from facerec.core.errors import FacerecError, ParamsError
+from facerec.core.progress import track
+from facerec.interop import archives, lists, photos
+from facerec.interop.lists import Labelled
 from facerec.recognition import Named, Recogniser, Refused
+from facerec.store import gallery as galleries
+from facerec.store import shards
+from facerec.store.gallery import Gallery
 
 _SHOWN = 20
 """Notes for people; all are in the JSON."""
@@ -73,14 +74,14 @@ def enroll(path: Path, wanted: Wanted, recogniser: Recogniser | None) -> Account
     for a gallery of another model, FacerecError when not one photo could be enrolled.
     """
     if recogniser is None:
-        account = Account(galleries.read(path))
+        account = Account(galleries.read_gallery(path))
     else:
         account = Account(recogniser.gallery(path if path.exists() else None))
     for name in wanted.removed:
         _remove(account, name)
     if recogniser is not None:
         _add(account, recogniser, wanted)
-    galleries.write(account.gallery, path)
+    galleries.write_gallery(account.gallery, path)
     return account
 
 
@@ -146,7 +147,7 @@ def _fit(name: str) -> bool:
 def _photos(path: Path, wanted: Wanted) -> Iterator[Named]:
     """The photos of one place; the name is "" where nothing says it."""
     if shards.is_set(path):
-        opened = shards.read(path, "photos")
+        opened = shards.read_shards(path, "photos")
         for row, (source, identity) in enumerate(zip(opened.sources, opened.identities, strict=True)):
             yield Named(wanted.name or identity, source, bytes(opened.image(row)))
     elif path.is_dir() or archives.is_archive(path):
@@ -164,13 +165,13 @@ def _several(path: Path, wanted: Wanted) -> Iterator[Named]:
             yield Named(listed[int(row["identity"])][1], row["source"], row["image"])
         return
     own = path.resolve().name if path.is_dir() and not _has_folders(path) else ""
-    for row in photos.rows(path):
+    for row in photos.photo_rows(path):
         yield Named(wanted.name or row["identity"] or own, row["source"], row["image"])
 
 
 def _has_folders(path: Path) -> bool:
     """Whether some photos lie in folders of this folder, so that those beside the folders are nobody's."""
-    with archives.files(path) as files:
+    with archives.open_source(path) as files:
         return any("/" in name and photos.is_photo(name, files) for name in files.names)
 
 

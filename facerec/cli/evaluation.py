@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from facerec import console
 from facerec import params as parameters
 from facerec.cli.common import Json, app, report
-from facerec.errors import ParamsError
+from facerec.core import console
+from facerec.core.errors import ParamsError
 
 VERIFY = parameters.Verify()
 
@@ -37,9 +37,9 @@ def verify(
     """Same person or not: accuracy over 10 folds, TAR at FAR, AUC, EER, each with its interval."""
     from facerec import evaluation
 
-    options = evaluation.Options(protocol, far, bootstrap, seed)
+    options = evaluation.VerifyOptions(protocol, far, bootstrap, seed)
     if embedded and pairs and not (embeddings or same):
-        judged = evaluation.verify(embedded, pairs, options, out)
+        judged = evaluation.verify_files(embedded, pairs, options, out)
     elif embeddings and same and not (embedded or pairs):
         judged = evaluation.verify_arrays(embeddings, same, options)
     else:

@@ -15,8 +15,8 @@ from rich.padding import Padding
 from rich.text import Text
 
 from facerec import params as parameters
-from facerec import profiles
 from facerec.cli.common import Json, app, report
+from facerec.params import profiles
 
 PARAMS = Path("params.yaml")
 
@@ -33,12 +33,12 @@ def profile(
 ) -> None:
     """Write params.yaml for a profile, such as lfw; `default` goes back. Without a name, list the profiles."""
     if listed or not name:
-        _list(folder, [name] if name else profiles.names(folder), as_json)
+        _list(folder, [name] if name else profiles.profile_names(folder), as_json)
     elif printed:
         _print(folder, name, as_json)
     else:
         lacking = _missing(_needs(folder, name))
-        profiles.apply(folder, name, PARAMS)
+        profiles.apply_profile(folder, name, PARAMS)
         told = {"missing": f"{', '.join(lacking)}: see facerec profile --list {name}"} if lacking else {}
         report(f"Profile {name}", {"written": str(PARAMS), **told, "next": "dvc repro"}, as_json)
 
@@ -52,7 +52,7 @@ def check(path: Annotated[Path, typer.Argument(help="Parameter file.")] = PARAMS
 
 def _print(folder: Path, name: str, as_json: bool) -> None:
     """The -S arguments that make of this params.yaml what the profile would write: one line, quoted for a shell."""
-    from facerec import overrides
+    from facerec.params import overrides
 
     parameters.load(PARAMS)
     now, wanted = (yaml.safe_load(text) for text in (PARAMS.read_text(), profiles.compose(folder, name)))
@@ -62,9 +62,10 @@ def _print(folder: Path, name: str, as_json: bool) -> None:
 
 def _needs(folder: Path, name: str) -> list[dict[str, Any]]:
     """The catalogue entries that a profile downloads, and where each is."""
-    from facerec import availability, catalog
+    from facerec.catalog import availability
+    from facerec.catalog.entries import load_entry
 
-    entries = [catalog.load(each) for each in profiles.parameters(folder, name).download]
+    entries = [load_entry(each) for each in profiles.parameters(folder, name).download]
     return [
         {
             "name": entry.name,
@@ -81,12 +82,13 @@ def _missing(needs: list[dict[str, Any]]) -> list[str]:
 
 
 def _list(folder: Path, names: list[str], as_json: bool) -> None:
-    from facerec import availability, catalog
+    from facerec.catalog import availability
+    from facerec.catalog.entries import load_entry
 
     found = {name: _needs(folder, name) for name in names}
     lacking = dict.fromkeys(each for needs in found.values() for each in _missing(needs))
-    advice = {name: availability.advice(catalog.load(name)) for name in lacking}
-    about = {name: profiles.describe(folder, name) for name in names}
+    advice = {name: availability.advice(load_entry(name)) for name in lacking}
+    about = {name: profiles.describe_profile(folder, name) for name in names}
     if as_json:
         rows = [{"name": name, "about": about[name], "needs": needs} for name, needs in found.items()]
         sys.stdout.write(json.dumps({"profiles": rows, "missing": advice}, sort_keys=True) + "\n")

@@ -34,16 +34,20 @@ def detect(
     A photo that cannot be decoded is listed with the reason; it is an error only if none can.
     """
     from facerec import detection
-    from facerec.cli import detecting
+    from facerec.cli import detect_photos
 
     options = detector_options(weights, min_face)
     if table is not None:
-        report("Detection", detecting.tabulate(photos, table, detector, options, draw), as_json)
+        report("Detection", detect_photos.tabulate(photos, table, detector, options, draw), as_json)
         return
-    drawer = None if draw is None else detecting.Drawer(draw, photos)
-    looked = list(detecting.look(detection.build(detector, **options), detecting.collect(photos), drawer))
-    (detecting.show_json if as_json else partial(detecting.show, landmarks=landmarks))(looked)
-    detecting.check(looked)
+    drawer = None if draw is None else detect_photos.Drawer(draw, photos)
+    looked = list(
+        detect_photos.look(
+            detection.build_detector(detector, **options), detect_photos.collect(photos), drawer
+        )
+    )
+    (detect_photos.show_json if as_json else partial(detect_photos.show, landmarks=landmarks))(looked)
+    detect_photos.check(looked)
 
 
 @app.command()
@@ -78,11 +82,11 @@ def align(
     as_json: Json = False,
 ) -> None:
     """Find the faces of photos, keep one a photo, and write them aligned."""
-    from facerec import enrolment
-    from facerec.cli import aligning
+    from facerec.aligning import AlignOptions
+    from facerec.cli import align_photos
 
     check_out(out, photos, replace)
-    options = enrolment.Options(
+    options = AlignOptions(
         size=parse_size(size),
         rule=rule,
         rungs=tuple(rung or ALIGN.rungs),
@@ -92,5 +96,5 @@ def align(
         quality=quality,
         subsampling=subsampling,
     )
-    found = detections or aligning.Detector(detector, detector_options(weights, min_face))
-    aligning.show(aligning.align(photos, out, options, found, folder, sheet), as_json)
+    found = detections or align_photos.DetectorChoice(detector, detector_options(weights, min_face))
+    align_photos.show(align_photos.align(photos, out, options, found, folder, sheet), as_json)

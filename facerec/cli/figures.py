@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from facerec.cli.common import app
-from facerec.errors import ParamsError
+from facerec.core.errors import ParamsError
 
 
 @app.command()
@@ -31,4 +31,4 @@ def figure(
         if name in files:
             raise ParamsError(f"two curves are named {name}; give each its own name.")
         files[name] = Path(path)
-    figures.save(overlay.overlay(files, kind, title), out)
+    figures.save_figure(overlay.overlay(files, kind, title), out)

@@ -10,7 +10,7 @@ import typer
 from facerec import params as parameters
 from facerec.cli.common import Json, Out, app, report
 from facerec.cli.models import Model
-from facerec.errors import ParamsError
+from facerec.core.errors import ParamsError
 
 megaface = typer.Typer(help="MegaFace-style identification.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(megaface, name="megaface")
@@ -30,10 +30,10 @@ def features(
     out: Out,
 ) -> None:
     """L2-normalised features of probes and distractors."""
-    from facerec.embed_set import feature_set
-    from facerec.formats import embeddings
+    from facerec.embedding.embed_set import feature_set
+    from facerec.store import embeddings
 
-    embeddings.write_features(feature_set(model, probes), feature_set(model, distractors), out)
+    embeddings.write_feature_sets(feature_set(model, probes), feature_set(model, distractors), out)
 
 
 @megaface.command("import")
@@ -46,7 +46,7 @@ def import_(
     as_json: Json = False,
 ) -> None:
     """Features out of the devkit's folders of .bin files."""
-    from facerec.evaluation import megaface as evaluation
+    from facerec.evaluation.identification import on_files as evaluation
 
     counts = evaluation.import_features(folder, probe_list, distractor_list, algorithm, out)
     report("Imported", counts, as_json)
@@ -55,7 +55,7 @@ def import_(
 @megaface.command()
 def export(features: Features, out: Out, algorithm: Algorithm = "facerec", as_json: Json = False) -> None:
     """Features into the devkit's folders of .bin files, with their lists."""
-    from facerec.evaluation import megaface as evaluation
+    from facerec.evaluation.identification import on_files as evaluation
 
     report("Exported", evaluation.export_features(features, algorithm, out), as_json)
 
@@ -63,7 +63,7 @@ def export(features: Features, out: Out, algorithm: Algorithm = "facerec", as_js
 @megaface.command("scores")
 def scores_(features: Features, out: Out, as_json: Json = False) -> None:
     """The devkit's score files: every probe against every probe and every distractor."""
-    from facerec.evaluation import megaface as evaluation
+    from facerec.evaluation.identification import on_files as evaluation
 
     report("Scores", evaluation.write_scores(features, out), as_json)
 
@@ -79,9 +79,9 @@ def denoise(
     as_json: Json = False,
 ) -> None:
     """Remove the published noise from features."""
-    from facerec.evaluation import megaface as evaluation
+    from facerec.evaluation.identification import on_files as evaluation
 
-    cleaned = evaluation.denoise(features, probe_noises, distractor_noises, variant, seed, out)
+    cleaned = evaluation.denoise_files(features, probe_noises, distractor_noises, variant, seed, out)
     report("Noise", cleaned.metrics(), as_json)
 
 
@@ -104,27 +104,29 @@ def identify(
     as_json: Json = False,
 ) -> None:
     """Rank every probe's mates among the distractors: rank-1 and TPR at FPR."""
-    from facerec.evaluation import megaface as evaluation
-    from facerec.evaluation import plain
+    from facerec.evaluation.identification import npy_inputs
+    from facerec.evaluation.identification import on_files as evaluation
 
     fprs = fpr or list(IDENTIFY.fprs)
     counts: dict[str, int] = {}
     if features is not None:
         _none("a directory of features", probes, ids, distractors, noise, probe_list, distractor_list)
-        judged = evaluation.identify(features, fprs, sweeps, bootstrap, seed)
+        judged = evaluation.identify_files(features, fprs, sweeps, bootstrap, seed)
     else:
-        files = plain.Files(*_all("FEATURES, or --probes, --ids and --distractors", probes, ids, distractors))
+        files = npy_inputs.NpyInputs(
+            *_all("FEATURES, or --probes, --ids and --distractors", probes, ids, distractors)
+        )
         needed = "--noise with --probe-list, --probe-noises, --distractor-list and --distractor-noises"
         noisy = (probe_list, probe_noises, distractor_list, distractor_noises)
         listed = None
         if noise is None:
             _none("no --noise", *noisy)
         else:
-            listed = plain.Noise(noise, *_all(needed, *noisy))
-        result, counts = plain.identify(files, listed, fprs, sweeps, seed)
+            listed = npy_inputs.NoiseLists(noise, *_all(needed, *noisy))
+        result, counts = npy_inputs.identify_npy(files, listed, fprs, sweeps, seed)
         judged = evaluation.judge(result, bootstrap, seed)
     if devkit is not None:
-        evaluation.write({"identify": judged}, devkit)
+        evaluation.write_identification({"identify": judged}, devkit)
     shown: dict[str, Any] = judged.answer() if as_json else judged.result.metrics()
     report("Identification", {**shown, **({"noise": counts} if counts else {})}, as_json)
 
@@ -136,9 +138,9 @@ def published_(
     as_json: Json = False,
 ) -> None:
     """Rank-1 and TPR at FPR of a devkit JSON, in the three readings in use."""
-    from facerec.identification import published
+    from facerec.evaluation.identification import published
 
-    found = published.read(result).metrics(tuple(fpr or IDENTIFY.fprs))
+    found = published.read_published(result).metrics(tuple(fpr or IDENTIFY.fprs))
     flat = {f"tpr@{rate} {name}": tpr for rate, read in found["tpr"].items() for name, tpr in read.items()}
     shown = {"rank1": found["rank1"], **flat, "distractors": found["distractors"]}
     report(f"{result}", found if as_json else shown, as_json)

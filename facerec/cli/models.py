@@ -27,18 +27,18 @@ def train(
 
     Where the recipe has benchmarks judged, the best weights go to NAME_best.pt beside OUT.
     """
-    from facerec import launching
+    from facerec.distributed import launching
 
     if launching.wanted():
         launching.launch(["facerec", *sys.argv[1:]])
         return
     from facerec import distributed, training
     from facerec.backbones import storage
-    from facerec.devices import device
-    from facerec.formats import shards
+    from facerec.core.devices import torch_device
+    from facerec.store import shards
 
-    sets = [shards.read(folder, "faces") for folder in faces]
-    recipe, place = parameters.load(params).train, device()
+    sets = [shards.read_shards(folder, "faces") for folder in faces]
+    recipe, place = parameters.load(params).train, torch_device()
     with distributed.joined(place):
         if trial:
             trained = training.fit(sets, recipe, place)
@@ -46,9 +46,9 @@ def train(
             with training.kept(sets, recipe) as checkpoints:
                 trained = training.fit(sets, recipe, place, checkpoints)
                 if distributed.rank() == 0:
-                    storage.save(trained.backbone, out)
+                    storage.save_backbone(trained.backbone, out)
                     if trained.validations:
-                        storage.save(trained.best, out.with_stem(f"{out.stem}_best"))
+                        storage.save_backbone(trained.best, out.with_stem(f"{out.stem}_best"))
         if distributed.rank() == 0:
             report("trial, nothing saved" if trial else f"{out}", asdict(trained.history[-1]), as_json)
 
@@ -60,9 +60,9 @@ def onnx(
     as_json: Json = False,
 ) -> None:
     """Write ONNX with the preprocessing inside, checked against torch."""
-    from facerec import export
+    from facerec.embedding import export
 
-    report(f"{out}", {"max_difference": export.export(model, out).max_difference}, as_json)
+    report(f"{out}", {"max_difference": export.export_onnx(model, out).max_difference}, as_json)
 
 
 @app.command()
@@ -72,7 +72,7 @@ def embed(
     out: Annotated[Path, typer.Argument(help="NAME.npy to write; NAME.parquet goes beside it.")],
 ) -> None:
     """Embed every face of a set."""
-    from facerec.embed_set import embed_set
-    from facerec.formats import embeddings
+    from facerec.embedding.embed_set import embed_set
+    from facerec.store import embeddings
 
-    embeddings.write(embed_set(model, faces), out)
+    embeddings.write_embeddings(embed_set(model, faces), out)

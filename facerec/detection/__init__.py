@@ -9,33 +9,33 @@ import inspect
 from importlib import import_module
 from typing import Any
 
+from facerec.core.errors import ParamsError
 from facerec.detection.base import Detector, Faces
-from facerec.detection.choosing import RULES, choose
-from facerec.detection.drawing import draw
-from facerec.errors import ParamsError
+from facerec.detection.choosing import RULES, choose_face
+from facerec.detection.drawing import draw_faces
 
-__all__ = ["RULES", "Detector", "Faces", "build", "choose", "draw", "names"]
+__all__ = ["RULES", "Detector", "Faces", "build_detector", "choose_face", "detector_names", "draw_faces"]
 
 _DETECTORS = {
     "mtcnn": "facerec.detection.mtcnn:MTCNN",
-    "retina-face": "facerec.detection.retina_face:RetinaFacePackage",
+    "retina-face": "facerec.detection.retina_face_package:RetinaFacePackage",
     "retinaface-mnet0.25": "facerec.detection.retinaface:RetinaFaceMobile",
     "retinaface-r50": "facerec.detection.retinaface:RetinaFaceR50",
 }
 
 
-def names() -> list[str]:
+def detector_names() -> list[str]:
     """Registered detectors."""
     return sorted(_DETECTORS)
 
 
-def build(name: str, **options: Any) -> Detector:
+def build_detector(name: str, **options: Any) -> Detector:
     """The detector `name` with its options; a module is imported only when its detector is built.
 
     Raises ParamsError for an unknown name or option.
     """
     if name not in _DETECTORS:
-        raise ParamsError(f"No detector {name!r}; choose one of {', '.join(names())}.")
+        raise ParamsError(f"No detector {name!r}; choose one of {', '.join(detector_names())}.")
     module, _, attribute = _DETECTORS[name].partition(":")
     factory = getattr(import_module(module), attribute)
     try:

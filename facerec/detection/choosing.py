@@ -13,9 +13,9 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from facerec.core.errors import ParamsError
 from facerec.detection import boxes as geometry
 from facerec.detection.base import Faces
-from facerec.errors import ParamsError
 
 _Values: TypeAlias = NDArray[np.float64]
 
@@ -48,7 +48,7 @@ RULES: dict[str, Callable[[_Values, _Values, tuple[int, int]], _Values]] = {
 """Rule -> a value for each face (boxes, scores, (height, width) of the photo); the highest is chosen."""
 
 
-def choose(
+def choose_face(
     faces: Faces, size: tuple[int, int], rule: str = "center", annotated: ArrayLike | None = None
 ) -> int | None:
     """Index of the face that `rule` chooses in a photo of `size` (height, width), None where there is none.

@@ -13,7 +13,7 @@ from facerec.detection.base import Faces
 _COLOURS = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (255, 0, 255)]
 
 
-def draw(
+def draw_faces(
     image: NDArray[np.uint8], faces: Faces, frame: tuple[int, int, int] = (255, 255, 255)
 ) -> NDArray[np.uint8]:
     """A copy of the RGB image (h, w, 3) with a box, white or in colour `frame`, and five landmarks for each face.

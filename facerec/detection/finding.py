@@ -9,10 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec import images
-from facerec.detection import views
+from facerec.core.errors import ImageError
 from facerec.detection.base import Detector, Faces
-from facerec.errors import ImageError
+from facerec.imaging import images
 
 LOOKED_AT = 16 << 20
 """Pixels of a photo that a detector looks at: memory grows with them. A larger
@@ -46,7 +45,7 @@ class _Decoded:
     factor: int
 
 
-def find(
+def find_faces(
     detector: Detector, photos: Iterable[bytes | memoryview | Image], retry: float = 0.0
 ) -> Iterator[Found]:
     """What the detector finds in each photo, encoded or RGB (h, w, 3), in order.
@@ -99,11 +98,9 @@ def _looked_at_again(
     """The faces found in padded views, one entry a photo; nobody for a photo that needs none."""
     looks = [NOBODY] * len(decoded)
     rows = [row for row, faces in enumerate(found) if retry >= 1 or faces.scores.max(initial=0) < retry]
-    for row, faces in zip(
-        rows, detector.detect([views.padded(decoded[row].image) for row in rows]), strict=True
-    ):
+    for row, faces in zip(rows, detector.detect([padded(decoded[row].image) for row in rows]), strict=True):
         height, width = decoded[row].image.shape[:2]
-        looks[row] = views.restored(faces, (height, width))
+        looks[row] = restored(faces, (height, width))
     return looks
 
 
@@ -113,3 +110,39 @@ def _enlarged(faces: Faces, factor: int) -> Faces:
         return faces
     shift = np.float32((factor - 1) / 2)
     return Faces(faces.boxes * factor + shift, faces.landmarks * factor + shift, faces.scores)
+
+
+SIDE = 160
+"""Pixels of the photo's longer side in the padded view."""
+
+BORDER = 64
+"""Black pixels on each side of it."""
+
+
+def padded(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The padded view of an RGB photo (h, w, 3)."""
+    height, width = _inner(image.shape[:2])
+    reduces = height < image.shape[0] or width < image.shape[1]
+    small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if reduces else cv2.INTER_LINEAR)
+    view = cv2.copyMakeBorder(small, BORDER, BORDER, BORDER, BORDER, cv2.BORDER_CONSTANT, value=0)
+    return np.asarray(view, np.uint8)
+
+
+def restored(faces: Faces, size: tuple[int, int]) -> Faces:
+    """Faces found in the padded view of a photo of `size` (height, width), in pixels of the photo itself."""
+    height, width = _inner(size)
+    scale = np.array([size[1] / width, size[0] / height])
+
+    def back(points: NDArray[np.float32]) -> NDArray[np.float32]:
+        # Resizing keeps the outer edges, which lie half a pixel outside the first and last pixel centres.
+        found = (points.reshape(-1, 2).astype(np.float64) - BORDER + 0.5) * scale - 0.5
+        moved: NDArray[np.float32] = (found.round(2) + 0.0).astype(np.float32).reshape(points.shape)
+        return moved
+
+    return Faces(back(faces.boxes), back(faces.landmarks), faces.scores)
+
+
+def _inner(size: tuple[int, int]) -> tuple[int, int]:
+    """Height and width that the photo has within its view."""
+    height, width = (max(1, round(side * SIDE / max(size))) for side in size)
+    return height, width

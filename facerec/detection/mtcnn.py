@@ -19,14 +19,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from facerec import devices
+from facerec.core import devices
+from facerec.core.errors import ParamsError
 from facerec.detection import boxes as geometry
-from facerec.detection import mtcnn_networks, mtcnn_weights
-from facerec.detection.base import Faces, checked, tidy
-from facerec.detection.batching import by_size, groups
+from facerec.detection import mtcnn_networks
+from facerec.detection.base import Faces, by_size, checked, groups, tidy
+from facerec.detection.boxes import suppress, suppress_contained
+from facerec.detection.mtcnn_networks import weights_folder
 from facerec.detection.mtcnn_resize import Window, averaged
-from facerec.detection.suppression import suppress, suppress_contained
-from facerec.errors import ParamsError
 
 Boxes = geometry.Boxes
 Image: TypeAlias = NDArray[np.uint8]
@@ -77,10 +77,10 @@ class MTCNN:
         if not (min_face >= _WINDOW and 0 < factor < 1 and len(thresholds) == 3):
             raise ParamsError("mtcnn needs min_face >= 12, 0 < factor < 1 and three thresholds.")
         self.min_face, self.factor, self.thresholds = min_face, factor, tuple(thresholds)
-        self.device = devices.device() if device is None else torch.device(device)
-        weights = mtcnn_weights.folder()
+        self.device = devices.torch_device() if device is None else torch.device(device)
+        weights = weights_folder()
         self._pnet, self._rnet, self._onet = (
-            mtcnn_networks.load(network, weights / file).to(self.device)
+            mtcnn_networks.fill_network(network, weights / file).to(self.device)
             for network, file in (
                 (mtcnn_networks.pnet(), "pnet.lz4"),
                 (mtcnn_networks.rnet(), "rnet.lz4"),

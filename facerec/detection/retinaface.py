@@ -17,13 +17,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from facerec import devices
+from facerec.core import devices
+from facerec.core.errors import ParamsError
 from facerec.detection import retinaface_network
-from facerec.detection.base import Faces, checked, tidy
-from facerec.detection.batching import by_size, groups
+from facerec.detection.base import Faces, by_size, checked, groups, tidy
+from facerec.detection.boxes import suppress
 from facerec.detection.retinaface_network import RetinaFaceNetwork
-from facerec.detection.suppression import suppress
-from facerec.errors import ParamsError
 
 Image: TypeAlias = NDArray[np.uint8]
 _Likely: TypeAlias = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
@@ -73,8 +72,8 @@ class _RetinaFace:
                 f"{self.name} needs threshold and overlap between 0 and 1 and max_side of 32 or more."
             )
         self.threshold, self.overlap, self.max_side = threshold, overlap, max_side
-        self.device = devices.device() if device is None else torch.device(device)
-        self._network = retinaface_network.load(Path(weights), type(self)._make()).to(self.device)
+        self.device = devices.torch_device() if device is None else torch.device(device)
+        self._network = retinaface_network.fill_retinaface(Path(weights), type(self)._make()).to(self.device)
 
     @torch.inference_mode()
     def detect(self, images: Sequence[Image]) -> list[Faces]:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, relu
 from torchvision.models._utils import IntermediateLayerGetter
 
-from facerec.errors import FormatError
+from facerec.core.errors import FormatError
 
 STRIDES = (8, 16, 32)
 _SLOPE = 0.1
@@ -135,7 +135,7 @@ def resnet50() -> RetinaFaceNetwork:
     return RetinaFaceNetwork(IntermediateLayerGetter(trunk, stages), 512, 256, nn.ReLU)
 
 
-def load(path: Path, network: RetinaFaceNetwork) -> RetinaFaceNetwork:
+def fill_retinaface(path: Path, network: RetinaFaceNetwork) -> RetinaFaceNetwork:
     """Fill `network` with the weights of a .pth file; FormatError when they are not its weights."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)

@@ -20,13 +20,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from facerec import detection, scratch
+from facerec import detection
+from facerec.core import resumable
+from facerec.core.errors import FormatError
+from facerec.core.files import atomic_file
+from facerec.core.progress import bar
 from facerec.detection.base import Detector, Faces
-from facerec.detection.finding import Found, find
-from facerec.errors import FormatError
-from facerec.files import atomic_file
-from facerec.formats import parquet, shards
-from facerec.progress import bar
+from facerec.detection.finding import Found, find_faces
+from facerec.store import parquet, shards
 
 _JOB = 32  # photos; fixed, since arithmetic in another batch may differ in the last bit
 
@@ -47,7 +48,7 @@ _SCHEMA = pa.schema(
 
 
 @dataclass(frozen=True)
-class Counts:
+class DetectionCounts:
     """What a detector found in a set of photos."""
 
     photos: int
@@ -88,11 +89,11 @@ class Detections:
         """The faces found in the padded view of photo `photo`; none where there was no such view."""
         return _rows_of(self.all_retried, slice(self.retried_starts[photo], self.retried_starts[photo + 1]))
 
-    def counts(self) -> Counts:
+    def counts(self) -> DetectionCounts:
         """Totals over the set."""
         faces = np.diff(self.starts)
         sides = self.sizes[self.sizes > 0]
-        return Counts(
+        return DetectionCounts(
             photos=len(self),
             with_face=int((faces > 0).sum()),
             several_faces=int((faces > 1).sum()),
@@ -103,44 +104,44 @@ class Detections:
         )
 
 
-def detect(
+def detect_set(
     photos: str | Path,
     output: str | Path,
     detector: str,
     options: Mapping[str, Any] | None = None,
     workers: int | None = None,
     retry: float = 0.5,
-) -> Counts:
+) -> DetectionCounts:
     """Run a detector over the photo shards in `photos` and write the table `output`.
 
     Photos whose best face scores less than `retry` are looked at again in their padded view: 0 none, 1 all.
-    `detector` and `options` are those of `facerec.detection.build`. A photo that cannot be decoded gets a
+    `detector` and `options` are those of `facerec.detection.build_detector`. A photo that cannot be decoded gets a
     row with the reason; it does not stop the run. Returns the totals.
     """
-    count = len(shards.read(photos, "photos"))
+    count = len(shards.read_shards(photos, "photos"))
     jobs = [range(start, min(start + _JOB, count)) for start in range(0, count, _JOB)]
     arguments = (Path(photos), detector, dict(options or {}), retry)
-    with scratch.parts("detect", _inputs(*arguments)) as parts:
+    with resumable.parts("detect", _inputs(*arguments)) as parts:
         tables = list(_finished(parts, jobs, workers, arguments))
         with atomic_file(output) as temporary:
             pq.write_table(pa.concat_tables([_SCHEMA.empty_table(), *tables]).combine_chunks(), temporary)
-    return read(output).counts()
+    return read_detections(output).counts()
 
 
 def _inputs(photos: Path, detector: str, options: Mapping[str, Any], retry: float) -> dict[str, Any]:
     """All that decides the bytes of a job; a file of weights counts by its content."""
-    from facerec import devices  # imports torch, which reading a table does not need
+    from facerec.core import devices  # imports torch, which reading a table does not need
 
     described = dict(options)
     if options.get("weights"):
         described["weights"] = Path(options["weights"])
-    device = str(devices.device())
+    device = str(devices.torch_device())
     found = {"photos": photos, "detector": detector, "options": described, "retry": retry}
     return {**found, "device": device, "job": _JOB}
 
 
 def _finished(
-    parts: scratch.Parts, jobs: list[range], workers: int | None, arguments: tuple[Any, ...]
+    parts: resumable.Parts, jobs: list[range], workers: int | None, arguments: tuple[Any, ...]
 ) -> Iterator[pa.Table]:
     """The table of every job, with a bar."""
     with _one_thread(), bar() as progress:
@@ -156,10 +157,10 @@ def _rows_of(faces: Faces, rows: slice | NDArray[np.bool_]) -> Faces:
     return Faces(faces.boxes[rows], faces.landmarks[rows], faces.scores[rows])
 
 
-def read(path: str | Path) -> Detections:
+def read_detections(path: str | Path) -> Detections:
     """Read a detection table; FormatError when the file is not one."""
     try:
-        table = parquet.read(path, _SCHEMA)
+        table = parquet.read_parquet(path, _SCHEMA)
     except FormatError as error:
         raise FormatError(f"{path} is not a readable detection table ({error}); detect again.") from error
     photo, view, face = (_whole(table, name, path) for name in ("photo", "view", "face"))
@@ -215,14 +216,14 @@ def _start(photos: Path, detector: str, options: dict[str, Any], retry: float) -
 
     global _worker
     torch.set_num_threads(1)
-    _worker = shards.read(photos, "photos"), detection.build(detector, **options), retry
+    _worker = shards.read_shards(photos, "photos"), detection.build_detector(detector, **options), retry
 
 
 def _detect(job: range) -> pa.Table:
     """Rows of the photos of one job."""
     assert _worker is not None, "map_ordered runs _start first"
     photos, detector, retry = _worker
-    found = find(detector, (photos.image(photo) for photo in job), retry)
+    found = find_faces(detector, (photos.image(photo) for photo in job), retry)
     sources = photos.sources[job.start : job.stop]
     rows = [row for each in zip(job, sources, found, strict=True) for row in _rows(*each)]
     return pa.Table.from_pylist(rows, _SCHEMA)

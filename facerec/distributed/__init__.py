@@ -8,18 +8,18 @@ A head that every process holds whole needs the embeddings of all (`facerec.head
 classes are split see `facerec.heads.sharded`.
 """
 
-from facerec.distributed.exchanges import gather, logsumexp, split_work, total
+from facerec.distributed.autograd_collectives import gather, logsumexp, split_work, total
+from facerec.distributed.collectives import any_of, broadcast, gather_rows, share
 from facerec.distributed.gradients import GradientSum, average_buffers
-from facerec.distributed.messages import any_of, broadcast, gather_rows, share
-from facerec.distributed.places import (
+from facerec.distributed.process_group import (
     DistributedError,
     Place,
     joined,
     launched,
     local_batch,
-    own,
+    local_rows,
     rank,
-    rows,
+    rows_of,
     world,
 )
 
@@ -35,10 +35,10 @@ __all__ = [
     "joined",
     "launched",
     "local_batch",
+    "local_rows",
     "logsumexp",
-    "own",
     "rank",
-    "rows",
+    "rows_of",
     "share",
     "split_work",
     "total",

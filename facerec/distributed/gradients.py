@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor, distributed, nn
 
-from facerec.distributed.places import exchanging, world
+from facerec.distributed.process_group import exchanging, world
 
 BUCKET = 25 * 2**20
 """Bytes of gradients in one message: as much as pays for sending it, as little as the rest can hide."""

@@ -5,7 +5,7 @@ from facerec.embedding.files import (
     DIGEST_KEY,
     METADATA_KEY,
     TRAINED_ON_KEY,
-    load,
+    load_embedder,
     onnx_embedder,
     torch_embedder,
 )
@@ -18,7 +18,7 @@ __all__ = [
     "Embedder",
     "Network",
     "OnnxNetwork",
-    "load",
+    "load_embedder",
     "onnx_embedder",
     "torch_embedder",
 ]

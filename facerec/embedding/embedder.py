@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from facerec.errors import FormatError
-from facerec.formats.shards import Shards
-from facerec.loading import Faces
-from facerec.preprocessing import Preprocessing
-from facerec.progress import track
-from facerec.training_sets import TrainingSet
+from facerec.core.errors import FormatError
+from facerec.core.progress import track
+from facerec.store.loading import FaceDataset
+from facerec.store.preprocessing import Preprocessing
+from facerec.store.shards import Shards
+from facerec.store.training_sets import TrainingSet
 
 CPU = torch.device("cpu")
 
@@ -58,7 +58,7 @@ class Embedder:
         if isinstance(images, Shards):
             self.preprocessing.check(images.meta)
             order = [np.arange(start, min(start + batch, len(images))) for start in starts]
-            batches = Faces([images], self.preprocessing.size).batches(order)
+            batches = FaceDataset([images], self.preprocessing.size).batches(order)
             yield from track(batches, f"embedding {images.meta.dataset}", total=len(order), unit="batches")
             return
         if images.dtype != np.uint8 or images.shape[1:] != (*self.preprocessing.size, 3):

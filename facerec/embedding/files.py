@@ -21,13 +21,13 @@ import yaml
 
 from facerec.backbones import published, storage
 from facerec.backbones.storage import StoredBackbone
+from facerec.core.errors import FormatError
 from facerec.embedding.embedder import CPU, Embedder
 from facerec.embedding.onnx_network import OnnxNetwork
-from facerec.errors import FormatError
-from facerec.preprocessing import Preprocessing
-from facerec.training_sets import TrainingSet, from_plain
+from facerec.store.preprocessing import Preprocessing
+from facerec.store.training_sets import TrainingSet, from_plain
 
-METADATA_KEY = "facerec.preprocessing"
+METADATA_KEY = "facerec.store.preprocessing"
 """Key of an ONNX file's metadata that holds the preprocessing as JSON."""
 DIGEST_KEY = "facerec.model"
 """Key of the digest of the backbone that the file was exported from (`StoredBackbone.digest`)."""
@@ -39,7 +39,7 @@ _DECLARATION = "preprocessing.yaml"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
-def load(path: str | Path, device: torch.device | None = None) -> Embedder:
+def load_embedder(path: str | Path, device: torch.device | None = None) -> Embedder:
     """The network at `path`, a file or a directory that holds one model, with its preprocessing.
 
     `device` is where a torch network runs (default: the CPU); ONNX always runs on the CPU. Raises
@@ -59,9 +59,9 @@ def load(path: str | Path, device: torch.device | None = None) -> Embedder:
     if _is_script(path):
         return _script_embedder(path, device or CPU)
     if storage.is_ours(path):
-        return torch_embedder(storage.load(path), device or CPU)
+        return torch_embedder(storage.load_backbone(path), device or CPU)
     preprocessing = _beside(path)
-    network, dim = published.load(path, preprocessing.input_size)
+    network, dim = published.load_published(path, preprocessing.input_size)
     return _identified(_torch(network, dim, preprocessing, device or CPU), path)
 
 

@@ -1,5 +1,10 @@
 """Evaluation on files: from embeddings to results at rest, for verification and for MegaFace-style identification."""
 
-from facerec.evaluation.verification import Judged, Options, verify, verify_arrays
+from facerec.evaluation.verification.on_files import (
+    VerificationEvaluation,
+    VerifyOptions,
+    verify_arrays,
+    verify_files,
+)
 
-__all__ = ["Judged", "Options", "verify", "verify_arrays"]
+__all__ = ["VerificationEvaluation", "VerifyOptions", "verify_arrays", "verify_files"]

@@ -16,15 +16,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from facerec.differences import DEFAULT, Comparison, Trials
-from facerec.errors import FacerecError, FormatError, ParamsError
-from facerec.evaluation import outcomes
-from facerec.formats import parquet
-from facerec.formats.scores import NAME
-from facerec.identification import paired as identification
-from facerec.progress import track
-from facerec.verification import paired as verification
-from facerec.verification.result import rate_name
+from facerec.core.errors import FacerecError, FormatError, ParamsError
+from facerec.core.progress import track
+from facerec.evaluation.identification import outcomes
+from facerec.evaluation.identification import paired as identification
+from facerec.evaluation.statistics.significance import DEFAULT, RunComparison, Trials
+from facerec.evaluation.verification import paired as verification
+from facerec.evaluation.verification.result import rate_name
+from facerec.store import parquet
+from facerec.store.scores import NAME
 
 RESULT = "result.json"
 _SCORES = pa.schema(
@@ -56,7 +56,7 @@ class Side:
 class Compared:
     """Benchmarks that were compared, verification first, and why others were not."""
 
-    benchmarks: dict[str, Comparison]
+    benchmarks: dict[str, RunComparison]
     omitted: dict[str, str]
 
 
@@ -76,7 +76,7 @@ class _Scores:
 _Both = tuple[_Scores, _Scores]
 
 
-def compare(first: Side, second: Side, trials: Trials = DEFAULT, only: Sequence[str] = ()) -> Compared:
+def compare_runs(first: Side, second: Side, trials: Trials = DEFAULT, only: Sequence[str] = ()) -> Compared:
     """Compare two runs on all their benchmarks, or on those named in `only`.
 
     Raises ParamsError for a name that neither run knows, and FormatError for damaged scores.
@@ -96,7 +96,7 @@ def compare(first: Side, second: Side, trials: Trials = DEFAULT, only: Sequence[
     return Compared({name: compared[name] for name in ordered}, omitted)
 
 
-def _compare(name: str, first: Side, second: Side, trials: Trials) -> Comparison:
+def _compare(name: str, first: Side, second: Side, trials: Trials) -> RunComparison:
     for side, other in ((first, second), (second, first)):
         if name not in side.benchmarks():
             raise _ApartError(f"only {other.name} has it")
@@ -121,28 +121,30 @@ def _read(name: str, side: Side) -> _Scores:
     return _Scores(side.name, folder, found)
 
 
-def _verification(both: _Both, trials: Trials) -> Comparison:
+def _verification(both: _Both, trials: Trials) -> RunComparison:
     _refuse_old(both, ["protocol" in scores.result for scores in both])
     protocol = _one(both, "judged by protocol", [scores.result["protocol"] for scores in both])
     (keys, people, first), (other_keys, other_people, second) = (_judged(scores) for scores in both)
     _refuse_other_pairs(both, (keys, other_keys))
     known = other_people | people
-    pairs = verification.Pairs(
+    pairs = verification.ComparedPairs(
         np.array([same for _, _, same in keys]),
         [known.get(photo, "") for photo, _, _ in keys],
         [known.get(photo, "") for _, photo, _ in keys],
     )
     targets = sorted({scores.result["far_target"] for scores in both})
     fars = [far for far in targets if f"tar@{rate_name(far)}" in first.figures.keys() & second.figures.keys()]
-    return verification.compare(first, second, pairs, protocol, fars, trials)
+    return verification.compare_verification(first, second, pairs, protocol, fars, trials)
 
 
-def _judged(scores: _Scores) -> tuple[list[tuple[str, str, bool]], dict[str, str], verification.Run]:
+def _judged(
+    scores: _Scores,
+) -> tuple[list[tuple[str, str, bool]], dict[str, str], verification.VerificationRun]:
     """Pairs by their photos, whichever comes first, and truth; who photos show; and what the run found.
 
     All are in the sorted order of the pairs.
     """
-    table = parquet.read(scores.folder / NAME, _SCORES)
+    table = parquet.read_parquet(scores.folder / NAME, _SCORES)
     if any(table[column].null_count for column in ("same", "distance", "fold")):
         raise FormatError(
             f"some pairs of {scores.folder.name} in {scores.run} have no score; run `dvc repro`."
@@ -160,7 +162,7 @@ def _judged(scores: _Scores) -> tuple[list[tuple[str, str, bool]], dict[str, str
     ]
     order = sorted(range(len(keys)), key=keys.__getitem__)
     distances, folds = (table[column].to_numpy()[order] for column in ("distance", "fold"))
-    run = verification.Run(distances, folds.astype(np.int64), _figures(scores.result))
+    run = verification.VerificationRun(distances, folds.astype(np.int64), _figures(scores.result))
     return [keys[row] for row in order], people, run
 
 
@@ -172,7 +174,7 @@ def _figures(result: dict[str, Any]) -> dict[str, float]:
     return {**rates, **{key: result[key] for key in ("accuracy", "auc", "eer")}}
 
 
-def _identification(both: _Both, trials: Trials) -> Comparison:
+def _identification(both: _Both, trials: Trials) -> RunComparison:
     _refuse_old(both, [outcomes.written(scores.folder, "cleaned") for scores in both])
     _one(both, "cleaned of noise by variant", [scores.result["cleaned"]["noise"] for scores in both])
     cleaned, raw = (_ranked(both, run, trials) for run in ("cleaned", "raw"))
@@ -180,17 +182,19 @@ def _identification(both: _Both, trials: Trials) -> Comparison:
     return replace(cleaned, figures=figures, equal=cleaned.equal and raw.equal)
 
 
-def _ranked(both: _Both, run: str, trials: Trials) -> Comparison:
+def _ranked(both: _Both, run: str, trials: Trials) -> RunComparison:
     results = [scores.result[run] for scores in both]
     distractors = _one(both, "ranked among distractors, in number", [each["distractors"] for each in results])
-    first, second = (outcomes.read(scores.folder, run, distractors) for scores in both)
+    first, second = (outcomes.read_outcomes(scores.folder, run, distractors) for scores in both)
     _refuse_other_pairs(both, (first.pairs, second.pairs))
     if first.people != second.people:
         raise _ApartError("its probes show other people")
     rates = [key for key in results[0] if key.startswith("tpr@") and key in results[1]]
     fprs = sorted((float(key.removeprefix("tpr@")) for key in rates if run == "cleaned"), reverse=True)
-    one, other = (identification.Run(each.ranks, each.separation, each.probes) for each in (first, second))
-    return identification.compare(one, other, first.identity, fprs, trials)
+    one, other = (
+        identification.IdentificationRun(each.ranks, each.separation, each.probes) for each in (first, second)
+    )
+    return identification.compare_identification(one, other, first.identity, fprs, trials)
 
 
 def _one(both: _Both, what: str, values: Sequence[Any]) -> Any:

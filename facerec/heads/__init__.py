@@ -7,29 +7,29 @@ from __future__ import annotations
 
 from typing import Any
 
-from facerec import distributed, registry
-from facerec.errors import ParamsError
-from facerec.heads import lean
+from facerec import distributed
+from facerec.core import registry
+from facerec.core.errors import ParamsError
+from facerec.core.registry import create_registered
+from facerec.heads import chunked
 from facerec.heads.adacos import AdaCos
 from facerec.heads.adaface import AdaFace
 from facerec.heads.arcface import ArcFace
 from facerec.heads.base import CosineHead, Head
+from facerec.heads.chunked import Lean
 from facerec.heads.circle import Circle
 from facerec.heads.combined import Combined
 from facerec.heads.cosface import CosFace
 from facerec.heads.curricularface import CurricularFace
-from facerec.heads.lean import Lean
 from facerec.heads.magface import MagFace
 from facerec.heads.multiface import MultiFace
-from facerec.heads.normface import NormFace
 from facerec.heads.replicated import Replicated
 from facerec.heads.sharded import Sharded
-from facerec.heads.softmax import Softmax
+from facerec.heads.softmax import NormFace, Softmax
 from facerec.heads.sphereface import SphereFace
 from facerec.heads.subcenter import SubCenterArcFace
 from facerec.heads.triplet import Triplet
 from facerec.heads.uniface import UniFace
-from facerec.registry import create
 
 __all__ = [
     "HEADS",
@@ -38,10 +38,10 @@ __all__ = [
     "Lean",
     "Replicated",
     "Sharded",
-    "build",
+    "build_head",
     "build_sharded",
     "can_be_split",
-    "options_of",
+    "head_options",
 ]
 
 HEADS: dict[str, type[Head]] = {
@@ -63,13 +63,13 @@ HEADS: dict[str, type[Head]] = {
 }
 
 
-def build(name: str, dim: int, classes: int, **options: Any) -> Head:
+def build_head(name: str, dim: int, classes: int, **options: Any) -> Head:
     """The head `name` for `classes` identities and embeddings of length `dim`, freshly initialised.
 
     Options such as `scale` and `margin` default to the published ones. Raises ParamsError for an
     unknown name or option.
     """
-    return create("head", HEADS, name, {"dim": dim, "classes": classes}, options)
+    return create_registered("head", HEADS, name, {"dim": dim, "classes": classes}, options)
 
 
 def build_sharded(
@@ -79,19 +79,19 @@ def build_sharded(
 
     Raises ParamsError as `build`, for heads that cannot be split, and for fewer than 2 classes a process.
     """
-    start, stop = distributed.rows(classes)
+    start, stop = distributed.rows_of(classes)
     if classes < 2 * distributed.world():
         raise ParamsError(
             f"{classes} classes cannot be split over {distributed.world()} processes; start fewer."
         )
-    return Sharded(build(name, dim, stop - start, **options), classes, rate, seed)
+    return Sharded(build_head(name, dim, stop - start, **options), classes, rate, seed)
 
 
 def can_be_split(name: str) -> bool:
     """Whether the head `name` can be computed in parts of its classes: `Lean`, `Sharded`, sampled."""
-    return lean.looks_at_own_class(HEADS[name])
+    return chunked.looks_at_own_class(HEADS[name])
 
 
-def options_of(name: str) -> list[str]:
+def head_options(name: str) -> list[str]:
     """Names of the options the head `name` takes, such as scale and margin."""
     return registry.options_of(HEADS[name], ("dim", "classes"))

@@ -2,7 +2,7 @@
 
 A head with a margin overrides one method, `margin`, which maps the cosine between an embedding and
 the centre of its own class to the value that takes its place (`target`, where the embedding matters too).
-Such a head also runs without ever holding its logits (`facerec.heads.lean`) and with its classes split over
+Such a head also runs without ever holding its logits (`facerec.heads.chunked`) and with its classes split over
 processes (`facerec.heads.sharded`). Gradients are the true ones, by autograd.
 Cosines and the loss are float32 or better even where the embeddings are fp16 or bf16, or inside autocast.
 """
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Optimizer
 
-from facerec.errors import ParamsError
+from facerec.core.errors import ParamsError
 
 CENTRE_STD = 0.01  # of the initial class centres, as in the published code of Partial FC
 

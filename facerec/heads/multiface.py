@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from facerec.errors import ParamsError
+from facerec.core.errors import ParamsError
 from facerec.heads.arcface import ArcFace
 from facerec.heads.base import CENTRE_STD, CosineHead, Head, own, replaced
 from facerec.heads.cosface import CosFace
-from facerec.heads.normface import NormFace
+from facerec.heads.softmax import NormFace
 
 _SHORTEST = 1e-6  # length below which a slice has no direction
 

@@ -1,7 +1,7 @@
 """Class centres split over processes, and Partial FC: a sampled share of them in every step.
 
 Every process holds the centres of a contiguous range of classes. Embeddings and labels are gathered from all; each
-process walks its own centres (`facerec.heads.lean`), and two numbers a face travel: the log-sum-exp of the other
+process walks its own centres (`facerec.heads.chunked`), and two numbers a face travel: the log-sum-exp of the other
 classes and the own cosine. Loss and gradients are those of one process with the global batch.
 
 Sampling below 1: An et al., "Partial FC: Training 10 Million Identities on a Single Machine", 2021, and "Killing
@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from facerec import distributed
-from facerec.errors import ParamsError
-from facerec.heads import lean
+from facerec.core.errors import ParamsError
+from facerec.heads import chunked
 from facerec.heads.base import CENTRE_STD, CosineHead, Head, full_precision
 
 _CHUNK = 4096  # classes that share a stream of random numbers when centres are drawn
@@ -45,9 +45,9 @@ class Sharded(Head):
             raise ParamsError(
                 f"The share of class centres a step uses must be above 0 and at most 1, not {rate}."
             )
-        self.head: CosineHead = lean.own_class_head(head)
+        self.head: CosineHead = chunked.own_class_head(head)
         self.classes, self.rate, self.seed = classes, rate, seed
-        self.start, stop = distributed.rows(classes)
+        self.start, stop = distributed.rows_of(classes)
         if stop - self.start != len(self.head.weight):
             raise ParamsError(
                 f"This process holds {stop - self.start} of {classes} classes, but its head has {len(self.head.weight)}."
@@ -73,14 +73,14 @@ class Sharded(Head):
         index = None
         if self.rate < 1.0 and self.training and torch.is_grad_enabled():
             index, place = self._sample(place)
-        unit = distributed.split_work(lean.unit(everyone, self.head))
-        part = lean.walk(unit, self.head.weight, place, self.head.scale, index)
-        walked = lean.Walked(
+        unit = distributed.split_work(chunked.unit(everyone, self.head))
+        part = chunked.walk(unit, self.head.weight, place, self.head.scale, index)
+        walked = chunked.Walked(
             distributed.logsumexp(part.others),
             distributed.total(part.cosine),
             distributed.gather(part.nearest[None]).amax(0),
         )
-        return lean.entropy(self.head, walked, everyone), walked.right()
+        return chunked.entropy(self.head, walked, everyone), walked.right()
 
     def _sample(self, place: Tensor) -> tuple[Tensor, Tensor]:
         """Sorted rows (k,) of this step, and each face's place among them, negative where its class is elsewhere."""
@@ -97,8 +97,8 @@ class Sharded(Head):
     @torch.no_grad()
     def predict(self, embeddings: Tensor) -> Tensor:
         """The class (world * b,) with the nearest centre for every face of the global batch, without margin."""
-        unit = lean.unit(distributed.gather(embeddings), self.head)
-        best, row = lean.nearest(unit, self.head.weight)
+        unit = chunked.unit(distributed.gather(embeddings), self.head)
+        best, row = chunked.nearest(unit, self.head.weight)
         bests = distributed.gather(best[None])
         classes = distributed.gather(row[None] + self.start)
         return classes.gather(0, bests.argmax(0, keepdim=True))[0]
@@ -166,7 +166,7 @@ class Sharded(Head):
             raise ParamsError(
                 f"The saved head knows {len(whole)} classes, this one {self.classes}; use the same data sets."
             )
-        return whole[slice(*distributed.rows(self.classes))].clone()
+        return whole[slice(*distributed.rows_of(self.classes))].clone()
 
 
 def initial(start: int, stop: int, dim: int, seed: int) -> Tensor:

@@ -25,3 +25,7 @@ class Softmax(CosineHead):
     def predict(self, embeddings: Tensor) -> Tensor:
         """The class (b,) with the largest logit."""
         return self.logits(embeddings, embeddings).argmax(1)
+
+
+class NormFace(CosineHead):
+    """Logits s cos(theta)."""

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from facerec import catalog
-from facerec.errors import FormatError
-from facerec.formats import archives
+from facerec.catalog import entries
+from facerec.core.errors import FormatError
 from facerec.inspection import binaries, folders, models, texts
 from facerec.inspection.finding import Finding
+from facerec.interop import archives
 
 KNOWN = (
     "folders and archives of photos, photo and face shards, packs (train.rec, *.bin, bcolz), devkit matrices and "
@@ -52,9 +52,9 @@ def _file(path: Path) -> Finding:
 
 def _entry(name: str) -> Finding:
     """What the catalogue says of an entry."""
-    if name not in catalog.names():
+    if name not in entries.entry_names():
         raise FormatError(f"there is no {name}, neither on disk nor in the catalogue.")
-    entry = catalog.load(name)
+    entry = entries.load_entry(name)
     facts = {
         "title": entry.title,
         "holds": entry.kind,

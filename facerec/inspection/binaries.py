@@ -13,21 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from facerec import images, training_sets
-from facerec.errors import FormatError, ImageError
-from facerec.formats import (
-    bcolz,
-    devkit,
-    embeddings,
-    gallery,
-    headers,
-    npy,
-    packs,
-    pairs,
-    recordio,
-    unpacking,
-)
+from facerec.core.errors import FormatError, ImageError
+from facerec.imaging import images
+from facerec.imaging.images import read_header
 from facerec.inspection.finding import PICTURES, Album, Finding, size_of, spread_of
+from facerec.interop import bcolz, devkit, packs, recordio, unpacking
+from facerec.store import embeddings, gallery, npy, pairs, training_sets
 
 _REC = b"\x0a\x23\xd7\xce"
 _ARROW = b"ARROW1"
@@ -67,7 +58,7 @@ def member(path: Path) -> Finding:
 
 def rec(path: Path) -> Finding:
     """A .rec with its index and `property`, where they are."""
-    reader = recordio.Reader(path)
+    reader = recordio.RecordReader(path)
     keys = reader.image_keys()
     numbers = np.array([reader.number(int(key)) for key in keys], np.int64)
     facts: dict[str, Any] = {"records": len(reader), "header_record": len(keys) < len(reader)}
@@ -84,7 +75,7 @@ def rec(path: Path) -> Finding:
 
 def verification(path: Path) -> Finding:
     """A verification pack (.bin)."""
-    encoded, same = packs.read(path)
+    encoded, same = packs.read_bin(path)
     return _pairs_album(path, encoded, same).finding(
         "verification pack", **_shares(same), bytes=size_of(path)
     )
@@ -92,7 +83,7 @@ def verification(path: Path) -> Finding:
 
 def bcolz_folder(path: Path) -> Finding:
     """A verification pack as a bcolz folder."""
-    opened = bcolz.read(path)
+    opened = bcolz.read_bcolz(path)
     facts: dict[str, Any] = {**_shares(opened.same), "stored_as": "float32 pixels, taken for BGR"}
     facts |= {"note": opened.note} if opened.note else {}
     encoded: dict[int, bytes] = {}
@@ -136,7 +127,7 @@ def _array(path: Path) -> Finding:
     """A .npy file: embeddings with their table, or any array."""
     if path.with_suffix(".parquet").is_file():
         return _embeddings(path)
-    array = npy.read(path)
+    array = npy.read_npy(path)
     facts: dict[str, Any] = {"shape": list(array.shape), "type": str(array.dtype), "bytes": size_of(path)}
     if array.dtype == bool and array.ndim == 1:
         return Finding("list of which pairs are the same person", {**facts, **_shares(array)})
@@ -144,7 +135,7 @@ def _array(path: Path) -> Finding:
 
 
 def _embeddings(path: Path) -> Finding:
-    read = embeddings.read(path)
+    read = embeddings.read_embeddings(path)
     norms = np.linalg.norm(read.matrix.astype(np.float64), axis=1)
     finite = np.isfinite(norms)
     _, counts = np.unique([each for each in read.identities if each], return_counts=True)
@@ -178,13 +169,13 @@ def _parquet(path: Path) -> Finding:
     if gallery.COLUMNS.issubset(names):
         return _gallery(path)
     if {"first", "second", "same"} <= set(names):
-        found = pairs.read(path, range(np.iinfo(np.int64).max))  # type: ignore[arg-type]  # only its length is used
+        found = pairs.read_pairs(path, range(np.iinfo(np.int64).max))  # type: ignore[arg-type]  # only its length is used
         missing = int(((found.first < 0) | (found.second < 0)).sum())
         return Finding("table of pairs", {**_shares(found.same), "without_face": missing, "bytes": size})
     if {"photo", "face", "box"} <= set(names):
         from facerec.detection import table
 
-        detections = table.read(path)
+        detections = table.read_detections(path)
         return Finding(
             "table of detections",
             {**asdict(detections.counts()), "bytes": size, "names": detections.sources[:5]},
@@ -196,7 +187,7 @@ def _parquet(path: Path) -> Finding:
 
 def _gallery(path: Path) -> Finding:
     """Whom a gallery holds, with the faces it keeps."""
-    found = gallery.read(path)
+    found = gallery.read_gallery(path)
     kept = [entry for entry in found.entries if entry.face is not None]
     facts = {
         "people": found.people,
@@ -219,7 +210,7 @@ def _image(path: Path) -> Finding | None:
         return None
     data = path.read_bytes()
     try:
-        header = headers.read(data)
+        header = read_header(data)
     except ImageError:
         return None
     try:

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec import images
-from facerec.errors import ImageError
-from facerec.formats import headers
+from facerec.core.errors import ImageError
+from facerec.imaging import images
+from facerec.imaging.images import read_header
 
 HEADERS = 200
 """Images of a set whose headers are read."""
@@ -80,7 +80,7 @@ class Album:
         rows = _spread(len(self.labels), HEADERS)
         for row in rows:
             try:
-                header = headers.read(self.read(row))
+                header = read_header(self.read(row))
                 sizes[f"{header.height}x{header.width}"] += 1
                 formats[header.format] += 1
             except ImageError:

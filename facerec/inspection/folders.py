@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from facerec.errors import FormatError
-from facerec.formats import archives, bcolz, devkit, embeddings, failures, packing, photos, shards, unpacking
+from facerec.core.errors import FormatError
 from facerec.inspection import binaries, models
 from facerec.inspection.finding import Album, Finding, size_of, spread_of
+from facerec.interop import archives, bcolz, devkit, packing, photos, unpacking
+from facerec.store import embeddings, failures, shards
 
 
 def recognise(path: Path) -> Finding:
@@ -26,7 +27,7 @@ def recognise(path: Path) -> Finding:
 
 def photo_files(path: Path, kind: str) -> Finding:
     """Photos of a folder or an archive, whose folders are their identities."""
-    with archives.files(path) as files:
+    with archives.open_source(path) as files:
         names = [name for name in files.names if photos.is_photo(name, files)]
         if not names:
             raise FormatError(f"{path} holds no photos, shards, packs, features or models.")
@@ -41,14 +42,14 @@ def photo_files(path: Path, kind: str) -> Finding:
 def _shards(path: Path) -> Finding | None:
     if not shards.is_set(path):
         return None
-    opened = shards.read(path)
+    opened = shards.read_shards(path)
     meta = opened.meta
     facts: dict[str, Any] = {"dataset": meta.dataset, "licence": meta.licence or "not stated"}
     if meta.size is not None:
         facts |= {"size": f"{meta.size[0]}x{meta.size[1]}", "template": meta.template}
         rungs = Counter(opened.table["rung"].to_pylist())
         facts["rungs"] = {str(rung): count for rung, count in sorted(rungs.items(), key=str)}
-        lost = failures.read(path)
+        lost = failures.read_failures(path)
         facts |= {"photos_without_face": len(lost)} if lost else {}
     facts |= {"colour": meta.colour, "parts": len(list(path.glob("part-*.arrow"))), "bytes": size_of(path)}
     beside = sorted(each.name for each in path.iterdir() if not each.name.startswith("part-"))
@@ -68,7 +69,7 @@ def _bcolz(path: Path) -> Finding | None:
 def _features(path: Path) -> Finding | None:
     if not (path / "probes.npy").is_file():
         return None
-    probes, distractors = embeddings.read_features(path)
+    probes, distractors = embeddings.read_feature_sets(path)
     people = np.unique(probes.identities, return_counts=True)[1]
     facts = {
         "probes": len(probes),
@@ -83,7 +84,7 @@ def _features(path: Path) -> Finding | None:
 
 def _sets(path: Path) -> Finding | None:
     """A folder of sets of shards, as `facerec unpack` makes of a pack."""
-    found = {each.name: shards.read(each) for each in sorted(path.iterdir()) if shards.is_set(each)}
+    found = {each.name: shards.read_shards(each) for each in sorted(path.iterdir()) if shards.is_set(each)}
     if not found:
         return None
     images = {name: len(opened) for name, opened in found.items()}

@@ -8,12 +8,12 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from facerec import training_sets
-from facerec.errors import FormatError
+from facerec.core.errors import FormatError
 from facerec.inspection.finding import Finding, size_of
+from facerec.store import training_sets
 
 _TORCH = (".pt", ".pth", ".ckpt")
-_PREPROCESSING, _TRAINED_ON = "facerec.preprocessing", "facerec.trained_on"
+_PREPROCESSING, _TRAINED_ON = "facerec.store.preprocessing", "facerec.trained_on"
 
 
 def recognise(path: Path) -> Finding | None:

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from facerec.errors import FormatError
-from facerec.formats import lists, pair_lists, pairs, recordio
+from facerec.core.errors import FormatError
 from facerec.inspection.finding import Finding, spread_of
+from facerec.interop import lists, recordio
+from facerec.store import pair_lists, pairs
 
 _LARGEST = 1 << 30
 """Bytes of a text that is read whole."""
@@ -62,7 +63,7 @@ def _index(path: Path, lines: list[str]) -> Finding | None:
     reader = path.with_suffix(".rec")
     facts: dict[str, Any] = {"records": len(lines), "rec_beside": reader.is_file()}
     if reader.is_file():
-        note = recordio.Reader(reader).index_note
+        note = recordio.RecordReader(reader).index_note
         facts |= {"fits": note == "", **({"note": note} if note else {})}
     return Finding("index of a .rec", facts)
 
@@ -110,7 +111,7 @@ def _labelled(path: Path, lines: list[str]) -> Finding | None:
     if len(labels) < len(lines):
         return None
     if path.name.startswith("pairs"):  # CALFW's and CPLFW's lists have the same lines, two a pair
-        same = sum(pair[2] for pair in pair_lists.read(path))
+        same = sum(pair[2] for pair in pair_lists.read_pair_list(path))
         facts = {"pairs": len(lines) // 2, "same": same, "different": len(lines) // 2 - same}
         return Finding("pairs of CALFW or CPLFW", {**facts, "names": _names(lines)})
     people, counts = np.unique(labels, return_counts=True)
@@ -142,7 +143,7 @@ def _json(path: Path, text: str) -> Finding:
     except (json.JSONDecodeError, RecursionError) as error:
         raise FormatError(f"{path} is damaged: it begins as JSON, but {error}.") from error
     if isinstance(value, dict) and "path" in value:
-        found = lists.read_features(path)
+        found = lists.read_feature_list(path)
         people = {"identities": len(set(found.ids))} if found.ids else {}
         return Finding(
             "feature list of the devkit", {"photos": len(found.paths), **people, "names": found.paths[:5]}

@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
 
-from facerec.params.strict import Share, Strict
+from facerec.params.reading import Share, Strict
 
-MTCNN_WEIGHTS = "facerec/detection/mtcnn_weights.py"
+MTCNN_WEIGHTS = "facerec/detection/mtcnn_networks.py"
 DETECTOR_OPTIONS = {
     "mtcnn": ("min_face", "thresholds", "factor"),
     "retina-face": ("threshold", "upscale"),
@@ -58,7 +58,7 @@ class Detect(Strict):
         return self
 
     def options(self) -> dict[str, Any]:
-        """The options that `facerec.detection.build` takes for this detector."""
+        """The options that `facerec.detection.build_detector` takes for this detector."""
         names = [*DETECTOR_OPTIONS[self.detector], *(["weights"] if self.detector != "mtcnn" else [])]
         return {name: getattr(self, name) for name in names}
 
@@ -77,7 +77,7 @@ _SIDES = {"anyOf": [_SIDE, {"type": "array", "prefixItems": [_SIDE, _SIDE]}]}
 class Align(Strict):
     """Which face of a photo is kept, what is tried where there is none, and the crop made of it.
 
-    Meanings as in facerec.enrolment.Options.
+    Meanings as in facerec.aligning.AlignOptions.
     """
 
     size: Annotated[int | tuple[int, int], PlainValidator(_sides), WithJsonSchema(_SIDES)] = 112

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from facerec.params.strict import Share, Strict
+from facerec.params.reading import Share, Strict
 
 FRESH = "facerec/training/start.py"
 """What `train.init` says where training begins with new weights: the code that draws them."""
@@ -36,7 +36,7 @@ class Schedule(Strict):
     """Length of the linear rise from zero at the start, 0 for none."""
 
 
-class Sampler(Strict):
+class SamplerParams(Strict):
     """Which faces make a batch: any, or `images` faces of each of batch / images identities."""
 
     name: Literal["shuffled", "balanced"] = "shuffled"
@@ -85,7 +85,7 @@ class Backbone(Strict):
         return name
 
 
-class Head(Strict):
+class HeadParams(Strict):
     """The loss; scale s, margin m (facerec/heads says what m is in each). Keys left out keep the published value."""
 
     name: Literal[
@@ -191,13 +191,13 @@ class Train(Strict):
     """RGB pixels in 0..255 become (x - mean) / std."""
     min_images: Annotated[int, Field(ge=1)] = 1
     """Identities with fewer faces are left out."""
-    sampler: Sampler = Sampler()
+    sampler: SamplerParams = SamplerParams()
     init: str = FRESH
     """Weights that training begins with: a backbone.pt, or the code that draws new ones."""
     validation: Validation = Validation()
     schedule: Schedule = Schedule()
     backbone: Backbone = Backbone()
-    head: Head = Head()
+    head: HeadParams = HeadParams()
 
     @model_validator(mode="after")
     def _batch_can_be_split(self) -> Train:

@@ -18,26 +18,26 @@ The threshold is what this very model measured on a benchmark, the largest below
     drawing.py     pictures of answers
 """
 
-from facerec.formats.gallery import Entry, Gallery
-from facerec.recognition.answers import Candidate, Comparison, Identified, Search
 from facerec.recognition.decisions import OperatingPoint, UnsupportedRateError
 from facerec.recognition.experiment import of_experiment
-from facerec.recognition.faces import Face, NoFaceError, Portrait
+from facerec.recognition.faces import NoFaceError, PhotoFace, Portrait
 from facerec.recognition.recogniser import Enrolled, Named, Recogniser, Refused
+from facerec.recognition.results import Candidate, Identified, PhotoComparison, Search
 from facerec.recognition.thresholds import Measurement, Threshold
+from facerec.store.gallery import Gallery, GalleryEntry
 
 __all__ = [
     "Candidate",
-    "Comparison",
     "Enrolled",
-    "Entry",
-    "Face",
     "Gallery",
+    "GalleryEntry",
     "Identified",
     "Measurement",
     "Named",
     "NoFaceError",
     "OperatingPoint",
+    "PhotoComparison",
+    "PhotoFace",
     "Portrait",
     "Recogniser",
     "Refused",

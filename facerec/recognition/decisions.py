@@ -1,7 +1,7 @@
 """From numbers to decisions: a threshold for a false accept rate, the rate of a search, people in order.
 
 Distances are squared, |a - b|^2 = 2 - 2 cos of embeddings scaled to length 1, in [0, 4]; two photos are taken for
-one person when their distance is strictly below the threshold, as everywhere in `facerec.verification`.
+one person when their distance is strictly below the threshold, as everywhere in `facerec.evaluation.verification`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from facerec.errors import ParamsError
-from facerec.verification.counting import Floats, wilson
-from facerec.verification.result import rate_name
+from facerec.core.errors import ParamsError
+from facerec.evaluation.verification.counting import Floats, wilson
+from facerec.evaluation.verification.result import rate_name
 
 _ROUNDING = 1 + 1e-12
 """So that .29 of 100 pairs are 29, not 28.999999999999996."""

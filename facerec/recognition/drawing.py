@@ -17,11 +17,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import Rectangle
 
-from facerec import images
-from facerec.errors import ParamsError
-from facerec.recognition import answers
-from facerec.recognition.answers import UNKNOWN, Candidate, Comparison, Identified, Search
+from facerec.core.errors import ParamsError
+from facerec.imaging import images
+from facerec.recognition import results
 from facerec.recognition.faces import Pixels, Portrait
+from facerec.recognition.results import UNKNOWN, Candidate, Identified, PhotoComparison, Search
 from facerec.recognition.thresholds import Threshold
 from facerec.reporting import figures
 
@@ -31,7 +31,7 @@ _SIDE = 900
 _INK, _GREY, _LIGHT = "#222222", "#6b6b6b", "#dddddd"
 _SAME, _DIFFERENT, _OPEN = figures.COLOURS[0], figures.COLOURS[1], figures.COLOURS[5]
 _LANDMARKS = ("#ff0000", "#00ff00", "#3b6bff", "#ffff00", "#ff00ff")
-"""As in `facerec.detection.draw`: a swapped order is seen at a glance."""
+"""As in `facerec.detection.draw_faces`: a swapped order is seen at a glance."""
 _BINS = np.linspace(-1, 1, 81)
 _SHOWN = 3
 """Candidates of a face in the picture of a search."""
@@ -47,10 +47,10 @@ def save(figure: Figure, path: Path) -> None:
     """Write the picture atomically, as its suffix says."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # names in letters that the font lacks show as boxes
-        figures.save(figure, path)
+        figures.save_figure(figure, path)
 
 
-def comparison(found: Comparison) -> Figure:
+def comparison(found: PhotoComparison) -> Figure:
     """Both photos with the chosen faces, both crops, and the similarity among those of the benchmark."""
     with style.context("default"):
         figure = Figure(figsize=(9, 6.6), layout="constrained", facecolor="white")
@@ -64,7 +64,7 @@ def comparison(found: Comparison) -> Figure:
             _picture(axes, images.decode(portrait.face.crop))
         left.supxlabel("as the network sees them", fontsize=8, color=_GREY)
         _scale(right.subplots(), found)
-        _footnote(figure, answers.verdict(found), found.caution)
+        _footnote(figure, results.match_verdict(found), found.caution)
     return figure
 
 
@@ -80,7 +80,7 @@ def search(found: Search) -> Figure:
         grid = right.subplots(rows, 1 + shown, squeeze=False)
         for number, (line, person) in enumerate(zip(grid, found.people, strict=True)):
             _line(line, number, person, found.threshold)
-        _footnote(figure, answers.rates(found), found.caution)
+        _footnote(figure, results.rates(found), found.caution)
     return figure
 
 
@@ -88,7 +88,7 @@ def _split(figure: Figure | SubFigure, rows: int, columns: int, **ratios: Any) -
     return list(figure.subfigures(rows, columns, squeeze=False, **ratios).ravel())
 
 
-def _headline(found: Comparison) -> str:
+def _headline(found: PhotoComparison) -> str:
     similarity = f"similarity {found.similarity:.3f}"
     return {True: "Same person", False: "Different people", None: "Not decided"}[
         found.same
@@ -131,7 +131,7 @@ def _portrait(axes: Axes, portrait: Portrait, colour: str) -> None:
         axes.scatter(x, y, s=14, c=_LANDMARKS, edgecolors="black", linewidths=0.5)
     count = max(1, len(portrait.found))
     faces = "1 face" if count == 1 else f"{count} faces"
-    axes.set_title(f"{answers.short(portrait.name)} · {faces}", fontsize=9, color=_INK, parse_math=False)
+    axes.set_title(f"{results.short(portrait.name)} · {faces}", fontsize=9, color=_INK, parse_math=False)
 
 
 def _box(axes: Axes, box: np.ndarray, colour: str, width: float) -> None:
@@ -139,7 +139,7 @@ def _box(axes: Axes, box: np.ndarray, colour: str, width: float) -> None:
     axes.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=colour, linewidth=width))
 
 
-def _scale(axes: Axes, found: Comparison) -> None:
+def _scale(axes: Axes, found: PhotoComparison) -> None:
     """Where the similarity stands between those of other pairs."""
     for side in ("top", "left", "right"):
         axes.spines[side].set_visible(False)
@@ -211,7 +211,7 @@ def _crowd(axes: Axes, found: Search) -> None:
             clip_on=True,
             bbox={"facecolor": colour, "edgecolor": "none", "pad": 1.5},
         )
-    axes.set_title(answers.short(found.name), fontsize=9, color=_INK, parse_math=False)
+    axes.set_title(results.short(found.name), fontsize=9, color=_INK, parse_math=False)
 
 
 def _decided(person: Identified, threshold: Threshold | None) -> str:
@@ -219,7 +219,7 @@ def _decided(person: Identified, threshold: Threshold | None) -> str:
 
 
 def _called(person: Identified, threshold: Threshold | None) -> str:
-    return answers.short(person.name, 24) if person.name else "" if threshold is None else UNKNOWN
+    return results.short(person.name, 24) if person.name else "" if threshold is None else UNKNOWN
 
 
 def _line(axes: Sequence[Axes], number: int, person: Identified, threshold: Threshold | None) -> None:
@@ -237,5 +237,5 @@ def _candidate(axes: Axes, candidate: Candidate, threshold: Threshold | None) ->
     face = candidate.entry.face
     axes.imshow(np.full((112, 112, 3), 221, np.uint8) if face is None else images.decode(face))
     accepted = None if threshold is None else threshold.accepts(candidate.similarity)
-    title = f"{answers.short(candidate.entry.name, 20)}\n{candidate.similarity:.3f}"
+    title = f"{results.short(candidate.entry.name, 20)}\n{candidate.similarity:.3f}"
     axes.set_title(title, fontsize=7, color=_colour(accepted) if accepted else _GREY, parse_math=False)

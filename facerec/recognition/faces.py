@@ -1,6 +1,6 @@
 """From a photo to its faces, ready to be compared: found, chosen, aligned and embedded as the benchmarks' were.
 
-Choosing and aligning are those of `facerec.enrolment`. The crop passes through JPEG as it does there, so that a
+Choosing and aligning are those of `facerec.aligning`. The crop passes through JPEG as it does there, so that a
 benchmark's photo gives the embedding that was measured.
 """
 
@@ -15,13 +15,14 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec import images
+from facerec.aligning import AlignOptions, fallbacks
+from facerec.aligning.crops import crop_matrices, cut_crop
+from facerec.core.errors import FacerecError, FormatError, ImageError
 from facerec.detection import Detector, Faces
-from facerec.detection.finding import NOBODY, Found, find
+from facerec.detection.finding import NOBODY, Found, find_faces
 from facerec.embedding import Embedder
-from facerec.enrolment import Options, cutting, rungs
-from facerec.errors import FacerecError, FormatError, ImageError
-from facerec.normalise import normalise
+from facerec.imaging import images
+from facerec.store.embeddings import normalise
 
 Pixels: TypeAlias = NDArray[np.uint8]
 
@@ -34,14 +35,14 @@ class NoFaceError(FacerecError):
 
 
 @dataclass(frozen=True)
-class Face:
+class PhotoFace:
     """A face of a photo.
 
     Attributes:
         box: (4,) float32 x1, y1, x2, y2 in photo pixels; None where no box was found (rung "crop").
         landmarks: (5, 2) float32 in photo pixels, ordered as in `facerec.detection.Faces`; None likewise.
         score: of the detector, 0..1; None likewise.
-        rung: where the face was found, of `facerec.enrolment.RUNGS`.
+        rung: where the face was found, of `facerec.aligning.RUNGS`.
         crop: JPEG bytes of the aligned face.
         embedding: (dim,) float32 of length 1.
     """
@@ -68,7 +69,7 @@ class Portrait:
     name: str
     pixels: Pixels
     found: Faces
-    face: Face
+    face: PhotoFace
 
 
 @dataclass(frozen=True)
@@ -77,25 +78,25 @@ class FaceFinder:
 
     detector: Detector
     retry: float
-    options: Options
+    options: AlignOptions
     embedder: Embedder
 
     def portraits(self, photos: Iterable[tuple[str, bytes | Pixels]]) -> Iterator[Portrait | FacerecError]:
         """For every photo, by its name, the chosen face, or why there is none (ImageError, NoFaceError)."""
         wanted, seen = tee(photos)
-        found = find(self.detector, (data for _, data in wanted), self.retry)
+        found = find_faces(self.detector, (data for _, data in wanted), self.retry)
         for (name, data), each in zip(seen, found, strict=True):
             try:
                 yield self._portrait(name, data, each)
             except (ImageError, NoFaceError) as error:
                 yield error
 
-    def everyone(self, name: str, data: bytes | Pixels) -> tuple[Pixels, list[Face]]:
+    def everyone(self, name: str, data: bytes | Pixels) -> tuple[Pixels, list[PhotoFace]]:
         """The photo's pixels and all its faces by descending score; where the detector finds none, the chosen one.
 
         Raises ImageError for a photo that cannot be decoded and NoFaceError for one without a face.
         """
-        found = next(find(self.detector, [data], self.retry))
+        found = next(find_faces(self.detector, [data], self.retry))
         everyone = self._everyone(found)
         if not everyone:
             portrait = self._portrait(name, data, found)
@@ -103,41 +104,45 @@ class FaceFinder:
         pixels = _decoded(name, data)
         return pixels, self._faces(pixels, everyone)
 
-    def _everyone(self, found: Found) -> list[rungs.Face]:
+    def _everyone(self, found: Found) -> list[fallbacks.ChosenFace]:
         """The faces found in the photo itself, as far as they can be cut out."""
         if "detector" not in self.options.rungs:
             return []
         columns, every = vars(found.faces), range(len(found.faces))
         alone = [Faces(**{key: values[row : row + 1] for key, values in columns.items()}) for row in every]
         options = replace(self.options, rungs=("detector",))
-        chosen = rungs.find([rungs.Photo(found.size, each, NOBODY) for each in alone], options)
-        return [face for face in chosen if isinstance(face, rungs.Face)]
+        chosen = fallbacks.choose_faces(
+            [fallbacks.PhotoFaces(found.size, each, NOBODY) for each in alone], options
+        )
+        return [face for face in chosen if isinstance(face, fallbacks.ChosenFace)]
 
     def _portrait(self, name: str, data: bytes | Pixels, found: Found) -> Portrait:
         if found.error:
             raise ImageError(f"{name}: {found.error}")
-        (chosen,) = rungs.find([rungs.Photo(found.size, found.faces, found.retried)], self.options)
-        if not isinstance(chosen, rungs.Face):
+        (chosen,) = fallbacks.choose_faces(
+            [fallbacks.PhotoFaces(found.size, found.faces, found.retried)], self.options
+        )
+        if not isinstance(chosen, fallbacks.ChosenFace):
             raise NoFaceError(f"{name}: {_nobody(chosen, self.options)}")
         pixels = _decoded(name, data)
         faces = found.retried if chosen.rung == "retry" else found.faces
         return Portrait(name, pixels, faces, self._faces(pixels, [chosen])[0])
 
-    def _faces(self, pixels: Pixels, chosen: Sequence[rungs.Face]) -> list[Face]:
-        matrices = cutting.matrices(chosen, [pixels.shape[:2]] * len(chosen), self.options)
-        crops = [cutting.cut(pixels, matrix, self.options) for matrix in matrices]
+    def _faces(self, pixels: Pixels, chosen: Sequence[fallbacks.ChosenFace]) -> list[PhotoFace]:
+        matrices = crop_matrices(chosen, [pixels.shape[:2]] * len(chosen), self.options)
+        crops = [cut_crop(pixels, matrix, self.options) for matrix in matrices]
         # One at a time: a face's embedding is the same whoever stands beside it, and nothing is filled up.
         embedded = self.embedder.embed(np.stack([images.decode(crop) for crop in crops]), batch=1)
         unit = normalise(embedded)
         if not np.isfinite(unit).all():
             raise FormatError("The network gives an embedding without a direction; its weights are damaged.")
         return [
-            Face(face.box, face.landmarks, face.score, face.rung, crop, embedding)
+            PhotoFace(face.box, face.landmarks, face.score, face.rung, crop, embedding)
             for face, crop, embedding in zip(chosen, crops, unit, strict=True)
         ]
 
 
-def load(photo: Photo, name: str = "the photo") -> tuple[str, bytes | Pixels]:
+def load_photo(photo: Photo, name: str = "the photo") -> tuple[str, bytes | Pixels]:
     """A photo's name (its path, else `name`) and its content; FormatError where there is no such file."""
     if isinstance(photo, bytes | np.ndarray):
         return name, photo
@@ -155,7 +160,7 @@ def _decoded(name: str, data: bytes | Pixels) -> Pixels:
         raise ImageError(f"{name}: {error}") from error
 
 
-def _nobody(reason: FacerecError, options: Options) -> str:
+def _nobody(reason: FacerecError, options: AlignOptions) -> str:
     """Why there is no face and what to try."""
     advice = "lower min_face, or try another detector"
     if "crop" not in options.rungs:

@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from facerec import detection, embedding
+from facerec.aligning import AlignOptions
+from facerec.core.devices import torch_device
+from facerec.core.errors import FacerecError, FormatError, ParamsError
 from facerec.detection import Detector
-from facerec.devices import device
-from facerec.enrolment import Options
-from facerec.errors import FacerecError, FormatError, ParamsError
-from facerec.formats import gallery as galleries
-from facerec.formats.gallery import Entry, Gallery
-from facerec.recognition import answers, decisions, thresholds
-from facerec.recognition.answers import Candidate, Comparison, Identified, Search
-from facerec.recognition.faces import Face, FaceFinder, Photo, Portrait, load
+from facerec.recognition import decisions, results, thresholds
+from facerec.recognition.faces import FaceFinder, Photo, PhotoFace, Portrait, load_photo
+from facerec.recognition.results import Candidate, Identified, PhotoComparison, Search
 from facerec.recognition.thresholds import Measurement, Threshold
+from facerec.store import gallery as galleries
+from facerec.store.gallery import Gallery, GalleryEntry
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Named:
 class Enrolled:
     """What a gallery keeps of a photo, and how many faces were found in it."""
 
-    entry: Entry
+    entry: GalleryEntry
     faces: int
 
 
@@ -50,9 +50,9 @@ class Refused:
 class Recogniser:
     """A network and a detector, ready for photos.
 
-    `model` is anything `facerec.embedding.load` takes; `detector` a name of `facerec.detection`, with its `options`
+    `model` is anything `facerec.embedding.load_embedder` takes; `detector` a name of `facerec.detection`, with its `options`
     (weights, min_face, ...), or a detector. Photos whose best face scores less than `retry` are looked at again, as
-    `detect.retry` says. `choosing` are fields of `facerec.enrolment.Options` (rule, rungs, min_score, ...): which
+    `detect.retry` says. `choosing` are fields of `facerec.aligning.AlignOptions` (rule, rungs, min_score, ...): which
     face of a photo is taken. A threshold holds for faces that are found and chosen as those of its benchmark were.
     Runs on the device of FACEREC_DEVICE.
     """
@@ -65,30 +65,34 @@ class Recogniser:
         retry: float = 0.5,
         **choosing: Any,
     ) -> None:
-        rule = choosing.get("rule", Options.rule)
+        rule = choosing.get("rule", AlignOptions.rule)
         if rule not in detection.RULES:
             raise ParamsError(f"No rule {rule!r} to choose a face; use {', '.join(detection.RULES)}.")
-        self.embedder = embedding.load(model, device())
+        self.embedder = embedding.load_embedder(model, torch_device())
         prepared = self.embedder.preprocessing
-        cut = Options.fitting(prepared.size, prepared.template, **choosing)
+        cut = AlignOptions.fitting(prepared.size, prepared.template, **choosing)
         cut.check()
-        found = detection.build(detector, **(options or {})) if isinstance(detector, str) else detector
+        found = (
+            detection.build_detector(detector, **(options or {})) if isinstance(detector, str) else detector
+        )
         self.name = str(model)
         self.finder = FaceFinder(found, retry, cut, self.embedder)
 
     @property
-    def model(self) -> galleries.Model:
+    def model(self) -> galleries.GalleryModel:
         """What a gallery remembers of the network."""
         known = self.embedder
-        return galleries.Model(known.digest, known.dim, known.preprocessing.to_dict(), known.trained_on)
+        return galleries.GalleryModel(
+            known.digest, known.dim, known.preprocessing.to_dict(), known.trained_on
+        )
 
-    def faces(self, photo: Photo) -> list[Face]:
+    def faces(self, photo: Photo) -> list[PhotoFace]:
         """All faces of a photo, by descending score; NoFaceError where there is none."""
-        return self.finder.everyone(*load(photo))[1]
+        return self.finder.everyone(*load_photo(photo))[1]
 
     def portrait(self, photo: Photo, name: str = "the photo") -> Portrait:
         """The face of a photo that the rule chooses; NoFaceError where there is none."""
-        found = next(self.finder.portraits([load(photo, name)]))
+        found = next(self.finder.portraits([load_photo(photo, name)]))
         if isinstance(found, FacerecError):
             raise found
         return found
@@ -99,25 +103,25 @@ class Recogniser:
         Raises FormatError where `scores` are those of another model.
         """
         if scores is None:
-            return thresholds.find(self.embedder.digest)
-        return thresholds.read(scores, self.embedder.digest)
+            return thresholds.find_threshold(self.embedder.digest)
+        return thresholds.read_scores_of(scores, self.embedder.digest)
 
     def threshold(self, far: float = 1e-2, scores: str | Path | None = None) -> Threshold | None:
         """The threshold at the false accept rate `far` of what this model `measured`; None where it did not."""
         measured = self.measured(scores)
         return None if measured is None else measured.at(far)
 
-    def compare(self, first: Photo, second: Photo, threshold: Threshold | None = None) -> Comparison:
+    def compare(self, first: Photo, second: Photo, threshold: Threshold | None = None) -> PhotoComparison:
         """Do two photos show one person? Decided by `threshold`, where there is one."""
         a, b = self.portrait(first, "the first photo"), self.portrait(second, "the second photo")
         similarity = float(decisions.similarities(a.face.embedding, b.face.embedding)[0, 0])
-        return Comparison(a, b, similarity, threshold, self.caution(threshold))
+        return PhotoComparison(a, b, similarity, threshold, self.caution(threshold))
 
     def gallery(self, path: str | Path | None = None) -> Gallery:
         """The gallery in the file `path`, or an empty one; FormatError where another model made it."""
         if path is None:
             return Gallery(self.model)
-        found = galleries.read(path)
+        found = galleries.read_gallery(path)
         self._check(found, f"{path}")
         return found
 
@@ -151,7 +155,7 @@ class Recogniser:
         self._check(gallery, "this gallery")
         if not len(gallery):
             raise FormatError("the gallery holds nobody; enroll photos first.")
-        name, data = load(photo)
+        name, data = load_photo(photo)
         if everyone:
             pixels, faces = self.finder.everyone(name, data)
         else:
@@ -169,7 +173,7 @@ class Recogniser:
 
     def caution(self, threshold: Threshold | None) -> str:
         """Why an answer says nothing about real people; "" where that is not known."""
-        return answers.caution(self.embedder.trained_on, threshold)
+        return results.caution(self.embedder.trained_on, threshold)
 
     def _check(self, gallery: Gallery, what: str) -> None:
         if gallery.model.digest != self.embedder.digest:
@@ -179,7 +183,7 @@ class Recogniser:
             )
 
 
-def _entry(photo: Named, face: Face, keep_face: bool) -> Entry:
+def _entry(photo: Named, face: PhotoFace, keep_face: bool) -> GalleryEntry:
     digest = hashlib.sha256(photo.data).hexdigest()
     crop = face.crop if keep_face else None
-    return Entry(photo.name, photo.source, digest, face.embedding, face.score, face.rung, crop)
+    return GalleryEntry(photo.name, photo.source, digest, face.embedding, face.score, face.rung, crop)

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from facerec.errors import FormatError
-from facerec.formats import scores
+from facerec.core.errors import FormatError
+from facerec.evaluation.verification.counting import Bools, Floats
 from facerec.recognition import decisions
 from facerec.recognition.decisions import OperatingPoint
-from facerec.verification.counting import Bools, Floats
+from facerec.store import scores
 
 FOLDER = Path("data/scores")
 """Where the default experiment leaves its benchmarks' scores."""
@@ -86,13 +86,13 @@ class Threshold:
         return decisions.squared_distance(similarity) < self.distance
 
 
-def read(path: str | Path, model: str) -> Measurement:
+def read_scores_of(path: str | Path, model: str) -> Measurement:
     """What the model of digest `model` measured, in scores.parquet or its directory.
 
     Raises FormatError where another model did, nobody knows which, or where the protocol shifts embeddings fold by
     fold, so that its distances are no function of two photos.
     """
-    scored = scores.read(path)
+    scored = scores.read_scores(path)
     origin = None if scored.measured is None else scored.measured.origin
     if scored.measured is None or origin is None:
         raise FormatError(f"{path} does not say which model it was measured with; embed and verify again.")
@@ -111,7 +111,7 @@ def read(path: str | Path, model: str) -> Measurement:
     return Measurement(scored.measured.benchmark, origin.rendered, distances[faces], scored.same[faces])
 
 
-def find(model: str, folder: Path = FOLDER) -> Measurement | None:
+def find_threshold(model: str, folder: Path = FOLDER) -> Measurement | None:
     """What the model of digest `model` measured, in the folders below `folder`; None where it did not.
 
     Of several benchmarks the one with the most different-person pairs, which can tell the lowest rates; of equals
@@ -119,7 +119,7 @@ def find(model: str, folder: Path = FOLDER) -> Measurement | None:
     """
     found = []
     for path in sorted(folder.glob(f"*/{scores.NAME}")):
-        measured = scores.read(path).measured
+        measured = scores.read_scores(path).measured
         if measured and measured.origin and measured.origin.model == model and measured.protocol in _SQUARED:
-            found.append(read(path, model))
+            found.append(read_scores_of(path, model))
     return max(found, key=lambda each: each.different, default=None)

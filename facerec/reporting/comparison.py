@@ -15,7 +15,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from facerec.differences import Comparison, Trials, holm, verdict
+from facerec.evaluation.statistics.significance import RunComparison, Trials, holm, run_verdict
 
 _VERDICTS, _WORDS = ("benchmark", "verdict", "judged on", "p", "p (Holm)"), 3
 _LONGEST = 13  # letters of a revision's name in a terminal
@@ -27,13 +27,13 @@ _NAMELESS = (
 
 
 @dataclass(frozen=True)
-class Report:
+class ComparisonReport:
     """Two runs by the names people gave them, the trials, and what came out (`facerec.evaluation.comparison`)."""
 
     first: str
     second: str
     trials: Trials
-    benchmarks: Mapping[str, Comparison]
+    benchmarks: Mapping[str, RunComparison]
     omitted: Mapping[str, str]
 
     @cached_property
@@ -44,10 +44,10 @@ class Report:
 
     def verdict(self, name: str) -> str:
         """On the second run, in plain words."""
-        return verdict(self.benchmarks[name], self.adjusted[name], self.trials.level)
+        return run_verdict(self.benchmarks[name], self.adjusted[name], self.trials.level)
 
 
-def as_json(report: Report) -> dict[str, Any]:
+def as_json(report: ComparisonReport) -> dict[str, Any]:
     """Everything, figures as shares."""
     return {
         "first": report.first,
@@ -66,7 +66,7 @@ def reasons(omitted: Mapping[str, str]) -> list[str]:
     return [f"{', '.join(each)}: {reason}" for reason, each in names.items()]
 
 
-def terminal(report: Report) -> Group:
+def terminal(report: ComparisonReport) -> Group:
     """Both tables and the remarks, for a terminal of 80 columns."""
     verdicts = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for place, header in enumerate(_VERDICTS):
@@ -77,7 +77,7 @@ def terminal(report: Report) -> Group:
     return Group(verdicts, "", _drawn_figures(report), "", *remarks)
 
 
-def markdown(report: Report) -> str:
+def markdown(report: ComparisonReport) -> str:
     """Both tables and the remarks."""
     verdicts = _markdown(_VERDICTS, _WORDS, _verdicts(report))
     figures = [[name, *row] for name in report.benchmarks for row in _figures(report, name)]
@@ -85,7 +85,7 @@ def markdown(report: Report) -> str:
     return "\n\n".join([verdicts, _markdown(headers, 2, figures), *_remarks(report)]) + "\n"
 
 
-def _verdicts(report: Report) -> list[list[str]]:
+def _verdicts(report: ComparisonReport) -> list[list[str]]:
     return [
         [
             name,
@@ -98,12 +98,12 @@ def _verdicts(report: Report) -> list[list[str]]:
     ]
 
 
-def _headers(report: Report) -> tuple[str, ...]:
+def _headers(report: ComparisonReport) -> tuple[str, ...]:
     """Of the columns of numbers in the table of figures."""
     return report.first, report.second, "difference", f"{100 * report.trials.level:g} % interval", "p"
 
 
-def _figures(report: Report, name: str) -> list[list[str]]:
+def _figures(report: ComparisonReport, name: str) -> list[list[str]]:
     return [
         [
             _label(figure),
@@ -117,7 +117,7 @@ def _figures(report: Report, name: str) -> list[list[str]]:
     ]
 
 
-def _drawn_figures(report: Report) -> Table:
+def _drawn_figures(report: ComparisonReport) -> Table:
     """A line a benchmark with its figures below."""
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("figure", no_wrap=True)
@@ -131,7 +131,7 @@ def _drawn_figures(report: Report) -> Table:
     return table
 
 
-def _remarks(report: Report) -> list[str]:
+def _remarks(report: ComparisonReport) -> list[str]:
     trials, count = report.trials, sum(not found.equal for found in report.benchmarks.values())
     together = f" for all {count} together (Holm's correction)" if count > 1 else ""
     remarks = [
@@ -146,7 +146,7 @@ def _remarks(report: Report) -> list[str]:
     return [*remarks, _NAMELESS] if nameless else remarks
 
 
-def _benchmark(report: Report, name: str) -> dict[str, Any]:
+def _benchmark(report: ComparisonReport, name: str) -> dict[str, Any]:
     found = report.benchmarks[name]
     figures = {key: {**asdict(each), "difference": each.difference} for key, each in found.figures.items()}
     return {
@@ -157,7 +157,7 @@ def _benchmark(report: Report, name: str) -> dict[str, Any]:
     }
 
 
-def _judged_on(found: Comparison) -> str:
+def _judged_on(found: RunComparison) -> str:
     people = f"{found.units:,} people" if found.unit == "identities" else "nobody named"
     return f"{found.pairs:,} pairs, {people}"
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from facerec import alignment
-from facerec.catalog import Counts, Entry
+from facerec.catalog.entries import CatalogEntry, SetCounts
+from facerec.imaging import alignment
 from facerec.params import Params
 from facerec.params.faces import DETECTOR_OPTIONS
-from facerec.reporting import markdown, wording
-from facerec.reporting.markdown import escaped
+from facerec.reporting import wording
+from facerec.reporting.wording import document, escaped, facts, linked, settings, table
 
 _KINDS = {
     "photos": "photos",
@@ -21,18 +21,18 @@ _KINDS = {
 }
 
 
-def render(entry: Entry, params: Params, found: Mapping[str, Any], results: str = "") -> str:
+def render_data_card(entry: CatalogEntry, params: Params, found: Mapping[str, Any], results: str = "") -> str:
     """The card of `entry` in the run of `params` as Markdown.
 
-    `found` are the metrics of the run, as `facerec.reporting.results.collect` nests them; `results` is Markdown, for
+    `found` are the metrics of the run, as `facerec.reporting.summary.collect_metrics` nests them; `results` is Markdown, for
     a model.
     """
-    return markdown.document(
+    return document(
         f"Data card: {entry.name}"
         if entry.kind in ("photos", "pack", "lists")
         else f"Model card: {entry.name}",
         escaped(entry.title),
-        markdown.facts([*_origin(entry), *_asked(entry, params), *_held(entry, found)]),
+        facts([*_origin(entry), *_asked(entry, params), *_held(entry, found)]),
         _faces(entry.name, params, found),
         _members(found.get("unpack", {}).get(entry.name, {})),
         _input(entry),
@@ -40,7 +40,7 @@ def render(entry: Entry, params: Params, found: Mapping[str, Any], results: str 
     )
 
 
-def _origin(entry: Entry) -> list[tuple[str, str]]:
+def _origin(entry: CatalogEntry) -> list[tuple[str, str]]:
     made = "rendered here; nobody in it exists" if entry.generator else "published"
     shown = "may be shown in reports" if entry.shown else "not shown in reports"
     people = entry.kind in ("photos", "pack")
@@ -50,12 +50,12 @@ def _origin(entry: Entry) -> list[tuple[str, str]]:
         ("Terms", escaped(entry.terms)),
         ("Pictures", shown if people else ""),
         ("Citation", escaped(entry.citation)),
-        ("Homepage", markdown.linked(entry.homepage)),
+        ("Homepage", linked(entry.homepage)),
         ("Published as", _counts(entry.published)),
     ]
 
 
-def _asked(entry: Entry, params: Params) -> list[tuple[str, str]]:
+def _asked(entry: CatalogEntry, params: Params) -> list[tuple[str, str]]:
     """What this run wants of the set, and what for."""
     options = {**entry.options, **params.download.get(entry.name, {})}
     uses = [f"{params.photos[entry.name]} photos"] if entry.name in params.photos else []
@@ -74,18 +74,18 @@ def _asked(entry: Entry, params: Params) -> list[tuple[str, str]]:
     ]
 
 
-def _held(entry: Entry, found: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _held(entry: CatalogEntry, found: Mapping[str, Any]) -> list[tuple[str, str]]:
     held = found.get("download", {}).get(entry.name)
     if held is None:
         return []
-    counts = Counts(**{name: held.get(name) or None for name in ("photos", "identities", "pairs")})
+    counts = SetCounts(**{name: held.get(name) or None for name in ("photos", "identities", "pairs")})
     return [
         ("Holds", _counts(counts)),
         ("Content", f"{wording.size(held['bytes'])}, sha256 of all files `{held['sha256']}`"),
     ]
 
 
-def _counts(counts: Counts) -> str:
+def _counts(counts: SetCounts) -> str:
     known = counts.model_dump(exclude_none=True)
     return ", ".join(f"{count:,} {name}" for name, count in known.items())
 
@@ -112,7 +112,7 @@ def _faces(name: str, params: Params, found: Mapping[str, Any]) -> str:
         ("Score, least and 5th percentile", _both(aligned, "score_min", "score_p05")),
         ("Distance from the template, median and 95th percentile", _residuals(aligned)),
     ]
-    return f"## Faces\n\n{markdown.facts(rows)}"
+    return f"## Faces\n\n{facts(rows)}"
 
 
 def _people(identities: int) -> str:
@@ -135,10 +135,10 @@ def _members(images: Mapping[str, int]) -> str:
     if not images:
         return ""
     rows = ((escaped(name), f"{count:,}") for name, count in images.items())
-    return f"## Members\n\n{markdown.table(('Member', 'Images'), rows)}"
+    return f"## Members\n\n{table(('Member', 'Images'), rows)}"
 
 
-def _input(entry: Entry) -> str:
+def _input(entry: CatalogEntry) -> str:
     if entry.preprocessing is None:
         return ""
-    return f"## Preprocessing\n\n{markdown.settings(entry.preprocessing.model_dump())}"
+    return f"## Preprocessing\n\n{settings(entry.preprocessing.model_dump())}"

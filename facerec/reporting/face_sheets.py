@@ -12,34 +12,33 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec import alignment, images
-from facerec.formats import failures, shards
-from facerec.reporting import sheets
-from facerec.reporting.bands import TILE, Image, at_random, band, captioned, decoded, strip
+from facerec.imaging import alignment, images, sheets
+from facerec.imaging.sheets import TILE, Image, at_random, band, captioned, decoded, strip
+from facerec.store import failures, shards
 
 COLUMNS = 12
 _RED, _GREEN = (255, 40, 40), (0, 230, 60)
 
 
-def sheet(faces: str | Path, photos: str | Path | None = None) -> Image:
+def face_sheet(faces: str | Path, photos: str | Path | None = None) -> Image:
     """The contact sheet (h, w, 3) of face set `faces`, and of photos without a face where `photos` is given.
 
     Rows of up to 12 tiles: random faces (two rows), the largest residuals of the landmarks to the template, the
     lowest scores, each rung, photos that gave no face. Under a tile stands its score, or the residual in pixels of a
     112 crop. The same set always gives the same sheet.
     """
-    found = shards.read(faces, "faces")
+    found = shards.read_shards(faces, "faces")
     bands = [band(title, tiles, COLUMNS) for title, tiles in _groups(found)]
-    lost = failures.read(faces)
+    lost = failures.read_failures(faces)
     if photos is not None and lost:
-        bands.append(_lost(shards.read(photos, "photos"), lost))
+        bands.append(_lost(shards.read_shards(photos, "photos"), lost))
     return np.concatenate(bands or [strip(f"{found.meta.dataset}: no faces")])
 
 
-def write(faces: str | Path, photos: str | Path | None, out: Path) -> None:
+def write_face_sheet(faces: str | Path, photos: str | Path | None, out: Path) -> None:
     """Write the sheet to `out`, a .jpg or .png."""
     sheets.check_name(out)
-    sheets.write(sheet(faces, photos), out, quality=85)
+    sheets.write_sheet(face_sheet(faces, photos), out, quality=85)
 
 
 def _groups(found: shards.Shards) -> Iterator[tuple[str, list[Image]]]:

@@ -1,4 +1,4 @@
-"""Figures people know from face-recognition papers, from the records of `facerec.reporting.curves`.
+"""Figures people know from face-recognition papers, from the records of `facerec.evaluation.curves`.
 
 Every function returns a matplotlib figure and touches no global state; `save` writes the same bytes for the
 same data. Colours are Okabe and Ito's, which colour-blind readers tell apart; line styles differ as well.
@@ -22,8 +22,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 from numpy.typing import ArrayLike, NDArray
 
-from facerec.errors import FormatError
-from facerec.files import atomic_file
+from facerec.core.errors import FormatError
+from facerec.core.files import atomic_file
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _STYLES = ("-", "--", "-.", (0, (1, 1)), (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (5, 3)))
@@ -72,7 +72,7 @@ def _styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
     return wrapper
 
 
-def render(figure: Figure, kind: str = "svg") -> bytes:
+def render_figure(figure: Figure, kind: str = "svg") -> bytes:
     """The figure as the bytes of a "png" (150 dpi) or "svg" file, equal for equal data."""
     buffer = io.BytesIO()
     with style.context(["default", _RC]):
@@ -80,12 +80,12 @@ def render(figure: Figure, kind: str = "svg") -> bytes:
     return buffer.getvalue()
 
 
-def save(figure: Figure, *paths: str | Path) -> None:
+def save_figure(figure: Figure, *paths: str | Path) -> None:
     """Write the figure atomically to each path, as its suffix (.png or .svg) says."""
     for path in map(Path, paths):
         if path.suffix[1:] not in _METADATA:
             raise FormatError(f"A figure cannot be written as {path.name}; use .png or .svg.")
-        data = render(figure, path.suffix[1:])
+        data = render_figure(figure, path.suffix[1:])
         with atomic_file(path) as temporary:
             temporary.write_bytes(data)
 
@@ -121,7 +121,7 @@ def identification_roc(
 
 
 @_styled
-def roc(curves: Curves, title: str) -> Figure:
+def roc_figure(curves: Curves, title: str) -> Figure:
     """ROC of anything: name -> records {"fpr", "tpr", "lo", "hi"}."""
     figure, axes = _new()
     _roc(axes, curves, {})
@@ -155,7 +155,7 @@ def det(
 
 
 @_styled
-def cmc(curves: Curves, title: str = "Identification: is the mate among the best k?") -> Figure:
+def cmc_figure(curves: Curves, title: str = "Identification: is the mate among the best k?") -> Figure:
     """CMC of identification runs: name -> records {"rank", "rate", "lo", "hi"}; the legend gives rank 1."""
     figure, axes = _new()
     last = max((records[-1]["rank"] for records in curves.values() if records), default=1)
@@ -203,7 +203,9 @@ _PANELS = (("loss", "Loss"), ("accuracy", "Accuracy"), ("lr", "Learning rate"))
 
 
 @_styled
-def training(records: Sequence[Mapping[str, float]], x: str = "step", title: str = "Training") -> Figure:
+def training_figure(
+    records: Sequence[Mapping[str, float]], x: str = "step", title: str = "Training"
+) -> Figure:
     """Training curves: records with `x` and any of "loss", "accuracy", "lr"; one panel for each that occurs."""
     panels = [(key, label) for key, label in _PANELS if any(key in record for record in records)]
     if not panels:
@@ -242,7 +244,9 @@ def validation(
 
 
 @_styled
-def parity(reference: ArrayLike, other: ArrayLike, names: tuple[str, str] = ("PyTorch", "ONNX")) -> Figure:
+def parity_figure(
+    reference: ArrayLike, other: ArrayLike, names: tuple[str, str] = ("PyTorch", "ONNX")
+) -> Figure:
     """Values of two implementations of one model against each other, any equal shapes, with their gap."""
     a, b = (np.asarray(values, dtype=np.float64).ravel() for values in (reference, other))
     if a.shape != b.shape or not len(a):

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from facerec.reporting import markdown, wording
-from facerec.reporting.markdown import escaped
+from facerec.reporting import wording
+from facerec.reporting.wording import document, escaped, facts, settings
 
 USE = (
     "Maps an aligned face to an embedding, so that two faces can be compared and a person can be looked for among\n"
@@ -23,7 +23,7 @@ LIMITS = (
 RENDERED = "It has seen rendered faces only: its results are no evidence about real people.\n"
 
 
-def render(
+def render_model_card(
     name: str,
     known: Mapping[str, Any],
     training: Mapping[str, Any],
@@ -34,7 +34,7 @@ def render(
 ) -> str:
     """The card of network `name` as Markdown.
 
-    `known` is what `facerec.export.facts` says of its files, `training` are the metrics of the stage train, `recipe` is
+    `known` is what `facerec.embedding.export.export_facts` says of its files, `training` are the metrics of the stage train, `recipe` is
     params.train, `sets` names those it was trained on, `results` is Markdown, and `rendered` says that nobody in the
     sets exists.
     """
@@ -51,20 +51,20 @@ def render(
         ("Digest of the network", f"`{known['digest']}`, as in its embeddings and scores"),
         ("Torch against ONNX", f"largest difference {known['max_difference']:.1g}"),
     ]
-    return markdown.document(
+    return document(
         f"Model card: {name}",
-        markdown.facts(rows),
+        facts(rows),
         f"## Intended use\n\n{USE}",
         f"## Training\n\n{_training(training, sets)}",
         f"## Results\n\n{results or f'They are in reports/cards/models/{name}.md once the benchmarks have run.'}",
-        f"## Preprocessing\n\n{markdown.settings(known['preprocessing'])}",
-        f"## Recipe\n\n{markdown.settings(recipe)}",
+        f"## Preprocessing\n\n{settings(known['preprocessing'])}",
+        f"## Recipe\n\n{settings(recipe)}",
         f"## Limits\n\n{RENDERED if rendered else ''}{LIMITS}",
     )
 
 
 def _training(training: Mapping[str, Any], sets: Sequence[str]) -> str:
-    return markdown.facts(
+    return facts(
         [
             *(("Set", escaped(each)) for each in sets),
             ("Faces", f"{training['images']:,} of {training['identities']:,} identities"),

@@ -11,10 +11,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from facerec.errors import FormatError, ParamsError
-from facerec.identification import published
+from facerec.core.errors import FormatError, ParamsError
+from facerec.evaluation.curves import Records
+from facerec.evaluation.identification import published
 from facerec.reporting import figures
-from facerec.reporting.curves import Records
 
 _AXES = {"roc": ("fpr", "tpr"), "cmc": ("rank", "rate")}
 
@@ -31,8 +31,8 @@ def overlay(files: Mapping[str, Path], kind: str = "roc", title: str = "") -> Fi
         label: records for name, path in files.items() for label, records in _named(name, path, kind).items()
     }
     if kind == "cmc":
-        return figures.cmc(curves, **({"title": title} if title else {}))
-    return figures.roc(curves, title or "True and false accepts")
+        return figures.cmc_figure(curves, **({"title": title} if title else {}))
+    return figures.roc_figure(curves, title or "True and false accepts")
 
 
 def _named(name: str, path: Path, kind: str) -> dict[str, Records]:
@@ -51,7 +51,7 @@ def _read(path: Path, kind: str) -> dict[str, Records]:
     if not isinstance(value, dict):
         raise FormatError(f"{path} holds no curves: it is no JSON object.")
     if _is_devkit(value):
-        curves = published.parse(value, str(path))
+        curves = published.parse_published(value, str(path))
         return {kind: _records(*(curves.cmc if kind == "cmc" else curves.roc), _AXES[kind])}
     wanted = {*_AXES[kind], "lo", "hi"}
     return {

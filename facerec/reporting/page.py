@@ -16,7 +16,7 @@ import jinja2
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
-from facerec.errors import FormatError
+from facerec.core.errors import FormatError
 from facerec.reporting.tables import Table
 
 _TYPES = {".svg": "image/svg+xml", ".png": "image/png", ".jpg": "image/jpeg"}
@@ -52,7 +52,7 @@ class Grid:
 
 
 @dataclass(frozen=True)
-class Picture:
+class PagePicture:
     """A .svg, .png or .jpg file with its caption."""
 
     caption: str
@@ -72,7 +72,7 @@ class Pictures:
     """Figures side by side; `photos` are shown over the full width and in their own colours."""
 
     kind: ClassVar = "pictures"
-    pictures: Sequence[Picture]
+    pictures: Sequence[PagePicture]
     photos: bool = False
 
 
@@ -124,7 +124,9 @@ class Section:
     blocks: Sequence[Block]
 
 
-def render(title: str, lead: str, note: str, numbers: Sequence[Number], sections: Sequence[Section]) -> str:
+def render_page(
+    title: str, lead: str, note: str, numbers: Sequence[Number], sections: Sequence[Section]
+) -> str:
     """The page as HTML text; sections without blocks are left out.
 
     Under the heading stand `lead`, which says what this is about, and `note`, a remark nobody must miss.

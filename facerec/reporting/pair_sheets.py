@@ -11,24 +11,24 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.errors import FormatError
-from facerec.formats import shards
-from facerec.formats.pairs import Pairs
-from facerec.reporting import sheets
-from facerec.reporting.bands import TILE, Image, band, captioned, decoded, strip
+from facerec.core.errors import FormatError
+from facerec.imaging import sheets
+from facerec.imaging.sheets import TILE, Image, band, captioned, decoded, strip
+from facerec.store import shards
+from facerec.store.pairs import Pairs
 
 COLUMNS = 6
 Values = NDArray[np.float64]
 
 
-def sheet(faces: str | Path, compared: Pairs, distances: Values, thresholds: Values) -> Image:
+def pair_sheet(faces: str | Path, compared: Pairs, distances: Values, thresholds: Values) -> Image:
     """The sheet (h, w, 3) of n pairs of rows of face set `faces`.
 
     Four rows of up to 6 pairs: same person, just rejected and farthest apart; different people, just accepted and
     closest. Under a pair stand its distance and the threshold that judged it. `distances` and `thresholds` are (n,);
     a pair is accepted when its distance is below. Pairs with a photo that gave no face are left out.
     """
-    found = shards.read(faces, "faces")
+    found = shards.read_shards(faces, "faces")
     if not len(compared) == len(distances) == len(thresholds):
         raise FormatError(
             f"{len(compared)} pairs do not fit {len(distances)} distances; verify {found.path} again."
@@ -47,10 +47,12 @@ def sheet(faces: str | Path, compared: Pairs, distances: Values, thresholds: Val
     return np.concatenate([strip(f"{found.meta.dataset}: pairs and their distances"), *bands])
 
 
-def write(faces: str | Path, compared: Pairs, distances: Values, thresholds: Values, out: str | Path) -> None:
+def write_pair_sheet(
+    faces: str | Path, compared: Pairs, distances: Values, thresholds: Values, out: str | Path
+) -> None:
     """Write the sheet to `out`, a .jpg or .png."""
     sheets.check_name(out)
-    sheets.write(sheet(faces, compared, distances, thresholds), out, quality=85)
+    sheets.write_sheet(pair_sheet(faces, compared, distances, thresholds), out, quality=85)
 
 
 def _groups(

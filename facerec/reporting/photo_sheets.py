@@ -15,9 +15,9 @@ import numpy as np
 
 from facerec.detection import drawing, table
 from facerec.detection.base import Faces
-from facerec.formats import failures, shards
-from facerec.reporting import sheets
-from facerec.reporting.bands import CAPTION, TILE, Image, at_random, band, captioned, decoded, strip
+from facerec.imaging import sheets
+from facerec.imaging.sheets import CAPTION, TILE, Image, at_random, band, captioned, decoded, strip
+from facerec.store import failures, shards
 
 COLUMNS = 5
 _SIDE = TILE + 3 * CAPTION  # pixels of a photo: as high as a face and three captions below it
@@ -38,7 +38,7 @@ class _Set:
     """Why a photo gave none, in a word."""
 
 
-def sheet(photos: str | Path, detections: str | Path, faces: str | Path) -> Image:
+def photo_sheet(photos: str | Path, detections: str | Path, faces: str | Path) -> Image:
     """The sheet (h, w, 3) of a photo set, its detection table and the face set made of both.
 
     Rows of up to 5 photos: at random, the lowest scores, the most faces, each rung but the first, no face (two
@@ -55,19 +55,19 @@ def sheet(photos: str | Path, detections: str | Path, faces: str | Path) -> Imag
     return np.concatenate(bands or [strip(f"{found.photos.meta.dataset}: no photos")])
 
 
-def write(photos: str | Path, detections: str | Path, faces: str | Path, out: Path) -> None:
+def write_photo_sheet(photos: str | Path, detections: str | Path, faces: str | Path, out: Path) -> None:
     """Write the sheet to `out`, a .jpg or .png."""
     sheets.check_name(out)
-    sheets.write(sheet(photos, detections, faces), out, quality=85)
+    sheets.write_sheet(photo_sheet(photos, detections, faces), out, quality=85)
 
 
 def _read(photos: str | Path, detections: str | Path, faces: str | Path) -> _Set:
-    taken = shards.read(photos, "photos")
+    taken = shards.read_shards(photos, "photos")
     numbers = {source: number for number, source in enumerate(taken.sources)}
-    aligned = shards.read(faces, "faces")
+    aligned = shards.read_shards(faces, "faces")
     rows = {numbers[source]: row for row, source in enumerate(aligned.sources)}
-    lost = {numbers[failure.source]: failure.category for failure in failures.read(faces)}
-    return _Set(taken, table.read(detections), aligned, rows, lost)
+    lost = {numbers[failure.source]: failure.category for failure in failures.read_failures(faces)}
+    return _Set(taken, table.read_detections(detections), aligned, rows, lost)
 
 
 def _groups(found: _Set) -> Iterator[tuple[str, int, list[int]]]:
@@ -116,11 +116,11 @@ def _marked(found: _Set, photo: int, row: dict[str, Any] | None) -> Image:
     scale = _SIDE / max(image.shape[:2])
     size = tuple(max(1, round(side * scale)) for side in image.shape[1::-1])
     small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-    marked = drawing.draw(small, _scaled(found.detections[photo], scale))
+    marked = drawing.draw_faces(small, _scaled(found.detections[photo], scale))
     if row is not None and row["box"] is not None:
         points = np.empty((0, 2), np.float32) if row["landmarks"] is None else row["landmarks"]
         taken = Faces(row["box"][None], points[None], np.ones(1, np.float32))
-        marked = drawing.draw(marked, _scaled(taken, scale), _KEPT)
+        marked = drawing.draw_faces(marked, _scaled(taken, scale), _KEPT)
     return sheets.thumbnail(marked, _SIDE)
 
 

@@ -11,9 +11,10 @@ from typing import Any
 import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 
-from facerec.files import atomic_dir
-from facerec.reporting import curves, figures
-from facerec.reporting.results import Sources, load
+from facerec.core.files import atomic_dir
+from facerec.evaluation import curves
+from facerec.reporting import figures
+from facerec.reporting.summary import Sources, load_metrics
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,11 @@ class Plot:
     draw: Callable[[], Figure]
 
 
-def write(plots: Iterator[Plot], out: Path) -> None:
+def write_plot(plots: Iterator[Plot], out: Path) -> None:
     """Draw each plot as PNG and SVG into directory `out`, which is replaced whole."""
     with atomic_dir(out) as folder:
         for plot in plots:
-            figures.save(plot.draw(), folder / f"{plot.name}.png", folder / f"{plot.name}.svg")
+            figures.save_figure(plot.draw(), folder / f"{plot.name}.png", folder / f"{plot.name}.svg")
 
 
 def plots(sources: Sources, found: Mapping[str, Any]) -> Iterator[Plot]:
@@ -43,7 +44,7 @@ def plots(sources: Sources, found: Mapping[str, Any]) -> Iterator[Plot]:
             f"{name}_cmc",
             "identification",
             f"{name}: how often the mate is among the best k, with 95 % bands; higher is better.",
-            partial(_identification, sources, name, "cmc", figures.cmc),
+            partial(_identification, sources, name, "cmc", figures.cmc_figure),
         )
         yield Plot(
             f"{name}_roc",
@@ -87,7 +88,9 @@ def _verification(sources: Sources, found: Mapping[str, Any]) -> Iterator[Plot]:
 
 
 def _rocs(sources: Sources) -> dict[str, Any]:
-    return {name: load(sources.curves / f"{name}_roc.json")["roc"] for name in sources.params.benchmarks}
+    return {
+        name: load_metrics(sources.curves / f"{name}_roc.json")["roc"] for name in sources.params.benchmarks
+    }
 
 
 def _roc(sources: Sources, found: Mapping[str, Any]) -> Figure:
@@ -102,7 +105,7 @@ def _det(sources: Sources, found: Mapping[str, Any]) -> Figure:
 
 def _identification(sources: Sources, name: str, curve: str, draw: Callable[[Any], Figure]) -> Figure:
     runs = ("raw", "cleaned")
-    return draw({run: load(sources.scores / name / f"{run}_curves.json")[curve] for run in runs})
+    return draw({run: load_metrics(sources.scores / name / f"{run}_curves.json")[curve] for run in runs})
 
 
 def _histogram(sources: Sources, name: str, found: Mapping[str, Any]) -> Figure:
@@ -113,16 +116,18 @@ def _histogram(sources: Sources, name: str, found: Mapping[str, Any]) -> Figure:
 
 
 def _training(sources: Sources, name: str) -> Figure:
-    loss, accuracy = (load(sources.curves / f"{name}_{key}.json")[key] for key in ("loss", "accuracy"))
+    loss, accuracy = (
+        load_metrics(sources.curves / f"{name}_{key}.json")[key] for key in ("loss", "accuracy")
+    )
     records = [{**a, **b} for a, b in zip(loss, accuracy, strict=True)]
-    return figures.training(records, "epoch", f"Training of {name}")
+    return figures.training_figure(records, "epoch", f"Training of {name}")
 
 
 def _validation(sources: Sources, name: str, found: Mapping[str, Any]) -> Figure:
-    looks = load(sources.curves / f"{name}_validation.json")["validation"]
+    looks = load_metrics(sources.curves / f"{name}_validation.json")["validation"]
     return figures.validation(looks, found["train"][name]["best_step"], f"{name}, judged while it trained")
 
 
 def _parity(sources: Sources, name: str) -> Figure:
-    points = load(sources.curves / f"{name}_parity.json")["parity"]
-    return figures.parity([point["torch"] for point in points], [point["onnx"] for point in points])
+    points = load_metrics(sources.curves / f"{name}_parity.json")["parity"]
+    return figures.parity_figure([point["torch"] for point in points], [point["onnx"] for point in points])

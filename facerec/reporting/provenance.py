@@ -15,11 +15,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from facerec import __version__
-from facerec.execution import worker_count
+from facerec.core.executor import worker_count
+from facerec.core.timing import StageRun
 from facerec.reporting.page import Block, Grid, Section, Text
 from facerec.reporting.tables import Table
 from facerec.reporting.wording import NONE, duration, size
-from facerec.timing import Run
 
 SECTION = "provenance"
 """Name of its section on the page."""
@@ -45,7 +45,7 @@ LIBRARIES = (
 )
 """Those that decide the bytes of an output."""
 
-Runs = Mapping[str, Sequence[Run | None]]
+Runs = Mapping[str, Sequence[StageRun | None]]
 """Stage -> the last run of each of its instances here; None where one came from the cache."""
 
 
@@ -71,7 +71,7 @@ class Provenance:
         return Section(SECTION, "Provenance", blocks)
 
 
-def gather(root: Path, stages: Runs) -> Provenance:
+def gather_provenance(root: Path, stages: Runs) -> Provenance:
     """What is true here and now of the checkout `root` and this machine."""
     return Provenance(revision(root), environment(), libraries(), stages)
 
@@ -93,9 +93,9 @@ def environment() -> dict[str, str]:
     """The machine as far as it can matter to results and speed."""
     import torch
 
-    from facerec.devices import device
+    from facerec.core.devices import torch_device
 
-    chosen = device()
+    chosen = torch_device()
     named = torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else chosen.type
     return {
         "Report made": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
@@ -157,7 +157,7 @@ def _stages(stages: Runs) -> Table:
     )
 
 
-def _times(runs: Sequence[Run | None]) -> tuple[str, str, str, str, str]:
+def _times(runs: Sequence[StageRun | None]) -> tuple[str, str, str, str, str]:
     ran = [run for run in runs if run is not None]
     if not ran:
         return ("from the cache", NONE, NONE, NONE, NONE)

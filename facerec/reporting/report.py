@@ -8,12 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from facerec.catalog import Entry
-from facerec.files import atomic_dir, write_text
+from facerec.catalog.entries import CatalogEntry
+from facerec.core.files import atomic_dir, write_text
 from facerec.params import Params
-from facerec.reporting import data_card, markdown, model_card, page, plotting, sections, tables
-from facerec.reporting.page import Card, Fold, Picture, Section
-from facerec.reporting.results import Sources, collect, load
+from facerec.reporting import data_card, model_card, page, plotting, sections, tables, wording
+from facerec.reporting.page import Card, Fold, PagePicture, Section
+from facerec.reporting.summary import Sources, collect_metrics, load_metrics
 
 TITLE = "Face recognition report"
 SYNTHETIC = (
@@ -23,7 +23,7 @@ SYNTHETIC = (
 
 
 @dataclass(frozen=True)
-class Report:
+class RunReport:
     """A run and what its report is made of.
 
     Attributes:
@@ -36,7 +36,7 @@ class Report:
     sources: Sources
     figures: Path
     sheets: Path
-    entries: Mapping[str, Entry]
+    entries: Mapping[str, CatalogEntry]
 
     def write(self, out: Path, provenance: Section) -> None:
         """Write cards/ and then index.html into directory `out`."""
@@ -48,13 +48,15 @@ class Report:
 
     def page(self, provenance: Section) -> str:
         """The page as HTML; all but the section `provenance` is the same for the same results."""
-        charts: dict[str, list[Picture]] = {}
+        charts: dict[str, list[PagePicture]] = {}
         for plot in plotting.plots(self.sources, self.found):
-            picture = Picture(plot.caption, self.figures / f"{plot.name}.svg")
+            picture = PagePicture(plot.caption, self.figures / f"{plot.name}.svg")
             charts.setdefault(plot.section, []).append(picture)
-        details = {name: load(self._scores(name) / "details.json") for name in self._params.benchmarks}
+        details = {
+            name: load_metrics(self._scores(name) / "details.json") for name in self._params.benchmarks
+        }
         differences = {name: facts["max_difference"] for name, facts in self._exported.items()}
-        parameters = markdown.yaml_of(self._params.model_dump(mode="json"))
+        parameters = wording.yaml_of(self._params.model_dump(mode="json"))
         parts = [
             sections.verification(self.found, details, charts, self._pairs()),
             sections.identification(self.found, charts),
@@ -64,19 +66,19 @@ class Report:
             sections.parameters(parameters),
             provenance,
         ]
-        return page.render(TITLE, self._lead, self._note, sections.numbers(self.found), parts)
+        return page.render_page(TITLE, self._lead, self._note, sections.numbers(self.found), parts)
 
     @cached_property
     def found(self) -> dict[str, Any]:
         """All metrics of the run."""
-        return collect(self.sources)
+        return collect_metrics(self.sources)
 
     @cached_property
     def model_cards(self) -> dict[str, str]:
         """The card of each network that was trained, and of each that was downloaded, by name."""
         trained = {name: self._trained(name, facts) for name, facts in self._exported.items()}
         return trained | {
-            name: data_card.render(
+            name: data_card.render_data_card(
                 entry,
                 self._params,
                 self.found,
@@ -90,7 +92,7 @@ class Report:
     def data_cards(self) -> dict[str, str]:
         """The card of each data set, by name."""
         return {
-            name: data_card.render(entry, self._params, self.found)
+            name: data_card.render_data_card(entry, self._params, self.found)
             for name, entry in self.entries.items()
             if entry.kind not in ("model", "weights")
         }
@@ -119,29 +121,33 @@ class Report:
     @cached_property
     def _exported(self) -> dict[str, Any]:
         """What the stage export knows of each network that was trained."""
-        return {name: load(self.sources.metrics / f"export/{name}.json") for name in self._params.networks}
+        return {
+            name: load_metrics(self.sources.metrics / f"export/{name}.json") for name in self._params.networks
+        }
 
     def _scores(self, name: str) -> Path:
         return self.sources.scores / name
 
-    def _entry(self, faces: str) -> Entry:
+    def _entry(self, faces: str) -> CatalogEntry:
         """The entry that a face set comes from: that of a pack for its members."""
         return self.entries[faces.split("/")[0]]
 
-    def _pairs(self) -> dict[str, Picture | None]:
+    def _pairs(self) -> dict[str, PagePicture | None]:
         """Benchmark -> its pairs at the edge of the threshold, None where its people may not be shown."""
         return {
-            name: Picture(_PAIRS, self.sheets / f"pairs/{name}.jpg")
+            name: PagePicture(_PAIRS, self.sheets / f"pairs/{name}.jpg")
             if self._entry(each.faces).shown
             else None
             for name, each in self._params.benchmarks.items()
         }
 
-    def _sheets(self) -> dict[str, Sequence[Picture] | None]:
+    def _sheets(self) -> dict[str, Sequence[PagePicture] | None]:
         """Photo set -> its sheets, None where its people may not be shown."""
         kinds = {"photos": _PHOTOS, "faces": _FACES}
         return {
-            name: [Picture(caption, self.sheets / kind / f"{name}.jpg") for kind, caption in kinds.items()]
+            name: [
+                PagePicture(caption, self.sheets / kind / f"{name}.jpg") for kind, caption in kinds.items()
+            ]
             if self.entries[name].shown
             else None
             for name in self._params.photos
@@ -154,7 +160,7 @@ class Report:
 
     def _trained(self, name: str, known: Mapping[str, Any]) -> str:
         entries = [self.entries[each] for each in self._params.training_sets]
-        return model_card.render(
+        return model_card.render_model_card(
             name,
             known,
             self.found["train"][name],
@@ -177,8 +183,8 @@ class Report:
         for group, make in (("verification", tables.verification), ("identification", tables.identification)):
             if self.found.get(group):
                 table = make(self.found)
-                rows = ([markdown.escaped(cell) for cell in row] for row in table.rows)
-                said += [markdown.table(table.header, rows), table.note]
+                rows = ([wording.escaped(cell) for cell in row] for row in table.rows)
+                said += [wording.table(table.header, rows), table.note]
         return "\n\n".join(said) or "Nothing was measured in this run."
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from facerec.evaluation.verification.result import rate_name
 from facerec.reporting import tables
-from facerec.reporting.page import Block, Code, Fold, Grid, Number, Picture, Pictures, Section, Text
+from facerec.reporting.page import Block, Code, Fold, Grid, Number, PagePicture, Pictures, Section, Text
 from facerec.reporting.tables import Found
 from facerec.reporting.wording import count, interval, percent
-from facerec.verification.result import rate_name
 
-Charts = Mapping[str, Sequence[Picture]]
+Charts = Mapping[str, Sequence[PagePicture]]
 """Section -> its charts."""
 
 
@@ -53,7 +53,7 @@ def _rank1(name: str, runs: Found) -> Number:
 
 
 def verification(
-    found: Found, details: Mapping[str, Found], charts: Charts, pairs: Mapping[str, Picture | None]
+    found: Found, details: Mapping[str, Found], charts: Charts, pairs: Mapping[str, PagePicture | None]
 ) -> Section:
     """Tables, charts, and pairs at the edge of the threshold; None in `pairs` for what may not be shown."""
     if not found.get("verification"):
@@ -68,7 +68,7 @@ def verification(
     return Section("verification", "Verification", [*blocks, *folds])
 
 
-def _pairs(name: str, picture: Picture | None) -> Block:
+def _pairs(name: str, picture: PagePicture | None) -> Block:
     title = f"{name}: pairs at the edge of the threshold"
     if picture is None:
         return Fold(title, [Text(_hidden(name, f"reports/sheets/pairs/{name}.jpg"))])
@@ -106,7 +106,7 @@ def training(found: Found, differences: Mapping[str, float], charts: Charts) -> 
     return Section("training", "Training", blocks)
 
 
-def faces(found: Found, sheets: Mapping[str, Sequence[Picture] | None]) -> Section:
+def faces(found: Found, sheets: Mapping[str, Sequence[PagePicture] | None]) -> Section:
     """What was found in the photos; the sheets of each set, None for what may not be shown."""
     if not found.get("align"):
         return Section("faces", "Faces", [])
@@ -114,7 +114,7 @@ def faces(found: Found, sheets: Mapping[str, Sequence[Picture] | None]) -> Secti
     return Section("faces", "Faces", [Grid(tables.enrolment(found)), *folds])
 
 
-def _sheets(name: str, pictures: Sequence[Picture] | None) -> Block:
+def _sheets(name: str, pictures: Sequence[PagePicture] | None) -> Block:
     title = f"{name}: photos, what was found in them, and the faces as aligned"
     if pictures is None:
         return Fold(title, [Text(_hidden(name, f"reports/sheets/photos/{name}.jpg and faces/{name}.jpg"))])

@@ -5,14 +5,18 @@ DVC compares scalars only: a list vanishes from `dvc metrics diff` without a wor
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from facerec.errors import FormatError
+from facerec.core.errors import FormatError
+from facerec.params import Params
 
 
-def gather(**groups: Mapping[str, Any]) -> dict[str, Any]:
+def gather_summary(**groups: Mapping[str, Any]) -> dict[str, Any]:
     """Nest metrics by group, in the order given: gather(verification={"lfw": {"accuracy": .99}}, training={...}).
 
     Groups that are empty are left out, and so are values of None. FormatError names a value that is not a
@@ -52,3 +56,47 @@ def headline(found: Mapping[str, Any]) -> dict[str, Any]:
         keys = ("enrolled", "fallbacks")
         lines[name] = lines.get(name, {}) | {key: values[key] for key in keys if key in values}
     return lines
+
+
+Groups = dict[str, Iterable[str]]
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The parameters of a run, which say what belongs to it, and where its results lie."""
+
+    params: Params
+    metrics: Path
+    curves: Path
+    scores: Path
+
+
+def collect_metrics(sources: Sources) -> dict[str, Any]:
+    """All metrics of the run in one nested mapping of scalars: group, then name, then figure."""
+    params = sources.params
+    judged: Groups = {"verification": params.benchmarks, "identification": params.identification}
+    others: Groups = {
+        "align": params.photos,
+        "denoise": params.identification,
+        "detect": params.photos,
+        "download": params.download,
+        "train": params.networks,
+        "unpack": params.packs,
+    }
+    groups: dict[str, dict[str, Any]] = {
+        group: {name: load_metrics(sources.scores / name / "result.json") for name in names}
+        for group, names in judged.items()
+    }
+    for group, names in others.items():
+        groups[group] = {}
+        for name in names:
+            groups[group] |= load_metrics(sources.metrics / group / f"{name}.json")
+    return gather_summary(**groups)
+
+
+def load_metrics(path: Path) -> Any:
+    """The JSON a stage wrote to `path`."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise FormatError(f"cannot read the result {path} ({error}); run `dvc repro`.") from error

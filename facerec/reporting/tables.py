@@ -1,6 +1,6 @@
 """The tables of a run, for the page and for the cards alike: a header and rows of text.
 
-`found` is everything measured, nested by group and name as `facerec.reporting.results.collect` does it.
+`found` is everything measured, nested by group and name as `facerec.reporting.summary.collect_metrics` does it.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from facerec.evaluation.verification.result import rate_name
 from facerec.reporting.wording import NONE, count, interval, number, percent
-from facerec.verification.result import rate_name
 
 Found = Mapping[str, Any]
 

@@ -41,7 +41,7 @@ class Draws:
     crop: NDArray[np.float32] | None
 
 
-def draw(count: int, recipe: Train, epoch: int) -> Draws:
+def draw_augmentation(count: int, recipe: Train, epoch: int) -> Draws:
     """What happens to each of `count` faces in this epoch."""
     augment = recipe.augment
 
@@ -62,7 +62,7 @@ def flips(count: int, seed: int, epoch: int) -> NDArray[np.bool_]:
     return np.random.default_rng((seed, epoch, _FLIP)).random(count) < 0.5
 
 
-def apply(images: Tensor, draws: Draws, indices: NDArray[np.int64], augment: Augment) -> Tensor:
+def augment(images: Tensor, draws: Draws, indices: NDArray[np.int64], augment: Augment) -> Tensor:
     """Images (b, h, w, 3) uint8 RGB of the faces `indices`, changed; float32 in 0..255 where more than mirrored."""
     if draws.flip is not None:
         images = mirror(images, torch.from_numpy(draws.flip[indices]).to(images.device))

@@ -19,12 +19,13 @@ from typing import Any
 
 import torch
 
-from facerec import distributed, scratch
-from facerec.errors import ParamsError
-from facerec.execution import local_setting
-from facerec.files import atomic_file
-from facerec.formats.shards import Shards
+from facerec import distributed
+from facerec.core import resumable
+from facerec.core.errors import ParamsError
+from facerec.core.executor import local_setting
+from facerec.core.files import atomic_file
 from facerec.params import Train
+from facerec.store.shards import Shards
 
 Content = dict[str, Any]
 """Plain values and tensors, so that reading them runs no code."""
@@ -85,7 +86,7 @@ def kept(sets: Sequence[Shards], recipe: Train) -> Iterator[Checkpoints]:
         "validation": Path(recipe.validation.faces),
         "recipe": recipe.model_dump(mode="json", exclude={"init"}),
     }
-    with scratch.parts("train", inputs) as work:
+    with resumable.parts("train", inputs) as work:
         distributed.share(str(work.folder))
         yield Checkpoints(work.folder)
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.errors import FormatError, ParamsError
-from facerec.formats.shards import Shards
-from facerec.loading import Faces
+from facerec.backbones.storage import StoredBackbone
+from facerec.catalog import entries
+from facerec.core.errors import FormatError, ParamsError
+from facerec.store.loading import FaceDataset
+from facerec.store.shards import Shards
+from facerec.store.training_sets import TrainingSet, merged_training_sets
 
 _UNUSED = -1
 
 
-class TrainingFaces(Faces):
+class TrainingFaces(FaceDataset):
     """Faces of several sets; every set's identities are its own.
 
     `labels` (n,) int64 in 0..classes-1, -1 for faces of identities with fewer than `min_images`; `usable` are
@@ -57,3 +61,10 @@ def _merge(sets: Sequence[Shards], min_images: int) -> tuple[NDArray[np.int64], 
         merged.append(renumbered[labels].astype(np.int64))
         classes += int(enough.sum())
     return np.concatenate(merged), classes
+
+
+def credited(backbone: StoredBackbone, sets: Sequence[Shards]) -> StoredBackbone:
+    """The backbone with the names of these face sets beside those it had learnt from before (`train.init`)."""
+    names = {shards.meta.dataset for shards in sets}
+    now = [TrainingSet(name, entries.is_rendered(name)) for name in names]
+    return replace(backbone, trained_on=merged_training_sets(backbone.trained_on, now))

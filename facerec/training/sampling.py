@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.errors import ParamsError
+from facerec.core.errors import ParamsError
 from facerec.params import Train
 from facerec.training.data import TrainingFaces
 
@@ -30,7 +30,7 @@ class Sampler(Protocol):
         """Indices (batch,) of faces, batch after batch from number `start` of the epoch on."""
 
 
-def build(faces: TrainingFaces, recipe: Train) -> Sampler:
+def build_sampler(faces: TrainingFaces, recipe: Train) -> Sampler:
     """The sampler of the recipe; ParamsError where these faces cannot fill a batch."""
     if recipe.sampler.name == "balanced":
         return Balanced(faces, recipe.batch, recipe.sampler.images, recipe.seed)

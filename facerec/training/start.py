@@ -7,15 +7,17 @@ import torch
 from facerec import backbones, distributed, heads
 from facerec.backbones import storage
 from facerec.backbones.storage import StoredBackbone
-from facerec.errors import ParamsError
+from facerec.core.errors import ParamsError
 from facerec.heads import Head
 from facerec.heads.sharded import initial
 from facerec.params import FRESH, Train
-from facerec.preprocessing import Preprocessing
+from facerec.store.preprocessing import Preprocessing
 from facerec.training.data import TrainingFaces
 
 
-def start(faces: TrainingFaces, recipe: Train, device: torch.device) -> tuple[StoredBackbone, Head]:
+def starting_weights(
+    faces: TrainingFaces, recipe: Train, device: torch.device
+) -> tuple[StoredBackbone, Head]:
     """Network and head for these faces, on the device, drawn from torch's global random state."""
     backbone = _fresh(faces, recipe) if recipe.init == FRESH else _trained(faces, recipe)
     head = _head(faces.classes, recipe)
@@ -31,7 +33,7 @@ def _head(classes: int, recipe: Train) -> Head:
     Where it can be, its first centres are the same for any number of processes.
     """
     wanted = recipe.head
-    known = set(heads.options_of(wanted.name))
+    known = set(heads.head_options(wanted.name))
     options = wanted.model_dump(include=known, exclude_none=True)
     place = (wanted.name, recipe.backbone.dim, classes)
     if not heads.can_be_split(wanted.name):
@@ -40,11 +42,11 @@ def _head(classes: int, recipe: Train) -> Head:
             raise ParamsError(
                 f"train.head.{key} is for heads with a margin on the own class, not {wanted.name}."
             )
-        head = heads.build(*place, **options)
+        head = heads.build_head(*place, **options)
         return head if distributed.world() == 1 else heads.Replicated(head)
     if distributed.world() > 1 or wanted.rate < 1:
         return heads.build_sharded(*place, wanted.rate, recipe.seed, **options)
-    head = heads.build(*place, **options)
+    head = heads.build_head(*place, **options)
     with torch.no_grad():
         head.get_parameter("weight").copy_(initial(0, classes, recipe.backbone.dim, recipe.seed))
     return heads.Lean(head) if wanted.lean else head
@@ -52,14 +54,14 @@ def _head(classes: int, recipe: Train) -> Head:
 
 def _fresh(faces: TrainingFaces, recipe: Train) -> StoredBackbone:
     preprocessing = Preprocessing(size=faces.size, template=faces.template, mean=recipe.mean, std=recipe.std)
-    takes = set(backbones.options_of(recipe.backbone.name))
+    takes = set(backbones.backbone_options(recipe.backbone.name))
     options = recipe.backbone.model_dump(include=takes, exclude_none=True, exclude={"name", "dim"})
-    return storage.create(recipe.backbone.name, recipe.backbone.dim, options, preprocessing)
+    return storage.create_backbone(recipe.backbone.name, recipe.backbone.dim, options, preprocessing)
 
 
 def _trained(faces: TrainingFaces, recipe: Train) -> StoredBackbone:
     """The network of `train.init`, which must be the one the recipe describes; it brings its preprocessing."""
-    stored = storage.load(recipe.init)
+    stored = storage.load_backbone(recipe.init)
     if (stored.name, stored.dim) != (recipe.backbone.name, recipe.backbone.dim):
         raise ParamsError(
             f"train.init {recipe.init} is {stored.name} with {stored.dim} outputs, but train.backbone says "

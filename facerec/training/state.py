@@ -150,7 +150,7 @@ def begin(backbone: StoredBackbone, head: Head, recipe: Train, device: torch.dev
     if recipe.average:
         rule = get_ema_multi_avg_fn(recipe.average)  # type: ignore[no-untyped-call]
         average = AveragedModel(backbone.network, multi_avg_fn=rule)
-    steps = optimiser.build(backbone.network, head, recipe)
+    steps = optimiser.build_optimiser(backbone.network, head, recipe)
     if isinstance(head, Sharded):
         head.follow(steps)
     return State(backbone, head, steps, _scaler(head, recipe, device), average)

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from facerec import distributed
-from facerec.determinism import reseed
 from facerec.distributed import GradientSum
 from facerec.params import Train
+from facerec.training.determinism import reseed
 from facerec.training.state import State
 
 Network: TypeAlias = Callable[[Tensor], Tensor]

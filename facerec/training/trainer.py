@@ -12,24 +12,24 @@ from numpy.typing import NDArray
 from rich.progress import Progress
 from torch import Tensor, nn
 
-from facerec import devices, distributed
+from facerec import distributed
 from facerec.backbones.storage import StoredBackbone
-from facerec.determinism import reproducible
+from facerec.core import devices
+from facerec.core.errors import FacerecError
+from facerec.core.progress import bar
 from facerec.distributed import GradientSum
-from facerec.errors import FacerecError
-from facerec.formats.shards import Shards
 from facerec.params import Train
-from facerec.preprocessing import Preprocessing
-from facerec.progress import bar
+from facerec.store.preprocessing import Preprocessing
+from facerec.store.shards import Shards
 from facerec.training import augmentation, sampling, validation
 from facerec.training.checkpoints import Checkpoints
-from facerec.training.data import TrainingFaces
+from facerec.training.data import TrainingFaces, credited
+from facerec.training.determinism import reproducible
 from facerec.training.interruption import put_off
-from facerec.training.live import curves
+from facerec.training.loggers import curves
+from facerec.training.optimiser import rate
 from facerec.training.sampling import Sampler
-from facerec.training.schedule import rate
-from facerec.training.sources import credited
-from facerec.training.start import start
+from facerec.training.start import starting_weights
 from facerec.training.state import FIGURES, Epoch, State, Validated, begin
 from facerec.training.step import Batch, update
 
@@ -68,11 +68,11 @@ def fit(
     faces = TrainingFaces(sets, recipe.min_images)
     faces.check(recipe.batch)
     distributed.local_batch(recipe.batch, recipe.accumulate)
-    sampler = sampling.build(faces, recipe)
+    sampler = sampling.build_sampler(faces, recipe)
     with reproducible(recipe.seed), put_off() as asked_to_stop, bar() as progress:
-        fresh, head = start(faces, recipe, device)
+        fresh, head = starting_weights(faces, recipe, device)
         backbone = credited(fresh, sets)
-        validator = validation.build(recipe, backbone, recipe.epochs * len(sampler))
+        validator = validation.build_validation(recipe, backbone, recipe.epochs * len(sampler))
         state = begin(backbone, head, recipe, device)
         _say(progress, f"training on {_described(faces, device)}")
         _resume(state, checkpoints, len(sampler), progress)
@@ -140,12 +140,12 @@ def batches(
     """This process's parts of the batches from step `first` on, decoded ahead by threads, augmented on the device."""
     for epoch in range(first // len(sampler) + 1, recipe.epochs + 1):
         begun = first % len(sampler) if epoch == first // len(sampler) + 1 else 0
-        order = [distributed.own(each, recipe.accumulate) for each in sampler.batches(epoch, begun)]
-        draws = augmentation.draw(len(faces), recipe, epoch)
+        order = [distributed.local_rows(each, recipe.accumulate) for each in sampler.batches(epoch, begun)]
+        draws = augmentation.draw_augmentation(len(faces), recipe, epoch)
         decoded = zip(order, faces.batches(order), strict=True)
         for number, (indices, pixels) in enumerate(decoded, begun):
             images = _sent(pixels, device)
-            images = augmentation.apply(images, draws, indices, recipe.augment)
+            images = augmentation.augment(images, draws, indices, recipe.augment)
             position = epoch - 1 + (number + 0.5) / len(sampler)  # the middle of the batch
             yield Batch(
                 preprocessing.apply(images),
@@ -178,7 +178,9 @@ class _Shown:
 
 
 def _described(faces: TrainingFaces, device: torch.device) -> str:
-    where = devices.describe(device) if distributed.world() == 1 else f"{distributed.world()} processes"
+    where = (
+        devices.describe_device(device) if distributed.world() == 1 else f"{distributed.world()} processes"
+    )
     return f"{len(faces.usable):,} faces of {faces.classes:,} identities, {where}"
 
 

@@ -15,21 +15,22 @@ import numpy as np
 import torch
 from torch import nn
 
-from facerec import distributed, params, verification
+from facerec import distributed, params
 from facerec.backbones.storage import StoredBackbone
+from facerec.core.errors import ParamsError
 from facerec.embedding import Embedder
-from facerec.errors import ParamsError
-from facerec.formats import pairs, shards
-from facerec.formats.pairs import Pairs
-from facerec.formats.shards import Shards
-from facerec.loading import Faces
+from facerec.evaluation import verification
+from facerec.store import pairs, shards
+from facerec.store.loading import FaceDataset
+from facerec.store.pairs import Pairs
+from facerec.store.shards import Shards
 
 _PAIRS = "pairs.parquet"
 _BATCH = 64
 
 
 @dataclass(frozen=True)
-class Benchmark:
+class ValidationBenchmark:
     """A face set and the pairs of its rows."""
 
     name: str
@@ -40,7 +41,7 @@ class Benchmark:
 class Validator:
     """Judges a network on all benchmarks that the recipe names; every process takes a part of the faces."""
 
-    def __init__(self, benchmarks: list[Benchmark], every: int, steps: int) -> None:
+    def __init__(self, benchmarks: list[ValidationBenchmark], every: int, steps: int) -> None:
         self._benchmarks, self._every, self._steps = benchmarks, every, steps
 
     def due(self, step: int) -> bool:
@@ -58,7 +59,7 @@ class Validator:
         return told
 
 
-def build(recipe: params.Train, stored: StoredBackbone, steps: int) -> Validator:
+def build_validation(recipe: params.Train, stored: StoredBackbone, steps: int) -> Validator:
     """The validator of a recipe for `steps` updates; ParamsError where what it names is not there."""
     wanted = recipe.validation
     benchmarks = [] if wanted.faces == params.UNWATCHED else list(_read(Path(wanted.faces), wanted.sets))
@@ -67,7 +68,7 @@ def build(recipe: params.Train, stored: StoredBackbone, steps: int) -> Validator
     return Validator(benchmarks, wanted.every, steps)
 
 
-def _read(folder: Path, wanted: tuple[str, ...]) -> Iterator[Benchmark]:
+def _read(folder: Path, wanted: tuple[str, ...]) -> Iterator[ValidationBenchmark]:
     """The benchmarks below `folder`, or `folder` itself where it is one."""
     inside = sorted(path.parent for path in folder.glob(f"*/{_PAIRS}"))
     found = {path.name: path for path in ([folder] if (folder / _PAIRS).is_file() else inside)}
@@ -78,15 +79,15 @@ def _read(folder: Path, wanted: tuple[str, ...]) -> Iterator[Benchmark]:
             f"train.validation finds no {', '.join(missing) or 'benchmark'} in {folder}; {there}."
         )
     for name in wanted or found:
-        faces = shards.read(found[name], "faces")
-        yield Benchmark(name, faces, pairs.read(found[name] / _PAIRS, faces.sources))
+        faces = shards.read_shards(found[name], "faces")
+        yield ValidationBenchmark(name, faces, pairs.read_pairs(found[name] / _PAIRS, faces.sources))
 
 
-def _accuracy(benchmark: Benchmark, embedder: Embedder) -> float:
+def _accuracy(benchmark: ValidationBenchmark, embedder: Embedder) -> float:
     """The accuracy on rank 0, 0 elsewhere."""
-    start, stop = distributed.rows(len(benchmark.faces))
+    start, stop = distributed.rows_of(len(benchmark.faces))
     order = [np.arange(first, min(first + _BATCH, stop)) for first in range(start, stop, _BATCH)]
-    batches = Faces([benchmark.faces], embedder.preprocessing.size).batches(order)
+    batches = FaceDataset([benchmark.faces], embedder.preprocessing.size).batches(order)
     mine = [embedder.embed(pixels, _BATCH) for pixels in batches] or [np.empty((0, embedder.dim), np.float32)]
     part = torch.from_numpy(np.concatenate(mine)).to(embedder.device)
     whole = distributed.gather_rows(part, len(benchmark.faces))

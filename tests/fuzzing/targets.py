@@ -25,25 +25,12 @@ import pyarrow.parquet as pq
 from numcodecs import blosc
 from PIL import Image
 
-from facerec import images
+from facerec.core.errors import FacerecError
 from facerec.detection import table as detections
-from facerec.errors import FacerecError
-from facerec.evaluation import outcomes
-from facerec.formats import (
-    archives,
-    bcolz,
-    devkit,
-    embeddings,
-    failures,
-    gallery,
-    lists,
-    packs,
-    pairs,
-    photos,
-    recordio,
-    scores,
-    shards,
-)
+from facerec.evaluation.identification import outcomes
+from facerec.imaging import images
+from facerec.interop import archives, bcolz, devkit, lists, packs, photos, recordio
+from facerec.store import embeddings, failures, gallery, pairs, scores, shards
 
 Files = Mapping[str, bytes]
 """The files of one input, by their path in its folder."""
@@ -98,7 +85,7 @@ def jpeg(number: int = 0, size: int = 24) -> bytes:
 
 
 def _read_rec(box: Path) -> None:
-    reader = recordio.Reader(box / "train.rec")
+    reader = recordio.RecordReader(box / "train.rec")
     keys = reader.keys.tolist()
     each(partial(one, key) for key in keys for one in (reader.payload, reader.__getitem__, reader.number))
     for _ in reader.images():
@@ -110,7 +97,7 @@ def _valid_rec() -> list[Files]:
         recordio.write_pack(folder / "pack", [(0, [jpeg(0), jpeg(1)]), (1, [jpeg(2)])], (24, 24))
 
     def odd(folder: Path) -> None:
-        with recordio.Writer(folder / "train.rec") as writer:
+        with recordio.RecordWriter(folder / "train.rec") as writer:
             writer.write(0, 3.0, b"\xff" + MAGIC * 3)
             writer.write(7, [1.0, 2.0, 3.0], b"\xff\xff\xff\xff" + MAGIC + b"x" + MAGIC)
             writer.write(1 << 40, [4.0], b"")
@@ -165,13 +152,13 @@ def _valid_bin() -> list[Files]:
 _SOURCES = ("Ann/Ann_0001.jpg", "Ann/Ann_0002.jpg", "Bob/Bob_0001.jpg")
 _TEXTS: Mapping[str, tuple[Callable[[Path], object], str]] = {
     "pairs.txt": (
-        lambda path: pairs.read(path, _SOURCES),
+        lambda path: pairs.read_pairs(path, _SOURCES),
         "1\t2\nAnn\t1\t2\nAnn\t2\t1\nAnn\t1\tBob\t1\nAnn\t2\tBob\t1\n",
     ),
-    "dev.txt": (lambda path: pairs.read(path, _SOURCES), "1\nAnn 1 2\nAnn 1 Bob 1\n"),
+    "dev.txt": (lambda path: pairs.read_pairs(path, _SOURCES), "1\nAnn 1 2\nAnn 1 Bob 1\n"),
     "names.txt": (lists.read_names, "Ann/1.jpg\tAnn Other\nb  c.jpg\tZoë\n"),
     "noises.txt": (lists.read_noises, "# noise\nAnn_1.jpg\n100/1@N00/x.jpg\n3\t100/1@N00/y.jpg\n"),
-    "list.json": (lists.read_features, '{"id": ["Ann", "Bob", 3], "path": ["a/1.jpg", "b/2.jpg", "c"]}'),
+    "list.json": (lists.read_feature_list, '{"id": ["Ann", "Bob", 3], "path": ["a/1.jpg", "b/2.jpg", "c"]}'),
     "property": (recordio.read_property, "85742,112,112\n"),
 }
 
@@ -200,14 +187,14 @@ def _valid_embeddings() -> list[Files]:
     matrix = np.random.default_rng(0).normal(size=(5, 8)).astype(np.float32)
     sources = [f"Ann/{number}.jpg" for number in range(5)]
     found = embeddings.Embeddings(matrix, sources, ["Ann"] * 5, embeddings.Origin("ab" * 32, "lfw", True))
-    return [files_of(lambda folder: embeddings.write(found, folder / "lfw.npy"))]
+    return [files_of(lambda folder: embeddings.write_embeddings(found, folder / "lfw.npy"))]
 
 
 _TABLES: Mapping[str, Callable[[Path], object]] = {
-    "pairs.parquet": lambda path: pairs.read(path, ["a"] * 6),
-    failures.NAME: lambda path: failures.read(path.parent),
-    "detections.parquet": lambda path: list(detections.read(path)),
-    scores.NAME: scores.read,
+    "pairs.parquet": lambda path: pairs.read_pairs(path, ["a"] * 6),
+    failures.NAME: lambda path: failures.read_failures(path.parent),
+    "detections.parquet": lambda path: list(detections.read_detections(path)),
+    scores.NAME: scores.read_scores,
 }
 
 
@@ -218,8 +205,10 @@ def _read_tables(box: Path) -> None:
 def _valid_tables() -> list[Files]:
     def write(folder: Path) -> None:
         first = np.array([0, 2, 4])
-        pairs.write(pairs.Pairs(first, first + 1, np.array([True, False, True])), folder / "pairs.parquet")
-        failures.write([failures.Failure(*["x"] * len(fields(failures.Failure)))], folder)
+        pairs.write_pairs(
+            pairs.Pairs(first, first + 1, np.array([True, False, True])), folder / "pairs.parquet"
+        )
+        failures.write_failures([failures.Failure(*["x"] * len(fields(failures.Failure)))], folder)
         face = {"box": [1.0] * 4, "landmarks": [2.0] * 10, "score": 0.9, "height": 9, "width": 8, "error": ""}
         found = [
             {"photo": 0, "source": "a.jpg", "face": 0, **face},
@@ -228,7 +217,7 @@ def _valid_tables() -> list[Files]:
         ]
         pq.write_table(pa.Table.from_pylist(found, detections._SCHEMA), folder / "detections.parquet")
         measured = scores.Measured("lfw", "insightface", embeddings.Origin("ab" * 32, "lfw", True))
-        scores.write(pa.table({"same": [True, False], "distance": [0.5, 1.5]}), measured, folder)
+        scores.write_scores(pa.table({"same": [True, False], "distance": [0.5, 1.5]}), measured, folder)
 
     return [{name: data} for name, data in files_of(write).items()]
 
@@ -251,20 +240,20 @@ def _valid_outcomes() -> list[Files]:
 
 
 def _read_gallery(box: Path) -> None:
-    found = gallery.read(box / "x.gallery")
+    found = gallery.read_gallery(box / "x.gallery")
     assert found.matrix.shape == (len(found), found.model.dim)
     assert sum(found.people.values()) == len(found)
 
 
 def _valid_gallery() -> list[Files]:
-    model = gallery.Model("ab" * 32, 2, {"size": [112, 112]})
+    model = gallery.GalleryModel("ab" * 32, 2, {"size": [112, 112]})
     unit = np.array([0.6, 0.8], np.float32)
     people = [
-        gallery.Entry("Ann", "Ann/1.jpg", "01" * 32, unit, 0.5, "detector", jpeg()),
-        gallery.Entry("Bob", "Bob/1.jpg", "02" * 32, -unit, None, "crop"),
+        gallery.GalleryEntry("Ann", "Ann/1.jpg", "01" * 32, unit, 0.5, "detector", jpeg()),
+        gallery.GalleryEntry("Bob", "Bob/1.jpg", "02" * 32, -unit, None, "crop"),
     ]
     made = gallery.Gallery(model).with_entries(people)
-    return [files_of(lambda folder: gallery.write(made, folder / "x.gallery"))]
+    return [files_of(lambda folder: gallery.write_gallery(made, folder / "x.gallery"))]
 
 
 # bcolz folders
@@ -286,7 +275,7 @@ def _valid_blp() -> list[Files]:
 
 
 def _read_blp(box: Path) -> None:
-    for _ in bcolz.read(box / "lfw").chunks():
+    for _ in bcolz.read_bcolz(box / "lfw").chunks():
         pass
 
 
@@ -294,7 +283,7 @@ def _read_blp(box: Path) -> None:
 
 
 def _read_shards(box: Path) -> None:
-    found = shards.read(box)
+    found = shards.read_shards(box)
     each(partial(bytes, found.image(number)) for number in range(len(found)))
     each((lambda: found.labels, lambda: found.identities, lambda: found.sources, lambda: found.classes))
     each(partial(found.row, number) for number in range(len(found)))
@@ -319,9 +308,9 @@ _ESCAPES = (b"../canary", b"/tmp/canary", b"lfw/../../canary", b"C:\\x", b"./", 
 
 def _read_archive(box: Path) -> None:
     for path in sorted(place for place in box.iterdir() if place.suffix in (".tar", ".tgz", ".zip")):
-        with archives.files(path) as found:
+        with archives.open_source(path) as found:
             each(partial(found.read, name) for name in found.names)
-        for row in photos.rows(path):
+        for row in photos.photo_rows(path):
             assert row["source"]
 
 
@@ -413,12 +402,12 @@ def _add_crcs(bare: bytes) -> bytes:
 
 TARGETS = (
     Target("rec", _read_rec, _valid_rec, (MAGIC, MAGIC + b"\x04\0\0\x20", b"\t", b"\n", b"nan", b"\0\0\x80\x7f", b"\0\0\xc0\x7f", b"-1", b"99999999999999999999")),
-    Target("bin", lambda box: packs.read(box / "lfw.bin"), _valid_bin, _HOSTILE),
+    Target("bin", lambda box: packs.read_bin(box / "lfw.bin"), _valid_bin, _HOSTILE),
     Target("blp", _read_blp, _valid_blp, (b"blpk", b"[6,", b"99999999999", b"null", b"{", b"float64", b"-1", b"\x93NUMPY")),
     Target("text", _read_text, _valid_text, (b"\t", b"\n", b"\xff", b"\xef\xbb\xbf", b"-1", b"9" * 5000, "²".encode(), b"\r", b'"path"', b"[" * 5000, b"\0", b"NaN", b"1e999")),
     Target("matrix", lambda box: devkit.read_matrix(box / "a.bin"), _valid_matrices),
-    Target("embeddings", lambda box: embeddings.read(box / "lfw.npy"), _valid_embeddings, (b"\x93NUMPY\x01\x00", b"'|O'", b"(1099511627776,)", b"'<f8'", b"True", b"{", b"(" * 500, b"PAR1")),
-    Target("outcomes", lambda box: outcomes.read(box, "raw", 9), _valid_outcomes, (b"PAR1",)),
+    Target("embeddings", lambda box: embeddings.read_embeddings(box / "lfw.npy"), _valid_embeddings, (b"\x93NUMPY\x01\x00", b"'|O'", b"(1099511627776,)", b"'<f8'", b"True", b"{", b"(" * 500, b"PAR1")),
+    Target("outcomes", lambda box: outcomes.read_outcomes(box, "raw", 9), _valid_outcomes, (b"PAR1",)),
     Target("tables", _read_tables, _valid_tables, (b"PAR1", b'"protocol"', b"null", b"true")),
     Target("gallery", _read_gallery, _valid_gallery, (b"PAR1", b'"dim"', b'"dim": 1', b"null", b"facerec", b"\0\0\xc0\x7f", b"[")),
     Target("shards", _read_shards, _valid_shards, (b"ARROW1", b"\xff\xff\xff\xff", b'"size"', b"null", b"faces", b"photos", b"[1]", b"{")),

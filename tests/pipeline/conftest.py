@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from facerec import profiles
+from facerec.params import profiles
 from tests.conftest import ROOT
 
 TINY = {

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facerec.formats import embeddings, exporting, gallery, pairs, shards
+from facerec.interop import exporting
+from facerec.store import embeddings, gallery, pairs, shards
 from tests import documents
 from tests.documents import Block, Command
 from tests.pipeline.conftest import Project, stage_environment
@@ -56,17 +57,17 @@ embeddings, same = np.load("E.npy"), np.load("S.npy")
 def shown(copy: Project) -> Project:
     """The finished project with the files that pages speak of."""
     root = copy.root
-    photos = shards.read(root / "data/raw/synth_lfw")
+    photos = shards.read_shards(root / "data/raw/synth_lfw")
     (root / "photo.jpg").write_bytes(photos.image(0))
-    exporting.export(root / "data/raw/synth_lfw", root / "photos")
+    exporting.export_images(root / "data/raw/synth_lfw", root / "photos")
     shutil.make_archive(str(root / "photos"), "zip", root / "photos")
     shutil.copytree(root / "data/raw/synth_pack", root / "faces_webface_112x112")
     shutil.copy(root / "reports/curves/synth_lfw_roc.json", root / "theirs.json")
-    faces = embeddings.read(root / "data/embeddings/synth_lfw.npy")
-    compared = pairs.read(root / "data/raw/synth_lfw/pairs.txt", faces.sources)
+    faces = embeddings.read_embeddings(root / "data/embeddings/synth_lfw.npy")
+    compared = pairs.read_pairs(root / "data/raw/synth_lfw/pairs.txt", faces.sources)
     np.save(root / "E.npy", np.nan_to_num(faces.interleave(compared)))
     np.save(root / "S.npy", compared.same)
-    probes, distractors = embeddings.read_features(root / "data/megaface/synth_megaface/features")
+    probes, distractors = embeddings.read_feature_sets(root / "data/megaface/synth_megaface/features")
     np.save(root / "P.npy", probes.matrix)
     np.save(root / "D.npy", distractors.matrix)
     (root / "ids.txt").write_text("\n".join(probes.identities))
@@ -134,7 +135,7 @@ def check_using(root: Path, printed: str) -> None:
     assert "No evidence about real people" in printed
     assert "measured on synth_lfw (200 different pairs of synthetic faces)" in printed
     assert (root / "who.png").read_bytes().startswith(b"\x89PNG")
-    assert gallery.read(root / "team.gallery").people == {
+    assert gallery.read_gallery(root / "team.gallery").people == {
         "Fezil_Lashail": 3,
         "Howiond_Laijund": 3,
         "Raiweal_Troshean": 3,

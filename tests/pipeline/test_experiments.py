@@ -8,7 +8,7 @@ import re
 import pytest
 import yaml
 
-from facerec.formats import shards
+from facerec.store import shards
 from tests.conftest import ROOT
 from tests.pipeline.conftest import Project, executed
 
@@ -63,7 +63,7 @@ def test_a_second_run_does_nothing(project: Project) -> None:
 def test_a_new_crop_size_does_not_detect_again(copy: Project) -> None:
     output = copy.run("dvc", "exp", "run", "-S", "align.size=224", "align")
     assert {name.split("@")[0] for name in executed(output)} == {"align"}
-    assert shards.read(copy.root / "data/faces/test/synth_lfw").meta.size == (224, 224)
+    assert shards.read_shards(copy.root / "data/faces/test/synth_lfw").meta.size == (224, 224)
 
 
 @pytest.mark.slow

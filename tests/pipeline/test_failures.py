@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from facerec.formats import shards
+from facerec.store import shards
 from tests.pipeline.conftest import Project, executed, stage_environment
 
 pytestmark = pytest.mark.pipeline
@@ -68,12 +68,12 @@ def test_scores_that_cannot_be_had_are_one_sentence(copy: Project, tmp_path: Pat
 
 def test_a_truncated_photo_is_counted_and_the_rest_goes_on(copy: Project) -> None:
     raw = copy.root / "data/raw/synth_lfw"
-    photos = shards.read(raw, "photos")
+    photos = shards.read_shards(raw, "photos")
     rows = [photos.row(row) for row in range(len(photos))]
     rows[3]["image"] = bytes(rows[3]["image"])[:900]
     rows[5]["image"] = b"no image at all"
     listed = (raw / "pairs.txt").read_bytes()
-    shards.write(rows, raw, photos.meta)
+    shards.write_shards(rows, raw, photos.meta)
     (raw / "pairs.txt").write_bytes(listed)
     for stage in ("detect", "align", "embed", "verify"):
         split = ["test"] if stage == "align" else []

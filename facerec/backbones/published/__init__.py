@@ -19,13 +19,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from facerec.backbones.published import attentions, mobilefacenets, residuals
+from facerec.backbones.published import mobilefacenets, residuals
 from facerec.backbones.published.layout import Layout, Normalised, Size, State
-from facerec.errors import FormatError
+from facerec.backbones.published.residuals import ATTENTION_LAYOUTS
+from facerec.core.errors import FormatError
 
-__all__ = ["LAYOUTS", "Layout", "Normalised", "fit", "load"]
+__all__ = ["LAYOUTS", "Layout", "Normalised", "fit_published", "load_published"]
 
-LAYOUTS: tuple[Layout, ...] = (*mobilefacenets.LAYOUTS, *residuals.LAYOUTS, *attentions.LAYOUTS)
+LAYOUTS: tuple[Layout, ...] = (*mobilefacenets.LAYOUTS, *residuals.LAYOUTS, *ATTENTION_LAYOUTS)
 
 _PUBLISHERS = "those of foamliu, xiaoccer, arcface_torch, Face_Pytorch, InsightFace_Pytorch, MultiFace and InsightFace-v3"
 
@@ -33,16 +34,16 @@ _CONTAINERS = ("state_dict", "net_state_dict", "model_state_dict", "state_dict_b
 """Keys under which training scripts keep the weights beside epoch and optimiser."""
 
 
-def load(path: str | Path, size: Size) -> tuple[nn.Module, int]:
+def load_published(path: str | Path, size: Size) -> tuple[nn.Module, int]:
     """The network for inputs of `size` (height, width) that the weights in `path` belong to, and its dim.
 
     Raises FormatError when the file is no weights, none of `LAYOUTS`, or fits another input size. Nothing in
     the file is run: it is read with weights_only.
     """
-    return fit(_state(Path(path)), size, str(path))
+    return fit_published(_state(Path(path)), size, str(path))
 
 
-def fit(state: State, size: Size, origin: str) -> tuple[nn.Module, int]:
+def fit_published(state: State, size: Size, origin: str) -> tuple[nn.Module, int]:
     """As `load`, of entries by their published names; `origin` names them in errors."""
     layout = next((layout for layout in LAYOUTS if layout.mark in state), None)
     if layout is None:

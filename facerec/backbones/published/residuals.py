@@ -10,9 +10,10 @@ from functools import partial
 
 from torch import nn
 
-from facerec.backbones.gates import GATES
-from facerec.backbones.iresnet import BLOCKS, CHANNELS, IResNet, PlainIResNet, Style, Unit
+from facerec.backbones.attention import GATES
+from facerec.backbones.iresnet import BLOCKS, CHANNELS, IResidualUnit, IResNet, IResNetStyle, PlainIResNet
 from facerec.backbones.published.layout import Layout, Rule, Size, State
+from facerec.backbones.residual_attention import ResidualAttention
 from facerec.backbones.se_resnet101_ir import SEResNet101IR
 
 _LAST = "output.3.weight"
@@ -22,7 +23,7 @@ _FIRST_UNIT = "body.0.0."
 class HybridIResNet(IResNet):
     """That of Face_Pytorch's first months: normalised like `IResNet`, with the shortcuts of `PlainIResNet`."""
 
-    style = Style(projected=False)
+    style = IResNetStyle(projected=False)
 
 
 def _build(network: type[IResNet], state: State, dim: int, size: Size) -> nn.Module:
@@ -39,14 +40,14 @@ def _depth(state: State) -> int:
     raise ValueError(f"{counts} units a stage are of no known depth")
 
 
-def _gate(state: State, style: Style) -> str:
+def _gate(state: State, style: IResNetStyle) -> str:
     weights = {
         key.removeprefix(_FIRST_UNIT)
         for key in state
         if key.startswith(_FIRST_UNIT) and key.endswith(("weight", "bias"))
     }
     for gate in GATES:
-        unit = Unit(CHANNELS[0], CHANNELS[0], 2, gate, style)
+        unit = IResidualUnit(CHANNELS[0], CHANNELS[0], 2, gate, style)
         if weights == {name for name, _ in unit.named_parameters()}:
             return gate
     raise ValueError("units of this kind are unknown")
@@ -171,5 +172,72 @@ LAYOUTS = (
         build=partial(_build, PlainIResNet),
         adapt=_staged,
         normalised=True,
+    ),
+)
+
+
+class SummedAttention(ResidualAttention):
+    """With the mask of the first module added to its trunk; the paper, and the other modules, multiply."""
+
+    summed_first = True
+
+
+def _build_attention(state: State, dim: int, size: Size) -> nn.Module:
+    deep = any(key.startswith("body.1.2.") for key in state)
+    return SummedAttention(92 if deep else 56, dim, size)
+
+
+_PARTS = {
+    0: {
+        "share_residual_block": "first",
+        "mask_block1": "hourglass.down",
+        "skip_connect1": "hourglass.skip",
+        "mask_block2": "hourglass.inner.down",
+        "skip_connect2": "hourglass.inner.skip",
+        "mask_block3": "hourglass.inner.inner.down",
+        "mask_block4": "hourglass.inner.up",
+        "mask_block5": "hourglass.up",
+        "mask_block6": "weigh",
+        "last_block": "last",
+    },
+    1: {
+        "first_residual_blocks": "first",
+        "softmax1_blocks": "hourglass.down",
+        "skip1_connection_residual_block": "hourglass.skip",
+        "softmax2_blocks": "hourglass.inner.down",
+        "softmax3_blocks": "hourglass.up",
+        "softmax4_blocks": "weigh",
+        "last_blocks": "last",
+    },
+    2: {
+        "first_residual_blocks": "first",
+        "softmax1_blocks": "hourglass.down",
+        "softmax2_blocks": "weigh",
+        "last_blocks": "last",
+    },
+}
+"""Parts of an attention module by stage, theirs and ours."""
+
+ATTENTION_LAYOUTS = (
+    Layout(
+        name="the attention networks of Face_Pytorch",
+        mark="attention_module1.share_residual_block.shortcut.weight",
+        rules=(
+            (r"^conv1\.", "stem."),
+            (r"^residual_block([56])\.", lambda match: f"body.3.{int(match[1]) - 4}."),
+            (r"^residual_block([1-4])\.", lambda match: f"body.{int(match[1]) - 1}.0."),
+            (r"^attention_module(\d)_(\d)\.", lambda match: f"body.{int(match[1]) - 1}.{match[2]}."),
+            (r"^attention_module(\d)\.", lambda match: f"body.{int(match[1]) - 1}.1."),
+            *(
+                (rf"^(body\.{stage}\.\d+)\.{theirs}\.", rf"\1.{ours}.")
+                for stage, parts in _PARTS.items()
+                for theirs, ours in parts.items()
+            ),
+            (r"\.trunk_branches\.", ".trunk."),
+            (r"\.res_bottleneck\.", ".residual."),
+            (r"^output_layer\.", "output."),
+        ),
+        last="output.3.weight",
+        build=_build_attention,
     ),
 )

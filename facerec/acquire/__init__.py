@@ -1,1 +1,0 @@
-"""Getting data: downloads and mirrors (`sets.acquire`), and the synthetic renderer (`synthetic`)."""

@@ -1,0 +1,162 @@
+"""From a photo and the face chosen in it to the crop that networks are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from facerec.aligning.fallbacks import ChosenFace, PhotoFaces, choose_faces
+from facerec.aligning.options import AlignOptions
+from facerec.core.errors import ImageError
+from facerec.detection import table
+from facerec.imaging import alignment, images
+from facerec.store import shards
+
+
+def crop_matrices(
+    faces: Sequence[ChosenFace], sizes: Sequence[tuple[int, int]], options: AlignOptions
+) -> NDArray[np.float64]:
+    """Transforms (n, 2, 3) from photos of `sizes` (height, width) to crops, estimated together."""
+    found = np.empty((len(faces), 2, 3))
+    turned = np.array([face.turned for face in faces], bool)
+    landmarks = np.array([face.landmarks for face in faces if face.turned], np.float64)
+    found[turned] = alignment.similarity(landmarks.reshape(-1, 5, 2), options.size)
+    for row in np.flatnonzero(~turned).tolist():
+        box = faces[row].box
+        if box is None:
+            found[row] = alignment.upright(alignment.centre_square(sizes[row]), options.size)[0]
+        else:
+            found[row] = alignment.upright(box, options.size, options.margin)[0]
+    return found
+
+
+def cut_crop(photo: NDArray[np.uint8], matrix: NDArray[np.float64], options: AlignOptions) -> bytes:
+    """JPEG bytes of the crop that `matrix` (2, 3) cuts from an RGB photo (h, w, 3)."""
+    crop = alignment.warp(photo, matrix, options.size)
+    return images.encode_jpeg(crop, options.quality, options.subsampling)
+
+
+SCHEMA = pa.schema(
+    {
+        "image": pa.binary(),
+        "label": pa.int64(),
+        "identity": pa.string(),
+        "source": pa.string(),
+        "box": pa.list_(pa.float32()),
+        "landmarks": pa.list_(pa.list_(pa.float32())),
+        "score": pa.float32(),
+        "rung": pa.string(),
+        "residual": pa.float64(),  # mean distance of the aligned landmarks from the template, crop pixels
+        "found": pa.int32(),  # faces of the photo in the detection table
+        "category": pa.string(),  # of a failure
+        "reason": pa.string(),
+    }
+)
+"""`image` is null where the photo gave no face, `category` and `reason` where it did."""
+
+
+@dataclass(frozen=True)
+class _Worker:
+    photos: shards.Shards
+    detections: table.Detections
+    options: AlignOptions
+
+
+_worker: _Worker | None = None
+
+
+def start_worker(photos: Path, detections: Path, options: AlignOptions) -> None:
+    """Open photos and table once a worker."""
+    global _worker
+    _worker = _Worker(shards.read_shards(photos, "photos"), table.read_detections(detections), options)
+
+
+def align_job(job: range) -> pa.Table:
+    """The rows of the photos of `job`, as SCHEMA says."""
+    assert _worker is not None, "start runs before"
+    outcomes = _outcomes(_worker, job)
+    return pa.Table.from_pylist([{**_known(_worker, number), **outcomes[number]} for number in job], SCHEMA)
+
+
+def _known(worker: _Worker, number: int) -> dict[str, Any]:
+    photos, starts = worker.photos, worker.detections.starts
+    return {
+        "label": int(photos.labels[number]),
+        "identity": photos.identities[number],
+        "source": photos.sources[number],
+        "found": int(starts[number + 1] - starts[number]),
+    }
+
+
+def _outcomes(worker: _Worker, job: range) -> dict[int, dict[str, Any]]:
+    """Photo -> the columns that say what became of it."""
+    errors, options = worker.detections.errors, worker.options
+    outcomes = {number: _failure("undecodable", errors[number]) for number in job if errors[number]}
+    photos = {number: photo for number, photo in _photos(worker, job).items() if not errors[number]}
+    faces: dict[int, ChosenFace] = {}
+    for number, found in zip(photos, choose_faces(list(photos.values()), options), strict=True):
+        if isinstance(found, ChosenFace):
+            faces[number] = found
+        else:
+            outcomes[number] = _failure(found.category, str(found))
+    order = list(faces.values())
+    matrices = crop_matrices(order, [photos[number].size for number in faces], options)
+    for number, matrix, residual in zip(faces, matrices, _residuals(order, options), strict=True):
+        outcomes[number] = _cut(worker, number, faces[number], matrix) | {"residual": residual}
+    return outcomes
+
+
+def _failure(category: str, reason: str) -> dict[str, Any]:
+    return {"category": category, "reason": reason}
+
+
+def _photos(worker: _Worker, job: range) -> dict[int, PhotoFaces]:
+    detections, options = worker.detections, worker.options
+    nothing: list[None] = [None] * len(job)
+    boxes: Sequence[Any] = nothing
+    landmarks: Sequence[Any] = nothing
+    if options.rule == "annotated" or "annotation" in options.rungs:
+        rows = worker.photos.table.slice(job.start, len(job))
+        boxes, landmarks = rows["box"].to_pylist(), rows["landmarks"].to_pylist()
+    return {
+        number: PhotoFaces(
+            (int(detections.sizes[number, 0]), int(detections.sizes[number, 1])),
+            detections[number],
+            detections.retried(number),
+            None if box is None else np.array(box, np.float32),
+            None if points is None else np.array(points, np.float32),
+        )
+        for number, box, points in zip(job, boxes, landmarks, strict=True)
+    }
+
+
+def _residuals(faces: Sequence[ChosenFace], options: AlignOptions) -> list[float | None]:
+    """How far each face's landmarks, aligned, are from the template; None for a face without."""
+    nowhere = np.full((5, 2), np.nan)
+    landmarks = np.array([nowhere if face.landmarks is None else face.landmarks for face in faces])
+    landmarks = landmarks.reshape(-1, 5, 2)
+    known = alignment.usable(landmarks)
+    distances = iter(alignment.residuals(landmarks[known], options.size).tolist())
+    return [next(distances) if each else None for each in known]
+
+
+def _cut(worker: _Worker, number: int, face: ChosenFace, matrix: NDArray[np.float64]) -> dict[str, Any]:
+    """The columns of a face; those of a failure where the photo cannot be decoded after all."""
+    options = worker.options
+    try:
+        photo = images.decode(worker.photos.image(number))
+    except ImageError as error:
+        return _failure("undecodable", str(error))
+    return {
+        "image": cut_crop(photo, matrix, options),
+        "box": face.box,
+        "landmarks": None if face.landmarks is None else face.landmarks.tolist(),
+        "score": face.score,
+        "rung": face.rung,
+    }

@@ -1,0 +1,200 @@
+"""The catalog: what can be fetched or generated, one YAML file an entry in data/catalog/.
+
+An entry says where files come from, how to recognise them, what set to make of them, under which terms,
+and how many photos, identities and pairs the set must have. The keys are the fields of `Entry`; an
+unknown key is an error. The catalog lies in the folder named by FACEREC_CATALOG, else in data/catalog of
+the current directory, else in data/catalog beside the package.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from facerec.core.errors import AcquireError
+from facerec.core.executor import home, local_setting
+
+Triple = tuple[float, float, float]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$")]
+
+_ARCHIVES = (".tar.gz", ".tar", ".tgz", ".zip")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Version(_Strict):
+    """Bytes under which a file is known: a digest, and the size where it is published."""
+
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    md5: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = None
+    size: Annotated[int, Field(ge=0)] | None = None
+    note: str = ""
+
+    @model_validator(mode="after")
+    def _has_a_digest(self) -> Version:
+        if not (self.sha256 or self.md5):
+            raise ValueError("a version needs a sha256 or an md5")
+        return self
+
+
+class File(_Strict):
+    """A file to fetch: its name in mirrors, where it was published, what becomes of it."""
+
+    name: FileName
+    """Unlike that of any other file of the catalog, so that one folder can hold them all."""
+    urls: list[str] = []
+    versions: list[Version] = []
+    """Accepted bytes; a file that matches none is refused. Empty: the first copy is recorded and held to."""
+    use: Literal["photos", "pack", "copy"] = "copy"
+    """"photos": an archive whose photos become the shards of the set; "pack": an archive of train.rec and its
+    companions; "copy": kept as it is."""
+    save_as: FileName | None = None
+    """Name in the set, when not `name`."""
+    keep: FileName | None = None
+    """A folder of a photo archive whose other files, such as a protocol, are kept beside the shards."""
+    only: FileName | None = None
+    """Of a photo archive: the file of the same entry, a feature list of MegaFace's devkit, whose photos are the set,
+    in its order; the archive may hold more."""
+
+    @property
+    def folder(self) -> str | None:
+        """Name of the folder that may stand for this archive; None for what is no archive to be opened."""
+        ending = next((ending for ending in _ARCHIVES if self.name.endswith(ending)), None)
+        return None if self.use == "copy" or ending is None else self.name.removesuffix(ending)
+
+
+class SetCounts(_Strict):
+    """Numbers of a set; None where unknown."""
+
+    photos: int | None = None
+    identities: int | None = None
+    pairs: int | None = None
+
+
+class CatalogPreprocessing(_Strict):
+    """What the input of a published model must look like, as `facerec.store.preprocessing` declares it."""
+
+    size: tuple[int, int]
+    crop: tuple[int, int] | None = None
+    colour: Literal["RGB", "BGR"] = "RGB"
+    template: str = "arcface-112"
+    mean: Triple
+    std: Triple
+    flip: Literal["none", "sum", "sum-normalised", "concat"] = "none"
+
+
+class CatalogEntry(_Strict):
+    """One data set, pack, model or group of lists."""
+
+    name: Name
+    title: str
+    kind: Literal["photos", "pack", "model", "weights", "lists"]
+    """"model": embeds faces and says which; "weights": of a detector, which knows its own input."""
+    generator: Literal["synthetic"] | None = None
+    part: Literal["people", "pack", "lfw", "facescrub", "megaface"] | None = None
+    options: dict[str, Any] = {}
+    files: list[File] = []
+    layout: Literal["identity", "identity-view", "unlabelled"] = "identity"
+    """"identity": the folder of a photo is its identity; "identity-view": the one above, as in 001/profile/01.jpg;
+    "unlabelled": identities are unknown."""
+    licence: Annotated[str, Field(min_length=1)]
+    terms: str = ""
+    citation: str = ""
+    homepage: str = ""
+    counts: SetCounts = SetCounts()
+    """What the finished set must hold."""
+    published: SetCounts = SetCounts()
+    """What the authors report of a set whose copies differ, such as one of links that rot; not checked."""
+    manual: str = ""
+    """How to get by hand what no program may or can fetch."""
+    pictures: bool = False
+    """Whether reports may show the people of a fetched set: its terms allow it, or the photos are one's own."""
+    preprocessing: CatalogPreprocessing | None = None
+
+    @property
+    def shown(self) -> bool:
+        """Whether reports may show its faces: nobody exists in rendered photos, others are shown by permission."""
+        return self.generator is not None or self.pictures
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> CatalogEntry:
+        if (self.generator is None) == (not self.files):
+            raise ValueError("an entry has either a generator or files")
+        if (self.generator is None) != (self.part is None):
+            raise ValueError("part goes with a generator")
+        if self.options and self.generator is None:
+            raise ValueError("only a generator has options")
+        if (self.kind == "model") != (self.preprocessing is not None):
+            raise ValueError("preprocessing goes with a model, and a model needs it")
+        sources = [file for file in self.files if file.use == "photos"]
+        if len(sources) != (1 if self.kind == "photos" and self.files else 0):
+            raise ValueError("one file with use: photos belongs to a photo set, and to nothing else")
+        if any(file.only not in (None, *(each.name for each in self.files)) for file in self.files):
+            raise ValueError("only names another file of the entry")
+        if self.kind != "pack" and any(file.use == "pack" for file in self.files):
+            raise ValueError("use: pack belongs to a pack")
+        if self.pictures and self.kind not in ("photos", "pack"):
+            raise ValueError("pictures goes with photos or a pack")
+        if any(not file.urls for file in self.files) and not self.manual:
+            raise ValueError("a file without urls needs manual, which says how to get it")
+        return self
+
+
+def catalog_folder() -> Path:
+    """The catalog's folder; AcquireError when there is none."""
+    named = local_setting("catalog", "")
+    beside = Path(__file__).resolve().parents[2]
+    places = [home() / named] if named else [Path("data/catalog"), beside / "data/catalog"]
+    for place in places:
+        if place.is_dir():
+            return place
+    raise AcquireError(f"no catalog in {' or '.join(map(str, places))}; run from the repository root.")
+
+
+def entry_names() -> list[str]:
+    """Names of all entries, sorted."""
+    return sorted(path.stem for path in catalog_folder().glob("*.yaml"))
+
+
+def load_entry(name: str) -> CatalogEntry:
+    """The entry `name`; AcquireError when it is unknown (with the closest names) or malformed."""
+    if name not in entry_names():
+        close = difflib.get_close_matches(name, entry_names(), n=3, cutoff=0.4)
+        hint = f"did you mean {' or '.join(close)}?" if close else f"it has {', '.join(entry_names())}."
+        raise AcquireError(f"the catalog has no entry {name!r}; {hint}")
+    path = catalog_folder() / f"{name}.yaml"
+    try:
+        entry = CatalogEntry.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise AcquireError(f"cannot read {path}: {' '.join(str(error).split())}.") from error
+    except ValidationError as error:
+        problems = "; ".join(_explain(problem) for problem in error.errors())
+        raise AcquireError(f"{path}: {problems}.") from error
+    if entry.name != name:
+        raise AcquireError(f"{path} is named {entry.name} inside; give both one name.")
+    return entry
+
+
+def is_rendered(dataset: str) -> bool:
+    """Whether the set `dataset`, as shards name it, is known to be rendered, so that nobody in it exists.
+
+    A member of a pack ("synth_pack/lfw") is what its pack is. A set that no entry describes, or that is used where
+    there is no catalog, is not known to be.
+    """
+    name = dataset.split("/")[0]
+    try:
+        return name in entry_names() and load_entry(name).generator is not None
+    except AcquireError:
+        return False
+
+
+def _explain(problem: Any) -> str:
+    key = ".".join(map(str, problem["loc"])) or "the entry"
+    return f"{key}: {problem['msg'].removeprefix('Value error, ')}"

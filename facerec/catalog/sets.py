@@ -1,0 +1,158 @@
+"""From a catalog entry to a set below data/raw/: photo shards, a pack's files, a model, lists.
+
+This is all the `download` stage does. A set appears only when it is whole and its counts are those the
+catalog promises.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import yaml
+
+from facerec.catalog import checksums
+from facerec.catalog.entries import CatalogEntry, File, SetCounts
+from facerec.catalog.fetch import DOWNLOADS, fetch_file
+from facerec.core import digests
+from facerec.core.errors import AcquireError, FormatError, ParamsError
+from facerec.core.files import atomic_dir, write_text
+from facerec.core.progress import track
+from facerec.interop import archives, lists, packs, photos, recordio
+from facerec.store import pairs, shards
+
+_PACK_FILES = {"train.rec", "train.idx", "property"}
+_PACK_LIMITS = archives.Limits(member_bytes=1 << 40)
+"""A train.rec of ten million faces has some 100 GB."""
+
+
+def acquire(
+    entry: CatalogEntry,
+    path: str | Path,
+    options: Mapping[str, Any] | None = None,
+    downloads: Path = DOWNLOADS,
+) -> None:
+    """Make the set of `entry` in directory `path`, which is replaced whole.
+
+    `options` override those of a generated set; a fetched one has none. Digests that nobody published are
+    recorded once the set is sound. Raises AcquireError or FormatError, each with what to do, and leaves `path`
+    as it was.
+    """
+    if entry.generator is not None:
+        _generate(entry, Path(path), {**entry.options, **(options or {})})
+        return
+    if options:
+        raise ParamsError(f"download.{entry.name} takes no options, but got {', '.join(sorted(options))}.")
+    fetched = {file.name: fetch_file(file, entry, downloads) for file in entry.files}
+    with atomic_dir(path) as folder:
+        _build(entry, fetched, folder, downloads)
+        _check_counts(entry, _counts(entry, folder))
+    checksums.record_checksums(entry, fetched)
+
+
+def describe_set(entry: CatalogEntry, path: str | Path) -> dict[str, Any]:
+    """Facts of the finished set of `entry` in `path`: photos, identities and pairs where known, bytes and digest."""
+    path = Path(path)
+    files = digests.of_files(path)
+    size = sum((path / name).stat().st_size for name in files)
+    return {**_counts(entry, path).model_dump(), "bytes": size, "sha256": digests.combined(files)}
+
+
+def _generate(entry: CatalogEntry, path: Path, options: Mapping[str, Any]) -> None:
+    from facerec.catalog import synthetic_sets  # loads the head model: only when one is rendered
+
+    synthetic_sets.generate(str(entry.part), path, **options)
+
+
+def _build(entry: CatalogEntry, fetched: Mapping[str, Path], folder: Path, scratch: Path) -> None:
+    for file in entry.files:
+        if file.use == "pack":
+            _unpack(fetched[file.name], folder, scratch)
+        elif file.use == "photos":
+            listed = None if file.only is None else lists.read_feature_list(fetched[file.only]).paths
+            _shards(entry, file, fetched[file.name], listed, folder, scratch)
+        else:
+            shutil.copyfile(fetched[file.name], folder / (file.save_as or file.name))
+    if entry.preprocessing is not None:
+        declared = entry.preprocessing.model_dump(mode="json")
+        write_text(
+            folder / "preprocessing.yaml", yaml.safe_dump(declared, sort_keys=False, default_flow_style=None)
+        )
+
+
+def _shards(
+    entry: CatalogEntry, file: File, source: Path, listed: Sequence[str] | None, folder: Path, scratch: Path
+) -> None:
+    """Photo shards straight from an archive or a folder; nothing is unpacked to disk but a tgz, once."""
+    scratch.mkdir(parents=True, exist_ok=True)
+    meta = shards.Meta("photos", entry.name, entry.licence)
+    depth = 2 if entry.layout == "identity-view" else 1
+    rows = photos.photo_rows(source, entry.layout != "unlabelled", scratch=scratch, depth=depth, only=listed)
+    shards.write_parts(track(rows, entry.name, entry.counts.photos, "photos"), folder, meta)
+    if file.keep is not None:
+        _keep(source, file.keep, folder, scratch)
+
+
+def _keep(source: Path, kept: str, folder: Path, scratch: Path) -> None:
+    """Copy the files below the folder `kept` of an archive, wherever it lies there, to `folder`/`kept`."""
+    with archives.open_source(source, scratch=scratch) as files:
+        for name in files.names:
+            parts = PurePosixPath(name).parts
+            if kept not in parts[:-1] or photos.is_photo(name, files):
+                continue
+            target = folder.joinpath(*parts[parts.index(kept) :])
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(files.read(name))
+
+
+def _unpack(source: Path, folder: Path, scratch: Path) -> None:
+    """Copy the files of a pack out of the archive or folder `source`, whatever folders they lie in there."""
+    scratch.mkdir(parents=True, exist_ok=True)
+    with archives.open_source(source, _PACK_LIMITS, scratch) as files:
+        for name in files.names:
+            member = PurePosixPath(name).name
+            if member not in _PACK_FILES and not member.endswith(".bin"):
+                continue
+            if (folder / member).exists():
+                raise FormatError(f"{source} holds several {member}; unpack the one you mean into a folder.")
+            with (folder / member).open("wb") as target:
+                files.copy(name, target)
+    if not (folder / "train.rec").is_file():
+        raise FormatError(f"{source} holds no train.rec; it is no InsightFace pack.")
+
+
+def _counts(entry: CatalogEntry, folder: Path) -> SetCounts:
+    """What the finished set in `folder` holds, as far as its kind can tell."""
+    if entry.kind == "photos":
+        found = shards.read_shards(folder, "photos")
+        return SetCounts(photos=len(found), identities=found.classes, pairs=_pairs(folder))
+    if (folder / "train.rec").is_file():
+        reader = recordio.RecordReader(folder / "train.rec")
+        return SetCounts(photos=len(reader.image_keys()), identities=_identities(reader))
+    packed = sorted(folder.glob("*.bin")) if entry.kind == "pack" else []
+    return SetCounts(pairs=len(packs.read_bin(packed[0])[1]) if len(packed) == 1 else _pairs(folder))
+
+
+def _pairs(folder: Path) -> int | None:
+    """Pairs of LFW's list, where the set has one."""
+    listed = folder / "pairs.txt"
+    return len(pairs.read_lfw(listed)) if listed.is_file() else None
+
+
+def _identities(reader: recordio.RecordReader) -> int:
+    """People in a pack: InsightFace lists one range of keys for each; elsewhere labels are counted."""
+    keys = reader.image_keys()
+    ranges = len(reader) - len(keys) - 1  # record 0 announces them
+    return ranges if ranges > 0 else len({reader.number(key) for key in keys.tolist()})
+
+
+def _check_counts(entry: CatalogEntry, found: SetCounts) -> None:
+    for name, expected in entry.counts.model_dump(exclude_none=True).items():
+        actual = getattr(found, name)
+        if actual != expected:
+            raise AcquireError(
+                f"{entry.name} should hold {expected} {name} but holds {actual}; the files fetched are not the "
+                f"published ones: delete or replace them."
+            )

@@ -1,0 +1,217 @@
+"""The synthetic world: five sets in the forms of real ones, of people who never meet.
+
+| part | form | contents |
+|---|---|---|
+| people | photo shards | training photos, some in profile |
+| pack | InsightFace pack | train.rec, and lfw, agedb_30 and cfp_fp as .bin |
+| lfw | photo shards, pairs.txt | ten folds of same and different pairs, people of a fold in no other |
+| facescrub | photo shards, noise list | probes; some photos show a stranger under the name |
+| megaface | photo shards, noise list | one photo a person; some show people of facescrub |
+
+Each set draws its people from a world of its own name, so sets share nobody by construction; the noise
+planted in megaface is the one exception, and its list says where.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from facerec.catalog import synthetic_plan
+from facerec.catalog.synthetic_plan import FOLDS, Plan
+from facerec.core.errors import AcquireError
+from facerec.core.files import atomic_dir
+from facerec.imaging.images import decode
+from facerec.imaging.sheets import contact_sheet
+from facerec.interop import lists, packs, recordio
+from facerec.store import shards
+from facerec.store.pairs import write_lfw
+from synthfaces import studio
+from synthfaces.noise import stream
+from synthfaces.shot import CaptureConfig
+from synthfaces.studio import Person, Pose, Session, render_session, render_sessions
+
+PROBES = 20  # people of facescrub whom noise in megaface may show
+_LICENCE = "CC0-1.0"
+_NOTE = "Planted noise of a synthetic set, in the published form."
+_TRAINING = CaptureConfig(yaw=20, wide=0.2, face=(0.42, 0.5), occlusion=0.08)
+_LFW = CaptureConfig(yaw=13, face=(0.38, 0.46), occlusion=0.05)
+_PROBE = CaptureConfig(yaw=16, face=(0.4, 0.5), occlusion=0.06)
+_ALIGNED = CaptureConfig(yaw=13, face=(0.52, 0.56), shift=0.015, occlusion=0.05)
+
+Named = tuple[str, str]
+"""Identity and source of a row of a photo set."""
+
+
+def generate(part: str, path: Path, *, seed: int, **sizes: int) -> None:
+    """Write one part of the world of `seed` as directory `path`, replaced whole at the end.
+
+    Sizes: people(identities, photos), pack(identities, photos, pairs), lfw(pairs), facescrub(identities,
+    photos), megaface(distractors). `pairs` counts all pairs of a benchmark and is a multiple of 20.
+    Raises AcquireError for an unknown part, an impossible size or a missing head model.
+    """
+    if part not in _PARTS:
+        raise AcquireError(f"The synthetic world has no part {part!r}; use one of {', '.join(_PARTS)}.")
+    writer, wanted = _PARTS[part]
+    if set(sizes) != set(wanted) or any(size < 1 for size in sizes.values()):
+        raise AcquireError(
+            f"The part {part!r} needs positive {' and '.join(wanted)}, not {sizes or 'nothing'}."
+        )
+    if sizes.get("pairs", 0) % (2 * FOLDS):
+        raise AcquireError(f"pairs of the part {part!r} must be a multiple of 20, not {sizes['pairs']}.")
+    with atomic_dir(path) as folder:
+        writer(folder, seed, **sizes)
+
+
+def generate_people(folder: Path, seed: int, identities: int, photos: int) -> None:
+    """Training photos: source p0001/p0001_0003.jpg."""
+    called = [f"p{index + 1:04d}" for index in range(identities)]
+    sessions = [_session(seed, "people", index, photos, _TRAINING, 200) for index in range(identities)]
+    _write_photos(folder, "synth_people", sessions, [_numbered(name, photos) for name in called])
+
+
+def generate_pack(folder: Path, seed: int, identities: int, photos: int, pairs: int) -> None:
+    """An InsightFace pack of aligned faces; age gaps and profiles are in agedb_30.bin and cfp_fp.bin."""
+    mood = replace(_ALIGNED, yaw=_TRAINING.yaw, wide=_TRAINING.wide)
+    sessions = [_session(seed, "pack", index, photos, mood, 160, aligned=True) for index in range(identities)]
+    groups = (
+        (label, [p.jpeg for p in taken]) for label, taken in enumerate(render_sessions(sessions, "pack"))
+    )
+    recordio.write_train(folder, groups, (112, 112))
+    for name, rule in (
+        ("lfw", synthetic_plan.anyhow),
+        ("agedb_30", synthetic_plan.ages),
+        ("cfp_fp", synthetic_plan.profiles),
+    ):
+        _write_bin(folder / f"{name}.bin", Plan(seed, f"pack {name}", pairs, rule))
+
+
+def generate_lfw(folder: Path, seed: int, pairs: int) -> None:
+    """LFW-style photos Name/Name_0001.jpg with pairs.txt; a few show a second person behind."""
+    world = Plan(seed, "lfw", pairs)
+    called = studio.sample_names(world.people, stream(seed, "names", "lfw"))
+    sessions = [
+        Session(seed, "lfw", Person("lfw", index), world.poses(index), _LFW, 250, bystanders=0.05)
+        for index in range(world.people)
+    ]
+    _write_photos(folder, "synth_lfw", sessions, [_numbered(name, 4) for name in called])
+    named = [((called[a], i + 1), (called[b], j + 1), same) for (a, i), (b, j), same in world.pairs()]
+    write_lfw(named, folder / "pairs.txt", FOLDS)
+
+
+def generate_facescrub(folder: Path, seed: int, identities: int, photos: int) -> None:
+    """Probes Name/Name_12345.jpg; one photo in 25 shows a stranger and is listed as noise."""
+    rng = stream(seed, "names", "facescrub")
+    called = studio.sample_names(identities, rng)
+    numbers = np.sort(rng.choice(np.arange(100, 60_000), (identities, photos), replace=False), axis=1)
+    wrong = _some(identities * photos, 0.04, rng)
+    sessions, rows, noises = [], [], []
+    for (index, column), number in np.ndenumerate(numbers):
+        name, place = called[index], index * photos + column
+        person = Person("facescrub strangers", place) if place in wrong else Person("facescrub", index)
+        sessions.append(Session(seed, "facescrub", person, (Pose(column),), _PROBE, 200))
+        rows.append([(name, f"{name}/{name}_{number}.jpg")])
+        noises += [f"{name}_{number}.jpg"] if place in wrong else []
+    _write_photos(folder, "synth_facescrub", sessions, rows)
+    lists.write_noises(sorted(noises), folder / "facescrub_noises.txt", _NOTE)
+
+
+def generate_megaface(folder: Path, seed: int, distractors: int) -> None:
+    """Distractors a1/a2/name.jpg of unknown people; one in 50 shows a person of facescrub."""
+    rng = stream(seed, "names", "megaface")
+    accounts = rng.choice(np.arange(10_000_000, 99_999_999), distractors, replace=False)
+    wrong = _some(distractors, 0.02, rng)
+    sessions, rows, noises = [], [], []
+    for index, account in enumerate(accounts):
+        person = (
+            Person("facescrub", int(rng.integers(PROBES))) if index in wrong else Person("megaface", index)
+        )
+        source = f"{account // 100_000}/{account}@N0{rng.integers(10)}/{rng.integers(10**9, 10**10)}_0.jpg"
+        sessions.append(Session(seed, "megaface", person, (Pose(index),), _PROBE, 200))
+        rows.append([("", source)])
+        noises += [source] if index in wrong else []
+    _write_photos(folder, "synth_megaface", sessions, rows)
+    lists.write_noises(sorted(noises), folder / "megaface_noises.txt", _NOTE)
+
+
+_PARTS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
+    "people": (generate_people, ("identities", "photos")),
+    "pack": (generate_pack, ("identities", "photos", "pairs")),
+    "lfw": (generate_lfw, ("pairs",)),
+    "facescrub": (generate_facescrub, ("identities", "photos")),
+    "megaface": (generate_megaface, ("distractors",)),
+}
+
+
+def synthetic_sheet(rows: int, columns: int, seed: int, size: int = 160) -> NDArray[np.uint8]:
+    """A contact sheet of `columns` photos each of `rows` people, RGB; people of no set."""
+    sessions = [_session(seed, "sheet", index, columns, _TRAINING, size) for index in range(rows)]
+    pictures = [decode(picture.jpeg) for session in sessions for picture in render_session(session)]
+    return contact_sheet(pictures, columns)
+
+
+def _session(
+    seed: int, world: str, index: int, photos: int, mood: CaptureConfig, size: int, aligned: bool = False
+) -> Session:
+    poses = tuple(Pose(number) for number in range(photos))
+    return Session(seed, world, Person(world, index), poses, mood, size, aligned)
+
+
+def _numbered(name: str, photos: int) -> list[Named]:
+    return [(name, f"{name}/{name}_{number:04d}.jpg") for number in range(1, photos + 1)]
+
+
+def _some(count: int, share: float, rng: Generator) -> set[int]:
+    """About `share` of 0..count-1, at least one."""
+    return {int(place) for place in rng.choice(count, max(1, round(share * count)), replace=False)}
+
+
+def _write_photos(
+    folder: Path, dataset: str, sessions: Sequence[Session], rows: Sequence[Sequence[Named]]
+) -> None:
+    """Render `sessions` into photo shards; `rows` says what their photos are called."""
+    identities = sorted({identity for session in rows for identity, _ in session if identity})
+    labels = {identity: label for label, identity in enumerate(identities)}
+
+    def photos() -> Iterator[dict[str, Any]]:
+        for named, taken in zip(rows, render_sessions(sessions, dataset), strict=True):
+            for (identity, source), picture in zip(named, taken, strict=True):
+                yield {
+                    "image": picture.jpeg,
+                    "label": labels.get(identity, -1),
+                    "identity": identity,
+                    "source": source,
+                    "box": picture.box,
+                    "landmarks": picture.landmarks,
+                }
+
+    shards.write_parts(photos(), folder, shards.Meta("photos", dataset, _LICENCE))
+
+
+def _write_bin(path: Path, benchmark: Plan) -> None:
+    """Render the photos of `benchmark` and write its pairs as a verification pack."""
+    sessions = [
+        Session(
+            benchmark.seed,
+            benchmark.world,
+            Person(benchmark.world, index),
+            benchmark.poses(index),
+            _ALIGNED,
+            160,
+            True,
+        )
+        for index in range(benchmark.people)
+    ]
+    taken = [[picture.jpeg for picture in pictures] for pictures in render_sessions(sessions, path.name)]
+    images: list[bytes] = []
+    same = []
+    for (a, first), (b, second), equal in benchmark.pairs():
+        images += [taken[a][first], taken[b][second]]
+        same.append(equal)
+    packs.write_bin(path, images, same)

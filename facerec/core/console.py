@@ -1,0 +1,98 @@
+"""The edge between the library and a person: one clear sentence and an exit code, never half a file.
+
+Shared by the `facerec` command and the stages. A `FacerecError`, a full disk, Ctrl-C and SIGTERM end
+with one sentence on standard error; anything else is a defect of ours and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+from facerec.core.errors import FacerecError
+
+INTERRUPTED = 130
+FAILED = 1
+SENTENCE = "facerec"
+"""Key of torchrun's error file that marks a sentence of ours, with the class of the error."""
+_STOPPED = "interrupted; nothing half-written was left, run the command again to go on"
+_interruption = threading.Event()
+
+
+def run_command(main: Callable[[], None]) -> int:
+    """Call `main` and return the process's exit code, explaining failures on standard error."""
+    _interruption.clear()
+    signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGINT) == signal.default_int_handler:  # else somebody wants it ignored
+        signal.signal(signal.SIGINT, _interrupt)
+    try:
+        main()
+    except KeyboardInterrupt:
+        return _fail(_STOPPED, "KeyboardInterrupt", INTERRUPTED)
+    except SystemExit as ended:
+        if ended.code != INTERRUPTED:  # which is how typer passes Ctrl-C on
+            raise
+        return _fail(_STOPPED, "KeyboardInterrupt", INTERRUPTED)
+    except Exception as error:
+        if _interruption.is_set():  # Ctrl-C reaches workers too, so that something else may break first
+            return _fail(_STOPPED, "KeyboardInterrupt", INTERRUPTED)
+        sentence = _explain(error)
+        if sentence is None:
+            raise
+        return _fail(sentence, type(error).__name__)
+    return 0
+
+
+def note(sentence: str) -> None:
+    """Tell people, beside the result, what they should look at."""
+    sys.stderr.write(f"note: {sentence}\n")
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    """Unwind as Ctrl-C does, so that temporary files are removed."""
+    _interruption.set()
+    raise KeyboardInterrupt
+
+
+def _fail(sentence: str, kind: str, code: int = FAILED) -> int:
+    """Tell people or, as one of torchrun's processes, the one that started them: all may fail alike."""
+    file = os.environ.get("TORCHELASTIC_ERROR_FILE")
+    if file is None:
+        sys.stderr.write(f"error: {sentence}\n")
+        return code
+    told = {"message": sentence, "extraInfo": {"timestamp": str(int(time.time())), "py_callstack": ""}}
+    Path(file).write_text(json.dumps({"message": told, SENTENCE: kind}), encoding="utf-8")
+    return code
+
+
+def _explain(error: Exception) -> str | None:
+    """What a person should know; None for a defect of ours."""
+    if isinstance(error, FacerecError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "out of memory; close other programs or set FACEREC_WORKERS=1 and run again"
+    if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported here
+        return (
+            "the GPU is out of memory; lower train.batch, raise train.accumulate (the same batch in more parts) or "
+            "set train.precision to bfloat16, and see with nvidia-smi who else uses it"
+        )
+    return _explain_system(error) if isinstance(error, OSError) else None
+
+
+def _explain_system(error: OSError) -> str:
+    where = f" ({error.filename})" if error.filename else ""
+    if error.errno == errno.ENOSPC:
+        return f"no space left on the disk{where}; free some and run again, finished work is kept"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"no permission to read or write{where}; check the owner and mode of the folder"
+    if error.errno == errno.ENOENT:
+        return f"a file is missing{where}; run `dvc repro` to make it, or check the name"
+    return f"{error.strerror or error}{where}"

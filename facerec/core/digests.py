@@ -1,0 +1,39 @@
+"""SHA-256 of files and of folders of them, as 64 hexadecimal digits.
+
+SHA-256 is the fastest safe digest where the processor has it: 1.1 GB/s a core, BLAKE2 0.6.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from facerec.core.executor import worker_count
+
+
+def of_file(path: str | Path) -> str:
+    """Digest of the content of a file."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def of_files(path: str | Path) -> dict[str, str]:
+    """Digest of every file by its name below `path`, sorted; hidden ones are nobody's data.
+
+    A file is itself, under the name ""; nothing has no digests.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return {"": of_file(path)} if path.exists() else {}
+    files = sorted(file for file in path.rglob("[!.]*") if file.is_file())
+    with ThreadPoolExecutor(worker_count()) as pool:  # hashing runs outside Python's lock
+        digests = list(pool.map(of_file, files))
+    return {file.relative_to(path).as_posix(): each for file, each in zip(files, digests, strict=True)}
+
+
+def combined(digests: Mapping[str, str]) -> str:
+    """One digest of named files, which `of_files` gave: that of the lines `sha256sum` would print."""
+    lines = "".join(f"{digest}  {name}\n" for name, digest in digests.items())
+    return hashlib.sha256(lines.encode(errors="surrogateescape")).hexdigest()

@@ -1,0 +1,68 @@
+"""How long the stages of a run took when they last ran on this machine, for people to look at.
+
+One small JSON file a stage in .facerec/stages/, which git ignores. They are notes, not results: a note that cannot be
+written or read is nobody's failure, and nothing that DVC keeps depends on one.
+"""
+
+from __future__ import annotations
+
+import re
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from facerec.core.executor import home
+from facerec.core.files import write_json
+
+FOLDER = Path(".facerec/stages")
+_NAME = re.compile(r"[A-Za-z0-9_]+(-[A-Za-z0-9_]+)?")
+
+
+@dataclass(frozen=True)
+class StageRun:
+    """A run of a stage that ended well."""
+
+    seconds: float
+    """By the clock, without the start of Python and its imports."""
+    peak_bytes: int
+    """Most memory that its largest process had at once."""
+    finished: str
+    """UTC, as 2025-11-25T20:00:00Z."""
+
+
+@contextmanager
+def recorded(*name: str) -> Iterator[None]:
+    """Write down how long the block took under the name of a stage and its key; nothing when it fails."""
+    start = time.perf_counter()
+    yield
+    run = StageRun(round(time.perf_counter() - start, 3), _peak(), f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
+    if _NAME.fullmatch("-".join(name)):  # anything else was typed by hand, and is no file name
+        with suppress(OSError):
+            write_json(_path(name), asdict(run))
+
+
+def last(*name: str) -> StageRun | None:
+    """The last run under that name, None where there was none here."""
+    try:
+        return _RUN.validate_json(_path(name).read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def _path(name: tuple[str, ...]) -> Path:
+    return home() / FOLDER / f"{'-'.join(name)}.json"
+
+
+def _peak() -> int:
+    both = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return max(both) * (1 if sys.platform == "darwin" else 1024)
+
+
+_RUN = TypeAdapter(StageRun)

@@ -1,0 +1,117 @@
+"""The detector of the Python package `retina-face`, for those who want exactly its results.
+
+The package is the way its authors left it: one photo at a time, resized to a short side of 1024 pixels, and
+a suppression in Python that takes quadratic time. It silences every warning of the process when imported and
+downloads weights by itself; here it does neither.
+
+It names the eyes as the person has them, so its right eye is the left one in the image, and so for the mouth.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pickle
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from facerec.core import devices
+from facerec.core.errors import FacerecError, FormatError, ParamsError
+from facerec.detection.base import Faces, checked, tidy
+
+_ORDER = ("right_eye", "left_eye", "nose", "mouth_right", "mouth_left")
+"""Its names for our landmarks: left eye, right eye, nose, left and right mouth corner as seen in the image."""
+_BACKEND = "DEEPFACE_BACKEND_ENGINE"
+
+
+class RetinaFacePackage:
+    """RetinaFace of the package `retina-face`, in torch.
+
+    `weights`: path of its retinaface.pth. `threshold`: probability a face needs. `upscale`: whether photos with a
+    short side below 1024 pixels are enlarged to it, as the package does by default.
+    """
+
+    name = "retina-face"
+
+    def __init__(
+        self,
+        weights: str | Path,
+        threshold: float = 0.9,
+        upscale: bool = True,
+        device: str | torch.device | None = None,
+    ) -> None:
+        if not 0 < threshold < 1:
+            raise ParamsError("retina-face needs a threshold between 0 and 1.")
+        self.threshold, self.upscale = threshold, upscale
+        self.device = devices.torch_device() if device is None else torch.device(device)
+        self._package = _imported("retinaface.RetinaFace")
+        network = _imported("retinaface.model.retinaface_pth_model").RetinaFace()
+        self._network = _OnDevice(_filled(network, Path(weights)), self.device)
+
+    @torch.inference_mode()
+    def detect(self, images: Sequence[NDArray[np.uint8]]) -> list[Faces]:
+        """The faces of each RGB uint8 image (h, w, 3); boxes are whole pixels."""
+        return [self._faces(image) for image in checked(images)]
+
+    def _faces(self, image: NDArray[np.uint8]) -> Faces:
+        found = self._package.detect_faces(
+            np.ascontiguousarray(image[..., ::-1]),
+            threshold=self.threshold,
+            model=self._network,
+            allow_upscaling=self.upscale,
+        ).values()
+        boxes = [face["facial_area"] for face in found]
+        landmarks = [[face["landmarks"][name] for name in _ORDER] for face in found]
+        return tidy(
+            np.array(boxes, np.float64).reshape(-1, 4),
+            np.array(landmarks, np.float64).reshape(-1, 5, 2),
+            np.array([face["score"] for face in found], np.float64),
+        )
+
+
+class _OnDevice:
+    """A network that takes and returns CPU tensors, as the package expects, wherever it runs."""
+
+    def __init__(self, network: torch.nn.Module, device: torch.device) -> None:
+        self.network, self.device = network.to(device), device
+
+    def __call__(self, pixels: torch.Tensor) -> list[torch.Tensor]:
+        return [output.cpu() for output in self.network(pixels.to(self.device))]
+
+
+def _imported(name: str) -> ModuleType:
+    """A module of the package on its torch backend; warning filters and environment stay as they were."""
+    before = os.environ.get(_BACKEND)
+    os.environ[_BACKEND] = "pytorch"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            module = importlib.import_module(name)
+            backend = importlib.import_module("retinaface.commons.backend_utils")
+    except ImportError as error:
+        raise FacerecError(f"The detector retina-face needs the package retina-face ({error}).") from error
+    finally:
+        os.environ.pop(_BACKEND)
+        if before is not None:
+            os.environ[_BACKEND] = before
+    if not backend.is_pytorch():
+        raise FacerecError("The package retina-face was imported before with another backend than torch.")
+    return module
+
+
+def _filled(network: Any, path: Path) -> torch.nn.Module:
+    """The package's network with the weights of `path`, which is read as data only."""
+    try:
+        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    except (OSError, RuntimeError, EOFError, AttributeError, TypeError, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0]
+        raise FormatError(f"{path} does not hold the weights of retina-face ({reason}).") from error
+    filled: torch.nn.Module = network.eval().requires_grad_(False)
+    return filled

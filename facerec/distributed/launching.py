@@ -1,0 +1,84 @@
+"""One command in several processes, by torchrun.
+
+The machine setting FACEREC_TORCHRUN holds torchrun's arguments, such as "--nproc-per-node 4" or, on each of two
+machines, "--nnodes 2 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint host:29400". Unset, a command
+stays one process. The processes find their places in the environment (`facerec.distributed`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import shlex
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from facerec.core import console
+from facerec.core.errors import FacerecError, ParamsError
+from facerec.core.executor import local_setting, usable_cores
+
+if TYPE_CHECKING:
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
+
+_SETTING = "FACEREC_TORCHRUN"
+
+
+class LaunchError(FacerecError):
+    """A process of the run failed; the message is what that process said."""
+
+
+def wanted() -> bool:
+    """Whether this command should run in several processes, and is not one of them already."""
+    return "RANK" not in os.environ and bool(local_setting("torchrun", "").strip())
+
+
+def launch(arguments: Sequence[str]) -> None:
+    """Run `python -m ARGUMENTS...` in the processes that FACEREC_TORCHRUN asks for, until all have ended.
+
+    Raises ParamsError for a setting that torchrun does not take, LaunchError with the sentence of the process that
+    failed first, and KeyboardInterrupt after Ctrl-C or SIGTERM, when the processes have ended.
+    """
+    from torch.distributed import run
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+    text = local_setting("torchrun", "")
+    logging.disable(logging.CRITICAL)  # torchrun's words about a failure repeat what the process says
+    try:
+        with contextlib.redirect_stderr(io.StringIO()) as refused:
+            parsed = run.get_args_parser().parse_args([*shlex.split(text), "-m", *arguments])
+            count = run.determine_local_world_size(parsed.nproc_per_node)
+    except (SystemExit, ValueError) as error:
+        reason = (refused.getvalue().strip().splitlines() or [str(error)])[-1]
+        raise ParamsError(f"{_SETTING} is {text!r}, which torchrun does not take ({reason}).") from error
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // count)))
+    try:
+        run.run(parsed)  # type: ignore[no-untyped-call]
+    except SignalException as error:
+        raise KeyboardInterrupt from error
+    except ChildFailedError as error:
+        _explain(error)
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def _explain(error: ChildFailedError) -> None:
+    """Raise what the process that failed first said; those that then lost it come later."""
+    failures = sorted(error.failures.items(), key=lambda each: (_lost(each[1]), each[1].timestamp))
+    rank, failure = failures[0]
+    if failure.exitcode == console.INTERRUPTED:
+        raise KeyboardInterrupt from error
+    if console.SENTENCE in failure.error_file_data:
+        raise LaunchError(failure.error_file_data["message"]["message"]) from error
+    how = (
+        f"was ended by signal {-failure.exitcode}"
+        if failure.exitcode < 0
+        else f"ended with {failure.exitcode}"
+    )
+    raise LaunchError(f"Process {rank} of the run {how}; what it printed above may say why.") from error
+
+
+def _lost(failure: ProcessFailure) -> bool:
+    return failure.error_file_data.get(console.SENTENCE) == "DistributedError"

@@ -1,0 +1,38 @@
+"""Embeddings of a whole face set, with a row for every photo of it, found or not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from facerec import embedding
+from facerec.catalog import entries
+from facerec.core.devices import torch_device
+from facerec.store import failures, shards
+from facerec.store.embeddings import Embeddings, Origin, normalise
+
+
+def embed_set(model: str | Path, faces: str | Path) -> Embeddings:
+    """Embed face set `faces` with the network at `model` (see `facerec.embedding.load_embedder`).
+
+    Photos that gave no face are rows of NaN at the end, so that a benchmark can count them.
+    """
+    aligned = shards.read_shards(faces, "faces")
+    embedder = embedding.load_embedder(model, torch_device())
+    matrix = embedder.embed(aligned)
+    failed = failures.read_failures(faces)
+    missing = np.full((len(failed), matrix.shape[1]), np.nan, np.float32)
+    return Embeddings(
+        np.concatenate([matrix, missing]),
+        [*aligned.sources, *(failure.source for failure in failed)],
+        [*aligned.identities, *(failure.identity for failure in failed)],
+        Origin(embedder.digest, aligned.meta.dataset, entries.is_rendered(aligned.meta.dataset)),
+    )
+
+
+def feature_set(model: str | Path, faces: str | Path) -> Embeddings:
+    """As `embed_set`, with rows of length 1, as identification needs them."""
+    embedded = embed_set(model, faces)
+    return replace(embedded, matrix=normalise(embedded.matrix))

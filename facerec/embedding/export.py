@@ -1,0 +1,139 @@
+"""backbone.pt to ONNX: one self-contained file with its preprocessing inside, checked against torch.
+
+The file is the same for the same weights: names of this machine's files, versions of tools and other
+traces that exporters leave are removed.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+
+from facerec import __version__
+from facerec.backbones import storage
+from facerec.backbones.storage import StoredBackbone
+from facerec.core import digests
+from facerec.core.errors import FacerecError
+from facerec.core.files import atomic_file
+from facerec.embedding import DIGEST_KEY, METADATA_KEY, TRAINED_ON_KEY, onnx_embedder, torch_embedder
+from facerec.store.embeddings import normalise
+from facerec.store.training_sets import to_plain
+
+OPSET = 18
+TOLERANCE = 1e-4
+"""Largest difference between a value of a normalised embedding in torch and in ONNX that is accepted."""
+
+_RANDOM_FACES = 16
+
+
+class ExportError(FacerecError):
+    """The exported network does not compute what the trained one does."""
+
+
+@dataclass(frozen=True)
+class Parity:
+    """Embeddings (n, dim) of the same faces, computed by both files."""
+
+    torch: NDArray[np.float32]
+    onnx: NDArray[np.float32]
+
+    @property
+    def max_difference(self) -> float:
+        """Largest absolute difference between two values of embeddings scaled to length 1."""
+        return float(np.abs(normalise(self.torch) - normalise(self.onnx)).max())
+
+
+def export_onnx(source: str | Path, target: str | Path, faces: NDArray[np.uint8] | None = None) -> Parity:
+    """Write the network of `source` (backbone.pt) as ONNX to `target`, atomically.
+
+    Input "images" (batch, 3, h, w) float32, output "embeddings" (batch, dim), any batch. Both files
+    embed `faces` (n, h, w, 3) uint8 RGB, if given, and random pixels. Raises ExportError, writing
+    nothing, where they differ by more than TOLERANCE; else returns both embeddings.
+    """
+    stored = storage.load_backbone(source)
+    encoded = to_onnx(stored)
+    result = check_parity(stored, encoded, faces)
+    if not result.max_difference <= TOLERANCE:
+        raise ExportError(
+            f"The ONNX export of {source} differs from torch by {result.max_difference:.2g}, more than "
+            f"{TOLERANCE:g}; {target} was not written. Try another version of torch or onnxruntime."
+        )
+    with atomic_file(target) as temporary:
+        temporary.write_bytes(encoded)
+    return result
+
+
+def export_facts(source: str | Path, target: str | Path, found: Parity) -> dict[str, Any]:
+    """Plain values of the network of `source` (backbone.pt) and its export `target`, for JSON and the model card."""
+    stored = storage.load_backbone(source)
+    files = {path.name: path for path in (Path(source), Path(target))}
+    return {
+        "digest": stored.digest(),
+        "backbone": stored.name,
+        "parameters": sum(parameter.numel() for parameter in stored.network.parameters()),
+        "dim": stored.dim,
+        "preprocessing": stored.preprocessing.to_dict(),
+        "input_size": list(stored.preprocessing.input_size),
+        "max_difference": found.max_difference,
+        "files": {
+            name: {"bytes": path.stat().st_size, "sha256": digests.of_file(path)}
+            for name, path in files.items()
+        },
+    }
+
+
+def to_onnx(stored: StoredBackbone) -> bytes:
+    """The network as an ONNX file; its metadata hold preprocessing, digest and training sets."""
+    network = stored.network.cpu().eval()
+    example = torch.zeros(2, 3, *stored.preprocessing.input_size)
+    with redirect_stdout(io.StringIO()):  # the exporter prints its steps
+        program = torch.onnx.export(
+            network,
+            (example,),
+            input_names=["images"],
+            output_names=["embeddings"],
+            dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
+            opset_version=OPSET,
+            dynamo=True,
+        )
+    assert program is not None
+    model = program.model_proto
+    _strip(model)
+    model.producer_name, model.producer_version = "facerec", __version__
+    notes = {
+        METADATA_KEY: json.dumps(stored.preprocessing.to_dict(), sort_keys=True),
+        DIGEST_KEY: stored.digest(),
+        TRAINED_ON_KEY: json.dumps(to_plain(stored.trained_on), sort_keys=True),
+    }
+    onnx.helper.set_model_props(model, notes)
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def _strip(message: Any) -> None:
+    """Remove stack traces, file names and other notes of the exporter, at every level of a protobuf."""
+    for field, value in message.ListFields():
+        if field.name in ("metadata_props", "doc_string"):
+            message.ClearField(field.name)
+        elif field.message_type is not None:
+            for child in [value] if hasattr(value, "ListFields") else value:
+                _strip(child)
+
+
+def check_parity(stored: StoredBackbone, encoded: bytes, faces: NDArray[np.uint8] | None = None) -> Parity:
+    """Embeddings by torch and by the ONNX file `encoded`, of `faces` and of random pixels."""
+    shape = (_RANDOM_FACES, *stored.preprocessing.size, 3)
+    inputs = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    if faces is not None:
+        inputs = np.concatenate([faces, inputs])
+    by_torch, by_onnx = torch_embedder(stored), onnx_embedder(encoded, "the export")
+    return Parity(by_torch.embed(inputs), by_onnx.embed(inputs))

@@ -1,0 +1,87 @@
+"""Curves as short lists of records, for `dvc plots` and for our own figures.
+
+At most 200 points a curve, spaced evenly on the logarithmic axis on which it is read, with both ends kept.
+`lo` and `hi` are a 95 % interval: Wilson's, which takes pairs as independent, unless `banded`
+puts another in its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from facerec.evaluation.verification.counting import wilson
+
+POINTS = 200
+Records = list[dict[str, float]]
+Band = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""(low, high) for each record of a curve."""
+
+
+def roc_records(fpr: ArrayLike, tpr: ArrayLike, positives: int, points: int = POINTS) -> Records:
+    """Records {"fpr", "tpr", "lo", "hi"} of an ascending ROC whose rates are shares of `positives` pairs.
+
+    Of several points at one fpr the highest is kept. The first record may be at fpr 0, which a logarithmic
+    axis cannot show: it is the rate at no false positive.
+    """
+    x, y = _highest(np.asarray(fpr, dtype=np.float64), np.asarray(tpr, dtype=np.float64))
+    chosen = _thin(x, points)
+    return _with_wilson("fpr", x[chosen], "tpr", y[chosen], positives)
+
+
+def cmc_records(ranks: ArrayLike, shares: ArrayLike, pairs: int, points: int = POINTS) -> Records:
+    """Records {"rank", "rate", "lo", "hi"} of an ascending CMC (rank 1 is best) over `pairs` searches."""
+    x, y = np.asarray(ranks, dtype=np.float64), np.asarray(shares, dtype=np.float64)
+    chosen = _thin(x, points)
+    records = _with_wilson("rank", x[chosen], "rate", y[chosen], pairs)
+    return [{**record, "rank": int(record["rank"])} for record in records]
+
+
+def histogram_records(scores: ArrayLike, same: ArrayLike, bins: int = 60) -> Records:
+    """Records {"low", "high", "same", "different"}: counts of both kinds of pairs in equal bins of the score."""
+    values, truth = np.asarray(scores, dtype=np.float64), np.asarray(same, dtype=bool)
+    edges = np.histogram_bin_edges(values, bins)
+    yes, no = np.histogram(values[truth], edges)[0], np.histogram(values[~truth], edges)[0]
+    columns = zip(edges[:-1].tolist(), edges[1:].tolist(), yes.tolist(), no.tolist(), strict=True)
+    return [{"low": low, "high": high, "same": s, "different": d} for low, high, s, d in columns]
+
+
+def banded(records: Records, rate: str, band: Band) -> Records:
+    """The records with `lo` and `hi` of the band, which always holds the `rate` itself."""
+    low, high = (edge.tolist() for edge in band)
+    return [
+        {**record, "lo": min(lo, record[rate]), "hi": max(hi, record[rate])}
+        for record, lo, hi in zip(records, low, high, strict=True)
+    ]
+
+
+def plot_data(**curves: Sequence[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """What `facerec.core.files.write_json` is to write for `dvc plots`: lists of records under their names."""
+    return {name: [dict(record) for record in records] for name, records in curves.items()}
+
+
+def _highest(
+    x: NDArray[np.float64], y: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    last = np.append(np.flatnonzero(np.diff(x) > 0), len(x) - 1)
+    return x[last], y[last]
+
+
+def _thin(x: NDArray[np.float64], points: int) -> NDArray[np.int64]:
+    """Indices of at most `points` values of ascending `x`, even in log x; the ends and the first above 0 stay."""
+    if len(x) <= points:
+        return np.arange(len(x))
+    start = int(np.argmax(x > 0))
+    targets = np.geomspace(x[start], x[-1], points - 1)
+    inner = np.searchsorted(x, targets * (1 + 1e-12), side="right") - 1
+    return np.unique(np.concatenate([[0, start], inner[1:-1], [len(x) - 1]]))
+
+
+def _with_wilson(
+    x_name: str, x: NDArray[np.float64], y_name: str, y: NDArray[np.float64], count: int
+) -> Records:
+    points = [{x_name: a, y_name: b} for a, b in zip(x.tolist(), y.tolist(), strict=True)]
+    return banded(points, y_name, wilson(y, count))

@@ -1,0 +1,204 @@
+"""Noise removal: what known mislabelled faces of FaceScrub and MegaFace do to the features.
+
+Four variants in use, named because they give different numbers:
+
+    published   InsightFace's: every feature gets one more dimension, 0. A noisy distractor has 100 there, so
+                it ranks behind everyone. A noisy probe becomes its person's normalised sum of clean features
+                plus U(-.001, .001): still counted, but harmless. That random draw is seeded here, by person,
+                so it does not depend on the order of the list.
+    centre      as published, without the random draw: a noisy probe is its person's centre itself.
+    zero        noisy features become vectors of zeros. The devkit scores those -1 against everyone, as it does
+                a stranger at cosine .5: such a distractor is far from harmless.
+    delete      noisy rows are dropped, which changes the number of probes, pairs and distractors.
+
+Sources: the descriptions of InsightFace's `remove_noises.py`, written for 512 dimensions, this for any; FaceX-Zoo
+(centre, zero); InsightFace-v3 (delete).
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facerec.core.errors import FormatError, ParamsError
+from facerec.evaluation.identification.scores import Bools, Floats, Ints, Rows
+from facerec.store.embeddings import normalise
+
+VARIANTS = ("published", "centre", "zero", "delete")
+_FAR = 100.0  # in the extra dimension: |x - y|^2 is then at least 10,000
+_JITTER = 1e-3
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """Features after noise removal.
+
+    Attributes:
+        probes, distractors: (n', d') and (m', d') cleaned features.
+        kept_probes, kept_distractors: rows of the originals that these are, ascending.
+        probe_counts, distractor_counts: (entries listed as noise, how many of them are among the rows).
+    """
+
+    probes: Floats
+    distractors: Floats
+    kept_probes: Ints
+    kept_distractors: Ints
+    probe_counts: tuple[int, int]
+    distractor_counts: tuple[int, int]
+
+    def metrics(self) -> dict[str, int]:
+        """Flat counts for a metrics file."""
+        return metrics(self.probe_counts, self.distractor_counts)
+
+
+class CleanDistractors:
+    """Distractors after noise removal, a slice of rows at a time, so that they need not fit in memory."""
+
+    def __init__(self, rows: Rows, noisy: Bools, variant: str) -> None:
+        """Clean (m, d) rows of those that are `noisy` (m,)."""
+        _check_variant(variant)
+        self._rows, self._noisy, self._variant = rows, noisy, variant
+        self.kept: Ints = np.flatnonzero(~noisy) if variant == "delete" else np.arange(len(noisy))
+        self.shape = (len(self.kept), rows.shape[1] + _widens(variant))
+        self.dtype = np.dtype(np.float32)
+
+    def __getitem__(self, rows: slice) -> Floats:
+        """The cleaned rows of a contiguous slice, as a new array."""
+        chosen = self.kept[rows]
+        if not len(chosen):
+            return np.empty((0, self.shape[1]), dtype=np.float32)
+        first = int(chosen[0])
+        clean = np.array(self._rows[first : int(chosen[-1]) + 1][chosen - first], dtype=np.float32)
+        if self._variant == "zero":
+            clean[self._noisy[chosen]] = 0
+        if not _widens(self._variant):
+            return clean
+        wide = _widen(clean)
+        wide[self._noisy[chosen], -1] = _FAR
+        return wide
+
+
+def remove_noise(
+    probes: NDArray[np.floating],
+    labels: Sequence[Any] | NDArray[Any],
+    probe_names: Sequence[str],
+    distractors: NDArray[np.floating],
+    distractor_names: Sequence[str],
+    probe_noise: Collection[str],
+    distractor_noise: Collection[str],
+    variant: str = "published",
+    seed: int = 0,
+) -> Cleaned:
+    """Clean (n, d) probes and (m, d) distractors of the faces named as noise.
+
+    Args:
+        probes: L2-normalised features; NaN rows (faces not enrolled) stay NaN and add to no sum.
+        labels: (n,) identity of each probe.
+        probe_names: (n,) names as the noise list has them (see `names.facescrub`).
+        distractors: L2-normalised features of strangers.
+        distractor_names: (m,) names as the noise list has them (see `names.megaface`).
+        probe_noise, distractor_noise: names listed as noise; those that are absent are only counted.
+        variant: "published", "centre", "zero" or "delete".
+        seed: of the published variant's random draw.
+
+    Raises:
+        FormatError: when names or labels do not fit the matrices.
+        ParamsError: for an unknown variant.
+    """
+    clean, kept = clean_probes(probes, labels, listed(probe_names, probe_noise), variant, seed)
+    _check_length("distractor names", distractor_names, distractors.shape[0])
+    others = CleanDistractors(distractors, listed(distractor_names, distractor_noise), variant)
+    counts = count_noises(probe_names, probe_noise), count_noises(distractor_names, distractor_noise)
+    return Cleaned(clean, others[: others.shape[0]], kept, others.kept, *counts)
+
+
+def clean_probes(
+    probes: NDArray[np.floating],
+    labels: Sequence[Any] | NDArray[Any],
+    noisy: Bools,
+    variant: str = "published",
+    seed: int = 0,
+) -> tuple[Floats, Ints]:
+    """(cleaned features, the rows of the originals that these are); arguments as in `remove_noise`."""
+    _check_variant(variant)
+    _check_length("probe labels", labels, len(probes))
+    _check_length("probe names", noisy, len(probes))
+    if variant == "delete":
+        kept = np.flatnonzero(~noisy)
+        return np.asarray(probes[kept], dtype=np.float32), kept
+    clean = _widen(probes) if _widens(variant) else np.array(probes, dtype=np.float32)
+    if variant == "zero":
+        clean[noisy] = 0
+    else:
+        _replace(clean[:, :-1], np.asarray(labels), noisy, seed if variant == "published" else None)
+    return clean, np.arange(len(probes))
+
+
+def listed(names: Sequence[str], noise: Collection[str]) -> Bools:
+    """(n,) whether each name is on the noise list."""
+    noisy = frozenset(noise)
+    return np.fromiter((name in noisy for name in names), dtype=bool, count=len(names))
+
+
+def count_noises(names: Sequence[str], noise: Collection[str]) -> tuple[int, int]:
+    """(entries of the noise list, how many different ones of them are among the names)."""
+    return len(noise), len(set(noise) & set(names))
+
+
+def metrics(probes: tuple[int, int], distractors: tuple[int, int]) -> dict[str, int]:
+    """Counts of both lists for a metrics file."""
+    names = ("probes_listed", "probes_matched", "distractors_listed", "distractors_matched")
+    return dict(zip(names, (*probes, *distractors), strict=True))
+
+
+def _check_variant(variant: str) -> None:
+    if variant not in VARIANTS:
+        raise ParamsError(f"There is no noise variant {variant!r}; choose from {', '.join(VARIANTS)}.")
+
+
+def _check_length(what: str, names: Sequence[Any] | NDArray[Any], rows: int) -> None:
+    if len(names) != rows:
+        raise FormatError(f"There are {len(names)} {what} for {rows} rows of features; give one a row.")
+
+
+def _widens(variant: str) -> bool:
+    return variant in ("published", "centre")
+
+
+def _widen(rows: NDArray[np.floating]) -> Floats:
+    wide = np.zeros((rows.shape[0], rows.shape[1] + 1), dtype=np.float32)
+    wide[:, :-1] = rows
+    return wide
+
+
+def _replace(probes: Floats, labels: NDArray[Any], noisy: Bools, seed: int | None) -> None:
+    """Give each noisy row its person's clean sum, normalised, in place; with a seed plus a little noise."""
+    clean = ~noisy & ~np.isnan(probes).any(axis=1)
+    for label in np.unique(labels[noisy]):
+        rows = np.flatnonzero(noisy & (labels == label))
+        replacement = np.tile(probes[clean & (labels == label)].sum(axis=0, dtype=np.float64), (len(rows), 1))
+        if seed is not None:
+            generator = np.random.default_rng([seed, zlib.crc32(str(label).encode())])
+            replacement += generator.uniform(-_JITTER, _JITTER, size=replacement.shape)
+        probes[rows] = normalise(replacement)
+
+
+_EXTENSIONS = {".jpg", ".jpeg", ".png", ".gif", ".bmp"}
+
+
+def facescrub_key(photo: str) -> str:
+    """The base name of the cropped list: 'A B/A B_12.JPG', 'A_B/A_B_12' and 'A_B_12.jpg' are A_B_12.png."""
+    path = PurePosixPath(photo.strip())
+    stem = path.stem if path.suffix.lower() in _EXTENSIONS else path.name
+    return f"{stem.replace(' ', '_')}.png"
+
+
+def megaface_key(photo: str) -> str:
+    """'a1/a2/name' of a distractor, whatever folders lead there."""
+    return "/".join(PurePosixPath(photo.strip()).parts[-3:])

@@ -1,0 +1,223 @@
+"""The engine of the CPU: torch.mm, and compiled loops that pass over rows by their maximum."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from itertools import pairwise
+from typing import TypeVar
+
+import numba
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from facerec.evaluation.identification.engines import Mates
+from facerec.evaluation.identification.scores import Features, Floats, Ints
+
+
+class NumbaBlock:
+    """Dot products with what turns them into scores; see `engines.Block`."""
+
+    def __init__(self, engine: NumbaEngine, dots: Floats, others: Floats) -> None:
+        """Dots (n, b) of the engine's probes and of rows with the squared lengths `others` (b,)."""
+        self._engine = engine
+        self._block = (dots, engine.squares, others)
+
+    @cached_property
+    def _best(self) -> Floats:
+        dots, probes, others = self._block
+        best = np.empty(len(dots), dtype=np.float32)
+        self._engine.by_rows(lambda r: row_maxima(dots[r], probes[r], others, best[r]))
+        return best
+
+    def columns(self, chosen: Ints) -> NumbaBlock:
+        """See `engines.Block`."""
+        dots, _, others = self._block
+        return NumbaBlock(self._engine, np.take(dots, chosen, axis=1), others[chosen])
+
+    def count_beaten(self, mates: Mates, counter: Ints) -> None:
+        """See `engines.Block`."""
+        (dots, probes, others), best = self._block, self._best
+
+        def count(r: slice) -> None:
+            starts = mates.starts[r.start : r.stop + 1]
+            count_beaten(dots[r], probes[r], others, best[r], mates.scores, starts, counter)
+
+        self._engine.by_rows(count)
+
+    def keep_nearest(self, first: int, nearest: Floats, index: Ints) -> None:
+        """See `engines.Block`."""
+        keep_nearest(*self._block, self._best, first, nearest, index)
+
+    def above(self, threshold: float) -> tuple[Floats, NDArray[np.int32]]:
+        """See `engines.Block`."""
+        found: tuple[Floats, NDArray[np.int32]]
+        found = above(*self._block, self._best, np.float32(threshold))
+        return found
+
+    def scores(self, rows: int | None = None) -> Floats:
+        """See `engines.Block`."""
+        dots, probes, others = self._block
+        out = np.empty_like(dots[:rows])
+        finish(dots[:rows], probes[:rows], others, out)
+        return out
+
+
+class NumbaEngine:
+    """See `engines.Engine`; as many threads look through the scores as torch multiplies with."""
+
+    def __init__(self, probes: Features) -> None:
+        """Blocks reuse the room of the greatest of them."""
+        self.squares = probes.squares
+        self._probes = torch.from_numpy(probes.rows)
+        self._room = torch.empty(0, dtype=torch.float32)
+        self._threads = torch.get_num_threads()
+        self._pool = ThreadPoolExecutor(self._threads)
+
+    def load(self, others: Features) -> NumbaBlock:
+        """See `engines.Engine`."""
+        n, b = len(self._probes), len(others.rows)
+        if len(self._room) < n * b:
+            self._room = torch.empty(n * b, dtype=torch.float32)
+        dots = self._room[: n * b].view(n, b)
+        torch.mm(self._probes, torch.from_numpy(others.rows).T, out=dots)
+        return NumbaBlock(self, dots.numpy(), others.squares)
+
+    def counter(self, mates: Mates) -> Ints:
+        """See `engines.Engine`."""
+        return np.zeros(len(mates.scores), dtype=np.int64)
+
+    def counts(self, counter: Ints, mates: Mates) -> Ints:
+        """See `engines.Engine`."""
+        return counter
+
+    def by_rows(self, work: Callable[[slice], None]) -> None:
+        """Give each thread an equal share of the probes."""
+        bounds = np.linspace(0, len(self.squares), self._threads + 1).astype(int).tolist()
+        slices = [slice(low, high) for low, high in pairwise(bounds) if high > low]
+        if len(slices) == 1:
+            work(slices[0])
+        else:
+            list(self._pool.map(work, slices))
+
+
+Loop = TypeVar("Loop", bound=Callable[..., object])
+
+
+def _compiled(loop: Loop) -> Loop:
+    compiled: Loop = numba.njit(loop, cache=True, nogil=True)
+    return compiled
+
+
+@_compiled
+def score_row(dots: Floats, probe: np.float32, others: Floats, out: Floats) -> None:
+    """Write the scores of one row of dot products to `out`."""
+    two = np.float32(2)
+    for d in range(dots.shape[0]):
+        out[d] = two * dots[d] - probe - others[d]
+
+
+@_compiled
+def finish(dots: Floats, probes: Floats, others: Floats, out: Floats) -> None:
+    """Write all scores of a block to `out`."""
+    for i in range(dots.shape[0]):
+        score_row(dots[i], probes[i], others, out[i])
+
+
+@_compiled
+def row_maxima(dots: Floats, probes: Floats, others: Floats, best: Floats) -> None:
+    """best[i] = the greatest score of row i."""
+    scores = np.empty(dots.shape[1], dtype=np.float32)
+    for i in range(dots.shape[0]):
+        score_row(dots[i], probes[i], others, scores)
+        width = dots.shape[1]
+        while width > 1:
+            half = (width + 1) // 2
+            for d in range(width - half):
+                scores[d] = scores[half + d] if scores[half + d] > scores[d] else scores[d]
+            width = half
+        best[i] = scores[0]
+
+
+@_compiled
+def _count(scores: Floats, threshold: np.float32) -> int:
+    count = np.int32(0)  # 32 bits like the scores, so that a vector holds as many of either
+    for d in range(scores.shape[0]):
+        count = np.int32(count + np.int32(scores[d] > threshold))
+    return int(count)
+
+
+@_compiled
+def count_beaten(
+    dots: Floats, probes: Floats, others: Floats, best: Floats, mates: Floats, starts: Ints, beaten: Ints
+) -> None:
+    """Add to beaten[k] how many scores of row i are strictly above its mate k.
+
+    Row i's mates are the ascending mates[starts[i]:starts[i + 1]]; best[i] is not below its greatest score.
+    """
+    scores = np.empty(dots.shape[1], dtype=np.float32)
+    for i in range(dots.shape[0]):
+        first, last = starts[i], starts[i + 1]
+        if first == last or best[i] <= mates[first]:
+            continue
+        score_row(dots[i], probes[i], others, scores)
+        for k in range(first, last):
+            mate = mates[k]
+            if best[i] <= mate:
+                break
+            beaten[k] += _count(scores, mate)
+
+
+@_compiled
+def keep_nearest(
+    dots: Floats, probes: Floats, others: Floats, best: Floats, first: int, nearest: Floats, index: Ints
+) -> None:
+    """Insert row i's scores into its descending `nearest` list; of equal scores the earlier stays ahead."""
+    scores = np.empty(dots.shape[1], dtype=np.float32)
+    last = nearest.shape[1] - 1
+    for i in range(dots.shape[0]):
+        if best[i] <= nearest[i, last]:
+            continue
+        score_row(dots[i], probes[i], others, scores)
+        for d in range(scores.shape[0]):
+            score = scores[d]
+            if score > nearest[i, last]:
+                place = last
+                while place > 0 and score > nearest[i, place - 1]:
+                    nearest[i, place] = nearest[i, place - 1]
+                    index[i, place] = index[i, place - 1]
+                    place -= 1
+                nearest[i, place] = score
+                index[i, place] = first + d
+
+
+@_compiled
+def above(
+    dots: Floats, probes: Floats, others: Floats, best: Floats, threshold: np.float32
+) -> tuple[Floats, NDArray[np.int32]]:
+    """(scores, rows) of all that are strictly above `threshold`, row after row.
+
+    Room for every score is asked for and given back: memory that is never written to costs nothing, a second
+    reading of the dot products would.
+    """
+    width = dots.shape[1]
+    scores = np.empty(width, dtype=np.float32)
+    hits = np.zeros((width + 7) // 8 * 8, dtype=np.uint8)
+    eights = hits.view(np.uint64)  # most eights of a row hold no hit, and are passed over at once
+    found, rows = np.empty(dots.size, dtype=np.float32), np.empty(dots.size, dtype=np.int32)
+    used = 0
+    for i in range(dots.shape[0]):
+        if best[i] <= threshold:
+            continue
+        score_row(dots[i], probes[i], others, scores)
+        for d in range(width):
+            hits[d] = scores[d] > threshold
+        for eight in range(eights.shape[0]):
+            if eights[eight]:
+                for d in range(8 * eight, 8 * eight + 8):
+                    if hits[d]:
+                        found[used], rows[used] = scores[d], i
+                        used += 1
+    return found[:used].copy(), rows[:used].copy()

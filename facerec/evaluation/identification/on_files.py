@@ -1,0 +1,212 @@
+"""MegaFace-style identification on files: features and noise lists to results at rest, and the devkit's files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facerec.core.files import atomic_dir, write_json
+from facerec.evaluation import curves, identification
+from facerec.evaluation.curves import Records
+from facerec.evaluation.identification import engines, noise, outcomes, pairing, published, scores
+from facerec.evaluation.identification.bootstrap import Band, Bootstrap
+from facerec.evaluation.identification.noise import facescrub_key, megaface_key
+from facerec.evaluation.identification.outcomes import Probes
+from facerec.evaluation.verification.result import rate_name
+from facerec.interop import devkit, lists
+from facerec.store import embeddings
+from facerec.store.embeddings import Embeddings
+
+
+@dataclass(frozen=True)
+class IdentificationEvaluation:
+    """A result and its bands.
+
+    Attributes:
+        result: what `facerec.evaluation.identification.identify` found.
+        bootstrap: draws of its identities; None where no bands were asked for.
+        probes: names of its probes, where known.
+    """
+
+    result: identification.IdentificationResult
+    bootstrap: Bootstrap | None
+    probes: Probes | None = None
+
+    def metrics(self) -> dict[str, Any]:
+        """Scalars, nested where a figure has several forms: exact, its 95 % interval, as the devkit shows it."""
+        found: dict[str, Any] = {**self.result.metrics()}
+        fprs = [fpr for fpr in self.result.tpr if self.result.supported[fpr]]
+        coarse = published.parse_published(self.result.devkit)
+        shown = {f"tpr@{rate_name(fpr)}": coarse.tpr(fpr) for fpr in fprs}
+        found["devkit"] = {"rank1": coarse.rank1, **shown}
+        if self.bootstrap is not None:
+            low, high = self.bootstrap.cmc([1])
+            found["interval"] = {"rank1": {"lo": float(low[0]), "hi": float(high[0])}}
+            low, high = self.bootstrap.roc(fprs)
+            for fpr, lo, hi in zip(fprs, low.tolist(), high.tolist(), strict=True):
+                found["interval"][f"tpr@{rate_name(fpr)}"] = {"lo": lo, "hi": hi}
+        return found
+
+    def answer(self) -> dict[str, Any]:
+        """As `facerec megaface identify --json` prints it: rates nested by false-positive rate."""
+        found = {key: value for key, value in self.metrics().items() if not key.startswith("tpr@")}
+        rates = {rate_name(fpr): tpr for fpr, tpr in self.result.tpr.items()}
+        lacking = [rate_name(fpr) for fpr, enough in self.result.supported.items() if not enough]
+        sweeps = {"sweeps": self.sweeps()} if self.result.sweeps else {}
+        return {**found, "tpr": rates, "unsupported": lacking, **sweeps}
+
+    @cached_property
+    def curves(self) -> tuple[Records, Records]:
+        """CMC and ROC as plot records, with bootstrapped bands where there are draws."""
+        result = self.result
+        cmc = curves.cmc_records(*result.cmc, result.pairs)
+        roc = curves.roc_records(*result.roc, max(result.pairs // 2, 1))
+        if self.bootstrap is not None:
+            cmc = curves.banded(cmc, "rate", _known(self.bootstrap.cmc([record["rank"] for record in cmc])))
+            roc = curves.banded(roc, "tpr", _known(self.bootstrap.roc([record["fpr"] for record in roc])))
+        return cmc, roc
+
+    def sweeps(self) -> list[dict[str, Any]]:
+        """A record a subset of the distractors, and one of all of them, as set 0."""
+        named = [
+            {**asdict(each), "tpr": {rate_name(fpr): tpr for fpr, tpr in each.tpr.items()}}
+            for each in self.result.sweeps
+        ]
+        rates = {rate_name(fpr): tpr for fpr, tpr in self.result.tpr.items() if self.result.supported[fpr]}
+        return [
+            *named,
+            {"size": self.result.distractors, "set": 0, "rank1": self.result.rank1, "tpr": rates},
+        ]
+
+
+def denoise_files(
+    features: Path, probe_noises: Path, distractor_noises: Path, variant: str, seed: int, out: Path
+) -> noise.Cleaned:
+    """Clean the L2-normalised features of directory `features` into directory `out` by two noise lists."""
+    probes, distractors = embeddings.read_feature_sets(features)
+    cleaned = noise.remove_noise(
+        probes.matrix,
+        probes.identities,
+        [facescrub_key(source) for source in probes.sources],
+        distractors.matrix,
+        [megaface_key(source) for source in distractors.sources],
+        [facescrub_key(entry) for entry in lists.read_noises(probe_noises)],
+        [megaface_key(entry) for entry in lists.read_noises(distractor_noises)],
+        variant,
+        seed,
+    )
+    embeddings.write_feature_sets(
+        _rows(probes, cleaned.kept_probes, cleaned.probes),
+        _rows(distractors, cleaned.kept_distractors, cleaned.distractors),
+        out,
+    )
+    return cleaned
+
+
+def identify_files(
+    features: Path, fprs: Sequence[float], sweeps: int = 0, bootstrap: int = 0, seed: int = 0
+) -> IdentificationEvaluation:
+    """Rank the probes of directory `features` among its distractors."""
+    probes, distractors = embeddings.read_feature_sets(features)
+    found = identification.identify(
+        probes.matrix, probes.identities, distractors.matrix, fprs, sweeps=sweeps, seed=seed
+    )
+    return judge(found, bootstrap, seed, Probes(probes.sources, probes.identities))
+
+
+def judge(
+    result: identification.IdentificationResult, bootstrap: int, seed: int, probes: Probes | None = None
+) -> IdentificationEvaluation:
+    """The result with as many draws of its identities."""
+    return IdentificationEvaluation(result, Bootstrap(result, bootstrap, seed) if bootstrap else None, probes)
+
+
+def write_identification(
+    runs: Mapping[str, IdentificationEvaluation], out: Path, noise: str = "none"
+) -> None:
+    """Write result.json and, for each named run, the JSON files of the devkit, curves and sweeps into `out`.
+
+    Where the probes have names, what became of each is written too (`facerec.evaluation.identification.outcomes`). `noise` is the
+    variant of its removal behind the run "cleaned".
+    """
+    with atomic_dir(out) as folder:
+        for name, run in runs.items():
+            coarse = {key: run.result.devkit[key] for key in ("cmc", "roc", "traditional_cmc")}
+            write_json(folder / f"{name}_cmc.json", coarse)
+            write_json(folder / f"{name}_matches.json", run.result.devkit["matches"])
+            cmc, roc = run.curves
+            write_json(folder / f"{name}_curves.json", {"cmc": cmc, "roc": roc})
+            write_json(folder / f"{name}_sweeps.json", run.sweeps())
+            if run.probes is not None:
+                outcomes.write_outcomes(run.result, run.probes, folder, name)
+        cleaning = {name: noise if name == "cleaned" else "none" for name in runs}
+        results = {name: {**run.metrics(), "noise": cleaning[name]} for name, run in runs.items()}
+        write_json(folder / "result.json", results)
+
+
+def import_features(
+    folder: Path, probe_list: Path, distractor_list: Path, algorithm: str, out: Path
+) -> dict[str, int]:
+    """Read the devkit's feature folders facescrub/ and megaface/ below `folder` into feature directory `out`.
+
+    The lists are the devkit's JSON; rows come in their order. Counts of probes, distractors and dimensions.
+    """
+    probes, distractors = (
+        _import(folder / name, lists.read_feature_list(listed), algorithm)
+        for name, listed in (("facescrub", probe_list), ("megaface", distractor_list))
+    )
+    embeddings.write_feature_sets(probes, distractors, out)
+    return {"probes": len(probes), "distractors": len(distractors), "dim": probes.matrix.shape[1]}
+
+
+def export_features(features: Path, algorithm: str, out: Path) -> dict[str, int]:
+    """Write feature directory `features` as the devkit's folders facescrub/ and megaface/ and their two lists."""
+    probes, distractors = embeddings.read_feature_sets(features)
+    with atomic_dir(out) as folder:
+        for name, faces in (("facescrub", probes), ("megaface", distractors)):
+            devkit.write_devkit_features(folder / name, faces.sources, faces.matrix, algorithm)
+        people = lists.FeatureList(tuple(probes.sources), tuple(probes.identities))
+        lists.write_feature_list(people, folder / "facescrub_features_list.json")
+        strangers = lists.FeatureList(tuple(distractors.sources))
+        lists.write_feature_list(strangers, folder / "megaface_features_list.json")
+    return {"probes": len(probes), "distractors": len(distractors), "dim": probes.matrix.shape[1]}
+
+
+def write_scores(features: Path, out: Path) -> dict[str, int]:
+    """Write the devkit's score files of feature directory `features`: probes x probes, probes x distractors.
+
+    -|x - y|^2 in float32, greater is more alike; 14 GB for all of MegaFace, and as much while it is written.
+    Counts of rows and columns.
+    """
+    probes, distractors = embeddings.read_feature_sets(features)
+    engine = engines.build_engine(scores.checked_features(probes.matrix, "probes"))
+    with atomic_dir(out) as folder:
+        for name, others in (("facescrub_facescrub", probes), ("facescrub_megaface", distractors)):
+            columns = folder / f"{name}.npy"  # comes in columns, is kept in rows
+            matrix = np.lib.format.open_memmap(columns, "w+", np.float32, (len(probes), len(others)))
+            for start, block in pairing.score_blocks(engine, others.matrix, name):
+                matrix[:, start : start + block.shape[1]] = block
+            devkit.write_matrix(matrix, folder / f"{name}.bin")
+            columns.unlink()
+    return {"probes": len(probes), "distractors": len(distractors)}
+
+
+def _import(folder: Path, listed: lists.FeatureList, algorithm: str) -> Embeddings:
+    matrix = devkit.read_devkit_features(folder, listed.paths, algorithm)
+    return Embeddings(matrix, list(listed.paths), list(listed.ids) or [""] * len(listed.paths))
+
+
+def _rows(original: Embeddings, kept: Any, matrix: Any) -> Embeddings:
+    sources = [original.sources[row] for row in kept]
+    return Embeddings(matrix, sources, [original.identities[row] for row in kept])
+
+
+def _known(band: Band) -> Band:
+    """The band with 0 where no trial had anything to count, which JSON cannot say."""
+    low, high = band
+    return np.nan_to_num(low), np.nan_to_num(high)

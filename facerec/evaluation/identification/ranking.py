@@ -1,0 +1,178 @@
+"""MegaFace-style identification: each probe must find its mate among distractors.
+
+Rules: one mate plus all distractors form the gallery, for every ordered pair of probes of one identity; no
+other photo of that person is in it. Source: the MegaFace challenge as its devkit computes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from facerec.core.errors import FormatError, ParamsError
+from facerec.evaluation.identification import devkit, engines
+from facerec.evaluation.identification.devkit import traditional_ranks
+from facerec.evaluation.identification.engines import Engine
+from facerec.evaluation.identification.negatives import Scan, scan
+from facerec.evaluation.identification.pairing import MatePairs, pair_up
+from facerec.evaluation.identification.result import IdentificationResult
+from facerec.evaluation.identification.scores import Features, Floats, Ints, Rows, checked_features
+from facerec.evaluation.identification.separation import Separation, allowed, false_positives, supports
+from facerec.evaluation.identification.sweeps import Counted, Rings, Subset
+
+_TAIL = 1 << 18  # negatives kept exactly, at least: up to FPR 7e-5 at the full size of MegaFace
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What is ranked, and by what."""
+
+    engine: Engine
+    ready: Features
+    pairs: MatePairs
+    distractors: int
+    fprs: Sequence[float]
+    seed: int
+
+    @property
+    def negatives(self) -> int:
+        return len(self.ready.rows) * self.distractors
+
+    def from_mates(self, beaten: Ints) -> Ints:
+        """Ranks in the order of the pairs from counts in the order of the mates; missing faces rank last."""
+        ranks = np.empty(len(beaten), dtype=np.int64)
+        ranks[self.pairs.by_probe[0]] = beaten
+        return ranks
+
+    def lost(self) -> NDArray[np.bool_]:
+        """(p,) pairs with a face that was not enrolled."""
+        return np.asarray(self.ready.missing[self.pairs.probe] | self.ready.missing[self.pairs.mate])
+
+
+def identify(
+    probes: ArrayLike,
+    labels: ArrayLike,
+    distractors: ArrayLike | Rows,
+    fprs: Sequence[float] = (1e-6,),
+    sweeps: int = 0,
+    seed: int = 0,
+    engine: Engine | None = None,
+) -> IdentificationResult:
+    """Rank every probe's mates among the distractors.
+
+    Args:
+        probes: (n, d) features, L2-normalised (`facerec.evaluation.identification.normalise`); they are used as they
+            are, because noise removal marks rows by an extra dimension. NaN rows are faces not enrolled.
+        labels: (n,) identity of each probe, names or numbers.
+        distractors: (m, d) features of strangers: an array, or `rows.NpyRows` where they do not fit in
+            memory; 1024 rows are read at a time.
+        fprs: false-positive rates at which to give the exact true-positive rate.
+        sweeps: how many random orders of the distractors to cut into subsets of 10, 100, 1,000 ...
+        seed: of those orders and of the galleries of the traditional CMC.
+        engine: what multiplies; by default the one for this machine's device.
+
+    Raises:
+        FormatError: for shapes that do not fit, infinite values, no distractors, or no identity with two
+            probes.
+        ParamsError: for a rate outside (0, 1].
+    """
+    rows, names, others = _check(probes, labels, distractors, fprs)
+    ready = checked_features(rows, "probes")
+    engine = engine or engines.build_engine(ready)
+    run = _Run(engine, ready, pair_up(engine, ready, names), others.shape[0], fprs, seed)
+    positives, mates = run.pairs.positives, run.pairs.by_probe[1]
+    size = min(run.negatives, max(_TAIL, 2 * allowed(max(fprs, default=0), run.negatives) + 1))
+    rings = None
+    if sweeps:
+        most = allowed(max(fprs, default=0), run.negatives) + 1
+        rings = Rings(engine, mates, run.distractors, sweeps, most, seed)
+    found = scan(engine, mates, run.pairs.scores[positives], others, size, rings)
+    return _result(run, found, positives, size, rings.subsets() if rings else [])
+
+
+def _result(
+    run: _Run, found: Scan, positives: Ints, size: int, subsets: list[Counted]
+) -> IdentificationResult:
+    """Everything that follows from the counts."""
+    pairs, total = run.pairs, run.negatives
+    ranks = np.where(run.lost(), run.distractors, run.from_mates(found.beaten))
+    k, counts = np.unique(ranks, return_counts=True)
+    scores = pairs.scores[positives]
+    separation = Separation(
+        pair=positives,
+        identity=pairs.identity[pairs.probe[positives]],
+        enrolled=np.isfinite(scores),
+        false_positives=false_positives(scores, found.tail),
+        tail_identity=pairs.identity[found.tail_probe],
+        known=len(found.tail) - int(len(found.tail) == size < total),
+        negatives=total,
+    )
+    return IdentificationResult(
+        rank1=float(np.mean(ranks == 0)),
+        ranks=ranks,
+        probe=pairs.probe,
+        mate=pairs.mate,
+        identity=pairs.identity,
+        tpr={fpr: separation.tpr(fpr) for fpr in run.fprs},
+        supported={fpr: supports(fpr, total) for fpr in run.fprs},
+        cmc=(k + 1, np.cumsum(counts) / len(ranks)),
+        roc=separation.roc(),
+        separation=separation,
+        devkit=_devkit(run, found, ranks),
+        sweeps=tuple(_subset(run, scores, each) for each in subsets),
+        pairs=len(ranks),
+        probes=len(pairs.identity),
+        distractors=run.distractors,
+        failures=(int(run.ready.missing.sum()), found.missing),
+    )
+
+
+def _check(
+    probes: ArrayLike, labels: ArrayLike, distractors: ArrayLike | Rows, fprs: Sequence[float]
+) -> tuple[NDArray[np.floating], NDArray[np.generic], Rows]:
+    rows, names = np.asarray(probes), np.asarray(labels)
+    others: Any = distractors if hasattr(distractors, "shape") else np.asarray(distractors)
+    for what, matrix in (("probes", rows), ("distractors", others)):
+        if len(matrix.shape) != 2 or matrix.dtype.kind != "f" or 0 in matrix.shape:
+            raise FormatError(
+                f"The {what} must be a float matrix with a row a face, not {matrix.dtype} {matrix.shape}."
+            )
+    if rows.shape[1] != others.shape[1]:
+        raise FormatError(
+            f"Probes have {rows.shape[1]} dimensions and distractors {others.shape[1]}; use one model for both."
+        )
+    if names.shape != (len(rows),):
+        raise FormatError(f"{len(rows)} probes need as many labels, not an array of shape {names.shape}.")
+    if not all(0 < fpr <= 1 for fpr in fprs):
+        raise ParamsError(f"False-positive rates must lie above 0 and not above 1, not {list(fprs)}.")
+    return rows, names, others
+
+
+def _subset(run: _Run, positives: Floats, counted: Counted) -> Subset:
+    ranks = run.from_mates(counted.beaten)
+    negatives = len(run.ready.rows) * counted.size
+    beaten = false_positives(positives, counted.tail)
+    enrolled = np.isfinite(positives)
+    tpr = {
+        fpr: float(np.mean((beaten <= allowed(fpr, negatives)) & enrolled))
+        for fpr in run.fprs
+        if supports(fpr, negatives)
+    }
+    rank1 = float(np.mean((ranks == 0) & ~run.lost()))
+    return Subset(counted.size, counted.set, rank1, tpr)
+
+
+def _devkit(run: _Run, found: Scan, ranks: Ints) -> dict[str, object]:
+    negatives = min(devkit.PROBES_AS_NEGATIVES, len(run.ready.rows)) * run.distractors
+    drawn = traditional_ranks(run.engine, run.ready, run.pairs, ranks, run.distractors, run.seed)
+    last = run.distractors + int(run.pairs.identity.max())
+    return {
+        "cmc": devkit.devkit_cmc(ranks, run.distractors),
+        "roc": devkit.devkit_roc(found.devkit_above, negatives),
+        "traditional_cmc": devkit.devkit_cmc(drawn, last),
+        "matches": devkit.matches(found.nearest, found.nearest_index, run.pairs.probe, run.pairs.mate, ranks),
+    }

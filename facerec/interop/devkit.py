@@ -1,0 +1,214 @@
+"""Matrices of the MegaFace devkit: feature files, whole folders of them, and score files.
+
+A file is int32[4] (rows, columns, bytes a row, type) and then the numbers, row after row; type 5 is
+float32, 6 is float64, all little-endian. A feature is a column: (d, 1, 4, 5). The feature of a photo lies
+at `<photo path with extension>_<algorithm>.bin`, below facescrub/ or megaface/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facerec.core.errors import FormatError
+from facerec.core.files import atomic_file
+from facerec.core.progress import track
+from facerec.store import npy
+
+_TYPES: dict[int, np.dtype[Any]] = {5: np.dtype("<f4"), 6: np.dtype("<f8")}
+_HEADER = 16
+_MAPPED = 1 << 24
+"""Bytes from which a matrix is mapped instead of read."""
+_BLOCK = 1 << 22
+"""Numbers that are written at a time."""
+_NAMED = 3
+_EXTENSIONS = {".jpg", ".jpeg", ".png", ".gif", ".bmp"}
+
+
+def read_matrix(path: str | Path) -> NDArray[Any]:
+    """(rows, columns) float32 or float64, read-only, large ones mapped into memory.
+
+    Raises FormatError when header and file size disagree.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(0)
+            data = file.read(_HEADER if size >= _MAPPED else size)
+    except OSError as error:
+        raise FormatError(f"cannot read the matrix {path}: {error.strerror}.") from error
+    rows, columns, dtype = _shape(data, size, path)
+    if size >= _MAPPED:
+        return np.memmap(path, dtype, "r", _HEADER, (rows, columns))
+    return np.frombuffer(data, dtype, rows * columns, _HEADER).reshape(rows, columns)
+
+
+def write_matrix(matrix: NDArray[Any], path: str | Path) -> None:
+    """Write a (rows, columns) array of float32 or float64."""
+    kinds = [kind for kind, dtype in _TYPES.items() if matrix.dtype == dtype]
+    if not kinds or matrix.ndim != 2:
+        raise FormatError(f"a devkit matrix is 2-d float32 or float64, not {matrix.ndim}-d {matrix.dtype}.")
+    rows, columns = matrix.shape
+    dtype = _TYPES[kinds[0]]
+    if max(rows, columns * dtype.itemsize) >= 1 << 31:
+        raise FormatError(f"{path}: a devkit matrix cannot be as large as {rows} x {columns}.")
+    with atomic_file(path) as temporary, temporary.open("wb") as file:
+        file.write(np.array([rows, columns, columns * dtype.itemsize, kinds[0]], "<i4").tobytes())
+        step = max(1, _BLOCK // max(1, columns))
+        for start in range(0, rows, step):
+            file.write(np.ascontiguousarray(matrix[start : start + step], dtype).data)
+
+
+def read_devkit_features(
+    folder: str | Path, photos: Sequence[str], algorithm: str, out: str | Path | None = None
+) -> NDArray[np.float32]:
+    """(n, d) float32: the feature of every photo, in order; `photos` are paths below `folder`.
+
+    A photo that has no file by its own name is looked for with underscores for spaces and under any extension
+    of an image, as systems that crop or convert the photos name them. With `out` (.npy) the matrix is written
+    there and comes back mapped into memory. Raises one FormatError for all that is missing, damaged, of another
+    length or found twice.
+    """
+    found: NDArray[np.float32] | None = None
+    wrong: list[str] = []
+    with ExitStack() as stack:
+        place = None if out is None else stack.enter_context(atomic_file(out))
+        features = track(
+            _features(Path(folder), photos, algorithm), "read features", len(photos), unit="features"
+        )
+        for row, feature in enumerate(features):
+            if isinstance(feature, str):
+                wrong.append(feature)
+                continue
+            if found is None:
+                found = _empty((len(photos), len(feature)), place)
+            if len(feature) != found.shape[1]:
+                wrong.append(f"{photos[row]} has {len(feature)} numbers, others {found.shape[1]}")
+                continue
+            found[row] = feature
+        if wrong:
+            raise FormatError(_wrong(folder, algorithm, wrong, len(photos)))
+        if found is None:
+            found = _empty((0, 0), place)
+        if isinstance(found, np.memmap):
+            found.flush()
+    return found if out is None else npy.read_npy(out)
+
+
+def write_devkit_features(
+    folder: str | Path, photos: Sequence[str], features: NDArray[np.floating[Any]], algorithm: str
+) -> None:
+    """Write row i of (n, d) `features` as the feature file of photo i, float64 if they are, else float32.
+
+    They should be L2-normalised. Raises FormatError where a path leaves `folder` or two photos share a file.
+    """
+    paths = [_feature_path(Path(folder), photo, algorithm) for photo in photos]
+    if features.ndim != 2 or len(features) != len(paths):
+        raise FormatError(f"features of shape {features.shape} do not fit {len(paths)} photos.")
+    if len(set(paths)) < len(paths):
+        raise FormatError(f"some of the {len(paths)} photos for {folder} have one name; each needs its own.")
+    dtype = np.float64 if features.dtype == np.float64 else np.float32
+    for path, feature in zip(track(paths, "write features", unit="features"), features, strict=True):
+        write_matrix(np.asarray(feature, dtype)[:, None], path)
+
+
+def list_devkit_features(folder: str | Path, algorithm: str) -> list[str]:
+    """Sorted paths below `folder` of the photos whose features of `algorithm` lie there."""
+    ending = f"_{algorithm}.bin"
+    places = (place for place in Path(folder).rglob("*.bin") if place.name.endswith(ending))
+    names = (place.relative_to(folder).as_posix() for place in places)
+    return sorted(name.removesuffix(ending) for name in names)
+
+
+def _shape(data: bytes, size: int, path: Path) -> tuple[int, int, np.dtype[Any]]:
+    """Rows, columns and type of a matrix of `size` bytes that begins with `data`."""
+    if len(data) < _HEADER:
+        raise FormatError(f"{path} is no devkit matrix: it has {size} bytes.")
+    rows, columns, stride, kind = (int(value) for value in np.frombuffer(data, "<i4", 4))
+    dtype = _TYPES.get(kind)
+    if dtype is None or min(rows, columns) < 0 or stride != columns * dtype.itemsize:
+        raise FormatError(f"{path} is no devkit matrix: its header is {rows}, {columns}, {stride}, {kind}.")
+    if size != _HEADER + rows * stride:
+        raise FormatError(f"{path} promises {rows} x {columns} numbers but has {size} bytes.")
+    return rows, columns, dtype
+
+
+def _features(folder: Path, photos: Sequence[str], algorithm: str) -> Iterator[NDArray[Any] | str]:
+    """The feature of each photo, or what is wrong with it."""
+    finder = _Finder(folder, algorithm)
+    for photo in photos:
+        try:
+            feature = read_matrix(finder.path(photo))
+            finite = np.isfinite(feature).all()
+            yield feature.ravel() if finite and 1 in feature.shape else f"{photo} is no column of numbers"
+        except FormatError as error:
+            yield str(error).rstrip(".")
+
+
+def _wrong(folder: str | Path, algorithm: str, wrong: list[str], count: int) -> str:
+    more = f"; and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
+    named = "; ".join(wrong[:_NAMED])
+    return (
+        f"{len(wrong)} of the {count} features of {algorithm!r} below {folder} cannot be used: {named}{more}."
+    )
+
+
+def _empty(shape: tuple[int, int], place: Path | None) -> NDArray[np.float32]:
+    if place is None:
+        return np.empty(shape, np.float32)
+    return np.lib.format.open_memmap(place, "w+", np.float32, shape)
+
+
+class _Finder:
+    """Feature files of photos, by their own name or another spelling."""
+
+    def __init__(self, folder: Path, algorithm: str) -> None:
+        self._folder, self._algorithm = folder, algorithm
+        self._read: tuple[Path, dict[str, list[Path]]] = folder, {}
+
+    def path(self, photo: str) -> Path:
+        exact = _feature_path(self._folder, photo, self._algorithm)
+        if exact.is_file():
+            return exact
+        name = exact.parent.name
+        spelled = (name, name.replace(" ", "_"), name.replace("_", " "))
+        for parent in (
+            exact.parent.with_name(each) if each else exact.parent for each in dict.fromkeys(spelled)
+        ):
+            found = self._listed(parent).get(_plain(PurePosixPath(photo).name), [])
+            if len(found) == 1:
+                return found[0]
+            if found:
+                raise FormatError(f"{photo} may be {found[0].name} or {found[1].name}")
+        raise FormatError(f"{photo} has no file {exact.name}")
+
+    def _listed(self, parent: Path) -> dict[str, list[Path]]:
+        """Feature files of a folder by the plain names of their photos."""
+        if self._read[0] == parent and self._read[1]:
+            return self._read[1]
+        index: dict[str, list[Path]] = {}
+        ending = f"_{self._algorithm}.bin"
+        for place in sorted(parent.iterdir()) if parent.is_dir() else ():
+            if place.name.endswith(ending):
+                index.setdefault(_plain(place.name.removesuffix(ending)), []).append(place)
+        self._read = parent, index  # photos of a folder stand together in a list: one is enough to keep
+        return index
+
+
+def _plain(name: str) -> str:
+    """A photo's name without extension and spaces."""
+    path = PurePosixPath(name)
+    return (path.stem if path.suffix.lower() in _EXTENSIONS else name).replace(" ", "_")
+
+
+def _feature_path(folder: Path, photo: str, algorithm: str) -> Path:
+    path = PurePosixPath(photo)
+    if path.is_absolute() or ".." in path.parts or not path.name or "\0" in photo or "/" in algorithm:
+        raise FormatError(f"the photo {photo!r} has no safe path below {folder}.")
+    return folder / f"{path}_{algorithm}.bin"

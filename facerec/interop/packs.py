@@ -1,0 +1,225 @@
+"""Verification packs (lfw.bin, agedb_30.bin, cfp_fp.bin, ...): a pickle of (images, same).
+
+Images 2i and 2i+1 are pair i. A pickle can run any code when it is loaded, so it is read by an unpickler
+that can build numpy arrays, bytes, lists and bools and nothing else. Files from Python 2 are read too:
+their strings are taken as bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import struct
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facerec.core.errors import FormatError
+from facerec.core.files import atomic_file
+
+
+class _Dtype:
+    """Stands in for a pickled numpy dtype: whole numbers and bools by name, "O" for arrays of objects."""
+
+    def __init__(self, name: str | bytes, *_: Any) -> None:
+        self.name = name.decode("ascii") if isinstance(name, bytes) else str(name)
+        if not self.name.startswith("O") and np.dtype(self.name).kind not in "biu":
+            raise pickle.UnpicklingError(f"it holds numbers of type {self.name}")
+
+    def __setstate__(self, state: Sequence[Any]) -> None:
+        order = state[1].decode("ascii") if isinstance(state[1], bytes) else state[1]
+        self.name = (">" if order == ">" else "") + self.name
+
+
+class _Array:
+    """Stands in for a pickled array; `value` becomes a real one, or a list where it held objects.
+
+    The file never gets hold of numpy itself, whose own pickle hooks trust what they are told.
+    """
+
+    value: NDArray[Any] | list[Any] | None = None  # until the file says what is in it
+
+    def __setstate__(self, state: Sequence[Any]) -> None:
+        _, shape, dtype, fortran, data = state
+        self._fill(data, dtype, shape, "F" if fortran else "C")
+
+    def _fill(self, data: Any, dtype: _Dtype, shape: Any, order: Literal["C", "F"]) -> None:
+        if isinstance(data, list):
+            self.value = data
+        else:
+            self.value = np.frombuffer(data, np.dtype(dtype.name)).reshape(shape, order=order)
+
+
+def _reconstruct(*_: Any) -> _Array:
+    return _Array()
+
+
+def _frombuffer(data: Any, dtype: _Dtype, shape: Any, order: Literal["C", "F"]) -> _Array:
+    array = _Array()
+    array._fill(data, dtype, shape, order)
+    return array
+
+
+def _scalar(dtype: _Dtype, data: bytes) -> Any:
+    return np.frombuffer(data, np.dtype(dtype.name))[0]
+
+
+def _empty() -> bytes:
+    """How Python 3 puts b"" into such a pickle: bytes(), here without its arguments."""
+    return b""
+
+
+_ALLOWED: dict[str, Callable[..., Any]] = {
+    "numpy.dtype": _Dtype,
+    "__builtin__.bytes": _empty,
+    **{
+        f"numpy.{core}.{name}": function  # numpy 1 says core, numpy 2 _core
+        for core in ("core", "_core")
+        for name, function in (
+            ("multiarray._reconstruct", _reconstruct),
+            ("multiarray.scalar", _scalar),
+            ("numeric._frombuffer", _frombuffer),
+        )
+    },
+}
+
+
+_REFUSED = b"".join(
+    (pickle.DICT, pickle.EMPTY_DICT, pickle.SETITEM, pickle.SETITEMS, pickle.EMPTY_SET, pickle.ADDITEMS)
+    + (pickle.FROZENSET, pickle.INST, pickle.OBJ, pickle.NEWOBJ, pickle.NEWOBJ_EX, pickle.EXT1, pickle.EXT2)
+    + (pickle.EXT4, pickle.NEXT_BUFFER, pickle.READONLY_BUFFER)
+)
+"""What no pack needs; sets and dicts can be made to take forever by keys whose hashes collide."""
+
+
+_REPEATS = 64
+"""How much larger than its file the images of a pack may be: pickle stores one that many pairs show once."""
+
+
+class _Unpickler(pickle._Unpickler):
+    """The unpickler written in Python: where a file numbers its memo by billions, the one in C makes room."""
+
+    read: Callable[[int], bytes]
+    append: Callable[[Any], None]
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(
+            io.BytesIO(data), encoding="bytes"
+        )  # asked for more than there is, it gives what there is
+        self._left = len(data)
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) == ("numpy", "ndarray"):
+            return "ndarray"  # only ever handed to _reconstruct
+        if (module, name) == ("_codecs", "encode"):
+            return self._latin1
+        function = _ALLOWED.get(f"{module}.{name}")
+        if function is None:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+        return lambda *arguments: function(*arguments)  # a fresh one: a pickle may set attributes on it
+
+    def _latin1(self, text: str, encoding: str) -> bytes:
+        """How Python 3 puts bytes into a protocol 0-2 pickle; no other codec, and no text time and again."""
+        self._left -= len(text)
+        if encoding not in ("latin1", "latin-1") or self._left < 0:
+            raise pickle.UnpicklingError(f"codec {encoding}, or one text many times")
+        return text.encode("latin-1")
+
+    def _refuse(self) -> None:
+        raise pickle.UnpicklingError("it holds more than lists of images and bools")
+
+    def persistent_load(self, pid: Any) -> Any:
+        raise pickle.UnpicklingError("it refers to objects outside the file")
+
+    def load_bytearray8(self) -> None:
+        """As the original, which makes room for the length promised before it looks for the bytes."""
+        (size,) = struct.unpack("<Q", self.read(8))
+        self.append(bytearray(self.read(size)))
+
+    dispatch: ClassVar[dict[int, Any]] = {
+        **pickle._Unpickler.dispatch,
+        pickle.BYTEARRAY8[0]: load_bytearray8,
+        **dict.fromkeys(_REFUSED, _refuse),
+    }
+
+
+def read_bin(path: str | Path) -> tuple[list[bytes], NDArray[np.bool_]]:
+    """2n encoded images, untouched, and the (n,) bools that say which pairs are one person.
+
+    Raises FormatError when the file is no such pack, is cut short, or holds anything but plain data.
+    """
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+        loaded = _Unpickler(data).load()
+    except OSError as error:
+        raise FormatError(f"cannot read the pack {path}: {error}.") from error
+    except Exception as error:  # a hostile or broken pickle can fail in any way
+        raise FormatError(f"{path} is not a pickle of plain images and bools: {error}.") from error
+    return _checked(loaded, path, len(data))
+
+
+def write_bin(path: str | Path, images: Sequence[bytes], same: Sequence[bool] | NDArray[np.bool_]) -> None:
+    """Write 2n encoded images and n bools in the form InsightFace's own script writes."""
+    flags = [bool(flag) for flag in same]
+    if len(images) != 2 * len(flags):
+        raise FormatError(f"{path}: {len(images)} images do not make {len(flags)} pairs.")
+    with atomic_file(path) as temporary:
+        data = pickle.dumps(([bytes(image) for image in images], flags), protocol=pickle.HIGHEST_PROTOCOL)
+        temporary.write_bytes(data)
+
+
+def _checked(loaded: Any, path: Path, size: int) -> tuple[list[bytes], NDArray[np.bool_]]:
+    if not isinstance(loaded, tuple | list) or len(loaded) != 2:
+        raise FormatError(f"{path} holds no pair of (images, same).")
+    bins, flags = (_plain(part) for part in loaded)
+    if not isinstance(bins, list | tuple | np.ndarray) or not isinstance(flags, list | tuple | np.ndarray):
+        raise FormatError(f"{path} holds no lists of images and bools.")
+    if len(bins) > size or sum(_size(item) for item in bins) > _REPEATS * size:
+        raise FormatError(f"{path} is refused: it unpacks to more than {_REPEATS} times its {size} bytes.")
+    images = _images([_plain(item) for item in bins], path)
+    if len(images) != 2 * len(flags):
+        raise FormatError(f"{path} holds {len(images)} images for {len(flags)} pairs.")
+    if not all(isinstance(flag, bool | int | np.bool_ | np.integer) and flag in (0, 1) for flag in flags):
+        raise FormatError(f"{path} says neither true nor false for some pairs.")
+    return images, np.array(flags, bool)
+
+
+def _plain(item: Any) -> Any:
+    return item.value if isinstance(item, _Array) else item
+
+
+def _size(item: Any) -> int:
+    """Bytes of an image; 0 for what is none."""
+    plain = _plain(item)
+    return (
+        plain.nbytes
+        if isinstance(plain, np.ndarray)
+        else len(plain)
+        if isinstance(plain, bytes | bytearray)
+        else 0
+    )
+
+
+def _images(items: list[Any], path: Path) -> list[bytes]:
+    """The bytes of every image; those of one stored array are copied once, however often the file refers to it."""
+    images, copies = [], dict[Any, bytes]()
+    for row, item in enumerate(items):
+        key: Any = id(item)
+        if isinstance(item, np.ndarray):  # many arrays may be made around the same bytes
+            key = (item.__array_interface__["data"][0], item.shape, item.strides, item.dtype)
+        if key not in copies:
+            copies[key] = _image(item, path, row)
+        images.append(copies[key])
+    return images
+
+
+def _image(item: Any, path: Path, row: int) -> bytes:
+    if isinstance(item, bytes | bytearray):
+        return bytes(item)
+    if isinstance(item, np.ndarray) and item.dtype == np.uint8:
+        return item.tobytes()
+    raise FormatError(f"{path}: image {row} is no string of bytes but {type(item).__name__}.")

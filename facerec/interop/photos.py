@@ -1,0 +1,143 @@
+"""Photos in identity folders (`Name/Name_0001.jpg`), on disk or inside an archive, as rows for shards.
+
+A file is a photo by its extension or, where the extension says nothing, by its first bytes. Hidden files
+and what macOS adds to archives (`._x`, `__MACOSX/`) are not. Order and labels depend on names only, never
+on the order in an archive.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from facerec.core.errors import FormatError
+from facerec.interop import archives, lists
+from facerec.store import matching, shards
+
+_EXTENSIONS = {".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
+_OTHER = {".txt", ".csv", ".json", ".xml", ".html", ".md", ".pdf", ".mat", ".npy", ".zip", ".tar", ".db"}
+_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\x00", b"MM\x00*")
+
+
+def photo_rows(
+    path: str | Path,
+    labelled: bool = True,
+    limits: archives.Limits = archives.LIMITS,
+    scratch: Path | None = None,
+    depth: int = 1,
+    only: Sequence[str] | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Photo rows (image, label, identity, source) of a folder or archive, sorted by source.
+
+    Where `labelled`, the folder a photo lies in (`depth` 1, or 2 for the folder above) is its identity, labels
+    are 0..n-1 by sorted identity, and folders above all identities are left out of `source`; else identities
+    are "" and labels -1. `only` is a list of the photos wanted, in their order, matched as `matching.rows` does it.
+    Raises FormatError when there is no photo, when one of the list is missing, or for any reason of `archives.files`.
+    """
+    with archives.open_source(path, limits, scratch) as files:
+        names = [name for name in files.names if is_photo(name, files)]
+        if only is not None:
+            names = _listed(path, only, names)
+        if not names:
+            raise FormatError(f"{path} holds no photos.")
+        top = _common_top(names, depth) if labelled else ""
+        identities = [_identity(name, depth) if labelled else "" for name in names]
+        labels = {name: label for label, name in enumerate(sorted({*identities} - {""}))}
+        for name, identity in zip(names, identities, strict=True):
+            yield {
+                "image": files.read(name),
+                "label": labels.get(identity, -1),
+                "identity": identity,
+                "source": name.removeprefix(top),
+            }
+
+
+def listed_rows(
+    path: str | Path,
+    listed: lists.Labelled,
+    limits: archives.Limits = archives.LIMITS,
+    scratch: Path | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Photo rows of a folder or archive in the order of a list file, which says whose they are.
+
+    The identity is the list's own number as text, labels are 0..n-1 in the order of those numbers; a negative
+    number means that nobody knows. Paths are matched as `matching.rows` does it. Raises FormatError when photos
+    of the list are missing, or for any reason of `archives.files`.
+    """
+    known = sorted({label for label in listed.labels if label >= 0})
+    numbers = {label: number for number, label in enumerate(known)}
+    with archives.open_source(path, limits, scratch) as files:
+        names = _listed(path, listed.paths, files.names)
+        top = _common_top(names, depth=1)
+        for name, label in zip(names, listed.labels, strict=True):
+            yield {
+                "image": files.read(name),
+                "label": numbers.get(label, -1),
+                "identity": str(label) if label >= 0 else "",
+                "source": name.removeprefix(top),
+            }
+
+
+def is_photo(name: str, files: archives.FileSource) -> bool:
+    """Whether file `name` is to be taken for a photo."""
+    path = PurePosixPath(name)
+    if any(part.startswith(".") or part == "__MACOSX" for part in path.parts):
+        return False
+    extension = path.suffix.lower()
+    if extension in _EXTENSIONS or extension in _OTHER:
+        return extension in _EXTENSIONS
+    head = files.read(name)[:16]
+    return head.startswith(_MAGIC) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
+
+
+def _listed(path: str | Path, wanted: Sequence[str], names: Sequence[str]) -> list[str]:
+    """The files among `names` that the list `wanted` means, one each, in its order."""
+    found = matching.matching_rows(wanted, names).tolist()
+    missing = [name for name, row in zip(wanted, found, strict=True) if row < 0]
+    if missing:
+        raise FormatError(
+            f"{path} lacks {len(missing)} of the {len(found)} photos of its list, the first is {missing[0]!r}."
+        )
+    if len(set(found)) < len(found):
+        raise FormatError(f"the list of {path} names some of its photos twice.")
+    return [names[row] for row in found]
+
+
+def _identity(name: str, depth: int) -> str:
+    """The folder the photo lies in, or one above, "" at the top."""
+    folders = PurePosixPath(name).parent.parts
+    return folders[-depth] if len(folders) >= depth else ""
+
+
+def _common_top(names: Sequence[str], depth: int) -> str:
+    """The folders above every identity folder, such as "lfw-deepfunneled/"."""
+    tops = {PurePosixPath(name).parent.parts[:-depth] for name in names}
+    common: list[str] = []
+    for parts in zip(*tops, strict=False):
+        if len(set(parts)) > 1:
+            break
+        common.append(parts[0])
+    return "/".join(common) + "/" if common else ""
+
+
+@contextmanager
+def as_shards(source: str | Path, scratch: Path) -> Iterator[Path]:
+    """The photo shards of `source`: a directory of shards, a folder of photos, or an archive of them.
+
+    Shards made of the others lie below `scratch` until the block ends. Raises FormatError when there is no photo.
+    """
+    source = Path(source)
+    if shards.is_set(source):
+        shards.read_shards(source, "photos")
+        yield source
+        return
+    scratch.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{source.name}.", suffix=".tmp", dir=scratch) as temporary:
+        made = Path(temporary, "photos")
+        shards.write_shards(
+            photo_rows(source, scratch=Path(temporary)), made, shards.Meta("photos", source.stem)
+        )
+        yield made

@@ -1,0 +1,168 @@
+"""The index of a .rec, a line "key<TAB>offset" a record: read, checked and, where that is safe, rebuilt.
+
+An index is believed when its last record ends the file and records stand where a sample of it points. Most
+writers repeat the key as id in the record: where all of the sample do, an id that differs later shows a wrong
+line. To rebuild is to read through the file: keys are the ids where no two records share one. Where they do,
+keys can only be the positions 0, 1, 2, ..., which is right where there was no index at all; where there was
+one, its keys may mean something else, and it is refused.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from array import array
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pacsv
+from numpy.typing import NDArray
+
+from facerec.core.errors import FormatError
+from facerec.interop import framing
+
+Integers = NDArray[np.int64]
+
+_ID = struct.Struct("<8xQ")
+"""The end of the header "IfQQ" up to its first id."""
+_HEADER_SIZE = 24
+_SAMPLE = 64
+_NO_ID = -1
+
+
+class Index(NamedTuple):
+    """Keys in ascending order and where their records begin."""
+
+    keys: Integers
+    offsets: Integers
+    own_keys: bool
+    """Whether records carry their keys as ids, so that a wrong offset shows."""
+    note: str = ""
+    """Why it was rebuilt, one sentence; "" where it came from the file as it is."""
+
+
+def load_index(rec: Path, data: mmap.mmap | bytes) -> Index:
+    """The index of the .rec `rec` with bytes `data`; FormatError where it is wrong and cannot be rebuilt."""
+    path = rec.with_suffix(".idx")
+    if not path.is_file():
+        return _counted(rec, data, f"{path.name} is missing")
+    try:
+        keys, offsets = _read(path)
+    except FormatError as error:
+        return rebuild_index(rec, data, str(error).rstrip("."))
+    order = np.argsort(keys, kind="stable")
+    keys, offsets = keys[order], offsets[order]
+    problem = _problem(keys, offsets, data)
+    if problem:
+        return rebuild_index(rec, data, f"{path.name} {problem}")
+    return _believed(rec, data, Index(keys, offsets, own_keys=True))
+
+
+def rebuild_index(rec: Path, data: mmap.mmap | bytes, problem: str) -> Index:
+    """The index from the ids of the records; FormatError where they are no keys or the file is damaged."""
+    offsets, ids = _scan(rec, data)
+    if not _are_keys(ids):
+        raise FormatError(
+            f"{problem}, and the records of {rec} carry no keys to rebuild it from; fetch both again, or "
+            f"delete {rec.with_suffix('.idx').name} to have the records counted."
+        )
+    return _sorted(ids, offsets, f"{problem}; keys were read from the records of {rec.name}.")
+
+
+def _counted(rec: Path, data: mmap.mmap | bytes, problem: str) -> Index:
+    """The index of a file that came without one."""
+    offsets, ids = _scan(rec, data)
+    if _are_keys(ids):
+        return _sorted(ids, offsets, f"{problem}; keys were read from the records of {rec.name}.")
+    keys = np.arange(len(offsets), dtype=np.int64)
+    return Index(keys, offsets, False, f"{problem}; the records of {rec.name} were counted from 0.")
+
+
+def _sorted(ids: Integers, offsets: Integers, note: str) -> Index:
+    order = np.argsort(ids, kind="stable")
+    return Index(ids[order], offsets[order], True, note)
+
+
+def _problem(keys: Integers, offsets: Integers, data: mmap.mmap | bytes) -> str:
+    """What is wrong with a sorted index by itself, "" if nothing."""
+    repeated = keys[1:][keys[1:] == keys[:-1]]
+    if len(repeated):
+        return f"lists key {repeated[0]} twice"
+    if not len(keys):
+        return "" if not len(data) else "is empty"
+    if not (offsets[1:] > offsets[:-1]).all() and len(np.unique(offsets)) < len(offsets):
+        return "points two keys at one record"
+    try:
+        ends = framing.end(data, int(offsets.max())) == len(data)
+        for row in _sample(len(keys)):
+            framing.end(data, int(offsets[row]))
+    except FormatError as error:
+        return f"points where {error}"
+    return "" if ends else "does not fit, one of both is cut short or of another pack"
+
+
+def _believed(rec: Path, data: mmap.mmap | bytes, index: Index) -> Index:
+    """The index, or a new one where ids say that it is wrong."""
+    rows = _sample(len(index.keys))
+    ids = np.array([record_id(framing.payload(data, int(index.offsets[row]), _HEADER_SIZE)) for row in rows])
+    agree = ids == index.keys[rows]
+    if agree.all():
+        return index
+    if not _are_keys(ids):
+        return index._replace(own_keys=False)
+    offsets, all_ids = _scan(rec, data)
+    if _are_keys(all_ids) and (agree.any() or np.array_equal(np.sort(all_ids), index.keys)):
+        wrong = int(index.keys[rows][~agree][0])
+        note = f"{rec.stem}.idx points key {wrong} at another record; keys were read from the records."
+        return _sorted(all_ids, offsets, note)
+    return index._replace(own_keys=False)
+
+
+def _sample(count: int) -> NDArray[np.intp]:
+    """Rows evenly over all, the first and the last among them."""
+    return np.unique(np.linspace(0, count - 1, min(count, _SAMPLE)).astype(np.intp))
+
+
+def record_id(payload: bytes) -> int:
+    """The id in a payload that begins with the header of an image; -1 where there is none."""
+    value = _ID.unpack_from(payload)[0] if len(payload) >= _HEADER_SIZE else _NO_ID
+    return int(value) if value < 1 << 63 else _NO_ID
+
+
+def _are_keys(ids: Integers) -> bool:
+    """Whether every record has an id and no two share one."""
+    return len(np.unique(ids)) == len(ids) and (not len(ids) or int(ids.min()) >= 0)
+
+
+def _scan(rec: Path, data: mmap.mmap | bytes) -> tuple[Integers, Integers]:
+    """Offsets and ids of all records, in the order of the file."""
+    offsets, ids, offset = array("q"), array("q"), 0
+    try:
+        while offset < len(data):
+            offsets.append(offset)
+            ids.append(record_id(framing.payload(data, offset, _HEADER_SIZE)))
+            offset = framing.end(data, offset)
+    except FormatError as error:
+        raise FormatError(f"{rec} is damaged or cut short: {error}; fetch it again.") from error
+    return np.array(offsets, np.int64), np.array(ids, np.int64)
+
+
+def _read(path: Path) -> tuple[Integers, Integers]:
+    if path.stat().st_size == 0:
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    try:
+        table = pacsv.read_csv(
+            path,
+            read_options=pacsv.ReadOptions(column_names=["key", "offset"]),
+            parse_options=pacsv.ParseOptions(delimiter="\t"),
+            convert_options=pacsv.ConvertOptions(
+                column_types={"key": pa.int64(), "offset": pa.int64()},
+                null_values=[],  # else "nan" and nothing at all are numbers too
+            ),
+        )
+        return table["key"].to_numpy(), table["offset"].to_numpy()
+    except (pa.ArrowException, OSError, ValueError, TypeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise FormatError(f"{path.name} is no index of 'key<TAB>offset' lines ({reason}).") from error

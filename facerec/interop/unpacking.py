@@ -1,0 +1,267 @@
+"""Packs of other systems to face shards: RecordIO, verification packs (*.bin) and bcolz folders.
+
+A pack is a folder with train.rec (InsightFace's, or im2rec's without record 0), *.bin and bcolz members;
+a lone member may be named too. The faces are aligned already: encoded images pass through untouched,
+arrays of pixels become PNG, without loss. What a pack does not tell (boxes, landmarks, scores) stays null.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from facerec.core.errors import FormatError, ImageError
+from facerec.core.files import atomic_dir
+from facerec.core.progress import track
+from facerec.imaging import alignment
+from facerec.imaging.images import read_header
+from facerec.interop import bcolz, packs, recordio
+from facerec.store import pairs, shards
+
+Rows = Iterator[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class PackMember:
+    """One set of a pack: its name, what it holds, its rows, and its pairs if it is for verification."""
+
+    name: str
+    meta: shards.Meta
+    rows: Rows
+    pairs: pairs.Pairs | None = None
+    note: str = ""
+    """What a user should know of it, "" when all is well."""
+
+
+@dataclass(frozen=True)
+class Unpacked:
+    """The number of images of each member, and what a user should know of them."""
+
+    images: dict[str, int]
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What the images of a pack are taken for.
+
+    Attributes:
+        photos: photos, which need not be of one size, instead of aligned faces.
+        size: (height, width) that the faces must have; None for any usual size.
+        arrays: order of the channels in arrays of pixels (bcolz), which no file says.
+    """
+
+    photos: bool = False
+    size: tuple[int, int] | None = None
+    arrays: bcolz.Colour = "bgr"
+
+
+FACES = Expected()
+_USUAL = ((112, 112), (128, 128), (112, 96))
+"""Sizes (height, width) of aligned faces; packs of any other, and of no multiple, are photos as a rule."""
+
+
+def unpack(source: str | Path, out: str | Path, expected: Expected = FACES) -> Unpacked:
+    """Turn `source` into shards in directory `out`, which is replaced whole.
+
+    A pack becomes `out`/train and `out`/<member>, a lone .rec, .bin or bcolz folder becomes the set `out`
+    itself; pairs.parquet lies beside the shards of a verification pack. Raises FormatError when a member is
+    damaged or its images are not what is expected.
+    """
+    members = find_members(source)
+    alone = members == [Path(source)]
+    unpacked = Unpacked({}, [])
+    with atomic_dir(out) as folder:
+        for member in members:
+            _write(member, folder if alone else folder / _name(member), expected, unpacked)
+    return unpacked
+
+
+def unpack_pack(pack: str | Path, train_out: str | Path, test_out: str | Path) -> Unpacked:
+    """As `unpack` of a pack, with train.rec in `train_out` and all else below `test_out`.
+
+    Both directories are replaced whole; `train_out` stays empty where there is no train.rec.
+    """
+    members = {_name(member): member for member in find_members(pack)}
+    unpacked = Unpacked({}, [])
+    with atomic_dir(train_out) as folder:
+        if "train" in members:
+            _write(members.pop("train"), folder, FACES, unpacked)
+    with atomic_dir(test_out) as folder:
+        for name, member in members.items():
+            _write(member, folder / name, FACES, unpacked)
+    return unpacked
+
+
+def find_members(source: str | Path) -> list[Path]:
+    """Members of the pack `source`, train.rec first, then by name; `source` alone where it is a member.
+
+    Where a pack holds a member twice, as .bin and as bcolz folder, the .bin is taken: its images were
+    never decoded. Raises FormatError when there is none, or two of one name that differ in kind.
+    """
+    source = Path(source)
+    if source.is_file() or bcolz.is_folder(source):
+        return [source]
+    if not source.is_dir():
+        raise FormatError(f"{source} does not exist; name a pack's folder, a .rec, a .bin or a bcolz folder.")
+    visible = [path for path in sorted(source.iterdir()) if not path.name.startswith(".")]
+    encoded = [path for path in visible if path.suffix in (".rec", ".bin") and path.is_file()]
+    names = [_name(path) for path in encoded]
+    if len(set(names)) < len(names):
+        raise FormatError(f"{source} holds two members of one name among {', '.join(names)}; rename one.")
+    arrays = [path for path in visible if bcolz.is_folder(path) and _name(path) not in names]
+    if not encoded and not arrays:
+        raise FormatError(f"{source} holds neither a .rec nor a verification pack (*.bin, bcolz folder).")
+    return sorted([*encoded, *arrays], key=lambda path: (_name(path) != "train", path.name))
+
+
+def open_rec(path: str | Path, expected: Expected = FACES) -> PackMember:
+    """The images of a .rec in key order.
+
+    The identity is the pack's own number as text, labels are 0..n-1 in the order of those numbers; a
+    negative number means that nobody knows. Raises FormatError when `property` contradicts the images.
+    """
+    path = Path(path)
+    reader = recordio.RecordReader(path)
+    keys = reader.image_keys()
+    if not len(keys):
+        raise FormatError(f"{path} holds no images.")
+    folder = path.absolute().parent.name
+    first = reader[int(keys[0])].image
+    meta = _meta(path, folder if path.stem == "train" else f"{folder}/{path.stem}", first, expected)
+    declared = path.with_name("property")
+    if declared.is_file() and meta.size not in (None, recordio.read_property(declared)[1]):
+        raise FormatError(f"{declared} does not give the size of the faces of {path}, which is {meta.size}.")
+    return PackMember(path.stem, meta, _checked(_rec_rows(reader, keys), path, meta), note=reader.index_note)
+
+
+def open_bin(path: str | Path, expected: Expected = FACES) -> PackMember:
+    """The images and pairs of a verification pack; pair i is rows 2i and 2i+1, labels are -1."""
+    path = Path(path)
+    images, same = packs.read_bin(path)
+    return _verification(path, images, same, "jpg", expected)
+
+
+def open_bcolz(path: str | Path, expected: Expected = FACES) -> PackMember:
+    """As `open_bin`, from a bcolz folder and the list beside it; the pixels become PNG."""
+    path = Path(path)
+    pack = bcolz.read_bcolz(path, expected.arrays)
+    encoded = (png(image) for chunk in pack.chunks() for image in chunk)
+    return replace(_verification(path, encoded, pack.same, "png", expected), note=pack.note)
+
+
+def png(image: NDArray[np.uint8]) -> bytes:
+    """PNG bytes of an RGB image (h, w, 3); equal pixels give equal bytes."""
+    return bytes(cv2.imencode(".png", image[..., ::-1])[1].tobytes())
+
+
+def _open(member: Path, expected: Expected) -> PackMember:
+    if member.is_dir():
+        return open_bcolz(member, expected)
+    openers: dict[str, Callable[[Path, Expected], PackMember]] = {".rec": open_rec, ".bin": open_bin}
+    if member.suffix not in openers:
+        raise FormatError(f"{member} is no pack; name its folder, a .rec, a .bin or a bcolz folder.")
+    return openers[member.suffix](member, expected)
+
+
+def _write(member: Path, folder: Path, expected: Expected, unpacked: Unpacked) -> None:
+    """Write the shards and pairs of `member` into `folder`, which is still being made, and count them."""
+    opened = _open(member, expected)
+    folder.mkdir(exist_ok=True)
+    unpacked.images[opened.name] = shards.write_parts(opened.rows, folder, opened.meta)
+    if opened.pairs is not None:
+        pairs.write_pairs(opened.pairs, folder / "pairs.parquet")
+    if opened.note:
+        unpacked.notes.append(opened.note)
+
+
+def _verification(
+    path: Path, images: Iterable[bytes], same: NDArray[np.bool_], suffix: str, expected: Expected
+) -> PackMember:
+    if not len(same):
+        raise FormatError(f"{path} holds no images.")
+    stream = iter(images)
+    head = next(stream)
+    meta = _meta(path, f"{path.absolute().parent.name}/{_name(path)}", head, expected)
+    first = np.arange(0, 2 * len(same), 2, dtype=np.int64)
+    rows = _pair_rows(head, stream, _name(path), 2 * len(same), suffix)
+    return PackMember(_name(path), meta, _checked(rows, path, meta), pairs.Pairs(first, first + 1, same))
+
+
+def _rec_rows(reader: recordio.RecordReader, keys: NDArray[np.int64]) -> Rows:
+    name = reader.path.stem
+    try:
+        numbers = np.fromiter((reader.number(int(key)) for key in keys), np.int64, len(keys))
+    except OverflowError as error:
+        raise FormatError(f"{reader.path} has a label that is no number of an identity.") from error
+    labels = np.searchsorted(np.unique(numbers[numbers >= 0]), numbers)
+    for row, key in enumerate(track(keys, f"unpack {reader.path.name}", unit="images")):
+        number = int(numbers[row])
+        label, identity = (int(labels[row]), str(number)) if number >= 0 else (-1, "")
+        yield _row(reader[int(key)].image, label, identity, f"{name}/{key:08d}.jpg")
+
+
+def _pair_rows(head: bytes, rest: Iterator[bytes], name: str, count: int, suffix: str) -> Rows:
+    yield _row(head, -1, "", f"{name}/000000.{suffix}")
+    images = track(rest, f"unpack {name}", count - 1, unit="images")
+    for number, image in enumerate(images, 1):
+        yield _row(image, -1, "", f"{name}/{number:06d}.{suffix}")
+
+
+def _checked(rows: Rows, path: Path, meta: shards.Meta) -> Rows:
+    """The rows as they are; FormatError at the first face of another size than the set's."""
+    if meta.size is None:
+        yield from rows
+        return
+    for row in rows:
+        where = f"{path}, {row['source']}"
+        size = _size(row["image"], where)
+        if size != meta.size:
+            raise FormatError(
+                f"{where}: {size[0]}x{size[1]} pixels where the first face has {meta.size[0]}x{meta.size[1]}; "
+                "the images are not aligned, unpack them with --photos."
+            )
+        yield row
+
+
+def _row(image: bytes, label: int, identity: str, source: str) -> dict[str, Any]:
+    return {"image": image, "label": label, "identity": identity, "source": source, "rung": "pack"}
+
+
+def _meta(path: Path, dataset: str, first: bytes, expected: Expected) -> shards.Meta:
+    """Meta of the set that begins with image `first`; FormatError when it can be no aligned face."""
+    if expected.photos:
+        return shards.Meta("photos", dataset)
+    size = _size(first, f"{path}, its first image")
+    shown = f"{path} holds images of {size[0]}x{size[1]} pixels (height x width)"
+    if expected.size is None and not any(_multiple(size, usual) for usual in _USUAL):
+        raise FormatError(
+            f"{shown}, no usual size of aligned faces; ask for --size {size[0]}x{size[1]} if they are aligned, "
+            "or unpack them with --photos and then detect and align."
+        )
+    if expected.size not in (None, size):
+        raise FormatError(f"{shown}, not {'x'.join(map(str, expected.size or ()))} as asked for.")
+    return shards.Meta("faces", dataset, size=size, template=alignment.template_name(size))
+
+
+def _multiple(size: tuple[int, int], base: tuple[int, int]) -> bool:
+    """Whether `size` is a whole multiple of `base` in both directions."""
+    return size[0] % base[0] == 0 and size[0] * base[1] == size[1] * base[0]
+
+
+def _size(image: bytes, where: str) -> tuple[int, int]:
+    try:
+        return read_header(image).size
+    except ImageError as error:
+        raise FormatError(f"{where}: {str(error)[0].lower()}{str(error)[1:]}") from error
+
+
+def _name(member: Path) -> str:
+    """What a member is called: its file name without extension, or its folder's name."""
+    return member.name if member.is_dir() else member.stem

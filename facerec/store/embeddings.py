@@ -1,0 +1,123 @@
+"""Embeddings at rest: one float32 matrix in NAME.npy and the table of its rows in NAME.parquet."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import ArrayLike, NDArray
+from pydantic import TypeAdapter
+
+from facerec.core.errors import FormatError
+from facerec.core.files import atomic_dir, atomic_file
+from facerec.store import npy, parquet
+from facerec.store.pairs import Pairs
+
+_SCHEMA = pa.schema({"source": pa.string(), "identity": pa.string()})
+_PROBES, _DISTRACTORS = "probes.npy", "distractors.npy"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What embeddings, and scores made of them, come from: only those of one model can be compared.
+
+    Attributes:
+        model: digest of the network and its preprocessing (`facerec.embedding.Embedder.digest`).
+        dataset: name of the face set.
+        rendered: whether that set is known to be rendered, so that nobody in it exists.
+    """
+
+    model: str
+    dataset: str
+    rendered: bool
+
+
+_ORIGIN = TypeAdapter(Origin)
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """n embeddings of d numbers and whose they are.
+
+    Attributes:
+        matrix: (n, d) float32, not normalised.
+        sources: n paths of the photos inside their set.
+        identities: n names, "" where unknown.
+        origin: what they come from; None where nobody wrote it down.
+    """
+
+    matrix: NDArray[np.float32]
+    sources: list[str]
+    identities: list[str]
+    origin: Origin | None = None
+
+    def __post_init__(self) -> None:
+        if self.matrix.ndim != 2 or not len(self.matrix) == len(self.sources) == len(self.identities):
+            shape, rows = self.matrix.shape, len(self.sources)
+            raise FormatError(f"a matrix of shape {shape} does not fit a table of {rows} rows; embed again.")
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    def interleave(self, pairs: Pairs) -> NDArray[np.float32]:
+        """(2n, d) with pair i in rows 2i and 2i + 1; NaN where a photo of the pair has no face here."""
+        rows = np.stack([pairs.first, pairs.second], axis=1).ravel()
+        interleaved = self.matrix[rows]
+        interleaved[rows < 0] = np.nan
+        return interleaved
+
+
+def write_embeddings(embeddings: Embeddings, path: str | Path) -> None:
+    """Write PATH (.npy) and the table beside it, each atomically, the matrix last."""
+    path = _npy(path)
+    table = pa.table({"source": embeddings.sources, "identity": embeddings.identities})
+    if embeddings.origin is not None:
+        table = parquet.noted(table, asdict(embeddings.origin))
+    with atomic_file(path.with_suffix(".parquet")) as temporary:
+        pq.write_table(table, temporary, compression="none")
+    with atomic_file(path) as temporary, temporary.open("wb") as file:
+        np.save(file, np.ascontiguousarray(embeddings.matrix, np.float32))
+
+
+def read_embeddings(path: str | Path) -> Embeddings:
+    """Read PATH (.npy) and its table; FormatError when one is missing, damaged or does not fit."""
+    path = _npy(path)
+    try:
+        mapped = npy.read_npy(path)
+        table = parquet.read_parquet(path.with_suffix(".parquet"), _SCHEMA)
+        origin = parquet.read_note(path.with_suffix(".parquet"), _ORIGIN)
+    except FormatError as error:
+        raise FormatError(f"cannot read the embeddings {path} ({error}); run the embed stage.") from error
+    if mapped.dtype != np.float32:
+        raise FormatError(f"{path} holds {mapped.dtype}, but embeddings are float32; embed again.")
+    return Embeddings(np.array(mapped), table["source"].to_pylist(), table["identity"].to_pylist(), origin)
+
+
+def read_feature_sets(folder: str | Path) -> tuple[Embeddings, Embeddings]:
+    """Probes and distractors of a feature directory, which holds both for an identification benchmark."""
+    return read_embeddings(Path(folder) / _PROBES), read_embeddings(Path(folder) / _DISTRACTORS)
+
+
+def write_feature_sets(probes: Embeddings, distractors: Embeddings, out: str | Path) -> None:
+    """Write a feature directory, which is replaced whole."""
+    with atomic_dir(out) as folder:
+        write_embeddings(probes, folder / _PROBES)
+        write_embeddings(distractors, folder / _DISTRACTORS)
+
+
+def _npy(path: str | Path) -> Path:
+    path = Path(path)
+    if path.suffix != ".npy":
+        raise FormatError(f"embeddings are kept in .npy files, {path} is none.")
+    return path
+
+
+def normalise(rows: ArrayLike) -> NDArray[np.float32]:
+    """(n, d) rows scaled to length 1 in float64, returned as float32; rows of NaN or zeros become NaN."""
+    wide = np.asarray(rows, dtype=np.float64)
+    norms = np.linalg.norm(wide, axis=1, keepdims=True)
+    unit = np.divide(wide, norms, out=np.full_like(wide, np.nan), where=norms > 0)
+    return np.asarray(unit, dtype=np.float32)

@@ -1,0 +1,166 @@
+"""A gallery: embeddings of people one has photos of, with their names, in one small Parquet file.
+
+One row a photo: name, source (path of the photo where it was taken from), photo (sha256 of its bytes), embedding
+(float32, length 1), score (of the detector; null where none), rung (how the face was found), face (the aligned crop
+as JPEG; null where it was not to be kept). The file says which model made the embeddings. Its bytes follow from what
+it holds, not from the order in which people were added.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from pydantic import Field, TypeAdapter
+
+from facerec.core.errors import FormatError
+from facerec.core.files import atomic_file
+from facerec.store import parquet
+from facerec.store.training_sets import TrainingSet
+
+VERSION = 1
+_MOST = 1 << 16
+"""Numbers of an embedding."""
+_LENGTH = 1e-3
+"""How far the length of a stored embedding may be from 1."""
+
+_SCHEMA = pa.schema(
+    {
+        "name": pa.string(),
+        "source": pa.string(),
+        "photo": pa.string(),
+        "embedding": pa.list_(pa.float32()),
+        "score": pa.float32(),
+        "rung": pa.string(),
+        "face": pa.binary(),
+    }
+)
+_OPTIONAL = {"score", "face"}
+COLUMNS = frozenset(_SCHEMA.names)
+"""By which a table is known for a gallery."""
+
+
+@dataclass(frozen=True)
+class GalleryModel:
+    """What made the embeddings of a gallery; only embeddings of the same model can be compared with them.
+
+    Attributes:
+        digest: of the network and its preprocessing (`facerec.embedding.Embedder.digest`).
+        dim: numbers of an embedding.
+        preprocessing: what faces are prepared by, as `Preprocessing.to_dict` gives it.
+        trained_on: face sets the network has learnt from; None where nobody wrote them down.
+    """
+
+    digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    dim: Annotated[int, Field(ge=1, le=_MOST)]
+    preprocessing: dict[str, Any]
+    trained_on: tuple[TrainingSet, ...] | None = None
+
+
+@dataclass(frozen=True)
+class GalleryEntry:
+    """One photo of one person: `embedding` (dim,) float32 of length 1, `photo` the sha256 of its bytes."""
+
+    name: str
+    source: str
+    photo: str
+    embedding: NDArray[np.float32]
+    score: float | None
+    rung: str
+    face: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """The photos of a gallery, sorted by name and source, each photo once."""
+
+    model: GalleryModel
+    entries: tuple[GalleryEntry, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    @cached_property
+    def people(self) -> dict[str, int]:
+        """Name -> how many photos, sorted by name."""
+        return dict(Counter(entry.name for entry in self.entries))
+
+    @cached_property
+    def matrix(self) -> NDArray[np.float32]:
+        """(n, dim) embeddings of length 1, in the order of `entries`."""
+        rows = [entry.embedding for entry in self.entries]
+        return np.stack(rows) if rows else np.empty((0, self.model.dim), np.float32)
+
+    def with_entries(self, added: Iterable[GalleryEntry]) -> Gallery:
+        """With these photos too; a photo that it holds already, under whatever name, is replaced."""
+        by_photo = {entry.photo: entry for entry in (*self.entries, *added)}
+        return replace(self, entries=tuple(sorted(by_photo.values(), key=_order)))
+
+    def without(self, name: str) -> Gallery:
+        """Without the photos of a person."""
+        return replace(self, entries=tuple(entry for entry in self.entries if entry.name != name))
+
+
+def _order(entry: GalleryEntry) -> tuple[str, str, str]:
+    return entry.name, entry.source, entry.photo
+
+
+@dataclass(frozen=True)
+class _Note:
+    """What the file says of itself."""
+
+    gallery: int
+    model: GalleryModel
+
+
+_NOTE = TypeAdapter(_Note)
+
+
+def write_gallery(gallery: Gallery, path: str | Path) -> None:
+    """Write the gallery atomically, the whole file anew: nothing of what was removed stays in it."""
+    rows = [{**vars(entry), "embedding": entry.embedding.tolist()} for entry in gallery.entries]
+    table = parquet.noted(pa.Table.from_pylist(rows, _SCHEMA), asdict(_Note(VERSION, gallery.model)))
+    with atomic_file(path) as temporary:
+        pq.write_table(table, temporary, compression="none")
+
+
+def read_gallery(path: str | Path) -> Gallery:
+    """The gallery in file `path`; FormatError when it is missing, damaged, no gallery or of another version."""
+    path = Path(path)
+    if not path.is_file():
+        raise FormatError(f"there is no gallery {path}; make it with `facerec enroll {path} PHOTOS`.")
+    table = parquet.read_parquet(path, _SCHEMA)
+    note = parquet.read_note(path, _NOTE)
+    if note is None:
+        raise FormatError(f"{path} is a table, but no gallery of facerec.")
+    if note.gallery != VERSION:
+        raise FormatError(f"{path} is a gallery of version {note.gallery}, this program reads {VERSION}.")
+    entries = tuple(GalleryEntry(**row) for row in _rows(table, note.model.dim, path))
+    if any(not _order(a) < _order(b) for a, b in pairwise(entries)):
+        raise FormatError(f"{path} is damaged: its photos are not in order; enroll them again.")
+    return Gallery(note.model, entries)
+
+
+def _rows(table: pa.Table, dim: int, path: Path) -> list[dict[str, Any]]:
+    """The columns of every entry; FormatError where one cannot be."""
+    missing = [name for name in table.column_names if name not in _OPTIONAL and table[name].null_count]
+    embeddings = table["embedding"].combine_chunks()
+    if missing or not pc.all(pc.equal(pc.list_value_length(embeddings), dim), min_count=0).as_py():
+        raise FormatError(f"{path} is damaged: it lacks parts of some photos; enroll them again.")
+    flat = embeddings.flatten().to_numpy(zero_copy_only=False)
+    matrix = np.asarray(flat, np.float32).reshape(-1, dim)
+    lengths = np.linalg.norm(matrix.astype(np.float64), axis=1)
+    if not (np.abs(lengths - 1) < _LENGTH).all():  # not true of NaN either
+        raise FormatError(f"{path} is damaged: its embeddings are not of length 1; enroll the photos again.")
+    rows: list[dict[str, Any]] = table.drop_columns(["embedding"]).to_pylist()
+    return [{**row, "embedding": embedding} for row, embedding in zip(rows, matrix, strict=True)]

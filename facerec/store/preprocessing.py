@@ -1,0 +1,113 @@
+"""What a network expects of a face, declared once, stored beside its weights and applied everywhere.
+
+Training, embedding and export all prepare pixels through `Preprocessing.apply`, so a network never
+sees other inputs than it was made for, and faces of the wrong size or template are refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+import torch
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from torch import Tensor
+
+from facerec.core.errors import FormatError
+from facerec.store.shards import Meta
+
+Flip = Literal["none", "sum", "sum-normalised", "concat"]
+"""How the embeddings f(x) of a face and f(x') of its mirror image become one: f(x) alone, their sum, the
+sum of both divided by their norms, or both one after the other."""
+
+FLIPS: tuple[str, ...] = get_args(Flip)
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """From an aligned RGB face to the input of a network: crop, channel order, (x - mean) / std."""
+
+    size: tuple[int, int] = (112, 112)
+    """(height, width) in pixels of the aligned faces it takes."""
+    template: str = "arcface-112"
+    """Alignment of those faces."""
+    crop: tuple[int, int] | None = None
+    """First and one past the last column the network sees; None for all."""
+    colour: Literal["RGB", "BGR"] = "RGB"
+    """Channel order the network was trained with."""
+    mean: tuple[float, float, float] = (127.5, 127.5, 127.5)
+    """Subtracted a channel, in 0..255 units and in the order of `colour`."""
+    std: tuple[float, float, float] = (127.5, 127.5, 127.5)
+    """Divided by a channel, in 0..255 units and in the order of `colour`."""
+    flip: Flip = "sum"
+
+    # Read by pydantic, which ignores neither unknown keys nor text where numbers belong.
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    def __post_init__(self) -> None:
+        if self.crop is not None and not 0 <= self.crop[0] < self.crop[1] <= self.size[1]:
+            raise FormatError(f"The columns {self.crop} are not inside faces {self.size[1]} pixels wide.")
+        if not all(value > 0 for value in self.std):
+            raise FormatError(f"The std of a preprocessing must be positive, not {self.std}.")
+        if any(value < 1 for value in self.std) or any(0 < value < 1 for value in self.mean):
+            raise FormatError(
+                f"The mean {self.mean} and std {self.std} are for pixels in 0..1, but they are declared in 0..255; "
+                "multiply them by 255."
+            )
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """(height, width) of the network's input."""
+        return self.size if self.crop is None else (self.size[0], self.crop[1] - self.crop[0])
+
+    def apply(self, images: Tensor) -> Tensor:
+        """Network input, float32 (b, 3, h, w), of RGB uint8 images (b, h, w, 3), on their device.
+
+        The result keeps the pixels' memory order (torch's channels_last).
+        """
+        if self.crop is not None:
+            images = images[:, :, slice(*self.crop)]
+        if self.colour == "BGR":
+            images = images.flip(-1)
+        mean, std = (torch.tensor(values, device=images.device) for values in (self.mean, self.std))
+        return ((images.float() - mean) / std).permute(0, 3, 1, 2)
+
+    def check(self, meta: Meta) -> None:
+        """Raise FormatError unless a set's faces are what the network was made for, or a multiple of its size."""
+        if meta.kind != "faces" or meta.size is None:
+            raise FormatError(f"{meta.dataset} holds {meta.kind}, but a network takes aligned faces.")
+        if meta.template != self.template or not reduction(meta.size, self.size):
+            raise FormatError(
+                f"The faces of {meta.dataset} are {meta.size[0]}x{meta.size[1]} aligned to {meta.template!r}, but "
+                f"the network takes {self.size[0]}x{self.size[1]} aligned to {self.template!r}; align them again."
+            )
+        if meta.colour != "RGB":
+            raise FormatError(
+                f"The faces of {meta.dataset} are {meta.colour}, but RGB is expected; align them again."
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for YAML, JSON and weight files; `from_dict` reads them back."""
+        return {
+            key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()
+        }
+
+    @staticmethod
+    def from_dict(values: Any, origin: str) -> Preprocessing:
+        """Validate what `to_dict` or a person wrote; FormatError names the wrong key and `origin`."""
+        try:
+            return _ADAPTER.validate_python(values)
+        except ValidationError as error:
+            problems = "; ".join(
+                f"{'.'.join(map(str, e['loc'])) or 'all of it'}: {e['msg']}" for e in error.errors()
+            )
+            raise FormatError(f"The preprocessing in {origin} is wrong ({problems}).") from error
+
+
+def reduction(size: tuple[int, int], wanted: tuple[int, int]) -> int:
+    """How many times larger than `wanted` a crop of `size` is in both directions; 0 where it is no multiple."""
+    scale = size[0] // wanted[0]
+    return scale if size == (scale * wanted[0], scale * wanted[1]) else 0
+
+
+_ADAPTER = TypeAdapter(Preprocessing)

@@ -1,0 +1,143 @@
+"""What triangles are made of, and how each material meets light."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+SKIN, EYE, TEETH, TONGUE, LASH, HAIR, PROP, LENS = range(8)
+"""SKIN is the whole body, clothes included; PROP is any solid thing of one colour."""
+
+POWER = np.full(8, 20, np.float32)
+"""Exponent of the gloss of each material (Blinn-Phong)."""
+POWER[[EYE, TEETH, TONGUE, PROP, LENS]] = 160, 50, 50, 40, 60
+
+WRAP = np.zeros((8, 3), np.float32)
+"""How far diffuse light reaches around each material, by colour: further in red for skin, which scatters."""
+WRAP[SKIN] = 0.32, 0.2, 0.16
+WRAP[[EYE, HAIR, PROP]] = [[0.3], [0.25], [0.1]]
+
+
+Floats = NDArray[np.float32]
+Triangles = NDArray[np.int32]
+Shape = tuple[Floats, Triangles]
+"""Points (v, 3) and triangles (t, 3)."""
+
+
+def f32(values: ArrayLike) -> Floats:
+    """`values` as a float32 array."""
+    return np.asarray(values, np.float32)
+
+
+@dataclass(frozen=True)
+class Surface:
+    """A mesh in head space (dm, origin between the eyes) with what shading needs at its vertices.
+
+    `rest` is the place on the neutral head (skin) or along the strands (hair). `extra` depends on the
+    material: masks of the skin, tangent of hair, colour and gloss of props. `follow` says how far a
+    vertex turns with the head: 1 on the head, 0 on the shoulders. `coverage` is opacity and the place
+    in the strand texture.
+    """
+
+    points: Floats  # (v, 3)
+    triangles: Triangles  # (t, 3)
+    material: NDArray[np.int32]  # (t,)
+    rest: Floats  # (v, 3)
+    extra: Floats  # (v, 4)
+    follow: Floats  # (v,)
+    coverage: Floats  # (v, 3)
+
+    def drawn(self, screen: Floats) -> NDArray[np.bool_]:
+        """Which triangles (t,) may be visible on `screen` (v, 3): of skin, those turned to the viewer.
+
+        Skin is closed and its corners run counter-clockwise seen from outside; y grows downwards.
+        """
+        a, b, c = (screen[self.triangles[:, corner], :2] for corner in range(3))
+        across, down = b - a, c - a
+        facing = across[:, 0] * down[:, 1] < across[:, 1] * down[:, 0]
+        return np.asarray(facing | (self.material != SKIN), np.bool_)
+
+
+def join(parts: Sequence[Surface]) -> Surface:
+    """One surface out of several."""
+    starts = np.cumsum([0, *(len(part.points) for part in parts[:-1])])
+    return Surface(
+        points=np.concatenate([part.points for part in parts]),
+        triangles=np.concatenate(
+            [part.triangles + np.int32(start) for part, start in zip(parts, starts, strict=True)]
+        ).astype(np.int32),
+        material=np.concatenate([part.material for part in parts]),
+        rest=np.concatenate([part.rest for part in parts]),
+        extra=np.concatenate([part.extra for part in parts]),
+        follow=np.concatenate([part.follow for part in parts]),
+        coverage=np.concatenate([part.coverage for part in parts]),
+    )
+
+
+def smoothstep(low: float, high: float, value: ArrayLike) -> Floats:
+    """0 at `low`, 1 at `high`, smooth between; `low` may be the larger one."""
+    t = np.clip((f32(value) - np.float32(low)) / np.float32(high - low), 0, 1)
+    return f32(t * t * (3 - 2 * t))
+
+
+def opaque(count: int) -> Floats:
+    """`coverage` of `count` vertices without strands."""
+    return np.tile(f32([1, 0, 0]), (count, 1))
+
+
+def solid(
+    shape: Shape, colour: Iterable[float], gloss: float = 0.0, follow: float = 1.0, material: int = PROP
+) -> Surface:
+    """A thing of one colour; gloss 0 means cloth."""
+    points, triangles = shape
+    return Surface(
+        points=points,
+        triangles=triangles,
+        material=np.full(len(triangles), material, np.int32),
+        rest=points,
+        extra=np.tile(f32([*colour, gloss]), (len(points), 1)),
+        follow=np.full(len(points), follow, np.float32),
+        coverage=opaque(len(points)),
+    )
+
+
+def sheet(points: ArrayLike) -> Shape:
+    """A surface through a grid of points (rows, columns, 3)."""
+    grid = f32(points)
+    return grid.reshape(-1, 3), grid_triangles(*grid.shape[:2])
+
+
+def grid_triangles(rows: int, columns: int, closed: bool = False) -> Triangles:
+    """Triangles of a row-major grid of vertices; `closed` joins the last row to the first."""
+    row, column = np.meshgrid(np.arange(rows if closed else rows - 1), np.arange(columns - 1), indexing="ij")
+    a = (row * columns + column).ravel()
+    b = ((row + 1) % rows * columns + column).ravel()
+    return np.concatenate([np.stack([a, b, b + 1], 1), np.stack([a, b + 1, a + 1], 1)]).astype(np.int32)
+
+
+def tube(path: ArrayLike, radius: ArrayLike, sides: int = 8, closed: bool = False) -> Shape:
+    """A tube of `radius` (one, or one a point) along `path` (n, 3)."""
+    middle = f32(path)
+    ahead = np.roll(middle, -1, axis=0) - np.roll(middle, 1, axis=0)
+    if not closed:
+        ahead[0], ahead[-1] = middle[1] - middle[0], middle[-1] - middle[-2]
+    ahead /= np.linalg.norm(ahead, axis=1, keepdims=True)
+    aside = np.cross(ahead, [0.31, 0.13, 0.94])
+    aside /= np.linalg.norm(aside, axis=1, keepdims=True)
+    third = np.cross(ahead, aside)
+    angle = np.linspace(0, 2 * np.pi, sides + 1)
+    ring = np.cos(angle)[None, :, None] * aside[:, None] + np.sin(angle)[None, :, None] * third[:, None]
+    points = middle[:, None] + ring * np.broadcast_to(f32(radius), len(middle))[:, None, None]
+    return f32(points.reshape(-1, 3)), grid_triangles(len(middle), sides + 1, closed)
+
+
+def ball(centre: ArrayLike, radii: ArrayLike, steps: int = 12) -> Shape:
+    """An ellipsoid."""
+    down, around = np.meshgrid(
+        np.linspace(0, np.pi, steps), np.linspace(0, 2 * np.pi, 2 * steps), indexing="ij"
+    )
+    unit = np.stack([np.sin(down) * np.cos(around), np.cos(down), np.sin(down) * np.sin(around)], axis=2)
+    return sheet(np.asarray(centre) + unit * np.asarray(radii))
