@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from facerec.params.reading import Name, Share, Strict
+from facerec.params.fields import Name, Share, Strict
 
 
 class Benchmark(Strict):

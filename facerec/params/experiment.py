@@ -8,7 +8,7 @@ from pydantic import model_validator
 
 from facerec.params.evaluation import Benchmark, Identification, Identify, Verify
 from facerec.params.faces import Align, Detect
-from facerec.params.reading import Name, Strict
+from facerec.params.fields import Name, Strict
 from facerec.params.training import UNWATCHED, Train
 
 _TEST_FACES = "data/faces/test"

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
 
-from facerec.params.reading import Share, Strict
+from facerec.params.fields import Share, Strict
 
 MTCNN_WEIGHTS = "facerec/detection/mtcnn_networks.py"
 DETECTOR_OPTIONS = {

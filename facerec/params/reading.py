@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Any, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from facerec.core.errors import ParamsError
@@ -63,13 +63,3 @@ def _keys_at(location: list[str]) -> list[str]:
         if field is not None:  # else the part names an entry of a dict whose values are `model`
             model = (get_args(field.annotation) or [field.annotation])[-1]
     return sorted(getattr(model, "model_fields", {}))
-
-
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]
-Share = Annotated[float, Field(gt=0, lt=1)]
-
-
-class Strict(BaseModel):
-    """A model that takes no unknown key and does not change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)

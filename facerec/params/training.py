@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from facerec.params.reading import Share, Strict
+from facerec.params.fields import Share, Strict
 
 FRESH = "facerec/training/start.py"
 """What `train.init` says where training begins with new weights: the code that draws them."""

@@ -1,6 +1,6 @@
 """What multiplies probes with blocks of distractors and looks through the scores.
 
-Two engines with one interface and equal answers: numba on the CPU, torch on any torch device. Both take
+This is the interface of two engines with equal answers: numba on the CPU, torch on any torch device. Both take
 their dot products from torch.mm, whose float32 sums may differ in the last bit between devices.
 """
 
@@ -55,17 +55,3 @@ class Engine(Protocol):
 
     def counts(self, counter: Any, mates: Mates) -> Ints:
         """What was counted, in the order of mates.scores."""
-
-
-def build_engine(probes: Features) -> Engine:
-    """The engine for the device of this machine's settings: numba on the CPU, else torch."""
-    from facerec.core.devices import torch_device
-
-    chosen = torch_device()
-    if chosen.type == "cpu":
-        from facerec.evaluation.identification.numba_engine import NumbaEngine
-
-        return NumbaEngine(probes)
-    from facerec.evaluation.identification.torch_engine import TorchEngine
-
-    return TorchEngine(probes, chosen)

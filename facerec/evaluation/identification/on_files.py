@@ -13,7 +13,7 @@ import numpy as np
 from facerec.core.files import atomic_dir, write_json
 from facerec.evaluation import curves, identification
 from facerec.evaluation.curves import Records
-from facerec.evaluation.identification import engines, noise, outcomes, pairing, published, scores
+from facerec.evaluation.identification import noise, outcomes, pairing, published, ranking, scores
 from facerec.evaluation.identification.bootstrap import Band, Bootstrap
 from facerec.evaluation.identification.noise import facescrub_key, megaface_key
 from facerec.evaluation.identification.outcomes import Probes
@@ -184,7 +184,7 @@ def write_scores(features: Path, out: Path) -> dict[str, int]:
     Counts of rows and columns.
     """
     probes, distractors = embeddings.read_feature_sets(features)
-    engine = engines.build_engine(scores.checked_features(probes.matrix, "probes"))
+    engine = ranking.build_engine(scores.checked_features(probes.matrix, "probes"))
     with atomic_dir(out) as folder:
         for name, others in (("facescrub_facescrub", probes), ("facescrub_megaface", distractors)):
             columns = folder / f"{name}.npy"  # comes in columns, is kept in rows

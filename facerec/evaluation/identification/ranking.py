@@ -14,17 +14,85 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from facerec.core.errors import FormatError, ParamsError
-from facerec.evaluation.identification import devkit, engines
+from facerec.core.progress import track
+from facerec.evaluation.identification import devkit
 from facerec.evaluation.identification.devkit import traditional_ranks
-from facerec.evaluation.identification.engines import Engine
-from facerec.evaluation.identification.negatives import Scan, scan
+from facerec.evaluation.identification.engines import NEAREST, Engine, Mates
+from facerec.evaluation.identification.negatives import Above, Tail
 from facerec.evaluation.identification.pairing import MatePairs, pair_up
 from facerec.evaluation.identification.result import IdentificationResult
-from facerec.evaluation.identification.scores import Features, Floats, Ints, Rows, checked_features
+from facerec.evaluation.identification.scores import (
+    BLOCK,
+    Features,
+    Floats,
+    Ints,
+    Rows,
+    checked_features,
+    feature_blocks,
+)
 from facerec.evaluation.identification.separation import Separation, allowed, false_positives, supports
 from facerec.evaluation.identification.sweeps import Counted, Rings, Subset
 
 _TAIL = 1 << 18  # negatives kept exactly, at least: up to FPR 7e-5 at the full size of MegaFace
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What one pass yields.
+
+    Attributes:
+        beaten: (p,) scores strictly above each mate, in the order of the mates.
+        nearest, nearest_index: (n, NEAREST) greatest scores of each probe and their columns, -1 for none.
+        tail, tail_probe: the greatest scores of all, descending, and the probes they belong to.
+        devkit_above: for each positive, the scores above it that the devkit counts.
+        missing: distractors without features.
+    """
+
+    beaten: Ints
+    nearest: Floats
+    nearest_index: Ints
+    tail: Floats
+    tail_probe: NDArray[np.int32]
+    devkit_above: Ints
+    missing: int
+
+
+def scan(
+    engine: Engine, mates: Mates, positives: Floats, distractors: Rows, tail_size: int, rings: Rings | None
+) -> Scan:
+    """Multiply, count and forget, a block of distractors at a time; `rings` is filled on the way."""
+    n = len(mates.starts) - 1
+    counter, tail, above = engine.counter(mates), Tail(tail_size), Above(positives)
+    nearest = np.full((n, NEAREST), -np.inf, dtype=np.float32)
+    index = np.full((n, NEAREST), -1, dtype=np.int64)
+    missing = 0
+    blocks = feature_blocks(distractors, "distractors")
+    total = -(-distractors.shape[0] // BLOCK)
+    for start, others in track(blocks, "identify", total=total, unit="blocks"):
+        block = engine.load(others)
+        block.count_beaten(mates, counter)
+        block.keep_nearest(start, nearest, index)
+        tail.add(*block.above(tail.threshold))
+        above.add(block.scores(devkit.PROBES_AS_NEGATIVES))
+        if rings is not None:
+            rings.add(start, len(others.rows), block)
+        missing += int(others.missing.sum())
+    counts = engine.counts(counter, mates)
+    return Scan(counts, nearest, index, *tail.descending(), above.counts(), missing)
+
+
+def build_engine(probes: Features) -> Engine:
+    """The engine for the device of this machine's settings: numba on the CPU, else torch."""
+    from facerec.core.devices import torch_device
+
+    chosen = torch_device()
+    if chosen.type == "cpu":
+        from facerec.evaluation.identification.numba_engine import NumbaEngine
+
+        return NumbaEngine(probes)
+    from facerec.evaluation.identification.torch_engine import TorchEngine
+
+    return TorchEngine(probes, chosen)
 
 
 @dataclass(frozen=True)
@@ -82,7 +150,7 @@ def identify(
     """
     rows, names, others = _check(probes, labels, distractors, fprs)
     ready = checked_features(rows, "probes")
-    engine = engine or engines.build_engine(ready)
+    engine = engine or build_engine(ready)
     run = _Run(engine, ready, pair_up(engine, ready, names), others.shape[0], fprs, seed)
     positives, mates = run.pairs.positives, run.pairs.by_probe[1]
     size = min(run.negatives, max(_TAIL, 2 * allowed(max(fprs, default=0), run.negatives) + 1))
