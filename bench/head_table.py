@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from facerec import embedding, heads, params, training
-from facerec.core.files import write_text
+from facerec.core import write_text
 from facerec.evaluation import verification
 from facerec.params import Params, Train
 from facerec.store import embeddings, failures, pairs, shards

@@ -18,7 +18,7 @@ from facerec import aligning, embedding
 from facerec.aligning import AlignOptions
 from facerec.catalog import entries
 from facerec.catalog.sets import acquire
-from facerec.core.progress import track
+from facerec.core import track
 from facerec.detection import table
 from facerec.embedding import Embedder
 from facerec.evaluation import verification

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from facerec import aligning
-from facerec.core.files import write_json
+from facerec.core import write_json
 from facerec.params import Params
 from facerec.reporting import face_sheets, photo_sheets
 from facerec.store import shards

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from facerec.core.files import write_json
+from facerec.core import write_json
 from facerec.detection import table
 from facerec.params import Params
 from stages import common

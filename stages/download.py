@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from facerec.catalog import entries, sets
-from facerec.core.files import write_json
+from facerec.core import write_json
 from facerec.params import Params
 from stages import common
 

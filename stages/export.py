@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from facerec.core.files import write_json, write_text
+from facerec.core import write_json, write_text
 from facerec.embedding import export as exporting
 from facerec.params import Params
 from facerec.reporting import model_card, summary

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from facerec.core.files import write_json
+from facerec.core import write_json
 from facerec.evaluation.identification import on_files
 from facerec.params import Params
 from stages import common

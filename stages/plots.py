@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from facerec.core.files import write_json
+from facerec.core import write_json
 from facerec.params import Params
 from facerec.reporting import plotting, summary
 from facerec.reporting.summary import Sources, collect_metrics

@@ -7,8 +7,7 @@ from typing import Any
 
 from facerec import distributed, training
 from facerec.backbones import storage
-from facerec.core.devices import torch_device
-from facerec.core.files import write_json
+from facerec.core import torch_device, write_json
 from facerec.params import Params
 from facerec.store import shards
 from facerec.training import Trained

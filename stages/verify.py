@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from facerec import evaluation
-from facerec.core import console
-from facerec.core.files import write_json
+from facerec.core import console, write_json
 from facerec.evaluation import curves
 from facerec.params import Params
 from facerec.reporting import pair_sheets

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.core.errors import AcquireError
+from facerec.core import AcquireError
 
 
 @dataclass(frozen=True)

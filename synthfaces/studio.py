@@ -14,8 +14,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from facerec.core.executor import map_ordered
-from facerec.core.progress import track
+from facerec.core import map_ordered, track
 from facerec.imaging.alignment import similarity, warp
 from facerec.imaging.images import encode_jpeg
 from synthfaces import identity

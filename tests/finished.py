@@ -9,7 +9,7 @@ import numpy as np
 
 from facerec import evaluation, params
 from facerec.catalog.entries import CatalogEntry, load_entry
-from facerec.core.files import write_json, write_text
+from facerec.core import write_json, write_text
 from facerec.evaluation import curves
 from facerec.evaluation.identification import on_files
 from facerec.imaging import sheets

@@ -13,8 +13,7 @@ from PIL import Image
 
 from facerec import params
 from facerec.catalog import entries
-from facerec.core.errors import FacerecError
-from facerec.core.files import atomic_file
+from facerec.core import FacerecError, atomic_file
 from tests import browser
 
 PAGE = Path("reports/index.html")

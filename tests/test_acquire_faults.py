@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from facerec.catalog import http
 from facerec.catalog.entries import CatalogEntry, File
 from facerec.catalog.fetch import fetch_file
-from facerec.core.errors import AcquireError
+from facerec.core import AcquireError
 from tests.test_acquire_http import BODY, HASTY, ranges, server  # noqa: F401  the fixture
 
 SHA = hashlib.sha256(BODY).hexdigest()

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from facerec.catalog import http
-from facerec.core.errors import AcquireError
+from facerec.core import AcquireError
 
 BODY = os.urandom(300_000)
 HASTY = http.RetryPolicy(attempts=3, pause=0.001, timeout=5)

@@ -8,7 +8,7 @@ import yaml
 
 from facerec.catalog import checksums, sets
 from facerec.catalog.entries import CatalogEntry, SetCounts
-from facerec.core.errors import AcquireError, FormatError
+from facerec.core import AcquireError, FormatError
 from tests.test_acquire_http import server  # noqa: F401  the fixture
 
 FIRST, OTHER = os.urandom(1000), os.urandom(1000)

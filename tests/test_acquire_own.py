@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from facerec.catalog import entries, pair_sampling, user_dataset
 from facerec.catalog.sets import acquire
-from facerec.core.errors import FormatError, ParamsError
+from facerec.core import FormatError, ParamsError
 from facerec.imaging.images import encode_jpeg
 from facerec.params import profiles
 from facerec.store import pairs, shards

@@ -11,7 +11,7 @@ import pytest
 from facerec.catalog import entries, sets
 from facerec.catalog.entries import CatalogEntry, File
 from facerec.catalog.fetch import fetch_file
-from facerec.core.errors import AcquireError, FormatError, ParamsError
+from facerec.core import AcquireError, FormatError, ParamsError
 from facerec.interop import packs, recordio
 from facerec.store import pairs, shards
 from tests.conftest import ROOT

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facerec.core.errors import ParamsError
+from facerec.core import ParamsError
 from facerec.imaging import alignment
 from facerec.imaging.alignment import AlignmentError
 

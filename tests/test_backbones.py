@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from facerec import backbones
 from facerec.backbones import storage
-from facerec.core.errors import FormatError, ParamsError
+from facerec.core import FormatError, ParamsError
 from facerec.params.training import Backbone
 from facerec.store.preprocessing import Preprocessing
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from facerec import backbones
 from facerec.backbones import published
 from facerec.backbones.published import Normalised
-from facerec.core.errors import FormatError
+from facerec.core import FormatError
 from tests import published_names as names
 
 GOLDEN = json.loads((Path(__file__).parent / "golden/published_backbones.json").read_text())

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from facerec.catalog import entries, fetch
 from facerec.cli import app
-from facerec.core.errors import AcquireError
+from facerec.core import AcquireError
 
 OURS = Path(__file__).parent.parent / "data/catalog"
 MINIMAL = {

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facerec import detection
-from facerec.core.errors import FormatError, ImageError, ParamsError
+from facerec.core import FormatError, ImageError, ParamsError
 from facerec.detection import boxes, mtcnn_networks
 from facerec.detection.base import Faces, groups, tidy
 from facerec.detection.boxes import suppress, suppress_contained

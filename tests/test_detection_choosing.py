@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from facerec import detection
-from facerec.core.errors import ParamsError
+from facerec.core import ParamsError
 from facerec.detection.base import Faces
 
 

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from facerec import detection, params
-from facerec.core.errors import ParamsError
+from facerec.core import ParamsError
 from tests.conftest import ROOT
 
 DEFAULT = yaml.safe_load((ROOT / "params.yaml").read_text())

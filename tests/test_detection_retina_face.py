@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from facerec import detection
-from facerec.core.errors import FormatError, ParamsError
+from facerec.core import FormatError, ParamsError
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facerec import detection
-from facerec.core.errors import FormatError, ParamsError
+from facerec.core import FormatError, ParamsError
 from facerec.detection import retinaface, retinaface_network
 from facerec.imaging import alignment, images
 

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from facerec import detection
-from facerec.core.errors import FormatError
+from facerec.core import FormatError
 from facerec.detection import finding, table
 from facerec.detection.base import Faces
 from facerec.imaging import images

@@ -3,36 +3,35 @@
 import pytest
 import torch
 
-from facerec.core import devices
-from facerec.core.errors import ParamsError
+from facerec.core import ParamsError, settings
 
 
 def test_auto_is_cuda_where_there_is_one(monkeypatch):
     monkeypatch.delenv("FACEREC_DEVICE", raising=False)
-    assert devices.torch_device().type == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert settings.torch_device().type == ("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def test_the_environment_decides(monkeypatch):
     monkeypatch.setenv("FACEREC_DEVICE", "cpu")
-    assert devices.torch_device() == torch.device("cpu")
+    assert settings.torch_device() == torch.device("cpu")
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:99"])
 def test_impossible_devices_are_refused(monkeypatch, name):
     monkeypatch.setenv("FACEREC_DEVICE", name)
     with pytest.raises(ParamsError, match="FACEREC_DEVICE"):
-        devices.torch_device()
+        settings.torch_device()
 
 
 def test_a_device_is_described_with_what_else_could_be_used(monkeypatch):
     cpu, cuda = torch.device("cpu"), torch.device("cuda")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.version, "cuda", None)
-    assert devices.describe_device(cpu) == "the CPU (torch sees no GPU, as this build of it has no CUDA)"
+    assert settings.describe_device(cpu) == "the CPU (torch sees no GPU, as this build of it has no CUDA)"
     monkeypatch.setattr(torch.version, "cuda", "13.0")
-    assert devices.describe_device(cpu) == "the CPU (torch sees no GPU)"
+    assert settings.describe_device(cpu) == "the CPU (torch sees no GPU)"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert devices.describe_device(cpu) == "the CPU, as FACEREC_DEVICE says"
+    assert settings.describe_device(cpu) == "the CPU, as FACEREC_DEVICE says"
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "H100")
-    assert devices.describe_device(cuda).startswith("GPU H100, one of 4; FACEREC_TORCHRUN=")
+    assert settings.describe_device(cuda).startswith("GPU H100, one of 4; FACEREC_TORCHRUN=")

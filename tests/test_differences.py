@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facerec.core.errors import ParamsError
+from facerec.core import ParamsError
 from facerec.evaluation.statistics import significance
 from facerec.evaluation.statistics.significance import RunComparison, Trials
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from facerec import embedding
 from facerec.backbones import storage
-from facerec.core.errors import FormatError, ImageError
+from facerec.core import FormatError, ImageError
 from facerec.embedding import Embedder
 from facerec.store import shards
 from facerec.store.preprocessing import FLIPS, Preprocessing

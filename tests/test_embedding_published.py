@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from facerec import embedding
 from facerec.backbones import published
 from facerec.backbones.mobilefacenet import MobileFaceNet
-from facerec.core.errors import FormatError
+from facerec.core import FormatError
 from facerec.store.preprocessing import Preprocessing
 
 FACES = np.random.default_rng(0).integers(0, 256, (3, 112, 112, 3), np.uint8)

@@ -10,7 +10,7 @@ import pytest
 
 from facerec import aligning, params
 from facerec.aligning import AlignOptions, crops
-from facerec.core.errors import FormatError, ParamsError
+from facerec.core import FormatError, ParamsError
 from facerec.detection import table
 from facerec.imaging import alignment, images
 from facerec.store import failures, shards

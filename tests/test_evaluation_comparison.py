@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from facerec import evaluation
-from facerec.core.errors import FormatError, ParamsError
+from facerec.core import FormatError, ParamsError
 from facerec.evaluation import comparison
 from facerec.evaluation.comparison import Side
 from facerec.evaluation.identification import identify, on_files, outcomes

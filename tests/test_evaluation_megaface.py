@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from facerec import cli
-from facerec.core.errors import FacerecError
+from facerec.core import FacerecError
 from facerec.evaluation.identification import identify, published
 from facerec.evaluation.identification.on_files import identify_files, write_identification
 from facerec.interop import devkit, lists

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from facerec import evaluation
-from facerec.core.errors import FormatError
+from facerec.core import FormatError
 from facerec.evaluation import verification
 from facerec.store import embeddings, pairs
 from facerec.store.embeddings import Embeddings

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from facerec.core.errors import ParamsError
+from facerec.core import ParamsError
 from facerec.imaging import alignment, images
 from facerec.reporting import face_sheets, summary
 from facerec.store import failures, shards

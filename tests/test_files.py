@@ -15,8 +15,7 @@ from typing import Any
 import pytest
 import torch
 
-from facerec.core import console, executor, files
-from facerec.core.errors import FacerecError, ParamsError
+from facerec.core import FacerecError, ParamsError, console, executor, files, settings
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
@@ -85,11 +84,11 @@ def test_machine_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.chdir(tmp_path)
     (tmp_path / "facerec.local.toml").write_text("workers = 3\n")
     monkeypatch.delenv("FACEREC_WORKERS", raising=False)
-    assert executor.worker_count() == 3
+    assert settings.worker_count() == 3
     monkeypatch.setenv("FACEREC_WORKERS", "5")
-    assert executor.worker_count() == 5
+    assert settings.worker_count() == 5
     monkeypatch.setenv("FACEREC_WORKERS", "many")
-    pytest.raises(ParamsError, executor.worker_count)
+    pytest.raises(ParamsError, settings.worker_count)
 
 
 def test_an_experiment_in_a_folder_of_its_own_has_the_projects_machine_settings(
@@ -101,13 +100,13 @@ def test_an_experiment_in_a_folder_of_its_own_has_the_projects_machine_settings(
     for folder in (".dvc/tmp/exps/tmpa1b2", ".dvc/tmp/exps/standalone/tmpa1b2/data"):
         (tmp_path / folder).mkdir(parents=True)
         monkeypatch.chdir(tmp_path / folder)
-        assert executor.home() == tmp_path
-        assert executor.worker_count() == 3
-        assert executor.local_path("mirror", "") == tmp_path / "../beside"
-        assert executor.local_path("scratch", ".facerec/scratch") == tmp_path / ".facerec/scratch"
+        assert settings.home() == tmp_path
+        assert settings.worker_count() == 3
+        assert settings.local_path("mirror", "") == tmp_path / "../beside"
+        assert settings.local_path("scratch", ".facerec/scratch") == tmp_path / ".facerec/scratch"
     monkeypatch.chdir(tmp_path)
-    assert executor.local_path("scratch", "/elsewhere") == Path("/elsewhere")
-    assert executor.local_path("scratch", ".facerec/scratch") == Path(".facerec/scratch")
+    assert settings.local_path("scratch", "/elsewhere") == Path("/elsewhere")
+    assert settings.local_path("scratch", ".facerec/scratch") == Path(".facerec/scratch")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facerec.core.errors import FormatError
+from facerec.core import FormatError
 from facerec.interop import bcolz
 from facerec.store import npy
 

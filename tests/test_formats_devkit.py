@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from facerec.core.errors import FormatError
+from facerec.core import FormatError
 from facerec.interop import devkit, lists
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from facerec.core.errors import FormatError
+from facerec.core import FormatError
 from facerec.interop import packing, packs, recordio, unpacking
 from facerec.store import pairs, shards
 from tests import packs as drawn

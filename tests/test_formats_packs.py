@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from facerec.core.errors import FormatError
+from facerec.core import FormatError
 from facerec.interop import packs
 
 GOLDEN = Path(__file__).parent / "golden/recordio"

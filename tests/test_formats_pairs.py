@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from facerec.core.errors import FormatError
+from facerec.core import FormatError
 from facerec.store import matching, pairs
 
 SMALL = "2\t1\nAnn\t1\t2\nAnn\t1\tBob\t3\nBob\t1\t3\nCy\t1\tAnn\t2\n"

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from facerec.core.errors import FormatError
+from facerec.core import FormatError
 from facerec.store import parquet
 
 SCHEMA = pa.schema({"source": pa.string(), "photo": pa.int64()})

@@ -8,7 +8,7 @@ import zipfile
 
 import pytest
 
-from facerec.core.errors import FormatError
+from facerec.core import FormatError
 from facerec.interop import archives, lists, photos
 
 JPEG = b"\xff\xd8\xff\xe0 photo of "

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from facerec.core.errors import FormatError
+from facerec.core import FormatError
 from facerec.store import shards
 
 FACES = shards.Meta("faces", "test", "CC0", size=(112, 112), template="arcface-112")

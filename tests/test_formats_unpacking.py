@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facerec.core.errors import FormatError
+from facerec.core import FormatError
 from facerec.imaging import images
 from facerec.interop import packs, recordio, unpacking
 from facerec.interop.unpacking import Expected

@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from facerec.core.errors import FormatError
+from facerec.core import FormatError
 from tests.conftest import ROOT
 from tests.fuzzing.mutations import LONGEST, mutate
 from tests.fuzzing.targets import TARGETS

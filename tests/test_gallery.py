@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from facerec.core.errors import FormatError
+from facerec.core import FormatError
 from facerec.imaging import images
 from facerec.inspection import inspect
 from facerec.store import gallery, parquet, training_sets

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from facerec import heads
-from facerec.core.errors import ParamsError
+from facerec.core import ParamsError
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "margin_heads.json").read_text())
 PUBLISHED = {

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from facerec import heads
-from facerec.core.errors import ParamsError
+from facerec.core import ParamsError
 from facerec.heads import chunked
 
 NAMES = ("arcface", "cosface", "normface", "combined", "adaface", "magface")

@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional
 
 from facerec import heads
-from facerec.core.errors import ParamsError
+from facerec.core import ParamsError
 from facerec.heads.adaface import AdaFace
 from facerec.heads.triplet import mine
 

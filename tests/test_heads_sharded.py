@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
 from facerec import distributed, heads
-from facerec.core.errors import ParamsError
+from facerec.core import ParamsError
 from facerec.distributed import process_group
 from facerec.heads.replicated import Replicated
 from facerec.heads.sharded import Sharded, initial, sample

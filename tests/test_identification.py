@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facerec.core.errors import FormatError, ParamsError
+from facerec.core import FormatError, ParamsError
 from facerec.evaluation.identification import identify, normalise
 from facerec.evaluation.identification.negatives import Tail
 

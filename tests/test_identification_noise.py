@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from facerec.core.errors import FormatError, ParamsError
+from facerec.core import FormatError, ParamsError
 from facerec.evaluation.identification import identify, normalise, remove_noise
 from facerec.evaluation.identification.noise import VARIANTS, CleanDistractors, facescrub_key, megaface_key
 from facerec.interop import lists

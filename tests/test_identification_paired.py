@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from facerec.core.errors import FormatError
+from facerec.core import FormatError
 from facerec.evaluation.identification import identify, paired
 from facerec.evaluation.identification.bootstrap import Bootstrap
 from facerec.evaluation.identification.result import IdentificationResult

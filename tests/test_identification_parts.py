@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from facerec.core.errors import FormatError
+from facerec.core import FormatError
 from facerec.evaluation.identification import identify, normalise, published
 from facerec.evaluation.identification.bootstrap import Bootstrap
 from facerec.evaluation.identification.negatives import Above

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from facerec.core.errors import ImageError
+from facerec.core import ImageError
 from facerec.imaging import images
 
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from facerec.core.errors import FacerecError, FormatError
+from facerec.core import FacerecError, FormatError
 from facerec.imaging import images, sheets
 from facerec.inspection import finding, inspect
 from facerec.interop import devkit, lists, packs

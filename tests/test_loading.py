@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from facerec.core.errors import FormatError
+from facerec.core import FormatError
 from facerec.imaging import images
 from facerec.store import shards
 from facerec.store.loading import FaceDataset

@@ -16,7 +16,7 @@ import yaml
 from facerec import embedding, evaluation, training
 from facerec.backbones import storage
 from facerec.catalog import entries
-from facerec.core.errors import FormatError
+from facerec.core import FormatError
 from facerec.embedding import export
 from facerec.embedding.embed_set import embed_set, feature_set
 from facerec.store import embeddings, pairs, scores, training_sets

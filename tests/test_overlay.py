@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from facerec.cli import app
-from facerec.core.errors import FormatError, ParamsError
+from facerec.core import FormatError, ParamsError
 from facerec.reporting.overlay import overlay
 
 ROC = {"roc": [{"fpr": 1e-3, "tpr": 0.5, "lo": 0.4, "hi": 0.6}, {"fpr": 1, "tpr": 1, "lo": 1, "hi": 1}]}

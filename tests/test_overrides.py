@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facerec import params
-from facerec.core.errors import ParamsError
+from facerec.core import ParamsError
 from facerec.params import overrides, profiles
 from tests.conftest import ROOT
 

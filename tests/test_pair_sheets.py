@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facerec.core.errors import FormatError
+from facerec.core import FormatError
 from facerec.imaging import images, sheets
 from facerec.reporting import pair_sheets
 from facerec.store import shards

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facerec import heads, params
-from facerec.core.errors import ParamsError
+from facerec.core import ParamsError
 from tests.conftest import ROOT
 
 DEFAULT: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from facerec import aligning, detection
-from facerec.core.errors import ParamsError
+from facerec.core import ParamsError
 from facerec.detection import table
 from facerec.detection.base import Faces
 from facerec.imaging import images, sheets

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facerec import params
-from facerec.core.errors import ParamsError
+from facerec.core import ParamsError
 from facerec.params import profiles
 from tests.conftest import ROOT
 

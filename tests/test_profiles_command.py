@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from facerec import params
 from facerec.cli import app
-from facerec.core.errors import AcquireError, ParamsError
+from facerec.core import AcquireError, ParamsError
 from facerec.params import profiles
 from tests.conftest import ROOT
 

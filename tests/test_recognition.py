@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from facerec import aligning, embedding, recognition
-from facerec.core.errors import FacerecError, FormatError, ImageError, ParamsError
+from facerec.core import FacerecError, FormatError, ImageError, ParamsError
 from facerec.detection import table
 from facerec.imaging import images
 from facerec.recognition import Enrolled, Named, NoFaceError, Recogniser, Refused

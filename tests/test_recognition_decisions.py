@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from facerec.core.errors import ParamsError
+from facerec.core import ParamsError
 from facerec.recognition import decisions
 from facerec.recognition.decisions import UnsupportedRateError, at_far
 

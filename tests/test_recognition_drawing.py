@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facerec.core.errors import ParamsError
+from facerec.core import ParamsError
 from facerec.detection import Faces
 from facerec.imaging import images
 from facerec.recognition import drawing, results

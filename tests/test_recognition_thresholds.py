@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from facerec.core.errors import FormatError
+from facerec.core import FormatError
 from facerec.recognition import UnsupportedRateError, results, thresholds
 from facerec.store.training_sets import TrainingSet
 from tests.recognition import write_scores

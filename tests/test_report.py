@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from facerec.catalog import entries
-from facerec.core.files import write_json
+from facerec.core import write_json
 from facerec.core.timing import StageRun
 from facerec.params import Params, profiles
 from facerec.reporting import figures, plotting, provenance

@@ -13,8 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facerec.core.errors import FormatError
-from facerec.core.files import write_json
+from facerec.core import FormatError, write_json
 from facerec.evaluation import curves
 from facerec.reporting import figures, summary
 

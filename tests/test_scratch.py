@@ -13,8 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from facerec.core import resumable
-from facerec.core.errors import FacerecError
+from facerec.core import FacerecError, resumable
 
 ITEMS = list(range(6))
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from facerec.catalog import synthetic_plan, synthetic_sets
-from facerec.core.errors import AcquireError
+from facerec.core import AcquireError
 from facerec.imaging.images import decode, encode_jpeg
 from facerec.interop import lists, packs, recordio
 from facerec.store import shards

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from facerec import training
 from facerec.backbones import storage
-from facerec.core.errors import FormatError, ImageError, ParamsError
+from facerec.core import FormatError, ImageError, ParamsError
 from facerec.params import HeadParams, Schedule
 from facerec.store import shards
 from facerec.training import augmentation, optimiser

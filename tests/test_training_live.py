@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from facerec import training
-from facerec.core.errors import ParamsError
+from facerec.core import ParamsError
 from facerec.store import shards
 from facerec.training import Checkpoints, loggers
 from tests.models import recipe, write_set

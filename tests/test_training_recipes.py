@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from facerec import training
 from facerec.backbones import storage
-from facerec.core.errors import ParamsError
+from facerec.core import ParamsError
 from facerec.heads import build_head
 from facerec.params import Augment, HeadParams, SamplerParams, Schedule, Train
 from facerec.store import shards

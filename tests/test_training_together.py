@@ -15,7 +15,7 @@ import yaml
 from torch import Tensor, nn
 
 from facerec import backbones, distributed, training
-from facerec.core.errors import ParamsError
+from facerec.core import ParamsError
 from facerec.params import HeadParams, Train, Validation
 from facerec.store import pairs, shards
 from facerec.store.pairs import Pairs

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facerec.core.errors import FormatError, ParamsError
+from facerec.core import FormatError, ParamsError
 from facerec.evaluation.verification import PROTOCOLS, evaluate
 from facerec.evaluation.verification.counting import accepted, auc, eer, roc, wilson
 from facerec.evaluation.verification.result import rate_name

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from facerec.core.errors import FormatError
+from facerec.core import FormatError
 from facerec.evaluation.statistics.significance import RunComparison, Trials
 from facerec.evaluation.verification import PROTOCOLS, evaluate, paired
 from facerec.evaluation.verification.weighted_bootstrap import WeightedPairs

@@ -16,7 +16,7 @@ import networkx
 import yaml
 from dvc.repo import Repo
 
-from facerec.core.files import write_text
+from facerec.core import write_text
 
 ROOT = Path(__file__).resolve().parent.parent
 _PICTURE = re.compile(r"(?<=```mermaid\n).*?(?=```)", re.DOTALL)

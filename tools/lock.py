@@ -14,8 +14,7 @@ import yaml
 from dvc.repo import Repo
 from dvc.stage.serialize import to_single_stage_lockfile
 
-from facerec.core import console
-from facerec.core.errors import ParamsError
+from facerec.core import ParamsError, console
 
 
 def check(stages: Mapping[str, Any], locked: Mapping[str, Any]) -> list[str]:

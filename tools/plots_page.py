@@ -10,7 +10,7 @@ from pathlib import Path
 import vl_convert
 from dvc.repo import Repo
 
-from facerec.core.files import write_text
+from facerec.core import write_text
 
 _VEGA_LITE = "5.8"  # the nearest to the 5.2 that DVC's page loads
 _PLACE = "tmp/plots.html"  # seen from .dvc, outside git

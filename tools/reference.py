@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from facerec.core.files import write_text
+from facerec.core import write_text
 from facerec.params import Params
 from tools.graph import ROOT, Graph
 

@@ -22,10 +22,7 @@ import pyarrow.compute as pc
 from facerec.aligning import crops
 from facerec.aligning.options import RUNGS, AlignOptions
 from facerec.aligning.statistics import AlignmentStatistics, Tally
-from facerec.core import resumable
-from facerec.core.errors import FormatError, ParamsError
-from facerec.core.files import atomic_dir
-from facerec.core.progress import bar
+from facerec.core import FormatError, ParamsError, atomic_dir, bar, resumable
 from facerec.detection import table
 from facerec.imaging import alignment
 from facerec.store import failures, shards

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from facerec.aligning.fallbacks import ChosenFace, PhotoFaces, choose_faces
 from facerec.aligning.options import AlignOptions
-from facerec.core.errors import ImageError
+from facerec.core import ImageError
 from facerec.detection import table
 from facerec.imaging import alignment, images
 from facerec.store import shards

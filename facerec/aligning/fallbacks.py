@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec.aligning.options import AlignOptions
-from facerec.core.errors import FacerecError
+from facerec.core import FacerecError
 from facerec.detection import Faces, choose_face
 from facerec.imaging import alignment
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any
 
-from facerec.core.errors import FormatError, ParamsError
+from facerec.core import FormatError, ParamsError
 from facerec.detection import RULES
 from facerec.imaging import alignment, images
 from facerec.imaging.alignment import Size

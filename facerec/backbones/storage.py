@@ -20,8 +20,7 @@ import torch
 from torch import nn
 
 from facerec import backbones
-from facerec.core.errors import FormatError
-from facerec.core.files import atomic_file
+from facerec.core import FormatError, atomic_file
 from facerec.store.preprocessing import Preprocessing
 from facerec.store.training_sets import TrainingSet, from_plain, to_plain
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from facerec.backbones.output import EmbeddingOutput
-from facerec.core.errors import ParamsError
+from facerec.core import ParamsError
 
 PREFIX = "timm/"
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from facerec.catalog import checksums, fetch
 from facerec.catalog.entries import CatalogEntry, File
-from facerec.core.executor import local_setting
+from facerec.core import local_setting
 
 RAW = Path("data/raw")
 """Where the stage `download` puts sets."""

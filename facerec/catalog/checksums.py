@@ -16,9 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from facerec.catalog import entries
 from facerec.catalog.entries import CatalogEntry, File, Version
-from facerec.core.errors import AcquireError
-from facerec.core.executor import home
-from facerec.core.files import write_text
+from facerec.core import AcquireError, home, write_text
 
 _RECORDS = TypeAdapter(dict[str, Version])
 _HEADER = """\

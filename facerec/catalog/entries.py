@@ -15,8 +15,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from facerec.core.errors import AcquireError
-from facerec.core.executor import home, local_setting
+from facerec.core import AcquireError, home, local_setting
 
 Triple = tuple[float, float, float]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]

@@ -16,8 +16,7 @@ from pathlib import Path
 
 from facerec.catalog import checksums, http
 from facerec.catalog.entries import CatalogEntry, File, Version
-from facerec.core.errors import AcquireError
-from facerec.core.executor import home, local_setting
+from facerec.core import AcquireError, home, local_setting
 
 DOWNLOADS = Path(".facerec/downloads")
 

@@ -20,8 +20,7 @@ from pathlib import Path
 
 import httpx
 
-from facerec.core.errors import AcquireError
-from facerec.core.progress import bar
+from facerec.core import AcquireError, bar
 
 _LONGEST_PAUSE = 60.0
 _PASSING = {408, 425, 429, 500, 502, 503, 504}

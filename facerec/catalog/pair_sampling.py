@@ -12,7 +12,7 @@ from itertools import combinations
 
 import numpy as np
 
-from facerec.core.errors import FormatError
+from facerec.core import FormatError
 
 FOLDS = 10
 _MOST_OF_ONE = 50  # photos of one person

@@ -16,10 +16,7 @@ import yaml
 from facerec.catalog import checksums
 from facerec.catalog.entries import CatalogEntry, File, SetCounts
 from facerec.catalog.fetch import DOWNLOADS, fetch_file
-from facerec.core import digests
-from facerec.core.errors import AcquireError, FormatError, ParamsError
-from facerec.core.files import atomic_dir, write_text
-from facerec.core.progress import track
+from facerec.core import AcquireError, FormatError, ParamsError, atomic_dir, digests, track, write_text
 from facerec.interop import archives, lists, packs, photos, recordio
 from facerec.store import pairs, shards
 

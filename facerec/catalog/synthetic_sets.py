@@ -25,8 +25,7 @@ from numpy.typing import NDArray
 
 from facerec.catalog import synthetic_plan
 from facerec.catalog.synthetic_plan import FOLDS, Plan
-from facerec.core.errors import AcquireError
-from facerec.core.files import atomic_dir
+from facerec.core import AcquireError, atomic_dir
 from facerec.imaging.images import decode
 from facerec.imaging.sheets import contact_sheet
 from facerec.interop import lists, packs, recordio

@@ -16,9 +16,7 @@ import yaml
 
 from facerec.catalog import entries, pair_sampling
 from facerec.catalog.fetch import DOWNLOADS
-from facerec.core.errors import FormatError, ParamsError
-from facerec.core.files import atomic_file, write_text
-from facerec.core.progress import track
+from facerec.core import FormatError, ParamsError, atomic_file, track, write_text
 from facerec.interop import photos
 
 _LONGEST = 100

@@ -10,7 +10,7 @@ from typing import Any
 
 from facerec import aligning
 from facerec.cli.common import report
-from facerec.core.errors import ParamsError
+from facerec.core import ParamsError
 from facerec.detection import table
 from facerec.imaging import sheets
 from facerec.interop import exporting

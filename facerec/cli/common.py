@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from facerec.core.errors import ParamsError
+from facerec.core import ParamsError
 
 app = typer.Typer(
     help="Face recognition, from photos to CMC and ROC curves. `dvc repro` runs every step; these are the steps.",

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from facerec.cli.common import Json, app, report
-from facerec.core.errors import FormatError, ParamsError
+from facerec.core import FormatError, ParamsError
 
 
 @app.command("compare-runs")

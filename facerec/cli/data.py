@@ -9,8 +9,7 @@ import typer
 import yaml
 
 from facerec.cli.common import Json, Out, app, check_out, parse_size, report
-from facerec.core import console
-from facerec.core.errors import ParamsError
+from facerec.core import ParamsError, console
 
 New = Annotated[Path, typer.Argument(help="Folder to write; must be new or empty.")]
 Arrays = Literal["bgr", "rgb"]
@@ -84,7 +83,7 @@ def import_photos(
     as_json: Json = False,
 ) -> None:
     """Turn photos in identity folders, or named by a list, into photo shards. Image bytes untouched."""
-    from facerec.core.progress import track
+    from facerec.core import track
     from facerec.interop import lists, photos
     from facerec.store import shards
 

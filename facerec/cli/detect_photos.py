@@ -15,8 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from facerec import detection
-from facerec.core.errors import FormatError, ImageError, ParamsError
-from facerec.core.progress import track
+from facerec.core import FormatError, ImageError, ParamsError, track
 from facerec.detection import table
 from facerec.detection.base import Detector
 from facerec.detection.finding import Found, find_faces

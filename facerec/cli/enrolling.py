@@ -13,8 +13,7 @@ from typing import Any
 from rich.console import Console
 
 from facerec.cli.common import report
-from facerec.core.errors import FacerecError, ParamsError
-from facerec.core.progress import track
+from facerec.core import FacerecError, ParamsError, track
 from facerec.interop import archives, lists, photos
 from facerec.interop.lists import Labelled
 from facerec.recognition import Named, Recogniser, Refused

@@ -9,8 +9,7 @@ import typer
 
 from facerec import params as parameters
 from facerec.cli.common import Json, app, report
-from facerec.core import console
-from facerec.core.errors import ParamsError
+from facerec.core import ParamsError, console
 
 VERIFY = parameters.Verify()
 

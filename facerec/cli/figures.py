@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from facerec.cli.common import app
-from facerec.core.errors import ParamsError
+from facerec.core import ParamsError
 
 
 @app.command()

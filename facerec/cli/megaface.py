@@ -10,7 +10,7 @@ import typer
 from facerec import params as parameters
 from facerec.cli.common import Json, Out, app, report
 from facerec.cli.models import Model
-from facerec.core.errors import ParamsError
+from facerec.core import ParamsError
 
 megaface = typer.Typer(help="MegaFace-style identification.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(megaface, name="megaface")

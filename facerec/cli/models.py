@@ -34,7 +34,7 @@ def train(
         return
     from facerec import distributed, training
     from facerec.backbones import storage
-    from facerec.core.devices import torch_device
+    from facerec.core import torch_device
     from facerec.store import shards
 
     sets = [shards.read_shards(folder, "faces") for folder in faces]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from facerec.cli.common import Json, app, detector_options
-from facerec.core.errors import ParamsError
+from facerec.core import ParamsError
 
 if TYPE_CHECKING:
     from facerec.recognition import Recogniser, Threshold

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from facerec.core.errors import FacerecError
+from facerec.core import FacerecError
 from facerec.evaluation.comparison import RESULT, Side
 
 if TYPE_CHECKING:

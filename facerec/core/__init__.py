@@ -1,1 +1,48 @@
-"""TODO."""
+"""What every room stands on: errors for people, atomic files, settings of the machine, workers and progress.
+
+The names below are all that other rooms usually need:
+
+    from facerec.core import FormatError, atomic_file, track
+
+Errors are one clear sentence each; files appear whole or not at all; work is spread over local processes with results
+that do not depend on their number. `resumable` keeps finished parts of long work, `console` is the edge to a person,
+`registry` builds parts by name and `timing` notes how long a stage took.
+"""
+
+from facerec.core.errors import AcquireError, FacerecError, FormatError, ImageError, ParamsError
+from facerec.core.executor import map_ordered
+from facerec.core.files import atomic_dir, atomic_file, write_json, write_text
+from facerec.core.progress import bar, track
+from facerec.core.settings import (
+    describe_device,
+    home,
+    leads,
+    local_path,
+    local_setting,
+    torch_device,
+    usable_cores,
+    worker_count,
+)
+
+__all__ = [
+    "AcquireError",
+    "FacerecError",
+    "FormatError",
+    "ImageError",
+    "ParamsError",
+    "atomic_dir",
+    "atomic_file",
+    "bar",
+    "describe_device",
+    "home",
+    "leads",
+    "local_path",
+    "local_setting",
+    "map_ordered",
+    "torch_device",
+    "track",
+    "usable_cores",
+    "worker_count",
+    "write_json",
+    "write_text",
+]

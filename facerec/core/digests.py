@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from facerec.core.executor import worker_count
+from facerec.core.settings import worker_count
 
 
 def of_file(path: str | Path) -> str:

@@ -1,9 +1,4 @@
-"""Map a function over items in local processes; the result never depends on how many there are.
-
-How many workers run is a fact of the machine, so it comes from the environment variable
-FACEREC_WORKERS or from `workers` in the git-ignored facerec.local.toml, never from params.yaml. Such facts, and the
-folder .facerec, are also those of an experiment that DVC runs in a folder of its own (see `home`).
-"""
+"""Map a function over items in local processes; the result never depends on how many there are."""
 
 from __future__ import annotations
 
@@ -11,70 +6,18 @@ import multiprocessing
 import os
 import signal
 import threading
-import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any, TypeVar
 
-from facerec.core.errors import FacerecError, ParamsError
+from facerec.core.errors import FacerecError
+from facerec.core.settings import worker_count
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-
-def home() -> Path:
-    """Where the facts of the machine lie: here or, for an experiment of DVC's queue, in the project it belongs to.
-
-    `dvc queue start` and `dvc exp run --temp` work in a copy of what git knows below .dvc/tmp/exps/.
-    """
-    here = Path.cwd()
-    for folder in here.parents:
-        if folder.parts[-3:] == (".dvc", "tmp", "exps"):
-            return folder.parents[2]
-    return Path()
-
-
-def local_path(name: str, default: str) -> Path:
-    """Machine setting `name` as a path; a relative one starts at `home`."""
-    return home() / local_setting(name, default)
-
-
-def local_setting(name: str, default: str) -> str:
-    """Machine setting `name`: environment FACEREC_<NAME>, then facerec.local.toml, then `default`."""
-    from_environment = os.environ.get(f"FACEREC_{name.upper()}")
-    if from_environment:
-        return from_environment
-    file = home() / "facerec.local.toml"
-    if not file.is_file():
-        return default
-    try:
-        return str(tomllib.loads(file.read_text(encoding="utf-8")).get(name, default))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ParamsError(f"{file} is not valid TOML ({error}); correct or delete it.") from error
-
-
-def leads() -> bool:
-    """Whether this process speaks for the run: true but for the second and further processes of torchrun."""
-    return os.environ.get("RANK", "0") == "0"
-
-
-def usable_cores() -> int:
-    """CPU cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def worker_count() -> int:
-    """Processes to use: FACEREC_WORKERS, facerec.local.toml, or one a usable CPU core; torchrun's share them."""
-    beside = os.environ.get("LOCAL_WORLD_SIZE", "")
-    share = usable_cores() // int(beside) if beside.isdigit() and int(beside) else usable_cores()
-    value = local_setting("workers", str(max(1, share)))
-    if not value.isdigit() or int(value) < 1:
-        raise ParamsError(f"FACEREC_WORKERS must be a positive number, not {value!r}.")
-    return int(value)
 
 
 def _start_worker(
@@ -92,7 +35,7 @@ def _start_worker(
 
 @contextmanager
 def _interrupts_wait() -> Iterator[None]:
-    """Let Ctrl-C wait until after the block. Processes started in it are born deaf to it, until they say otherwise.
+    """Let Ctrl-C wait until after the block. Processes started in it inherit the blocked SIGINT.
 
     Without this a Ctrl-C that meets the interpreter of a worker starting ends in its traceback on the screen.
     """

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
-from facerec.core.executor import leads
+from facerec.core.settings import leads
 
 T = TypeVar("T")
 

@@ -30,7 +30,8 @@ import pyarrow as pa
 
 from facerec.core import digests
 from facerec.core.errors import FacerecError
-from facerec.core.executor import local_path, map_ordered
+from facerec.core.executor import map_ordered
+from facerec.core.settings import local_path
 
 T = TypeVar("T")
 

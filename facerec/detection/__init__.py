@@ -9,7 +9,7 @@ import inspect
 from importlib import import_module
 from typing import Any
 
-from facerec.core.errors import ParamsError
+from facerec.core import ParamsError
 from facerec.detection.base import Detector, Faces
 from facerec.detection.choosing import RULES, choose_face
 from facerec.detection.drawing import draw_faces

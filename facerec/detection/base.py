@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from facerec.core.errors import ImageError
+from facerec.core import ImageError
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from facerec.core.errors import ParamsError
+from facerec.core import ParamsError
 from facerec.detection import boxes as geometry
 from facerec.detection.base import Faces
 

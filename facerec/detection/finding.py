@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.core.errors import ImageError
+from facerec.core import ImageError
 from facerec.detection.base import Detector, Faces
 from facerec.imaging import images
 

@@ -19,8 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from facerec.core import devices
-from facerec.core.errors import ParamsError
+from facerec.core import ParamsError, settings
 from facerec.detection import boxes as geometry
 from facerec.detection import mtcnn_networks
 from facerec.detection.base import Faces, by_size, checked, groups, tidy
@@ -77,7 +76,7 @@ class MTCNN:
         if not (min_face >= _WINDOW and 0 < factor < 1 and len(thresholds) == 3):
             raise ParamsError("mtcnn needs min_face >= 12, 0 < factor < 1 and three thresholds.")
         self.min_face, self.factor, self.thresholds = min_face, factor, tuple(thresholds)
-        self.device = devices.torch_device() if device is None else torch.device(device)
+        self.device = settings.torch_device() if device is None else torch.device(device)
         weights = weights_folder()
         self._pnet, self._rnet, self._onet = (
             mtcnn_networks.fill_network(network, weights / file).to(self.device)

@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from facerec.core.errors import FacerecError, FormatError
+from facerec.core import FacerecError, FormatError
 
 
 def _block(inputs: int, outputs: int, kernel: int, pool: int = 0) -> list[nn.Module]:

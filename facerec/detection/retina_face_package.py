@@ -22,8 +22,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from facerec.core import devices
-from facerec.core.errors import FacerecError, FormatError, ParamsError
+from facerec.core import FacerecError, FormatError, ParamsError, settings
 from facerec.detection.base import Faces, checked, tidy
 
 _ORDER = ("right_eye", "left_eye", "nose", "mouth_right", "mouth_left")
@@ -50,7 +49,7 @@ class RetinaFacePackage:
         if not 0 < threshold < 1:
             raise ParamsError("retina-face needs a threshold between 0 and 1.")
         self.threshold, self.upscale = threshold, upscale
-        self.device = devices.torch_device() if device is None else torch.device(device)
+        self.device = settings.torch_device() if device is None else torch.device(device)
         self._package = _imported("retinaface.RetinaFace")
         network = _imported("retinaface.model.retinaface_pth_model").RetinaFace()
         self._network = _OnDevice(_filled(network, Path(weights)), self.device)

@@ -17,8 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from facerec.core import devices
-from facerec.core.errors import ParamsError
+from facerec.core import ParamsError, settings
 from facerec.detection import retinaface_network
 from facerec.detection.base import Faces, by_size, checked, groups, tidy
 from facerec.detection.boxes import suppress
@@ -72,7 +71,7 @@ class _RetinaFace:
                 f"{self.name} needs threshold and overlap between 0 and 1 and max_side of 32 or more."
             )
         self.threshold, self.overlap, self.max_side = threshold, overlap, max_side
-        self.device = devices.torch_device() if device is None else torch.device(device)
+        self.device = settings.torch_device() if device is None else torch.device(device)
         self._network = retinaface_network.fill_retinaface(Path(weights), type(self)._make()).to(self.device)
 
     @torch.inference_mode()

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, relu
 from torchvision.models._utils import IntermediateLayerGetter
 
-from facerec.core.errors import FormatError
+from facerec.core import FormatError
 
 STRIDES = (8, 16, 32)
 _SLOPE = 0.1

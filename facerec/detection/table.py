@@ -21,10 +21,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from facerec import detection
-from facerec.core import resumable
-from facerec.core.errors import FormatError
-from facerec.core.files import atomic_file
-from facerec.core.progress import bar
+from facerec.core import FormatError, atomic_file, bar, resumable, torch_device
 from facerec.detection.base import Detector, Faces
 from facerec.detection.finding import Found, find_faces
 from facerec.store import parquet, shards
@@ -130,12 +127,11 @@ def detect_set(
 
 def _inputs(photos: Path, detector: str, options: Mapping[str, Any], retry: float) -> dict[str, Any]:
     """All that decides the bytes of a job; a file of weights counts by its content."""
-    from facerec.core import devices  # imports torch, which reading a table does not need
 
     described = dict(options)
     if options.get("weights"):
         described["weights"] = Path(options["weights"])
-    device = str(devices.torch_device())
+    device = str(torch_device())
     found = {"photos": photos, "detector": detector, "options": described, "retry": retry}
     return {**found, "device": device, "job": _JOB}
 

@@ -15,9 +15,7 @@ import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from facerec.core import console
-from facerec.core.errors import FacerecError, ParamsError
-from facerec.core.executor import local_setting, usable_cores
+from facerec.core import FacerecError, ParamsError, console, local_setting, usable_cores
 
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure

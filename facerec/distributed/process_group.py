@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import distributed
 
-from facerec.core.errors import FacerecError, ParamsError
+from facerec.core import FacerecError, ParamsError
 
 _PATIENCE = timedelta(minutes=30)  # a process waits so long for the others; gloo's own default
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from facerec import embedding
 from facerec.catalog import entries
-from facerec.core.devices import torch_device
+from facerec.core import torch_device
 from facerec.store import failures, shards
 from facerec.store.embeddings import Embeddings, Origin, normalise
 

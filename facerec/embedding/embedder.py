@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from facerec.core.errors import FormatError
-from facerec.core.progress import track
+from facerec.core import FormatError, track
 from facerec.store.loading import FaceDataset
 from facerec.store.preprocessing import Preprocessing
 from facerec.store.shards import Shards

@@ -21,9 +21,7 @@ from numpy.typing import NDArray
 from facerec import __version__
 from facerec.backbones import storage
 from facerec.backbones.storage import StoredBackbone
-from facerec.core import digests
-from facerec.core.errors import FacerecError
-from facerec.core.files import atomic_file
+from facerec.core import FacerecError, atomic_file, digests
 from facerec.embedding import DIGEST_KEY, METADATA_KEY, TRAINED_ON_KEY, onnx_embedder, torch_embedder
 from facerec.store.embeddings import normalise
 from facerec.store.training_sets import to_plain

@@ -21,7 +21,7 @@ import yaml
 
 from facerec.backbones import published, storage
 from facerec.backbones.storage import StoredBackbone
-from facerec.core.errors import FormatError
+from facerec.core import FormatError
 from facerec.embedding.embedder import CPU, Embedder
 from facerec.embedding.onnx_network import OnnxNetwork
 from facerec.store.preprocessing import Preprocessing

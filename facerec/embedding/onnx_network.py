@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from facerec.core.errors import FormatError
+from facerec.core import FormatError
 
 
 class OnnxNetwork:

@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from facerec.core.errors import FacerecError, FormatError, ParamsError
-from facerec.core.progress import track
+from facerec.core import FacerecError, FormatError, ParamsError, track
 from facerec.evaluation.identification import outcomes
 from facerec.evaluation.identification import paired as identification
 from facerec.evaluation.statistics.significance import DEFAULT, RunComparison, Trials

@@ -8,8 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from facerec import distributed
-from facerec.core import registry
-from facerec.core.errors import ParamsError
+from facerec.core import ParamsError, registry
 from facerec.core.registry import create_registered
 from facerec.heads import chunked
 from facerec.heads.adacos import AdaCos

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Optimizer
 
-from facerec.core.errors import ParamsError
+from facerec.core import ParamsError
 
 CENTRE_STD = 0.01  # of the initial class centres, as in the published code of Partial FC
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from facerec.core.errors import ParamsError
+from facerec.core import ParamsError
 from facerec.heads.base import CosineHead, Head, full_precision
 
 _SHORTEST = 1e-12  # length below which nothing is normalised, as in torch's own normalize

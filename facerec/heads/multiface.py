@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from facerec.core.errors import ParamsError
+from facerec.core import ParamsError
 from facerec.heads.arcface import ArcFace
 from facerec.heads.base import CENTRE_STD, CosineHead, Head, own, replaced
 from facerec.heads.cosface import CosFace

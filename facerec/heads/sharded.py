@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from facerec import distributed
-from facerec.core.errors import ParamsError
+from facerec.core import ParamsError
 from facerec.heads import chunked
 from facerec.heads.base import CENTRE_STD, CosineHead, Head, full_precision
 

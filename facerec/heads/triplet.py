@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from facerec.core.errors import ParamsError
+from facerec.core import ParamsError
 from facerec.heads.base import Head, angle
 
 

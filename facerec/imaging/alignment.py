@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from facerec.core.errors import FacerecError, ParamsError
+from facerec.core import FacerecError, ParamsError
 
 Size: TypeAlias = int | tuple[int, int]
 """An aligned crop's side in pixels, or its (height, width)."""

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from facerec.core.errors import ImageError
+from facerec.core import ImageError
 
 MAX_PIXELS = 100_000_000
 """Photos larger than this (10,000 x 10,000) are refused: a few kilobytes can otherwise ask for gigabytes of

@@ -9,8 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.core.errors import ImageError, ParamsError
-from facerec.core.files import atomic_file
+from facerec.core import ImageError, ParamsError, atomic_file
 from facerec.imaging import images
 
 _GREY = 128

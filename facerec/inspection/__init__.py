@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from facerec.catalog import entries
-from facerec.core.errors import FormatError
+from facerec.core import FormatError
 from facerec.inspection import binaries, folders, models, texts
 from facerec.inspection.finding import Finding
 from facerec.interop import archives

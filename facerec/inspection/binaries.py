@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from facerec.core.errors import FormatError, ImageError
+from facerec.core import FormatError, ImageError
 from facerec.imaging import images
 from facerec.imaging.images import read_header
 from facerec.inspection.finding import PICTURES, Album, Finding, size_of, spread_of

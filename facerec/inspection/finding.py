@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.core.errors import ImageError
+from facerec.core import ImageError
 from facerec.imaging import images
 from facerec.imaging.images import read_header
 

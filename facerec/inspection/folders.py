@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from facerec.core.errors import FormatError
+from facerec.core import FormatError
 from facerec.inspection import binaries, models
 from facerec.inspection.finding import Album, Finding, size_of, spread_of
 from facerec.interop import archives, bcolz, devkit, packing, photos, unpacking

@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from facerec.core.errors import FormatError
+from facerec.core import FormatError
 from facerec.inspection.finding import Finding, size_of
 from facerec.store import training_sets
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from facerec.core.errors import FormatError
+from facerec.core import FormatError
 from facerec.inspection.finding import Finding, spread_of
 from facerec.interop import lists, recordio
 from facerec.store import pair_lists, pairs

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Protocol
 
-from facerec.core.errors import FormatError
+from facerec.core import FormatError
 
 _COPY = 1 << 20
 _GZIP = b"\x1f\x8b"

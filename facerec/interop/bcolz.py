@@ -23,7 +23,7 @@ import numpy as np
 from numcodecs import blosc
 from numpy.typing import NDArray
 
-from facerec.core.errors import FormatError
+from facerec.core import FormatError
 from facerec.store import npy
 
 Colour = Literal["bgr", "rgb"]

@@ -15,9 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.core.errors import FormatError
-from facerec.core.files import atomic_file
-from facerec.core.progress import track
+from facerec.core import FormatError, atomic_file, track
 from facerec.store import npy
 
 _TYPES: dict[int, np.dtype[Any]] = {5: np.dtype("<f4"), 6: np.dtype("<f8")}

@@ -15,9 +15,7 @@ from typing import TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.core.errors import ImageError
-from facerec.core.files import atomic_dir
-from facerec.core.progress import track
+from facerec.core import ImageError, atomic_dir, track
 from facerec.imaging import images
 from facerec.interop import naming
 from facerec.store import shards

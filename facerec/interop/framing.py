@@ -10,7 +10,7 @@ from __future__ import annotations
 import mmap
 import struct
 
-from facerec.core.errors import FormatError
+from facerec.core import FormatError
 
 LONGEST = (1 << 29) - 1
 """Bytes of the longest payload."""

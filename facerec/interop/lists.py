@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from facerec.core.errors import FormatError
-from facerec.core.files import write_json, write_text
+from facerec.core import FormatError, write_json, write_text
 
 _LABELLED = re.compile(r"(.*\S)\s+(-?[0-9]{1,18})")
 

@@ -16,9 +16,7 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.core.errors import FormatError
-from facerec.core.files import atomic_dir
-from facerec.core.progress import track
+from facerec.core import FormatError, atomic_dir, track
 from facerec.interop import packs, recordio
 from facerec.store import pairs, shards
 

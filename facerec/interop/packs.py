@@ -17,8 +17,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.core.errors import FormatError
-from facerec.core.files import atomic_file
+from facerec.core import FormatError, atomic_file
 
 
 class _Dtype:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from facerec.core.errors import FormatError
+from facerec.core import FormatError
 from facerec.interop import archives, lists
 from facerec.store import matching, shards
 

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 from numpy.typing import NDArray
 
-from facerec.core.errors import FormatError
+from facerec.core import FormatError
 from facerec.interop import framing
 
 Integers = NDArray[np.int64]

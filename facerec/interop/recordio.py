@@ -20,8 +20,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.core.errors import FormatError
-from facerec.core.files import atomic_dir, atomic_file, write_text
+from facerec.core import FormatError, atomic_dir, atomic_file, write_text
 from facerec.interop import framing, rec_index
 
 _HEADER = struct.Struct("<IfQQ")

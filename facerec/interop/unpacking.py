@@ -16,9 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.core.errors import FormatError, ImageError
-from facerec.core.files import atomic_dir
-from facerec.core.progress import track
+from facerec.core import FormatError, ImageError, atomic_dir, track
 from facerec.imaging import alignment
 from facerec.imaging.images import read_header
 from facerec.interop import bcolz, packs, recordio

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from facerec.core.errors import ParamsError
+from facerec.core import ParamsError
 
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _BARE = re.compile(r"[A-Za-z_/][A-Za-z0-9_/.-]*")

@@ -15,8 +15,7 @@ from typing import Any
 import yaml
 
 from facerec import params
-from facerec.core.errors import ParamsError
-from facerec.core.files import write_text
+from facerec.core import ParamsError, write_text
 
 DEFAULT = "default"
 

@@ -10,7 +10,7 @@ import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from facerec.core.errors import ParamsError
+from facerec.core import ParamsError
 from facerec.params.experiment import Params
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from facerec.core.errors import ParamsError
+from facerec.core import ParamsError
 from facerec.evaluation.verification.counting import Floats, wilson
 from facerec.evaluation.verification.result import rate_name
 

@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import Rectangle
 
-from facerec.core.errors import ParamsError
+from facerec.core import ParamsError
 from facerec.imaging import images
 from facerec.recognition import results
 from facerec.recognition.faces import Pixels, Portrait

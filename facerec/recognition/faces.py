@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from facerec.aligning import AlignOptions, fallbacks
 from facerec.aligning.crops import crop_matrices, cut_crop
-from facerec.core.errors import FacerecError, FormatError, ImageError
+from facerec.core import FacerecError, FormatError, ImageError
 from facerec.detection import Detector, Faces
 from facerec.detection.finding import NOBODY, Found, find_faces
 from facerec.embedding import Embedder

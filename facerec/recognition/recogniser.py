@@ -11,8 +11,7 @@ from typing import Any
 
 from facerec import detection, embedding
 from facerec.aligning import AlignOptions
-from facerec.core.devices import torch_device
-from facerec.core.errors import FacerecError, FormatError, ParamsError
+from facerec.core import FacerecError, FormatError, ParamsError, torch_device
 from facerec.detection import Detector
 from facerec.recognition import decisions, results, thresholds
 from facerec.recognition.faces import FaceFinder, Photo, PhotoFace, Portrait, load_photo

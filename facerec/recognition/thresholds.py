@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from facerec.core.errors import FormatError
+from facerec.core import FormatError
 from facerec.evaluation.verification.counting import Bools, Floats
 from facerec.recognition import decisions
 from facerec.recognition.decisions import OperatingPoint

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.core.errors import FormatError
+from facerec.core import FormatError
 from facerec.imaging import sheets
 from facerec.imaging.sheets import TILE, Image, band, captioned, decoded, strip
 from facerec.store import shards

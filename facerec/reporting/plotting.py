@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 
-from facerec.core.files import atomic_dir
+from facerec.core import atomic_dir
 from facerec.evaluation import curves
 from facerec.reporting import figures
 from facerec.reporting.summary import Sources, load_metrics

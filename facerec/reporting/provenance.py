@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from facerec import __version__
-from facerec.core.executor import worker_count
+from facerec.core import worker_count
 from facerec.core.timing import StageRun
 from facerec.reporting.page import Block, Grid, Section, Text
 from facerec.reporting.tables import Table
@@ -93,7 +93,7 @@ def environment() -> dict[str, str]:
     """The machine as far as it can matter to results and speed."""
     import torch
 
-    from facerec.core.devices import torch_device
+    from facerec.core import torch_device
 
     chosen = torch_device()
     named = torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else chosen.type

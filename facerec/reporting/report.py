@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from facerec.catalog.entries import CatalogEntry
-from facerec.core.files import atomic_dir, write_text
+from facerec.core import atomic_dir, write_text
 from facerec.params import Params
 from facerec.reporting import data_card, model_card, page, plotting, sections, tables, wording
 from facerec.reporting.page import Card, Fold, PagePicture, Section

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from facerec.core.errors import FormatError
+from facerec.core import FormatError
 from facerec.params import Params
 
 

@@ -11,8 +11,7 @@ import pyarrow.parquet as pq
 from numpy.typing import ArrayLike, NDArray
 from pydantic import TypeAdapter
 
-from facerec.core.errors import FormatError
-from facerec.core.files import atomic_dir, atomic_file
+from facerec.core import FormatError, atomic_dir, atomic_file
 from facerec.store import npy, parquet
 from facerec.store.pairs import Pairs
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from facerec.core.errors import FormatError
+from facerec.core import FormatError
 from facerec.store import parquet
 
 NAME = "failures.parquet"

@@ -23,8 +23,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter
 
-from facerec.core.errors import FormatError
-from facerec.core.files import atomic_file
+from facerec.core import FormatError, atomic_file
 from facerec.store import parquet
 from facerec.store.training_sets import TrainingSet
 

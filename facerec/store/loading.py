@@ -16,8 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.core.errors import FormatError, ImageError
-from facerec.core.executor import worker_count
+from facerec.core import FormatError, ImageError, worker_count
 from facerec.imaging.images import decode
 from facerec.store.preprocessing import reduction
 from facerec.store.shards import Shards

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.core.errors import FormatError
+from facerec.core import FormatError
 
 _LONGEST_HEADER = 10_000  # bytes, as numpy
 

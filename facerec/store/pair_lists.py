@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from facerec.core.errors import FormatError
+from facerec.core import FormatError
 
 Named = tuple[str, str, bool]
 """Paths of two photos, and whether they show one person."""

@@ -19,8 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from facerec.core.errors import FormatError
-from facerec.core.files import atomic_file, write_text
+from facerec.core import FormatError, atomic_file, write_text
 from facerec.store import matching, npy, pair_lists, parquet
 
 _SCHEMA = pa.schema({"first": pa.int64(), "second": pa.int64(), "same": pa.bool_()})

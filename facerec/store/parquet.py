@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import TypeAdapter, ValidationError
 
-from facerec.core.errors import FormatError
+from facerec.core import FormatError
 
 T = TypeVar("T")
 

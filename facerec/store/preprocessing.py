@@ -13,7 +13,7 @@ import torch
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from torch import Tensor
 
-from facerec.core.errors import FormatError
+from facerec.core import FormatError
 from facerec.store.shards import Meta
 
 Flip = Literal["none", "sum", "sum-normalised", "concat"]

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
-from facerec.core.errors import FormatError
+from facerec.core import FormatError
 from facerec.store import parquet
 from facerec.store.embeddings import Origin
 

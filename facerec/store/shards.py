@@ -22,8 +22,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from facerec.core.errors import FormatError
-from facerec.core.files import atomic_dir
+from facerec.core import FormatError, atomic_dir
 
 VERSION = 1
 _BATCH_ROWS = 256

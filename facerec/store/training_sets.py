@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from facerec.core.errors import FormatError
+from facerec.core import FormatError
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,7 @@ from typing import Any
 import torch
 
 from facerec import distributed
-from facerec.core import resumable
-from facerec.core.errors import ParamsError
-from facerec.core.executor import local_setting
-from facerec.core.files import atomic_file
+from facerec.core import ParamsError, atomic_file, local_setting, resumable
 from facerec.params import Train
 from facerec.store.shards import Shards
 

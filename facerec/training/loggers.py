@@ -13,8 +13,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from facerec.core.errors import ParamsError
-from facerec.core.executor import leads, local_setting
+from facerec.core import ParamsError, leads, local_setting
 
 EVERY = 10
 """Steps between two points of a curve."""

@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.core.errors import ParamsError
+from facerec.core import ParamsError
 from facerec.params import Train
 from facerec.training.data import TrainingFaces
 

@@ -7,7 +7,7 @@ import torch
 from facerec import backbones, distributed, heads
 from facerec.backbones import storage
 from facerec.backbones.storage import StoredBackbone
-from facerec.core.errors import ParamsError
+from facerec.core import ParamsError
 from facerec.heads import Head
 from facerec.heads.sharded import initial
 from facerec.params import FRESH, Train

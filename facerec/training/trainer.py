@@ -14,9 +14,7 @@ from torch import Tensor, nn
 
 from facerec import distributed
 from facerec.backbones.storage import StoredBackbone
-from facerec.core import devices
-from facerec.core.errors import FacerecError
-from facerec.core.progress import bar
+from facerec.core import FacerecError, bar, settings
 from facerec.distributed import GradientSum
 from facerec.params import Train
 from facerec.store.preprocessing import Preprocessing
@@ -179,7 +177,7 @@ class _Shown:
 
 def _described(faces: TrainingFaces, device: torch.device) -> str:
     where = (
-        devices.describe_device(device) if distributed.world() == 1 else f"{distributed.world()} processes"
+        settings.describe_device(device) if distributed.world() == 1 else f"{distributed.world()} processes"
     )
     return f"{len(faces.usable):,} faces of {faces.classes:,} identities, {where}"
 

@@ -17,7 +17,7 @@ from torch import nn
 
 from facerec import distributed, params
 from facerec.backbones.storage import StoredBackbone
-from facerec.core.errors import ParamsError
+from facerec.core import ParamsError
 from facerec.embedding import Embedder
 from facerec.evaluation import verification
 from facerec.store import pairs, shards

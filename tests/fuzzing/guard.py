@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from facerec.core.errors import FacerecError
+from facerec.core import FacerecError
 
 SECONDS = 10.0
 """A reader that computes longer over one input hangs; processor time, so that a busy machine accuses nobody."""

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facerec.core.errors import FormatError
+from facerec.core import FormatError
 from tests.fuzzing import guard, runner
 from tests.fuzzing.targets import Target
 

@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from numcodecs import blosc
 from PIL import Image
 
-from facerec.core.errors import FacerecError
+from facerec.core import FacerecError
 from facerec.detection import table as detections
 from facerec.evaluation.identification import outcomes
 from facerec.imaging import images

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from facerec.backbones.published import mobilefacenets, residuals
 from facerec.backbones.published.layout import Layout, Normalised, Size, State
 from facerec.backbones.published.residuals import ATTENTION_LAYOUTS
-from facerec.core.errors import FormatError
+from facerec.core import FormatError
 
 __all__ = ["LAYOUTS", "Layout", "Normalised", "fit_published", "load_published"]
 

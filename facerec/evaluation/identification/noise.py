@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.core.errors import FormatError, ParamsError
+from facerec.core import FormatError, ParamsError
 from facerec.evaluation.identification.scores import Bools, Floats, Ints, Rows
 from facerec.store.embeddings import normalise
 

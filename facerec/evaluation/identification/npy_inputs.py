@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.core.errors import FormatError
+from facerec.core import FormatError
 from facerec.evaluation import identification
 from facerec.evaluation.identification import noise
 from facerec.evaluation.identification.noise import facescrub_key, megaface_key

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from facerec.core.files import atomic_dir, write_json
+from facerec.core import atomic_dir, write_json
 from facerec.evaluation import curves, identification
 from facerec.evaluation.curves import Records
 from facerec.evaluation.identification import noise, outcomes, pairing, published, ranking, scores

@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from facerec.core.errors import FormatError
+from facerec.core import FormatError
 from facerec.evaluation.identification import IdentificationResult
 from facerec.evaluation.identification.scores import Bools, Ints
 from facerec.evaluation.identification.separation import Separation

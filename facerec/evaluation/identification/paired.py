@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facerec.core.errors import FormatError
+from facerec.core import FormatError
 from facerec.evaluation.identification.scores import Ints
 from facerec.evaluation.identification.separation import Doubles, Separation
 from facerec.evaluation.statistics import bootstrap

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.core.errors import FormatError
+from facerec.core import FormatError
 from facerec.evaluation.identification.engines import Engine, Mates
 from facerec.evaluation.identification.scores import Features, Floats, Ints, Rows, feature_blocks
 

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from facerec.core.errors import FormatError, ParamsError
-from facerec.core.progress import track
+from facerec.core import FormatError, ParamsError, track
 from facerec.evaluation.identification import devkit
 from facerec.evaluation.identification.devkit import traditional_ranks
 from facerec.evaluation.identification.engines import NEAREST, Engine, Mates
@@ -83,7 +82,7 @@ def scan(
 
 def build_engine(probes: Features) -> Engine:
     """The engine for the device of this machine's settings: numba on the CPU, else torch."""
-    from facerec.core.devices import torch_device
+    from facerec.core import torch_device
 
     chosen = torch_device()
     if chosen.type == "cpu":

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.core.errors import FormatError
+from facerec.core import FormatError
 from facerec.store import npy
 
 Floats = NDArray[np.float32]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from facerec.core.errors import ParamsError
+from facerec.core import ParamsError
 from facerec.evaluation.statistics import bootstrap
 
 Floats = NDArray[np.float64]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from facerec.core.errors import FormatError
+from facerec.core import FormatError
 from facerec.evaluation.verification.counting import Bools, Floats
 
 _BLOCK = 256  # pairs at a time: float64 copies that stay in the cache

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from facerec.core.errors import FormatError, ParamsError
+from facerec.core import FormatError, ParamsError
 from facerec.evaluation.verification.counting import Bools, Floats, accepted, auc, eer, roc
 from facerec.evaluation.verification.distances import EmbeddingPairs, check_pairs
 from facerec.evaluation.verification.protocols import PROTOCOLS, Protocol, interpolate

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from facerec.core.errors import FormatError, ParamsError
+from facerec.core import FormatError, ParamsError
 from facerec.evaluation.statistics.bootstrap import identity_weights, interval, pair_weights
 from facerec.evaluation.verification.counting import Bools, Floats, auc, eer, wilson
 from facerec.evaluation.verification.result import VerificationResult

@@ -10,8 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from facerec.core.errors import FormatError
-from facerec.core.files import atomic_dir, write_json
+from facerec.core import FormatError, atomic_dir, write_json
 from facerec.evaluation import curves, verification
 from facerec.evaluation.curves import Records
 from facerec.store import embeddings, npy, pairs, scores

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facerec.core.errors import FormatError
+from facerec.core import FormatError
 from facerec.evaluation.statistics import bootstrap
 from facerec.evaluation.statistics.significance import DEFAULT, RunComparison, Trials, difference
 from facerec.evaluation.verification.counting import Bools, Floats

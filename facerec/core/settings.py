@@ -1,0 +1,100 @@
+"""Settings of the machine: workers, device, folders. They change no result, so they are never parameters.
+
+Each comes from the environment variable FACEREC_<NAME> or from the git-ignored facerec.local.toml. An experiment that
+DVC runs in a folder of its own has the settings of the project it belongs to (see `home`).
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from facerec.core.errors import ParamsError
+
+if TYPE_CHECKING:
+    import torch
+
+
+def home() -> Path:
+    """Where the facts of the machine lie: here or, for an experiment of DVC's queue, in the project it belongs to.
+
+    `dvc queue start` and `dvc exp run --temp` work in a copy of what git knows below .dvc/tmp/exps/.
+    """
+    here = Path.cwd()
+    for folder in here.parents:
+        if folder.parts[-3:] == (".dvc", "tmp", "exps"):
+            return folder.parents[2]
+    return Path()
+
+
+def local_path(name: str, default: str) -> Path:
+    """Machine setting `name` as a path; a relative one starts at `home`."""
+    return home() / local_setting(name, default)
+
+
+def local_setting(name: str, default: str) -> str:
+    """Machine setting `name`: environment FACEREC_<NAME>, then facerec.local.toml, then `default`."""
+    from_environment = os.environ.get(f"FACEREC_{name.upper()}")
+    if from_environment:
+        return from_environment
+    file = home() / "facerec.local.toml"
+    if not file.is_file():
+        return default
+    try:
+        return str(tomllib.loads(file.read_text(encoding="utf-8")).get(name, default))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ParamsError(f"{file} is not valid TOML ({error}); correct or delete it.") from error
+
+
+def leads() -> bool:
+    """Whether this process speaks for the run: true but for the second and further processes of torchrun."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def usable_cores() -> int:
+    """CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def worker_count() -> int:
+    """Processes to use: FACEREC_WORKERS, facerec.local.toml, or one a usable CPU core; torchrun's share them."""
+    beside = os.environ.get("LOCAL_WORLD_SIZE", "")
+    share = usable_cores() // int(beside) if beside.isdigit() and int(beside) else usable_cores()
+    value = local_setting("workers", str(max(1, share)))
+    if not value.isdigit() or int(value) < 1:
+        raise ParamsError(f"FACEREC_WORKERS must be a positive number, not {value!r}.")
+    return int(value)
+
+
+def torch_device() -> torch.device:
+    """The device of FACEREC_DEVICE or facerec.local.toml; "auto" (default) is cuda where available, else cpu.
+
+    Raises ParamsError for a name torch does not know and for cuda on a machine without it.
+    """
+    import torch  # here, since most commands do without it
+
+    name = local_setting("device", "auto")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        chosen = torch.device(name)
+    except RuntimeError as error:
+        raise ParamsError(f"FACEREC_DEVICE must be auto, cpu, cuda or cuda:N, not {name!r}.") from error
+    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+        raise ParamsError(f"FACEREC_DEVICE is {name!r} but this machine has no such GPU; use cpu or auto.")
+    return chosen
+
+
+def describe_device(device: torch.device) -> str:
+    """The device in words, with what else could be used: "the CPU (torch sees no GPU)", "GPU NVIDIA H100"."""
+    import torch
+
+    if device.type != "cuda":
+        reason = "no GPU" if torch.version.cuda else "no GPU, as this build of it has no CUDA"
+        asked = torch.cuda.is_available()
+        return "the CPU, as FACEREC_DEVICE says" if asked else f"the CPU (torch sees {reason})"
+    count = torch.cuda.device_count()
+    others = f", one of {count}; FACEREC_TORCHRUN='--nproc-per-node gpu' uses all" if count > 1 else ""
+    return f"GPU {torch.cuda.get_device_name(device)}{others}"
