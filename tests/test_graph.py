@@ -84,6 +84,7 @@ def test_every_profile_makes_a_graph_in_which_nothing_is_missing(name: str, clon
         and not any(path == out or path in out.parents or out in path.parents for out in made)
     }
     assert missing == set()
+    assert {f"render@{entry}" for entry in parsed.render} <= stages
     assert {f"download@{entry}" for entry in parsed.download} <= stages
     assert {f"verify@{benchmark}" for benchmark in parsed.benchmarks} <= stages
     assert {f"megaface_identify@{task}" for task in parsed.identification} <= stages

@@ -14,7 +14,7 @@ planted in megaface is the one exception, and its list says where.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,9 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from facerec.catalog import synthetic_plan
+from facerec.catalog.entries import CatalogEntry
 from facerec.catalog.synthetic_plan import FOLDS, Plan
-from facerec.core import AcquireError, atomic_dir
+from facerec.core import AcquireError, ParamsError, atomic_dir
 from facerec.imaging.images import decode
 from facerec.imaging.sheets import contact_sheet
 from facerec.interop import lists, packs, recordio
@@ -46,6 +47,17 @@ _ALIGNED = CaptureConfig(yaw=13, face=(0.52, 0.56), shift=0.015, occlusion=0.05)
 
 Named = tuple[str, str]
 """Identity and source of a row of a photo set."""
+
+
+def render_set(entry: CatalogEntry, path: str | Path, options: Mapping[str, Any] | None = None) -> None:
+    """Render the set of catalog entry `entry` as directory `path`, which is replaced whole.
+
+    `options` override those of the entry. Raises ParamsError for an entry that is downloaded, and AcquireError as
+    `generate` does.
+    """
+    if entry.generator is None:
+        raise ParamsError(f"render.{entry.name} is no rendered set; name it below download.")
+    generate(str(entry.part), Path(path), **{**entry.options, **(options or {})})
 
 
 def generate(part: str, path: Path, *, seed: int, **sizes: int) -> None:

@@ -23,10 +23,13 @@ def download(
     option: Annotated[list[str] | None, typer.Option(help="key=value of a rendered set; repeatable.")] = None,
 ) -> None:
     """Fetch or render a data set or model."""
-    from facerec.catalog import entries
-    from facerec.catalog.sets import acquire
+    from facerec.catalog import entries, sets, synthetic_sets
 
-    acquire(entries.load_entry(entry), out, _options(option or []))
+    found, options = entries.load_entry(entry), _options(option or [])
+    if found.generator is None:
+        sets.acquire(found, out, options)
+    else:
+        synthetic_sets.render_set(found, out, options)
 
 
 @app.command()
