@@ -165,7 +165,7 @@ def _key_shadow(surface: Surface, posed: Floats, light: Light, pixels: Pixels) -
     frame = f32(np.stack([aside, np.cross(ahead, aside), ahead], axis=1))
     scale, start = f32([_MAP / 2 / _RADIUS, -_MAP / 2 / _RADIUS, -1]), f32([_MAP / 2, _MAP / 2, 20])
     screen = f32((posed @ frame) * scale + start)
-    triangles = surface.triangles[surface.drawn(screen) & (surface.material != Material.LASH)]
+    triangles = surface.triangles[surface.visible_triangles(screen) & (surface.material != Material.LASH)]
     depth, _, _ = rasterise(screen, triangles, surface.coverage, strand_texture("straight"), (_MAP, _MAP))
     x, y, z = ((pixels.position @ frame) * scale + start).T
     return f32(shadow(depth, x, y, z, 0.06))
@@ -189,7 +189,7 @@ def _occlusion(pixels: Pixels, shot: Shot) -> Floats:
 
 def _find_visible(surface: Surface, posed: Floats, screen: Floats, strands: str, side: int) -> Pixels:
     """The pixels of a picture `side` wide that show `surface`, whose hair is of texture `strands`."""
-    drawn = surface.drawn(screen)
+    drawn = surface.visible_triangles(screen)
     triangles, material = surface.triangles[drawn], surface.material[drawn]
     coverage, texture = surface.coverage, strand_texture(strands)
     depth, index, weights = rasterise(screen, triangles, coverage, texture, (side, side))

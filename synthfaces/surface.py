@@ -63,7 +63,7 @@ class Surface:
     follow: Floats  # (v,)
     coverage: Floats  # (v, 3)
 
-    def drawn(self, screen: Floats) -> NDArray[np.bool_]:
+    def visible_triangles(self, screen: Floats) -> NDArray[np.bool_]:
         """Which triangles (t,) may be visible on `screen` (v, 3): of skin, those turned to the viewer.
 
         Skin is closed and its corners run counter-clockwise seen from outside; y grows downwards.
