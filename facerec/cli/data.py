@@ -23,12 +23,16 @@ def download(
     option: Annotated[list[str] | None, typer.Option(help="key=value of a rendered set; repeatable.")] = None,
 ) -> None:
     """Fetch or render a data set or model."""
-    from facerec.catalog import entries, sets, synthetic_sets
+    from facerec.catalog import entries
 
     found, options = entries.load_entry(entry), _options(option or [])
     if found.generator is None:
+        from facerec.catalog import sets
+
         sets.acquire(found, out, options)
     else:
+        from facerec.catalog import synthetic_sets
+
         synthetic_sets.render_set(found, out, options)
 
 
