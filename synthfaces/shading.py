@@ -252,11 +252,8 @@ def _depth_below_neckline(clothes: Clothes, rest: Floats) -> Floats:
 def _colour_cloth(clothes: Clothes, rest: Floats, below: Floats) -> Floats:
     """Linear albedo (n, 3) of covered points `below` the neckline (dm)."""
     x, y = rest[:, 0], rest[:, 1]
-    base = (
-        _colour_suit(clothes, rest, below)
-        if clothes.kind == "suit"
-        else _colour_knitwear(clothes, rest, below)
-    )
+    colour = _colour_suit if clothes.kind == "suit" else _colour_knitwear
+    base = colour(clothes, rest, below)
     weave = sample_bilinear(noise_field(1.2, 1.2, 31), x * 180, y * 180)
     folds = sample_bilinear(noise_field(9, 26, 32), x * 60 + y * 18, y * 60)
     hem = 0.6 + 0.4 * smoothstep(-0.01, 0.03, below)

@@ -81,19 +81,14 @@ def generate(part: str, path: Path, *, seed: int, **sizes: int) -> None:
 def generate_people(folder: Path, seed: int, identities: int, photos: int) -> None:
     """Training photos: source p0001/p0001_0003.jpg."""
     called = [f"p{index + 1:04d}" for index in range(identities)]
-    sessions = [
-        _ordinary_session(seed, "people", index, photos, _TRAINING, 200) for index in range(identities)
-    ]
+    sessions = _ordinary_sessions(seed, "people", identities, photos, _TRAINING, 200)
     _write_photos(folder, "synth_people", sessions, [_name_photos(name, photos) for name in called])
 
 
 def generate_pack(folder: Path, seed: int, identities: int, photos: int, pairs: int) -> None:
     """An InsightFace pack of aligned faces; age gaps and profiles are in agedb_30.bin and cfp_fp.bin."""
     capture = replace(_ALIGNED, yaw=_TRAINING.yaw, wide=_TRAINING.wide)
-    sessions = [
-        _ordinary_session(seed, "pack", index, photos, capture, 160, aligned=True)
-        for index in range(identities)
-    ]
+    sessions = _ordinary_sessions(seed, "pack", identities, photos, capture, 160, aligned=True)
     people = enumerate(render_sessions(sessions, "pack"))
     recordio.write_train(folder, ((label, [p.jpeg for p in taken]) for label, taken in people), (112, 112))
     rules = {"lfw": draw_ordinary, "agedb_30": draw_age_gap, "cfp_fp": draw_profiles}
@@ -156,26 +151,27 @@ _PARTS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
 
 def synthetic_sheet(rows: int, columns: int, seed: int, size: int = 160) -> NDArray[np.uint8]:
     """A contact sheet of `columns` photos each of `rows` people, RGB; people of no set."""
-    sessions = [_ordinary_session(seed, "sheet", index, columns, _TRAINING, size) for index in range(rows)]
+    sessions = _ordinary_sessions(seed, "sheet", rows, columns, _TRAINING, size)
     pictures = [decode(picture.jpeg) for session in sessions for picture in render_session(session)]
     return contact_sheet(pictures, columns)
 
 
-def _ordinary_session(
-    seed: int, world: str, index: int, photos: int, capture: CaptureConfig, size: int, aligned: bool = False
-) -> Session:
-    poses = tuple(Pose(number) for number in range(photos))
-    return Session(seed, world, Person(world, index), poses, capture, size, aligned)
+def _ordinary_sessions(
+    seed: int, world: str, people: int, photos: int, capture: CaptureConfig, size: int, aligned: bool = False
+) -> list[Session]:
+    """Sessions of the first `people` of a world, with nothing asked of their `photos`."""
+    poses, everybody = tuple(map(Pose, range(photos))), (Person(world, index) for index in range(people))
+    return [Session(seed, world, person, poses, capture, size, aligned) for person in everybody]
 
 
 def _benchmark_sessions(
     plan: Plan, capture: CaptureConfig, size: int, aligned: bool = False, bystanders: float = 0.0
 ) -> list[Session]:
-    """The sessions of everybody in a benchmark."""
-    people = [Person(plan.world, index) for index in range(plan.people)]
+    """Sessions of all people of a benchmark."""
+    world, everybody = plan.world, (Person(plan.world, index) for index in range(plan.people))
     return [
-        Session(plan.seed, plan.world, each, plan.poses(each.index), capture, size, aligned, bystanders)
-        for each in people
+        Session(plan.seed, world, person, plan.poses(person.index), capture, size, aligned, bystanders)
+        for person in everybody
     ]
 
 
