@@ -19,7 +19,8 @@ FILES = [
 MODULES = {
     ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): file for file in FILES
 }
-ORDER = re.findall(r"`(?:facerec/)?(\w+)`", PAGE.read_text().partition("| folder |")[2].partition("\n\n")[0])
+ROWS = re.findall(r"^\| (`.*?) \|", PAGE.read_text().partition("## The way of a photo")[0], re.MULTILINE)
+ORDER = [room.removeprefix("facerec/") for row in ROWS for room in re.findall(r"`([\w/]+)`", row)]
 
 
 def imports(file: Path) -> set[str]:
