@@ -13,7 +13,7 @@ def plots(params: Params) -> None:
     """Draw the figures of the run that params.yaml describes."""
     sources = Sources(params, common.METRICS, common.CURVES, common.SCORES)
     found = collect_metrics(sources)
-    plotting.write_plot(plotting.plots(sources, found), common.FIGURES)
+    plotting.write_figures(plotting.plan_figures(sources, found), common.FIGURES)
     write_json(common.REPORTS / "summary.json", summary.headline(found))
 
 

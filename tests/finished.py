@@ -41,9 +41,9 @@ def make(root: Path, run: Params, drawn: bool = False, **entries: CatalogEntry) 
     for name in run.identification:
         identified(sources, root, name)
     measured(sources)
-    plots = plotting.plots(sources, summary.collect_metrics(sources))
+    plots = plotting.plan_figures(sources, summary.collect_metrics(sources))
     if drawn:
-        plotting.write_plot(plots, root / "figures")
+        plotting.write_figures(plots, root / "figures")
     else:
         for plot in plots:
             write_text(root / f"figures/{plot.name}.svg", EMPTY)

@@ -215,7 +215,7 @@ def test_a_network_judged_while_it_trained_says_so(tmp_path: Path) -> None:
     assert "Of backbone_best.pt, the weights that were best while it trained." in card
     looks = [{"step": step, "accuracy": {"lfw": step / 40}} for step in (15, 30)]
     write_json(tmp_path / "curves/backbone_validation.json", {"validation": looks})
-    drawn = {plot.name: plot for plot in plotting.plots(report.sources, report.found)}
+    drawn = {plot.name: plot for plot in plotting.plan_figures(report.sources, report.found)}
     assert "best mean, step 30" in figures.render_figure(drawn["backbone_validation"].draw()).decode()
 
 
@@ -265,25 +265,25 @@ def git(root: Path, *words: str) -> None:
 
 
 def test_the_revision_says_when_code_differs_but_not_that_results_do(tmp_path: Path) -> None:
-    assert provenance.revision(tmp_path).startswith("unknown")
+    assert provenance.describe_revision(tmp_path).startswith("unknown")
     (tmp_path / "dvc.lock").write_text("1")
     (tmp_path / "code.py").write_text("1")
     git(tmp_path, "init", "--quiet")
     git(tmp_path, "add", "--all")
     git(tmp_path, "commit", "--quiet", "-m", "one")
-    clean = provenance.revision(tmp_path)
+    clean = provenance.describe_revision(tmp_path)
     assert re.fullmatch(r"[0-9a-f]{40}", clean)
     (tmp_path / "dvc.lock").write_text("2")
-    assert provenance.revision(tmp_path) == clean
+    assert provenance.describe_revision(tmp_path) == clean
     (tmp_path / "code.py").write_text("2")
-    assert provenance.revision(tmp_path) == f"{clean} and uncommitted changes"
+    assert provenance.describe_revision(tmp_path) == f"{clean} and uncommitted changes"
 
 
 def test_the_environment_names_no_machine_no_person_and_no_path() -> None:
     import getpass
     import platform
 
-    told = provenance.environment() | provenance.libraries()
+    told = provenance.describe_machine() | provenance.library_versions()
     assert told["Processor"]
     assert told["torch"][0].isdigit()
     words = " ".join(told.values())

@@ -67,9 +67,9 @@ def experiments(
     from facerec.cli import revisions
     from facerec.reporting import experiments as reporting
 
-    rows = reporting.rows(revisions.experiments(commits))
+    rows = reporting.parse_experiments(revisions.experiments(commits))
     if as_json:
-        report("Experiments", {"experiments": [reporting.as_dict(row) for row in rows]}, as_json)
+        report("Experiments", {"experiments": [reporting.experiment_as_dict(row) for row in rows]}, as_json)
     else:
         console = Console(stderr=True)
-        console.print(reporting.table(rows, console.width))
+        console.print(reporting.experiments_table(rows, console.width))

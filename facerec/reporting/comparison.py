@@ -47,7 +47,7 @@ class ComparisonReport:
         return run_verdict(self.benchmarks[name], self.adjusted[name], self.trials.level)
 
 
-def as_json(report: ComparisonReport) -> dict[str, Any]:
+def comparison_as_json(report: ComparisonReport) -> dict[str, Any]:
     """Everything, figures as shares."""
     return {
         "first": report.first,
@@ -58,7 +58,7 @@ def as_json(report: ComparisonReport) -> dict[str, Any]:
     }
 
 
-def reasons(omitted: Mapping[str, str]) -> list[str]:
+def omission_reasons(omitted: Mapping[str, str]) -> list[str]:
     """A line a reason, with the benchmarks it keeps from being compared."""
     names: dict[str, list[str]] = {}
     for name, reason in omitted.items():
@@ -66,7 +66,7 @@ def reasons(omitted: Mapping[str, str]) -> list[str]:
     return [f"{', '.join(each)}: {reason}" for reason, each in names.items()]
 
 
-def terminal(report: ComparisonReport) -> Group:
+def terminal_tables(report: ComparisonReport) -> Group:
     """Both tables and the remarks, for a terminal of 80 columns."""
     verdicts = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for place, header in enumerate(_VERDICTS):
@@ -77,7 +77,7 @@ def terminal(report: ComparisonReport) -> Group:
     return Group(verdicts, "", _drawn_figures(report), "", *remarks)
 
 
-def markdown(report: ComparisonReport) -> str:
+def markdown_tables(report: ComparisonReport) -> str:
     """Both tables and the remarks."""
     verdicts = _markdown(_VERDICTS, _WORDS, _verdicts(report))
     figures = [[name, *row] for name in report.benchmarks for row in _figures(report, name)]
@@ -135,7 +135,7 @@ def _remarks(report: ComparisonReport) -> list[str]:
     trials, count = report.trials, sum(not found.equal for found in report.benchmarks.values())
     together = f" for all {count} together (Holm's correction)" if count > 1 else ""
     remarks = [
-        *(f"Not compared: {each}." for each in reasons(report.omitted)),
+        *(f"Not compared: {each}." for each in omission_reasons(report.omitted)),
         f"All in %, differences in points: {report.second} less {report.first}. Intervals and p are from "
         f"{trials.count:,} trials of a bootstrap over people, the same people for both runs (seed {trials.seed}).",
         f"Verdicts tell what {report.second} is beside {report.first}, by accuracy or rank-1, at "

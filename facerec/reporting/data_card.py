@@ -10,9 +10,16 @@ from facerec.imaging import alignment
 from facerec.params import Params
 from facerec.params.faces import DETECTOR_OPTIONS
 from facerec.reporting import wording
-from facerec.reporting.wording import document, escaped, facts, linked, settings, table
+from facerec.reporting.wording import (
+    escape_markdown,
+    facts_table,
+    join_document,
+    link_markdown,
+    markdown_table,
+    yaml_block,
+)
 
-_KINDS = {
+_SET_KINDS = {
     "photos": "photos",
     "pack": "pack of aligned faces",
     "model": "published network",
@@ -27,12 +34,12 @@ def render_data_card(entry: CatalogEntry, params: Params, found: Mapping[str, An
     `found` are the metrics of the run, as `facerec.reporting.summary.collect_metrics` nests them; `results` is Markdown, for
     a model.
     """
-    return document(
+    return join_document(
         f"Data card: {entry.name}"
         if entry.kind in ("photos", "pack", "lists")
         else f"Model card: {entry.name}",
-        escaped(entry.title),
-        facts([*_origin(entry), *_asked(entry, params), *_held(entry, found)]),
+        escape_markdown(entry.title),
+        facts_table([*_origin(entry), *_asked(entry, params), *_held(entry, found)]),
         _faces(entry.name, params, found),
         _members(found.get("unpack", {}).get(entry.name, {})),
         _input(entry),
@@ -45,12 +52,12 @@ def _origin(entry: CatalogEntry) -> list[tuple[str, str]]:
     shown = "may be shown in reports" if entry.shown else "not shown in reports"
     people = entry.kind in ("photos", "pack")
     return [
-        ("Kind", f"{_KINDS[entry.kind]}, {made}"),
-        ("Licence", escaped(entry.licence)),
-        ("Terms", escaped(entry.terms)),
+        ("Kind", f"{_SET_KINDS[entry.kind]}, {made}"),
+        ("Licence", escape_markdown(entry.licence)),
+        ("Terms", escape_markdown(entry.terms)),
         ("Pictures", shown if people else ""),
-        ("Citation", escaped(entry.citation)),
-        ("Homepage", linked(entry.homepage)),
+        ("Citation", escape_markdown(entry.citation)),
+        ("Homepage", link_markdown(entry.homepage)),
         ("Published as", _counts(entry.published)),
     ]
 
@@ -69,8 +76,8 @@ def _asked(entry: CatalogEntry, params: Params) -> list[tuple[str, str]]:
         roles = {"probes": task.probes, "distractors": task.distractors}
         uses += [f"{role} of {name}" for role, faces in roles.items() if faces == entry.name]
     return [
-        ("Options", escaped(", ".join(f"{key}: {value}" for key, value in options.items()))),
-        ("Used as", escaped(", ".join(uses))),
+        ("Options", escape_markdown(", ".join(f"{key}: {value}" for key, value in options.items()))),
+        ("Used as", escape_markdown(", ".join(uses))),
     ]
 
 
@@ -81,7 +88,7 @@ def _held(entry: CatalogEntry, found: Mapping[str, Any]) -> list[tuple[str, str]
     counts = SetCounts(**{name: held.get(name) or None for name in ("photos", "identities", "pairs")})
     return [
         ("Holds", _counts(counts)),
-        ("Content", f"{wording.size(held['bytes'])}, sha256 of all files `{held['sha256']}`"),
+        ("Content", f"{wording.as_bytes(held['bytes'])}, sha256 of all files `{held['sha256']}`"),
     ]
 
 
@@ -101,18 +108,21 @@ def _faces(name: str, params: Params, found: Mapping[str, Any]) -> str:
     settings = params.detect.model_dump(mode="json")
     options = [f"{key}: {settings[key]}" for key in DETECTOR_OPTIONS[params.detect.detector]]
     rows = [
-        ("Detector", escaped(f"{params.detect.detector} ({', '.join(options)})")),
+        ("Detector", escape_markdown(f"{params.detect.detector} ({', '.join(options)})")),
         ("Sides of the photos", _sides(detected["shortest_side"], detected["longest_side"])),
         ("Photos with a face", f"{detected['with_face']:,} of {detected['photos']:,}"),
         ("Photos with several", f"{detected['several_faces']:,}"),
         ("Photos that cannot be decoded", f"{detected['undecodable']:,}"),
         ("Faces kept", f"{aligned['faces']:,} of {_people(aligned['identities'])}, {height}x{width}"),
-        ("By rung", escaped(rungs)),
-        ("Photos left out", f"{aligned['failures']:,}" + (f": {escaped(reasons)}" if reasons else "")),
+        ("By rung", escape_markdown(rungs)),
+        (
+            "Photos left out",
+            f"{aligned['failures']:,}" + (f": {escape_markdown(reasons)}" if reasons else ""),
+        ),
         ("Score, least and 5th percentile", _both(aligned, "score_min", "score_p05")),
         ("Distance from the template, median and 95th percentile", _residuals(aligned)),
     ]
-    return f"## Faces\n\n{facts(rows)}"
+    return f"## Faces\n\n{facts_table(rows)}"
 
 
 def _people(identities: int) -> str:
@@ -124,7 +134,7 @@ def _sides(shortest: int, longest: int) -> str:
 
 
 def _both(values: Mapping[str, Any], first: str, second: str) -> str:
-    return f"{wording.number(values.get(first))}, {wording.number(values.get(second))}"
+    return f"{wording.as_number(values.get(first))}, {wording.as_number(values.get(second))}"
 
 
 def _residuals(aligned: Mapping[str, Any]) -> str:
@@ -134,11 +144,11 @@ def _residuals(aligned: Mapping[str, Any]) -> str:
 def _members(images: Mapping[str, int]) -> str:
     if not images:
         return ""
-    rows = ((escaped(name), f"{count:,}") for name, count in images.items())
-    return f"## Members\n\n{table(('Member', 'Images'), rows)}"
+    rows = ((escape_markdown(name), f"{count:,}") for name, count in images.items())
+    return f"## Members\n\n{markdown_table(('Member', 'Images'), rows)}"
 
 
 def _input(entry: CatalogEntry) -> str:
     if entry.preprocessing is None:
         return ""
-    return f"## Preprocessing\n\n{settings(entry.preprocessing.model_dump())}"
+    return f"## Preprocessing\n\n{yaml_block(entry.preprocessing.model_dump())}"

@@ -20,7 +20,7 @@ _ROOMY = 100
 
 
 @dataclass(frozen=True)
-class Row:
+class Experiment:
     """One experiment.
 
     Attributes:
@@ -38,20 +38,20 @@ class Row:
     changed: Sequence[str]
 
 
-def rows(shown: Sequence[Mapping[str, Any]]) -> list[Row]:
+def parse_experiments(shown: Sequence[Mapping[str, Any]]) -> list[Experiment]:
     """The experiments that `dvc exp show --json` told of, each below its commit."""
-    found: list[Row] = []
+    found: list[Experiment] = []
     commits = [each for each in shown if each["rev"] != "workspace"]
     base = _params(commits[0]) if commits else {}
     for commit in shown:
         own = _params(commit)
-        found.append(_row(commit, 0, base if commit["rev"] == "workspace" else own))
+        found.append(_experiment(commit, 0, base if commit["rev"] == "workspace" else own))
         for series in commit.get("experiments") or []:
-            found += (_row(each, 1, own, series.get("executor")) for each in series["revs"][:1])
+            found += (_experiment(each, 1, own, series.get("executor")) for each in series["revs"][:1])
     return found
 
 
-def table(rows: Sequence[Row], width: int = 120) -> Table:
+def experiments_table(rows: Sequence[Experiment], width: int = 120) -> Table:
     """The rows for a terminal, figures in %; one of less than 100 columns has no room for when they were created."""
     figures = list(dict.fromkeys(figure for row in rows for figure in row.figures))
     figures.sort(key=lambda figure: (list(HEADLINES).index(figure[1]), figure[0]))
@@ -72,7 +72,7 @@ def table(rows: Sequence[Row], width: int = 120) -> Table:
     return drawn
 
 
-def as_dict(row: Row) -> dict[str, Any]:
+def experiment_as_dict(row: Experiment) -> dict[str, Any]:
     """The row for JSON, figures nested by benchmark."""
     figures: dict[str, dict[str, float]] = {}
     for (benchmark, figure), value in row.figures.items():
@@ -80,25 +80,25 @@ def as_dict(row: Row) -> dict[str, Any]:
     return {"name": row.name, "created": row.created, "changed": list(row.changed), "figures": figures}
 
 
-def _row(
+def _experiment(
     each: Mapping[str, Any],
     level: int,
     base: Mapping[str, Any],
     executor: Mapping[str, Any] | None = None,
-) -> Row:
+) -> Experiment:
     data = each.get("data") or {}
     state = (executor or {}).get("state", "success")
     timestamp = (data.get("timestamp") or "")[:16].replace("T", " ")
-    return Row(
+    return Experiment(
         name=each.get("name") or each["rev"][: None if each["rev"] == "workspace" else 7],
         level=level,
         created="error" if each.get("error") else timestamp if state == "success" else state,
-        figures=_figures(data) if state == "success" else {},  # DVC gives a running one those of its commit
+        figures=_headlines(data) if state == "success" else {},  # DVC gives a running one those of its commit
         changed=_changes(base, _params(each)),
     )
 
 
-def _figures(data: Mapping[str, Any]) -> dict[tuple[str, str], float]:
+def _headlines(data: Mapping[str, Any]) -> dict[tuple[str, str], float]:
     found = {}
     for file in (data.get("metrics") or {}).values():
         for benchmark, values in (file.get("data") or {}).items():

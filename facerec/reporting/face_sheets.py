@@ -16,7 +16,7 @@ from facerec.imaging import alignment, images, sheets
 from facerec.imaging.sheets import TILE, Image, at_random, band, captioned, decoded, strip
 from facerec.store import failures, shards
 
-COLUMNS = 12
+FACE_COLUMNS = 12
 _RED, _GREEN = (255, 40, 40), (0, 230, 60)
 
 
@@ -28,7 +28,7 @@ def face_sheet(faces: str | Path, photos: str | Path | None = None) -> Image:
     112 crop. The same set always gives the same sheet.
     """
     found = shards.read_shards(faces, "faces")
-    bands = [band(title, tiles, COLUMNS) for title, tiles in _groups(found)]
+    bands = [band(title, tiles, FACE_COLUMNS) for title, tiles in _face_rows(found)]
     lost = failures.read_failures(faces)
     if photos is not None and lost:
         bands.append(_lost(shards.read_shards(photos, "photos"), lost))
@@ -41,7 +41,7 @@ def write_face_sheet(faces: str | Path, photos: str | Path | None, out: Path) ->
     sheets.write_sheet(face_sheet(faces, photos), out, quality=85)
 
 
-def _groups(found: shards.Shards) -> Iterator[tuple[str, list[Image]]]:
+def _face_rows(found: shards.Shards) -> Iterator[tuple[str, list[Image]]]:
     """Title and tiles of each row that has any."""
     residuals, scores = _residuals(found), _column(found, "score")
     rungs = found.table["rung"].to_pylist()
@@ -50,7 +50,7 @@ def _groups(found: shards.Shards) -> Iterator[tuple[str, list[Image]]]:
     def tiles(chosen: Sequence[int], label: Callable[[int], str], marked: bool = False) -> list[Image]:
         marks = _aligned(found, chosen) if marked else [None] * len(chosen)
         pictures = [images.decode(found.image(row)) for row in chosen]
-        return [_tile(*each) for each in zip(pictures, map(label, chosen), marks, strict=True)]
+        return [_face_tile(*each) for each in zip(pictures, map(label, chosen), marks, strict=True)]
 
     def score(row: int) -> str:
         return "" if np.isnan(scores[row]) else f"{scores[row]:.3f}"
@@ -59,17 +59,17 @@ def _groups(found: shards.Shards) -> Iterator[tuple[str, list[Image]]]:
         return "" if np.isnan(residuals[row]) else f"{residuals[row]:.1f} px"
 
     name = f"{found.meta.dataset}: {len(found):,} faces, {found.meta.template}"
-    yield f"{name}; at random", tiles(at_random(rows, 2 * COLUMNS), score)
+    yield f"{name}; at random", tiles(at_random(rows, 2 * FACE_COLUMNS), score)
     yield "Landmarks farthest from the template", tiles(_first(-residuals), residual, marked=True)
     yield "Lowest scores", tiles(_first(scores), score)
     for rung in sorted({rung for rung in rungs if rung}):
         own = np.array([row for row in rows if rungs[row] == rung])
-        yield f"Rung {rung}: {len(own):,}", tiles(at_random(own, COLUMNS), score)
+        yield f"Rung {rung}: {len(own):,}", tiles(at_random(own, FACE_COLUMNS), score)
 
 
 def _first(values: NDArray[np.float64]) -> list[int]:
     """Rows of the smallest values, smallest first; those without a value do not count."""
-    order = np.argsort(values, kind="stable")[:COLUMNS]
+    order = np.argsort(values, kind="stable")[:FACE_COLUMNS]
     return [int(row) for row in order if not np.isnan(values[row])]
 
 
@@ -99,7 +99,7 @@ def _aligned(found: shards.Shards, rows: Sequence[int]) -> list[NDArray[np.float
     return list(points @ matrices[:, :, :2].transpose(0, 2, 1) + matrices[:, None, :, 2])
 
 
-def _tile(image: Image, caption: str, marks: NDArray[np.float64] | None = None) -> Image:
+def _face_tile(image: Image, caption: str, marks: NDArray[np.float64] | None = None) -> Image:
     """The image inside a square above its caption; `marks` (5, 2) drawn, the first one red."""
     canvas, radius = image.copy(), max(1, round(max(image.shape) / 56))
     for number, (x, y) in enumerate([] if marks is None else marks.round(2).tolist()):
@@ -110,6 +110,6 @@ def _tile(image: Image, caption: str, marks: NDArray[np.float64] | None = None) 
 def _lost(photos: shards.Shards, lost: Sequence[failures.Failure]) -> Image:
     """Photos that gave no face, each with the category of the reason."""
     rows = {source: row for row, source in enumerate(photos.sources)}
-    shown = [lost[number] for number in at_random(range(len(lost)), COLUMNS)]
-    tiles = [_tile(decoded(photos.image(rows[each.source])), each.category) for each in shown]
-    return band(f"Photos without a face: {len(lost):,}", tiles, COLUMNS)
+    shown = [lost[number] for number in at_random(range(len(lost)), FACE_COLUMNS)]
+    tiles = [_face_tile(decoded(photos.image(rows[each.source])), each.category) for each in shown]
+    return band(f"Photos without a face: {len(lost):,}", tiles, FACE_COLUMNS)

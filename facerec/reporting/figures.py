@@ -129,7 +129,7 @@ def roc_figure(curves: Curves, title: str) -> Figure:
 
 
 @_styled
-def det(
+def det_figure(
     curves: Curves, eer: Mapping[str, float] | None = None, title: str = "Detection error trade-off"
 ) -> Figure:
     """DET of benchmarks: name -> records {"fpr", "tpr", "lo", "hi"} of its ROC; eer: name -> equal error rate.
@@ -225,7 +225,7 @@ def training_figure(
 
 
 @_styled
-def validation(
+def validation_figure(
     looks: Sequence[Mapping[str, Any]], best: int, title: str = "Judged during training"
 ) -> Figure:
     """Accuracy of benchmarks over training: records {"step", "accuracy": {name: share}}; `best` is the step kept."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from facerec.reporting import wording
-from facerec.reporting.wording import document, escaped, facts, settings
+from facerec.reporting.wording import escape_markdown, facts_table, join_document, yaml_block
 
 USE = (
     "Maps an aligned face to an embedding, so that two faces can be compared and a person can be looked for among\n"
@@ -39,40 +39,40 @@ def render_model_card(
     sets exists.
     """
     height, width = known["input_size"]
-    template = escaped(known["preprocessing"]["template"])
+    template = escape_markdown(known["preprocessing"]["template"])
     rows = [
-        ("Backbone", f"{escaped(known['backbone'])}, {known['parameters']:,} parameters"),
+        ("Backbone", f"{escape_markdown(known['backbone'])}, {known['parameters']:,} parameters"),
         ("Embedding", f"{known['dim']} numbers, compared by cosine"),
         ("Input", f"RGB, {height}x{width}, aligned to {template}"),
         *(
-            (file, f"{wording.size(facts['bytes'])}, sha256 `{facts['sha256']}`")
+            (file, f"{wording.as_bytes(facts['bytes'])}, sha256 `{facts['sha256']}`")
             for file, facts in known["files"].items()
         ),
         ("Digest of the network", f"`{known['digest']}`, as in its embeddings and scores"),
         ("Torch against ONNX", f"largest difference {known['max_difference']:.1g}"),
     ]
-    return document(
+    return join_document(
         f"Model card: {name}",
-        facts(rows),
+        facts_table(rows),
         f"## Intended use\n\n{USE}",
         f"## Training\n\n{_training(training, sets)}",
         f"## Results\n\n{results or f'They are in reports/cards/models/{name}.md once the benchmarks have run.'}",
-        f"## Preprocessing\n\n{settings(known['preprocessing'])}",
-        f"## Recipe\n\n{settings(recipe)}",
+        f"## Preprocessing\n\n{yaml_block(known['preprocessing'])}",
+        f"## Recipe\n\n{yaml_block(recipe)}",
         f"## Limits\n\n{RENDERED if rendered else ''}{LIMITS}",
     )
 
 
 def _training(training: Mapping[str, Any], sets: Sequence[str]) -> str:
-    return facts(
+    return facts_table(
         [
-            *(("Set", escaped(each)) for each in sets),
+            *(("Set", escape_markdown(each)) for each in sets),
             ("Faces", f"{training['images']:,} of {training['identities']:,} identities"),
             ("Epochs", f"{training['epochs']:,}"),
-            ("Loss of the last epoch", wording.number(training["train_loss"])),
+            ("Loss of the last epoch", wording.as_number(training["train_loss"])),
             (
                 "Faces nearest to their own class",
-                f"{wording.percent(training['train_accuracy'])} in the last epoch",
+                f"{wording.as_percent(training['train_accuracy'])} in the last epoch",
             ),
             ("Best of those judged on the way", _best(training)),
         ]
@@ -82,4 +82,4 @@ def _training(training: Mapping[str, Any], sets: Sequence[str]) -> str:
 def _best(training: Mapping[str, Any]) -> str:
     if "best_step" not in training:
         return ""
-    return f"step {training['best_step']:,}, mean accuracy {wording.percent(training['best_validation'])}"
+    return f"step {training['best_step']:,}, mean accuracy {wording.as_percent(training['best_validation'])}"

@@ -19,7 +19,7 @@ from facerec.reporting import figures
 _AXES = {"roc": ("fpr", "tpr"), "cmc": ("rank", "rate")}
 
 
-def overlay(files: Mapping[str, Path], kind: str = "roc", title: str = "") -> Figure:
+def overlay_curves(files: Mapping[str, Path], kind: str = "roc", title: str = "") -> Figure:
     """One figure of the "roc" or "cmc" curves in `files`, by the name each is to have in the legend.
 
     A file is plot data of this project (reports/curves/*_roc.json, *_cmc.json, data/scores/*/*_curves.json) or

@@ -19,7 +19,7 @@ from facerec.imaging import sheets
 from facerec.imaging.sheets import CAPTION, TILE, Image, at_random, band, captioned, decoded, strip
 from facerec.store import failures, shards
 
-COLUMNS = 5
+PHOTO_COLUMNS = 5
 _SIDE = TILE + 3 * CAPTION  # pixels of a photo: as high as a face and three captions below it
 _KEPT = (0, 230, 60)
 _PAPER, _GREY = 255, 225
@@ -45,12 +45,14 @@ def photo_sheet(photos: str | Path, detections: str | Path, faces: str | Path) -
     rows). White boxes are what the detector found, a green one is the face that was taken; beside a photo that face
     as it was cut out, its rung, its score and how many faces there were. Equal sets give equal sheets.
     """
-    found = _read(photos, detections, faces)
+    found = _read_photo_set(photos, detections, faces)
     bands = [
         band(
-            f"{title}: {count:,} photos" if count else title, [_tile(found, each) for each in shown], COLUMNS
+            f"{title}: {count:,} photos" if count else title,
+            [_photo_tile(found, each) for each in shown],
+            PHOTO_COLUMNS,
         )
-        for title, count, shown in _groups(found)
+        for title, count, shown in _photo_rows(found)
     ]
     return np.concatenate(bands or [strip(f"{found.photos.meta.dataset}: no photos")])
 
@@ -61,7 +63,7 @@ def write_photo_sheet(photos: str | Path, detections: str | Path, faces: str | P
     sheets.write_sheet(photo_sheet(photos, detections, faces), out, quality=85)
 
 
-def _read(photos: str | Path, detections: str | Path, faces: str | Path) -> _Set:
+def _read_photo_set(photos: str | Path, detections: str | Path, faces: str | Path) -> _Set:
     taken = shards.read_shards(photos, "photos")
     numbers = {source: number for number, source in enumerate(taken.sources)}
     aligned = shards.read_shards(faces, "faces")
@@ -70,25 +72,29 @@ def _read(photos: str | Path, detections: str | Path, faces: str | Path) -> _Set
     return _Set(taken, table.read_detections(detections), aligned, rows, lost)
 
 
-def _groups(found: _Set) -> Iterator[tuple[str, int, list[int]]]:
+def _photo_rows(found: _Set) -> Iterator[tuple[str, int, list[int]]]:
     """Title of a row, how many photos it is about, and those it shows."""
     name, count = found.photos.meta.dataset, len(found.photos)
-    yield f"{name}, some at random", count, at_random(range(count), COLUMNS)
+    yield f"{name}, some at random", count, at_random(range(count), PHOTO_COLUMNS)
     scores, rungs = (found.faces.table[column].to_pylist() for column in ("score", "rung"))
     scored = [photo for photo, row in found.rows.items() if scores[row] is not None]
-    yield "Lowest scores", 0, sorted(scored, key=lambda photo: float(scores[found.rows[photo]]))[:COLUMNS]
+    yield (
+        "Lowest scores",
+        0,
+        sorted(scored, key=lambda photo: float(scores[found.rows[photo]]))[:PHOTO_COLUMNS],
+    )
     counts = np.diff(found.detections.starts)
     several = np.flatnonzero(counts > 1)
-    most = several[np.argsort(-counts[several], kind="stable")][:COLUMNS]
+    most = several[np.argsort(-counts[several], kind="stable")][:PHOTO_COLUMNS]
     yield "Several faces", len(several), most.tolist()
     for rung in sorted({rung for rung in rungs if rung not in (None, "detector")}):
         own = [photo for photo, row in found.rows.items() if rungs[row] == rung]
-        yield f"Taken by the rung {rung}", len(own), at_random(own, COLUMNS)
+        yield f"Taken by the rung {rung}", len(own), at_random(own, PHOTO_COLUMNS)
     lost = list(found.lost)
-    yield "No face taken", len(lost), at_random(lost, 2 * COLUMNS)
+    yield "No face taken", len(lost), at_random(lost, 2 * PHOTO_COLUMNS)
 
 
-def _tile(found: _Set, photo: int) -> Image:
+def _photo_tile(found: _Set, photo: int) -> Image:
     """A photo with what was found in it, beside the face it gave."""
     count = len(found.detections[photo])
     row = None if photo not in found.rows else found.faces.row(found.rows[photo])

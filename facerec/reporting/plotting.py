@@ -18,7 +18,7 @@ from facerec.reporting.summary import Sources, load_metrics
 
 
 @dataclass(frozen=True)
-class Plot:
+class PlannedFigure:
     """A figure of a run that is yet to be drawn."""
 
     name: str
@@ -29,24 +29,24 @@ class Plot:
     draw: Callable[[], Figure]
 
 
-def write_plot(plots: Iterator[Plot], out: Path) -> None:
+def write_figures(plots: Iterator[PlannedFigure], out: Path) -> None:
     """Draw each plot as PNG and SVG into directory `out`, which is replaced whole."""
     with atomic_dir(out) as folder:
         for plot in plots:
             figures.save_figure(plot.draw(), folder / f"{plot.name}.png", folder / f"{plot.name}.svg")
 
 
-def plots(sources: Sources, found: Mapping[str, Any]) -> Iterator[Plot]:
+def plan_figures(sources: Sources, found: Mapping[str, Any]) -> Iterator[PlannedFigure]:
     """All figures in the order of the page; `found` are the metrics of the run, see `results.collect`."""
     yield from _verification(sources, found)
     for name in sources.params.identification:
-        yield Plot(
+        yield PlannedFigure(
             f"{name}_cmc",
             "identification",
             f"{name}: how often the mate is among the best k, with 95 % bands; higher is better.",
             partial(_identification, sources, name, "cmc", figures.cmc_figure),
         )
-        yield Plot(
+        yield PlannedFigure(
             f"{name}_roc",
             "identification",
             f"{name}: matches found against false alarms, with 95 % bands; higher is better.",
@@ -54,29 +54,31 @@ def plots(sources: Sources, found: Mapping[str, Any]) -> Iterator[Plot]:
         )
     for name in sources.params.networks:
         caption = f"{name}: loss and accuracy over the training batches of each epoch."
-        yield Plot(f"{name}_training", "training", caption, partial(_training, sources, name))
+        yield PlannedFigure(f"{name}_training", "training", caption, partial(_training, sources, name))
         if "best_step" in found["train"][name]:
             caption = (
                 f"{name}: benchmarks judged while it trained; those that choose weights do not test them."
             )
-            yield Plot(f"{name}_validation", "training", caption, partial(_validation, sources, name, found))
+            yield PlannedFigure(
+                f"{name}_validation", "training", caption, partial(_validation, sources, name, found)
+            )
         caption = (
             f"{name}: the same embeddings by the weights and by their ONNX export; points belong on the line."
         )
-        yield Plot(f"{name}_parity", "training", caption, partial(_parity, sources, name))
+        yield PlannedFigure(f"{name}_parity", "training", caption, partial(_parity, sources, name))
 
 
-def _verification(sources: Sources, found: Mapping[str, Any]) -> Iterator[Plot]:
+def _verification(sources: Sources, found: Mapping[str, Any]) -> Iterator[PlannedFigure]:
     benchmarks = list(sources.params.benchmarks)
     if not benchmarks:
         return
-    yield Plot(
+    yield PlannedFigure(
         "verification_roc",
         "verification",
         "True accepts against false accepts, with 95 % bands; higher is better.",
         partial(_roc, sources, found),
     )
-    yield Plot(
+    yield PlannedFigure(
         "verification_det",
         "verification",
         "The same errors on axes of normal deviates, with 95 % bands; lower is better.",
@@ -84,7 +86,9 @@ def _verification(sources: Sources, found: Mapping[str, Any]) -> Iterator[Plot]:
     )
     for name in benchmarks:
         caption = f"{name}: distances of its pairs. Where the two overlap, a threshold errs."
-        yield Plot(f"{name}_scores", "verification", caption, partial(_histogram, sources, name, found))
+        yield PlannedFigure(
+            f"{name}_scores", "verification", caption, partial(_histogram, sources, name, found)
+        )
 
 
 def _rocs(sources: Sources) -> dict[str, Any]:
@@ -100,7 +104,9 @@ def _roc(sources: Sources, found: Mapping[str, Any]) -> Figure:
 
 
 def _det(sources: Sources, found: Mapping[str, Any]) -> Figure:
-    return figures.det(_rocs(sources), {name: each["eer"] for name, each in found["verification"].items()})
+    return figures.det_figure(
+        _rocs(sources), {name: each["eer"] for name, each in found["verification"].items()}
+    )
 
 
 def _identification(sources: Sources, name: str, curve: str, draw: Callable[[Any], Figure]) -> Figure:
@@ -125,7 +131,9 @@ def _training(sources: Sources, name: str) -> Figure:
 
 def _validation(sources: Sources, name: str, found: Mapping[str, Any]) -> Figure:
     looks = load_metrics(sources.curves / f"{name}_validation.json")["validation"]
-    return figures.validation(looks, found["train"][name]["best_step"], f"{name}, judged while it trained")
+    return figures.validation_figure(
+        looks, found["train"][name]["best_step"], f"{name}, judged while it trained"
+    )
 
 
 def _parity(sources: Sources, name: str) -> Figure:

@@ -19,7 +19,7 @@ from facerec.core import worker_count
 from facerec.core.timing import StageRun
 from facerec.reporting.page import Block, Grid, Section, Text
 from facerec.reporting.tables import Table
-from facerec.reporting.wording import NONE, duration, size
+from facerec.reporting.wording import UNKNOWN, as_bytes, as_duration
 
 SECTION = "provenance"
 """Name of its section on the page."""
@@ -73,10 +73,10 @@ class Provenance:
 
 def gather_provenance(root: Path, stages: Runs) -> Provenance:
     """What is true here and now of the checkout `root` and this machine."""
-    return Provenance(revision(root), environment(), libraries(), stages)
+    return Provenance(describe_revision(root), describe_machine(), library_versions(), stages)
 
 
-def revision(root: Path) -> str:
+def describe_revision(root: Path) -> str:
     """The commit of the checkout `root`, and whether code or parameters differ from it.
 
     What a run writes itself (dvc.lock and reports/) does not count as a change.
@@ -89,7 +89,7 @@ def revision(root: Path) -> str:
     return f"{commit} and uncommitted changes" if changes else commit
 
 
-def environment() -> dict[str, str]:
+def describe_machine() -> dict[str, str]:
     """The machine as far as it can matter to results and speed."""
     import torch
 
@@ -111,7 +111,7 @@ def environment() -> dict[str, str]:
     }
 
 
-def libraries() -> dict[str, str]:
+def library_versions() -> dict[str, str]:
     """Versions of LIBRARIES."""
     found = {}
     for name in LIBRARIES:
@@ -160,9 +160,9 @@ def _stages(stages: Runs) -> Table:
 def _times(runs: Sequence[StageRun | None]) -> tuple[str, str, str, str, str]:
     ran = [run for run in runs if run is not None]
     if not ran:
-        return ("from the cache", NONE, NONE, NONE, NONE)
+        return ("from the cache", UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN)
     seconds = [run.seconds for run in ran]
-    memory = size(max(run.peak_bytes for run in ran))
+    memory = as_bytes(max(run.peak_bytes for run in ran))
     here = "yes" if len(runs) == len(ran) == 1 else f"{len(ran)} of {len(runs)}"
     ended = max(run.finished for run in ran)[:16].replace("T", " ")
-    return (here, duration(sum(seconds)), duration(max(seconds)), memory, ended)
+    return (here, as_duration(sum(seconds)), as_duration(max(seconds)), memory, ended)

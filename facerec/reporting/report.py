@@ -49,14 +49,14 @@ class RunReport:
     def page(self, provenance: Section) -> str:
         """The page as HTML; all but the section `provenance` is the same for the same results."""
         charts: dict[str, list[PagePicture]] = {}
-        for plot in plotting.plots(self.sources, self.found):
+        for plot in plotting.plan_figures(self.sources, self.found):
             picture = PagePicture(plot.caption, self.figures / f"{plot.name}.svg")
             charts.setdefault(plot.section, []).append(picture)
         details = {
             name: load_metrics(self._scores(name) / "details.json") for name in self._params.benchmarks
         }
         differences = {name: facts["max_difference"] for name, facts in self._exported.items()}
-        parameters = wording.yaml_of(self._params.model_dump(mode="json"))
+        parameters = wording.as_yaml(self._params.model_dump(mode="json"))
         parts = [
             sections.verification(self.found, details, charts, self._pairs()),
             sections.identification(self.found, charts),
@@ -180,11 +180,14 @@ class RunReport:
             if measured == best
             else []
         )
-        for group, make in (("verification", tables.verification), ("identification", tables.identification)):
+        for group, make in (
+            ("verification", tables.verification_table),
+            ("identification", tables.identification_table),
+        ):
             if self.found.get(group):
                 table = make(self.found)
-                rows = ([wording.escaped(cell) for cell in row] for row in table.rows)
-                said += [wording.table(table.header, rows), table.note]
+                rows = ([wording.escape_markdown(cell) for cell in row] for row in table.rows)
+                said += [wording.markdown_table(table.header, rows), table.note]
         return "\n\n".join(said) or "Nothing was measured in this run."
 
 

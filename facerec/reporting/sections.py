@@ -8,7 +8,7 @@ from facerec.evaluation.verification.result import rate_name
 from facerec.reporting import tables
 from facerec.reporting.page import Block, Code, Fold, Grid, Number, PagePicture, Pictures, Section, Text
 from facerec.reporting.tables import Found
-from facerec.reporting.wording import count, interval, percent
+from facerec.reporting.wording import as_count, as_interval, as_percent
 
 Charts = Mapping[str, Sequence[PagePicture]]
 """Section -> its charts."""
@@ -22,21 +22,23 @@ def numbers(found: Found) -> list[Number]:
     photos = sum(each["photos"] for each in aligned)
     if photos:
         faces, fallbacks = (sum(each[key] for each in aligned) for key in ("faces", "fallbacks"))
-        note = f"{count(photos - faces)} of {count(photos)} gave none, {count(fallbacks)} only by a fallback"
+        note = f"{as_count(photos - faces)} of {as_count(photos)} gave none, {as_count(fallbacks)} only by a fallback"
         headline.append(
-            Number("All photos", percent(faces / photos), "gave a face", faces / photos, None, (note,))
+            Number("All photos", as_percent(faces / photos), "gave a face", faces / photos, None, (note,))
         )
     return headline
 
 
 def _accuracy(name: str, values: Found) -> Number:
     low, high = values["accuracy_low"], values["accuracy_high"]
-    notes = [f"95 % interval {interval(low, high)}"]
+    notes = [f"95 % interval {as_interval(low, high)}"]
     if values.get("tar_supported", True):
-        within = interval(values["tar_low"], values["tar_high"])
-        notes.append(f"TAR {percent(values['tar'], 1)} at FAR {rate_name(values['far_target'])} ({within})")
+        within = as_interval(values["tar_low"], values["tar_high"])
+        notes.append(
+            f"TAR {as_percent(values['tar'], 1)} at FAR {rate_name(values['far_target'])} ({within})"
+        )
     return Number(
-        name, percent(values["accuracy"]), "accuracy", values["accuracy"], (low, high), tuple(notes)
+        name, as_percent(values["accuracy"]), "accuracy", values["accuracy"], (low, high), tuple(notes)
     )
 
 
@@ -44,12 +46,12 @@ def _rank1(name: str, runs: Found) -> Number:
     cleaned, raw = runs["cleaned"], runs["raw"]
     band = cleaned.get("interval", {}).get("rank1")
     notes = [
-        f"among {count(cleaned['distractors'])} distractors, {percent(raw['rank1'])} before noise removal"
+        f"among {as_count(cleaned['distractors'])} distractors, {as_percent(raw['rank1'])} before noise removal"
     ]
     if band:
-        notes.insert(0, f"95 % interval {interval(band['lo'], band['hi'])}")
+        notes.insert(0, f"95 % interval {as_interval(band['lo'], band['hi'])}")
     place = (band["lo"], band["hi"]) if band else None
-    return Number(name, percent(cleaned["rank1"]), "rank 1", cleaned["rank1"], place, tuple(notes))
+    return Number(name, as_percent(cleaned["rank1"]), "rank 1", cleaned["rank1"], place, tuple(notes))
 
 
 def verification(
@@ -60,8 +62,8 @@ def verification(
         return Section("verification", "Verification", [])
     blocks: list[Block] = [
         Text("Do two photos show the same person? Judged pair by pair, by a threshold on the distance."),
-        Grid(tables.verification(found)),
-        Grid(tables.rates(details)),
+        Grid(tables.verification_table(found)),
+        Grid(tables.rates_table(details)),
         Pictures(charts.get("verification", [])),
     ]
     folds = [_pairs(name, picture) for name, picture in pairs.items()]
@@ -88,8 +90,8 @@ def identification(found: Found, charts: Charts) -> Section:
         return Section("identification", "Identification", [])
     blocks: list[Block] = [
         Text("Who is it? A photo looks for another one of the same person among strangers."),
-        Grid(tables.identification(found)),
-        Grid(tables.noise(found)),
+        Grid(tables.identification_table(found)),
+        Grid(tables.noise_table(found)),
         Pictures(charts.get("identification", [])),
     ]
     return Section("identification", "Identification", blocks)
@@ -100,7 +102,7 @@ def training(found: Found, differences: Mapping[str, float], charts: Charts) -> 
     if not found.get("train"):
         return Section("training", "Training", [])
     blocks: list[Block] = [
-        Grid(tables.training(found, differences)),
+        Grid(tables.training_table(found, differences)),
         Pictures(charts.get("training", [])),
     ]
     return Section("training", "Training", blocks)
@@ -111,7 +113,7 @@ def faces(found: Found, sheets: Mapping[str, Sequence[PagePicture] | None]) -> S
     if not found.get("align"):
         return Section("faces", "Faces", [])
     folds = [_sheets(name, pictures) for name, pictures in sheets.items()]
-    return Section("faces", "Faces", [Grid(tables.enrolment(found)), *folds])
+    return Section("faces", "Faces", [Grid(tables.alignment_table(found)), *folds])
 
 
 def _sheets(name: str, pictures: Sequence[PagePicture] | None) -> Block:

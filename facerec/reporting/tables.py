@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from facerec.evaluation.verification.result import rate_name
-from facerec.reporting.wording import NONE, count, interval, number, percent
+from facerec.reporting.wording import UNKNOWN, as_count, as_interval, as_number, as_percent
 
 Found = Mapping[str, Any]
 
@@ -24,7 +24,7 @@ class Table:
     note: str = ""
 
 
-def verification(found: Found) -> Table:
+def verification_table(found: Found) -> Table:
     """Accuracy and the true accept rate at the headline false accept rate, a row a benchmark."""
     benchmarks = found.get("verification", {})
     targets = sorted({each["far_target"] for each in benchmarks.values()})
@@ -59,19 +59,19 @@ def _verification(name: str, values: Found) -> tuple[str, ...]:
     doubt = "" if values.get("tar_supported", True) else "*"
     return (
         name,
-        f"{100 * values['accuracy']:.2f} ± {percent(values['accuracy_std'])}",
-        interval(values.get("accuracy_low"), values.get("accuracy_high")),
-        percent(values["tar"]) + doubt,
-        interval(values.get("tar_low"), values.get("tar_high")),
-        number(values.get("auc")),
-        percent(values.get("eer")),
-        number(values.get("threshold")),
-        count(values.get("pairs")),
-        count(values.get("failures")),
+        f"{100 * values['accuracy']:.2f} ± {as_percent(values['accuracy_std'])}",
+        as_interval(values.get("accuracy_low"), values.get("accuracy_high")),
+        as_percent(values["tar"]) + doubt,
+        as_interval(values.get("tar_low"), values.get("tar_high")),
+        as_number(values.get("auc")),
+        as_percent(values.get("eer")),
+        as_number(values.get("threshold")),
+        as_count(values.get("pairs")),
+        as_count(values.get("failures")),
     )
 
 
-def rates(details: Mapping[str, Found]) -> Table:
+def rates_table(details: Mapping[str, Found]) -> Table:
     """True accept rates with intervals by false accept rate, from the details.json of each benchmark.
 
     Down to the first rate for which no benchmark has enough pairs.
@@ -89,13 +89,13 @@ def rates(details: Mapping[str, Found]) -> Table:
 
 def _rate(rate: Found | None) -> str:
     if rate is None:
-        return NONE
+        return UNKNOWN
     if rate["tar"] is None:
         return f"needs {rate['pairs_needed']:,} pairs"
-    return f"{percent(rate['tar'], 1)} ({interval(rate['low'], rate['high'])})"
+    return f"{as_percent(rate['tar'], 1)} ({as_interval(rate['low'], rate['high'])})"
 
 
-def identification(found: Found) -> Table:
+def identification_table(found: Found) -> Table:
     """Rank 1 and true positive rates, a row a task and run: raw, then cleaned of the listed noise."""
     runs = list(_runs(found.get("identification", {})))
     keys = sorted(
@@ -135,41 +135,41 @@ def _identification(name: str, values: Found, keys: Sequence[str]) -> tuple[str,
     failures = values.get("probe_failures", 0) + values.get("distractor_failures", 0)
     return (
         name,
-        percent(values["rank1"]),
-        interval(rank1.get("lo"), rank1.get("hi")),
-        percent(values.get("rank10")),
+        as_percent(values["rank1"]),
+        as_interval(rank1.get("lo"), rank1.get("hi")),
+        as_percent(values.get("rank10")),
         *(_banded(values.get(key), bands.get(key, {})) for key in keys),
-        *(count(values.get(key)) for key in ("pairs", "probes", "distractors")),
-        count(failures),
+        *(as_count(values.get(key)) for key in ("pairs", "probes", "distractors")),
+        as_count(failures),
     )
 
 
 def _banded(value: float | None, band: Found) -> str:
-    shown = percent(value, 1)
-    return f"{shown} ({interval(band['lo'], band['hi'])})" if band else shown
+    shown = as_percent(value, 1)
+    return f"{shown} ({as_interval(band['lo'], band['hi'])})" if band else shown
 
 
-def noise(found: Found) -> Table:
+def noise_table(found: Found) -> Table:
     """How much of the listed noise was found among the features."""
     header = ("Noise", "Probes listed", "found", "Distractors listed", "found")
     keys = ("probes_listed", "probes_matched", "distractors_listed", "distractors_matched")
     rows = (
-        (name, *(count(each["noise"].get(key)) for key in keys))
+        (name, *(as_count(each["noise"].get(key)) for key in keys))
         for name, each in found.get("denoise", {}).items()
     )
     return Table(header, tuple(rows))
 
 
-def training(found: Found, differences: Mapping[str, float]) -> Table:
+def training_table(found: Found, differences: Mapping[str, float]) -> Table:
     """What each network was trained on and what came of it; `differences` are those of torch and ONNX."""
     header = ("Network", "Faces", "Identities", "Epochs", "Last loss", "Last accuracy", "Torch against ONNX")
     rows = tuple(
         (
             name,
-            *(count(each.get(key)) for key in ("images", "identities", "epochs")),
-            number(each.get("train_loss")),
-            percent(each.get("train_accuracy")),
-            f"{differences[name]:.1g}" if name in differences else NONE,
+            *(as_count(each.get(key)) for key in ("images", "identities", "epochs")),
+            as_number(each.get("train_loss")),
+            as_percent(each.get("train_accuracy")),
+            f"{differences[name]:.1g}" if name in differences else UNKNOWN,
         )
         for name, each in found.get("train", {}).items()
     )
@@ -180,7 +180,7 @@ def training(found: Found, differences: Mapping[str, float]) -> Table:
     return Table(header, rows, note)
 
 
-def enrolment(found: Found) -> Table:
+def alignment_table(found: Found) -> Table:
     """What was detected and aligned, a row a photo set."""
     header = (
         "Photo set",
@@ -201,15 +201,15 @@ def enrolment(found: Found) -> Table:
         rows.append(
             (
                 name,
-                count(each.get("photos")),
-                count(seen.get("with_face")),
-                count(seen.get("several_faces")),
-                f"{count(each.get('faces'))} ({percent(each.get('enrolled'))})",
-                count(each.get("fallbacks")),
-                count(each.get("failures")),
-                count(each.get("identities") or None),
-                number(each.get("score_p05")),
-                NONE if residual is None else f"{residual:.2f} px",
+                as_count(each.get("photos")),
+                as_count(seen.get("with_face")),
+                as_count(seen.get("several_faces")),
+                f"{as_count(each.get('faces'))} ({as_percent(each.get('enrolled'))})",
+                as_count(each.get("fallbacks")),
+                as_count(each.get("failures")),
+                as_count(each.get("identities") or None),
+                as_number(each.get("score_p05")),
+                UNKNOWN if residual is None else f"{residual:.2f} px",
             )
         )
     note = "A fallback is a face that the first rung did not give: found in a padded view, annotated, or cut blindly."
