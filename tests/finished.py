@@ -14,7 +14,7 @@ from facerec.evaluation import curves
 from facerec.evaluation.identification import on_files
 from facerec.imaging import sheets
 from facerec.params import Params
-from facerec.reporting import plotting, summary
+from facerec.reporting import run_figures, summary
 from facerec.reporting.report import RunReport
 from facerec.store import embeddings, pairs
 from facerec.store.embeddings import Embeddings
@@ -41,9 +41,9 @@ def make(root: Path, run: Params, drawn: bool = False, **entries: CatalogEntry) 
     for name in run.identification:
         identified(sources, root, name)
     measured(sources)
-    plots = plotting.plan_figures(sources, summary.collect_metrics(sources))
+    plots = run_figures.plan_figures(sources, summary.collect_metrics(sources))
     if drawn:
-        plotting.write_figures(plots, root / "figures")
+        run_figures.write_figures(plots, root / "figures")
     else:
         for plot in plots:
             write_text(root / f"figures/{plot.name}.svg", EMPTY)

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from facerec.reporting import wording
-from facerec.reporting.page import Card
-from facerec.reporting.wording import (
+from facerec.reporting import formatting
+from facerec.reporting.formatting import (
     escape_markdown,
     facts_table,
     join_document,
     link_markdown,
     markdown_table,
 )
+from facerec.reporting.page import Card
 
 
 class Cells(HTMLParser):
@@ -87,19 +87,19 @@ def test_tables_leave_out_what_is_unknown() -> None:
 @pytest.mark.parametrize(
     ("said", "expected"),
     [
-        (wording.as_percent(0.92754), "92.75 %"),
-        (wording.as_percent(None), wording.UNKNOWN),
-        (wording.as_interval(0.879, 0.9732), "87.9 to 97.3 %"),
-        (wording.as_interval(None, 1.0), wording.UNKNOWN),
-        (wording.as_count(1234567), "1,234,567"),
-        (wording.as_number(0.00012346), "0.0001235"),
-        (wording.as_bytes(999), "999 bytes"),
-        (wording.as_bytes(2_828_736), "2.83 MB"),
-        (wording.as_bytes(None), wording.UNKNOWN),
-        (wording.as_duration(3.21), "3.2 s"),
-        (wording.as_duration(488), "8 min 8 s"),
-        (wording.as_duration(7530), "2 h 5 min"),
-        (wording.as_duration(59.97), "60.0 s"),
+        (formatting.as_percent(0.92754), "92.75 %"),
+        (formatting.as_percent(None), formatting.UNKNOWN),
+        (formatting.as_interval(0.879, 0.9732), "87.9 to 97.3 %"),
+        (formatting.as_interval(None, 1.0), formatting.UNKNOWN),
+        (formatting.as_count(1234567), "1,234,567"),
+        (formatting.as_number(0.00012346), "0.0001235"),
+        (formatting.as_bytes(999), "999 bytes"),
+        (formatting.as_bytes(2_828_736), "2.83 MB"),
+        (formatting.as_bytes(None), formatting.UNKNOWN),
+        (formatting.as_duration(3.21), "3.2 s"),
+        (formatting.as_duration(488), "8 min 8 s"),
+        (formatting.as_duration(7530), "2 h 5 min"),
+        (formatting.as_duration(59.97), "60.0 s"),
     ],
 )
 def test_numbers_are_said_as_people_say_them(said: str, expected: str) -> None:

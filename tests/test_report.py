@@ -14,7 +14,7 @@ from facerec.catalog import entries
 from facerec.core import write_json
 from facerec.core.timing import StageRun
 from facerec.params import Params, profiles
-from facerec.reporting import figures, plotting, provenance
+from facerec.reporting import figures, provenance, run_figures
 from facerec.reporting.page import Section, Text
 from facerec.reporting.provenance import Provenance
 from facerec.reporting.report import SYNTHETIC, RunReport
@@ -215,7 +215,7 @@ def test_a_network_judged_while_it_trained_says_so(tmp_path: Path) -> None:
     assert "Of backbone_best.pt, the weights that were best while it trained." in card
     looks = [{"step": step, "accuracy": {"lfw": step / 40}} for step in (15, 30)]
     write_json(tmp_path / "curves/backbone_validation.json", {"validation": looks})
-    drawn = {plot.name: plot for plot in plotting.plan_figures(report.sources, report.found)}
+    drawn = {plot.name: plot for plot in run_figures.plan_figures(report.sources, report.found)}
     assert "best mean, step 30" in figures.render_figure(drawn["backbone_validation"].draw()).decode()
 
 

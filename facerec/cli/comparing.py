@@ -65,7 +65,7 @@ def experiments(
     from rich.console import Console
 
     from facerec.cli import revisions
-    from facerec.reporting import experiments as reporting
+    from facerec.reporting import comparison as reporting
 
     rows = reporting.parse_experiments(revisions.experiments(commits))
     if as_json:

@@ -17,9 +17,9 @@ from pathlib import Path
 from facerec import __version__
 from facerec.core import worker_count
 from facerec.core.timing import StageRun
+from facerec.reporting.formatting import UNKNOWN, as_bytes, as_duration
 from facerec.reporting.page import Block, Grid, Section, Text
 from facerec.reporting.tables import Table
-from facerec.reporting.wording import UNKNOWN, as_bytes, as_duration
 
 SECTION = "provenance"
 """Name of its section on the page."""

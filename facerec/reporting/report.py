@@ -11,7 +11,7 @@ from typing import Any
 from facerec.catalog.entries import CatalogEntry
 from facerec.core import atomic_dir, write_text
 from facerec.params import Params
-from facerec.reporting import data_card, model_card, page, plotting, sections, tables, wording
+from facerec.reporting import cards, formatting, page, run_figures, sections, tables
 from facerec.reporting.page import Card, Fold, PagePicture, Section
 from facerec.reporting.summary import Sources, collect_metrics, load_metrics
 
@@ -49,14 +49,14 @@ class RunReport:
     def page(self, provenance: Section) -> str:
         """The page as HTML; all but the section `provenance` is the same for the same results."""
         charts: dict[str, list[PagePicture]] = {}
-        for plot in plotting.plan_figures(self.sources, self.found):
+        for plot in run_figures.plan_figures(self.sources, self.found):
             picture = PagePicture(plot.caption, self.figures / f"{plot.name}.svg")
             charts.setdefault(plot.section, []).append(picture)
         details = {
             name: load_metrics(self._scores(name) / "details.json") for name in self._params.benchmarks
         }
         differences = {name: facts["max_difference"] for name, facts in self._exported.items()}
-        parameters = wording.as_yaml(self._params.model_dump(mode="json"))
+        parameters = formatting.as_yaml(self._params.model_dump(mode="json"))
         parts = [
             sections.verification(self.found, details, charts, self._pairs()),
             sections.identification(self.found, charts),
@@ -78,7 +78,7 @@ class RunReport:
         """The card of each network that was trained, and of each that was downloaded, by name."""
         trained = {name: self._trained(name, facts) for name, facts in self._exported.items()}
         return trained | {
-            name: data_card.render_data_card(
+            name: cards.render_data_card(
                 entry,
                 self._params,
                 self.found,
@@ -92,7 +92,7 @@ class RunReport:
     def data_cards(self) -> dict[str, str]:
         """The card of each data set, by name."""
         return {
-            name: data_card.render_data_card(entry, self._params, self.found)
+            name: cards.render_data_card(entry, self._params, self.found)
             for name, entry in self.entries.items()
             if entry.kind not in ("model", "weights")
         }
@@ -160,7 +160,7 @@ class RunReport:
 
     def _trained(self, name: str, known: Mapping[str, Any]) -> str:
         entries = [self.entries[each] for each in self._params.training_sets]
-        return model_card.render_model_card(
+        return cards.render_model_card(
             name,
             known,
             self.found["train"][name],
@@ -186,8 +186,8 @@ class RunReport:
         ):
             if self.found.get(group):
                 table = make(self.found)
-                rows = ([wording.escape_markdown(cell) for cell in row] for row in table.rows)
-                said += [wording.markdown_table(table.header, rows), table.note]
+                rows = ([formatting.escape_markdown(cell) for cell in row] for row in table.rows)
+                said += [formatting.markdown_table(table.header, rows), table.note]
         return "\n\n".join(said) or "Nothing was measured in this run."
 
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from facerec.evaluation.verification.result import rate_name
 from facerec.reporting import tables
+from facerec.reporting.formatting import as_count, as_interval, as_percent
 from facerec.reporting.page import Block, Code, Fold, Grid, Number, PagePicture, Pictures, Section, Text
 from facerec.reporting.tables import Found
-from facerec.reporting.wording import as_count, as_interval, as_percent
 
 Charts = Mapping[str, Sequence[PagePicture]]
 """Section -> its charts."""

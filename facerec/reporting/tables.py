@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from facerec.evaluation.verification.result import rate_name
-from facerec.reporting.wording import UNKNOWN, as_count, as_interval, as_number, as_percent
+from facerec.reporting.formatting import UNKNOWN, as_count, as_interval, as_number, as_percent
 
 Found = Mapping[str, Any]
 

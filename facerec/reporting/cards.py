@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from facerec.catalog.entries import CatalogEntry, SetCounts
 from facerec.imaging import alignment
 from facerec.params import Params
 from facerec.params.faces import DETECTOR_OPTIONS
-from facerec.reporting import wording
-from facerec.reporting.wording import (
+from facerec.reporting import formatting
+from facerec.reporting.formatting import (
     escape_markdown,
     facts_table,
     join_document,
@@ -88,7 +88,7 @@ def _held(entry: CatalogEntry, found: Mapping[str, Any]) -> list[tuple[str, str]
     counts = SetCounts(**{name: held.get(name) or None for name in ("photos", "identities", "pairs")})
     return [
         ("Holds", _counts(counts)),
-        ("Content", f"{wording.as_bytes(held['bytes'])}, sha256 of all files `{held['sha256']}`"),
+        ("Content", f"{formatting.as_bytes(held['bytes'])}, sha256 of all files `{held['sha256']}`"),
     ]
 
 
@@ -134,7 +134,7 @@ def _sides(shortest: int, longest: int) -> str:
 
 
 def _both(values: Mapping[str, Any], first: str, second: str) -> str:
-    return f"{wording.as_number(values.get(first))}, {wording.as_number(values.get(second))}"
+    return f"{formatting.as_number(values.get(first))}, {formatting.as_number(values.get(second))}"
 
 
 def _residuals(aligned: Mapping[str, Any]) -> str:
@@ -152,3 +152,79 @@ def _input(entry: CatalogEntry) -> str:
     if entry.preprocessing is None:
         return ""
     return f"## Preprocessing\n\n{yaml_block(entry.preprocessing.model_dump())}"
+
+
+USE = (
+    "Maps an aligned face to an embedding, so that two faces can be compared and a person can be looked for among\n"
+    "others. It is there to reproduce and to compare experiments. It is not there to decide anything about a person:\n"
+    "every threshold has errors of both kinds, and they are not the same for all people."
+)
+LIMITS = (
+    "A network knows the faces it was trained on. Measure it on faces like those it is meant for, with the consent of\n"
+    "the people shown, and by groups of people: nothing on this card says how errors differ between them."
+)
+RENDERED = "It has seen rendered faces only: its results are no evidence about real people.\n"
+
+
+def render_model_card(
+    name: str,
+    known: Mapping[str, Any],
+    training: Mapping[str, Any],
+    recipe: Mapping[str, Any],
+    sets: Sequence[str],
+    results: str = "",
+    rendered: bool = False,
+) -> str:
+    """The card of network `name` as Markdown.
+
+    `known` is what `facerec.embedding.export.export_facts` says of its files, `training` are the metrics of the stage train, `recipe` is
+    params.train, `sets` names those it was trained on, `results` is Markdown, and `rendered` says that nobody in the
+    sets exists.
+    """
+    height, width = known["input_size"]
+    template = escape_markdown(known["preprocessing"]["template"])
+    rows = [
+        ("Backbone", f"{escape_markdown(known['backbone'])}, {known['parameters']:,} parameters"),
+        ("Embedding", f"{known['dim']} numbers, compared by cosine"),
+        ("Input", f"RGB, {height}x{width}, aligned to {template}"),
+        *(
+            (file, f"{formatting.as_bytes(facts['bytes'])}, sha256 `{facts['sha256']}`")
+            for file, facts in known["files"].items()
+        ),
+        ("Digest of the network", f"`{known['digest']}`, as in its embeddings and scores"),
+        ("Torch against ONNX", f"largest difference {known['max_difference']:.1g}"),
+    ]
+    return join_document(
+        f"Model card: {name}",
+        facts_table(rows),
+        f"## Intended use\n\n{USE}",
+        f"## Training\n\n{_training(training, sets)}",
+        f"## Results\n\n{results or f'They are in reports/cards/models/{name}.md once the benchmarks have run.'}",
+        f"## Preprocessing\n\n{yaml_block(known['preprocessing'])}",
+        f"## Recipe\n\n{yaml_block(recipe)}",
+        f"## Limits\n\n{RENDERED if rendered else ''}{LIMITS}",
+    )
+
+
+def _training(training: Mapping[str, Any], sets: Sequence[str]) -> str:
+    return facts_table(
+        [
+            *(("Set", escape_markdown(each)) for each in sets),
+            ("Faces", f"{training['images']:,} of {training['identities']:,} identities"),
+            ("Epochs", f"{training['epochs']:,}"),
+            ("Loss of the last epoch", formatting.as_number(training["train_loss"])),
+            (
+                "Faces nearest to their own class",
+                f"{formatting.as_percent(training['train_accuracy'])} in the last epoch",
+            ),
+            ("Best of those judged on the way", _best(training)),
+        ]
+    )
+
+
+def _best(training: Mapping[str, Any]) -> str:
+    if "best_step" not in training:
+        return ""
+    return (
+        f"step {training['best_step']:,}, mean accuracy {formatting.as_percent(training['best_validation'])}"
+    )
