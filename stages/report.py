@@ -22,7 +22,7 @@ def report(params: Params) -> None:
     entries = {name: load_entry(name) for name in params.download}
     made = RunReport(sources, common.FIGURES, common.SHEETS, entries)
     times = {stage: [timing.last(*name) for name in names] for stage, names in _stages(params).items()}
-    made.write(common.REPORTS, provenance.gather_provenance(Path(), times).section())
+    made.write(common.REPORTS, provenance.gather_provenance(Path(), times))
 
 
 def _stages(params: Params) -> dict[str, list[tuple[str, ...]]]:

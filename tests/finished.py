@@ -41,12 +41,13 @@ def make(root: Path, run: Params, drawn: bool = False, **entries: CatalogEntry) 
     for name in run.identification:
         identified(sources, root, name)
     measured(sources)
-    plots = run_figures.plan_figures(sources, summary.collect_metrics(sources))
+    planned = list(run_figures.plan_figures(sources, summary.collect_metrics(sources)))
     if drawn:
-        run_figures.write_figures(plots, root / "figures")
+        run_figures.write_figures(planned, root / "figures")
     else:
-        for plot in plots:
-            write_text(root / f"figures/{plot.name}.svg", EMPTY)
+        write_json(root / "figures/index.json", run_figures.index_figures(planned))
+        for each in planned:
+            write_text(root / f"figures/{each.name}.svg", EMPTY)
     return RunReport(sources, root / "figures", root / "sheets", known)
 
 

@@ -15,7 +15,6 @@ from facerec.core import write_json
 from facerec.core.timing import StageRun
 from facerec.params import Params, profiles
 from facerec.reporting import figures, provenance, run_figures
-from facerec.reporting.page import Section, Text
 from facerec.reporting.provenance import Provenance
 from facerec.reporting.report import SYNTHETIC, RunReport
 from stages import report as stage
@@ -71,14 +70,14 @@ def checked(html: str) -> Checker:
     return checker
 
 
-def made_on(date: str = "2025-11-25") -> Section:
+def made_on(date: str = "2025-11-25") -> Provenance:
     environment = {"Report made": date, "Python": "CPython 3.11.7"}
     stages = {
         "align": [StageRun(12.5, 206_000_000, "2025-11-25T19:58:07Z"), None],
         "train": [StageRun(129.0, 10**9, "x")],
         "embed": [None],
     }
-    return Provenance("0123abc", environment, {"numpy": "2.4.6"}, stages).section()
+    return Provenance("0123abc", environment, {"numpy": "2.4.6"}, stages)
 
 
 @pytest.fixture(scope="module")
@@ -180,8 +179,7 @@ def test_nothing_from_outside_becomes_markup(tmp_path: Path) -> None:
     evil = entry.model_copy(update=dict.fromkeys(("title", "licence", "terms", "citation", "homepage"), EVIL))
     report = finished.make(tmp_path, run.model_copy(update={"download": download}), synth_lfw=evil)
     report.found["align"]["synth_lfw"]["reasons"] = {EVIL: 1}
-    section = Section("provenance", EVIL, [Text(EVIL)])
-    html = report.page(section)
+    html = report.page(Provenance(EVIL, {EVIL: EVIL}, {EVIL: EVIL}, {}))
     checker = checked(html)
     assert "alert(1)" in checker.text
     assert checker.seen.count("img") == html.count('src="data:image/')

@@ -45,15 +45,15 @@ def compare_runs(
         )
         found = comparison.compare_runs(here, there, drawn, benchmark or ())
     if not found.benchmarks:
-        reasons = "; ".join(reporting.reasons(found.omitted))
+        reasons = "; ".join(reporting.omission_reasons(found.omitted))
         raise FormatError(f"{first} and {second} share no benchmark that compares ({reasons}).")
     made = reporting.ComparisonReport(first, second, drawn, found.benchmarks, found.omitted)
     if as_json:
-        report("Comparison", reporting.as_json(made), as_json)
+        report("Comparison", reporting.comparison_as_json(made), as_json)
     elif markdown:
-        sys.stdout.write(reporting.markdown(made))
+        sys.stdout.write(reporting.markdown_tables(made))
     else:
-        Console(stderr=True).print(reporting.terminal(made))
+        Console(stderr=True).print(reporting.terminal_tables(made))
 
 
 @app.command()

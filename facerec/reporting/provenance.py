@@ -1,6 +1,6 @@
-"""On what a report was made: the machine, the libraries, the revision of the code, and how long each stage took.
+"""Where a report was made: the machine, the libraries, the revision of the code, and the time of each stage.
 
-The only part of a report that may differ between two equal runs. It names no host, user or path.
+This is the only part of a report that may differ between two equal runs. It names no host, user or path.
 """
 
 from __future__ import annotations
@@ -18,11 +18,7 @@ from facerec import __version__
 from facerec.core import worker_count
 from facerec.core.timing import StageRun
 from facerec.reporting.formatting import UNKNOWN, as_bytes, as_duration
-from facerec.reporting.page import Block, Grid, Section, Text
 from facerec.reporting.tables import Table
-
-SECTION = "provenance"
-"""Name of its section on the page."""
 
 LIBRARIES = (
     "anny",
@@ -43,36 +39,50 @@ LIBRARIES = (
     "torch",
     "torchvision",
 )
-"""Those that decide the bytes of an output."""
+"""Libraries whose version can change the bytes of an output."""
 
 Runs = Mapping[str, Sequence[StageRun | None]]
-"""Stage -> the last run of each of its instances here; None where one came from the cache."""
+"""Stage -> the last run on this machine of each of its instances; None for one from the cache."""
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """What the section says."""
+    """The last section of the page.
+
+    Attributes:
+        revision: commit of the code.
+        machine: facts about it.
+        libraries: name -> version.
+        stages: their last runs.
+    """
 
     revision: str
-    environment: Mapping[str, str]
+    machine: Mapping[str, str]
     libraries: Mapping[str, str]
     stages: Runs
 
-    def section(self) -> Section:
-        """The section of the page."""
-        facts = tuple({"Revision of the code": self.revision, **self.environment}.items())
-        libraries = tuple(self.libraries.items())
-        blocks: list[Block] = [
-            Text("This section alone may differ between two runs that are equal in everything else."),
-            Grid(Table(("Made on", ""), facts), facts=True),
-            Grid(Table(("Library", "Version"), libraries), facts=True),
-            Grid(_stages(self.stages)),
-        ]
-        return Section(SECTION, "Provenance", blocks)
+    def facts_table(self) -> Table:
+        """Revision and machine."""
+        return Table(("Made on", ""), tuple({"Revision of the code": self.revision, **self.machine}.items()))
+
+    def libraries_table(self) -> Table:
+        """Versions."""
+        return Table(("Library", "Version"), tuple(self.libraries.items()))
+
+    def stages_table(self) -> Table:
+        """Times and memory, a row for each stage in the order of the graph."""
+        rows = [(stage, *_times(runs)) for stage, runs in self.stages.items() if runs]
+        every = [run for runs in self.stages.values() for run in runs]
+        note = (
+            "By the clock, when each last ran on this machine, without starting Python; memory is that of the largest "
+            "process. What was never run here came from DVC's cache and has no time."
+        )
+        header = ("Stage", "Ran here", "Time", "Longest", "Memory", "Ended, UTC")
+        return Table(header, (*rows, ("together", *_times(every))), note)
 
 
 def gather_provenance(root: Path, stages: Runs) -> Provenance:
-    """What is true here and now of the checkout `root` and this machine."""
+    """The provenance of a report made now, on this machine, with the checkout `root`."""
     return Provenance(describe_revision(root), describe_machine(), library_versions(), stages)
 
 
@@ -90,7 +100,7 @@ def describe_revision(root: Path) -> str:
 
 
 def describe_machine() -> dict[str, str]:
-    """The machine as far as it can matter to results and speed."""
+    """Facts about this machine that can affect results or speed."""
     import torch
 
     from facerec.core import torch_device
@@ -129,7 +139,7 @@ def _git(root: Path, *words: str) -> str:
 
 
 def _processor() -> str:
-    """What the processor calls itself."""
+    """Name of the processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -140,21 +150,6 @@ def _processor() -> str:
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _stages(stages: Runs) -> Table:
-    """A row a stage, in the order of the graph."""
-    rows = [(stage, *_times(runs)) for stage, runs in stages.items() if runs]
-    every = [run for runs in stages.values() for run in runs]
-    note = (
-        "By the clock, when each last ran on this machine, without starting Python; memory is that of the largest "
-        "process. What was never run here came from DVC's cache and has no time."
-    )
-    return Table(
-        ("Stage", "Ran here", "Time", "Longest", "Memory", "Ended, UTC"),
-        (*rows, ("together", *_times(every))),
-        note,
-    )
 
 
 def _times(runs: Sequence[StageRun | None]) -> tuple[str, str, str, str, str]:

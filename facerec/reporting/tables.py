@@ -1,11 +1,11 @@
-"""The tables of a run, for the page and for the cards alike: a header and rows of text.
+"""Headline numbers and tables of a run, as text: what the page and the cards show of its metrics.
 
-`found` is everything measured, nested by group and name as `facerec.reporting.summary.collect_metrics` does it.
+`found` is always all metrics of the run, as `facerec.reporting.summary.collect_metrics` nests them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,15 +17,73 @@ Found = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Table:
-    """The first column names the rows; `note` explains what is not said by the header."""
+    """A table whose first column names the rows; `note` explains what the header does not."""
 
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     note: str = ""
 
 
+@dataclass(frozen=True)
+class HeadlineNumber:
+    """A number at the top of the page.
+
+    Attributes:
+        title: the benchmark it belongs to.
+        value: as text.
+        label: the name of the metric.
+        place: the value as a share of 1, for the bar below it.
+        interval: its 95 % interval as shares of 1.
+        notes: lines below the bar.
+    """
+
+    title: str
+    value: str
+    label: str
+    place: float
+    interval: tuple[float, float] | None
+    notes: tuple[str, ...]
+
+
+def headline_numbers(found: Found) -> list[HeadlineNumber]:
+    """Accuracy of each benchmark, rank 1 of each identification task, and the share of photos that gave a face."""
+    numbers = [_accuracy(name, each) for name, each in found.get("verification", {}).items()]
+    numbers += [_rank1(name, runs) for name, runs in found.get("identification", {}).items()]
+    aligned = found.get("align", {}).values()
+    photos, faces, fallbacks = (
+        sum(each[key] for each in aligned) for key in ("photos", "faces", "fallbacks")
+    )
+    if photos:
+        lost = f"{as_count(photos - faces)} of {as_count(photos)} gave none"
+        notes = (f"{lost}, {as_count(fallbacks)} only by a fallback",)
+        share = faces / photos
+        numbers.append(HeadlineNumber("All photos", as_percent(share), "gave a face", share, None, notes))
+    return numbers
+
+
+def _accuracy(name: str, values: Found) -> HeadlineNumber:
+    accuracy, low, high = (values[key] for key in ("accuracy", "accuracy_low", "accuracy_high"))
+    notes = [f"95 % interval {as_interval(low, high)}"]
+    if values.get("tar_supported", True):
+        within = as_interval(values["tar_low"], values["tar_high"])
+        notes.append(
+            f"TAR {as_percent(values['tar'], 1)} at FAR {rate_name(values['far_target'])} ({within})"
+        )
+    return HeadlineNumber(name, as_percent(accuracy), "accuracy", accuracy, (low, high), tuple(notes))
+
+
+def _rank1(name: str, runs: Found) -> HeadlineNumber:
+    cleaned, raw = runs["cleaned"], runs["raw"]
+    band = cleaned.get("interval", {}).get("rank1")
+    interval = (band["lo"], band["hi"]) if band else None
+    notes = [f"95 % interval {as_interval(*interval)}"] if interval else []
+    count, rank1 = as_count(cleaned["distractors"]), cleaned["rank1"]
+    notes.append(f"among {count} distractors, {as_percent(raw['rank1'])} before noise removal")
+    return HeadlineNumber(name, as_percent(rank1), "rank 1", rank1, interval, tuple(notes))
+
+
 def verification_table(found: Found) -> Table:
-    """Accuracy and the true accept rate at the headline false accept rate, a row a benchmark."""
+    """Accuracy and the true accept rate at the headline false accept rate; one row for each benchmark."""
     benchmarks = found.get("verification", {})
     targets = sorted({each["far_target"] for each in benchmarks.values()})
     header = (
@@ -47,7 +105,7 @@ def verification_table(found: Found) -> Table:
     )
     if not all(each.get("tar_supported", True) for each in benchmarks.values()):
         note += " An asterisk marks a FAR that is too low for the number of different-person pairs."
-    return Table(header, tuple(_verification(name, each) for name, each in benchmarks.items()), note)
+    return Table(header, tuple(_verification_row(name, each) for name, each in benchmarks.items()), note)
 
 
 def _units(benchmarks: Mapping[str, Found]) -> str:
@@ -55,7 +113,7 @@ def _units(benchmarks: Mapping[str, Found]) -> str:
     return "identities, or pairs where nobody says who is shown" if len(units) > 1 else "".join(units)
 
 
-def _verification(name: str, values: Found) -> tuple[str, ...]:
+def _verification_row(name: str, values: Found) -> tuple[str, ...]:
     doubt = "" if values.get("tar_supported", True) else "*"
     return (
         name,
@@ -72,9 +130,9 @@ def _verification(name: str, values: Found) -> tuple[str, ...]:
 
 
 def rates_table(details: Mapping[str, Found]) -> Table:
-    """True accept rates with intervals by false accept rate, from the details.json of each benchmark.
+    """True accept rates with intervals, from the details.json of each benchmark.
 
-    Down to the first rate for which no benchmark has enough pairs.
+    The columns are false accept rates, down to the first for which no benchmark has enough pairs.
     """
     by_target = {name: {rate["far"]: rate for rate in each["rates"]} for name, each in details.items()}
     targets = sorted({target for each in by_target.values() for target in each}, reverse=True)
@@ -83,11 +141,11 @@ def rates_table(details: Mapping[str, Found]) -> Table:
         for target in targets
     ]
     shown = targets[: supported.count(True) + 1]
-    rows = ((name, *(_rate(each.get(target)) for target in shown)) for name, each in by_target.items())
+    rows = ((name, *(_rate_cell(each.get(target)) for target in shown)) for name, each in by_target.items())
     return Table(("TAR at FAR", *map(rate_name, shown)), tuple(rows))
 
 
-def _rate(rate: Found | None) -> str:
+def _rate_cell(rate: Found | None) -> str:
     if rate is None:
         return UNKNOWN
     if rate["tar"] is None:
@@ -96,17 +154,17 @@ def _rate(rate: Found | None) -> str:
 
 
 def identification_table(found: Found) -> Table:
-    """Rank 1 and true positive rates, a row a task and run: raw, then cleaned of the listed noise."""
-    runs = list(_runs(found.get("identification", {})))
-    keys = sorted(
-        {key for _, each in runs for key in each if key.startswith("tpr@")}, key=_rate_of, reverse=True
-    )
+    """Rank 1 and true positive rates; for each task a row with the listed noise and a row without."""
+    tasks = found.get("identification", {})
+    runs = {f"{name}, {run}": each[run] for name, each in tasks.items() for run in ("raw", "cleaned")}
+    keys = {key for each in runs.values() for key in each if key.startswith("tpr@")}
+    rates = sorted(keys, key=lambda key: float(key.removeprefix("tpr@")), reverse=True)
     header = (
         "Features",
         "Rank 1",
         "95 % interval",
         "Rank 10",
-        *(f"TPR at FPR {key[4:]}" for key in keys),
+        *(f"TPR at FPR {key[4:]}" for key in rates),
         "Pairs",
         "Probes",
         "Distractors",
@@ -116,20 +174,10 @@ def identification_table(found: Found) -> Table:
         "Every probe looks for each of its mates, other photos of the same person, among all distractors; rank 1 is how "
         "often the mate scores above every one of them. Raw, and cleaned of the noise that is listed."
     )
-    return Table(header, tuple(_identification(name, each, keys) for name, each in runs), note)
+    return Table(header, tuple(_identification_row(name, each, rates) for name, each in runs.items()), note)
 
 
-def _runs(tasks: Mapping[str, Found]) -> Iterator[tuple[str, Found]]:
-    for name, runs in tasks.items():
-        for run in sorted(runs, reverse=True):  # raw before cleaned
-            yield f"{name}, {run}", runs[run]
-
-
-def _rate_of(key: str) -> float:
-    return float(key.removeprefix("tpr@"))
-
-
-def _identification(name: str, values: Found, keys: Sequence[str]) -> tuple[str, ...]:
+def _identification_row(name: str, values: Found, rates: Sequence[str]) -> tuple[str, ...]:
     bands = values.get("interval", {})
     rank1 = bands.get("rank1", {})
     failures = values.get("probe_failures", 0) + values.get("distractor_failures", 0)
@@ -138,19 +186,19 @@ def _identification(name: str, values: Found, keys: Sequence[str]) -> tuple[str,
         as_percent(values["rank1"]),
         as_interval(rank1.get("lo"), rank1.get("hi")),
         as_percent(values.get("rank10")),
-        *(_banded(values.get(key), bands.get(key, {})) for key in keys),
+        *(_rate_with_band(values.get(key), bands.get(key, {})) for key in rates),
         *(as_count(values.get(key)) for key in ("pairs", "probes", "distractors")),
         as_count(failures),
     )
 
 
-def _banded(value: float | None, band: Found) -> str:
+def _rate_with_band(value: float | None, band: Found) -> str:
     shown = as_percent(value, 1)
     return f"{shown} ({as_interval(band['lo'], band['hi'])})" if band else shown
 
 
 def noise_table(found: Found) -> Table:
-    """How much of the listed noise was found among the features."""
+    """How many photos of the noise lists were found among the features."""
     header = ("Noise", "Probes listed", "found", "Distractors listed", "found")
     keys = ("probes_listed", "probes_matched", "distractors_listed", "distractors_matched")
     rows = (
@@ -161,7 +209,7 @@ def noise_table(found: Found) -> Table:
 
 
 def training_table(found: Found, differences: Mapping[str, float]) -> Table:
-    """What each network was trained on and what came of it; `differences` are those of torch and ONNX."""
+    """Training data and last epoch of each network; `differences` are the largest between torch and ONNX."""
     header = ("Network", "Faces", "Identities", "Epochs", "Last loss", "Last accuracy", "Torch against ONNX")
     rows = tuple(
         (
@@ -181,7 +229,7 @@ def training_table(found: Found, differences: Mapping[str, float]) -> Table:
 
 
 def alignment_table(found: Found) -> Table:
-    """What was detected and aligned, a row a photo set."""
+    """Results of detection and alignment; one row for each photo set."""
     header = (
         "Photo set",
         "Photos",
