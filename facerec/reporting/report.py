@@ -23,7 +23,6 @@ from facerec.reporting.summary import Sources, collect_metrics, load_metrics
 
 if TYPE_CHECKING:
     from facerec.catalog.entries import CatalogEntry
-    from facerec.params import Params
     from facerec.reporting.provenance import Provenance
 
 SYNTHETIC = (
@@ -72,17 +71,17 @@ class RunReport:
             **{f"Data card: {name}": text for name, text in self.data_cards.items()},
         }
         return _page_template().render(
-            run=self._params,
+            run=self.sources.params,
             note=SYNTHETIC if self._measured_on_rendered_faces() else "",
             sections=[*shown, *(["cards"] if documents else []), "parameters", "provenance"],
             numbers=tables.headline_numbers(self.found),
             tables=self._tables(),
             figures=self._figures(),
-            pairs={name: self._shown(each.faces) for name, each in self._params.benchmarks.items()},
-            photos={name: self._shown(name) for name in self._params.photos},
+            pairs={name: self._shown(each.faces) for name, each in self.sources.params.benchmarks.items()},
+            photos={name: self._shown(name) for name in self.sources.params.photos},
             sheets=self.sheets,
             cards=documents,
-            parameters=formatting.as_yaml(self._params.model_dump(mode="json")),
+            parameters=formatting.as_yaml(self.sources.params.model_dump(mode="json")),
             provenance=provenance,
         )
 
@@ -98,27 +97,23 @@ class RunReport:
         for name, entry in self.entries.items():
             if entry.kind in ("model", "weights"):
                 results = self._results(f"data/raw/{name}") if entry.kind == "model" else ""
-                made[name] = cards.render_data_card(entry, self._params, self.found, results)
+                made[name] = cards.render_data_card(entry, self.sources.params, self.found, results)
         return made
 
     @cached_property
     def data_cards(self) -> dict[str, str]:
         """The card of each data set, by name."""
         return {
-            name: cards.render_data_card(entry, self._params, self.found)
+            name: cards.render_data_card(entry, self.sources.params, self.found)
             for name, entry in self.entries.items()
             if entry.kind not in ("model", "weights")
         }
-
-    @property
-    def _params(self) -> Params:
-        return self.sources.params
 
     @cached_property
     def _exports(self) -> dict[str, Any]:
         """Metrics of the stage export by network."""
         exports = self.sources.metrics / "export"
-        return {name: load_metrics(exports / f"{name}.json") for name in self._params.networks}
+        return {name: load_metrics(exports / f"{name}.json") for name in self.sources.params.networks}
 
     def _entry(self, faces: str) -> CatalogEntry:
         """The catalog entry of a face set, or of the pack it is a member of."""
@@ -129,14 +124,14 @@ class RunReport:
         return self._entry(faces).shown
 
     def _measured_on_rendered_faces(self) -> bool:
-        tested = [each.faces for each in self._params.benchmarks.values()]
-        tested += [each.probes for each in self._params.identification.values()]
+        tested = [each.faces for each in self.sources.params.benchmarks.values()]
+        tested += [each.probes for each in self.sources.params.identification.values()]
         return any(self._entry(faces).generator for faces in tested)
 
     def _tables(self) -> dict[str, tables.Table]:
         details = {
             name: load_metrics(self.sources.scores / name / "details.json")
-            for name in self._params.benchmarks
+            for name in self.sources.params.benchmarks
         }
         differences = {name: export["max_difference"] for name, export in self._exports.items()}
         return {
@@ -156,12 +151,12 @@ class RunReport:
         return found
 
     def _model_card(self, name: str, export: Mapping[str, Any]) -> str:
-        entries = [self.entries[each] for each in self._params.training_sets]
+        entries = [self.entries[each] for each in self.sources.params.training_sets]
         return cards.render_model_card(
             name,
             export,
             self.found["train"][name],
-            self._params.train.model_dump(mode="json"),
+            self.sources.params.train.model_dump(mode="json"),
             [f"{entry.name}: {entry.title} ({entry.licence})" for entry in entries],
             self._results(f"models/{name}"),
             rendered=all(entry.generator for entry in entries),
@@ -169,7 +164,7 @@ class RunReport:
 
     def _results(self, model: str) -> str:
         """Markdown of the benchmarks, if they measured this model (a path, with or without its suffix)."""
-        measured, best = self._params.model, f"{model}_best.pt"
+        measured, best = self.sources.params.model, f"{model}_best.pt"
         if measured not in (model, f"{model}.pt", f"{model}.onnx", best):
             return "Not measured in this run, which measures another network."
         parts = []
@@ -180,9 +175,7 @@ class RunReport:
             ("identification", tables.identification_table),
         ):
             if self.found.get(group):
-                table = make(self.found)
-                rows = ([formatting.escape_markdown(cell) for cell in row] for row in table.rows)
-                parts += [formatting.markdown_table(table.header, rows), table.note]
+                parts.append(make(self.found).markdown())
         return "\n\n".join(parts) or "Nothing was measured in this run."
 
 

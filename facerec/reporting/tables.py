@@ -10,18 +10,36 @@ from dataclasses import dataclass
 from typing import Any
 
 from facerec.evaluation.verification.result import rate_name
+from facerec.reporting import formatting
 from facerec.reporting.formatting import UNKNOWN, as_count, as_interval, as_number, as_percent
 
 Found = Mapping[str, Any]
+Row = list[tuple[str, str]]
+"""Header and cell of each column."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table whose first column names the rows; `note` explains what the header does not."""
+    """A table of text whose first column names the rows; `note` explains what the header does not."""
 
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     note: str = ""
+
+    @classmethod
+    def from_rows(cls, rows: Sequence[Row], note: str = "") -> Table:
+        """A table of rows that name their columns.
+
+        >>> Table.from_rows([[("Benchmark", "lfw"), ("Pairs", "6,000")]]).header
+        ('Benchmark', 'Pairs')
+        """
+        header = tuple(name for name, _ in rows[0]) if rows else ()
+        return cls(header, tuple(tuple(cell for _, cell in row) for row in rows), note)
+
+    def markdown(self) -> str:
+        """The table in Markdown, its note below."""
+        rows = [[formatting.escape_markdown(cell) for cell in row] for row in self.rows]
+        return f"{formatting.markdown_table(self.header, rows)}\n\n{self.note}"
 
 
 @dataclass(frozen=True)
@@ -86,18 +104,7 @@ def verification_table(found: Found) -> Table:
     """Accuracy and the true accept rate at the headline false accept rate; one row for each benchmark."""
     benchmarks = found.get("verification", {})
     targets = sorted({each["far_target"] for each in benchmarks.values()})
-    header = (
-        "Benchmark",
-        "Accuracy",
-        "95 % interval",
-        f"TAR at FAR {' or '.join(map(rate_name, targets))}",
-        "95 % interval",
-        "AUC",
-        "EER",
-        "Threshold",
-        "Pairs",
-        "Failures",
-    )
+    tar = f"TAR at FAR {' or '.join(map(rate_name, targets))}"
     note = (
         "Accuracy is the mean over folds ± their spread, each fold's threshold being set on the others; the threshold "
         f"shown is their mean. Intervals come from drawing anew {_units(benchmarks)}. Failures are pairs with a face "
@@ -105,7 +112,7 @@ def verification_table(found: Found) -> Table:
     )
     if not all(each.get("tar_supported", True) for each in benchmarks.values()):
         note += " An asterisk marks a FAR that is too low for the number of different-person pairs."
-    return Table(header, tuple(_verification_row(name, each) for name, each in benchmarks.items()), note)
+    return Table.from_rows([_verification_row(name, each, tar) for name, each in benchmarks.items()], note)
 
 
 def _units(benchmarks: Mapping[str, Found]) -> str:
@@ -113,20 +120,20 @@ def _units(benchmarks: Mapping[str, Found]) -> str:
     return "identities, or pairs where nobody says who is shown" if len(units) > 1 else "".join(units)
 
 
-def _verification_row(name: str, values: Found) -> tuple[str, ...]:
+def _verification_row(name: str, values: Found, tar: str) -> Row:
     doubt = "" if values.get("tar_supported", True) else "*"
-    return (
-        name,
-        f"{100 * values['accuracy']:.2f} ± {as_percent(values['accuracy_std'])}",
-        as_interval(values.get("accuracy_low"), values.get("accuracy_high")),
-        as_percent(values["tar"]) + doubt,
-        as_interval(values.get("tar_low"), values.get("tar_high")),
-        as_number(values.get("auc")),
-        as_percent(values.get("eer")),
-        as_number(values.get("threshold")),
-        as_count(values.get("pairs")),
-        as_count(values.get("failures")),
-    )
+    return [
+        ("Benchmark", name),
+        ("Accuracy", f"{100 * values['accuracy']:.2f} ± {as_percent(values['accuracy_std'])}"),
+        ("95 % interval", as_interval(values.get("accuracy_low"), values.get("accuracy_high"))),
+        (tar, as_percent(values["tar"]) + doubt),
+        ("95 % interval", as_interval(values.get("tar_low"), values.get("tar_high"))),
+        ("AUC", as_number(values.get("auc"))),
+        ("EER", as_percent(values.get("eer"))),
+        ("Threshold", as_number(values.get("threshold"))),
+        ("Pairs", as_count(values.get("pairs"))),
+        ("Failures", as_count(values.get("failures"))),
+    ]
 
 
 def rates_table(details: Mapping[str, Found]) -> Table:
@@ -157,39 +164,29 @@ def identification_table(found: Found) -> Table:
     """Rank 1 and true positive rates; for each task a row with the listed noise and a row without."""
     tasks = found.get("identification", {})
     runs = {f"{name}, {run}": each[run] for name, each in tasks.items() for run in ("raw", "cleaned")}
-    keys = {key for each in runs.values() for key in each if key.startswith("tpr@")}
-    rates = sorted(keys, key=lambda key: float(key.removeprefix("tpr@")), reverse=True)
-    header = (
-        "Features",
-        "Rank 1",
-        "95 % interval",
-        "Rank 10",
-        *(f"TPR at FPR {key[4:]}" for key in rates),
-        "Pairs",
-        "Probes",
-        "Distractors",
-        "Failures",
-    )
+    keys = {key.removeprefix("tpr@") for each in runs.values() for key in each if key.startswith("tpr@")}
+    fprs = sorted(keys, key=float, reverse=True)
     note = (
         "Every probe looks for each of its mates, other photos of the same person, among all distractors; rank 1 is how "
         "often the mate scores above every one of them. Raw, and cleaned of the noise that is listed."
     )
-    return Table(header, tuple(_identification_row(name, each, rates) for name, each in runs.items()), note)
+    return Table.from_rows([_identification_row(name, each, fprs) for name, each in runs.items()], note)
 
 
-def _identification_row(name: str, values: Found, rates: Sequence[str]) -> tuple[str, ...]:
+def _identification_row(name: str, values: Found, fprs: Sequence[str]) -> Row:
     bands = values.get("interval", {})
     rank1 = bands.get("rank1", {})
     failures = values.get("probe_failures", 0) + values.get("distractor_failures", 0)
-    return (
-        name,
-        as_percent(values["rank1"]),
-        as_interval(rank1.get("lo"), rank1.get("hi")),
-        as_percent(values.get("rank10")),
-        *(_rate_with_band(values.get(key), bands.get(key, {})) for key in rates),
-        *(as_count(values.get(key)) for key in ("pairs", "probes", "distractors")),
-        as_count(failures),
-    )
+    rates = [(fpr, values.get(f"tpr@{fpr}"), bands.get(f"tpr@{fpr}", {})) for fpr in fprs]
+    return [
+        ("Features", name),
+        ("Rank 1", as_percent(values["rank1"])),
+        ("95 % interval", as_interval(rank1.get("lo"), rank1.get("hi"))),
+        ("Rank 10", as_percent(values.get("rank10"))),
+        *((f"TPR at FPR {fpr}", _rate_with_band(rate, band)) for fpr, rate, band in rates),
+        *((who.capitalize(), as_count(values.get(who))) for who in ("pairs", "probes", "distractors")),
+        ("Failures", as_count(failures)),
+    ]
 
 
 def _rate_with_band(value: float | None, band: Found) -> str:
@@ -199,66 +196,54 @@ def _rate_with_band(value: float | None, band: Found) -> str:
 
 def noise_table(found: Found) -> Table:
     """How many photos of the noise lists were found among the features."""
-    header = ("Noise", "Probes listed", "found", "Distractors listed", "found")
-    keys = ("probes_listed", "probes_matched", "distractors_listed", "distractors_matched")
-    rows = (
-        (name, *(as_count(each["noise"].get(key)) for key in keys))
+    columns = ("probes_listed", "probes_matched", "distractors_listed", "distractors_matched")
+    headers = ("Probes listed", "found", "Distractors listed", "found")
+    rows = [
+        [("Noise", name), *zip(headers, (as_count(each["noise"].get(key)) for key in columns), strict=True)]
         for name, each in found.get("denoise", {}).items()
-    )
-    return Table(header, tuple(rows))
+    ]
+    return Table.from_rows(rows)
 
 
 def training_table(found: Found, differences: Mapping[str, float]) -> Table:
     """Training data and last epoch of each network; `differences` are the largest between torch and ONNX."""
-    header = ("Network", "Faces", "Identities", "Epochs", "Last loss", "Last accuracy", "Torch against ONNX")
-    rows = tuple(
-        (
-            name,
-            *(as_count(each.get(key)) for key in ("images", "identities", "epochs")),
-            as_number(each.get("train_loss")),
-            as_percent(each.get("train_accuracy")),
-            f"{differences[name]:.1g}" if name in differences else UNKNOWN,
-        )
+    rows = [
+        [
+            ("Network", name),
+            ("Faces", as_count(each.get("images"))),
+            *((key.capitalize(), as_count(each.get(key))) for key in ("identities", "epochs")),
+            ("Last loss", as_number(each.get("train_loss"))),
+            ("Last accuracy", as_percent(each.get("train_accuracy"))),
+            ("Torch against ONNX", f"{differences[name]:.1g}" if name in differences else UNKNOWN),
+        ]
         for name, each in found.get("train", {}).items()
-    )
+    ]
     note = (
         "Accuracy is the share of training faces nearest to the centre of their own class. The last column is the "
         "largest difference between two values of an embedding."
     )
-    return Table(header, rows, note)
+    return Table.from_rows(rows, note)
 
 
 def alignment_table(found: Found) -> Table:
     """Results of detection and alignment; one row for each photo set."""
-    header = (
-        "Photo set",
-        "Photos",
-        "With a face",
-        "Several faces",
-        "Faces kept",
-        "By fallback",
-        "Left out",
-        "Identities",
-        "Score, 5th percentile",
-        "Off the template, median",
-    )
-    rows = []
-    for name, each in found.get("align", {}).items():
-        seen = found.get("detect", {}).get(name, {})
-        residual = each.get("residual_median")
-        rows.append(
-            (
-                name,
-                as_count(each.get("photos")),
-                as_count(seen.get("with_face")),
-                as_count(seen.get("several_faces")),
-                f"{as_count(each.get('faces'))} ({as_percent(each.get('enrolled'))})",
-                as_count(each.get("fallbacks")),
-                as_count(each.get("failures")),
-                as_count(each.get("identities") or None),
-                as_number(each.get("score_p05")),
-                UNKNOWN if residual is None else f"{residual:.2f} px",
-            )
-        )
+    sets = found.get("align", {}).items()
+    rows = [_alignment_row(name, each, found.get("detect", {}).get(name, {})) for name, each in sets]
     note = "A fallback is a face that the first rung did not give: found in a padded view, annotated, or cut blindly."
-    return Table(header, tuple(rows), note)
+    return Table.from_rows(rows, note)
+
+
+def _alignment_row(name: str, aligned: Found, detected: Found) -> Row:
+    residual = aligned.get("residual_median")
+    return [
+        ("Photo set", name),
+        ("Photos", as_count(aligned.get("photos"))),
+        ("With a face", as_count(detected.get("with_face"))),
+        ("Several faces", as_count(detected.get("several_faces"))),
+        ("Faces kept", f"{as_count(aligned.get('faces'))} ({as_percent(aligned.get('enrolled'))})"),
+        ("By fallback", as_count(aligned.get("fallbacks"))),
+        ("Left out", as_count(aligned.get("failures"))),
+        ("Identities", as_count(aligned.get("identities") or None)),
+        ("Score, 5th percentile", as_number(aligned.get("score_p05"))),
+        ("Off the template, median", UNKNOWN if residual is None else f"{residual:.2f} px"),
+    ]
