@@ -1,4 +1,4 @@
-"""plots: metrics, curves and scores -> figures, and reports/summary.json, the file people diff."""
+"""plots: metrics, curves and scores -> figures, and reports/summary.json, by which runs are compared."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from facerec.params.faces import DETECTOR_OPTIONS
+from facerec.params import DETECTOR_OPTIONS
 from facerec.reporting import formatting
 from facerec.reporting.formatting import escape_markdown, facts_table, yaml_block
 

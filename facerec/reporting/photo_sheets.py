@@ -15,8 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.detection import drawing, table
-from facerec.detection.base import Faces
+from facerec.detection import Faces, draw_faces, table
 from facerec.imaging import alignment, images, sheets
 from facerec.imaging.sheets import CAPTION, TILE, Image, at_random, band, captioned, decoded, strip
 from facerec.store import failures, shards
@@ -221,11 +220,11 @@ def _marked_photo(found: _PhotoSet, photo: int, row: dict[str, Any] | None) -> I
     scale = _SIDE / max(image.shape[:2])
     size = tuple(max(1, round(side * scale)) for side in image.shape[1::-1])
     small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-    marked = drawing.draw_faces(small, _scaled(found.detections[photo], scale))
+    marked = draw_faces(small, _scaled(found.detections[photo], scale))
     if row is not None and row["box"] is not None:
         points = np.empty((0, 2), np.float32) if row["landmarks"] is None else row["landmarks"]
         taken = Faces(row["box"][None], points[None], np.ones(1, np.float32))
-        marked = drawing.draw_faces(marked, _scaled(taken, scale), _GREEN)
+        marked = draw_faces(marked, _scaled(taken, scale), _GREEN)
     return sheets.thumbnail(marked, _SIDE)
 
 

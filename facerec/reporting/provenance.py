@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from facerec import __version__
-from facerec.core import worker_count
+from facerec.core import torch_device, usable_cores, worker_count
 from facerec.core.timing import StageRun
 from facerec.reporting.formatting import UNKNOWN, as_bytes, as_duration
 from facerec.reporting.tables import Table
@@ -87,10 +87,7 @@ def gather_provenance(root: Path, stages: Runs) -> Provenance:
 
 
 def describe_revision(root: Path) -> str:
-    """The commit of the checkout `root`, and whether code or parameters differ from it.
-
-    What a run writes itself (dvc.lock and reports/) does not count as a change.
-    """
+    """The commit of the checkout `root`, and whether files differ from it, except those a run writes."""
     try:
         commit = _git(root, "rev-parse", "HEAD")
         changes = _git(root, "status", "--porcelain", "--", ".", ":!dvc.lock", ":!reports")
@@ -103,8 +100,6 @@ def describe_machine() -> dict[str, str]:
     """Facts about this machine that can affect results or speed."""
     import torch
 
-    from facerec.core import torch_device
-
     chosen = torch_device()
     named = torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else chosen.type
     return {
@@ -113,7 +108,7 @@ def describe_machine() -> dict[str, str]:
         "Python": f"{platform.python_implementation()} {platform.python_version()}",
         "System": f"{platform.system()} {platform.release()}, {platform.machine()}",
         "Processor": _processor(),
-        "Cores": f"{_cores()} usable of {os.cpu_count()}",
+        "Cores": f"{usable_cores()} usable of {os.cpu_count()}",
         "Vector instructions": torch.backends.cpu.get_cpu_capability(),
         "Device": named,
         "Threads of torch": str(torch.get_num_threads()),
@@ -122,7 +117,7 @@ def describe_machine() -> dict[str, str]:
 
 
 def library_versions() -> dict[str, str]:
-    """Versions of LIBRARIES."""
+    """Versions of `LIBRARIES` that are installed here."""
     found = {}
     for name in LIBRARIES:
         try:
@@ -146,10 +141,6 @@ def _processor() -> str:
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _times(runs: Sequence[StageRun | None]) -> tuple[str, str, str, str, str]:

@@ -19,8 +19,6 @@ from facerec.evaluation import curves
 from facerec.reporting import figures
 from facerec.reporting.summary import Sources, load_metrics
 
-INDEX = "index.json"
-
 
 @dataclass(frozen=True)
 class PlannedFigure:
@@ -45,7 +43,7 @@ def write_figures(planned: Iterable[PlannedFigure], out: Path) -> None:
     with atomic_dir(out) as folder:
         for each in planned:
             figures.save_figure(each.draw(), folder / f"{each.name}.png", folder / f"{each.name}.svg")
-        write_json(folder / INDEX, index_figures(planned))
+        write_json(folder / "index.json", index_figures(planned))
 
 
 def index_figures(planned: Iterable[PlannedFigure]) -> list[dict[str, str]]:
