@@ -14,8 +14,9 @@ from facerec.catalog import entries, pair_sampling, user_dataset
 from facerec.catalog.sets import acquire
 from facerec.core import FormatError, ParamsError
 from facerec.imaging.images import encode_jpeg
+from facerec.interop import pair_lists
 from facerec.params import profiles
-from facerec.store import pairs, shards
+from facerec.store import shards
 from tests.conftest import ROOT
 
 
@@ -82,7 +83,7 @@ def test_own_photos_become_a_set_with_pairs_and_a_profile(project: Path, kind: s
     acquire(entries.load_entry("mine"), project / "raw")
     photos = shards.read_shards(project / "raw", "photos")
     assert (len(photos), photos.classes) == (75, 25)
-    listed = pairs.read_pairs(project / "raw/pairs.tsv", photos.sources)
+    listed = pair_lists.read_pairs(project / "raw/pairs.tsv", photos.sources)
     assert len(listed) == 100
     assert (listed.first >= 0).all()
     assert ((photos.labels[listed.first] == photos.labels[listed.second]) == listed.same).all()

@@ -11,7 +11,7 @@ import pytest
 from facerec.core import FormatError
 from facerec.imaging import images
 from facerec.store import shards
-from facerec.store.loading import FaceDataset
+from facerec.store.face_dataset import FaceDataset
 from facerec.store.preprocessing import reduction
 
 

@@ -1,7 +1,7 @@
-"""The catalog: what can be fetched or generated, one YAML file an entry in data/catalog/.
+"""Entries of the catalog, one YAML file each in data/catalog/: what can be downloaded or rendered.
 
 An entry says where files come from, how to recognise them, what set to make of them, under which terms,
-and how many photos, identities and pairs the set must have. The keys are the fields of `Entry`; an
+and how many photos, identities and pairs the set must have. The keys are the fields of `CatalogEntry`; an
 unknown key is an error. The catalog lies in the folder named by FACEREC_CATALOG, else in data/catalog of
 the current directory, else in data/catalog beside the package.
 """
@@ -16,8 +16,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from facerec.core import AcquireError, home, local_setting
+from facerec.store.preprocessing import Preprocessing
 
-Triple = tuple[float, float, float]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$")]
 
@@ -77,18 +77,6 @@ class SetCounts(_Strict):
     pairs: int | None = None
 
 
-class CatalogPreprocessing(_Strict):
-    """What the input of a published model must look like, as `facerec.store.preprocessing` declares it."""
-
-    size: tuple[int, int]
-    crop: tuple[int, int] | None = None
-    colour: Literal["RGB", "BGR"] = "RGB"
-    template: str = "arcface-112"
-    mean: Triple
-    std: Triple
-    flip: Literal["none", "sum", "sum-normalised", "concat"] = "none"
-
-
 class CatalogEntry(_Strict):
     """One data set, pack, model or group of lists."""
 
@@ -115,7 +103,7 @@ class CatalogEntry(_Strict):
     """How to get by hand what no program may or can fetch."""
     pictures: bool = False
     """Whether reports may show the people of a fetched set: its terms allow it, or the photos are one's own."""
-    preprocessing: CatalogPreprocessing | None = None
+    preprocessing: Preprocessing | None = None
 
     @property
     def shown(self) -> bool:

@@ -37,7 +37,7 @@ class RetryPolicy:
     timeout: float = 30.0
 
 
-PATIENCE = RetryPolicy()
+RETRIES = RetryPolicy()
 
 
 class _TryAgainError(Exception):
@@ -49,7 +49,7 @@ class _TryAgainError(Exception):
 
 
 def download(
-    url: str, partial: Path, checked: bool, patience: RetryPolicy = PATIENCE, sizes: Collection[int] = ()
+    url: str, partial: Path, checked: bool, policy: RetryPolicy = RETRIES, sizes: Collection[int] = ()
 ) -> None:
     """Complete the file `partial` from `url`; what is already there is kept where that is safe.
 
@@ -58,16 +58,16 @@ def download(
     """
     partial.parent.mkdir(parents=True, exist_ok=True)
     failures = 0
-    with httpx.Client(timeout=patience.timeout, follow_redirects=True) as client:
+    with httpx.Client(timeout=policy.timeout, follow_redirects=True) as client:
         while True:
             before = _size(partial)
             try:
                 return _attempt(client, url, partial, checked, sizes)
             except _TryAgainError as error:
                 failures = 1 if _size(partial) > before else failures + 1
-                if failures >= patience.attempts:
+                if failures >= policy.attempts:
                     raise AcquireError(f"{error} ({failures} attempts)") from error
-                pause = max(error.pause, patience.pause * 2 ** (failures - 1))
+                pause = max(error.pause, policy.pause * 2 ** (failures - 1))
                 time.sleep(min(pause, _LONGEST_PAUSE))
             except (httpx.HTTPError, httpx.InvalidURL) as error:
                 raise AcquireError(str(error)) from error
@@ -75,7 +75,7 @@ def download(
                 raise AcquireError(f"cannot write {partial}: {error.strerror}") from error
 
 
-def forget(partial: Path) -> None:
+def forget_partial(partial: Path) -> None:
     """Remove a partial file and its validator."""
     partial.unlink(missing_ok=True)
     _validator(partial).unlink(missing_ok=True)
@@ -88,12 +88,12 @@ def _attempt(client: httpx.Client, url: str, partial: Path, checked: bool, sizes
         if response.status_code == 416:  # nothing follows what we have: it is whole, or it is not this file
             if response.headers.get("Content-Range") == f"bytes */{have}":
                 return
-            forget(partial)
+            forget_partial(partial)
             raise _TryAgainError("the server does not continue what it began")
         _check_status(response)
         continues = response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
         if response.status_code == 206 and not continues:
-            forget(partial)
+            forget_partial(partial)
             raise _TryAgainError("the server continues at another place")
         have = have if response.status_code == 206 else 0
         _check_offer(response, partial, have, sizes)

@@ -13,12 +13,11 @@ from typing import Any
 
 import yaml
 
-from facerec.catalog import checksums
+from facerec.catalog.downloads import DOWNLOADS, fetch_file, record_checksums
 from facerec.catalog.entries import CatalogEntry, File, SetCounts
-from facerec.catalog.fetch import DOWNLOADS, fetch_file
 from facerec.core import AcquireError, FormatError, ParamsError, atomic_dir, digests, track, write_text
-from facerec.interop import archives, lists, packs, photos, recordio
-from facerec.store import pairs, shards
+from facerec.interop import archives, pair_lists, photo_lists, photos, recordio, verification_packs
+from facerec.store import shards
 
 _PACK_FILES = {"train.rec", "train.idx", "property"}
 _PACK_LIMITS = archives.Limits(member_bytes=1 << 40)
@@ -46,7 +45,7 @@ def acquire(
     with atomic_dir(path) as folder:
         _build(entry, fetched, folder, downloads)
         _check_counts(entry, _counts(entry, folder))
-    checksums.record_checksums(entry, fetched)
+    record_checksums(entry, fetched)
 
 
 def describe_set(entry: CatalogEntry, path: str | Path) -> dict[str, Any]:
@@ -68,12 +67,12 @@ def _build(entry: CatalogEntry, fetched: Mapping[str, Path], folder: Path, scrat
         if file.use == "pack":
             _unpack(fetched[file.name], folder, scratch)
         elif file.use == "photos":
-            listed = None if file.only is None else lists.read_feature_list(fetched[file.only]).paths
+            listed = None if file.only is None else photo_lists.read_feature_list(fetched[file.only]).paths
             _shards(entry, file, fetched[file.name], listed, folder, scratch)
         else:
             shutil.copyfile(fetched[file.name], folder / (file.save_as or file.name))
     if entry.preprocessing is not None:
-        declared = entry.preprocessing.model_dump(mode="json")
+        declared = entry.preprocessing.to_dict()
         write_text(
             folder / "preprocessing.yaml", yaml.safe_dump(declared, sort_keys=False, default_flow_style=None)
         )
@@ -129,13 +128,15 @@ def _counts(entry: CatalogEntry, folder: Path) -> SetCounts:
         reader = recordio.RecordReader(folder / "train.rec")
         return SetCounts(photos=len(reader.image_keys()), identities=_identities(reader))
     packed = sorted(folder.glob("*.bin")) if entry.kind == "pack" else []
-    return SetCounts(pairs=len(packs.read_bin(packed[0])[1]) if len(packed) == 1 else _pairs(folder))
+    return SetCounts(
+        pairs=len(verification_packs.read_bin(packed[0])[1]) if len(packed) == 1 else _pairs(folder)
+    )
 
 
 def _pairs(folder: Path) -> int | None:
     """Pairs of LFW's list, where the set has one."""
     listed = folder / "pairs.txt"
-    return len(pairs.read_lfw(listed)) if listed.is_file() else None
+    return len(pair_lists.read_lfw(listed)) if listed.is_file() else None
 
 
 def _identities(reader: recordio.RecordReader) -> int:

@@ -24,7 +24,8 @@ from facerec import detection
 from facerec.core import FormatError, atomic_file, bar, resumable, torch_device
 from facerec.detection.base import Detector, Faces
 from facerec.detection.finding import Found, find_faces
-from facerec.store import parquet, shards
+from facerec.store import shards
+from facerec.store.tables import read_parquet
 
 _JOB = 32  # photos; fixed, since arithmetic in another batch may differ in the last bit
 
@@ -156,7 +157,7 @@ def _rows_of(faces: Faces, rows: slice | NDArray[np.bool_]) -> Faces:
 def read_detections(path: str | Path) -> Detections:
     """Read a detection table; FormatError when the file is not one."""
     try:
-        table = parquet.read_parquet(path, _SCHEMA)
+        table = read_parquet(path, _SCHEMA)
     except FormatError as error:
         raise FormatError(f"{path} is not a readable detection table ({error}); detect again.") from error
     photo, view, face = (_whole(table, name, path) for name in ("photo", "view", "face"))

@@ -7,6 +7,7 @@ at `<photo path with extension>_<algorithm>.bin`, below facescrub/ or megaface/.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
@@ -16,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec.core import FormatError, atomic_file, track
-from facerec.store import npy
+from facerec.store import tables
+from facerec.store.descriptions import Description, size_of
 
 _TYPES: dict[int, np.dtype[Any]] = {5: np.dtype("<f4"), 6: np.dtype("<f8")}
 _HEADER = 16
@@ -96,7 +98,7 @@ def read_devkit_features(
             found = _empty((0, 0), place)
         if isinstance(found, np.memmap):
             found.flush()
-    return found if out is None else npy.read_npy(out)
+    return found if out is None else tables.read_npy(out)
 
 
 def write_devkit_features(
@@ -122,6 +124,65 @@ def list_devkit_features(folder: str | Path, algorithm: str) -> list[str]:
     places = (place for place in Path(folder).rglob("*.bin") if place.name.endswith(ending))
     names = (place.relative_to(folder).as_posix() for place in places)
     return sorted(name.removesuffix(ending) for name in names)
+
+
+def describe_matrix(path: Path) -> Description | None:
+    """A feature or score file."""
+    if not _is_matrix(path):
+        return None
+    matrix = read_matrix(path)
+    facts = {"shape": list(matrix.shape), "type": str(matrix.dtype), "bytes": size_of(path)}
+    if matrix.shape[1] == 1:
+        return Description("devkit feature", {**facts, "norm": _norm(matrix)})
+    return Description("devkit matrix", {**facts, **tables.value_range(matrix)})
+
+
+def describe_feature_folder(path: Path) -> Description | None:
+    """A folder with feature files at any depth."""
+    files = sorted(each for each in path.rglob("*.bin") if each.is_file())
+    if not files or not _is_matrix(files[0]):
+        return None
+    matrix = read_matrix(files[0])
+    algorithms = Counter(each.stem.rpartition("_")[2] for each in files)
+    facts = {
+        "files": len(files),
+        "shape": list(matrix.shape),
+        "type": str(matrix.dtype),
+        "algorithms": dict(algorithms.most_common(5)),
+        "norm_of_the_first": _norm(matrix),
+        "bytes": size_of(path),
+        "names": [each.relative_to(path).as_posix() for each in files[:5]],
+    }
+    return Description("folder of devkit features", facts)
+
+
+def describe_result(value: Any) -> Description | None:
+    """What the devkit writes as JSON: curves, or the matches of every probe."""
+    if isinstance(value, dict) and {"cmc", "roc"} & value.keys():
+        points = {name: len(value[name][0]) for name in ("cmc", "roc") if _is_curve(value.get(name))}
+        ranks = {"rank1": value["cmc"][1][0]} if "cmc" in points and value["cmc"][0][:1] == [0] else {}
+        return Description("result of the devkit: curves", {**ranks, "points": points})
+    matches = value if isinstance(value, list) else []
+    if matches and all(isinstance(each, dict) and "probes" in each for each in matches):
+        return Description("result of the devkit: matches", {"probes": len(matches)})
+    return None
+
+
+def _is_curve(value: Any) -> bool:
+    """Whether the value is two lists of one length, not empty."""
+    pair = isinstance(value, list) and len(value) == 2 and all(isinstance(each, list) for each in value)
+    return pair and 0 < len(value[0]) == len(value[1])
+
+
+def _is_matrix(path: Path) -> bool:
+    """Whether the file begins as a matrix; its size is not looked at."""
+    with path.open("rb") as file:
+        rows, _, stride, kind = np.frombuffer(file.read(_HEADER).ljust(_HEADER, b"\0"), "<i4").tolist()
+    return kind in _TYPES and stride > 0 and rows > 0
+
+
+def _norm(matrix: NDArray[Any]) -> float:
+    return float(np.linalg.norm(matrix.astype(np.float64)))
 
 
 def _shape(data: bytes, size: int, path: Path) -> tuple[int, int, np.dtype[Any]]:

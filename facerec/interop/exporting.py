@@ -8,19 +8,22 @@ Its bytes are those of the set, untouched, and its extension says what they are.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TextIO
+from typing import TextIO, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.core import ImageError, atomic_dir, track
+from facerec.core import FormatError, ImageError, atomic_dir, track
 from facerec.imaging import images
-from facerec.interop import naming
+from facerec.interop import pair_lists, recordio, verification_packs
 from facerec.store import shards
 
-LIST = "list.txt"
+LIST_FILE = "list.txt"
 
 
 def export_images(
@@ -35,24 +38,24 @@ def export_images(
     count = len(opened) if limit is None else min(limit, len(opened))
     folders, numbers = _folders(opened, count, list_file)
     with atomic_dir(out) as root:
-        listed = root / LIST if list_file else Path(os.devnull)
+        listed = root / LIST_FILE if list_file else Path(os.devnull)
         with listed.open("w", encoding="utf-8", newline="\n") as lines:
             for folder, rows in track(_by_folder(numbers), "export", len(folders), unit="folders"):
-                _write(opened, rows, root, folders[folder], lines, list_file)
+                _write_folder(opened, rows, root, folders[folder], lines, list_file)
     return {"images": count, "folders": len(folders)}
 
 
-def _write(
+def _write_folder(
     opened: shards.Shards, rows: NDArray[np.int64], root: Path, folder: str, lines: TextIO, spaceless: bool
 ) -> None:
     """Write the images `rows` into one folder."""
-    taken = naming.Taken()
+    taken = TakenNames()
     (root / folder).mkdir(parents=True, exist_ok=True)
     sources = opened.table["source"].take(rows).to_pylist()
     for row, source in zip(rows.tolist(), sources, strict=True):
         image = opened.image(row)
         name = PurePosixPath(source).name
-        plain = naming.safe_file(_joined(name) if spaceless else name, _suffix(image))
+        plain = safe_file(_joined(name) if spaceless else name, _suffix(image))
         path = PurePosixPath(folder, taken.claim(plain))
         (root / path).write_bytes(image)
         lines.write(f"{path} {opened.labels[row]}\n")
@@ -62,14 +65,12 @@ def _folders(opened: shards.Shards, count: int, spaceless: bool) -> tuple[list[s
     """Folders in the order of their first image, and the number of the folder of each image."""
     places: dict[tuple[str, ...], int] = {}
     folders: list[str] = []
-    taken = naming.Taken()
-    taken.claim(LIST)
+    taken = TakenNames()
+    taken.claim(LIST_FILE)
     numbers = np.empty(count, np.int64)
     for row, (identity, source) in enumerate(_names(opened, count)):
         parts = PurePosixPath(source).parent.parts
-        wanted = (
-            (identity,) if identity else ("", *(naming.name_key(_safe(part, spaceless)) for part in parts))
-        )
+        wanted = (identity,) if identity else ("", *(name_key(_safe(part, spaceless)) for part in parts))
         if wanted not in places:
             places[wanted] = len(folders)
             path = "/".join(_safe(part, spaceless) for part in ((identity,) if identity else parts))
@@ -94,7 +95,7 @@ def _by_folder(numbers: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int
 
 
 def _safe(part: str, spaceless: bool) -> str:
-    return naming.safe_folder(_joined(part) if spaceless else part)
+    return safe_folder(_joined(part) if spaceless else part)
 
 
 def _joined(name: str) -> str:
@@ -108,3 +109,170 @@ def _suffix(image: memoryview) -> str:
         return images.read_header(image).suffix
     except ImageError:
         return ""
+
+
+PAIRS = "pairs.parquet"
+
+
+@dataclass(frozen=True)
+class _Images(Sequence[bytes]):
+    """Encoded images of some rows of a set, read when they are asked for."""
+
+    faces: shards.Shards
+    rows: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @overload
+    def __getitem__(self, index: int) -> bytes: ...
+    @overload
+    def __getitem__(self, index: slice) -> _Images: ...
+    def __getitem__(self, index: int | slice) -> bytes | _Images:
+        if isinstance(index, slice):
+            return _Images(self.faces, self.rows[index])
+        return bytes(self.faces.image(int(self.rows[index])))
+
+
+def pack_faces(source: str | Path, out: str | Path) -> dict[str, int]:
+    """Pack the face set `source`, or the folder of sets that `unpack` made, into the folder `out`.
+
+    `out` is replaced whole. A set, or `source`/train, becomes train.rec, train.idx and property; every other
+    set of the folder must have a pairs.parquet and becomes <name>.bin. Returns the images of each member.
+    """
+    source = Path(source)
+    members = {"train": source} if shards.is_shard_set(source) else _members(source)
+    counts = {}
+    with atomic_dir(out) as folder:
+        for name, member in members.items():
+            if name == "train":
+                counts[name] = _write_train(member, folder)
+            else:
+                counts[name] = pack_bin(member, member / PAIRS, folder / f"{name}.bin")
+    return counts
+
+
+def pack_bin(faces: str | Path, pairs_path: str | Path, out: str | Path) -> int:
+    """Write the pairs of a face set as the verification pack `out`; returns its images, two a pair.
+
+    `pairs_path` is what `pairs.read` takes. Raises FormatError when a photo of a pair has no face in the
+    set: a pack must hold all pairs, since its folds are counted off.
+    """
+    opened = shards.read_shards(faces, "faces")
+    found = pair_lists.read_pairs(pairs_path, opened.sources)
+    rows = np.stack([found.first, found.second], axis=1).ravel()
+    lost = int((rows.reshape(-1, 2) < 0).any(axis=1).sum())
+    if lost:
+        raise FormatError(
+            f"{lost} of the {len(found)} pairs of {pairs_path} name a photo without a face in {faces}; "
+            "a .bin must hold them all."
+        )
+    images = list(track(_Images(opened, rows), f"pack {Path(out).name}", unit="faces"))
+    verification_packs.write_bin(out, images, found.same)
+    return len(images)
+
+
+def _members(source: Path) -> dict[str, Path]:
+    """Face sets in the folder `source` by name, train first; all but train must have pairs."""
+    found = [path for path in source.glob("*/") if shards.is_shard_set(path)] if source.is_dir() else []
+    folders = sorted(found, key=lambda path: (path.name != "train", path.name))
+    if not folders:
+        raise FormatError(f"{source} is neither a set of faces nor a folder of such sets.")
+    for folder in folders:
+        if folder.name != "train" and not (folder / PAIRS).is_file():
+            raise FormatError(f"{folder} has no {PAIRS}; only train becomes a .rec, other sets need pairs.")
+    return {folder.name: folder for folder in folders}
+
+
+def _write_train(faces: Path, folder: Path) -> int:
+    """Write train.rec, train.idx and property into `folder`, images in the order of their labels."""
+    opened = shards.read_shards(faces, "faces")
+    unknown = int((opened.labels < 0).sum())
+    if unknown or not len(opened):
+        what = f"{unknown} of its {len(opened)} faces have no identity" if unknown else "it is empty"
+        raise FormatError(f"{faces} cannot become a train.rec: {what}; pack pairs of it as a .bin instead.")
+    assert opened.meta.size is not None, "a set of faces has a size"
+    groups = track(_groups(opened), "pack train.rec", opened.classes, unit="identities")
+    return recordio.write_train(folder, groups, opened.meta.size)
+
+
+def _groups(faces: shards.Shards) -> Iterator[tuple[int, _Images]]:
+    """(0, 1, 2, ...; images of that identity), whatever numbers the set gives its identities."""
+    order = np.argsort(faces.labels, kind="stable")
+    cuts = np.flatnonzero(np.diff(faces.labels[order])) + 1
+    for number, rows in enumerate(np.split(order, cuts)):
+        yield number, _Images(faces, rows)
+
+
+_FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f-\x9f\u2028\u2029]')
+_DEVICES = re.compile(r"(?i)(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9\u00b9\u00b2\u00b3])(\.|$)")
+_LONGEST = 120
+"""Bytes of a name; file systems end at 255, some archives and encrypted folders much earlier."""
+_IMAGE_SUFFIXES = {".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".dat"}
+_SAME_SUFFIXES = ({".jpg", ".jpeg", ".jpe"}, {".tif", ".tiff"})
+
+
+def safe_name(name: str) -> str:
+    """`name` as one path component that every file system takes; never "", ".", ".." or hidden."""
+    clean = _FORBIDDEN.sub("_", unicodedata.normalize("NFC", name)).rstrip(". ")
+    clean = _cut(clean, _LONGEST).rstrip(". ")
+    if not clean or clean.startswith((".", "__MACOSX")) or _DEVICES.match(clean):
+        clean = f"_{clean}"
+    return clean
+
+
+def safe_folder(name: str) -> str:
+    """As `safe`, and never the name of an image, so that no file can stand where a folder must."""
+    clean = safe_name(name)
+    return f"{clean}_" if _split_suffix(clean)[1] else clean
+
+
+def safe_file(name: str, suffix: str) -> str:
+    """As `safe`, for an image whose content belongs to extension `suffix`; it keeps its own if that is true.
+
+    Where the content belongs to none ("") an image's own extension stays, any other becomes ".dat".
+    """
+    clean = safe_name(name)
+    stem, own = _split_suffix(clean)
+    if own and (
+        not suffix or own.lower() == suffix or any({own.lower(), suffix} <= same for same in _SAME_SUFFIXES)
+    ):
+        return clean
+    return safe_name(f"{stem}{suffix or '.dat'}")
+
+
+class TakenNames:
+    """Names given out in one folder."""
+
+    def __init__(self) -> None:
+        self._keys: set[str] = set()
+
+    def claim(self, name: str) -> str:
+        """`name`, or the first of name_2, name_3, ... that is free, its extension kept."""
+        stem, suffix = _split_suffix(name)
+        given, number = name, 1
+        while name_key(given) in self._keys:
+            number += 1
+            given = f"{stem}_{number}{suffix}"
+        self._keys.add(name_key(given))
+        return given
+
+
+def name_key(name: str) -> str:
+    """Equal for names that some file system cannot tell apart."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFKC", name).casefold())
+
+
+def _cut(name: str, size: int) -> str:
+    """At most `size` bytes of UTF-8 of `name`; the extension stays."""
+    encoded = name.encode("utf-8", "replace")
+    if len(encoded) <= size:
+        return name
+    tail = _split_suffix(name)[1]
+    return encoded[: size - len(tail)].decode("utf-8", "ignore") + tail
+
+
+def _split_suffix(name: str) -> tuple[str, str]:
+    """Name and extension, the latter "" unless it is one of an image."""
+    suffix = PurePosixPath(name).suffix
+    return (name.removesuffix(suffix), suffix) if suffix.lower() in _IMAGE_SUFFIXES else (name, "")

@@ -13,9 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
+
 from facerec.core import FormatError
-from facerec.interop import archives, lists
-from facerec.store import matching, shards
+from facerec.interop import archives, photo_lists
+from facerec.store import shards
+from facerec.store.descriptions import Album, Description, size_of
 
 _EXTENSIONS = {".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
 _OTHER = {".txt", ".csv", ".json", ".xml", ".html", ".md", ".pdf", ".mat", ".npy", ".zip", ".tar", ".db"}
@@ -57,7 +60,7 @@ def photo_rows(
 
 def listed_rows(
     path: str | Path,
-    listed: lists.Labelled,
+    listed: photo_lists.Labelled,
     limits: archives.Limits = archives.LIMITS,
     scratch: Path | None = None,
 ) -> Iterator[dict[str, Any]]:
@@ -93,9 +96,22 @@ def is_photo(name: str, files: archives.FileSource) -> bool:
     return head.startswith(_MAGIC) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
 
 
+def describe_photos(path: Path, files: archives.FileSource) -> Description:
+    """The photos of an open folder or archive `path`; a folder is an identity."""
+    names = [name for name in files.names if is_photo(name, files)]
+    if not names:
+        raise FormatError(f"{path} holds no photos, shards, packs, features or models.")
+    folders = [_identity(name, depth=1) for name in names]
+    numbers = {folder: number for number, folder in enumerate(sorted({*folders} - {""}))}
+    labels = np.array([numbers.get(folder, -1) for folder in folders], np.int64)
+    facts = {"bytes": size_of(path), "colour": "as stored", "other_files": len(files.names) - len(names)}
+    album = Album(lambda row: files.read(names[row]), labels, names)
+    return Description("photo folder" if path.is_dir() else "archive of photos", facts, album)
+
+
 def _listed(path: str | Path, wanted: Sequence[str], names: Sequence[str]) -> list[str]:
     """The files among `names` that the list `wanted` means, one each, in its order."""
-    found = matching.matching_rows(wanted, names).tolist()
+    found = photo_lists.matching_rows(wanted, names).tolist()
     missing = [name for name, row in zip(wanted, found, strict=True) if row < 0]
     if missing:
         raise FormatError(
@@ -130,7 +146,7 @@ def as_shards(source: str | Path, scratch: Path) -> Iterator[Path]:
     Shards made of the others lie below `scratch` until the block ends. Raises FormatError when there is no photo.
     """
     source = Path(source)
-    if shards.is_set(source):
+    if shards.is_shard_set(source):
         shards.read_shards(source, "photos")
         yield source
         return

@@ -21,7 +21,6 @@ import pyarrow.csv as pacsv
 from numpy.typing import NDArray
 
 from facerec.core import FormatError
-from facerec.interop import framing
 
 Integers = NDArray[np.int64]
 
@@ -95,9 +94,9 @@ def _problem(keys: Integers, offsets: Integers, data: mmap.mmap | bytes) -> str:
     if not (offsets[1:] > offsets[:-1]).all() and len(np.unique(offsets)) < len(offsets):
         return "points two keys at one record"
     try:
-        ends = framing.end(data, int(offsets.max())) == len(data)
+        ends = record_end(data, int(offsets.max())) == len(data)
         for row in _sample(len(keys)):
-            framing.end(data, int(offsets[row]))
+            record_end(data, int(offsets[row]))
     except FormatError as error:
         return f"points where {error}"
     return "" if ends else "does not fit, one of both is cut short or of another pack"
@@ -106,7 +105,7 @@ def _problem(keys: Integers, offsets: Integers, data: mmap.mmap | bytes) -> str:
 def _believed(rec: Path, data: mmap.mmap | bytes, index: Index) -> Index:
     """The index, or a new one where ids say that it is wrong."""
     rows = _sample(len(index.keys))
-    ids = np.array([record_id(framing.payload(data, int(index.offsets[row]), _HEADER_SIZE)) for row in rows])
+    ids = np.array([record_id(read_payload(data, int(index.offsets[row]), _HEADER_SIZE)) for row in rows])
     agree = ids == index.keys[rows]
     if agree.all():
         return index
@@ -142,8 +141,8 @@ def _scan(rec: Path, data: mmap.mmap | bytes) -> tuple[Integers, Integers]:
     try:
         while offset < len(data):
             offsets.append(offset)
-            ids.append(record_id(framing.payload(data, offset, _HEADER_SIZE)))
-            offset = framing.end(data, offset)
+            ids.append(record_id(read_payload(data, offset, _HEADER_SIZE)))
+            offset = record_end(data, offset)
     except FormatError as error:
         raise FormatError(f"{rec} is damaged or cut short: {error}; fetch it again.") from error
     return np.array(offsets, np.int64), np.array(ids, np.int64)
@@ -166,3 +165,78 @@ def _read(path: Path) -> tuple[Integers, Integers]:
     except (pa.ArrowException, OSError, ValueError, TypeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise FormatError(f"{path.name} is no index of 'key<TAB>offset' lines ({reason}).") from error
+
+
+LONGEST_PAYLOAD = (1 << 29) - 1
+"""Bytes of the longest payload."""
+
+MAGIC = struct.pack("<I", 0xCED7230A)
+_PART = struct.Struct("<4sI")
+_unpack_part = _PART.unpack_from
+_WHOLE, _FIRST, _MIDDLE, _LAST = range(4)
+
+
+def frame_payload(payload: bytes) -> bytes:
+    """`payload` as it stands in the file, padded to a multiple of 4 bytes."""
+    pieces = _split(payload)
+    framed = bytearray()
+    for number, piece in enumerate(pieces):
+        flag = _WHOLE if len(pieces) == 1 else _MIDDLE
+        if len(pieces) > 1 and number in (0, len(pieces) - 1):
+            flag = _LAST if number else _FIRST
+        framed += _PART.pack(MAGIC, flag << 29 | len(piece)) + piece
+    return bytes(framed) + bytes(-len(framed) % 4)
+
+
+def read_payload(data: mmap.mmap | bytes, offset: int, size: int = LONGEST_PAYLOAD) -> bytes:
+    """First `size` bytes of the payload of the record at byte `offset`, by default all.
+
+    Raises FormatError when no whole record is there.
+    """
+    if 0 <= offset <= len(data) - 8:  # the short way for nearly every record: one whole part
+        word, length = _unpack_part(data, offset)
+        if word == MAGIC and length <= size:  # a flag other than 0 makes `length` larger than any size
+            piece = data[offset + 8 : offset + 8 + length]
+            if len(piece) == length:
+                return piece
+    pieces = [data[start : min(stop, start + size)] for start, stop in _parts(data, offset)]
+    return MAGIC.join(pieces)[:size]
+
+
+def record_end(data: mmap.mmap | bytes, offset: int) -> int:
+    """Offset of the byte after the record at `offset`; FormatError when no whole record is there."""
+    return _aligned(_parts(data, offset)[-1][1])
+
+
+def _parts(data: mmap.mmap | bytes, offset: int) -> list[tuple[int, int]]:
+    """[start, stop) of the bytes of every part of the record at `offset`."""
+    parts: list[tuple[int, int]] = []
+    flag, start = _FIRST, offset
+    while flag in (_FIRST, _MIDDLE):
+        if not 0 <= start <= len(data) - _PART.size:
+            raise FormatError(f"no whole record at byte {offset}: the file ends at {len(data)}")
+        word, header = _PART.unpack_from(data, start)
+        flag, stop = header >> 29, start + _PART.size + (header & LONGEST_PAYLOAD)
+        if word != MAGIC or flag > _LAST or (flag in (_MIDDLE, _LAST)) != bool(parts):
+            raise FormatError(f"no record at byte {offset}")
+        if stop > len(data):
+            raise FormatError(f"no whole record at byte {offset}: the file ends at {len(data)}")
+        parts.append((start + _PART.size, stop))
+        start = _aligned(stop)
+    return parts
+
+
+def _split(payload: bytes) -> list[bytes]:
+    """Cut at every 4-byte-aligned magic word, which is dropped."""
+    pieces, start = [], 0
+    place = payload.find(MAGIC)
+    while place >= 0:
+        if place % 4 == 0:
+            pieces.append(payload[start:place])
+            start = place + 4
+        place = payload.find(MAGIC, place + 1)
+    return [*pieces, payload[start:]]
+
+
+def _aligned(offset: int) -> int:
+    return offset + -offset % 4

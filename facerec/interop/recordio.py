@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import mmap
+import re
 import struct
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,7 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec.core import FormatError, atomic_dir, atomic_file, write_text
-from facerec.interop import framing, rec_index
+from facerec.interop import rec_index
+from facerec.interop.rec_index import LONGEST_PAYLOAD, frame_payload, read_payload
+from facerec.store.descriptions import Album, Description, has_magic, size_of
 
 _HEADER = struct.Struct("<IfQQ")
 _LABEL = struct.Struct("<f")
@@ -105,13 +108,13 @@ class RecordReader:
             return self.number(key)
         return self._whole(key, label)
 
-    def payload(self, key: int, size: int = framing.LONGEST) -> bytes:
+    def payload(self, key: int, size: int = LONGEST_PAYLOAD) -> bytes:
         """First `size` bytes of record `key`, its parts joined; KeyError when there is none."""
         place = self._place(key)
         if place < 0:
             raise KeyError(f"{self.path} has no record {key}")
         try:
-            return framing.payload(self._data, self._offset_list[place], size)
+            return read_payload(self._data, self._offset_list[place], size)
         except FormatError as error:
             if self._own_keys and self._moved(key):
                 return self.payload(key, size)
@@ -197,15 +200,15 @@ class RecordWriter(AbstractContextManager["RecordWriter"]):
 
     def write_payload(self, key: int, payload: bytes) -> None:
         """Append `payload` as it is, without the image header."""
-        if len(payload) > framing.LONGEST:
+        if len(payload) > LONGEST_PAYLOAD:
             raise FormatError(f"record {key} of {self.path} has {len(payload)} bytes; RecordIO ends at 2^29.")
         self._index.append(f"{key}\t{self._file.tell()}\n")
-        self._file.write(framing.frame(payload))
+        self._file.write(frame_payload(payload))
 
     def rewrite_first(self, key: int, labels: Sequence[float]) -> None:
         """Put other labels into the first record, which must have as many and no image."""
         self._file.seek(0)
-        self._file.write(framing.frame(_payload(key, labels, b"")))
+        self._file.write(frame_payload(_payload(key, labels, b"")))
         self._file.seek(0, 2)
 
 
@@ -251,6 +254,40 @@ def read_property(path: str | Path) -> tuple[int, tuple[int, int]]:
     if identities < 0 or min(height, width) < 1:
         raise FormatError(f"{path} does not say 'identities,height,width' but {identities},{height},{width}.")
     return identities, (height, width)
+
+
+def describe_rec(path: Path) -> Description | None:
+    """A .rec with its index and `property`, where they are."""
+    if not has_magic(path, rec_index.MAGIC):
+        return None
+    reader = RecordReader(path)
+    keys = reader.image_keys()
+    numbers = np.array([reader.number(int(key)) for key in keys], np.int64)
+    facts: dict[str, Any] = {"records": len(reader), "header_record": len(keys) < len(reader)}
+    facts["index"] = path.with_suffix(".idx").is_file()
+    facts |= {"note": reader.index_note} if reader.index_note else {}
+    if path.with_name("property").is_file():
+        identities, size = read_property(path.with_name("property"))
+        facts["property"] = f"{identities} identities, {size[0]}x{size[1]}"
+    facts |= {"colour": "RGB once decoded", "bytes": size_of(path)}
+    sources = [f"{path.stem}/{key:08d}" for key in keys]
+    album = Album(lambda row: reader[int(keys[row])].image, numbers, sources, aligned=True)
+    return Description("RecordIO file", facts, album)
+
+
+def describe_text(path: Path, lines: list[str]) -> Description | None:
+    """The index or the `property` of a pack."""
+    if path.name == "property":
+        identities, size = read_property(path)
+        return Description("property of a pack", {"identities": identities, "size": f"{size[0]}x{size[1]}"})
+    if path.suffix != ".idx" or not all(re.fullmatch(r"\d+[,\t ]+\d+", line) for line in lines):
+        return None
+    rec = path.with_suffix(".rec")
+    facts: dict[str, Any] = {"records": len(lines), "rec_beside": rec.is_file()}
+    if rec.is_file():
+        note = RecordReader(rec).index_note
+        facts |= {"fits": note == "", **({"note": note} if note else {})}
+    return Description("index of a .rec", facts)
 
 
 def _payload(key: int, label: Labels, image: bytes) -> bytes:

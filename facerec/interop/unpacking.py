@@ -12,15 +12,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from facerec.core import FormatError, ImageError, atomic_dir, track
 from facerec.imaging import alignment
 from facerec.imaging.images import read_header
-from facerec.interop import bcolz, packs, recordio
+from facerec.interop import bcolz, recordio, verification_packs
 from facerec.store import pairs, shards
+from facerec.store.descriptions import Description, size_of
 
 Rows = Iterator[dict[str, Any]]
 
@@ -104,7 +104,7 @@ def find_members(source: str | Path) -> list[Path]:
     never decoded. Raises FormatError when there is none, or two of one name that differ in kind.
     """
     source = Path(source)
-    if source.is_file() or bcolz.is_folder(source):
+    if source.is_file() or bcolz.is_bcolz_folder(source):
         return [source]
     if not source.is_dir():
         raise FormatError(f"{source} does not exist; name a pack's folder, a .rec, a .bin or a bcolz folder.")
@@ -113,7 +113,7 @@ def find_members(source: str | Path) -> list[Path]:
     names = [_name(path) for path in encoded]
     if len(set(names)) < len(names):
         raise FormatError(f"{source} holds two members of one name among {', '.join(names)}; rename one.")
-    arrays = [path for path in visible if bcolz.is_folder(path) and _name(path) not in names]
+    arrays = [path for path in visible if bcolz.is_bcolz_folder(path) and _name(path) not in names]
     if not encoded and not arrays:
         raise FormatError(f"{source} holds neither a .rec nor a verification pack (*.bin, bcolz folder).")
     return sorted([*encoded, *arrays], key=lambda path: (_name(path) != "train", path.name))
@@ -142,7 +142,7 @@ def open_rec(path: str | Path, expected: Expected = FACES) -> PackMember:
 def open_bin(path: str | Path, expected: Expected = FACES) -> PackMember:
     """The images and pairs of a verification pack; pair i is rows 2i and 2i+1, labels are -1."""
     path = Path(path)
-    images, same = packs.read_bin(path)
+    images, same = verification_packs.read_bin(path)
     return _verification(path, images, same, "jpg", expected)
 
 
@@ -150,13 +150,35 @@ def open_bcolz(path: str | Path, expected: Expected = FACES) -> PackMember:
     """As `open_bin`, from a bcolz folder and the list beside it; the pixels become PNG."""
     path = Path(path)
     pack = bcolz.read_bcolz(path, expected.arrays)
-    encoded = (png(image) for chunk in pack.chunks() for image in chunk)
+    encoded = (bcolz.encode_png(image) for chunk in pack.chunks() for image in chunk)
     return replace(_verification(path, encoded, pack.same, "png", expected), note=pack.note)
 
 
-def png(image: NDArray[np.uint8]) -> bytes:
-    """PNG bytes of an RGB image (h, w, 3); equal pixels give equal bytes."""
-    return bytes(cv2.imencode(".png", image[..., ::-1])[1].tobytes())
+def describe_pack(path: Path) -> Description | None:
+    """A pack: its training set, with the verification sets beside it as facts."""
+    try:
+        members = find_members(path)
+    except FormatError:
+        return None
+    main, *others = (_describe_member(member) for member in members)
+    if not others and members[0].suffix == ".rec":
+        return main
+    counts = {
+        member.name: len(other.album.labels)
+        for member, other in zip(members[1:], others, strict=True)
+        if other.album is not None
+    }
+    names = [member.name for member in members]
+    facts = {"members": names, **main.facts, "bytes": size_of(path), "other_members": counts}
+    return Description("pack", facts, main.album)
+
+
+def _describe_member(member: Path) -> Description:
+    describe = recordio.describe_rec if member.suffix == ".rec" else verification_packs.describe_bin
+    found = (bcolz.describe_bcolz if member.is_dir() else describe)(member)
+    if found is None:
+        raise FormatError(f"{member} is neither RecordIO nor a verification pack, as its name says.")
+    return found
 
 
 def _open(member: Path, expected: Expected) -> PackMember:
@@ -174,7 +196,7 @@ def _write(member: Path, folder: Path, expected: Expected, unpacked: Unpacked) -
     folder.mkdir(exist_ok=True)
     unpacked.images[opened.name] = shards.write_parts(opened.rows, folder, opened.meta)
     if opened.pairs is not None:
-        pairs.write_pairs(opened.pairs, folder / "pairs.parquet")
+        pairs.write_pairs(opened.pairs, folder / pairs.PAIRS)
     if opened.note:
         unpacked.notes.append(opened.note)
 
@@ -187,9 +209,8 @@ def _verification(
     stream = iter(images)
     head = next(stream)
     meta = _meta(path, f"{path.absolute().parent.name}/{_name(path)}", head, expected)
-    first = np.arange(0, 2 * len(same), 2, dtype=np.int64)
     rows = _pair_rows(head, stream, _name(path), 2 * len(same), suffix)
-    return PackMember(_name(path), meta, _checked(rows, path, meta), pairs.Pairs(first, first + 1, same))
+    return PackMember(_name(path), meta, _checked(rows, path, meta), pairs.consecutive_pairs(same))
 
 
 def _rec_rows(reader: recordio.RecordReader, keys: NDArray[np.int64]) -> Rows:

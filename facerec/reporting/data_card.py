@@ -141,4 +141,4 @@ def _members(images: Mapping[str, int]) -> str:
 def _input(entry: CatalogEntry) -> str:
     if entry.preprocessing is None:
         return ""
-    return f"## Preprocessing\n\n{settings(entry.preprocessing.model_dump())}"
+    return f"## Preprocessing\n\n{settings(entry.preprocessing.to_dict())}"

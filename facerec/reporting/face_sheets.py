@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from facerec.imaging import alignment, images, sheets
 from facerec.imaging.sheets import TILE, Image, at_random, band, captioned, decoded, strip
-from facerec.store import failures, shards
+from facerec.store import shards
+from facerec.store.shards import Failure, read_failures
 
 COLUMNS = 12
 _RED, _GREEN = (255, 40, 40), (0, 230, 60)
@@ -29,7 +30,7 @@ def face_sheet(faces: str | Path, photos: str | Path | None = None) -> Image:
     """
     found = shards.read_shards(faces, "faces")
     bands = [band(title, tiles, COLUMNS) for title, tiles in _groups(found)]
-    lost = failures.read_failures(faces)
+    lost = read_failures(faces)
     if photos is not None and lost:
         bands.append(_lost(shards.read_shards(photos, "photos"), lost))
     return np.concatenate(bands or [strip(f"{found.meta.dataset}: no faces")])
@@ -107,7 +108,7 @@ def _tile(image: Image, caption: str, marks: NDArray[np.float64] | None = None) 
     return captioned(sheets.thumbnail(canvas, TILE), caption)
 
 
-def _lost(photos: shards.Shards, lost: Sequence[failures.Failure]) -> Image:
+def _lost(photos: shards.Shards, lost: Sequence[Failure]) -> Image:
     """Photos that gave no face, each with the category of the reason."""
     rows = {source: row for row, source in enumerate(photos.sources)}
     shown = [lost[number] for number in at_random(range(len(lost)), COLUMNS)]

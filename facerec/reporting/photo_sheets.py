@@ -17,7 +17,8 @@ from facerec.detection import drawing, table
 from facerec.detection.base import Faces
 from facerec.imaging import sheets
 from facerec.imaging.sheets import CAPTION, TILE, Image, at_random, band, captioned, decoded, strip
-from facerec.store import failures, shards
+from facerec.store import shards
+from facerec.store.shards import read_failures
 
 COLUMNS = 5
 _SIDE = TILE + 3 * CAPTION  # pixels of a photo: as high as a face and three captions below it
@@ -66,7 +67,7 @@ def _read(photos: str | Path, detections: str | Path, faces: str | Path) -> _Set
     numbers = {source: number for number, source in enumerate(taken.sources)}
     aligned = shards.read_shards(faces, "faces")
     rows = {numbers[source]: row for row, source in enumerate(aligned.sources)}
-    lost = {numbers[failure.source]: failure.category for failure in failures.read_failures(faces)}
+    lost = {numbers[failure.source]: failure.category for failure in read_failures(faces)}
     return _Set(taken, table.read_detections(detections), aligned, rows, lost)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import TypeAdapter
 
 from facerec.core import FormatError, atomic_dir, atomic_file
-from facerec.store import npy, parquet
+from facerec.store import tables
+from facerec.store.descriptions import Description, size_of, spread_of
 from facerec.store.pairs import Pairs
 
 _SCHEMA = pa.schema({"source": pa.string(), "identity": pa.string()})
@@ -74,7 +76,7 @@ def write_embeddings(embeddings: Embeddings, path: str | Path) -> None:
     path = _npy(path)
     table = pa.table({"source": embeddings.sources, "identity": embeddings.identities})
     if embeddings.origin is not None:
-        table = parquet.noted(table, asdict(embeddings.origin))
+        table = tables.with_note(table, asdict(embeddings.origin))
     with atomic_file(path.with_suffix(".parquet")) as temporary:
         pq.write_table(table, temporary, compression="none")
     with atomic_file(path) as temporary, temporary.open("wb") as file:
@@ -85,9 +87,9 @@ def read_embeddings(path: str | Path) -> Embeddings:
     """Read PATH (.npy) and its table; FormatError when one is missing, damaged or does not fit."""
     path = _npy(path)
     try:
-        mapped = npy.read_npy(path)
-        table = parquet.read_parquet(path.with_suffix(".parquet"), _SCHEMA)
-        origin = parquet.read_note(path.with_suffix(".parquet"), _ORIGIN)
+        mapped = tables.read_npy(path)
+        table = tables.read_parquet(path.with_suffix(".parquet"), _SCHEMA)
+        origin = tables.read_note(path.with_suffix(".parquet"), _ORIGIN)
     except FormatError as error:
         raise FormatError(f"cannot read the embeddings {path} ({error}); run the embed stage.") from error
     if mapped.dtype != np.float32:
@@ -120,3 +122,32 @@ def normalise(rows: ArrayLike) -> NDArray[np.float32]:
     norms = np.linalg.norm(wide, axis=1, keepdims=True)
     unit = np.divide(wide, norms, out=np.full_like(wide, np.nan), where=norms > 0)
     return np.asarray(unit, dtype=np.float32)
+
+
+def describe_embeddings(path: Path) -> Description | None:
+    """A matrix of embeddings, told from other .npy files by the table beside it."""
+    if path.suffix != ".npy" or not path.with_suffix(".parquet").is_file():
+        return None
+    found = read_embeddings(path)
+    norms = np.linalg.norm(found.matrix.astype(np.float64), axis=1)
+    finite = np.isfinite(norms)
+    facts: dict[str, Any] = {"embeddings": len(found), "dimensions": found.matrix.shape[1]}
+    facts |= {} if finite.all() else {"without_face": int((~finite).sum())}
+    facts |= {"norms": spread_of(norms[finite]), **_people([name for name in found.identities if name])}
+    return Description("embeddings", {**facts, "bytes": size_of(path), "names": found.sources[:5]})
+
+
+def describe_feature_sets(path: Path) -> Description | None:
+    """A feature directory."""
+    if not (path / _PROBES).is_file():
+        return None
+    probes, distractors = read_feature_sets(path)
+    facts = {"probes": len(probes), **_people(probes.identities), "distractors": len(distractors)}
+    facts |= {"dimensions": probes.matrix.shape[1], "bytes": size_of(path)}
+    return Description("features of an identification benchmark", facts)
+
+
+def _people(identities: list[str]) -> dict[str, Any]:
+    _, counts = np.unique(identities, return_counts=True)
+    images = {"images_per_identity": spread_of(counts)} if len(counts) else {}
+    return {"identities": len(counts) or "unknown", **images}

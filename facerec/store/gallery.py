@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter
 
 from facerec.core import FormatError, atomic_file
-from facerec.store import parquet
-from facerec.store.training_sets import TrainingSet
+from facerec.store import tables
+from facerec.store.descriptions import Description, size_of
+from facerec.store.training_sets import TrainingSet, describe_training_sets
 
 VERSION = 1
 _MOST = 1 << 16
@@ -45,8 +46,6 @@ _SCHEMA = pa.schema(
     }
 )
 _OPTIONAL = {"score", "face"}
-COLUMNS = frozenset(_SCHEMA.names)
-"""By which a table is known for a gallery."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +127,7 @@ _NOTE = TypeAdapter(_Note)
 def write_gallery(gallery: Gallery, path: str | Path) -> None:
     """Write the gallery atomically, the whole file anew: nothing of what was removed stays in it."""
     rows = [{**vars(entry), "embedding": entry.embedding.tolist()} for entry in gallery.entries]
-    table = parquet.noted(pa.Table.from_pylist(rows, _SCHEMA), asdict(_Note(VERSION, gallery.model)))
+    table = tables.with_note(pa.Table.from_pylist(rows, _SCHEMA), asdict(_Note(VERSION, gallery.model)))
     with atomic_file(path) as temporary:
         pq.write_table(table, temporary, compression="none")
 
@@ -138,8 +137,8 @@ def read_gallery(path: str | Path) -> Gallery:
     path = Path(path)
     if not path.is_file():
         raise FormatError(f"there is no gallery {path}; make it with `facerec enroll {path} PHOTOS`.")
-    table = parquet.read_parquet(path, _SCHEMA)
-    note = parquet.read_note(path, _NOTE)
+    table = tables.read_parquet(path, _SCHEMA)
+    note = tables.read_note(path, _NOTE)
     if note is None:
         raise FormatError(f"{path} is a table, but no gallery of facerec.")
     if note.gallery != VERSION:
@@ -148,6 +147,25 @@ def read_gallery(path: str | Path) -> Gallery:
     if any(not _order(a) < _order(b) for a, b in pairwise(entries)):
         raise FormatError(f"{path} is damaged: its photos are not in order; enroll them again.")
     return Gallery(note.model, entries)
+
+
+def describe_gallery(path: Path) -> Description | None:
+    """Who is in a gallery, with the faces it keeps."""
+    if not set(_SCHEMA.names) <= tables.column_names(path):
+        return None
+    found = read_gallery(path)
+    kept = [(entry.source, entry.face) for entry in found.entries if entry.face is not None]
+    facts = {
+        "people": found.people,
+        "photos": len(found),
+        "dimensions": found.model.dim,
+        "model": found.model.digest,
+        "trained_on": describe_training_sets(found.model.trained_on),
+        "rungs": dict(Counter(entry.rung for entry in found.entries)),
+        "faces_kept": len(kept),
+        "bytes": size_of(path),
+    }
+    return Description("gallery", facts, shown=kept)
 
 
 def _rows(table: pa.Table, dim: int, path: Path) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from facerec.core import FormatError
-from facerec.store import parquet
+from facerec.store import tables
 from facerec.store.embeddings import Origin
 
 NAME = "scores.parquet"
@@ -49,15 +49,15 @@ _MEASURED = TypeAdapter(Measured)
 
 def write_scores(table: pa.Table, measured: Measured, folder: Path) -> None:
     """Write the table of all pairs into `folder`, which is still being made; not atomic by itself."""
-    pq.write_table(parquet.noted(table, asdict(measured)), folder / NAME, compression="none")
+    pq.write_table(tables.with_note(table, asdict(measured)), folder / NAME, compression="none")
 
 
 def read_scores(path: str | Path) -> Scores:
     """The pairs of scores.parquet, or of the directory that holds it; FormatError when missing or damaged."""
     path = Path(path)
     path = path / NAME if path.is_dir() else path
-    table = parquet.read_parquet(path, _SCHEMA)
-    measured = parquet.read_note(path, _MEASURED)
+    table = tables.read_parquet(path, _SCHEMA)
+    measured = tables.read_note(path, _MEASURED)
     complete = not any(column.null_count for column in table.columns)
     if not complete or not np.isfinite(distance := table["distance"].to_numpy()).all():
         raise FormatError(f"{path} is damaged: it lacks some numbers; verify again.")

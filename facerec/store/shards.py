@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -19,10 +20,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from facerec.core import FormatError, atomic_dir
+from facerec.store import tables
+from facerec.store.descriptions import Album, Description, has_magic, size_of
 
 VERSION = 1
 _BATCH_ROWS = 256
@@ -253,7 +257,7 @@ def _views(column: pa.Array) -> tuple[memoryview, memoryview]:
     return offsets.cast("i"), data
 
 
-def is_set(path: str | Path) -> bool:
+def is_shard_set(path: str | Path) -> bool:
     """Whether `path` is a directory that holds shards; whether they are sound is for `read` to say."""
     return any(Path(path).glob("part-*.arrow"))
 
@@ -315,3 +319,72 @@ def _meta(schema: pa.Schema, part: Path) -> Meta:
     if not schema.equals(pa.schema(_FIELDS.get(meta.kind, []))):
         raise FormatError(f"{part} does not have the columns of {meta.kind}.")
     return meta
+
+
+FAILURES = "failures.parquet"
+_FAILURE_SCHEMA = pa.schema({name: pa.string() for name in ("source", "identity", "category", "reason")})
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A photo without a face: its path in the set, whose it is, and why it was left out."""
+
+    source: str
+    identity: str
+    category: str
+    """A word to count by: "undecodable", "no-face" or "landmarks" (found, but such as no crop can be made of)."""
+    reason: str
+    """One sentence."""
+
+
+def write_failures(failures: Iterable[Failure], folder: Path) -> None:
+    """Write the table into face set `folder`, which is still being made; not atomic by itself."""
+    table = pa.Table.from_pylist([asdict(failure) for failure in failures], _FAILURE_SCHEMA)
+    pq.write_table(table, folder / FAILURES, compression="none")
+
+
+def read_failures(folder: str | Path) -> list[Failure]:
+    """The failures of a face set in photo order; none for a set that was not made from photos."""
+    path = Path(folder) / FAILURES
+    if not path.exists():
+        return []
+    rows = tables.read_parquet(path, _FAILURE_SCHEMA).to_pylist()
+    if any(value is None for row in rows for value in row.values()):
+        raise FormatError(f"{path} is damaged: some texts are missing; align the photos again.")
+    return [Failure(**row) for row in rows]
+
+
+def describe_shards(path: Path) -> Description | None:
+    """A set of photos or faces."""
+    if not is_shard_set(path):
+        return None
+    opened = read_shards(path)
+    meta = opened.meta
+    facts: dict[str, Any] = {"dataset": meta.dataset, "licence": meta.licence or "not stated"}
+    if meta.size is not None:
+        facts |= {"size": f"{meta.size[0]}x{meta.size[1]}", "template": meta.template}
+        rungs = Counter(opened.table["rung"].to_pylist())
+        facts["rungs"] = {str(rung): count for rung, count in sorted(rungs.items(), key=str)}
+        lost = read_failures(path)
+        facts |= {"photos_without_face": len(lost)} if lost else {}
+    facts |= {"colour": meta.colour, "parts": len(_parts(path)), "bytes": size_of(path)}
+    beside = sorted(each.name for each in path.iterdir() if not each.name.startswith("part-"))
+    facts |= {"beside": beside} if beside else {}
+    paired = "pairs.parquet" in beside and not (opened.labels >= 0).any()
+    album = Album(opened.image, opened.labels, opened.sources, meta.kind == "faces", paired)
+    return Description(f"{meta.kind.removesuffix('s')} shards", facts, album)
+
+
+def describe_shard_sets(path: Path) -> Description | None:
+    """A folder of sets, as `facerec unpack` makes of a pack."""
+    found = {each.name: read_shards(each) for each in sorted(path.iterdir()) if is_shard_set(each)}
+    images = {name: len(opened) for name, opened in found.items()}
+    kinds = sorted({opened.meta.kind for opened in found.values()})
+    facts = {"images": images, "kinds": kinds, "bytes": size_of(path)}
+    return Description("folder of sets of shards", facts) if found else None
+
+
+def describe_part(path: Path) -> None:
+    """Refuse a single part of a set, which does not say enough by itself."""
+    if has_magic(path, b"ARROW1"):
+        raise FormatError(f"{path} is one part of a set of shards; inspect its folder {path.parent}.")

@@ -38,19 +38,19 @@ def only_rendered(sets: tuple[TrainingSet, ...] | None) -> bool:
     return bool(sets) and all(each.rendered for each in sets or ())
 
 
-def words(sets: tuple[TrainingSet, ...] | None) -> list[str] | str:
+def describe_training_sets(sets: tuple[TrainingSet, ...] | None) -> list[str] | str:
     """The sets for people: ["synth_people (synthetic)", "ms1m_arcface"], or "unknown"."""
     if sets is None:
         return "unknown"
     return [f"{each.name} (synthetic)" if each.rendered else each.name for each in sets]
 
 
-def to_plain(sets: tuple[TrainingSet, ...] | None) -> list[dict[str, Any]] | None:
+def training_sets_to_plain(sets: tuple[TrainingSet, ...] | None) -> list[dict[str, Any]] | None:
     """Plain values for weight files and JSON; `from_plain` reads them back."""
     return None if sets is None else [asdict(each) for each in sets]
 
 
-def from_plain(values: Any, origin: str) -> tuple[TrainingSet, ...] | None:
+def parse_training_sets(values: Any, origin: str) -> tuple[TrainingSet, ...] | None:
     """What `to_plain` gave; FormatError, which names `origin`, when it is anything else."""
     try:
         return _ADAPTER.validate_python(values)

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec.core import FormatError, atomic_file
+from facerec.store.descriptions import Album, Description, has_magic, pair_counts, size_of
 
 
 class _Dtype:
@@ -94,6 +95,8 @@ _REFUSED = b"".join(
 """What no pack needs; sets and dicts can be made to take forever by keys whose hashes collide."""
 
 
+_PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"((", b"(l", b"(c")
+"""How pickled tuples and lists begin, by protocol."""
 _REPEATS = 64
 """How much larger than its file the images of a pack may be: pickle stores one that many pairs show once."""
 
@@ -169,6 +172,21 @@ def write_bin(path: str | Path, images: Sequence[bytes], same: Sequence[bool] | 
     with atomic_file(path) as temporary:
         data = pickle.dumps(([bytes(image) for image in images], flags), protocol=pickle.HIGHEST_PROTOCOL)
         temporary.write_bytes(data)
+
+
+def describe_bin(path: Path) -> Description | None:
+    """A verification pack, told by its extension and by how pickled tuples and lists begin."""
+    if path.suffix not in (".bin", ".pkl", ".pickle") or not has_magic(path, *_PICKLES):
+        return None
+    images, same = read_bin(path)
+    facts = {**pair_counts(same), "bytes": size_of(path)}
+    return Description("verification pack", facts, pair_album(path, images.__getitem__, same))
+
+
+def pair_album(path: Path, read: Callable[[int], bytes], same: NDArray[np.bool_]) -> Album:
+    """The images of a verification pack at `path`, pair by pair."""
+    sources = [f"{path.stem}/{row:06d}" for row in range(2 * len(same))]
+    return Album(read, np.full(len(sources), -1, np.int64), sources, aligned=True, paired=True)
 
 
 def _checked(loaded: Any, path: Path, size: int) -> tuple[list[bytes], NDArray[np.bool_]]:
