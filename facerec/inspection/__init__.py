@@ -3,16 +3,17 @@
     >>> inspect("lfw").facts["counts"]
     {'photos': 13233, 'identities': 5749, 'pairs': 6000}
 
-Every reader describes its own format (`facerec.store.descriptions`); a new one needs one line in the lists below.
+Every reader describes its own format as a `facerec.core.Description`; a new one needs a line in the lists below.
 Nothing found in a file is run or unpacked.
 """
 
 from __future__ import annotations
 
 import json
+import pkgutil
 from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,22 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec.catalog import entries
-from facerec.core import FormatError, ImageError
+from facerec.core import Album, Description, FormatError, ImageError, spread_of
 from facerec.imaging.images import decode, read_header
-from facerec.inspection import weights
-from facerec.interop import (
-    archives,
-    bcolz,
-    devkit,
-    pair_lists,
-    photo_lists,
-    photos,
-    recordio,
-    unpacking,
-    verification_packs,
-)
-from facerec.store import embeddings, gallery, pairs, shards, tables
-from facerec.store.descriptions import Album, Description, size_of, spread_of
+from facerec.interop import archives, photos
 
 KNOWN = (
     "folders and archives of photos, photo and face shards, packs (train.rec, *.bin, bcolz), devkit matrices and "
@@ -52,6 +40,38 @@ _PEOPLE = 12
 _MOST = 0.9
 """Share of faces that must agree before their colours are said to be right or swapped."""
 _LARGEST_IMAGE, _LARGEST_TEXT = 256 << 20, 1 << 30
+"""Bytes of what is read whole."""
+
+# Readers that describe a path, as module:function below facerec; the first that knows it is taken.
+_FOLDERS = (
+    "store.shards:describe_shards",
+    "interop.bcolz:describe_bcolz",
+    "store.embeddings:describe_feature_sets",
+    "store.shards:describe_shard_sets",
+    "interop.devkit:describe_feature_folder",
+    "interop.unpacking:describe_pack",
+    "inspection.weights:describe_folder",
+)
+_FILES = (
+    "inspection.weights:describe_weights",
+    "interop.recordio:describe_rec",
+    "store.shards:describe_part",
+    "store.gallery:describe_gallery",
+    "store.pairs:describe_pair_table",
+    "detection.table:describe_detections",
+    "store.tables:describe_table",
+    "store.embeddings:describe_embeddings",
+    "store.tables:describe_array",
+    "interop.verification_packs:describe_bin",
+    "interop.devkit:describe_matrix",
+    "inspection:describe_image",
+)
+_TEXTS = (
+    "interop.recordio:describe_text",
+    "interop.pair_lists:describe_pair_list",
+    "interop.photo_lists:describe_photo_list",
+)
+_JSON = ("interop.photo_lists:describe_feature_list", "interop.devkit:describe_result")
 
 Image = NDArray[np.uint8]
 
@@ -113,23 +133,14 @@ def _entry(name: str) -> Finding:
     return Finding("catalogue entry", {key: value for key, value in facts.items() if value})
 
 
-def _first(describers: Iterable[Callable[..., Description | None]], *what: Any) -> Description | None:
-    """The first description that fits; the order of `describers` matters where several would."""
-    found = (describe(*what) for describe in describers)
+def _first(describers: Iterable[str], *what: Any) -> Description | None:
+    """The description by the first reader that knows `what`."""
+    found = (pkgutil.resolve_name(f"facerec.{each}")(*what) for each in describers)
     return next((each for each in found if each is not None), None)
 
 
-def _detections(path: Path) -> Description | None:
-    if not {"photo", "face", "box"} <= tables.column_names(path):
-        return None
-    from facerec.detection import table  # loads torch
-
-    found = table.read_detections(path)
-    facts = {**asdict(found.counts()), "bytes": size_of(path), "names": found.sources[:5]}
-    return Description("table of detections", facts)
-
-
-def _image(path: Path) -> Description | None:
+def describe_image(path: Path) -> Description | None:
+    """One image."""
     if path.stat().st_size > _LARGEST_IMAGE:
         return None
     data = path.read_bytes()
@@ -162,33 +173,7 @@ def _json(path: Path, text: str) -> Description:
         raise FormatError(f"{path} is damaged: it begins as JSON, but {error}.") from error
     keys = [str(key) for key in value][:5] if isinstance(value, dict) else []
     other = Description("JSON of no known kind", {"items": len(value), "names": keys})
-    return photo_lists.describe_feature_list(path, value) or devkit.describe_result(value) or other
-
-
-_FOLDERS = (
-    shards.describe_shards,
-    bcolz.describe_bcolz,
-    embeddings.describe_feature_sets,
-    shards.describe_shard_sets,
-    devkit.describe_feature_folder,
-    unpacking.describe_pack,
-    weights.describe_folder,
-)
-_FILES = (
-    weights.describe_weights,
-    recordio.describe_rec,
-    shards.describe_part,
-    gallery.describe_gallery,
-    pairs.describe_pair_table,
-    _detections,
-    tables.describe_table,
-    embeddings.describe_embeddings,
-    tables.describe_array,
-    verification_packs.describe_bin,
-    devkit.describe_matrix,
-    _image,
-)
-_TEXTS = (recordio.describe_text, pair_lists.describe_pair_list, photo_lists.describe_photo_list)
+    return _first(_JSON, path, value) or other
 
 
 def _finding(path: Path, found: Description) -> Finding:

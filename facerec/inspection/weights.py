@@ -9,8 +9,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from facerec.core import FormatError
-from facerec.store.descriptions import Description, size_of
+from facerec.core import Description, FormatError, size_of
 from facerec.store.training_sets import describe_training_sets, parse_training_sets
 
 _TORCH = (".pt", ".pth", ".ckpt")

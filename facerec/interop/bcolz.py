@@ -25,10 +25,9 @@ import numpy as np
 from numcodecs import blosc
 from numpy.typing import NDArray
 
-from facerec.core import FormatError
+from facerec.core import Description, FormatError, pair_counts, size_of
 from facerec.interop.verification_packs import pair_album
 from facerec.store import tables
-from facerec.store.descriptions import Description, pair_counts, size_of
 
 Colour = Literal["bgr", "rgb"]
 

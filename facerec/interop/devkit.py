@@ -16,9 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.core import FormatError, atomic_file, track
+from facerec.core import Description, FormatError, atomic_file, size_of, track
 from facerec.store import tables
-from facerec.store.descriptions import Description, size_of
 
 _TYPES: dict[int, np.dtype[Any]] = {5: np.dtype("<f4"), 6: np.dtype("<f8")}
 _HEADER = 16
@@ -156,7 +155,7 @@ def describe_feature_folder(path: Path) -> Description | None:
     return Description("folder of devkit features", facts)
 
 
-def describe_result(value: Any) -> Description | None:
+def describe_result(_: Path, value: Any) -> Description | None:
     """What the devkit writes as JSON: curves, or the matches of every probe."""
     if isinstance(value, dict) and {"cmc", "roc"} & value.keys():
         points = {name: len(value[name][0]) for name in ("cmc", "roc") if _is_curve(value.get(name))}

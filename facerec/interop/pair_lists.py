@@ -21,10 +21,9 @@ from pathlib import Path
 
 import numpy as np
 
-from facerec.core import FormatError, write_text
+from facerec.core import Description, FormatError, pair_counts, write_text
 from facerec.interop.photo_lists import matching_rows
 from facerec.store import tables
-from facerec.store.descriptions import Description, pair_counts
 from facerec.store.pairs import Pairs, consecutive_pairs, read_pair_table
 
 Photo = tuple[str, int]

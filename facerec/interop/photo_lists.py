@@ -20,8 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.core import FormatError, write_json, write_text
-from facerec.store.descriptions import Description, spread_of
+from facerec.core import Description, FormatError, spread_of, write_json, write_text
 
 _LABELLED = re.compile(r"(.*\S)\s+(-?[0-9]{1,18})")
 _FACESCRUB = re.compile(r"\S+ -?\d+(\.\d+)?(,-?\d+(\.\d+)?){3} -?\d+(\.\d+)?(,-?\d+(\.\d+)?)*,?")

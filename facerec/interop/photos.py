@@ -15,10 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from facerec.core import FormatError
+from facerec.core import Album, Description, FormatError, size_of
 from facerec.interop import archives, photo_lists
 from facerec.store import shards
-from facerec.store.descriptions import Album, Description, size_of
 
 _EXTENSIONS = {".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
 _OTHER = {".txt", ".csv", ".json", ".xml", ".html", ".md", ".pdf", ".mat", ".npy", ".zip", ".tar", ".db"}

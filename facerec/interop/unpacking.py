@@ -15,12 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.core import FormatError, ImageError, atomic_dir, track
+from facerec.core import Description, FormatError, ImageError, atomic_dir, size_of, track
 from facerec.imaging import alignment
 from facerec.imaging.images import read_header
 from facerec.interop import bcolz, recordio, verification_packs
 from facerec.store import pairs, shards
-from facerec.store.descriptions import Description, size_of
 
 Rows = Iterator[dict[str, Any]]
 

@@ -17,8 +17,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.core import FormatError, atomic_file
-from facerec.store.descriptions import Album, Description, has_magic, pair_counts, size_of
+from facerec.core import Album, Description, FormatError, atomic_file, has_magic, pair_counts, size_of
 
 
 class _Dtype:

@@ -12,9 +12,8 @@ import pyarrow.parquet as pq
 from numpy.typing import ArrayLike, NDArray
 from pydantic import TypeAdapter
 
-from facerec.core import FormatError, atomic_dir, atomic_file
+from facerec.core import Description, FormatError, atomic_dir, atomic_file, size_of, spread_of
 from facerec.store import tables
-from facerec.store.descriptions import Description, size_of, spread_of
 from facerec.store.pairs import Pairs
 
 _SCHEMA = pa.schema({"source": pa.string(), "identity": pa.string()})

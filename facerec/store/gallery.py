@@ -23,9 +23,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter
 
-from facerec.core import FormatError, atomic_file
+from facerec.core import Description, FormatError, atomic_file, size_of
 from facerec.store import tables
-from facerec.store.descriptions import Description, size_of
 from facerec.store.training_sets import TrainingSet, describe_training_sets
 
 VERSION = 1

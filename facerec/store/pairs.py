@@ -14,9 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from facerec.core import FormatError, atomic_file
+from facerec.core import Description, FormatError, atomic_file, pair_counts, size_of
 from facerec.store import tables
-from facerec.store.descriptions import Description, pair_counts, size_of
 
 PAIRS = "pairs.parquet"
 """Name of the table beside the shards of a verification set."""

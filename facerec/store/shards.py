@@ -24,9 +24,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from facerec.core import FormatError, atomic_dir
+from facerec.core import Album, Description, FormatError, atomic_dir, has_magic, size_of
 from facerec.store import tables
-from facerec.store.descriptions import Album, Description, has_magic, size_of
 
 VERSION = 1
 _BATCH_ROWS = 256

@@ -18,8 +18,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from facerec.core import FormatError
-from facerec.store.descriptions import Description, has_magic, pair_counts, size_of
+from facerec.core import Description, FormatError, has_magic, pair_counts, size_of
 
 _LONGEST_HEADER = 10_000  # bytes, as numpy
 

@@ -11,10 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from statistics import median
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def spread_of(values: NDArray[Any]) -> dict[str, float]:
     if not len(values):
         return {}
     smallest, largest = values.min().item(), values.max().item()
-    return {"min": smallest, "median": float(np.median(values)), "max": largest}
+    return {"min": smallest, "median": float(median(values.tolist())), "max": largest}
 
 
 def pair_counts(same: NDArray[np.bool_]) -> dict[str, int]:
