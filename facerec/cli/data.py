@@ -144,7 +144,8 @@ def pack(
     as_json: Json = False,
 ) -> None:
     """Turn face shards into a pack that InsightFace reads, image bytes untouched; undoes unpack."""
-    from facerec.interop.exporting import PAIRS, pack_bin, pack_faces
+    from facerec.interop.exporting import pack_bin, pack_faces
+    from facerec.store.pairs import PAIRS
 
     check_out(out, faces, replace)
     if out.suffix == ".bin":

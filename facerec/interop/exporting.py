@@ -1,8 +1,14 @@
-"""Photo and face shards to files: identity folders, and if wanted a list file of "path label" lines.
+"""Export of shards for other programs: image files in identity folders, train.rec, verification packs (.bin).
 
-An image lies at <identity>/<name of its source>; where nobody knows the identity, at the path of its source.
-Its bytes are those of the set, untouched, and its extension says what they are. Names are made safe by
-`naming`; files are written folder by folder, so that memory stays small for millions of images.
+`export_images` writes an image to <identity>/<name of its source>, or to the path of its source where the identity
+is unknown. Its bytes stay untouched and its extension tells their format. File names are safe everywhere: they never
+leave their folder, collide, or trouble Windows and macOS. Files are written folder by folder, so that memory stays
+small for millions of images.
+
+`pack_faces` is the inverse of `unpacking.unpack`. The bytes of a train.rec come back equal when its images stand in
+the order of their labels, which are scalars from 0 to n-1, and ids are keys; those of a .bin when pickle's highest
+protocol wrote it and it repeats an image that several pairs show, as InsightFace's script does. Any other pack comes
+back in that form with the same images, identities and pairs; labels beyond an image's first are lost.
 """
 
 from __future__ import annotations
@@ -10,10 +16,9 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import TextIO, overload
+from typing import TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +27,16 @@ from facerec.core import FormatError, ImageError, atomic_dir, track
 from facerec.imaging import images
 from facerec.interop import pair_lists, recordio, verification_packs
 from facerec.store import shards
+from facerec.store.pairs import PAIRS
 
 LIST_FILE = "list.txt"
+
+_FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f-\x9f\u2028\u2029]')
+_DEVICES = re.compile(r"(?i)(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9\u00b9\u00b2\u00b3])(\.|$)")
+_LONGEST = 120
+"""Bytes of a name; file systems end at 255, some archives and encrypted folders much earlier."""
+_IMAGE_SUFFIXES = {".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".dat"}
+_SAME_SUFFIXES = ({".jpg", ".jpeg", ".jpe"}, {".tif", ".tiff"})
 
 
 def export_images(
@@ -40,8 +53,8 @@ def export_images(
     with atomic_dir(out) as root:
         listed = root / LIST_FILE if list_file else Path(os.devnull)
         with listed.open("w", encoding="utf-8", newline="\n") as lines:
-            for folder, rows in track(_by_folder(numbers), "export", len(folders), unit="folders"):
-                _write_folder(opened, rows, root, folders[folder], lines, list_file)
+            for rows in track(_grouped(numbers), "export", len(folders), unit="folders"):
+                _write_folder(opened, rows, root, folders[numbers[rows[0]]], lines, list_file)
     return {"images": count, "folders": len(folders)}
 
 
@@ -86,12 +99,11 @@ def _names(opened: shards.Shards, count: int) -> Iterator[tuple[str, str]]:
         yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
 
 
-def _by_folder(numbers: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:
-    """(folder, rows of its images) for every folder."""
+def _grouped(numbers: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Rows of equal numbers, by ascending number."""
     order = np.argsort(numbers, kind="stable")
     cuts = np.flatnonzero(np.diff(numbers[order])) + 1
-    for rows in np.split(order, cuts) if len(order) else []:
-        yield int(numbers[rows[0]]), rows
+    return np.split(order, cuts) if len(order) else []
 
 
 def _safe(part: str, spaceless: bool) -> str:
@@ -104,34 +116,11 @@ def _joined(name: str) -> str:
 
 
 def _suffix(image: memoryview) -> str:
-    """Extension the content belongs to; "" where it is no image, which then keeps its own."""
+    """Extension of the image's format; "" where it is no image, which then keeps its own."""
     try:
         return images.read_header(image).suffix
     except ImageError:
         return ""
-
-
-PAIRS = "pairs.parquet"
-
-
-@dataclass(frozen=True)
-class _Images(Sequence[bytes]):
-    """Encoded images of some rows of a set, read when they are asked for."""
-
-    faces: shards.Shards
-    rows: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    @overload
-    def __getitem__(self, index: int) -> bytes: ...
-    @overload
-    def __getitem__(self, index: slice) -> _Images: ...
-    def __getitem__(self, index: int | slice) -> bytes | _Images:
-        if isinstance(index, slice):
-            return _Images(self.faces, self.rows[index])
-        return bytes(self.faces.image(int(self.rows[index])))
 
 
 def pack_faces(source: str | Path, out: str | Path) -> dict[str, int]:
@@ -155,8 +144,8 @@ def pack_faces(source: str | Path, out: str | Path) -> dict[str, int]:
 def pack_bin(faces: str | Path, pairs_path: str | Path, out: str | Path) -> int:
     """Write the pairs of a face set as the verification pack `out`; returns its images, two a pair.
 
-    `pairs_path` is what `pairs.read` takes. Raises FormatError when a photo of a pair has no face in the
-    set: a pack must hold all pairs, since its folds are counted off.
+    `pairs_path` is in any form that `pair_lists.read_pairs` takes. Raises FormatError when a photo of a pair has no
+    face in the set: a pack must hold all pairs, since its folds are found by counting.
     """
     opened = shards.read_shards(faces, "faces")
     found = pair_lists.read_pairs(pairs_path, opened.sources)
@@ -167,7 +156,9 @@ def pack_bin(faces: str | Path, pairs_path: str | Path, out: str | Path) -> int:
             f"{lost} of the {len(found)} pairs of {pairs_path} name a photo without a face in {faces}; "
             "a .bin must hold them all."
         )
-    images = list(track(_Images(opened, rows), f"pack {Path(out).name}", unit="faces"))
+    images = [
+        bytes(opened.image(row)) for row in track(rows.tolist(), f"pack {Path(out).name}", unit="faces")
+    ]
     verification_packs.write_bin(out, images, found.same)
     return len(images)
 
@@ -192,24 +183,9 @@ def _write_train(faces: Path, folder: Path) -> int:
         what = f"{unknown} of its {len(opened)} faces have no identity" if unknown else "it is empty"
         raise FormatError(f"{faces} cannot become a train.rec: {what}; pack pairs of it as a .bin instead.")
     assert opened.meta.size is not None, "a set of faces has a size"
-    groups = track(_groups(opened), "pack train.rec", opened.classes, unit="identities")
-    return recordio.write_train(folder, groups, opened.meta.size)
-
-
-def _groups(faces: shards.Shards) -> Iterator[tuple[int, _Images]]:
-    """(0, 1, 2, ...; images of that identity), whatever numbers the set gives its identities."""
-    order = np.argsort(faces.labels, kind="stable")
-    cuts = np.flatnonzero(np.diff(faces.labels[order])) + 1
-    for number, rows in enumerate(np.split(order, cuts)):
-        yield number, _Images(faces, rows)
-
-
-_FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f-\x9f\u2028\u2029]')
-_DEVICES = re.compile(r"(?i)(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9\u00b9\u00b2\u00b3])(\.|$)")
-_LONGEST = 120
-"""Bytes of a name; file systems end at 255, some archives and encrypted folders much earlier."""
-_IMAGE_SUFFIXES = {".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".dat"}
-_SAME_SUFFIXES = ({".jpg", ".jpeg", ".jpe"}, {".tif", ".tiff"})
+    people = track(_grouped(opened.labels), "pack train.rec", opened.classes, unit="identities")
+    groups = ((bytes(opened.image(row)) for row in rows.tolist()) for rows in people)
+    return recordio.write_train(folder, enumerate(groups), opened.meta.size)
 
 
 def safe_name(name: str) -> str:
@@ -222,27 +198,29 @@ def safe_name(name: str) -> str:
 
 
 def safe_folder(name: str) -> str:
-    """As `safe`, and never the name of an image, so that no file can stand where a folder must."""
+    """`name` as `safe_name` makes it, and never the name of an image, so that no file stands where a folder must."""
     clean = safe_name(name)
     return f"{clean}_" if _split_suffix(clean)[1] else clean
 
 
 def safe_file(name: str, suffix: str) -> str:
-    """As `safe`, for an image whose content belongs to extension `suffix`; it keeps its own if that is true.
+    """`name` as `safe_name` makes it, with the extension `suffix` of the image's format unless it has that already.
 
-    Where the content belongs to none ("") an image's own extension stays, any other becomes ".dat".
+    Where the format is unknown ("") the extension of an image stays, any other becomes ".dat".
+
+    >>> safe_file("a?/b.jpeg", ".jpg"), safe_file("c.png", ".jpg")
+    ('a__b.jpeg', 'c.jpg')
     """
     clean = safe_name(name)
     stem, own = _split_suffix(clean)
-    if own and (
-        not suffix or own.lower() == suffix or any({own.lower(), suffix} <= same for same in _SAME_SUFFIXES)
-    ):
+    fits = ({own.lower(), suffix} <= same for same in ({own.lower(), ""}, *_SAME_SUFFIXES))
+    if own and any(fits):
         return clean
     return safe_name(f"{stem}{suffix or '.dat'}")
 
 
 class TakenNames:
-    """Names given out in one folder."""
+    """Names given out in one folder, so that each is given once."""
 
     def __init__(self) -> None:
         self._keys: set[str] = set()
@@ -259,7 +237,7 @@ class TakenNames:
 
 
 def name_key(name: str) -> str:
-    """Equal for names that some file system cannot tell apart."""
+    """A key that is equal for names that some file system cannot tell apart."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFKC", name).casefold())
 
 

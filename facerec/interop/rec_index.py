@@ -1,10 +1,14 @@
-"""The index of a .rec, a line "key<TAB>offset" a record: read, checked and, where that is safe, rebuilt.
+"""Framing of records in a .rec file, and its index: read, checked and, where that is safe, rebuilt.
 
-An index is believed when its last record ends the file and records stand where a sample of it points. Most
+Framing, as MXNet 1.9.1 (dmlc) writes it: every part of a record is u32 magic, u32 (cflag << 29 | length), the bytes,
+zeros up to a multiple of 4; cflag 0 whole, 1 first, 2 middle, 3 last. A payload is cut where the magic word stands
+4-byte aligned in it; the word itself is left out, and the reader puts it back between two parts.
+
+The index has a line "key<TAB>offset" a record. It is trusted when its last record ends the file and records stand where a sample of it points. Most
 writers repeat the key as id in the record: where all of the sample do, an id that differs later shows a wrong
-line. To rebuild is to read through the file: keys are the ids where no two records share one. Where they do,
-keys can only be the positions 0, 1, 2, ..., which is right where there was no index at all; where there was
-one, its keys may mean something else, and it is refused.
+line. Rebuilding reads the whole file: keys are the ids if no two records share one. If they do, keys can only be
+the positions 0, 1, 2, ..., which is right where there was no index at all; where there was one, its keys may have
+another meaning, and the file is refused.
 """
 
 from __future__ import annotations
@@ -37,13 +41,13 @@ class Index(NamedTuple):
     keys: Integers
     offsets: Integers
     own_keys: bool
-    """Whether records carry their keys as ids, so that a wrong offset shows."""
+    """Whether records carry their keys as ids, so that a wrong offset is noticed."""
     note: str = ""
     """Why it was rebuilt, one sentence; "" where it came from the file as it is."""
 
 
 def load_index(rec: Path, data: mmap.mmap | bytes) -> Index:
-    """The index of the .rec `rec` with bytes `data`; FormatError where it is wrong and cannot be rebuilt."""
+    """Read the index of the .rec `rec` with bytes `data`; FormatError where it is wrong and cannot be rebuilt."""
     path = rec.with_suffix(".idx")
     if not path.is_file():
         return _counted(rec, data, f"{path.name} is missing")
@@ -60,7 +64,7 @@ def load_index(rec: Path, data: mmap.mmap | bytes) -> Index:
 
 
 def rebuild_index(rec: Path, data: mmap.mmap | bytes, problem: str) -> Index:
-    """The index from the ids of the records; FormatError where they are no keys or the file is damaged."""
+    """Make the index from the ids of the records; FormatError where they are no keys or the file is damaged."""
     offsets, ids = _scan(rec, data)
     if not _are_keys(ids):
         raise FormatError(
@@ -71,7 +75,7 @@ def rebuild_index(rec: Path, data: mmap.mmap | bytes, problem: str) -> Index:
 
 
 def _counted(rec: Path, data: mmap.mmap | bytes, problem: str) -> Index:
-    """The index of a file that came without one."""
+    """The index of a file without .idx."""
     offsets, ids = _scan(rec, data)
     if _are_keys(ids):
         return _sorted(ids, offsets, f"{problem}; keys were read from the records of {rec.name}.")
@@ -103,7 +107,7 @@ def _problem(keys: Integers, offsets: Integers, data: mmap.mmap | bytes) -> str:
 
 
 def _believed(rec: Path, data: mmap.mmap | bytes, index: Index) -> Index:
-    """The index, or a new one where ids say that it is wrong."""
+    """The index, or a rebuilt one where the ids of records contradict it."""
     rows = _sample(len(index.keys))
     ids = np.array([record_id(read_payload(data, int(index.offsets[row]), _HEADER_SIZE)) for row in rows])
     agree = ids == index.keys[rows]
@@ -158,7 +162,7 @@ def _read(path: Path) -> tuple[Integers, Integers]:
             parse_options=pacsv.ParseOptions(delimiter="\t"),
             convert_options=pacsv.ConvertOptions(
                 column_types={"key": pa.int64(), "offset": pa.int64()},
-                null_values=[],  # else "nan" and nothing at all are numbers too
+                null_values=[],  # else "nan" and empty text would count as numbers
             ),
         )
         return table["key"].to_numpy(), table["offset"].to_numpy()
@@ -177,7 +181,7 @@ _WHOLE, _FIRST, _MIDDLE, _LAST = range(4)
 
 
 def frame_payload(payload: bytes) -> bytes:
-    """`payload` as it stands in the file, padded to a multiple of 4 bytes."""
+    """`payload` as it is written to the file, padded to a multiple of 4 bytes."""
     pieces = _split(payload)
     framed = bytearray()
     for number, piece in enumerate(pieces):
@@ -193,7 +197,7 @@ def read_payload(data: mmap.mmap | bytes, offset: int, size: int = LONGEST_PAYLO
 
     Raises FormatError when no whole record is there.
     """
-    if 0 <= offset <= len(data) - 8:  # the short way for nearly every record: one whole part
+    if 0 <= offset <= len(data) - 8:  # the fast way for nearly every record: one whole part
         word, length = _unpack_part(data, offset)
         if word == MAGIC and length <= size:  # a flag other than 0 makes `length` larger than any size
             piece = data[offset + 8 : offset + 8 + length]

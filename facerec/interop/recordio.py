@@ -1,7 +1,10 @@
-"""MXNet's RecordIO, as used for InsightFace training packs: train.rec, train.idx and property.
+"""InsightFace's training packs in MXNet's RecordIO: train.rec, train.idx and property.
+
+    reader = RecordReader("faces_emore/train.rec")
+    record = reader[int(reader.image_keys()[0])]  # record.label, record.image
 
 A record's payload is the header 'IfQQ' (flag, label, id, id2), then `flag` float32 labels, then the
-encoded image; `framing` tells how payloads lie in the file. The index holds a line "key<TAB>offset" a
+encoded image; `rec_index` knows how payloads lie in the file. The index holds a line "key<TAB>offset" a
 record. InsightFace adds record 0 with the two labels [N+1, N+1+identities]: images are keys 1..N, the
 records from N+1 hold the range [start, end) of keys of each identity.
 """
@@ -60,7 +63,7 @@ class Record(NamedTuple):
 
 
 class RecordReader:
-    """Random access to a .rec through its .idx, which is checked and, if need be, rebuilt by `rec_index`.
+    """Random access to a .rec through its .idx, which `rec_index` checks and, if necessary, rebuilds.
 
     Raises FormatError when a record is damaged, or the index is wrong and cannot be rebuilt. Pickles as a path.
     """
@@ -90,7 +93,7 @@ class RecordReader:
 
     @property
     def index_note(self) -> str:
-        """Why the index was rebuilt, so far, as one sentence; "" where the .idx is used as it is."""
+        """One sentence about why the index was rebuilt; "" while the .idx is used as it is."""
         return self._note
 
     def __getitem__(self, key: int) -> Record:
@@ -105,7 +108,7 @@ class RecordReader:
         return Record(labels, payload[_HEADER.size + 4 * flag :], first, second)
 
     def number(self, key: int) -> int:
-        """Label of record `key` as one whole number, the first of several; its image is not read."""
+        """Label of record `key` as a whole number, the first of several; its image is not read."""
         head = self.payload(key, _HEADER.size + _LABEL.size)
         try:
             flag, label, first, _ = _HEADER.unpack_from(head)
@@ -136,7 +139,7 @@ class RecordReader:
         problem = f"{self.path.with_suffix('.idx').name} points key {key} where its record is not"
         try:
             self._adopt(rec_index.rebuild_index(self.path, self._data, problem))
-        except FormatError:  # ids that are no keys, or damage, which is told of where it is met
+        except FormatError:  # ids that are no keys, or damage, which raises where it is read
             return False
         return True
 
@@ -214,14 +217,14 @@ class RecordWriter(AbstractContextManager["RecordWriter"]):
         self._file.write(frame_payload(payload))
 
     def rewrite_first(self, key: int, labels: Sequence[float]) -> None:
-        """Put other labels into the first record, which must have as many and no image."""
+        """Replace the labels of the first record, which must have equally many and no image."""
         self._file.seek(0)
         self._file.write(frame_payload(_payload(key, labels, b"")))
         self._file.seek(0, 2)
 
 
 def write_pack(
-    path: str | Path, groups: Iterable[tuple[int, Sequence[bytes]]], size: tuple[int, int] = (112, 112)
+    path: str | Path, groups: Iterable[tuple[int, Iterable[bytes]]], size: tuple[int, int] = (112, 112)
 ) -> int:
     """Write the directory `path` in InsightFace's layout: train.rec, train.idx, property.
 
@@ -232,8 +235,8 @@ def write_pack(
         return write_train(folder, groups, size)
 
 
-def write_train(folder: Path, groups: Iterable[tuple[int, Sequence[bytes]]], size: tuple[int, int]) -> int:
-    """As `write_pack`, into a directory that exists and may hold other members of the pack."""
+def write_train(folder: Path, groups: Iterable[tuple[int, Iterable[bytes]]], size: tuple[int, int]) -> int:
+    """Write what `write_pack` does into a directory that exists and may hold other members of the pack."""
     ranges: list[tuple[int, int]] = []
     key = 1
     with RecordWriter(folder / "train.rec") as writer:
@@ -241,10 +244,11 @@ def write_train(folder: Path, groups: Iterable[tuple[int, Sequence[bytes]]], siz
         for label, images in groups:
             if label != len(ranges):
                 raise FormatError(f"{folder}: label {label} where {len(ranges)} is due; number them from 0.")
-            ranges.append((key, key + len(images)))
+            start = key
             for image in images:
                 writer.write(key, label, image)
                 key += 1
+            ranges.append((start, key))
         for number, bounds in enumerate(ranges, key):
             writer.write(number, bounds)
         writer.rewrite_first(0, (key, key + len(ranges)))

@@ -1,14 +1,15 @@
-"""Packs of other systems to face shards: RecordIO, verification packs (*.bin) and bcolz folders.
+"""Unpacking of other systems' packs into face shards: RecordIO, verification packs (*.bin), bcolz folders.
 
 A pack is a folder with train.rec (InsightFace's, or im2rec's without record 0), *.bin and bcolz members;
-a lone member may be named too. The faces are aligned already: encoded images pass through untouched,
-arrays of pixels become PNG, without loss. What a pack does not tell (boxes, landmarks, scores) stays null.
+a single member may be named too. The faces are aligned already: encoded images pass through untouched,
+arrays of pixels become PNG, without loss. What a pack does not hold (boxes, landmarks, scores) stays null.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -26,19 +27,26 @@ Rows = Iterator[dict[str, Any]]
 
 @dataclass(frozen=True)
 class PackMember:
-    """One set of a pack: its name, what it holds, its rows, and its pairs if it is for verification."""
+    """One set of a pack.
+
+    Attributes:
+        name: its name.
+        meta: metadata of the shards to make of it.
+        rows: its images.
+        pairs: which of them are compared; None for a training set.
+        note: one sentence about a defect that was repaired, "" when there is none.
+    """
 
     name: str
     meta: shards.Meta
     rows: Rows
     pairs: pairs.Pairs | None = None
     note: str = ""
-    """What a user should know of it, "" when all is well."""
 
 
 @dataclass(frozen=True)
 class Unpacked:
-    """The number of images of each member, and what a user should know of them."""
+    """The number of images of each member, and the notes on defects that were repaired."""
 
     images: dict[str, int]
     notes: list[str]
@@ -46,7 +54,7 @@ class Unpacked:
 
 @dataclass(frozen=True)
 class Expected:
-    """What the images of a pack are taken for.
+    """What the user says of the images of a pack.
 
     Attributes:
         photos: photos, which need not be of one size, instead of aligned faces.
@@ -61,7 +69,7 @@ class Expected:
 
 FACES = Expected()
 _USUAL = ((112, 112), (128, 128), (112, 96))
-"""Sizes (height, width) of aligned faces; packs of any other, and of no multiple, are photos as a rule."""
+"""Usual sizes (height, width) of aligned faces; images of other sizes, and of no multiple, are mostly photos."""
 
 
 def unpack(source: str | Path, out: str | Path, expected: Expected = FACES) -> Unpacked:
@@ -69,7 +77,7 @@ def unpack(source: str | Path, out: str | Path, expected: Expected = FACES) -> U
 
     A pack becomes `out`/train and `out`/<member>, a lone .rec, .bin or bcolz folder becomes the set `out`
     itself; pairs.parquet lies beside the shards of a verification pack. Raises FormatError when a member is
-    damaged or its images are not what is expected.
+    damaged or its images are not as expected.
     """
     members = find_members(source)
     alone = members == [Path(source)]
@@ -81,18 +89,16 @@ def unpack(source: str | Path, out: str | Path, expected: Expected = FACES) -> U
 
 
 def unpack_pack(pack: str | Path, train_out: str | Path, test_out: str | Path) -> Unpacked:
-    """As `unpack` of a pack, with train.rec in `train_out` and all else below `test_out`.
+    """Unpack a pack with train.rec into `train_out` and everything else below `test_out`.
 
     Both directories are replaced whole; `train_out` stays empty where there is no train.rec.
     """
-    members = {_name(member): member for member in find_members(pack)}
+    members = find_members(pack)
     unpacked = Unpacked({}, [])
-    with atomic_dir(train_out) as folder:
-        if "train" in members:
-            _write(members.pop("train"), folder, FACES, unpacked)
-    with atomic_dir(test_out) as folder:
-        for name, member in members.items():
-            _write(member, folder / name, FACES, unpacked)
+    with atomic_dir(train_out) as train, atomic_dir(test_out) as test:
+        for member in members:
+            name = _name(member)
+            _write(member, train if name == "train" else test / name, FACES, unpacked)
     return unpacked
 
 
@@ -119,10 +125,10 @@ def find_members(source: str | Path) -> list[Path]:
 
 
 def open_rec(path: str | Path, expected: Expected = FACES) -> PackMember:
-    """The images of a .rec in key order.
+    """Open the images of a .rec in key order.
 
     The identity is the pack's own number as text, labels are 0..n-1 in the order of those numbers; a
-    negative number means that nobody knows. Raises FormatError when `property` contradicts the images.
+    negative number means an unknown identity. Raises FormatError when `property` contradicts the images.
     """
     path = Path(path)
     reader = recordio.RecordReader(path)
@@ -139,14 +145,14 @@ def open_rec(path: str | Path, expected: Expected = FACES) -> PackMember:
 
 
 def open_bin(path: str | Path, expected: Expected = FACES) -> PackMember:
-    """The images and pairs of a verification pack; pair i is rows 2i and 2i+1, labels are -1."""
+    """Open the images and pairs of a verification pack; pair i is rows 2i and 2i+1, labels are -1."""
     path = Path(path)
     images, same = verification_packs.read_bin(path)
     return _verification(path, images, same, "jpg", expected)
 
 
 def open_bcolz(path: str | Path, expected: Expected = FACES) -> PackMember:
-    """As `open_bin`, from a bcolz folder and the list beside it; the pixels become PNG."""
+    """Open a bcolz folder and the list beside it as `open_bin` does; the pixels become PNG."""
     path = Path(path)
     pack = bcolz.read_bcolz(path, expected.arrays)
     encoded = (bcolz.encode_png(image) for chunk in pack.chunks() for image in chunk)
@@ -206,10 +212,12 @@ def _verification(
     if not len(same):
         raise FormatError(f"{path} holds no images.")
     stream = iter(images)
-    head = next(stream)
-    meta = _meta(path, f"{path.absolute().parent.name}/{_name(path)}", head, expected)
-    rows = _pair_rows(head, stream, _name(path), 2 * len(same), suffix)
-    return PackMember(_name(path), meta, _checked(rows, path, meta), pairs.consecutive_pairs(same))
+    first = next(stream)
+    name = _name(path)
+    meta = _meta(path, f"{path.absolute().parent.name}/{name}", first, expected)
+    counted = track(chain([first], stream), f"unpack {name}", 2 * len(same), unit="images")
+    rows = (_row(image, -1, "", f"{name}/{number:06d}.{suffix}") for number, image in enumerate(counted))
+    return PackMember(name, meta, _checked(rows, path, meta), pairs.consecutive_pairs(same))
 
 
 def _rec_rows(reader: recordio.RecordReader, keys: NDArray[np.int64]) -> Rows:
@@ -225,15 +233,8 @@ def _rec_rows(reader: recordio.RecordReader, keys: NDArray[np.int64]) -> Rows:
         yield _row(reader[int(key)].image, label, identity, f"{name}/{key:08d}.jpg")
 
 
-def _pair_rows(head: bytes, rest: Iterator[bytes], name: str, count: int, suffix: str) -> Rows:
-    yield _row(head, -1, "", f"{name}/000000.{suffix}")
-    images = track(rest, f"unpack {name}", count - 1, unit="images")
-    for number, image in enumerate(images, 1):
-        yield _row(image, -1, "", f"{name}/{number:06d}.{suffix}")
-
-
 def _checked(rows: Rows, path: Path, meta: shards.Meta) -> Rows:
-    """The rows as they are; FormatError at the first face of another size than the set's."""
+    """The same rows; FormatError at the first face of another size than the set's."""
     if meta.size is None:
         yield from rows
         return
@@ -253,7 +254,7 @@ def _row(image: bytes, label: int, identity: str, source: str) -> dict[str, Any]
 
 
 def _meta(path: Path, dataset: str, first: bytes, expected: Expected) -> shards.Meta:
-    """Meta of the set that begins with image `first`; FormatError when it can be no aligned face."""
+    """Metadata of the set that begins with image `first`; FormatError when that cannot be an aligned face."""
     if expected.photos:
         return shards.Meta("photos", dataset)
     size = _size(first, f"{path}, its first image")
@@ -281,5 +282,5 @@ def _size(image: bytes, where: str) -> tuple[int, int]:
 
 
 def _name(member: Path) -> str:
-    """What a member is called: its file name without extension, or its folder's name."""
+    """The name of a member: its file name without extension, or its folder's name."""
     return member.name if member.is_dir() else member.stem
