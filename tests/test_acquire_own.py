@@ -1,4 +1,4 @@
-"""A person's own photos: pairs drawn among them, an entry of the catalogue and a profile."""
+"""A person's own photos: pairs drawn among them, an entry of the catalog and a profile."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_too_few_people_are_told() -> None:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with photos of people, a catalogue and profiles, which is the current one."""
+    """A folder with photos of people, a catalog and profiles, which is the current one."""
     for person in range(25):
         for number in range(1, 4):
             place = tmp_path / f"photos/p{person:02d}/{number}.jpg"
@@ -124,7 +124,7 @@ def test_what_cannot_be_added_is_refused(project: Path) -> None:
         ("my photos", user_dataset.AddOptions(), "no name for an entry"),
         ("lfw", user_dataset.AddOptions(), "not one of `facerec add`; take another name"),
         ("mine", user_dataset.AddOptions("both"), "test or train, not 'both'"),
-        ("mine", user_dataset.AddOptions(model="lfw"), "lfw is no model of the catalogue"),
+        ("mine", user_dataset.AddOptions(model="lfw"), "lfw is no model of the catalog"),
     ):
         with pytest.raises(ParamsError, match=message):
             user_dataset.add_dataset(project / "photos", name, wish, folder, replace=True)

@@ -217,7 +217,7 @@ def test_an_onnx_network(tmp_path):
     assert facts(tmp_path)["preprocessing"] == "preprocessing.yaml"
 
 
-def test_an_image_and_an_entry_of_the_catalogue(tmp_path):
+def test_an_image_and_an_entry_of_the_catalog(tmp_path):
     (tmp_path / "x.jpg").write_bytes(drawn.jpeg(1, (50, 60)))
     assert facts(tmp_path / "x.jpg")["size"] == "50x60"
     assert facts("lfw")["counts"] == {"photos": 13233, "identities": 5749, "pairs": 6000}
@@ -240,7 +240,7 @@ def hostile_weights(path):
 @pytest.mark.parametrize(
     ("name", "make", "message"),
     [
-        ("none", lambda path: None, "there is no .*none, neither on disk nor in the catalogue"),
+        ("none", lambda path: None, "there is no .*none, neither on disk nor in the catalog"),
         ("x", Path.touch, "is empty"),
         ("x", lambda path: path.write_bytes(b"\x00\x01\x02" * 9), "none of what inspect knows: folders and"),
         ("x.txt", lambda path: path.write_text("just words\nof somebody\n"), "none of what inspect knows"),

@@ -28,7 +28,7 @@ from facerec.interop import archives, photos
 KNOWN = (
     "folders and archives of photos, photo and face shards, packs (train.rec, *.bin, bcolz), devkit matrices and "
     "folders of them, pairs and lists of every kind, devkit results, embeddings, galleries, tables of detections, "
-    "weights (.pt, .pth, .onnx), images and names of the catalogue"
+    "weights (.pt, .pth, .onnx), images and names of the catalog"
 )
 """The kinds that `inspect` knows, for messages."""
 HEADERS = 200
@@ -118,7 +118,7 @@ def inspect(what: str | Path) -> Finding:
 def _entry(name: str) -> Finding:
     """The catalog's entry `name`."""
     if name not in entries.entry_names():
-        raise FormatError(f"there is no {name}, neither on disk nor in the catalogue.")
+        raise FormatError(f"there is no {name}, neither on disk nor in the catalog.")
     entry = entries.load_entry(name)
     facts = {
         "title": entry.title,
@@ -130,7 +130,7 @@ def _entry(name: str) -> Finding:
         "homepage": entry.homepage,
         "get_it": f"facerec download {name} OUT",
     }
-    return Finding("catalogue entry", {key: value for key, value in facts.items() if value})
+    return Finding("catalog entry", {key: value for key, value in facts.items() if value})
 
 
 def _first(describers: Iterable[str], *what: Any) -> Description | None:
