@@ -1,4 +1,7 @@
-"""Embeddings at rest: one float32 matrix in NAME.npy and the table of its rows in NAME.parquet."""
+"""Embeddings on disk: one float32 matrix in NAME.npy and the table of its rows in NAME.parquet.
+
+embeddings = read_embeddings("data/embeddings/lfw.npy")  # .matrix, .sources, .identities
+"""
 
 from __future__ import annotations
 
@@ -22,12 +25,12 @@ _PROBES, _DISTRACTORS = "probes.npy", "distractors.npy"
 
 @dataclass(frozen=True)
 class Origin:
-    """What embeddings, and scores made of them, come from: only those of one model can be compared.
+    """The model and face set that embeddings come from; only embeddings of one model can be compared.
 
     Attributes:
         model: digest of the network and its preprocessing (`facerec.embedding.Embedder.digest`).
         dataset: name of the face set.
-        rendered: whether that set is known to be rendered, so that nobody in it exists.
+        rendered: whether that set is known to be rendered, so its people do not exist.
     """
 
     model: str
@@ -40,13 +43,13 @@ _ORIGIN = TypeAdapter(Origin)
 
 @dataclass(frozen=True)
 class Embeddings:
-    """n embeddings of d numbers and whose they are.
+    """n embeddings of d numbers, and the photos and people they belong to.
 
     Attributes:
         matrix: (n, d) float32, not normalised.
         sources: n paths of the photos inside their set.
         identities: n names, "" where unknown.
-        origin: what they come from; None where nobody wrote it down.
+        origin: the model and face set they come from; None where it was not recorded.
     """
 
     matrix: NDArray[np.float32]
@@ -97,12 +100,12 @@ def read_embeddings(path: str | Path) -> Embeddings:
 
 
 def read_feature_sets(folder: str | Path) -> tuple[Embeddings, Embeddings]:
-    """Probes and distractors of a feature directory, which holds both for an identification benchmark."""
+    """Read the probes and distractors of an identification benchmark from their feature directory."""
     return read_embeddings(Path(folder) / _PROBES), read_embeddings(Path(folder) / _DISTRACTORS)
 
 
 def write_feature_sets(probes: Embeddings, distractors: Embeddings, out: str | Path) -> None:
-    """Write a feature directory, which is replaced whole."""
+    """Write the feature directory `out`, which is replaced whole."""
     with atomic_dir(out) as folder:
         write_embeddings(probes, folder / _PROBES)
         write_embeddings(distractors, folder / _DISTRACTORS)
@@ -116,7 +119,11 @@ def _npy(path: str | Path) -> Path:
 
 
 def normalise(rows: ArrayLike) -> NDArray[np.float32]:
-    """(n, d) rows scaled to length 1 in float64, returned as float32; rows of NaN or zeros become NaN."""
+    """(n, d) rows scaled to length 1 in float64, returned as float32; rows of NaN or zeros become NaN.
+
+    >>> normalise([[3.0, 4.0]]).round(1).tolist()
+    [[0.6000000238418579, 0.800000011920929]]
+    """
     wide = np.asarray(rows, dtype=np.float64)
     norms = np.linalg.norm(wide, axis=1, keepdims=True)
     unit = np.divide(wide, norms, out=np.full_like(wide, np.nan), where=norms > 0)

@@ -1,9 +1,13 @@
-"""Photo and face shards: the one form of data at rest, a directory of memory-mapped Arrow IPC files.
+"""Photo and face shards, the form in which the pipeline keeps images: a directory of memory-mapped Arrow IPC files.
+
+    write_shards(rows, "data/faces/lfw", Meta("faces", "lfw", size=(112, 112), template="arcface-112"))
+    faces = read_shards("data/faces/lfw")  # faces.image(0), faces.labels, faces.identities, faces.sources
 
 A set is `part-00000.arrow`, `part-00001.arrow`, ... of about 256 MB each, uncompressed, in batches of at
 most 256 rows, so that any image can be reached without copying or decompressing its neighbours. The `Meta`
-of the set travels in the schema of every part, and the last batch of the last part says that it is the
-last: a set that lost a part is noticed. Other files in the directory (pairs.txt, lists) are left alone.
+of the set is in the schema of every part, and the last batch of the last part says that it is the last, so a missing
+part is noticed. Other files may lie beside the parts: pairs, lists, and failures.parquet with the photos that gave
+no face.
 """
 
 from __future__ import annotations
@@ -33,7 +37,7 @@ _BATCH_BYTES = 32 << 20
 _BYTES = (bytes, bytearray, memoryview)
 _META_KEY = b"facerec"
 _LONGEST_SIDE = 4096
-"""Pixels of an aligned face; a reader makes room for whole batches of the size promised."""
+"""Pixels of an aligned face; a reader allocates whole batches of the size in the metadata."""
 _LAST = {"facerec.last": "yes"}
 
 _PHOTO_FIELDS = [
@@ -53,18 +57,24 @@ _SHAPES = {"box": (4,), "landmarks": (5, 2)}
 
 @dataclass(frozen=True)
 class Meta:
-    """What a reader must know of a set before it looks at a row; stored in the schema of every part."""
+    """Metadata of a set, which a reader checks first; stored in the schema of every part.
+
+    Attributes:
+        kind: "photos" or "faces".
+        dataset: name of the set.
+        licence: its licence, "" where unknown.
+        size: (height, width) of aligned faces in pixels; None for photos.
+        colour: channel order of the decoded pixels.
+        template: alignment of the faces, such as "arcface-112"; "" for photos.
+        version: of the format.
+    """
 
     kind: str
-    """"photos" or "faces"."""
     dataset: str
     licence: str = ""
     size: tuple[int, int] | None = None
-    """(height, width) of aligned faces in pixels; None for photos."""
     colour: str = "RGB"
-    """Channel order of the decoded pixels."""
     template: str = ""
-    """Alignment of the faces, such as "arcface-112"; "" for photos."""
     version: int = VERSION
 
 
@@ -74,7 +84,7 @@ _META = TypeAdapter(Meta)
 class Shards:
     """An open set: columns as lists and arrays, images as views into the mapped files.
 
-    Pickling keeps only the path, so handing a set to worker processes costs nothing.
+    Pickles as its path, so passing a set to worker processes is cheap.
     """
 
     def __init__(self, path: Path, meta: Meta, batches: list[pa.RecordBatch]) -> None:
@@ -130,10 +140,10 @@ class Shards:
 
 
 def read_shards(path: str | Path, kind: str | None = None) -> Shards:
-    """Open the set in directory `path`; nothing is loaded until it is used.
+    """Open the set in directory `path`; data are loaded when they are used.
 
-    Raises FormatError when it is no set of ours, not of `kind`, of another version, not RGB, or when
-    a part is missing, cut short or of another set.
+    Raises FormatError when it is no set of facerec, not of `kind`, of another version, not RGB, or when a part is
+    missing, cut short or of another set.
     """
     path = Path(path)
     parts = _parts(path)
@@ -168,7 +178,7 @@ def write_shards(
 def write_parts(
     rows: Iterable[Mapping[str, Any]], folder: Path, meta: Meta, shard_bytes: int = 256 << 20
 ) -> int:
-    """As `write`, into a directory that exists and may hold other files; not atomic by itself."""
+    """Write what `write_shards` does into a directory that exists and may hold other files; not atomic by itself."""
     schema = _schema(meta)
     batches = _batches(rows, schema)
     batch, total = next(batches), 0
@@ -251,13 +261,13 @@ def _value(row: Mapping[str, Any], field: pa.Field) -> Any:
 
 
 def _views(column: pa.Array) -> tuple[memoryview, memoryview]:
-    """Offsets (int32) and bytes of a binary column as it lies in the file: ten times as fast as by scalars."""
+    """Offsets (int32) and bytes of a binary column in the file: ten times as fast as access through scalars."""
     _, offsets, data = (memoryview(buffer or b"").cast("B").toreadonly() for buffer in column.buffers())
     return offsets.cast("i"), data
 
 
 def is_shard_set(path: str | Path) -> bool:
-    """Whether `path` is a directory that holds shards; whether they are sound is for `read` to say."""
+    """Whether `path` is a directory with shards; `read_shards` tells whether they are sound."""
     return any(Path(path).glob("part-*.arrow"))
 
 
@@ -291,9 +301,9 @@ def _open(part: Path) -> tuple[Meta, list[pa.RecordBatch], bool]:
 
 
 def _check(batch: pa.RecordBatch) -> None:
-    """ArrowInvalid where an offset leads out of the file, a name is no text, or what must be there is null.
+    """Raise ArrowInvalid where an offset leads out of the file, a name is no text, or a required value is null.
 
-    Arrow itself believes all of these and reads any memory. Takes 13 microseconds a batch; no image is read.
+    Arrow itself trusts offsets and would read any memory. Takes 13 microseconds a batch; no image is read.
     """
     batch.validate(full=True)
     for field, column in zip(batch.schema, batch.columns, strict=True):
@@ -326,24 +336,29 @@ _FAILURE_SCHEMA = pa.schema({name: pa.string() for name in ("source", "identity"
 
 @dataclass(frozen=True)
 class Failure:
-    """A photo without a face: its path in the set, whose it is, and why it was left out."""
+    """A photo that gave no face.
+
+    Attributes:
+        source: path of the photo in its set.
+        identity: who it shows, "" where unknown.
+        category: "undecodable", "no-face" or "landmarks" (found, but not usable for a crop).
+        reason: one sentence.
+    """
 
     source: str
     identity: str
     category: str
-    """A word to count by: "undecodable", "no-face" or "landmarks" (found, but such as no crop can be made of)."""
     reason: str
-    """One sentence."""
 
 
 def write_failures(failures: Iterable[Failure], folder: Path) -> None:
-    """Write the table into face set `folder`, which is still being made; not atomic by itself."""
+    """Write the table into a face set `folder` in the making; not atomic by itself."""
     table = pa.Table.from_pylist([asdict(failure) for failure in failures], _FAILURE_SCHEMA)
     pq.write_table(table, folder / FAILURES, compression="none")
 
 
 def read_failures(folder: str | Path) -> list[Failure]:
-    """The failures of a face set in photo order; none for a set that was not made from photos."""
+    """Read the failures of a face set in photo order; none for a set that was not made from photos."""
     path = Path(folder) / FAILURES
     if not path.exists():
         return []

@@ -1,7 +1,8 @@
-"""NumPy's .npy files, mapped into memory and never trusted.
+"""Arrays (.npy) and tables (.parquet) from files that may be damaged or hostile: checked types, one kind of error.
 
-`numpy.load` allocates what the header asks for before it looks at the file; a map cannot be larger than the
-file is.
+Arrays are mapped into memory: `numpy.load` allocates as much as the header asks for before it looks at the file, while
+a map cannot be larger than the file. What no column of a table can hold is a note, one JSON object under the key
+"facerec" of the file's metadata.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ _LONGEST_HEADER = 10_000  # bytes, as numpy
 
 
 def read_npy(path: str | Path) -> NDArray[Any]:
-    """The array in `path`, mapped read-only; FormatError when the file is none, is cut or holds objects."""
+    """Map the array in `path` read-only; FormatError when the file is no array, is cut short or holds objects."""
     _check_header(Path(path))
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # remarks on headers of Python 2
+            warnings.simplefilter("ignore")  # about headers written by Python 2
             array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, MemoryError) as error:
         raise FormatError(f"cannot read {path}: {error}.") from error
@@ -49,7 +50,7 @@ def read_flags(path: str | Path) -> NDArray[np.bool_]:
 
 
 def _check_header(path: Path) -> None:
-    """Refuse a header longer than numpy takes before numpy makes room for it, which may be four gigabytes."""
+    """Refuse a header longer than numpy takes before numpy allocates its size, which may be four gigabytes."""
     try:
         with path.open("rb") as file:
             head = file.read(12)
@@ -66,7 +67,7 @@ _NOTE = b"facerec"
 
 
 def read_parquet(path: str | Path, schema: pa.Schema) -> pa.Table:
-    """The columns of `schema` in one chunk each, in its order and types.
+    """Read the columns of `schema` in its order and types, in one chunk each.
 
     Raises FormatError when the file is missing, damaged, lacks a column, or holds something else in one;
     text that is not UTF-8 is damage.
@@ -83,12 +84,12 @@ def read_parquet(path: str | Path, schema: pa.Schema) -> pa.Table:
 
 
 def with_note(table: pa.Table, note: Mapping[str, Any]) -> pa.Table:
-    """The table with `note`, plain values, in its metadata; equal notes give equal bytes."""
+    """The same table with `note`, plain values, in its metadata; equal notes give equal bytes."""
     return table.replace_schema_metadata({_NOTE: json.dumps(note, sort_keys=True).encode()})
 
 
 def read_note(path: str | Path, adapter: TypeAdapter[T]) -> T | None:
-    """The note of a table as `adapter` checks it, None where there is none; FormatError when it is damaged."""
+    """Read the note of a table as `adapter` validates it, None where it has none; FormatError when it is damaged."""
     try:
         metadata = pq.read_schema(path).metadata or {}
         return None if _NOTE not in metadata else adapter.validate_json(metadata[_NOTE])
@@ -99,7 +100,7 @@ def read_note(path: str | Path, adapter: TypeAdapter[T]) -> T | None:
 
 
 def column_names(path: Path) -> set[str]:
-    """Names of the columns of a Parquet file, none where the file is none; FormatError when it is damaged."""
+    """Names of the columns of a Parquet file, none for another file; FormatError when it is damaged."""
     if not has_magic(path, b"PAR1"):
         return set()
     try:
@@ -109,7 +110,7 @@ def column_names(path: Path) -> set[str]:
 
 
 def describe_table(path: Path) -> Description | None:
-    """A Parquet table of no kind that has a reader of its own."""
+    """A Parquet table that no other reader knows."""
     if not column_names(path):
         return None
     file = pq.read_metadata(path)
@@ -120,7 +121,7 @@ def describe_table(path: Path) -> Description | None:
 
 
 def describe_array(path: Path) -> Description | None:
-    """A .npy file: which pairs are genuine, or any array."""
+    """A .npy file: the list of a bcolz pack, or any array."""
     if not has_magic(path, b"\x93NUMPY"):
         return None
     array = read_npy(path)
