@@ -1,6 +1,6 @@
-"""From a catalog entry to a set below data/raw/: photo shards, a pack's files, a model, lists.
+"""Sets below data/raw/ made from entries of the catalog: photo shards, a pack's files, a model, lists.
 
-This is all the `download` stage does. A set appears only when it is whole and its counts are those the
+The `download` stage calls `acquire`. A set appears only when it is whole and its counts are those the
 catalog promises.
 """
 

@@ -1,13 +1,13 @@
-"""Verification packs as bcolz folders, as face.evoLVe, InsightFace_Pytorch and MultiFace keep them.
+"""Verification packs in bcolz folders, as face.evoLVe, InsightFace_Pytorch and MultiFace keep them.
 
 A folder lfw/ holds a float32 array (2n, 3, height, width): meta/sizes and meta/storage are JSON with "shape",
 "dtype" and "chunklen", data/__N.blp are its chunks of `chunklen` images, the last one shorter. A chunk file is
 bloscpack's header of version 1 ("blpk", version, 3 bytes, int64 number of chunks) and one Blosc 1 chunk, whose
 own 16 bytes are version, codec's version, flags, item size, then uint32 bytes, block size, compressed bytes.
-Images 2i and 2i+1 are pair i; whether they are one person says lfw_list.npy beside the folder.
+Images 2i and 2i+1 are pair i; lfw_list.npy beside the folder says whether they show one person.
 
-Numbers are (x / 255 - .5) / .5, so they lead back to the very pixels. The channels are blue, green, red: the
-script that made the published folders turns what MXNet decodes around before it stores it.
+Numbers are (x / 255 - .5) / .5, from which the exact pixels are restored. The channels are blue, green, red: the
+script that made the published folders reverses the channels that MXNet decodes.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class BcolzPack:
 
     @property
     def note(self) -> str:
-        """What a user should know of the pack, one sentence; "" when all is well."""
+        """One sentence about images that are missing, "" when there are none."""
         if not self.lost:
             return ""
         return f"{self.path} lacks its last {self.lost} of {len(self)} images, they are grey; make it anew."
@@ -84,14 +84,14 @@ class BcolzPack:
 
 
 def is_bcolz_folder(path: str | Path) -> bool:
-    """Whether `path` is laid out as a bcolz array; what its files hold is not looked at."""
+    """Whether `path` is laid out as a bcolz array; its files are not opened."""
     return all((Path(path) / name).is_file() for name in ("meta/sizes", "meta/storage"))
 
 
 def read_bcolz(path: str | Path, colour: Colour = "bgr") -> BcolzPack:
-    """The pack in folder `path` and the list beside it; `colour` is the order of its channels.
+    """Open the pack in folder `path` and the list beside it; `colour` is the order of its channels.
 
-    Raises FormatError when a file is missing, damaged, or not what such packs hold.
+    Raises FormatError when a file is missing, damaged, or has other contents than such packs.
     """
     path = Path(path)
     shape, chunk_length = _meta(path)

@@ -1,4 +1,4 @@
-"""Matrices of the MegaFace devkit: feature files, whole folders of them, and score files.
+"""Files of the MegaFace devkit: feature files, whole folders of them, score files, and its results.
 
 A file is int32[4] (rows, columns, bytes a row, type) and then the numbers, row after row; type 5 is
 float32, 6 is float64, all little-endian. A feature is a column: (d, 1, 4, 5). The feature of a photo lies
@@ -30,7 +30,7 @@ _EXTENSIONS = {".jpg", ".jpeg", ".png", ".gif", ".bmp"}
 
 
 def read_matrix(path: str | Path) -> NDArray[Any]:
-    """(rows, columns) float32 or float64, read-only, large ones mapped into memory.
+    """Read a (rows, columns) matrix of float32 or float64, read-only, large ones mapped into memory.
 
     Raises FormatError when header and file size disagree.
     """
@@ -67,12 +67,12 @@ def write_matrix(matrix: NDArray[Any], path: str | Path) -> None:
 def read_devkit_features(
     folder: str | Path, photos: Sequence[str], algorithm: str, out: str | Path | None = None
 ) -> NDArray[np.float32]:
-    """(n, d) float32: the feature of every photo, in order; `photos` are paths below `folder`.
+    """Read the features of all photos, (n, d) float32 in their order; `photos` are paths below `folder`.
 
-    A photo that has no file by its own name is looked for with underscores for spaces and under any extension
-    of an image, as systems that crop or convert the photos name them. With `out` (.npy) the matrix is written
-    there and comes back mapped into memory. Raises one FormatError for all that is missing, damaged, of another
-    length or found twice.
+    Where a photo has no file by its own name, names with underscores for spaces and with any extension of an image
+    are tried, as systems that crop or convert the photos use them. With `out` (.npy) the matrix is written there and
+    comes back mapped into memory. Raises one FormatError for all files that are missing, damaged, of another length
+    or found twice.
     """
     found: NDArray[np.float32] | None = None
     wrong: list[str] = []
@@ -198,7 +198,7 @@ def _shape(data: bytes, size: int, path: Path) -> tuple[int, int, np.dtype[Any]]
 
 
 def _features(folder: Path, photos: Sequence[str], algorithm: str) -> Iterator[NDArray[Any] | str]:
-    """The feature of each photo, or what is wrong with it."""
+    """The feature of each photo, or a text that says what is wrong with it."""
     finder = _Finder(folder, algorithm)
     for photo in photos:
         try:
@@ -255,7 +255,10 @@ class _Finder:
         for place in sorted(parent.iterdir()) if parent.is_dir() else ():
             if place.name.endswith(ending):
                 index.setdefault(_plain(place.name.removesuffix(ending)), []).append(place)
-        self._read = parent, index  # photos of a folder stand together in a list: one is enough to keep
+        self._read = (
+            parent,
+            index,
+        )  # lists name the photos of a folder one after the other, so keeping one folder is enough
         return index
 
 
