@@ -192,7 +192,7 @@ def test_a_date_to_wait_for_is_understood(server, tmp_path, monkeypatch):  # noq
 def test_a_file_of_unknown_bytes_is_fetched_whole(server, tmp_path):  # noqa: F811
     server.script.steps = [{"length": None, "headers": {"ETag": '"v1"'}}]
     partial = tmp_path / "x.part"
-    http.download(server.url, partial, checked=False, policy=HASTY)
+    http.download_file(server.url, partial, checked=False, policy=HASTY)
     assert partial.read_bytes() == BODY
 
 

@@ -230,7 +230,7 @@ def _download(address: str, complete: Path, versions: Sequence[Version], policy:
     mark = hashlib.sha256(address.encode()).hexdigest()[:8]  # parts of two addresses are never mixed
     partial = complete.with_name(f"{complete.name}.{mark}.part")
     began_anew = not partial.is_file()
-    http.download(address, partial, bool(versions), policy, _possible_sizes(versions))
+    http.download_file(address, partial, bool(versions), policy, _possible_sizes(versions))
     try:
         check_digest(partial, versions)
     except AcquireError as error:

@@ -54,7 +54,7 @@ class _TryAgainError(Exception):
         self.pause = pause
 
 
-def download(
+def download_file(
     url: str, partial: Path, checked: bool, policy: RetryPolicy = RETRIES, sizes: Collection[int] = ()
 ) -> None:
     """Complete the file `partial` from `url`; the part that is already there is kept where that is safe.

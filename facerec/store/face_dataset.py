@@ -22,8 +22,7 @@ from numpy.typing import NDArray
 
 from facerec.core import FormatError, ImageError, worker_count
 from facerec.imaging.images import decode
-from facerec.store.preprocessing import reduction
-from facerec.store.shards import Shards
+from facerec.store.shards import Shards, reduction
 
 AHEAD = 2  # batches kept ready beyond those being decoded
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from facerec.core import FormatError
-from facerec.store.shards import Meta
+from facerec.store.shards import Meta, reduction
 
 if TYPE_CHECKING:  # the catalog reads these records too, and has no need of torch
     from torch import Tensor
@@ -106,12 +106,6 @@ class Preprocessing:
                 f"{'.'.join(map(str, e['loc'])) or 'all of it'}: {e['msg']}" for e in error.errors()
             )
             raise FormatError(f"The preprocessing in {origin} is wrong ({problems}).") from error
-
-
-def reduction(size: tuple[int, int], wanted: tuple[int, int]) -> int:
-    """How many times larger than `wanted` a crop of `size` is in both directions; 0 where it is no multiple."""
-    scale = size[0] // wanted[0]
-    return scale if size == (scale * wanted[0], scale * wanted[1]) else 0
 
 
 _ADAPTER = TypeAdapter(Preprocessing)

@@ -196,6 +196,16 @@ def write_parts(
     raise FormatError(f"{folder} would need more than 100,000 parts; write larger ones.")
 
 
+def reduction(size: tuple[int, int], wanted: tuple[int, int]) -> int:
+    """How many times larger than `wanted` a face of `size` is in both directions; 0 where it is no multiple.
+
+    >>> reduction((224, 224), (112, 112)), reduction((112, 112), (112, 96))
+    (2, 0)
+    """
+    scale = size[0] // wanted[0]
+    return scale if size == (scale * wanted[0], scale * wanted[1]) else 0
+
+
 def _schema(meta: Meta) -> pa.Schema:
     if meta.kind not in _FIELDS:
         raise FormatError(f"a set holds photos or faces, not {meta.kind!r}.")
