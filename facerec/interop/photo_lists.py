@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from facerec.core import Description, FormatError, spread_of, write_json, write_text
 
 _LABELLED = re.compile(r"(.*\S)\s+(-?[0-9]{1,18})")
+T = TypeVar("T")
 _FACESCRUB = re.compile(r"\S+ -?\d+(\.\d+)?(,-?\d+(\.\d+)?){3} -?\d+(\.\d+)?(,-?\d+(\.\d+)?)*,?")
 """Lines "path x1,y1,x2,y2 landmarks"."""
 
@@ -43,44 +44,50 @@ class FeatureList:
 
 @dataclass(frozen=True)
 class Labelled:
-    """Photos of a training set and the number of each one's identity, negative where nobody knows."""
+    """Photos of a training set and the number of each one's identity, negative where unknown."""
 
     paths: tuple[str, ...]
     labels: tuple[int, ...]
 
 
 def read_labels(path: str | Path) -> Labelled:
-    """The photos of a list file in its order; FormatError with the line of what is wrong."""
-    labels: dict[str, int] = {}
-    for number, line in _numbered_lines(path):
+    """Read the photos of a list file in its order; FormatError with the line of what is wrong."""
+
+    def parse(line: str) -> tuple[str, int] | None:
         match = _LABELLED.fullmatch(line.strip())
-        if match is None:
-            raise FormatError(f"{path}, line {number}: expected 'path label', found {line[:80]!r}.")
-        if match[1] in labels:
-            raise FormatError(f"{path}, line {number}: {match[1]} is listed twice.")
-        labels[match[1]] = int(match[2])
-    if not labels:
-        raise FormatError(f"{path} lists no photos.")
+        return None if match is None else (match[1], int(match[2]))
+
+    labels = _read_once(path, "path label", parse)
     return Labelled(tuple(labels), tuple(labels.values()))
 
 
 def read_names(path: str | Path) -> dict[str, str]:
-    """Photo -> name, in the order of a list of names; FormatError with the line of what is wrong."""
-    names: dict[str, str] = {}
-    for number, line in _numbered_lines(path):
+    """Read a list of names as photo -> name, in its order; FormatError with the line of what is wrong."""
+
+    def parse(line: str) -> tuple[str, str] | None:
         photo, _, name = map(str.strip, line.partition("\t"))
-        if not (photo and name) or "\t" in name:
-            raise FormatError(f"{path}, line {number}: expected 'path<TAB>name', found {line[:80]!r}.")
-        if photo in names:
-            raise FormatError(f"{path}, line {number}: {photo} is listed twice.")
-        names[photo] = name
-    if not names:
+        return (photo, name) if photo and name and "\t" not in name else None
+
+    return _read_once(path, "path<TAB>name", parse)
+
+
+def _read_once(path: str | Path, form: str, parse: Callable[[str], tuple[str, T] | None]) -> dict[str, T]:
+    """Photo -> value by lines of that `form`, each photo once."""
+    found: dict[str, T] = {}
+    for number, line in _numbered_lines(path):
+        parsed = parse(line)
+        if parsed is None:
+            raise FormatError(f"{path}, line {number}: expected {form!r}, found {line[:80]!r}.")
+        if parsed[0] in found:
+            raise FormatError(f"{path}, line {number}: {parsed[0]} is listed twice.")
+        found[parsed[0]] = parsed[1]
+    if not found:
         raise FormatError(f"{path} lists no photos.")
-    return names
+    return found
 
 
 def read_noises(path: str | Path) -> list[str]:
-    """Photos of a noise list in file order, repeats included."""
+    """Read the photos of a noise list in file order, repeats included."""
     entries = []
     for number, line in _numbered_lines(path):
         if line.startswith("#"):
@@ -99,13 +106,10 @@ def write_noises(entries: list[str], path: str | Path, comment: str = "") -> Non
 
 
 def read_feature_list(path: str | Path) -> FeatureList:
-    """The devkit's JSON list {"id": [...], "path": [...]}; "id" may be missing."""
+    """Read the devkit's JSON list {"id": [...], "path": [...]}; "id" may be missing."""
     try:
         value = json.loads(_text(path))
-    except (
-        ValueError,
-        RecursionError,
-    ) as error:  # numbers of 5,000 digits and lists as deep are no JSON error
+    except (ValueError, RecursionError) as error:  # also for numbers of 5,000 digits and very deep lists
         raise FormatError(f"{path} is not valid JSON: {error}.") from error
     if not isinstance(value, dict) or "path" not in value:
         raise FormatError(f'{path} is no feature list: it has no "path".')
@@ -170,10 +174,13 @@ _Parts = tuple[str, ...]
 
 
 def matching_rows(names: Iterable[str], sources: Sequence[str]) -> NDArray[np.int64]:
-    """(n,) rows of `sources` that `names` mean, -1 where there is none.
+    """(n,) rows of the photos that `names` stand for among `sources`, -1 where there is none.
 
-    Two paths mean one photo where the shorter ends the longer, whatever the extensions: Ann/1.jpg,
-    faces/Ann/1.png and ../Data/Ann/1 are one. Raises FormatError when a name fits two photos.
+    Two paths are the same photo if one ends with the other, whatever the extensions. Raises FormatError when a name
+    fits two photos.
+
+    >>> matching_rows(["faces/Ann/1.png", "../Data/Bob/2", "Eve/1.jpg"], ["Ann/1.jpg", "Bob/2.jpg"]).tolist()
+    [0, 1, -1]
     """
     finder = _Finder(sources)
     return np.array([finder.row(name) for name in names], np.int64)
