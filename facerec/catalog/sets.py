@@ -32,8 +32,8 @@ def acquire(
 ) -> None:
     """Make the set of `entry` in directory `path`, which is replaced whole.
 
-    `options` override those of a generated set; a fetched one has none. Digests that nobody published are
-    recorded once the set is sound. Raises AcquireError or FormatError, each with what to do, and leaves `path`
+    `options` override those of a generated set; a fetched one has none. Digests of files without published ones
+    are recorded once the set is sound. Raises AcquireError or FormatError, each with what to do, and leaves `path`
     as it was.
     """
     if entry.generator is not None:
@@ -120,7 +120,7 @@ def _unpack(source: Path, folder: Path, scratch: Path) -> None:
 
 
 def _counts(entry: CatalogEntry, folder: Path) -> SetCounts:
-    """What the finished set in `folder` holds, as far as its kind can tell."""
+    """Numbers of the finished set in `folder`, as far as its kind allows."""
     if entry.kind == "photos":
         found = shards.read_shards(folder, "photos")
         return SetCounts(photos=len(found), identities=found.classes, pairs=_pairs(folder))

@@ -156,7 +156,7 @@ def describe_feature_folder(path: Path) -> Description | None:
 
 
 def describe_result(_: Path, value: Any) -> Description | None:
-    """What the devkit writes as JSON: curves, or the matches of every probe."""
+    """A result that the devkit writes as JSON: curves, or the matches of every probe."""
     if isinstance(value, dict) and {"cmc", "roc"} & value.keys():
         points = {name: len(value[name][0]) for name in ("cmc", "roc") if _is_curve(value.get(name))}
         ranks = {"rank1": value["cmc"][1][0]} if "cmc" in points and value["cmc"][0][:1] == [0] else {}

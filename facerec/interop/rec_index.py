@@ -60,7 +60,7 @@ def load_index(rec: Path, data: mmap.mmap | bytes) -> Index:
     problem = _problem(keys, offsets, data)
     if problem:
         return rebuild_index(rec, data, f"{path.name} {problem}")
-    return _believed(rec, data, Index(keys, offsets, own_keys=True))
+    return _compared(rec, data, Index(keys, offsets, own_keys=True))
 
 
 def rebuild_index(rec: Path, data: mmap.mmap | bytes, problem: str) -> Index:
@@ -89,7 +89,7 @@ def _sorted(ids: Integers, offsets: Integers, note: str) -> Index:
 
 
 def _problem(keys: Integers, offsets: Integers, data: mmap.mmap | bytes) -> str:
-    """What is wrong with a sorted index by itself, "" if nothing."""
+    """A description of what is wrong with a sorted index by itself, "" if nothing is."""
     repeated = keys[1:][keys[1:] == keys[:-1]]
     if len(repeated):
         return f"lists key {repeated[0]} twice"
@@ -106,7 +106,7 @@ def _problem(keys: Integers, offsets: Integers, data: mmap.mmap | bytes) -> str:
     return "" if ends else "does not fit, one of both is cut short or of another pack"
 
 
-def _believed(rec: Path, data: mmap.mmap | bytes, index: Index) -> Index:
+def _compared(rec: Path, data: mmap.mmap | bytes, index: Index) -> Index:
     """The index, or a rebuilt one where the ids of records contradict it."""
     rows = _sample(len(index.keys))
     ids = np.array([record_id(read_payload(data, int(index.offsets[row]), _HEADER_SIZE)) for row in rows])

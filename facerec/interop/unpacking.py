@@ -54,7 +54,7 @@ class Unpacked:
 
 @dataclass(frozen=True)
 class Expected:
-    """What the user says of the images of a pack.
+    """How the images of a pack are to be read.
 
     Attributes:
         photos: photos, which need not be of one size, instead of aligned faces.
