@@ -30,7 +30,7 @@ from facerec.core import AcquireError, digests, home, local_setting, write_text
 
 DOWNLOADS = Path(".facerec/downloads")
 RAW = Path("data/raw")
-"""Where the stage `download` puts sets."""
+"""Where the stages `render` and `download` put sets."""
 
 _RECORDS = TypeAdapter(dict[str, Version])
 _HEADER = """\
