@@ -20,8 +20,10 @@ import torch
 from facerec import embedding, heads, params, training
 from facerec.core import write_text
 from facerec.evaluation import verification
+from facerec.interop import pair_lists
 from facerec.params import Params, Train
-from facerec.store import embeddings, failures, pairs, shards
+from facerec.store import embeddings, shards
+from facerec.store.shards import read_failures
 
 ROOT = Path(__file__).parent.parent
 DONE = ROOT / ".facerec/head_table.jsonl"
@@ -69,10 +71,10 @@ def run(experiment: Params, name: str, seed: int) -> Row:
     found: Row = {"first_loss": first.loss, "last_loss": last.loss, "train_accuracy": last.accuracy}
     for benchmark, wanted in experiment.benchmarks.items():
         faces = shards.read_shards(FACES / "test" / wanted.faces, "faces")
-        missing = len(failures.read_failures(FACES / "test" / wanted.faces))
+        missing = len(read_failures(FACES / "test" / wanted.faces))
         assert not missing, "rows of photos without a face are embed_set's business"
         rows = embeddings.Embeddings(embedder.embed(faces), faces.sources, faces.identities)
-        listed = pairs.read_pairs(ROOT / wanted.pairs, faces.sources)
+        listed = pair_lists.read_pairs(ROOT / wanted.pairs, faces.sources)
         result = verification.evaluate(rows.interleave(listed), listed.same, experiment.verify.protocol)
         found[benchmark] = result.accuracy
     return found

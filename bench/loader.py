@@ -1,4 +1,4 @@
-"""Batches of faces from shards (`facerec.store.loading`) against OpenCV's decoder alone, on as many threads.
+"""Batches of faces from shards (`facerec.store.face_dataset`) against OpenCV's decoder alone, on as many threads.
 
 Shows the cost of the loader besides decoding: finding an image, refusing damaged ones, checking the size, making a
 batch. The decoder gets the same JPEGs as bytes in memory, in the same order, and drops the pixels. The aim is 90 % of
@@ -18,7 +18,7 @@ from _faces import SIDE, cartoons
 from _timing import print_head, print_row, side_by_side
 
 from facerec.store import shards
-from facerec.store.loading import FaceDataset
+from facerec.store.face_dataset import FaceDataset
 
 FACES, BATCH = 4096, 128
 
@@ -43,7 +43,7 @@ def compare(faces: FaceDataset, stored: list[bytes], order: np.ndarray) -> None:
     for indices, batch in zip(order, faces.batches(order), strict=True):
         for number, image in zip(indices, batch, strict=True):
             assert (image == decode(stored[number])).all()
-    print_head("faces", "facerec.store.loading", "cv2 decode")
+    print_head("faces", "facerec.store.face_dataset", "cv2 decode")
     for threads in sorted({1, len(os.sched_getaffinity(0))}):
         os.environ["FACEREC_WORKERS"] = str(threads)
         sides = {"ours": lambda: load(faces, order), "peer": lambda n=threads: decode_all(stored, order, n)}

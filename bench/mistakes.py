@@ -22,9 +22,10 @@ from facerec.core import track
 from facerec.detection import table
 from facerec.embedding import Embedder
 from facerec.evaluation import verification
-from facerec.store import pairs, shards
+from facerec.interop import pair_lists
+from facerec.store import shards
 from facerec.store.embeddings import Embeddings
-from facerec.store.loading import FaceDataset
+from facerec.store.face_dataset import FaceDataset
 from facerec.store.preprocessing import Preprocessing
 
 WORK = Path(".facerec/mistakes")
@@ -97,7 +98,7 @@ def judged(
         FaceDataset([faces], embedder.preprocessing.size).batches(order), "embedding", len(order), "batches"
     )
     rows = np.concatenate([embedder.embed(change(images)) for images in batches])
-    listed = pairs.read_pairs(WORK / "lfw/pairs.txt", faces.sources)
+    listed = pair_lists.read_pairs(WORK / "lfw/pairs.txt", faces.sources)
     embedded = Embeddings(rows, faces.sources, faces.identities)
     return verification.evaluate(embedded.interleave(listed), listed.same, protocol).accuracy
 

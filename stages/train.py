@@ -17,7 +17,7 @@ from stages import common
 def train(params: Params, name: str) -> None:
     """Train network `name` on every training set that params.photos and params.packs name."""
     folders = [common.FACES / "train" / set_name for set_name in params.training_sets]
-    sets = [shards.read_shards(folder, "faces") for folder in folders if shards.is_set(folder)]
+    sets = [shards.read_shards(folder, "faces") for folder in folders if shards.is_shard_set(folder)]
     place = torch_device()
     with distributed.joined(place), training.kept(sets, params.train) as checkpoints:
         trained = training.fit(sets, params.train, place, checkpoints)

@@ -9,9 +9,10 @@ import numpy as np
 from facerec import evaluation
 from facerec.core import console, write_json
 from facerec.evaluation import curves
+from facerec.interop import pair_lists
 from facerec.params import Params
 from facerec.reporting import pair_sheets
-from facerec.store import embeddings, pairs
+from facerec.store import embeddings
 from stages import common
 
 COLUMNS = ("accuracy", "accuracy_std", "tar", "auc", "failures")
@@ -28,7 +29,10 @@ def verify(params: Params, name: str) -> None:
     metrics = judged.metrics()
     write_json(common.METRICS / f"verify/{name}.json", {name: {key: metrics[key] for key in COLUMNS}})
     write_json(common.CURVES / f"{name}_roc.json", curves.plot_data(roc=judged.roc()))
-    result, listed = judged.result, pairs.read_pairs(compared, embeddings.read_embeddings(embedded).sources)
+    result, listed = (
+        judged.result,
+        pair_lists.read_pairs(compared, embeddings.read_embeddings(embedded).sources),
+    )
     thresholds = np.repeat(result.fold_thresholds, result.fold_sizes)
     faces, sheet = common.FACES / "test" / benchmark.faces, common.SHEETS / f"pairs/{name}.jpg"
     pair_sheets.write_pair_sheet(faces, listed, result.distances, thresholds, sheet)

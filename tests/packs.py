@@ -9,7 +9,7 @@ import numpy as np
 from numcodecs import blosc
 
 from facerec.imaging import images
-from facerec.interop import packs, recordio
+from facerec.interop import recordio, verification_packs
 from facerec.store import shards
 from tests import cartoon
 
@@ -36,7 +36,7 @@ def rec(folder: Path, groups: dict[int, int], size: tuple[int, int] = (112, 112)
 def verification(path: Path, same: list[bool]) -> list[bytes]:
     """Write a .bin; returns its images."""
     faces = [jpeg(i) for i in range(2 * len(same))]
-    packs.write_bin(path, faces, same)
+    verification_packs.write_bin(path, faces, same)
     return faces
 
 

@@ -18,8 +18,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from facerec.catalog import http
+from facerec.catalog.downloads import fetch_file
 from facerec.catalog.entries import CatalogEntry, File
-from facerec.catalog.fetch import fetch_file
 from facerec.core import AcquireError
 from tests.test_acquire_http import BODY, HASTY, ranges, server  # noqa: F401  the fixture
 
@@ -40,8 +40,8 @@ def listed(url):
     return entry.files[0], entry
 
 
-def get(url, tmp_path, patience=HASTY):
-    return fetch_file(*listed(url), tmp_path / "d", patience)
+def get(url, tmp_path, policy=HASTY):
+    return fetch_file(*listed(url), tmp_path / "d", policy)
 
 
 WRONG = bytes([BODY[0] ^ 1]) + BODY[1:]
@@ -128,7 +128,7 @@ RUN = """
 import sys
 from pathlib import Path
 from facerec.catalog.entries import CatalogEntry
-from facerec.catalog.fetch import fetch_file
+from facerec.catalog.downloads import fetch_file
 entry = CatalogEntry.model_validate_json(sys.argv[1])
 fetch_file(entry.files[0], entry, Path(sys.argv[2]))
 """
@@ -192,7 +192,7 @@ def test_a_date_to_wait_for_is_understood(server, tmp_path, monkeypatch):  # noq
 def test_a_file_of_unknown_bytes_is_fetched_whole(server, tmp_path):  # noqa: F811
     server.script.steps = [{"length": None, "headers": {"ETag": '"v1"'}}]
     partial = tmp_path / "x.part"
-    http.download(server.url, partial, checked=False, patience=HASTY)
+    http.download_file(server.url, partial, checked=False, policy=HASTY)
     assert partial.read_bytes() == BODY
 
 

@@ -103,7 +103,7 @@ def ranges(server):
 
 
 def test_a_plain_download(server, partial):
-    http.download(server.url, partial, checked=True, patience=HASTY)
+    http.download_file(server.url, partial, checked=True, policy=HASTY)
     assert partial.read_bytes() == BODY
     assert ranges(server) == [None]
 
@@ -112,7 +112,7 @@ def test_a_plain_download(server, partial):
 def test_a_broken_download_goes_on_where_it_stopped(server, partial, checked, headers):
     server.script.steps = [{"cut": 100_000, "headers": headers}, {"cut": 200_000, "headers": headers}]
     server.script.steps += [{"headers": headers}]
-    http.download(server.url, partial, checked, HASTY)
+    http.download_file(server.url, partial, checked, HASTY)
     assert partial.read_bytes() == BODY
     assert ranges(server) == [None, "bytes=100000-", "bytes=200000-"]
 
@@ -120,23 +120,23 @@ def test_a_broken_download_goes_on_where_it_stopped(server, partial, checked, he
 def test_an_interrupted_run_goes_on_in_the_next(server, partial):
     server.script.steps = [{"cut": 100_000}, {"status": 503}]
     with pytest.raises(AcquireError, match=r"503 .*\(3 attempts\)"):
-        http.download(server.url, partial, checked=True, patience=HASTY)
+        http.download_file(server.url, partial, checked=True, policy=HASTY)
     assert partial.read_bytes() == BODY[:100_000]
     server.script.steps = [{}]
-    http.download(server.url, partial, checked=True, patience=HASTY)
+    http.download_file(server.url, partial, checked=True, policy=HASTY)
     assert partial.read_bytes() == BODY
     assert ranges(server)[-1] == "bytes=100000-"
 
 
 def test_progress_renews_patience(server, partial):
     server.script.steps = [{"cut": 10_000 * (step + 1)} for step in range(20)] + [{}]
-    http.download(server.url, partial, checked=True, patience=HASTY)
+    http.download_file(server.url, partial, checked=True, policy=HASTY)
     assert hashlib.sha256(partial.read_bytes()).digest() == hashlib.sha256(BODY).digest()
 
 
 def test_without_a_digest_or_a_validator_it_begins_again(server, partial):
     server.script.steps = [{"cut": 100_000}, {}]
-    http.download(server.url, partial, checked=False, patience=HASTY)
+    http.download_file(server.url, partial, checked=False, policy=HASTY)
     assert partial.read_bytes() == BODY
     assert ranges(server) == [None, None]
 
@@ -145,20 +145,20 @@ def test_a_file_that_changed_meanwhile_is_not_glued_together(server, partial):
     new = os.urandom(250_000)
     server.script.steps = [{"cut": 100_000, "headers": {"ETag": '"v1"'}}]
     server.script.steps += [{"body": new, "headers": {"ETag": '"v2"'}}]
-    http.download(server.url, partial, checked=True, patience=HASTY)
+    http.download_file(server.url, partial, checked=True, policy=HASTY)
     assert partial.read_bytes() == new
     assert server.script.asked[1][1]["If-Range"] == '"v1"'
 
 
 def test_a_server_without_ranges_sends_all_again(server, partial):
     server.script.steps = [{"cut": 100_000}, {"ranges": False}]
-    http.download(server.url, partial, checked=True, patience=HASTY)
+    http.download_file(server.url, partial, checked=True, policy=HASTY)
     assert partial.read_bytes() == BODY
 
 
 def test_a_range_at_another_place_is_not_taken(server, partial):
     server.script.steps = [{"cut": 100_000}, {"shift": 8}, {}]
-    http.download(server.url, partial, checked=True, patience=HASTY)
+    http.download_file(server.url, partial, checked=True, policy=HASTY)
     assert partial.read_bytes() == BODY
     assert ranges(server) == [None, "bytes=100000-", None]
 
@@ -166,10 +166,10 @@ def test_a_range_at_another_place_is_not_taken(server, partial):
 def test_a_complete_partial_file_is_complete(server, partial):
     partial.parent.mkdir()
     partial.write_bytes(BODY)
-    http.download(server.url, partial, checked=True, patience=HASTY)
+    http.download_file(server.url, partial, checked=True, policy=HASTY)
     assert partial.read_bytes() == BODY
     partial.write_bytes(BODY + b"too long")
-    http.download(server.url, partial, checked=True, patience=HASTY)
+    http.download_file(server.url, partial, checked=True, policy=HASTY)
     assert partial.read_bytes() == BODY
 
 
@@ -177,14 +177,14 @@ def test_a_complete_partial_file_is_complete(server, partial):
 def test_a_refusal_is_final(server, partial, status):
     server.script.steps = [{"status": status}]
     with pytest.raises(AcquireError, match=f"the server answered {status}"):
-        http.download(server.url, partial, checked=True, patience=HASTY)
+        http.download_file(server.url, partial, checked=True, policy=HASTY)
     assert len(server.script.asked) == 1
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_a_passing_trouble_is_waited_for(server, partial, status):
     server.script.steps = [{"status": status, "headers": {"Retry-After": "0"}}, {}]
-    http.download(server.url, partial, checked=True, patience=HASTY)
+    http.download_file(server.url, partial, checked=True, policy=HASTY)
     assert partial.read_bytes() == BODY
 
 
@@ -197,7 +197,7 @@ def test_the_pauses_grow_and_the_server_may_ask_for_longer(server, partial, monk
         {"status": 503, "headers": {"Retry-After": "7"}},
         {},
     ]
-    http.download(server.url, partial, True, http.RetryPolicy(attempts=9, pause=1, timeout=5))
+    http.download_file(server.url, partial, True, http.RetryPolicy(attempts=9, pause=1, timeout=5))
     assert pauses == [1, 2, 7]
 
 
@@ -205,10 +205,10 @@ def test_a_server_that_is_not_there(partial):
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as closed:
         port = closed.server_port
     with pytest.raises(AcquireError, match=r"refused.*\(3 attempts\)"):
-        http.download(f"http://127.0.0.1:{port}/x", partial, checked=True, patience=HASTY)
+        http.download_file(f"http://127.0.0.1:{port}/x", partial, checked=True, policy=HASTY)
 
 
 @pytest.mark.parametrize("url", ["ftp://127.0.0.1/x", "nonsense", "http://[x/"])
 def test_an_address_that_is_none(partial, url):
     with pytest.raises(AcquireError):
-        http.download(url, partial, checked=True, patience=HASTY)
+        http.download_file(url, partial, checked=True, policy=HASTY)

@@ -6,7 +6,7 @@ import os
 import pytest
 import yaml
 
-from facerec.catalog import checksums, sets
+from facerec.catalog import downloads, sets
 from facerec.catalog.entries import CatalogEntry, SetCounts
 from facerec.core import AcquireError, FormatError
 from tests.test_acquire_http import server  # noqa: F401  the fixture
@@ -80,21 +80,21 @@ def test_what_makes_no_sound_set_is_not_recorded(tmp_path, folder, monkeypatch):
 def test_files_of_one_entry_share_a_record_and_keep_each_other(tmp_path, folder):
     for name in ("two", "one"):
         (tmp_path / name).write_bytes(name.encode())
-        checksums.record_checksums(entry(name=name), {name: tmp_path / name})
+        downloads.record_checksums(entry(name=name), {name: tmp_path / name})
     assert list(yaml.safe_load((folder / "small.yaml").read_text())) == ["one", "two"]
     made = entry(name="two")
-    assert [version.sha256 for version in checksums.known_versions(made, made.files[0])] == [
+    assert [version.sha256 for version in downloads.known_versions(made, made.files[0])] == [
         hashlib.sha256(b"two").hexdigest()
     ]
 
 
 def test_what_the_catalog_lists_counts_more(tmp_path, folder):
     (tmp_path / "x").write_bytes(b"another")
-    checksums.record_checksums(entry(), {"x.bin": tmp_path / "x"})
+    downloads.record_checksums(entry(), {"x.bin": tmp_path / "x"})
     made = entry(versions=[{"sha256": "5" * 64}])
-    assert checksums.known_versions(made, made.files[0]) == made.files[0].versions
+    assert downloads.known_versions(made, made.files[0]) == made.files[0].versions
     (folder / "small.yaml").unlink()
-    checksums.record_checksums(made, {"x.bin": tmp_path / "x"})
+    downloads.record_checksums(made, {"x.bin": tmp_path / "x"})
     assert not (folder / "small.yaml").exists()
 
 
@@ -106,18 +106,18 @@ def test_a_broken_record_is_named(folder, text):
     with pytest.raises(
         AcquireError, match=r"cannot read .*known/small\.yaml; restore it from git or delete it"
     ):
-        checksums.known_versions(made, made.files[0])
+        downloads.known_versions(made, made.files[0])
 
 
 def test_a_record_that_cannot_be_written_is_named(folder, tmp_path):
     folder.write_bytes(b"a file where a folder belongs")
     with pytest.raises(AcquireError, match=r"cannot write .*known/small\.yaml"):
-        checksums.record_checksums(entry(), {"x.bin": folder})
+        downloads.record_checksums(entry(), {"x.bin": folder})
 
 
 def test_a_copy_that_cannot_be_read_is_named(tmp_path):
     with pytest.raises(AcquireError, match=r"cannot read .*gone: No such file"):
-        checksums.digests(tmp_path / "gone")
+        downloads._digest(tmp_path / "gone")
 
 
 def test_an_experiment_in_a_folder_of_its_own_finds_and_records_in_the_project(tmp_path, folder, monkeypatch):

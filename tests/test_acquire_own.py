@@ -1,4 +1,4 @@
-"""A person's own photos: pairs drawn among them, an entry of the catalogue and a profile."""
+"""A person's own photos: pairs drawn among them, an entry of the catalog and a profile."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from facerec.catalog import entries, pair_sampling, user_dataset
 from facerec.catalog.sets import acquire
 from facerec.core import FormatError, ParamsError
 from facerec.imaging.images import encode_jpeg
+from facerec.interop import pair_lists
 from facerec.params import profiles
-from facerec.store import pairs, shards
+from facerec.store import shards
 from tests.conftest import ROOT
 
 
@@ -55,7 +56,7 @@ def test_too_few_people_are_told() -> None:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with photos of people, a catalogue and profiles, which is the current one."""
+    """A folder with photos of people, a catalog and profiles, which is the current one."""
     for person in range(25):
         for number in range(1, 4):
             place = tmp_path / f"photos/p{person:02d}/{number}.jpg"
@@ -84,7 +85,7 @@ def test_own_photos_become_a_set_with_pairs_and_a_profile(project: Path, kind: s
     acquire(entries.load_entry("mine"), project / "raw")
     photos = shards.read_shards(project / "raw", "photos")
     assert (len(photos), photos.classes) == (75, 25)
-    listed = pairs.read_pairs(project / "raw/pairs.tsv", photos.sources)
+    listed = pair_lists.read_pairs(project / "raw/pairs.tsv", photos.sources)
     assert len(listed) == 100
     assert (listed.first >= 0).all()
     assert ((photos.labels[listed.first] == photos.labels[listed.second]) == listed.same).all()
@@ -125,7 +126,7 @@ def test_what_cannot_be_added_is_refused(project: Path) -> None:
         ("my photos", user_dataset.AddOptions(), "no name for an entry"),
         ("lfw", user_dataset.AddOptions(), "not one of `facerec add`; take another name"),
         ("mine", user_dataset.AddOptions("both"), "test or train, not 'both'"),
-        ("mine", user_dataset.AddOptions(model="lfw"), "lfw is no model of the catalogue"),
+        ("mine", user_dataset.AddOptions(model="lfw"), "lfw is no model of the catalog"),
     ):
         with pytest.raises(ParamsError, match=message):
             user_dataset.add_dataset(project / "photos", name, wish, folder, replace=True)

@@ -9,11 +9,11 @@ import zipfile
 import pytest
 
 from facerec.catalog import entries, set_facts, sets
+from facerec.catalog.downloads import fetch_file
 from facerec.catalog.entries import CatalogEntry, File
-from facerec.catalog.fetch import fetch_file
 from facerec.core import AcquireError, FormatError, ParamsError
-from facerec.interop import packs, recordio
-from facerec.store import pairs, shards
+from facerec.interop import pair_lists, recordio, verification_packs
+from facerec.store import shards
 from tests.conftest import ROOT
 from tests.test_acquire_http import HASTY, server  # noqa: F401  the fixture
 
@@ -80,7 +80,7 @@ def test_photos_from_a_mirror_folder(shelf, tmp_path):
     assert found.sources == ["Ann/Ann_0001.jpg", "Ann/Ann_0002.jpg", "Bob/Bob_0001.jpg"]
     assert found.labels.tolist() == [0, 0, 1]
     assert (found.meta.dataset, found.meta.licence) == ("small", "CC0")
-    assert pairs.read_pairs(tmp_path / "raw/small/pairs.txt", found.sources).second.tolist() == [1, 2]
+    assert pair_lists.read_pairs(tmp_path / "raw/small/pairs.txt", found.sources).second.tolist() == [1, 2]
     assert sorted(place.name for place in (tmp_path / "raw/small").iterdir()) == [
         "pairs.txt",
         "part-00000.arrow",
@@ -253,7 +253,7 @@ def test_photos_by_view_with_their_protocol(shelf, tmp_path):
 
 
 def test_a_lone_verification_pack_is_counted(shelf, tmp_path):
-    packs.write_bin(shelf / "few.bin", [b"\xffa", b"\xffb", b"\xffc", b"\xffd"], [True, False])
+    verification_packs.write_bin(shelf / "few.bin", [b"\xffa", b"\xffb", b"\xffc", b"\xffd"], [True, False])
     pack = {"kind": "pack", "files": [{"name": "few.bin"}]}
     sets.acquire(entry(**pack, counts={"pairs": 2}), tmp_path / "raw")
     assert (tmp_path / "raw/few.bin").read_bytes() == (shelf / "few.bin").read_bytes()

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from facerec.catalog import entries, fetch
+from facerec.catalog import downloads, entries
 from facerec.cli import app
 from facerec.core import AcquireError
 
@@ -78,12 +78,12 @@ def test_the_field_is_covered():
 
 def test_what_the_mirror_holds_is_what_the_catalog_lists(mirror, ours, monkeypatch):
     monkeypatch.setenv("FACEREC_MIRROR", str(mirror))
-    found = {file.name: (fetch.in_mirror(file, entry), file) for entry in ours for file in entry.files}
+    found = {file.name: (downloads.in_mirror(file, entry), file) for entry in ours for file in entry.files}
     here = {name: (path, file) for name, (path, file) in found.items() if path is not None}
     assert {"lfw-pairs.txt", "megaface_noises.txt", "mobilefacenet_xiaoccer_068.ckpt"} <= set(here)
     for path, file in here.values():
         if path.stat().st_size < 10_000_000:  # the archive of LFW is checked where it is unpacked
-            fetch.check_digest(path, file.versions)
+            downloads.check_digest(path, file.versions)
             assert file.versions
 
 
@@ -94,7 +94,7 @@ def test_models_declare_what_the_library_understands(monkeypatch):
     models = [entry for entry in map(entries.load_entry, entries.entry_names()) if entry.preprocessing]
     assert models
     for entry in models:
-        declared = entry.preprocessing.model_dump(mode="json")
+        declared = entry.preprocessing.to_dict()
         assert Preprocessing.from_dict(declared, entry.name).to_dict() == declared
 
 

@@ -71,7 +71,7 @@ def test_a_mistake_is_one_sentence_and_exit_code_1(run):
     assert run("inspect", "lwf", "--json") == (
         1,
         "",
-        "error: there is no lwf, neither on disk nor in the catalogue.\n",
+        "error: there is no lwf, neither on disk nor in the catalog.\n",
     )
 
 
@@ -102,7 +102,7 @@ def test_inspecting_for_programs_and_for_people(run, tmp_path):
         (("export", "pack", "out"), "pack holds no shards"),
         (("inspect", "pack", "--sheet", "x.gif"), "a sheet is written as .png or .jpg, not x.gif"),
         (("inspect", "pack/property", "--sheet", "x.png"), "pack/property is a property of a pack and shows no images"),
-        (("inspect", "lwf"), "there is no lwf, neither on disk nor in the catalogue"),
+        (("inspect", "lwf"), "there is no lwf, neither on disk nor in the catalog"),
     ],
 )  # fmt: skip
 def test_mistakes_are_one_sentence(call, tmp_path, words, message):

@@ -1,6 +1,7 @@
 """Embedders feed networks what they declare, whatever the batch, and refuse other faces."""
 
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import onnx
@@ -14,7 +15,7 @@ from facerec.backbones import storage
 from facerec.core import FormatError, ImageError
 from facerec.embedding import Embedder
 from facerec.store import shards
-from facerec.store.preprocessing import FLIPS, Preprocessing
+from facerec.store.preprocessing import Flip, Preprocessing
 from tests.models import SIZE, TEMPLATE, faces_of, write_set
 
 SMALL = Preprocessing(size=SIZE, template=TEMPLATE)
@@ -85,7 +86,7 @@ def test_faces_of_another_kind_are_refused(change: dict[str, object], named: str
         Preprocessing().check(shards.Meta(**fields))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("flip", FLIPS)
+@pytest.mark.parametrize("flip", get_args(Flip))
 def test_flips_are_fused_as_declared(flip: str) -> None:
     images = faces_of(1, 3)
     rules = Preprocessing(size=SIZE, template=TEMPLATE, mean=(0, 0, 0), std=(1, 1, 1), flip=flip)  # type: ignore[arg-type]

@@ -13,7 +13,8 @@ from facerec.aligning import AlignOptions, crops
 from facerec.core import FormatError, ParamsError
 from facerec.detection import table
 from facerec.imaging import alignment, images
-from facerec.store import failures, shards
+from facerec.store import shards
+from facerec.store.shards import FAILURES, read_failures
 from tests import cartoon
 
 # One photo of each kind; its name is its source.
@@ -110,7 +111,7 @@ def enrol(scene, tmp_path):
         )
         found = shards.read_shards(out, "faces")
         by_kind = {source.removesuffix(".jpg"): found.row(row) for row, source in enumerate(found.sources)}
-        lost = {failure.source.removesuffix(".jpg"): failure for failure in failures.read_failures(out)}
+        lost = {failure.source.removesuffix(".jpg"): failure for failure in read_failures(out)}
         return by_kind, counts, lost
 
     return run
@@ -288,7 +289,7 @@ def test_the_rule_annotated_needs_annotated_photos(tmp_path):
 
 
 def outputs(folder) -> list[str]:
-    return [digest(folder / name) for name in ("part-00000.arrow", failures.NAME)]
+    return [digest(folder / name) for name in ("part-00000.arrow", FAILURES)]
 
 
 def test_bytes_depend_neither_on_workers_nor_on_jobs(scene, tmp_path, monkeypatch):

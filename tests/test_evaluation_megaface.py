@@ -13,7 +13,7 @@ from facerec import cli
 from facerec.core import FacerecError
 from facerec.evaluation.identification import identify, published
 from facerec.evaluation.identification.on_files import identify_files, write_identification
-from facerec.interop import devkit, lists
+from facerec.interop import devkit, photo_lists
 from facerec.store import embeddings
 from facerec.store.embeddings import Embeddings
 
@@ -34,7 +34,7 @@ def plain(golden, tmp_path) -> Path:
     (tmp_path / "ids.txt").write_text("\n".join(golden["ids"]) + "\n")
     probes, distractors = photos(golden)
     (tmp_path / "P.txt").write_text("\n".join(probes))
-    lists.write_feature_list(lists.FeatureList(tuple(distractors)), tmp_path / "D.json")
+    photo_lists.write_feature_list(photo_lists.FeatureList(tuple(distractors)), tmp_path / "D.json")
     (tmp_path / "Pn.txt").write_text(
         "\n".join(["#noise", "nobody.png", *(f"p_{k}.png" for k in range(0, 144, 4))])
     )

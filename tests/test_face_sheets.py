@@ -6,7 +6,8 @@ import pytest
 from facerec.core import ParamsError
 from facerec.imaging import alignment, images
 from facerec.reporting import photo_sheets, summary
-from facerec.store import failures, shards
+from facerec.store import shards
+from facerec.store.shards import Failure, write_failures
 
 HEIGHT = 112 + 14 + 24  # a tile, its caption, the title of a row
 WIDTH = 12 * 114 - 2
@@ -24,9 +25,7 @@ def write(folder, count=30, size=(112, 112), lost=()):
         rows.append(row | (known if number < count - 1 else {"rung": "crop"}))
     meta = shards.Meta("faces", "grey", size=size, template=alignment.template_name(size))
     shards.write_shards(rows, folder, meta)
-    failures.write_failures(
-        [failures.Failure(source, "", "no-face", "There is no face.") for source in lost], folder
-    )
+    write_failures([Failure(source, "", "no-face", "There is no face.") for source in lost], folder)
     return folder
 
 

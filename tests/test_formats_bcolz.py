@@ -15,7 +15,7 @@ import pytest
 
 from facerec.core import FormatError
 from facerec.interop import bcolz
-from facerec.store import npy
+from facerec.store import tables
 
 GOLDEN = Path(__file__).parent / "golden/bcolz"
 PIXELS = np.load(GOLDEN / "pixels.npy")
@@ -53,9 +53,9 @@ def test_images_that_bcolz_lost_are_grey_and_told_of():
 
 
 def test_a_folder_is_told_by_its_meta():
-    assert bcolz.is_folder(GOLDEN / "tiny")
-    assert not bcolz.is_folder(GOLDEN)
-    assert not bcolz.is_folder(GOLDEN / "pixels.npy")
+    assert bcolz.is_bcolz_folder(GOLDEN / "tiny")
+    assert not bcolz.is_bcolz_folder(GOLDEN)
+    assert not bcolz.is_bcolz_folder(GOLDEN / "pixels.npy")
 
 
 def chunk_of(folder, values):
@@ -139,7 +139,7 @@ def test_a_pickled_list_and_an_archive_are_refused(folder):
         bcolz.read_bcolz(folder)
     np.savez(folder.parent / "list.npz", a=PIXELS)
     with pytest.raises(FormatError, match="an archive"):
-        npy.read_npy(folder.parent / "list.npz")
+        tables.read_npy(folder.parent / "list.npz")
 
 
 @pytest.mark.parametrize("shape", ["(1000000000000,)", "(-1,)", "(4, 0)", "('4',)", "4", "(4,", "(" * 9000])
@@ -148,10 +148,10 @@ def test_an_npy_that_promises_much_is_refused(tmp_path, shape):
     data = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + bytes(4)
     (tmp_path / "x.npy").write_bytes(data)
     if shape == "(4, 0)":
-        assert npy.read_npy(tmp_path / "x.npy").shape == (4, 0)
+        assert tables.read_npy(tmp_path / "x.npy").shape == (4, 0)
         return
     with pytest.raises(FormatError, match=r"x\.npy"):
-        npy.read_npy(tmp_path / "x.npy")
+        tables.read_npy(tmp_path / "x.npy")
 
 
 def test_damaged_chunks_give_pixels_or_the_format_error(folder):
@@ -180,4 +180,4 @@ def test_an_array_whose_header_claims_gigabytes_is_refused_before_they_are_asked
     for header, message in ((2**31, "header is too long"), (100, "no array of numbers")):
         path.write_bytes(b"\x93NUMPY\x02\x00" + header.to_bytes(4, "little") + b"{'descr': '<f4'}")
         with pytest.raises(FormatError, match=message):
-            npy.read_npy(path)
+            tables.read_npy(path)

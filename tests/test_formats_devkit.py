@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from facerec.core import FormatError
-from facerec.interop import devkit, lists
+from facerec.interop import devkit, photo_lists
 
 
 def test_a_feature_file_has_the_published_bytes(tmp_path):
@@ -151,25 +151,25 @@ def test_large_matrices_are_mapped(tmp_path, monkeypatch):
 def test_noise_lists_skip_comments_and_take_the_second_column(tmp_path):
     text = "#cite us\nAnn_1.png\n\n12\t3/4@N00/5_0.jpg\nAnn_1.png\n"
     (tmp_path / "noises.txt").write_text(text)
-    assert lists.read_noises(tmp_path / "noises.txt") == ["Ann_1.png", "3/4@N00/5_0.jpg", "Ann_1.png"]
+    assert photo_lists.read_noises(tmp_path / "noises.txt") == ["Ann_1.png", "3/4@N00/5_0.jpg", "Ann_1.png"]
     (tmp_path / "noises.txt").write_text("Ann_1.png\n7\t\n")
     with pytest.raises(FormatError, match="line 2"):
-        lists.read_noises(tmp_path / "noises.txt")
+        photo_lists.read_noises(tmp_path / "noises.txt")
     with pytest.raises(FormatError, match="cannot read"):
-        lists.read_noises(tmp_path / "none.txt")
+        photo_lists.read_noises(tmp_path / "none.txt")
 
 
 def test_noise_lists_come_back(tmp_path):
-    lists.write_noises(["a b.png", "1/2/3.jpg"], tmp_path / "n.txt", "planted")
+    photo_lists.write_noises(["a b.png", "1/2/3.jpg"], tmp_path / "n.txt", "planted")
     assert (tmp_path / "n.txt").read_text().startswith("#planted\n")
-    assert lists.read_noises(tmp_path / "n.txt") == ["a b.png", "1/2/3.jpg"]
+    assert photo_lists.read_noises(tmp_path / "n.txt") == ["a b.png", "1/2/3.jpg"]
 
 
 @pytest.mark.parametrize("ids", [("Ann", "Bob"), ()])
 def test_feature_lists_come_back(tmp_path, ids):
-    wrote = lists.FeatureList(("Ann/1.png", "Bob/2.png"), ids)
-    lists.write_feature_list(wrote, tmp_path / "list.json")
-    assert lists.read_feature_list(tmp_path / "list.json") == wrote
+    wrote = photo_lists.FeatureList(("Ann/1.png", "Bob/2.png"), ids)
+    photo_lists.write_feature_list(wrote, tmp_path / "list.json")
+    assert photo_lists.read_feature_list(tmp_path / "list.json") == wrote
 
 
 @pytest.mark.parametrize(
@@ -178,13 +178,13 @@ def test_feature_lists_come_back(tmp_path, ids):
 def test_malformed_feature_lists_are_refused(tmp_path, text):
     (tmp_path / "list.json").write_text(text)
     with pytest.raises(FormatError):
-        lists.read_feature_list(tmp_path / "list.json")
+        photo_lists.read_feature_list(tmp_path / "list.json")
 
 
 def test_the_published_lists(mirror):
-    noises = lists.read_noises(mirror / "megaface/megaface_noises.txt")
+    noises = photo_lists.read_noises(mirror / "megaface/megaface_noises.txt")
     assert (len(noises), len(set(noises))) == (719, 707)
-    assert len(lists.read_noises(mirror / "megaface/facescrub_noises.txt")) == 605
+    assert len(photo_lists.read_noises(mirror / "megaface/facescrub_noises.txt")) == 605
     for name in ("facescrub_features_list.json", "facescrub_uncropped_features_list.json"):
-        features = lists.read_feature_list(mirror / "megaface" / name)
+        features = photo_lists.read_feature_list(mirror / "megaface" / name)
         assert (len(features.paths), len(set(features.ids))) == (3530, 80)

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from facerec.interop import exporting, naming, photos
+from facerec.interop import exporting, photos
+from facerec.interop.exporting import safe_file, safe_name
 from facerec.store import shards
 from tests import packs as drawn
 
@@ -98,7 +99,7 @@ def test_no_name_leaves_the_folder_or_is_lost(tmp_path, names, listed):
     assert list(found.values()) == [IMAGE] * len(names)
     assert len({unicodedata.normalize("NFC", path).casefold() for path in found}) == len(names)
     for path in found:
-        assert all(naming.safe_name(part) == part for part in path.split("/"))
+        assert all(safe_name(part) == part for part in path.split("/"))
     if listed:
         assert sorted(line.split(" ")[0] for line in lines) == sorted(found)
 
@@ -120,13 +121,13 @@ def test_no_name_leaves_the_folder_or_is_lost(tmp_path, names, listed):
     ],
 )
 def test_a_safe_name(name, wanted):
-    assert naming.safe_name(name) == wanted
+    assert safe_name(name) == wanted
 
 
 @given(TEXT | st.text(max_size=300))
 def test_a_safe_name_is_safe_and_stays_as_it_is(name):
-    clean = naming.safe_name(name)
-    assert naming.safe_name(clean) == clean
+    clean = safe_name(name)
+    assert safe_name(clean) == clean
     assert 0 < len(clean.encode("utf-8", "surrogatepass")) <= 130
     assert not set(clean) & set('<>:"/\\|?*\0\n')
     assert clean not in (".", "..")
@@ -144,7 +145,7 @@ def test_a_safe_name_is_safe_and_stays_as_it_is(name):
     ],
 )
 def test_an_extension_says_what_the_content_is(name, suffix, wanted):
-    assert naming.safe_file(name, suffix) == wanted
+    assert safe_file(name, suffix) == wanted
 
 
 def test_what_is_no_image_is_written_all_the_same(tmp_path):

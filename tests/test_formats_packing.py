@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from facerec.core import FormatError
-from facerec.interop import packing, packs, recordio, unpacking
+from facerec.interop import exporting, recordio, unpacking, verification_packs
 from facerec.store import pairs, shards
 from tests import packs as drawn
 
@@ -27,7 +27,7 @@ def same_files(one, other):
 
 def round_trip(pack, tmp_path):
     unpacking.unpack(pack, tmp_path / "faces")
-    packing.pack_faces(tmp_path / "faces", tmp_path / "again")
+    exporting.pack_faces(tmp_path / "faces", tmp_path / "again")
     return tmp_path / "again"
 
 
@@ -54,9 +54,9 @@ def test_any_set_packs_to_its_faces_by_identity(tmp_path, rows):
     shards.write_shards(made, tmp_path / "faces", shards.Meta("faces", "x", size=(112, 112)))
     if min(rows)[0] < 0:
         with pytest.raises(FormatError, match="have no identity"):
-            packing.pack_faces(tmp_path / "faces", tmp_path / "pack")
+            exporting.pack_faces(tmp_path / "faces", tmp_path / "pack")
         return
-    assert packing.pack_faces(tmp_path / "faces", tmp_path / "pack") == {"train": len(rows)}
+    assert exporting.pack_faces(tmp_path / "faces", tmp_path / "pack") == {"train": len(rows)}
     people = sorted({label for label, _ in rows})
     wanted = [(number, FACES[i]) for number, who in enumerate(people) for label, i in rows if label == who]
     reader = recordio.RecordReader(tmp_path / "pack/train.rec")
@@ -86,7 +86,7 @@ def test_mxnets_own_pack_comes_back_but_for_array_labels(tmp_path):
 def test_bcolz_becomes_a_bin_without_loss(tmp_path):
     drawn.bcolz(tmp_path / "pack/lfw", [True, False])
     again = round_trip(tmp_path / "pack", tmp_path)
-    encoded, same = packs.read_bin(again / "lfw.bin")
+    encoded, same = verification_packs.read_bin(again / "lfw.bin")
     opened = shards.read_shards(tmp_path / "faces/lfw")
     assert encoded == [bytes(opened.image(row)) for row in range(4)]
     assert same.tolist() == [True, False]
@@ -100,8 +100,8 @@ def lfw_set(folder):
 def test_pairs_txt_and_a_set_make_a_bin(tmp_path):
     first, second, third = lfw_set(tmp_path / "faces")
     (tmp_path / "pairs.txt").write_text("1\t1\nA\t1\t2\nA\t2\tB\t1\n")
-    assert packing.pack_bin(tmp_path / "faces", tmp_path / "pairs.txt", tmp_path / "lfw.bin") == 4
-    encoded, same = packs.read_bin(tmp_path / "lfw.bin")
+    assert exporting.pack_bin(tmp_path / "faces", tmp_path / "pairs.txt", tmp_path / "lfw.bin") == 4
+    encoded, same = verification_packs.read_bin(tmp_path / "lfw.bin")
     assert encoded == [first, second, second, third]
     assert same.tolist() == [True, False]
 
@@ -110,24 +110,24 @@ def test_a_pair_without_a_face_is_refused(tmp_path):
     lfw_set(tmp_path / "faces")
     (tmp_path / "pairs.txt").write_text("1\t1\nA\t1\t3\nA\t2\tB\t1\n")
     with pytest.raises(FormatError, match=r"1 of the 2 pairs of .*pairs\.txt name a photo without a face"):
-        packing.pack_bin(tmp_path / "faces", tmp_path / "pairs.txt", tmp_path / "lfw.bin")
+        exporting.pack_bin(tmp_path / "faces", tmp_path / "pairs.txt", tmp_path / "lfw.bin")
     assert not (tmp_path / "lfw.bin").exists()
 
 
 def test_what_cannot_be_packed_is_refused(tmp_path):
     with pytest.raises(FormatError, match="neither a set of faces nor a folder of such sets"):
-        packing.pack_faces(tmp_path / "none", tmp_path / "pack")
+        exporting.pack_faces(tmp_path / "none", tmp_path / "pack")
     drawn.face_set(tmp_path / "photos", [(0, "A", "A/1.jpg")], kind="photos")
     with pytest.raises(FormatError, match="holds photos, but faces are needed"):
-        packing.pack_faces(tmp_path / "photos", tmp_path / "pack")
+        exporting.pack_faces(tmp_path / "photos", tmp_path / "pack")
     drawn.face_set(tmp_path / "empty", [])
     with pytest.raises(FormatError, match="it is empty"):
-        packing.pack_faces(tmp_path / "empty", tmp_path / "pack")
+        exporting.pack_faces(tmp_path / "empty", tmp_path / "pack")
     drawn.face_set(tmp_path / "sets/lfw", [(-1, "", "a.jpg")])
     with pytest.raises(FormatError, match=r"lfw has no pairs\.parquet; only train"):
-        packing.pack_faces(tmp_path / "sets", tmp_path / "pack")
+        exporting.pack_faces(tmp_path / "sets", tmp_path / "pack")
     with pytest.raises(FormatError, match="1 of its 1 faces have no identity"):
-        packing.pack_faces(tmp_path / "sets/lfw", tmp_path / "pack")
+        exporting.pack_faces(tmp_path / "sets/lfw", tmp_path / "pack")
     assert not (tmp_path / "pack").exists()
 
 
@@ -137,7 +137,7 @@ def test_one_image_at_a_time_is_in_memory(tmp_path, monkeypatch):
     image, write = shards.Shards.image, recordio.RecordWriter.write
     monkeypatch.setattr(shards.Shards, "image", lambda *args: events.append("read") or image(*args))
     monkeypatch.setattr(recordio.RecordWriter, "write", lambda *args: events.append("write") or write(*args))
-    packing.pack_faces(tmp_path / "faces", tmp_path / "pack")
+    exporting.pack_faces(tmp_path / "faces", tmp_path / "pack")
     assert events == ["write", *["read", "write"] * 20, "write"]
 
 
@@ -146,4 +146,4 @@ def test_a_pairs_table_of_another_set_is_refused(tmp_path):
     rows = np.array([7])
     pairs.write_pairs(pairs.Pairs(rows, rows, np.array([True])), tmp_path / "pairs.parquet")
     with pytest.raises(FormatError, match="names face 7, but the set holds 3"):
-        packing.pack_bin(tmp_path / "faces", tmp_path / "pairs.parquet", tmp_path / "x.bin")
+        exporting.pack_bin(tmp_path / "faces", tmp_path / "pairs.parquet", tmp_path / "x.bin")

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from facerec.core import FormatError
-from facerec.interop import packs
+from facerec.interop import verification_packs
 
 GOLDEN = Path(__file__).parent / "golden/recordio"
 IMAGES = [b"\xff\xd8one", b"two\x00", b"", b"four"]
@@ -24,16 +24,16 @@ def path(tmp_path):
 
 
 def test_the_golden_pack_is_read_and_written_byte_for_byte(path):
-    images, same = packs.read_bin(GOLDEN / "lfw.bin")
+    images, same = verification_packs.read_bin(GOLDEN / "lfw.bin")
     assert len(images) == 20
     assert all(image.startswith(b"\xff\xd8\xff") for image in images)
     assert same.tolist() == [True, False] * 5
-    packs.write_bin(path, images, same)
+    verification_packs.write_bin(path, images, same)
     assert path.read_bytes() == (GOLDEN / "lfw.bin").read_bytes()
 
 
 def test_a_pickle_of_python_2_is_read_as_bytes():
-    images, same = packs.read_bin(GOLDEN / "py2_proto2.bin")
+    images, same = verification_packs.read_bin(GOLDEN / "py2_proto2.bin")
     assert images == [b"\xff\xd8py2jpegA", b"\xff\xd8py2jpegB"]
     assert same.tolist() == [True]
 
@@ -42,9 +42,9 @@ def test_a_pickle_of_python_2_is_read_as_bytes():
 @given(st.lists(st.tuples(st.binary(), st.binary(), st.booleans())))
 def test_what_is_written_is_read(path, values):
     images = [image for first, second, _ in values for image in (first, second)]
-    packs.write_bin(path, images, [same for *_, same in values])
-    assert packs.read_bin(path)[0] == images
-    assert packs.read_bin(path)[1].tolist() == [same for *_, same in values]
+    verification_packs.write_bin(path, images, [same for *_, same in values])
+    assert verification_packs.read_bin(path)[0] == images
+    assert verification_packs.read_bin(path)[1].tolist() == [same for *_, same in values]
 
 
 @pytest.mark.parametrize("protocol", range(6))
@@ -54,7 +54,7 @@ def test_what_is_written_is_read(path, values):
 )
 def test_every_protocol_and_form_is_read(path, protocol, form, same):
     path.write_bytes(pickle.dumps(([form(image) for image in IMAGES], same), protocol=protocol))
-    images, found = packs.read_bin(path)
+    images, found = verification_packs.read_bin(path)
     assert images == IMAGES
     assert found.tolist() == [True, False]
     assert found.dtype == bool
@@ -63,15 +63,15 @@ def test_every_protocol_and_form_is_read(path, protocol, form, same):
 def test_arrays_of_objects_and_foreign_byte_order_are_read(path):
     same = np.array([1, 0]).astype(">i4")
     path.write_bytes(pickle.dumps((np.array(IMAGES, object), same), protocol=2))
-    assert packs.read_bin(path)[0] == IMAGES
-    assert packs.read_bin(path)[1].tolist() == [True, False]
+    assert verification_packs.read_bin(path)[0] == IMAGES
+    assert verification_packs.read_bin(path)[1].tolist() == [True, False]
 
 
 @pytest.mark.parametrize("core", [b"numpy.core", b"numpy._core"])
 def test_arrays_of_numpy_1_and_2_are_read(path, core):
     data = pickle.dumps(([np.frombuffer(image, np.uint8) for image in IMAGES], [True, False]), protocol=0)
     path.write_bytes(data.replace(b"numpy._core", core).replace(b"numpy.core", core))
-    assert packs.read_bin(path)[0] == IMAGES
+    assert verification_packs.read_bin(path)[0] == IMAGES
 
 
 class Calls:
@@ -102,7 +102,7 @@ def test_a_hostile_pickle_runs_nothing(tmp_path, path, call):
     for hostile in (Calls(function, *filled), ([Calls(function, *filled), b"b"], [True])):
         path.write_bytes(pickle.dumps(hostile))
         with pytest.raises(FormatError, match="asks for"):
-            packs.read_bin(path)
+            verification_packs.read_bin(path)
     assert not marker.exists()
 
 
@@ -127,7 +127,7 @@ def test_a_hostile_pickle_runs_nothing(tmp_path, path, call):
 def test_crafted_and_broken_pickles_are_refused(path, data):
     path.write_bytes(data)
     with pytest.raises(FormatError, match=str(path)):
-        packs.read_bin(path)
+        verification_packs.read_bin(path)
 
 
 IMAGE = b"\xff" * 1_000_000
@@ -154,7 +154,7 @@ def test_bombs_take_neither_memory_nor_time(path, data):
     tracemalloc.start()
     try:
         with pytest.raises(FormatError):
-            packs.read_bin(path)
+            verification_packs.read_bin(path)
         assert tracemalloc.get_traced_memory()[1] < 200 << 20
     finally:
         tracemalloc.stop()
@@ -164,7 +164,7 @@ def test_bombs_take_neither_memory_nor_time(path, data):
 def test_a_cut_pack_is_refused(path, keep):
     path.write_bytes((GOLDEN / "lfw.bin").read_bytes()[:keep])
     with pytest.raises(FormatError, match="plain images and bools"):
-        packs.read_bin(path)
+        verification_packs.read_bin(path)
 
 
 @pytest.mark.parametrize(
@@ -183,27 +183,27 @@ def test_a_cut_pack_is_refused(path, keep):
 def test_other_plain_data_is_refused(path, value, message):
     path.write_bytes(pickle.dumps(value))
     with pytest.raises(FormatError, match=message):
-        packs.read_bin(path)
+        verification_packs.read_bin(path)
 
 
 def test_images_must_come_in_pairs(path):
     with pytest.raises(FormatError, match="3 images do not make 1 pairs"):
-        packs.write_bin(path, [b"a", b"b", b"c"], [True])
+        verification_packs.write_bin(path, [b"a", b"b", b"c"], [True])
     assert not path.exists()
 
 
 def test_a_missing_pack_is_named(path):
     with pytest.raises(FormatError, match="cannot read the pack"):
-        packs.read_bin(path)
+        verification_packs.read_bin(path)
 
 
 def test_an_image_of_many_pairs_may_be_stored_once(path):
-    packs.write_bin(path, [IMAGES[0] * 1000] * 20, [True] * 10)
+    verification_packs.write_bin(path, [IMAGES[0] * 1000] * 20, [True] * 10)
     assert path.stat().st_size < 10_000
-    assert packs.read_bin(path)[0] == [IMAGES[0] * 1000] * 20
+    assert verification_packs.read_bin(path)[0] == [IMAGES[0] * 1000] * 20
     path.write_bytes(pickle.dumps(([b"x" * 10_000] * 2000, [True] * 1000)))
     with pytest.raises(FormatError, match="more than 64 times"):
-        packs.read_bin(path)
+        verification_packs.read_bin(path)
 
 
 class Array:
@@ -224,7 +224,7 @@ def test_an_array_of_many_pairs_is_held_once(path, form):
     path.write_bytes(pickle.dumps((arrays, [True] * 30), protocol=2))
     tracemalloc.start()
     try:
-        images, _ = packs.read_bin(path)
+        images, _ = verification_packs.read_bin(path)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from facerec.core import FormatError
-from facerec.store import matching, pairs
+from facerec.interop import pair_lists, photo_lists
+from facerec.store import pairs
 
 SMALL = "2\t1\nAnn\t1\t2\nAnn\t1\tBob\t3\nBob\t1\t3\nCy\t1\tAnn\t2\n"
 
@@ -12,7 +13,7 @@ SMALL = "2\t1\nAnn\t1\t2\nAnn\t1\tBob\t3\nBob\t1\t3\nCy\t1\tAnn\t2\n"
 def test_photos_are_found_by_name_and_missing_ones_are_marked(tmp_path):
     (tmp_path / "pairs.txt").write_text(SMALL)
     sources = ["Ann/Ann_0001.jpg", "Ann/Ann_0002.png", "Bob/Bob_0001.jpg", "Bob/Bob_0003.jpg"]
-    found = pairs.read_pairs(tmp_path / "pairs.txt", sources)
+    found = pair_lists.read_pairs(tmp_path / "pairs.txt", sources)
     assert found.first.tolist() == [0, 0, 2, -1]
     assert found.second.tolist() == [1, 3, 3, 1]
     assert found.same.tolist() == [True, False, True, False]
@@ -22,22 +23,22 @@ def test_photos_are_found_by_name_and_missing_ones_are_marked(tmp_path):
 def test_parquet_round_trip(tmp_path):
     wrote = pairs.Pairs(np.array([0, -1]), np.array([1, 2]), np.array([True, False]))
     pairs.write_pairs(wrote, tmp_path / "pairs.parquet")
-    found = pairs.read_pairs(tmp_path / "pairs.parquet", ["a", "b", "c"])
+    found = pair_lists.read_pairs(tmp_path / "pairs.parquet", ["a", "b", "c"])
     for name in ("first", "second", "same"):
         assert np.array_equal(getattr(found, name), getattr(wrote, name))
     with pytest.raises(FormatError, match="names face 2, but the set holds 2"):
-        pairs.read_pairs(tmp_path / "pairs.parquet", ["a", "b"])
+        pair_lists.read_pairs(tmp_path / "pairs.parquet", ["a", "b"])
 
 
 def test_the_official_form_is_written_as_it_was_read(tmp_path):
     (tmp_path / "a.txt").write_text(SMALL)
-    pairs.write_lfw(pairs.read_lfw(tmp_path / "a.txt"), tmp_path / "b.txt", folds=2)
+    pair_lists.write_lfw(pair_lists.read_lfw(tmp_path / "a.txt"), tmp_path / "b.txt", folds=2)
     assert (tmp_path / "b.txt").read_text() == SMALL
 
 
 def test_a_header_of_one_number_is_one_fold(tmp_path):
     (tmp_path / "a.txt").write_text("1\nAnn\t1\t2\nAnn\t1\tBob\t3\n")
-    assert [same for _, _, same in pairs.read_lfw(tmp_path / "a.txt")] == [True, False]
+    assert [same for _, _, same in pair_lists.read_lfw(tmp_path / "a.txt")] == [True, False]
 
 
 @pytest.mark.parametrize(
@@ -58,25 +59,25 @@ def test_a_header_of_one_number_is_one_fold(tmp_path):
 def test_malformed_lists_are_refused_with_their_line(tmp_path, text, message):
     (tmp_path / "pairs.txt").write_text(text)
     with pytest.raises(FormatError, match=message):
-        pairs.read_lfw(tmp_path / "pairs.txt")
+        pair_lists.read_lfw(tmp_path / "pairs.txt")
 
 
 def test_files_that_cannot_be_read_are_named(tmp_path):
     for name in ("none.txt", "none.parquet"):
         with pytest.raises(FormatError, match=name):
-            pairs.read_pairs(tmp_path / name, [])
+            pair_lists.read_pairs(tmp_path / name, [])
     (tmp_path / "bad.parquet").write_bytes(b"PAR1")
     with pytest.raises(FormatError, match=r"bad\.parquet"):
-        pairs.read_pairs(tmp_path / "bad.parquet", [])
+        pair_lists.read_pairs(tmp_path / "bad.parquet", [])
 
 
 def test_pairs_that_do_not_fill_the_folds_are_refused(tmp_path):
     pair = (("Ann", 1), ("Ann", 2), True)
     other = (("Ann", 1), ("Bob", 2), False)
     with pytest.raises(FormatError, match="do not fill 2 folds"):
-        pairs.write_lfw([pair, other], tmp_path / "p.txt", folds=2)
+        pair_lists.write_lfw([pair, other], tmp_path / "p.txt", folds=2)
     with pytest.raises(FormatError, match="contradict"):
-        pairs.write_lfw([pair, (("Ann", 1), ("Ann", 2), False)], tmp_path / "p.txt", folds=1)
+        pair_lists.write_lfw([pair, (("Ann", 1), ("Ann", 2), False)], tmp_path / "p.txt", folds=1)
 
 
 def test_columns_of_different_lengths_are_refused():
@@ -86,10 +87,10 @@ def test_columns_of_different_lengths_are_refused():
 
 def test_the_published_pairs_of_lfw(mirror, tmp_path):
     official = mirror / "lfw-pairs.txt"
-    found = pairs.read_lfw(official)
+    found = pair_lists.read_lfw(official)
     assert len(found) == 6000
     assert sum(same for _, _, same in found) == 3000
-    pairs.write_lfw(found, tmp_path / "pairs.txt")
+    pair_lists.write_lfw(found, tmp_path / "pairs.txt")
     assert (tmp_path / "pairs.txt").read_bytes() == official.read_bytes()
 
 
@@ -98,7 +99,7 @@ SOURCES = ["Ann/Ann_0001.jpg", "Ann/Ann_0002.png", "Bob/Bob_0001.jpg", "Bob/Bob_
 
 def read(path, text, sources=SOURCES):
     path.write_text(text, encoding="utf-8")
-    found = pairs.read_pairs(path, sources)
+    found = pair_lists.read_pairs(path, sources)
     return list(zip(found.first.tolist(), found.second.tolist(), found.same.tolist(), strict=True))
 
 
@@ -188,7 +189,7 @@ CFP = [
 @pytest.mark.parametrize("top", ["", "Data/Images/", "cfp-dataset/Data/Images/"])
 def test_the_protocol_of_cfp_is_read_fold_by_fold(cfp, top):
     sources = [top + source for source in CFP]
-    frontal, profile = (pairs.read_pairs(cfp / "Split" / split, sources) for split in ("FF", "FP"))
+    frontal, profile = (pair_lists.read_pairs(cfp / "Split" / split, sources) for split in ("FF", "FP"))
     assert list(zip(frontal.first, frontal.second, strict=True)) == [(0, 1), (0, 3), (3, 4), (4, 6)]
     assert list(zip(profile.first, profile.second, strict=True)) == [(0, 2), (0, 5), (3, 5), (7, 2)]
     assert frontal.same.tolist() == profile.same.tolist() == [True, False, True, False]
@@ -210,21 +211,21 @@ def test_the_protocol_of_cfp_is_read_fold_by_fold(cfp, top):
 def test_a_damaged_protocol_of_cfp_is_refused(cfp, name, text, message):
     (cfp / name).unlink() if text is None else (cfp / name).write_text(text)
     with pytest.raises(FormatError, match=message):
-        pairs.read_pairs(cfp / "Split/FF", CFP)
+        pair_lists.read_pairs(cfp / "Split/FF", CFP)
 
 
 def test_other_folders_hold_no_pairs(tmp_path):
     with pytest.raises(FormatError, match="Protocol/Split/FF or FP"):
-        pairs.read_pairs(tmp_path, [])
+        pair_lists.read_pairs(tmp_path, [])
 
 
 def test_the_list_of_a_bcolz_pack_pairs_neighbours(tmp_path):
     np.save(tmp_path / "lfw_list.npy", np.array([True, False]))
-    found = pairs.read_pairs(tmp_path / "lfw_list.npy", SOURCES)
+    found = pair_lists.read_pairs(tmp_path / "lfw_list.npy", SOURCES)
     assert (found.first.tolist(), found.second.tolist()) == ([0, 2], [1, 3])
     assert found.same.tolist() == [True, False]
     with pytest.raises(FormatError, match="2 pairs, but the set holds 3 faces"):
-        pairs.read_pairs(tmp_path / "lfw_list.npy", SOURCES[:3])
+        pair_lists.read_pairs(tmp_path / "lfw_list.npy", SOURCES[:3])
 
 
 @pytest.mark.parametrize(
@@ -242,7 +243,7 @@ def test_the_list_of_a_bcolz_pack_pairs_neighbours(tmp_path):
     ],
 )
 def test_the_shorter_path_must_end_the_longer(name, row):
-    assert matching.matching_rows([name], SOURCES).tolist() == [row]
+    assert photo_lists.matching_rows([name], SOURCES).tolist() == [row]
 
 
 def test_a_name_of_two_photos_is_refused(tmp_path):
@@ -250,4 +251,4 @@ def test_a_name_of_two_photos_is_refused(tmp_path):
     for name in ("1.jpg", "c/2"):
         with pytest.raises(FormatError, match=rf"pairs\.txt: '{name}' may be"):
             read(tmp_path / "pairs.txt", f"{name} b/1.jpg 1\n", sources)
-    assert matching.matching_rows(["c/2.png", "c/2.jpg"], sources).tolist() == [3, 2]
+    assert photo_lists.matching_rows(["c/2.png", "c/2.jpg"], sources).tolist() == [3, 2]

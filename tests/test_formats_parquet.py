@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from facerec.core import FormatError
-from facerec.store import parquet
+from facerec.store import tables
 
 SCHEMA = pa.schema({"source": pa.string(), "photo": pa.int64()})
 
@@ -20,7 +20,7 @@ def test_columns_come_in_our_order_and_types(tmp_path):
         "source": pa.array(["a", "b"], pa.large_string()),
     }
     pq.write_table(pa.table(columns), path, row_group_size=1)
-    table = parquet.read_parquet(path, SCHEMA)
+    table = tables.read_parquet(path, SCHEMA)
     assert table.schema == SCHEMA
     assert table.to_pydict() == {"source": ["a", "b"], "photo": [1, 2]}
     assert table["photo"].num_chunks == 1
@@ -38,7 +38,7 @@ def test_other_columns_and_bytes_that_are_no_text_are_refused(tmp_path, columns)
     path = tmp_path / "x.parquet"
     pq.write_table(pa.table(columns), path)
     with pytest.raises(FormatError, match="not a readable table of source, photo"):
-        parquet.read_parquet(path, SCHEMA)
+        tables.read_parquet(path, SCHEMA)
 
 
 @pytest.mark.parametrize("data", [None, b"", b"PAR1", b"no parquet\nat all"])
@@ -47,5 +47,5 @@ def test_what_is_no_parquet_file_is_refused_in_one_line(tmp_path, data):
     if data is not None:
         path.write_bytes(data)
     with pytest.raises(FormatError, match="not a readable table") as caught:
-        parquet.read_parquet(path, SCHEMA)
+        tables.read_parquet(path, SCHEMA)
     assert "\n" not in str(caught.value)

@@ -9,7 +9,7 @@ import zipfile
 import pytest
 
 from facerec.core import FormatError
-from facerec.interop import archives, lists, photos
+from facerec.interop import archives, photo_lists, photos
 
 JPEG = b"\xff\xd8\xff\xe0 photo of "
 TREE = {
@@ -224,7 +224,7 @@ def test_a_tgz_leaves_nothing_in_its_scratch_folder(tmp_path):
 
 def listed(path, text):
     path.write_text(text, encoding="utf-8")
-    return lists.read_labels(path)
+    return photo_lists.read_labels(path)
 
 
 @pytest.mark.parametrize("gap", [" ", "  ", "\t", " \t "])
@@ -254,7 +254,7 @@ def test_malformed_list_files_are_refused_with_their_line(tmp_path, text, messag
 def test_lists_of_names_are_read_or_refused_with_their_line(tmp_path):
     path = tmp_path / "names.txt"
     path.write_text("\ufeffb/2.jpg\tAnn Other \r\n\na  b.jpg \t Zoë\n", encoding="utf-8")
-    assert lists.read_names(path) == {"b/2.jpg": "Ann Other", "a  b.jpg": "Zoë"}
+    assert photo_lists.read_names(path) == {"b/2.jpg": "Ann Other", "a  b.jpg": "Zoë"}
     for text, message in (
         ("", "lists no photos"),
         ("a.jpg Ann\n", "line 1: expected 'path<TAB>name'"),
@@ -265,7 +265,7 @@ def test_lists_of_names_are_read_or_refused_with_their_line(tmp_path):
     ):
         path.write_text(text)
         with pytest.raises(FormatError, match=message):
-            lists.read_names(path)
+            photo_lists.read_names(path)
 
 
 @pytest.mark.parametrize("maker", MAKERS.values(), ids=MAKERS)

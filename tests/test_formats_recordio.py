@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from facerec.core import FormatError
 from facerec.imaging import images
-from facerec.interop import framing, recordio
+from facerec.interop import rec_index, recordio
 
 GOLDEN = Path(__file__).parent / "golden/recordio"
 META = json.loads((GOLDEN / "meta.json").read_text())
@@ -72,13 +72,13 @@ PAYLOADS = st.lists(st.one_of(st.just(MAGIC), st.binary(max_size=6)), max_size=8
 def test_any_payload_survives_framing(payloads, size):
     data, offsets = b"", [0]
     for payload in payloads:
-        data += framing.frame(payload)
+        data += rec_index.frame_payload(payload)
         offsets.append(len(data))
         assert len(data) % 4 == 0
     for payload, offset, end in zip(payloads, offsets, offsets[1:], strict=False):
-        assert framing.payload(data, offset) == payload
-        assert framing.payload(data, offset, size) == payload[:size]
-        assert framing.end(data, offset) == end
+        assert rec_index.read_payload(data, offset) == payload
+        assert rec_index.read_payload(data, offset, size) == payload[:size]
+        assert rec_index.record_end(data, offset) == end
 
 
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

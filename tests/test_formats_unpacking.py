@@ -8,9 +8,9 @@ import pytest
 
 from facerec.core import FormatError
 from facerec.imaging import images
-from facerec.interop import packs, recordio, unpacking
+from facerec.interop import pair_lists, recordio, unpacking, verification_packs
 from facerec.interop.unpacking import Expected
-from facerec.store import pairs, shards
+from facerec.store import shards
 from tests import packs as drawn
 
 GOLDEN = Path(__file__).parent / "golden/recordio"
@@ -44,11 +44,11 @@ def check_golden(train_out, lfw_out):
     row = train.row(0)
     shown = (row["source"], row["rung"], row["score"], row["box"])
     assert shown == ("train/00000001.jpg", "pack", None, None)
-    expected, same = packs.read_bin(GOLDEN / "lfw.bin")
+    expected, same = verification_packs.read_bin(GOLDEN / "lfw.bin")
     assert stored(lfw_out) == expected
     faces = shards.read_shards(lfw_out, "faces")
     assert (set(faces.labels.tolist()), faces.meta.dataset) == ({-1}, "pack/lfw")
-    found = pairs.read_pairs(lfw_out / "pairs.parquet", faces.sources)
+    found = pair_lists.read_pairs(lfw_out / "pairs.parquet", faces.sources)
     assert found.first.tolist() == list(range(0, 20, 2))
     assert found.second.tolist() == list(range(1, 20, 2))
     assert found.same.tolist() == same.tolist()
@@ -96,7 +96,7 @@ def test_bcolz_pixels_come_back_exactly(tmp_path):
         assert np.array_equal(decoded, faces)
         opened = shards.read_shards(folder, "faces")
         assert opened.sources[7] == "lfw/000007.png"
-        assert pairs.read_pairs(folder / "pairs.parquet", opened.sources).same.tolist() == [
+        assert pair_lists.read_pairs(folder / "pairs.parquet", opened.sources).same.tolist() == [
             True,
             False,
             True,
@@ -148,7 +148,10 @@ def test_a_pack_without_training_faces_gives_the_stage_an_empty_folder(golden, t
         (lambda path: None, "does not exist"),
         (lambda path: path.mkdir(), r"neither a \.rec nor a verification pack"),
         (lambda path: path.write_bytes(b"x"), "is no pack"),
-        (lambda path: (path.mkdir(), packs.write_bin(path / "x.bin", [], [])), "holds no images"),
+        (
+            lambda path: (path.mkdir(), verification_packs.write_bin(path / "x.bin", [], [])),
+            "holds no images",
+        ),
         (lambda path: (path.mkdir(), (path / "x.rec").touch()), "holds no images"),
     ],
 )
@@ -173,7 +176,9 @@ def test_sizes_that_contradict_are_refused(tmp_path):
 
 
 def test_images_that_are_not_aligned_are_photos(tmp_path):
-    packs.write_bin(tmp_path / "x.bin", [drawn.jpeg(0, (100, 90)), drawn.jpeg(1, (80, 90))], [True])
+    verification_packs.write_bin(
+        tmp_path / "x.bin", [drawn.jpeg(0, (100, 90)), drawn.jpeg(1, (80, 90))], [True]
+    )
     with pytest.raises(FormatError, match=r"100x90 pixels .* no usual size .* --size 100x90 .* --photos"):
         unpacking.unpack(tmp_path / "x.bin", tmp_path / "out")
     with pytest.raises(
@@ -185,7 +190,7 @@ def test_images_that_are_not_aligned_are_photos(tmp_path):
 
 
 def test_bytes_that_are_no_image_are_refused(tmp_path):
-    packs.write_bin(tmp_path / "x.bin", [drawn.jpeg(0), b"no image"], [True])
+    verification_packs.write_bin(tmp_path / "x.bin", [drawn.jpeg(0), b"no image"], [True])
     with pytest.raises(FormatError, match=r"x/000001\.jpg: the bytes are no image of a known format"):
         unpacking.unpack(tmp_path / "x.bin", tmp_path / "out")
 

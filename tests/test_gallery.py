@@ -11,7 +11,7 @@ import pytest
 from facerec.core import FormatError
 from facerec.imaging import images
 from facerec.inspection import inspect
-from facerec.store import gallery, parquet, training_sets
+from facerec.store import gallery, tables, training_sets
 from facerec.store.gallery import Gallery, GalleryEntry, GalleryModel
 from facerec.store.training_sets import TrainingSet
 
@@ -125,7 +125,7 @@ UNIT = [1.0, 0.0, 0.0, 0.0]
 )
 def test_what_is_no_sound_gallery_is_refused_in_one_sentence(tmp_path: Path, columns, note, reason) -> None:
     made = table(**columns)
-    pq.write_table(made if note is None else parquet.noted(made, note), tmp_path / "x.gallery")
+    pq.write_table(made if note is None else tables.with_note(made, note), tmp_path / "x.gallery")
     with pytest.raises(FormatError, match=reason) as refused:
         gallery.read_gallery(tmp_path / "x.gallery")
     assert "x.gallery" in str(refused.value)
@@ -161,4 +161,8 @@ def test_inspect_lists_whom_it_holds(tmp_path: Path) -> None:
     assert found.facts["trained_on"] == ["synth_people (synthetic)"]
     assert len(found.pictures) == 3
     gallery.write_gallery(Gallery(replace(MODEL, trained_on=None)), tmp_path / "x.gallery")
-    assert inspect(tmp_path / "x.gallery").facts["trained_on"] == training_sets.words(None) == "unknown"
+    assert (
+        inspect(tmp_path / "x.gallery").facts["trained_on"]
+        == training_sets.describe_training_sets(None)
+        == "unknown"
+    )

@@ -133,7 +133,6 @@ def changed_code(repo: Repo) -> set[tuple[str, str]]:
         ("facerec/catalog/http.py", {"download"}),
         ("facerec/heads/__init__.py", {"train"}),
         ("facerec/interop/exporting.py", set()),
-        ("facerec/interop/packing.py", set()),
     ],
 )
 def test_an_edit_invalidates_the_stages_that_run_the_file_and_no_other(

@@ -8,7 +8,7 @@ import pytest
 from facerec.core import FormatError, ParamsError
 from facerec.evaluation.identification import identify, normalise, remove_noise
 from facerec.evaluation.identification.noise import VARIANTS, CleanDistractors, facescrub_key, megaface_key
-from facerec.interop import lists
+from facerec.interop import photo_lists
 
 
 def world(seed: int = 0, d: int = 12) -> dict:
@@ -122,13 +122,13 @@ def test_names_of_both_lists_are_one():
 
 def test_the_official_lists(mirror):
     cropped, uncropped = (
-        lists.read_feature_list(mirror / f"megaface/facescrub{kind}_features_list.json")
+        photo_lists.read_feature_list(mirror / f"megaface/facescrub{kind}_features_list.json")
         for kind in ("", "_uncropped")
     )
     spelled = [[facescrub_key(path) for path in each.paths] for each in (cropped, uncropped)]
     assert spelled[0] == spelled[1]
     assert len(set(spelled[0])) == 3530
-    noise = lists.read_noises(mirror / "megaface/facescrub_noises.txt")
+    noise = photo_lists.read_noises(mirror / "megaface/facescrub_noises.txt")
     features = normalise(np.random.default_rng(0).normal(size=(3530, 4)))
     cleaned = remove_noise(features, cropped.ids, spelled[1], features[:1], ["1/2/3"], noise, ["1/2/3"])
     assert cleaned.probe_counts == (605, 24)

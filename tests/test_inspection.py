@@ -14,9 +14,9 @@ import torch
 
 from facerec.core import FacerecError, FormatError
 from facerec.imaging import images, sheets
-from facerec.inspection import finding, inspect
-from facerec.interop import devkit, lists, packs
-from facerec.store import embeddings, failures, pairs
+from facerec.inspection import PICTURES, inspect
+from facerec.interop import devkit, photo_lists, verification_packs
+from facerec.store import embeddings, pairs, shards
 from tests import packs as drawn
 
 GOLDEN = Path(__file__).parent / "golden/recordio"
@@ -40,8 +40,8 @@ def photo_folder(folder, people=(3, 1)):
 
 def lost_photo(folder):
     """Write a table of one photo without a face."""
-    values = {each.name: "x" for each in fields(failures.Failure)}
-    failures.write_failures([failures.Failure(**values)], folder)
+    values = {each.name: "x" for each in fields(shards.Failure)}
+    shards.write_failures([shards.Failure(**values)], folder)
 
 
 def check_photos(found):
@@ -113,10 +113,10 @@ def test_packs_and_their_parts(tmp_path):
 
 def test_swapped_colours_are_noticed(tmp_path):
     swapped = [images.encode_jpeg(drawn.face(i)[..., ::-1].copy()) for i in range(6)]
-    packs.write_bin(tmp_path / "x.bin", swapped, [True] * 3)
+    verification_packs.write_bin(tmp_path / "x.bin", swapped, [True] * 3)
     assert "red and blue may be swapped" in facts(tmp_path / "x.bin")["colour_check"]
     grey = images.encode_jpeg(np.full((112, 112, 3), 90, np.uint8))
-    packs.write_bin(tmp_path / "x.bin", [bytes(bytearray(grey)) for _ in range(6)], [True] * 3)
+    verification_packs.write_bin(tmp_path / "x.bin", [bytes(bytearray(grey)) for _ in range(6)], [True] * 3)
     assert facts(tmp_path / "x.bin")["colour_check"].endswith("it cannot be told")
 
 
@@ -217,7 +217,7 @@ def test_an_onnx_network(tmp_path):
     assert facts(tmp_path)["preprocessing"] == "preprocessing.yaml"
 
 
-def test_an_image_and_an_entry_of_the_catalogue(tmp_path):
+def test_an_image_and_an_entry_of_the_catalog(tmp_path):
     (tmp_path / "x.jpg").write_bytes(drawn.jpeg(1, (50, 60)))
     assert facts(tmp_path / "x.jpg")["size"] == "50x60"
     assert facts("lfw")["counts"] == {"photos": 13233, "identities": 5749, "pairs": 6000}
@@ -240,7 +240,7 @@ def hostile_weights(path):
 @pytest.mark.parametrize(
     ("name", "make", "message"),
     [
-        ("none", lambda path: None, "there is no .*none, neither on disk nor in the catalogue"),
+        ("none", lambda path: None, "there is no .*none, neither on disk nor in the catalog"),
         ("x", Path.touch, "is empty"),
         ("x", lambda path: path.write_bytes(b"\x00\x01\x02" * 9), "none of what inspect knows: folders and"),
         ("x.txt", lambda path: path.write_text("just words\nof somebody\n"), "none of what inspect knows"),
@@ -279,7 +279,7 @@ def known(tmp_path_factory):
     np.save(folder / "x.npy", np.eye(2))
     torch.save({"a": torch.zeros(2)}, folder / "x.pt")
     pq.write_table(pa.table({"first": [0], "second": [1], "same": [True]}), folder / "x.parquet")
-    lists.write_noises(["a_1.png", "b_2.png"], folder / "noises.txt")
+    photo_lists.write_noises(["a_1.png", "b_2.png"], folder / "noises.txt")
     (folder / "pairs.txt").write_text("1\t1\nA\t1\t2\nA\t2\tB\t1\n")
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -305,7 +305,7 @@ def test_pictures_are_spread_over_the_people(tmp_path):
     drawn.face_set(tmp_path / "faces", rows)
     found = inspect(tmp_path / "faces")
     people = [name.split("/")[0] for name in found.names]
-    assert len(found.pictures) == len(found.names) <= finding.PICTURES
+    assert len(found.pictures) == len(found.names) <= PICTURES
     assert len(set(people)) == 12
     assert people == sorted(people)
     assert max(people.count(who) for who in set(people)) == 4

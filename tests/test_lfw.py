@@ -12,6 +12,7 @@ from facerec.catalog import entries
 from facerec.catalog.sets import acquire
 from facerec.detection import table
 from facerec.embedding import embed_set
+from facerec.interop import pair_lists
 from facerec.store import embeddings, pairs, shards
 
 pytestmark = pytest.mark.slow
@@ -29,7 +30,7 @@ def lfw(mirror: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_all_of_lfw_is_there(lfw: Path) -> None:
     photos = shards.read_shards(lfw / "lfw", "photos")
     assert (len(photos), photos.classes) == (13_233, 5_749)
-    listed = pairs.read_pairs(lfw / "lfw/pairs.txt", photos.sources)
+    listed = pair_lists.read_pairs(lfw / "lfw/pairs.txt", photos.sources)
     assert len(listed) == 6_000
     assert (listed.first >= 0).all()
     assert (listed.second >= 0).all()
@@ -37,7 +38,7 @@ def test_all_of_lfw_is_there(lfw: Path) -> None:
 
 def test_the_first_fold_is_recognised(lfw: Path, tmp_path: Path) -> None:
     photos = shards.read_shards(lfw / "lfw", "photos")
-    listed = pairs.read_pairs(lfw / "lfw/pairs.txt", photos.sources)
+    listed = pair_lists.read_pairs(lfw / "lfw/pairs.txt", photos.sources)
     fold = slice(0, 600)
     rows = np.unique(np.concatenate([listed.first[fold], listed.second[fold]]))
     shards.write_shards((photos.row(int(row)) for row in rows), tmp_path / "photos", photos.meta)

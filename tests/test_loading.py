@@ -11,8 +11,8 @@ import pytest
 from facerec.core import FormatError
 from facerec.imaging import images
 from facerec.store import shards
-from facerec.store.loading import FaceDataset
-from facerec.store.preprocessing import reduction
+from facerec.store.face_dataset import FaceDataset
+from facerec.store.shards import reduction
 
 
 def write_set(path: Path, size: int, count: int = 3, template: str = "arcface-112") -> shards.Shards:

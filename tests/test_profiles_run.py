@@ -19,7 +19,7 @@ import yaml
 from facerec import params
 from facerec.backbones import storage
 from facerec.imaging import images
-from facerec.interop import lists
+from facerec.interop import photo_lists
 from facerec.params import Params, profiles
 from facerec.store import shards
 from facerec.store.preprocessing import Preprocessing
@@ -164,15 +164,17 @@ def test_megaface_takes_the_listed_probes_among_all_distractors(downloads: Path,
         path = downloads / f"facescrub_probes/facescrub_images/{name}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(tight(number))
-    official = lists.FeatureList(tuple(f"{name}.png" for name in probes))
-    lists.write_feature_list(official, downloads / "facescrub_probes/facescrub_features_list.json")
+    official = photo_lists.FeatureList(tuple(f"{name}.png" for name in probes))
+    photo_lists.write_feature_list(official, downloads / "facescrub_probes/facescrub_features_list.json")
     for number in range(12):
         path = downloads / f"megaface/megaface_images/00{number % 3}/9{number}@N00/{number}_0.jpg"
         path.parent.mkdir(parents=True)
         path.write_bytes(tight(100 + number) if number else images.encode_jpeg(cartoon.photo()[0] // 9 + 90))
     (downloads / "megaface_noises").mkdir()
-    lists.write_noises(["Person_A_3.png"], downloads / "megaface_noises/facescrub_noises.txt", "cite")
-    lists.write_noises(["001/91@N00/1_0.jpg"], downloads / "megaface_noises/megaface_noises.txt", "cite")
+    photo_lists.write_noises(["Person_A_3.png"], downloads / "megaface_noises/facescrub_noises.txt", "cite")
+    photo_lists.write_noises(
+        ["001/91@N00/1_0.jpg"], downloads / "megaface_noises/megaface_noises.txt", "cite"
+    )
     parsed = run("megaface", tmp_path)
     plots.plots(parsed)
     report.report(parsed)

@@ -13,9 +13,9 @@ import pytest
 from facerec.catalog import synthetic_plan, synthetic_sets
 from facerec.core import AcquireError
 from facerec.imaging.images import decode, encode_jpeg
-from facerec.interop import lists, packs, recordio
+from facerec.interop import photo_lists, recordio, verification_packs
+from facerec.interop.pair_lists import read_pairs
 from facerec.store import shards
-from facerec.store.pairs import read_pairs
 from synthfaces import assets, studio
 from synthfaces.sampling import stream
 from synthfaces.studio import EncodedPhoto, Person, Pose, Session, render_session
@@ -91,7 +91,7 @@ def test_packs_hold_age_gaps_and_profiles(drawing: Drawing, tmp_path: Path) -> N
     assert [label for label, _ in reader.images()] == [0, 0, 1, 1, 2, 2]
     assert recordio.read_property(tmp_path / "pack" / "property") == (3, (112, 112))
     for benchmark in ("lfw", "agedb_30", "cfp_fp"):
-        images, same = packs.read_bin(tmp_path / "pack" / f"{benchmark}.bin")
+        images, same = verification_packs.read_bin(tmp_path / "pack" / f"{benchmark}.bin")
         assert len(images) == 40
         np.testing.assert_array_equal(same, [True, False] * 10)
         shown = [decode(image)[50, 50, 0] for image in images]
@@ -110,7 +110,7 @@ def test_packs_hold_age_gaps_and_profiles(drawing: Drawing, tmp_path: Path) -> N
 def test_facescrub_noise_is_listed(drawing: Drawing, tmp_path: Path) -> None:
     synthetic_sets.generate("facescrub", tmp_path / "f", seed=1, **SIZES["facescrub"])
     photos = shards.read_shards(tmp_path / "f", "photos")
-    noises = lists.read_noises(tmp_path / "f" / "facescrub_noises.txt")
+    noises = photo_lists.read_noises(tmp_path / "f" / "facescrub_noises.txt")
     strange = [s.person.world != "facescrub" for s in drawing.sessions]
     assert any(strange)
     assert sorted(noises) == sorted(
@@ -127,7 +127,7 @@ def test_facescrub_noise_is_listed(drawing: Drawing, tmp_path: Path) -> None:
 def test_megaface_noise_shows_probes(drawing: Drawing, tmp_path: Path) -> None:
     synthetic_sets.generate("megaface", tmp_path / "m", seed=1, **SIZES["megaface"])
     photos = shards.read_shards(tmp_path / "m", "photos")
-    noises = set(lists.read_noises(tmp_path / "m" / "megaface_noises.txt"))
+    noises = set(photo_lists.read_noises(tmp_path / "m" / "megaface_noises.txt"))
     for source, session in zip(photos.sources, drawing.sessions, strict=True):
         assert (source in noises) == (session.person.world == "facescrub")
         assert source.count("/") == 2

@@ -25,7 +25,8 @@ from facerec.aligning.statistics import AlignmentStatistics, Tally
 from facerec.core import FormatError, ParamsError, atomic_dir, bar, resumable
 from facerec.detection import table
 from facerec.imaging import alignment
-from facerec.store import failures, shards
+from facerec.store import shards
+from facerec.store.shards import Failure, write_failures
 
 __all__ = ["RUNGS", "AlignOptions", "AlignmentStatistics", "align_set"]
 
@@ -54,14 +55,14 @@ def align_set(
         raise ParamsError(
             f"The rule 'annotated' needs annotated photos, and none in {photos} is; use 'center'."
         )
-    tally, failed = Tally(options.rungs), list[failures.Failure]()
+    tally, failed = Tally(options.rungs), list[Failure]()
     jobs = [range(start, min(start + _JOB, len(source))) for start in range(0, len(source), _JOB)]
     inputs = {"photos": photos, "detections": detections, "options": options, "job": _JOB}
     with resumable.parts("align", inputs) as parts, atomic_dir(output) as folder:
         made = _finished(parts, jobs, workers, (photos, detections, options))
         rows = _rows(made, tally, failed)
         shards.write_parts(rows, folder, _meta(source.meta, options))
-        failures.write_failures(failed, folder)
+        write_failures(failed, folder)
     return tally.counts()
 
 
@@ -80,15 +81,13 @@ def _meta(photos: shards.Meta, options: AlignOptions) -> shards.Meta:
     )
 
 
-def _rows(
-    parts: Iterator[pa.Table], tally: Tally, failed: list[failures.Failure]
-) -> Iterator[dict[str, Any]]:
+def _rows(parts: Iterator[pa.Table], tally: Tally, failed: list[Failure]) -> Iterator[dict[str, Any]]:
     """Face rows in the order of the photos; failures and numbers are gathered on the way."""
     columns = ["source", "identity", "category", "reason"]
     for part in parts:
         tally.add(part)
         lost = pc.is_null(part["image"])
-        failed += [failures.Failure(**row) for row in part.filter(lost).select(columns).to_pylist()]
+        failed += [Failure(**row) for row in part.filter(lost).select(columns).to_pylist()]
         yield from part.filter(pc.invert(lost)).to_pylist()
 
 

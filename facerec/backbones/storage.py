@@ -22,7 +22,7 @@ from torch import nn
 from facerec import backbones
 from facerec.core import FormatError, atomic_file
 from facerec.store.preprocessing import Preprocessing
-from facerec.store.training_sets import TrainingSet, from_plain, to_plain
+from facerec.store.training_sets import TrainingSet, parse_training_sets, training_sets_to_plain
 
 FORMAT = "facerec-backbone-1"
 
@@ -67,7 +67,7 @@ def save_backbone(stored: StoredBackbone, path: str | Path) -> None:
         "format": FORMAT,
         "backbone": {"name": stored.name, "dim": stored.dim, "options": stored.options},
         "preprocessing": stored.preprocessing.to_dict(),
-        "trained_on": to_plain(stored.trained_on),
+        "trained_on": training_sets_to_plain(stored.trained_on),
         "state_dict": {
             key: value.detach().cpu().clone(memory_format=torch.contiguous_format)
             for key, value in stored.network.state_dict().items()
@@ -115,7 +115,7 @@ def load_backbone(path: str | Path) -> StoredBackbone:
             f"The weights in {path} do not fit its backbone {spec['name']!r}; train again."
         ) from error
     stored.network.eval()
-    return replace(stored, trained_on=from_plain(content.get("trained_on"), str(path)))
+    return replace(stored, trained_on=parse_training_sets(content.get("trained_on"), str(path)))
 
 
 def _line(value: Any) -> bytes:

@@ -1,7 +1,7 @@
-"""The catalog: what can be fetched or generated, one YAML file an entry in data/catalog/.
+"""Entries of the catalog, one YAML file each in data/catalog/: what can be downloaded or rendered.
 
 An entry says where files come from, how to recognise them, what set to make of them, under which terms,
-and how many photos, identities and pairs the set must have. The keys are the fields of `Entry`; an
+and how many photos, identities and pairs the set must have. The keys are the fields of `CatalogEntry`; an
 unknown key is an error. The catalog lies in the folder named by FACEREC_CATALOG, else in data/catalog of
 the current directory, else in data/catalog beside the package.
 """
@@ -16,8 +16,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from facerec.core import AcquireError, home, local_setting
+from facerec.store.preprocessing import Preprocessing
 
-Triple = tuple[float, float, float]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$")]
 
@@ -29,7 +29,7 @@ class _Strict(BaseModel):
 
 
 class Version(_Strict):
-    """Bytes under which a file is known: a digest, and the size where it is published."""
+    """A version of a file: its digest, and its size where that is published."""
 
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     md5: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = None
@@ -44,13 +44,13 @@ class Version(_Strict):
 
 
 class File(_Strict):
-    """A file to fetch: its name in mirrors, where it was published, what becomes of it."""
+    """A file to download: its name in mirrors, its published addresses, and its use."""
 
     name: FileName
-    """Unlike that of any other file of the catalog, so that one folder can hold them all."""
+    """Different from that of any other file of the catalog, so that one folder can hold them all."""
     urls: list[str] = []
     versions: list[Version] = []
-    """Accepted bytes; a file that matches none is refused. Empty: the first copy is recorded and held to."""
+    """Accepted versions; a file that matches none is refused. Empty: later copies must equal the first one."""
     use: Literal["photos", "pack", "copy"] = "copy"
     """"photos": an archive whose photos become the shards of the set; "pack": an archive of train.rec and its
     companions; "copy": kept as it is."""
@@ -59,12 +59,12 @@ class File(_Strict):
     keep: FileName | None = None
     """A folder of a photo archive whose other files, such as a protocol, are kept beside the shards."""
     only: FileName | None = None
-    """Of a photo archive: the file of the same entry, a feature list of MegaFace's devkit, whose photos are the set,
-    in its order; the archive may hold more."""
+    """For a photo archive: the file of this entry, a feature list of MegaFace's devkit, that lists the photos of the
+    set in their order; the archive may hold more."""
 
     @property
     def folder(self) -> str | None:
-        """Name of the folder that may stand for this archive; None for what is no archive to be opened."""
+        """Name of the folder that may replace this archive; None for a file that is not opened as an archive."""
         ending = next((ending for ending in _ARCHIVES if self.name.endswith(ending)), None)
         return None if self.use == "copy" or ending is None else self.name.removesuffix(ending)
 
@@ -75,18 +75,6 @@ class SetCounts(_Strict):
     photos: int | None = None
     identities: int | None = None
     pairs: int | None = None
-
-
-class CatalogPreprocessing(_Strict):
-    """What the input of a published model must look like, as `facerec.store.preprocessing` declares it."""
-
-    size: tuple[int, int]
-    crop: tuple[int, int] | None = None
-    colour: Literal["RGB", "BGR"] = "RGB"
-    template: str = "arcface-112"
-    mean: Triple
-    std: Triple
-    flip: Literal["none", "sum", "sum-normalised", "concat"] = "none"
 
 
 class CatalogEntry(_Strict):
@@ -108,18 +96,18 @@ class CatalogEntry(_Strict):
     citation: str = ""
     homepage: str = ""
     counts: SetCounts = SetCounts()
-    """What the finished set must hold."""
+    """Numbers that the finished set must have."""
     published: SetCounts = SetCounts()
-    """What the authors report of a set whose copies differ, such as one of links that rot; not checked."""
+    """Numbers that the authors report where copies differ, as in a set of links that break; not checked."""
     manual: str = ""
     """How to get by hand what no program may or can fetch."""
     pictures: bool = False
     """Whether reports may show the people of a fetched set: its terms allow it, or the photos are one's own."""
-    preprocessing: CatalogPreprocessing | None = None
+    preprocessing: Preprocessing | None = None
 
     @property
     def shown(self) -> bool:
-        """Whether reports may show its faces: nobody exists in rendered photos, others are shown by permission."""
+        """Whether reports may show its faces: rendered people do not exist, others need permission."""
         return self.generator is not None or self.pictures
 
     @model_validator(mode="after")
@@ -182,10 +170,10 @@ def load_entry(name: str) -> CatalogEntry:
 
 
 def is_rendered(dataset: str) -> bool:
-    """Whether the set `dataset`, as shards name it, is known to be rendered, so that nobody in it exists.
+    """Whether the set `dataset`, as shards name it, is known to be rendered, so its people do not exist.
 
-    A member of a pack ("synth_pack/lfw") is what its pack is. A set that no entry describes, or that is used where
-    there is no catalog, is not known to be.
+    A member of a pack ("synth_pack/lfw") counts as its pack. A set without an entry, or any set where there is no
+    catalog, is not known to be rendered.
     """
     name = dataset.split("/")[0]
     try:

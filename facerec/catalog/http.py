@@ -1,9 +1,9 @@
-"""One file over HTTP: continued where it broke off, tried again when that can help.
+"""Download of one file over HTTP, continued where it broke off and tried again when that can help.
 
 A partial file is continued with a Range request (RFC 9110, section 14). So that two versions of a file
-are never glued together, the validator the server sent (ETag or Last-Modified) lies beside the partial
-file and goes along as If-Range; a server that sends none is only continued where a digest will tell.
-Nothing the server says is believed: a web page in place of the file, a body of another size than the file's
+are never joined, the validator that the server sent (ETag or Last-Modified) is kept beside the partial
+file and sent along as If-Range; without one a download is only continued where a digest will be compared.
+What the server sends is checked: a web page in place of the file, a body of another size than the file's
 and one that does not fit the disk are refused before or while they arrive.
 """
 
@@ -24,20 +24,26 @@ from facerec.core import AcquireError, bar
 
 _LONGEST_PAUSE = 60.0
 _PASSING = {408, 425, 429, 500, 502, 503, 504}
-"""Answers that another attempt may change."""
+"""Status codes for which another attempt may help."""
 _PAGE = "the address answered a web page, not the file; it may ask for a login or a click"
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How long to insist: attempts without any progress, the first pause between them, silence, seconds."""
+    """How often and how long to try.
+
+    Attributes:
+        attempts: without any progress.
+        pause: seconds before the second attempt, doubled before each following one.
+        timeout: seconds without an answer.
+    """
 
     attempts: int = 4
     pause: float = 1.0
     timeout: float = 30.0
 
 
-PATIENCE = RetryPolicy()
+RETRIES = RetryPolicy()
 
 
 class _TryAgainError(Exception):
@@ -48,26 +54,26 @@ class _TryAgainError(Exception):
         self.pause = pause
 
 
-def download(
-    url: str, partial: Path, checked: bool, patience: RetryPolicy = PATIENCE, sizes: Collection[int] = ()
+def download_file(
+    url: str, partial: Path, checked: bool, policy: RetryPolicy = RETRIES, sizes: Collection[int] = ()
 ) -> None:
-    """Complete the file `partial` from `url`; what is already there is kept where that is safe.
+    """Complete the file `partial` from `url`; the part that is already there is kept where that is safe.
 
-    `checked` says that the caller will compare a digest; `sizes` are the bytes the file may have, none where
-    that is unknown. Raises AcquireError with the reason alone; the partial file stays for a later attempt.
+    `checked` says that the caller will compare a digest; `sizes` are the bytes the file may have, empty where
+    unknown. Raises AcquireError with the reason alone; the partial file stays for a later attempt.
     """
     partial.parent.mkdir(parents=True, exist_ok=True)
     failures = 0
-    with httpx.Client(timeout=patience.timeout, follow_redirects=True) as client:
+    with httpx.Client(timeout=policy.timeout, follow_redirects=True) as client:
         while True:
             before = _size(partial)
             try:
                 return _attempt(client, url, partial, checked, sizes)
             except _TryAgainError as error:
                 failures = 1 if _size(partial) > before else failures + 1
-                if failures >= patience.attempts:
+                if failures >= policy.attempts:
                     raise AcquireError(f"{error} ({failures} attempts)") from error
-                pause = max(error.pause, patience.pause * 2 ** (failures - 1))
+                pause = max(error.pause, policy.pause * 2 ** (failures - 1))
                 time.sleep(min(pause, _LONGEST_PAUSE))
             except (httpx.HTTPError, httpx.InvalidURL) as error:
                 raise AcquireError(str(error)) from error
@@ -75,7 +81,7 @@ def download(
                 raise AcquireError(f"cannot write {partial}: {error.strerror}") from error
 
 
-def forget(partial: Path) -> None:
+def forget_partial(partial: Path) -> None:
     """Remove a partial file and its validator."""
     partial.unlink(missing_ok=True)
     _validator(partial).unlink(missing_ok=True)
@@ -88,12 +94,12 @@ def _attempt(client: httpx.Client, url: str, partial: Path, checked: bool, sizes
         if response.status_code == 416:  # nothing follows what we have: it is whole, or it is not this file
             if response.headers.get("Content-Range") == f"bytes */{have}":
                 return
-            forget(partial)
+            forget_partial(partial)
             raise _TryAgainError("the server does not continue what it began")
         _check_status(response)
         continues = response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
         if response.status_code == 206 and not continues:
-            forget(partial)
+            forget_partial(partial)
             raise _TryAgainError("the server continues at another place")
         have = have if response.status_code == 206 else 0
         _check_offer(response, partial, have, sizes)
@@ -110,7 +116,7 @@ def _range(partial: Path, have: int, checked: bool) -> dict[str, str]:
 
 
 def _is_header(value: str) -> bool:
-    """Whether a value can be sent as it is; what a server sends need not be."""
+    """Whether a value from a server can be sent back as a header."""
     return value.isascii() and value.isprintable() and value.strip() != ""
 
 
@@ -182,7 +188,7 @@ def _receive(response: httpx.Response, partial: Path, have: int, sizes: Collecti
 
 
 def _remember(response: httpx.Response, partial: Path) -> None:
-    """Keep what tells this version of the file from another."""
+    """Keep the validator, which identifies this version of the file."""
     tag = response.headers.get("ETag", "")
     validator = tag if tag and not tag.startswith("W/") else response.headers.get("Last-Modified", "")
     if _is_header(validator):

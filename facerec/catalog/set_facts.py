@@ -7,8 +7,8 @@ from typing import Any
 
 from facerec.catalog.entries import CatalogEntry, SetCounts
 from facerec.core import digests
-from facerec.interop import packs, recordio
-from facerec.store import pairs, shards
+from facerec.interop import pair_lists, recordio, verification_packs
+from facerec.store import shards
 
 
 def describe_set(entry: CatalogEntry, path: str | Path) -> dict[str, Any]:
@@ -28,13 +28,15 @@ def count_set(entry: CatalogEntry, folder: Path) -> SetCounts:
         reader = recordio.RecordReader(folder / "train.rec")
         return SetCounts(photos=len(reader.image_keys()), identities=_identities(reader))
     packed = sorted(folder.glob("*.bin")) if entry.kind == "pack" else []
-    return SetCounts(pairs=len(packs.read_bin(packed[0])[1]) if len(packed) == 1 else _pairs(folder))
+    return SetCounts(
+        pairs=len(verification_packs.read_bin(packed[0])[1]) if len(packed) == 1 else _pairs(folder)
+    )
 
 
 def _pairs(folder: Path) -> int | None:
     """Pairs of LFW's list, where the set has one."""
     listed = folder / "pairs.txt"
-    return len(pairs.read_lfw(listed)) if listed.is_file() else None
+    return len(pair_lists.read_lfw(listed)) if listed.is_file() else None
 
 
 def _identities(reader: recordio.RecordReader) -> int:

@@ -1,6 +1,6 @@
-"""From a catalog entry to a set below data/raw/: photo shards, a pack's files, a model, lists.
+"""Sets below data/raw/ made from entries of the catalog: photo shards, a pack's files, a model, lists.
 
-This is all the stage `download` does. A set appears only when it is whole and its counts are those the
+The stage `download` calls `acquire`. A set appears only when it is whole and its counts are those the
 catalog promises.
 """
 
@@ -13,12 +13,11 @@ from typing import Any
 
 import yaml
 
-from facerec.catalog import checksums
+from facerec.catalog.downloads import DOWNLOADS, fetch_file, record_checksums
 from facerec.catalog.entries import CatalogEntry, File, SetCounts
-from facerec.catalog.fetch import DOWNLOADS, fetch_file
 from facerec.catalog.set_facts import count_set
 from facerec.core import AcquireError, FormatError, ParamsError, atomic_dir, track, write_text
-from facerec.interop import archives, lists, photos
+from facerec.interop import archives, photo_lists, photos
 from facerec.store import shards
 
 _PACK_FILES = {"train.rec", "train.idx", "property"}
@@ -34,7 +33,7 @@ def acquire(
 ) -> None:
     """Make the set of `entry` in directory `path`, which is replaced whole.
 
-    A downloaded set has no `options`. Digests that nobody published are recorded once the set is sound. Raises
+    A downloaded set has no `options`. Digests of files without published ones are recorded once the set is sound. Raises
     AcquireError or FormatError, each with what to do, and leaves `path` as it was; ParamsError for options or
     an entry that is rendered.
     """
@@ -46,7 +45,7 @@ def acquire(
     with atomic_dir(path) as folder:
         _build(entry, fetched, folder, downloads)
         _check_counts(entry, count_set(entry, folder))
-    checksums.record_checksums(entry, fetched)
+    record_checksums(entry, fetched)
 
 
 def _build(entry: CatalogEntry, fetched: Mapping[str, Path], folder: Path, scratch: Path) -> None:
@@ -54,12 +53,12 @@ def _build(entry: CatalogEntry, fetched: Mapping[str, Path], folder: Path, scrat
         if file.use == "pack":
             _unpack(fetched[file.name], folder, scratch)
         elif file.use == "photos":
-            listed = None if file.only is None else lists.read_feature_list(fetched[file.only]).paths
+            listed = None if file.only is None else photo_lists.read_feature_list(fetched[file.only]).paths
             _shards(entry, file, fetched[file.name], listed, folder, scratch)
         else:
             shutil.copyfile(fetched[file.name], folder / (file.save_as or file.name))
     if entry.preprocessing is not None:
-        declared = entry.preprocessing.model_dump(mode="json")
+        declared = entry.preprocessing.to_dict()
         write_text(
             folder / "preprocessing.yaml", yaml.safe_dump(declared, sort_keys=False, default_flow_style=None)
         )

@@ -28,9 +28,9 @@ from facerec.catalog.synthetic_plan import FOLDS, Plan, draw_age_gap, draw_ordin
 from facerec.core import AcquireError, ParamsError, atomic_dir
 from facerec.imaging.images import decode
 from facerec.imaging.sheets import contact_sheet
-from facerec.interop import lists, packs, recordio
+from facerec.interop import photo_lists, recordio, verification_packs
+from facerec.interop.pair_lists import write_lfw
 from facerec.store import shards
-from facerec.store.pairs import write_lfw
 from synthfaces import studio
 from synthfaces.sampling import CaptureConfig, stream
 from synthfaces.studio import Person, Pose, Session, render_session, render_sessions
@@ -120,7 +120,7 @@ def generate_facescrub(folder: Path, seed: int, identities: int, photos: int) ->
         rows.append([(name, f"{name}/{name}_{number}.jpg")])
         noises += [f"{name}_{number}.jpg"] if place in wrong else []
     _write_photos(folder, "synth_facescrub", sessions, rows)
-    lists.write_noises(sorted(noises), folder / "facescrub_noises.txt", _NOTE)
+    photo_lists.write_noises(sorted(noises), folder / "facescrub_noises.txt", _NOTE)
 
 
 def generate_megaface(folder: Path, seed: int, distractors: int) -> None:
@@ -137,7 +137,7 @@ def generate_megaface(folder: Path, seed: int, distractors: int) -> None:
         rows.append([("", source)])
         noises += [source] if index in wrong else []
     _write_photos(folder, "synth_megaface", sessions, rows)
-    lists.write_noises(sorted(noises), folder / "megaface_noises.txt", _NOTE)
+    photo_lists.write_noises(sorted(noises), folder / "megaface_noises.txt", _NOTE)
 
 
 _PARTS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
@@ -215,4 +215,4 @@ def _write_bin(path: Path, benchmark: Plan) -> None:
     for (a, first), (b, second), equal in benchmark.pairs():
         images += [taken[a][first], taken[b][second]]
         same.append(equal)
-    packs.write_bin(path, images, same)
+    verification_packs.write_bin(path, images, same)

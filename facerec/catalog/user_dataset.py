@@ -1,6 +1,6 @@
-"""Photos of one's own as an entry of the catalogue, with pairs to verify on and a profile that measures them.
+"""A user's own photos as an entry of the catalog, with verification pairs and a profile for an experiment on them.
 
-The photos stay where they are: what the download stage finds is a link in .facerec/downloads/. So the entry in
+The photos stay where they are: the download stage finds a link to them in .facerec/downloads/. So the entry in
 data/catalog/ and the profile hold no path of this machine; they belong into git, the photos do not.
 """
 
@@ -15,40 +15,47 @@ from typing import Any
 import yaml
 
 from facerec.catalog import entries, pair_sampling
-from facerec.catalog.fetch import DOWNLOADS
-from facerec.core import FormatError, ParamsError, atomic_file, track, write_text
+from facerec.catalog.downloads import DOWNLOADS
+from facerec.core import FormatError, ParamsError, atomic_file, digests, track, write_text
 from facerec.interop import photos
 
 _LONGEST = 100
 _PAIRS = "pairs.tsv"
 _REAL = "_real"
-"""The profile without anything synthetic."""
+"""The profile without synthetic data."""
 _MARK = "`facerec add"
-"""Stands in all that this writes, so that nothing else is replaced."""
+"""Is in every file written here, so that no other file is replaced."""
 
 
 @dataclass(frozen=True)
 class AddedDataset:
-    """What was found and written."""
+    """A data set that was added.
+
+    Attributes:
+        photos: number of photos.
+        identities: number of people.
+        pairs: number of verification pairs, 0 for photos to train on.
+        apart: whether no person is in two folds of the pairs.
+        entry: the file in the catalog.
+        profile: the file of the profile.
+    """
 
     photos: int
     identities: int
     pairs: int
-    """0 where the photos are to train on, or show too few people."""
     apart: bool
-    """Whether the people of each fold are in no other."""
     entry: Path
     profile: Path
 
 
 @dataclass(frozen=True)
 class AddOptions:
-    """What is to become of the photos.
+    """The use of the photos.
 
     Attributes:
         split: "test" to measure a network on them, "train" to train on them.
-        pairs: verification pairs drawn at most.
-        model: an entry of the catalogue to measure; None for the network that the default experiment trains.
+        pairs: most verification pairs to sample.
+        model: an entry of the catalog to measure; None for the network that the default experiment trains.
     """
 
     split: str = "test"
@@ -57,48 +64,48 @@ class AddOptions:
 
 
 def add_dataset(
-    source: Path, name: str, wish: AddOptions, profiles: Path, replace: bool = False
+    source: Path, name: str, options: AddOptions, profiles: Path, replace: bool = False
 ) -> AddedDataset:
-    """Write data/catalog/NAME.yaml and the profile NAME for the photos at `source`, in identity folders.
+    """Write data/catalog/NAME.yaml and the profile NAME for the photos at `source`, which are in identity folders.
 
-    Equal photos give equal files. Raises ParamsError for a name that is taken or no name, and FormatError for
+    Equal photos give equal files. Raises ParamsError for a name that is taken or invalid, and FormatError for
     photos that cannot be read or show fewer than two people.
     """
     entry, profile = entries.catalog_folder() / f"{name}.yaml", profiles / f"{name}.yaml"
-    _check(name, wish, [entry, profile], replace)
+    _check(name, options, [entry, profile], replace)
     found, digest = _scan(source)
-    drawn = _drawn(found, wish)
+    sampled = _sample(found, options)
     downloads = DOWNLOADS / name
     downloads.mkdir(parents=True, exist_ok=True)
     _link(source, downloads / (name if source.is_dir() else f"{name}.tar"))
     listed = downloads / f"{name}_pairs.txt"
-    if drawn is not None:
-        lines = [f"{first}\t{second}\t{int(same)}" for first, second, same in drawn.pairs]
+    if sampled is not None:
+        lines = [f"{first}\t{second}\t{int(same)}" for first, second, same in sampled.pairs]
         write_text(listed, "\n".join(lines) + "\n")
-    files = [_photos(name, source), *([] if drawn is None else [_copied(listed)])]
+    files = [_photos(name, source), *([] if sampled is None else [_copied(listed)])]
     described = _entry(name, files, found)
     write_text(
         entry,
         f"# The photos as they were added: {digest}. After a change of theirs, add them again.\n{described}",
     )
-    write_text(profile, _profile(name, wish, drawn is not None))
-    count = len(drawn.pairs) if drawn else 0
-    apart = drawn is None or drawn.apart
+    write_text(profile, _profile(name, options, sampled is not None))
+    count = len(sampled.pairs) if sampled else 0
+    apart = sampled is None or sampled.apart
     return AddedDataset(sum(map(len, found.values())), len(found), count, apart, entry, profile)
 
 
-def _check(name: str, wish: AddOptions, written: list[Path], replace: bool) -> None:
+def _check(name: str, options: AddOptions, written: list[Path], replace: bool) -> None:
     if not re.fullmatch(r"[A-Za-z0-9_]+", name):
         raise ParamsError(f"{name!r} is no name for an entry; use letters, digits and underscores.")
-    if wish.split not in ("test", "train"):
-        raise ParamsError(f"--to is test or train, not {wish.split!r}.")
+    if options.split not in ("test", "train"):
+        raise ParamsError(f"--to is test or train, not {options.split!r}.")
     there = [path for path in written if path.exists()]
     ours = all(_MARK in path.read_text(encoding="utf-8") for path in there)
     if there and not (replace and ours):
         how = "add --replace" if ours else "it is not one of `facerec add`; take another name"
         raise ParamsError(f"{there[0]} exists; {how}.")
-    if wish.model is not None and entries.load_entry(wish.model).kind != "model":
-        raise ParamsError(f"{wish.model} is no model of the catalogue; `facerec catalog` lists them.")
+    if options.model is not None and entries.load_entry(options.model).kind != "model":
+        raise ParamsError(f"{options.model} is no model of the catalog; `facerec catalog` lists them.")
 
 
 def _scan(source: Path) -> tuple[dict[str, list[str]], str]:
@@ -115,12 +122,12 @@ def _scan(source: Path) -> tuple[dict[str, list[str]], str]:
     return found, f"sha256 {whole.hexdigest()}"
 
 
-def _drawn(found: dict[str, list[str]], wish: AddOptions) -> pair_sampling.SampledPairs | None:
-    return None if wish.split == "train" else pair_sampling.sample_pairs(found, wish.pairs)
+def _sample(found: dict[str, list[str]], options: AddOptions) -> pair_sampling.SampledPairs | None:
+    return None if options.split == "train" else pair_sampling.sample_pairs(found, options.pairs)
 
 
 def _link(source: Path, place: Path) -> None:
-    """Make `place` a link to the photos, atomically; what lay there and was no link is not touched."""
+    """Make `place` a link to the photos, atomically; anything else there is not touched."""
     if place.exists() and not place.is_symlink():
         raise ParamsError(f"{place} exists and is no link; move it away.")
     with atomic_file(place) as temporary:
@@ -130,20 +137,15 @@ def _link(source: Path, place: Path) -> None:
 
 def _photos(name: str, source: Path) -> dict[str, Any]:
     file: dict[str, Any] = {"name": f"{name}.tar", "use": "photos"}
-    return file if source.is_dir() else {**file, "versions": [{"sha256": _sha256(source)}]}
+    return file if source.is_dir() else {**file, "versions": [{"sha256": digests.of_file(source)}]}
 
 
 def _copied(path: Path) -> dict[str, Any]:
-    return {"name": path.name, "save_as": _PAIRS, "versions": [{"sha256": _sha256(path)}]}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return {"name": path.name, "save_as": _PAIRS, "versions": [{"sha256": digests.of_file(path)}]}
 
 
 def _entry(name: str, files: list[dict[str, Any]], found: dict[str, list[str]]) -> str:
-    """The catalogue's YAML."""
+    """The catalog's YAML."""
     entry = {
         "name": name,
         "title": f"Own photos, {name}",
@@ -159,14 +161,18 @@ def _entry(name: str, files: list[dict[str, Any]], found: dict[str, list[str]]) 
     return yaml.safe_dump(entry, sort_keys=False, width=_LONGEST)
 
 
-def _profile(name: str, wish: AddOptions, judged: bool) -> str:
-    """The profile's YAML: the photos, their pairs, and the network they are to measure."""
-    profile: dict[str, Any] = {"download": {name: {}}, "photos": {name: wish.split}}
-    if judged:
+def _profile(name: str, options: AddOptions, verified: bool) -> str:
+    """The profile's YAML: the photos, their pairs, and the network to measure on them."""
+    profile: dict[str, Any] = {"download": {name: {}}, "photos": {name: options.split}}
+    if verified:
         profile["benchmarks"] = {name: {"faces": name, "pairs": f"data/raw/{name}/{_PAIRS}"}}
-    if wish.model is not None:
-        profile = {"base": _REAL, "model": f"data/raw/{wish.model}", "networks": [], **profile}
-        profile["download"][wish.model] = {}
-    what = f"measured by {wish.model or 'the network of the default experiment'}" if judged else "to train on"
+    if options.model is not None:
+        profile = {"base": _REAL, "model": f"data/raw/{options.model}", "networks": [], **profile}
+        profile["download"][options.model] = {}
+    what = (
+        f"measured by {options.model or 'the network of the default experiment'}"
+        if verified
+        else "to train on"
+    )
     head = f"# Own photos, {name}, {what}.\n# Made by {_MARK} PHOTOS {name}`; change it as you like.\n"
     return head + yaml.safe_dump(profile, sort_keys=False, width=_LONGEST)

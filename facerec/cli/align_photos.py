@@ -42,7 +42,7 @@ def align(
     options.check()
     if sheet is not None:
         sheets.check_name(sheet)
-    if isinstance(found, Path) and not shards.is_set(source):
+    if isinstance(found, Path) and not shards.is_shard_set(source):
         raise ParamsError(f"--detections belong to photo shards, and {source} is none.")
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", suffix=".tmp", dir=out.parent) as name:

@@ -46,22 +46,22 @@ def catalog(
 
 
 def _short(entry: CatalogEntry) -> dict[str, Any]:
-    from facerec.catalog import availability
+    from facerec.catalog import downloads
 
     return {
         "name": entry.name,
         "title": entry.title,
         "kind": entry.kind,
         "licence": entry.licence,
-        "bytes": availability.size(entry),
-        "how": availability.how(entry),
-        "here": availability.here(entry),
+        "bytes": downloads.total_size(entry),
+        "how": downloads.acquisition(entry),
+        "here": downloads.location(entry),
     }
 
 
 def _full(entry: CatalogEntry) -> dict[str, Any]:
     """Every field that says something, files by their names."""
-    from facerec.catalog import availability
+    from facerec.catalog import downloads
 
     counts = {name: count for name, count in entry.counts.model_dump().items() if count is not None}
     published = {name: count for name, count in entry.published.model_dump().items() if count is not None}
@@ -75,7 +75,7 @@ def _full(entry: CatalogEntry) -> dict[str, Any]:
         "people in reports": _shown(entry),
     }
     files = {f"file {file.name}": "\n".join(file.urls) or "no address" for file in entry.files}
-    places = {} if not entry.files else {"put files into": availability.place(entry)}
+    places = {} if not entry.files else {"put files into": downloads.target_folders(entry)}
     return {**_short(entry), **files, **places, **{key: text for key, text in texts.items() if text}}
 
 

@@ -91,7 +91,7 @@ def import_photos(
 ) -> None:
     """Turn photos in identity folders, or named by a list, into photo shards. Image bytes untouched."""
     from facerec.core import track
-    from facerec.interop import lists, photos
+    from facerec.interop import photo_lists, photos
     from facerec.store import shards
 
     check_out(out, source, replace)
@@ -102,7 +102,7 @@ def import_photos(
     rows = (
         photos.photo_rows(source, labelled=not unlabelled)
         if list_file is None
-        else photos.listed_rows(source, lists.read_labels(list_file))
+        else photos.listed_rows(source, photo_lists.read_labels(list_file))
     )
     shards.write_shards(track(rows, source.name, None, "photos"), out, shards.Meta("photos", source.stem))
     made = shards.read_shards(out, "photos")
@@ -151,18 +151,19 @@ def pack(
     as_json: Json = False,
 ) -> None:
     """Turn face shards into a pack that InsightFace reads, image bytes untouched; undoes unpack."""
-    from facerec.interop import packing
+    from facerec.interop.exporting import pack_bin, pack_faces
+    from facerec.store.pairs import PAIRS
 
     check_out(out, faces, replace)
     if out.suffix == ".bin":
-        if pairs is None and not (faces / packing.PAIRS).is_file():
-            raise ParamsError(f"{faces} has no {packing.PAIRS}; name the pairs of {out.name} with --pairs.")
-        count = packing.pack_bin(faces, pairs or faces / packing.PAIRS, out)
+        if pairs is None and not (faces / PAIRS).is_file():
+            raise ParamsError(f"{faces} has no {PAIRS}; name the pairs of {out.name} with --pairs.")
+        count = pack_bin(faces, pairs or faces / PAIRS, out)
         report("Images", {out.stem: count}, as_json)
         return
     if pairs is not None:
         raise ParamsError(f"--pairs belong into a verification pack; call it {out}.bin.")
-    report("Images", packing.pack_faces(faces, out), as_json)
+    report("Images", pack_faces(faces, out), as_json)
 
 
 @app.command()

@@ -20,7 +20,7 @@ from facerec.detection import table
 from facerec.detection.base import Detector
 from facerec.detection.finding import Found, find_faces
 from facerec.imaging import images, sheets
-from facerec.interop import archives, naming, photos
+from facerec.interop import archives, exporting, photos
 from facerec.store import shards
 
 POINTS = ("left eye", "right eye", "nose", "left mouth corner", "right mouth corner")
@@ -51,7 +51,7 @@ def collect(paths: Sequence[Path]) -> Iterator[NamedPhoto]:
     for path in paths:
         if not path.exists():
             raise FormatError(f"{path} does not exist; name photos, folders, archives or photo shards.")
-        if shards.is_set(path):
+        if shards.is_shard_set(path):
             opened = shards.read_shards(path, "photos")
             yield from (NamedPhoto(source, opened.image(row)) for row, source in enumerate(opened.sources))
         elif _holds_several(path):
@@ -71,7 +71,7 @@ class Drawer:
     """Writes photos with what was found in them: to `out` itself for one photo, else to files in that folder."""
 
     def __init__(self, out: Path, paths: Sequence[Path]) -> None:
-        self._out, self._taken = out, naming.Taken()
+        self._out, self._taken = out, exporting.TakenNames()
         self._single = out.suffix in (".jpg", ".png") and not out.is_dir()
         if self._single and (len(paths) != 1 or (paths[0].exists() and _holds_several(paths[0]))):
             raise ParamsError(f"--draw {out} is one picture, but there may be several photos; name a folder.")
@@ -80,7 +80,7 @@ class Drawer:
 
     def __call__(self, photo: NamedPhoto, found: Found) -> None:
         """Draw one photo."""
-        name = self._taken.claim(naming.safe_name(f"{PurePosixPath(photo.name).stem}.jpg"))
+        name = self._taken.claim(exporting.safe_name(f"{PurePosixPath(photo.name).stem}.jpg"))
         picture = detection.draw_faces(images.decode(photo.data), found.faces)
         sheets.write_sheet(picture, self._out if self._single else self._out / name)
 
@@ -139,7 +139,7 @@ def tabulate(
     paths: Sequence[Path], out: Path, detector: str, options: dict[str, Any], draw: Path | None
 ) -> dict[str, int]:
     """Write the Parquet table of one set of photo shards; returns the totals."""
-    if len(paths) != 1 or not shards.is_set(paths[0]) or draw is not None:
+    if len(paths) != 1 or not shards.is_shard_set(paths[0]) or draw is not None:
         raise ParamsError("--table takes one directory of photo shards, and no --draw.")
     return asdict(table.detect_set(paths[0], out, detector, options))
 

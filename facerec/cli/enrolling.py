@@ -14,8 +14,8 @@ from rich.console import Console
 
 from facerec.cli.common import report
 from facerec.core import FacerecError, ParamsError, track
-from facerec.interop import archives, lists, photos
-from facerec.interop.lists import Labelled
+from facerec.interop import archives, photo_lists, photos
+from facerec.interop.photo_lists import Labelled
 from facerec.recognition import Named, Recogniser, Refused
 from facerec.store import gallery as galleries
 from facerec.store import shards
@@ -145,7 +145,7 @@ def _fit(name: str) -> bool:
 
 def _photos(path: Path, wanted: Wanted) -> Iterator[Named]:
     """The photos of one place; the name is "" where nothing says it."""
-    if shards.is_set(path):
+    if shards.is_shard_set(path):
         opened = shards.read_shards(path, "photos")
         for row, (source, identity) in enumerate(zip(opened.sources, opened.identities, strict=True)):
             yield Named(wanted.name or identity, source, bytes(opened.image(row)))
@@ -158,7 +158,7 @@ def _photos(path: Path, wanted: Wanted) -> Iterator[Named]:
 def _several(path: Path, wanted: Wanted) -> Iterator[Named]:
     """The photos of a folder or an archive, named by the list, by --name or by their folders."""
     if wanted.list_file is not None:
-        listed = list(lists.read_names(wanted.list_file).items())
+        listed = list(photo_lists.read_names(wanted.list_file).items())
         numbers = Labelled(tuple(photo for photo, _ in listed), tuple(range(len(listed))))
         for row in photos.listed_rows(path, numbers):
             yield Named(listed[int(row["identity"])][1], row["source"], row["image"])

@@ -62,16 +62,16 @@ def _print(folder: Path, name: str, as_json: bool) -> None:
 
 def _needs(folder: Path, name: str) -> list[dict[str, Any]]:
     """The catalog entries of a profile, and where each is."""
-    from facerec.catalog import availability
+    from facerec.catalog import downloads
     from facerec.catalog.entries import load_entry
 
     entries = [load_entry(each) for each in profiles.parameters(folder, name).entries]
     return [
         {
             "name": entry.name,
-            "bytes": availability.size(entry),
-            "how": availability.how(entry),
-            "here": availability.here(entry),
+            "bytes": downloads.total_size(entry),
+            "how": downloads.acquisition(entry),
+            "here": downloads.location(entry),
         }
         for entry in entries
     ]
@@ -82,12 +82,12 @@ def _missing(needs: list[dict[str, Any]]) -> list[str]:
 
 
 def _list(folder: Path, names: list[str], as_json: bool) -> None:
-    from facerec.catalog import availability
+    from facerec.catalog import downloads
     from facerec.catalog.entries import load_entry
 
     found = {name: _needs(folder, name) for name in names}
     lacking = dict.fromkeys(each for needs in found.values() for each in _missing(needs))
-    advice = {name: availability.advice(load_entry(name)) for name in lacking}
+    advice = {name: downloads.describe_missing(load_entry(name)) for name in lacking}
     about = {name: profiles.describe_profile(folder, name) for name in names}
     if as_json:
         rows = [{"name": name, "about": about[name], "needs": needs} for name, needs in found.items()]

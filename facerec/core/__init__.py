@@ -9,6 +9,7 @@ that do not depend on their number. `resumable` keeps finished parts of long wor
 `registry` builds parts by name and `timing` notes how long a stage took.
 """
 
+from facerec.core.descriptions import Album, Description, has_magic, pair_counts, size_of, spread_of
 from facerec.core.errors import AcquireError, FacerecError, FormatError, ImageError, ParamsError
 from facerec.core.executor import map_ordered
 from facerec.core.files import atomic_dir, atomic_file, write_json, write_text
@@ -26,6 +27,8 @@ from facerec.core.settings import (
 
 __all__ = [
     "AcquireError",
+    "Album",
+    "Description",
     "FacerecError",
     "FormatError",
     "ImageError",
@@ -34,11 +37,15 @@ __all__ = [
     "atomic_file",
     "bar",
     "describe_device",
+    "has_magic",
     "home",
     "leads",
     "local_path",
     "local_setting",
     "map_ordered",
+    "pair_counts",
+    "size_of",
+    "spread_of",
     "torch_device",
     "track",
     "usable_cores",

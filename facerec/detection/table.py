@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from facerec import detection
-from facerec.core import FormatError, atomic_file, bar, resumable, torch_device
+from facerec.core import Description, FormatError, atomic_file, bar, resumable, size_of, torch_device
 from facerec.detection.base import Detector, Faces
 from facerec.detection.finding import Found, find_faces
-from facerec.store import parquet, shards
+from facerec.store import shards
+from facerec.store.tables import column_names, read_parquet
 
 _JOB = 32  # photos; fixed, since arithmetic in another batch may differ in the last bit
 
@@ -156,7 +157,7 @@ def _rows_of(faces: Faces, rows: slice | NDArray[np.bool_]) -> Faces:
 def read_detections(path: str | Path) -> Detections:
     """Read a detection table; FormatError when the file is not one."""
     try:
-        table = parquet.read_parquet(path, _SCHEMA)
+        table = read_parquet(path, _SCHEMA)
     except FormatError as error:
         raise FormatError(f"{path} is not a readable detection table ({error}); detect again.") from error
     photo, view, face = (_whole(table, name, path) for name in ("photo", "view", "face"))
@@ -177,6 +178,15 @@ def read_detections(path: str | Path) -> Detections:
         retried_starts=np.searchsorted(found[padded], photos),
         all_retried=_rows_of(faces, padded),
     )
+
+
+def describe_detections(path: Path) -> Description | None:
+    """A detection table, for `facerec inspect`."""
+    if not {"photo", "face", "box"} <= column_names(path):
+        return None
+    found = read_detections(path)
+    facts = {**asdict(found.counts()), "bytes": size_of(path), "names": found.sources[:5]}
+    return Description("table of detections", facts)
 
 
 def _whole(table: pa.Table, column: str, path: str | Path) -> NDArray[np.int64]:

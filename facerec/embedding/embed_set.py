@@ -10,8 +10,9 @@ import numpy as np
 from facerec import embedding
 from facerec.catalog import entries
 from facerec.core import torch_device
-from facerec.store import failures, shards
+from facerec.store import shards
 from facerec.store.embeddings import Embeddings, Origin, normalise
+from facerec.store.shards import read_failures
 
 
 def embed_set(model: str | Path, faces: str | Path) -> Embeddings:
@@ -22,7 +23,7 @@ def embed_set(model: str | Path, faces: str | Path) -> Embeddings:
     aligned = shards.read_shards(faces, "faces")
     embedder = embedding.load_embedder(model, torch_device())
     matrix = embedder.embed(aligned)
-    failed = failures.read_failures(faces)
+    failed = read_failures(faces)
     missing = np.full((len(failed), matrix.shape[1]), np.nan, np.float32)
     return Embeddings(
         np.concatenate([matrix, missing]),

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from facerec.core import FormatError, track
-from facerec.store.loading import FaceDataset
+from facerec.store.face_dataset import FaceDataset
 from facerec.store.preprocessing import Preprocessing
 from facerec.store.shards import Shards
 from facerec.store.training_sets import TrainingSet

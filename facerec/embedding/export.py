@@ -24,7 +24,7 @@ from facerec.backbones.storage import StoredBackbone
 from facerec.core import FacerecError, atomic_file, digests
 from facerec.embedding import DIGEST_KEY, METADATA_KEY, TRAINED_ON_KEY, onnx_embedder, torch_embedder
 from facerec.store.embeddings import normalise
-from facerec.store.training_sets import to_plain
+from facerec.store.training_sets import training_sets_to_plain
 
 OPSET = 18
 TOLERANCE = 1e-4
@@ -110,7 +110,7 @@ def to_onnx(stored: StoredBackbone) -> bytes:
     notes = {
         METADATA_KEY: json.dumps(stored.preprocessing.to_dict(), sort_keys=True),
         DIGEST_KEY: stored.digest(),
-        TRAINED_ON_KEY: json.dumps(to_plain(stored.trained_on), sort_keys=True),
+        TRAINED_ON_KEY: json.dumps(training_sets_to_plain(stored.trained_on), sort_keys=True),
     }
     onnx.helper.set_model_props(model, notes)
     onnx.checker.check_model(model)

@@ -25,7 +25,7 @@ from facerec.core import FormatError
 from facerec.embedding.embedder import CPU, Embedder
 from facerec.embedding.onnx_network import OnnxNetwork
 from facerec.store.preprocessing import Preprocessing
-from facerec.store.training_sets import TrainingSet, from_plain
+from facerec.store.training_sets import TrainingSet, parse_training_sets
 
 METADATA_KEY = "facerec.preprocessing"
 """Key of an ONNX file's metadata that holds the preprocessing as JSON."""
@@ -132,7 +132,7 @@ def onnx_embedder(model: Path | bytes, origin: str) -> Embedder:
 
 
 def _trained_on(metadata: dict[str, str], origin: str) -> tuple[TrainingSet, ...] | None:
-    return from_plain(_json(metadata.get(TRAINED_ON_KEY, "null"), origin), origin)
+    return parse_training_sets(_json(metadata.get(TRAINED_ON_KEY, "null"), origin), origin)
 
 
 def _json(text: str, origin: str) -> Any:

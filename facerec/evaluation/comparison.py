@@ -22,7 +22,7 @@ from facerec.evaluation.identification import paired as identification
 from facerec.evaluation.statistics.significance import DEFAULT, RunComparison, Trials
 from facerec.evaluation.verification import paired as verification
 from facerec.evaluation.verification.result import rate_name
-from facerec.store import parquet
+from facerec.store import tables
 from facerec.store.scores import NAME
 
 RESULT = "result.json"
@@ -143,7 +143,7 @@ def _judged(
 
     All are in the sorted order of the pairs.
     """
-    table = parquet.read_parquet(scores.folder / NAME, _SCORES)
+    table = tables.read_parquet(scores.folder / NAME, _SCORES)
     if any(table[column].null_count for column in ("same", "distance", "fold")):
         raise FormatError(
             f"some pairs of {scores.folder.name} in {scores.run} have no score; run `dvc repro`."

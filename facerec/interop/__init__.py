@@ -1,1 +1,8 @@
-"""Files in and out: the project's own shards, and every foreign layout as import or export around them."""
+"""Files of other systems: archives, lists, pairs, RecordIO and verification packs, bcolz, devkit matrices.
+
+The main calls turn them into shards of `facerec.store` and back:
+
+    unpacking.unpack("faces_webface_112x112", "data/faces/webface")
+    exporting.pack_faces("data/faces/webface", "packed")
+    rows = photos.photo_rows("lfw-deepfunneled.tgz")
+"""

@@ -1,8 +1,10 @@
-"""Folders and archives (tar, tgz, zip) as a sorted list of plain files, read in place and never trusted.
+"""Plain files of a folder or an archive (tar, tgz, zip), read in place and safe against hostile archives.
 
-Nothing is extracted and no member chooses a path on this machine. Links, devices and sparse files are
-not listed; a name that leaves the archive, a name listed twice and an archive that unpacks to far more
-than its own size are refused. A tgz can only be read from its beginning, so it is unpacked once to an
+    with open_source("photos.zip") as files:
+        first = files.read(files.names[0])
+
+Nothing is extracted and no member chooses a path on this machine. Links, devices and sparse files are not listed. An
+archive is refused when a name leads out of it, is listed twice, or when it unpacks to far more than its size. A tgz can only be read from its beginning, so it is unpacked once to an
 unnamed temporary tar file, from which members are then read in any order.
 """
 
@@ -26,11 +28,13 @@ from facerec.core import FormatError
 _COPY = 1 << 20
 _GZIP = b"\x1f\x8b"
 _ZIP = b"PK\x03\x04"
+_UNREADABLE = (RuntimeError, NotImplementedError, UnicodeDecodeError)
+"""Errors of zipfile for a member with a password, an unknown compression or a name that is no text."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What an archive may ask for before it is refused."""
+    """Limits beyond which an archive is refused."""
 
     members: int = 20_000_000
     member_bytes: int = 256 << 20
@@ -60,10 +64,10 @@ class FileSource(Protocol):
 def open_source(
     path: str | Path, limits: Limits = LIMITS, scratch: Path | None = None
 ) -> Iterator[FileSource]:
-    """The files of `path`, a folder, tar, tgz or zip (told by content, not by name).
+    """Open the files of `path`, a folder, tar, tgz or zip (recognised by content, not by name).
 
     `scratch` is the folder for the temporary file a tgz needs, the system's by default. Raises
-    FormatError when `path` is nothing of the kind, is damaged, or is refused.
+    FormatError when `path` is something else, is damaged, or is refused.
     """
     path = Path(path)
     try:
@@ -77,7 +81,7 @@ def open_source(
 
 
 def is_archive(path: Path) -> bool:
-    """Whether the file is, by its content, a tar, tgz or zip; gzip counts, since no photo begins like it."""
+    """Whether the file is a tar, tgz or zip by its content; any gzip counts, since no photo begins like it."""
     with path.open("rb") as file:
         head = file.read(len(_GZIP))
     try:
@@ -159,10 +163,7 @@ class _Zip:
     def __init__(self, file: BinaryIO, path: Path, limits: Limits) -> None:
         try:
             self._zip = zipfile.ZipFile(file)
-        except (
-            NotImplementedError,
-            UnicodeDecodeError,
-        ) as error:  # a version of the future, a name that is no text
+        except (NotImplementedError, UnicodeDecodeError) as error:  # a newer version, a name that is no text
             raise zipfile.BadZipFile(str(error)) from error
         self._infos: dict[str, zipfile.ZipInfo] = {}
         members = self._zip.infolist()
@@ -182,23 +183,19 @@ class _Zip:
     def read(self, name: str) -> bytes:
         try:
             return self._zip.read(self._infos[name])
-        except (
-            RuntimeError,
-            NotImplementedError,
-            UnicodeDecodeError,
-        ) as error:  # a password, an unknown compression
+        except _UNREADABLE as error:
             raise zipfile.BadZipFile(f"{name}: {error}") from error
 
     def copy(self, name: str, target: BinaryIO) -> None:
         try:
             with self._zip.open(self._infos[name]) as file:
                 shutil.copyfileobj(file, target, _COPY)
-        except (RuntimeError, NotImplementedError, UnicodeDecodeError) as error:
+        except _UNREADABLE as error:
             raise zipfile.BadZipFile(f"{name}: {error}") from error
 
 
 def _check_packing(info: zipfile.ZipInfo, path: Path) -> None:
-    """Refuse what zipfile would make room for unasked: lengths beyond the file, bombs of bzip2 and LZMA."""
+    """Refuse members for which zipfile would allocate any amount: lengths beyond the file, bzip2, LZMA."""
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise FormatError(
             f"{path} is refused: {info.filename!r} is neither stored nor deflated; pack it anew."
@@ -228,7 +225,7 @@ def _safe(name: str, path: Path, taken: Container[str]) -> str:
     if leaves or "\\" in clean or not _storable(clean):
         raise FormatError(f"{path} is refused: its member {name!r} has no safe name.")
     if clean in taken:
-        raise FormatError(f"{path} lists {clean} twice; nobody can tell which one is meant.")
+        raise FormatError(f"{path} lists {clean} twice, so it is unclear which one is meant.")
     return clean
 
 

@@ -1,13 +1,13 @@
-"""Verification packs as bcolz folders, as face.evoLVe, InsightFace_Pytorch and MultiFace keep them.
+"""Verification packs in bcolz folders, as face.evoLVe, InsightFace_Pytorch and MultiFace keep them.
 
 A folder lfw/ holds a float32 array (2n, 3, height, width): meta/sizes and meta/storage are JSON with "shape",
 "dtype" and "chunklen", data/__N.blp are its chunks of `chunklen` images, the last one shorter. A chunk file is
 bloscpack's header of version 1 ("blpk", version, 3 bytes, int64 number of chunks) and one Blosc 1 chunk, whose
 own 16 bytes are version, codec's version, flags, item size, then uint32 bytes, block size, compressed bytes.
-Images 2i and 2i+1 are pair i; whether they are one person says lfw_list.npy beside the folder.
+Images 2i and 2i+1 are pair i; lfw_list.npy beside the folder says whether they show one person.
 
-Numbers are (x / 255 - .5) / .5, so they lead back to the very pixels. The channels are blue, green, red: the
-script that made the published folders turns what MXNet decodes around before it stores it.
+Numbers are (x / 255 - .5) / .5, from which the exact pixels are restored. The channels are blue, green, red: the
+script that made the published folders reverses the channels that MXNet decodes.
 """
 
 from __future__ import annotations
@@ -16,15 +16,18 @@ import json
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
+import cv2
 import numpy as np
 from numcodecs import blosc
 from numpy.typing import NDArray
 
-from facerec.core import FormatError
-from facerec.store import npy
+from facerec.core import Description, FormatError, pair_counts, size_of
+from facerec.interop.verification_packs import pair_album
+from facerec.store import tables
 
 Colour = Literal["bgr", "rgb"]
 
@@ -45,6 +48,7 @@ class BcolzPack:
         path: the folder.
         shape: (2n, height, width).
         same: (n,) bools.
+        chunk_length: images of every chunk but the last.
         lost: how many images at the end were never written, a known slip when a bcolz array is not flushed:
             the file holds zeros for them, as the published systems read them; here they are grey (128).
     """
@@ -52,8 +56,8 @@ class BcolzPack:
     path: Path
     shape: tuple[int, int, int]
     same: NDArray[np.bool_]
+    chunk_length: int
     lost: int
-    _chunk_length: int = field(repr=False)
     _colour: Colour = field(repr=False)
 
     def __len__(self) -> int:
@@ -61,36 +65,59 @@ class BcolzPack:
 
     @property
     def note(self) -> str:
-        """What a user should know of the pack, one sentence; "" when all is well."""
+        """One sentence about images that are missing, "" when there are none."""
         if not self.lost:
             return ""
         return f"{self.path} lacks its last {self.lost} of {len(self)} images, they are grey; make it anew."
 
     def chunks(self) -> Iterator[NDArray[np.uint8]]:
         """The images in order, (m, height, width, 3) uint8 RGB a chunk; FormatError when one is damaged."""
-        for start in range(0, len(self), self._chunk_length):
-            path = _chunk_path(self.path, start // self._chunk_length)
-            values = _read_chunk(path, _chunk_shape(self.shape, self._chunk_length, start))
-            pixels = _pixels(values, path, lost=start >= len(self) - self.lost)
-            yield pixels[..., ::-1] if self._colour == "bgr" else pixels
+        for number in range(-(-len(self) // self.chunk_length)):
+            yield self.chunk(number)
+
+    def chunk(self, number: int) -> NDArray[np.uint8]:
+        """Images `number` * `chunk_length` and following, (m, height, width, 3) uint8 RGB."""
+        path, start = _chunk_path(self.path, number), number * self.chunk_length
+        values = _read_chunk(path, _chunk_shape(self.shape, self.chunk_length, start))
+        pixels = _pixels(values, path, lost=start >= len(self) - self.lost)
+        return pixels[..., ::-1] if self._colour == "bgr" else pixels
 
 
-def is_folder(path: str | Path) -> bool:
-    """Whether `path` is laid out as a bcolz array; what its files hold is not looked at."""
+def is_bcolz_folder(path: str | Path) -> bool:
+    """Whether `path` is laid out as a bcolz array; its files are not opened."""
     return all((Path(path) / name).is_file() for name in ("meta/sizes", "meta/storage"))
 
 
 def read_bcolz(path: str | Path, colour: Colour = "bgr") -> BcolzPack:
-    """The pack in folder `path` and the list beside it; `colour` is the order of its channels.
+    """Open the pack in folder `path` and the list beside it; `colour` is the order of its channels.
 
-    Raises FormatError when a file is missing, damaged, or not what such packs hold.
+    Raises FormatError when a file is missing, damaged, or has other contents than such packs.
     """
     path = Path(path)
     shape, chunk_length = _meta(path)
     _check_chunks(path, -(-shape[0] // chunk_length))
     return BcolzPack(
-        path, shape, _same(path, shape[0]), _lost(path, shape, chunk_length), chunk_length, colour
+        path, shape, _same(path, shape[0]), chunk_length, _lost(path, shape, chunk_length), colour
     )
+
+
+def describe_bcolz(path: Path) -> Description | None:
+    """A bcolz folder with its list."""
+    if not is_bcolz_folder(path):
+        return None
+    pack = read_bcolz(path)
+    facts: dict[str, Any] = {**pair_counts(pack.same), "stored_as": "float32 pixels, taken for BGR"}
+    facts |= {"note": pack.note} if pack.note else {}
+    decoded = lru_cache(maxsize=1)(pack.chunk)
+    album = pair_album(
+        path, lambda row: encode_png(decoded(row // pack.chunk_length)[row % pack.chunk_length]), pack.same
+    )
+    return Description("bcolz folder", {**facts, "bytes": size_of(path)}, album)
+
+
+def encode_png(image: NDArray[np.uint8]) -> bytes:
+    """PNG bytes of an RGB image (h, w, 3); equal pixels give equal bytes."""
+    return bytes(cv2.imencode(".png", image[..., ::-1])[1].tobytes())
 
 
 def _meta(path: Path) -> tuple[tuple[int, int, int], int]:
@@ -136,12 +163,10 @@ def _check_chunks(path: Path, count: int) -> None:
 
 def _same(path: Path, images: int) -> NDArray[np.bool_]:
     place = path.parent / f"{path.name}_list.npy"
-    flags = npy.read_npy(place)
-    if flags.dtype.kind not in "biu" or flags.ndim != 1 or not np.isin(flags, (0, 1)).all():
-        raise FormatError(f"{place} is no list of bools, one a pair.")
+    flags = tables.read_flags(place)
     if 2 * len(flags) != images:
         raise FormatError(f"{path} holds {images} images for the {len(flags)} pairs of {place.name}.")
-    return np.array(flags, bool)
+    return flags
 
 
 def _lost(path: Path, shape: tuple[int, int, int], length: int) -> int:

@@ -1,4 +1,4 @@
-"""Matrices of the MegaFace devkit: feature files, whole folders of them, and score files.
+"""Files of the MegaFace devkit: feature files, whole folders of them, score files, and its results.
 
 A file is int32[4] (rows, columns, bytes a row, type) and then the numbers, row after row; type 5 is
 float32, 6 is float64, all little-endian. A feature is a column: (d, 1, 4, 5). The feature of a photo lies
@@ -7,6 +7,7 @@ at `<photo path with extension>_<algorithm>.bin`, below facescrub/ or megaface/.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
@@ -15,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.core import FormatError, atomic_file, track
-from facerec.store import npy
+from facerec.core import Description, FormatError, atomic_file, size_of, track
+from facerec.store import tables
 
 _TYPES: dict[int, np.dtype[Any]] = {5: np.dtype("<f4"), 6: np.dtype("<f8")}
 _HEADER = 16
@@ -29,7 +30,7 @@ _EXTENSIONS = {".jpg", ".jpeg", ".png", ".gif", ".bmp"}
 
 
 def read_matrix(path: str | Path) -> NDArray[Any]:
-    """(rows, columns) float32 or float64, read-only, large ones mapped into memory.
+    """Read a (rows, columns) matrix of float32 or float64, read-only, large ones mapped into memory.
 
     Raises FormatError when header and file size disagree.
     """
@@ -66,12 +67,12 @@ def write_matrix(matrix: NDArray[Any], path: str | Path) -> None:
 def read_devkit_features(
     folder: str | Path, photos: Sequence[str], algorithm: str, out: str | Path | None = None
 ) -> NDArray[np.float32]:
-    """(n, d) float32: the feature of every photo, in order; `photos` are paths below `folder`.
+    """Read the features of all photos, (n, d) float32 in their order; `photos` are paths below `folder`.
 
-    A photo that has no file by its own name is looked for with underscores for spaces and under any extension
-    of an image, as systems that crop or convert the photos name them. With `out` (.npy) the matrix is written
-    there and comes back mapped into memory. Raises one FormatError for all that is missing, damaged, of another
-    length or found twice.
+    Where a photo has no file by its own name, names with underscores for spaces and with any extension of an image
+    are tried, as systems that crop or convert the photos use them. With `out` (.npy) the matrix is written there and
+    comes back mapped into memory. Raises one FormatError for all files that are missing, damaged, of another length
+    or found twice.
     """
     found: NDArray[np.float32] | None = None
     wrong: list[str] = []
@@ -96,7 +97,7 @@ def read_devkit_features(
             found = _empty((0, 0), place)
         if isinstance(found, np.memmap):
             found.flush()
-    return found if out is None else npy.read_npy(out)
+    return found if out is None else tables.read_npy(out)
 
 
 def write_devkit_features(
@@ -124,6 +125,65 @@ def list_devkit_features(folder: str | Path, algorithm: str) -> list[str]:
     return sorted(name.removesuffix(ending) for name in names)
 
 
+def describe_matrix(path: Path) -> Description | None:
+    """A feature or score file."""
+    if not _is_matrix(path):
+        return None
+    matrix = read_matrix(path)
+    facts = {"shape": list(matrix.shape), "type": str(matrix.dtype), "bytes": size_of(path)}
+    if matrix.shape[1] == 1:
+        return Description("devkit feature", {**facts, "norm": _norm(matrix)})
+    return Description("devkit matrix", {**facts, **tables.value_range(matrix)})
+
+
+def describe_feature_folder(path: Path) -> Description | None:
+    """A folder with feature files at any depth."""
+    files = sorted(each for each in path.rglob("*.bin") if each.is_file())
+    if not files or not _is_matrix(files[0]):
+        return None
+    matrix = read_matrix(files[0])
+    algorithms = Counter(each.stem.rpartition("_")[2] for each in files)
+    facts = {
+        "files": len(files),
+        "shape": list(matrix.shape),
+        "type": str(matrix.dtype),
+        "algorithms": dict(algorithms.most_common(5)),
+        "norm_of_the_first": _norm(matrix),
+        "bytes": size_of(path),
+        "names": [each.relative_to(path).as_posix() for each in files[:5]],
+    }
+    return Description("folder of devkit features", facts)
+
+
+def describe_result(_: Path, value: Any) -> Description | None:
+    """A result that the devkit writes as JSON: curves, or the matches of every probe."""
+    if isinstance(value, dict) and {"cmc", "roc"} & value.keys():
+        points = {name: len(value[name][0]) for name in ("cmc", "roc") if _is_curve(value.get(name))}
+        ranks = {"rank1": value["cmc"][1][0]} if "cmc" in points and value["cmc"][0][:1] == [0] else {}
+        return Description("result of the devkit: curves", {**ranks, "points": points})
+    matches = value if isinstance(value, list) else []
+    if matches and all(isinstance(each, dict) and "probes" in each for each in matches):
+        return Description("result of the devkit: matches", {"probes": len(matches)})
+    return None
+
+
+def _is_curve(value: Any) -> bool:
+    """Whether the value is two lists of one length, not empty."""
+    pair = isinstance(value, list) and len(value) == 2 and all(isinstance(each, list) for each in value)
+    return pair and 0 < len(value[0]) == len(value[1])
+
+
+def _is_matrix(path: Path) -> bool:
+    """Whether the file begins as a matrix; its size is not looked at."""
+    with path.open("rb") as file:
+        rows, _, stride, kind = np.frombuffer(file.read(_HEADER).ljust(_HEADER, b"\0"), "<i4").tolist()
+    return kind in _TYPES and stride > 0 and rows > 0
+
+
+def _norm(matrix: NDArray[Any]) -> float:
+    return float(np.linalg.norm(matrix.astype(np.float64)))
+
+
 def _shape(data: bytes, size: int, path: Path) -> tuple[int, int, np.dtype[Any]]:
     """Rows, columns and type of a matrix of `size` bytes that begins with `data`."""
     if len(data) < _HEADER:
@@ -138,7 +198,7 @@ def _shape(data: bytes, size: int, path: Path) -> tuple[int, int, np.dtype[Any]]
 
 
 def _features(folder: Path, photos: Sequence[str], algorithm: str) -> Iterator[NDArray[Any] | str]:
-    """The feature of each photo, or what is wrong with it."""
+    """The feature of each photo, or a text that says what is wrong with it."""
     finder = _Finder(folder, algorithm)
     for photo in photos:
         try:
@@ -195,7 +255,10 @@ class _Finder:
         for place in sorted(parent.iterdir()) if parent.is_dir() else ():
             if place.name.endswith(ending):
                 index.setdefault(_plain(place.name.removesuffix(ending)), []).append(place)
-        self._read = parent, index  # photos of a folder stand together in a list: one is enough to keep
+        self._read = (
+            parent,
+            index,
+        )  # lists name the photos of a folder one after the other, so keeping one folder is enough
         return index
 
 

@@ -1,21 +1,25 @@
-"""Photos in identity folders (`Name/Name_0001.jpg`), on disk or inside an archive, as rows for shards.
+"""Photos in identity folders (`Name/Name_0001.jpg`) or archives of them, as rows for photo shards.
 
-A file is a photo by its extension or, where the extension says nothing, by its first bytes. Hidden files
-and what macOS adds to archives (`._x`, `__MACOSX/`) are not. Order and labels depend on names only, never
-on the order in an archive.
+    write_shards(photo_rows("lfw-deepfunneled.tgz"), "data/raw/lfw", Meta("photos", "lfw"))
+
+A file is a photo by its extension or, where the extension is no help, by its first bytes. Hidden files and those that
+macOS adds to archives (`._x`, `__MACOSX/`) are left out. Order and labels depend on names only, not on the order in
+an archive.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from facerec.core import FormatError
-from facerec.interop import archives, lists
-from facerec.store import matching, shards
+import numpy as np
+
+from facerec.core import Album, Description, FormatError, size_of
+from facerec.interop import archives, photo_lists
+from facerec.store import shards
 
 _EXTENSIONS = {".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
 _OTHER = {".txt", ".csv", ".json", ".xml", ".html", ".md", ".pdf", ".mat", ".npy", ".zip", ".tar", ".db"}
@@ -32,10 +36,17 @@ def photo_rows(
 ) -> Iterator[dict[str, Any]]:
     """Photo rows (image, label, identity, source) of a folder or archive, sorted by source.
 
-    Where `labelled`, the folder a photo lies in (`depth` 1, or 2 for the folder above) is its identity, labels
-    are 0..n-1 by sorted identity, and folders above all identities are left out of `source`; else identities
-    are "" and labels -1. `only` is a list of the photos wanted, in their order, matched as `matching.rows` does it.
-    Raises FormatError when there is no photo, when one of the list is missing, or for any reason of `archives.files`.
+    Args:
+        path: the folder or archive.
+        labelled: whether folders are identities; labels are then 0..n-1 by sorted identity, and the folders above all
+            identities are left out of `source`. Else identities are "" and labels -1.
+        limits: of the archive.
+        scratch: folder for temporary files, the system's by default.
+        depth: 1 where the folder of a photo is its identity, 2 where the folder above is.
+        only: the photos wanted, in their order, matched as `matching_rows` does it; None for all.
+
+    Raises:
+        FormatError: when there is no photo, one of `only` is missing, or `open_source` fails.
     """
     with archives.open_source(path, limits, scratch) as files:
         names = [name for name in files.names if is_photo(name, files)]
@@ -43,46 +54,49 @@ def photo_rows(
             names = _listed(path, only, names)
         if not names:
             raise FormatError(f"{path} holds no photos.")
-        top = _common_top(names, depth) if labelled else ""
         identities = [_identity(name, depth) if labelled else "" for name in names]
         labels = {name: label for label, name in enumerate(sorted({*identities} - {""}))}
-        for name, identity in zip(names, identities, strict=True):
-            yield {
-                "image": files.read(name),
-                "label": labels.get(identity, -1),
-                "identity": identity,
-                "source": name.removeprefix(top),
-            }
+        yield from _rows(files, names, identities, labels, _common_top(names, depth) if labelled else "")
 
 
 def listed_rows(
     path: str | Path,
-    listed: lists.Labelled,
+    listed: photo_lists.Labelled,
     limits: archives.Limits = archives.LIMITS,
     scratch: Path | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Photo rows of a folder or archive in the order of a list file, which says whose they are.
+    """Photo rows of a folder or archive in the order of a list file, which gives their identities.
 
     The identity is the list's own number as text, labels are 0..n-1 in the order of those numbers; a negative
-    number means that nobody knows. Paths are matched as `matching.rows` does it. Raises FormatError when photos
-    of the list are missing, or for any reason of `archives.files`.
+    number means an unknown identity. Paths are matched as `matching_rows` does it. Raises FormatError when photos
+    of the list are missing, or when `open_source` fails.
     """
     known = sorted({label for label in listed.labels if label >= 0})
-    numbers = {label: number for number, label in enumerate(known)}
+    labels = {str(label): number for number, label in enumerate(known)}
+    identities = [str(label) if label >= 0 else "" for label in listed.labels]
     with archives.open_source(path, limits, scratch) as files:
         names = _listed(path, listed.paths, files.names)
-        top = _common_top(names, depth=1)
-        for name, label in zip(names, listed.labels, strict=True):
-            yield {
-                "image": files.read(name),
-                "label": numbers.get(label, -1),
-                "identity": str(label) if label >= 0 else "",
-                "source": name.removeprefix(top),
-            }
+        yield from _rows(files, names, identities, labels, _common_top(names, depth=1))
+
+
+def _rows(
+    files: archives.FileSource,
+    names: Sequence[str],
+    identities: Sequence[str],
+    labels: Mapping[str, int],
+    top: str,
+) -> Iterator[dict[str, Any]]:
+    for name, identity in zip(names, identities, strict=True):
+        yield {
+            "image": files.read(name),
+            "label": labels.get(identity, -1),
+            "identity": identity,
+            "source": name.removeprefix(top),
+        }
 
 
 def is_photo(name: str, files: archives.FileSource) -> bool:
-    """Whether file `name` is to be taken for a photo."""
+    """Whether the file `name` is a photo."""
     path = PurePosixPath(name)
     if any(part.startswith(".") or part == "__MACOSX" for part in path.parts):
         return False
@@ -93,9 +107,22 @@ def is_photo(name: str, files: archives.FileSource) -> bool:
     return head.startswith(_MAGIC) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
 
 
+def describe_photos(path: Path, files: archives.FileSource) -> Description:
+    """The photos of an open folder or archive `path`; a folder is an identity."""
+    names = [name for name in files.names if is_photo(name, files)]
+    if not names:
+        raise FormatError(f"{path} holds no photos, shards, packs, features or models.")
+    folders = [_identity(name, depth=1) for name in names]
+    numbers = {folder: number for number, folder in enumerate(sorted({*folders} - {""}))}
+    labels = np.array([numbers.get(folder, -1) for folder in folders], np.int64)
+    facts = {"bytes": size_of(path), "colour": "as stored", "other_files": len(files.names) - len(names)}
+    album = Album(lambda row: files.read(names[row]), labels, names)
+    return Description("photo folder" if path.is_dir() else "archive of photos", facts, album)
+
+
 def _listed(path: str | Path, wanted: Sequence[str], names: Sequence[str]) -> list[str]:
-    """The files among `names` that the list `wanted` means, one each, in its order."""
-    found = matching.matching_rows(wanted, names).tolist()
+    """The file among `names` for every photo of the list `wanted`, in its order."""
+    found = photo_lists.matching_rows(wanted, names).tolist()
     missing = [name for name, row in zip(wanted, found, strict=True) if row < 0]
     if missing:
         raise FormatError(
@@ -125,12 +152,12 @@ def _common_top(names: Sequence[str], depth: int) -> str:
 
 @contextmanager
 def as_shards(source: str | Path, scratch: Path) -> Iterator[Path]:
-    """The photo shards of `source`: a directory of shards, a folder of photos, or an archive of them.
+    """Yield photo shards of `source`: a directory of shards, a folder of photos, or an archive of them.
 
-    Shards made of the others lie below `scratch` until the block ends. Raises FormatError when there is no photo.
+    Shards that have to be made are below `scratch` until the block ends. Raises FormatError when there is no photo.
     """
     source = Path(source)
-    if shards.is_set(source):
+    if shards.is_shard_set(source):
         shards.read_shards(source, "photos")
         yield source
         return

@@ -1,10 +1,14 @@
-"""The index of a .rec, a line "key<TAB>offset" a record: read, checked and, where that is safe, rebuilt.
+"""Framing of records in a .rec file, and its index: read, checked and, where that is safe, rebuilt.
 
-An index is believed when its last record ends the file and records stand where a sample of it points. Most
+Framing, as MXNet 1.9.1 (dmlc) writes it: every part of a record is u32 magic, u32 (cflag << 29 | length), the bytes,
+zeros up to a multiple of 4; cflag 0 whole, 1 first, 2 middle, 3 last. A payload is cut where the magic word stands
+4-byte aligned in it; the word itself is left out, and the reader puts it back between two parts.
+
+The index has a line "key<TAB>offset" a record. It is trusted when its last record ends the file and records stand where a sample of it points. Most
 writers repeat the key as id in the record: where all of the sample do, an id that differs later shows a wrong
-line. To rebuild is to read through the file: keys are the ids where no two records share one. Where they do,
-keys can only be the positions 0, 1, 2, ..., which is right where there was no index at all; where there was
-one, its keys may mean something else, and it is refused.
+line. Rebuilding reads the whole file: keys are the ids if no two records share one. If they do, keys can only be
+the positions 0, 1, 2, ..., which is right where there was no index at all; where there was one, its keys may have
+another meaning, and the file is refused.
 """
 
 from __future__ import annotations
@@ -21,7 +25,6 @@ import pyarrow.csv as pacsv
 from numpy.typing import NDArray
 
 from facerec.core import FormatError
-from facerec.interop import framing
 
 Integers = NDArray[np.int64]
 
@@ -38,13 +41,13 @@ class Index(NamedTuple):
     keys: Integers
     offsets: Integers
     own_keys: bool
-    """Whether records carry their keys as ids, so that a wrong offset shows."""
+    """Whether records carry their keys as ids, so that a wrong offset is noticed."""
     note: str = ""
     """Why it was rebuilt, one sentence; "" where it came from the file as it is."""
 
 
 def load_index(rec: Path, data: mmap.mmap | bytes) -> Index:
-    """The index of the .rec `rec` with bytes `data`; FormatError where it is wrong and cannot be rebuilt."""
+    """Read the index of the .rec `rec` with bytes `data`; FormatError where it is wrong and cannot be rebuilt."""
     path = rec.with_suffix(".idx")
     if not path.is_file():
         return _counted(rec, data, f"{path.name} is missing")
@@ -57,11 +60,11 @@ def load_index(rec: Path, data: mmap.mmap | bytes) -> Index:
     problem = _problem(keys, offsets, data)
     if problem:
         return rebuild_index(rec, data, f"{path.name} {problem}")
-    return _believed(rec, data, Index(keys, offsets, own_keys=True))
+    return _compared(rec, data, Index(keys, offsets, own_keys=True))
 
 
 def rebuild_index(rec: Path, data: mmap.mmap | bytes, problem: str) -> Index:
-    """The index from the ids of the records; FormatError where they are no keys or the file is damaged."""
+    """Make the index from the ids of the records; FormatError where they are no keys or the file is damaged."""
     offsets, ids = _scan(rec, data)
     if not _are_keys(ids):
         raise FormatError(
@@ -72,7 +75,7 @@ def rebuild_index(rec: Path, data: mmap.mmap | bytes, problem: str) -> Index:
 
 
 def _counted(rec: Path, data: mmap.mmap | bytes, problem: str) -> Index:
-    """The index of a file that came without one."""
+    """The index of a file without .idx."""
     offsets, ids = _scan(rec, data)
     if _are_keys(ids):
         return _sorted(ids, offsets, f"{problem}; keys were read from the records of {rec.name}.")
@@ -86,7 +89,7 @@ def _sorted(ids: Integers, offsets: Integers, note: str) -> Index:
 
 
 def _problem(keys: Integers, offsets: Integers, data: mmap.mmap | bytes) -> str:
-    """What is wrong with a sorted index by itself, "" if nothing."""
+    """A description of what is wrong with a sorted index by itself, "" if nothing is."""
     repeated = keys[1:][keys[1:] == keys[:-1]]
     if len(repeated):
         return f"lists key {repeated[0]} twice"
@@ -95,18 +98,18 @@ def _problem(keys: Integers, offsets: Integers, data: mmap.mmap | bytes) -> str:
     if not (offsets[1:] > offsets[:-1]).all() and len(np.unique(offsets)) < len(offsets):
         return "points two keys at one record"
     try:
-        ends = framing.end(data, int(offsets.max())) == len(data)
+        ends = record_end(data, int(offsets.max())) == len(data)
         for row in _sample(len(keys)):
-            framing.end(data, int(offsets[row]))
+            record_end(data, int(offsets[row]))
     except FormatError as error:
         return f"points where {error}"
     return "" if ends else "does not fit, one of both is cut short or of another pack"
 
 
-def _believed(rec: Path, data: mmap.mmap | bytes, index: Index) -> Index:
-    """The index, or a new one where ids say that it is wrong."""
+def _compared(rec: Path, data: mmap.mmap | bytes, index: Index) -> Index:
+    """The index, or a rebuilt one where the ids of records contradict it."""
     rows = _sample(len(index.keys))
-    ids = np.array([record_id(framing.payload(data, int(index.offsets[row]), _HEADER_SIZE)) for row in rows])
+    ids = np.array([record_id(read_payload(data, int(index.offsets[row]), _HEADER_SIZE)) for row in rows])
     agree = ids == index.keys[rows]
     if agree.all():
         return index
@@ -142,8 +145,8 @@ def _scan(rec: Path, data: mmap.mmap | bytes) -> tuple[Integers, Integers]:
     try:
         while offset < len(data):
             offsets.append(offset)
-            ids.append(record_id(framing.payload(data, offset, _HEADER_SIZE)))
-            offset = framing.end(data, offset)
+            ids.append(record_id(read_payload(data, offset, _HEADER_SIZE)))
+            offset = record_end(data, offset)
     except FormatError as error:
         raise FormatError(f"{rec} is damaged or cut short: {error}; fetch it again.") from error
     return np.array(offsets, np.int64), np.array(ids, np.int64)
@@ -159,10 +162,85 @@ def _read(path: Path) -> tuple[Integers, Integers]:
             parse_options=pacsv.ParseOptions(delimiter="\t"),
             convert_options=pacsv.ConvertOptions(
                 column_types={"key": pa.int64(), "offset": pa.int64()},
-                null_values=[],  # else "nan" and nothing at all are numbers too
+                null_values=[],  # else "nan" and empty text would count as numbers
             ),
         )
         return table["key"].to_numpy(), table["offset"].to_numpy()
     except (pa.ArrowException, OSError, ValueError, TypeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise FormatError(f"{path.name} is no index of 'key<TAB>offset' lines ({reason}).") from error
+
+
+LONGEST_PAYLOAD = (1 << 29) - 1
+"""Bytes of the longest payload."""
+
+MAGIC = struct.pack("<I", 0xCED7230A)
+_PART = struct.Struct("<4sI")
+_unpack_part = _PART.unpack_from
+_WHOLE, _FIRST, _MIDDLE, _LAST = range(4)
+
+
+def frame_payload(payload: bytes) -> bytes:
+    """`payload` as it is written to the file, padded to a multiple of 4 bytes."""
+    pieces = _split(payload)
+    framed = bytearray()
+    for number, piece in enumerate(pieces):
+        flag = _WHOLE if len(pieces) == 1 else _MIDDLE
+        if len(pieces) > 1 and number in (0, len(pieces) - 1):
+            flag = _LAST if number else _FIRST
+        framed += _PART.pack(MAGIC, flag << 29 | len(piece)) + piece
+    return bytes(framed) + bytes(-len(framed) % 4)
+
+
+def read_payload(data: mmap.mmap | bytes, offset: int, size: int = LONGEST_PAYLOAD) -> bytes:
+    """First `size` bytes of the payload of the record at byte `offset`, by default all.
+
+    Raises FormatError when no whole record is there.
+    """
+    if 0 <= offset <= len(data) - 8:  # the fast way for nearly every record: one whole part
+        word, length = _unpack_part(data, offset)
+        if word == MAGIC and length <= size:  # a flag other than 0 makes `length` larger than any size
+            piece = data[offset + 8 : offset + 8 + length]
+            if len(piece) == length:
+                return piece
+    pieces = [data[start : min(stop, start + size)] for start, stop in _parts(data, offset)]
+    return MAGIC.join(pieces)[:size]
+
+
+def record_end(data: mmap.mmap | bytes, offset: int) -> int:
+    """Offset of the byte after the record at `offset`; FormatError when no whole record is there."""
+    return _aligned(_parts(data, offset)[-1][1])
+
+
+def _parts(data: mmap.mmap | bytes, offset: int) -> list[tuple[int, int]]:
+    """[start, stop) of the bytes of every part of the record at `offset`."""
+    parts: list[tuple[int, int]] = []
+    flag, start = _FIRST, offset
+    while flag in (_FIRST, _MIDDLE):
+        if not 0 <= start <= len(data) - _PART.size:
+            raise FormatError(f"no whole record at byte {offset}: the file ends at {len(data)}")
+        word, header = _PART.unpack_from(data, start)
+        flag, stop = header >> 29, start + _PART.size + (header & LONGEST_PAYLOAD)
+        if word != MAGIC or flag > _LAST or (flag in (_MIDDLE, _LAST)) != bool(parts):
+            raise FormatError(f"no record at byte {offset}")
+        if stop > len(data):
+            raise FormatError(f"no whole record at byte {offset}: the file ends at {len(data)}")
+        parts.append((start + _PART.size, stop))
+        start = _aligned(stop)
+    return parts
+
+
+def _split(payload: bytes) -> list[bytes]:
+    """Cut at every 4-byte-aligned magic word, which is dropped."""
+    pieces, start = [], 0
+    place = payload.find(MAGIC)
+    while place >= 0:
+        if place % 4 == 0:
+            pieces.append(payload[start:place])
+            start = place + 4
+        place = payload.find(MAGIC, place + 1)
+    return [*pieces, payload[start:]]
+
+
+def _aligned(offset: int) -> int:
+    return offset + -offset % 4

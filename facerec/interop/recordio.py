@@ -1,7 +1,10 @@
-"""MXNet's RecordIO, as used for InsightFace training packs: train.rec, train.idx and property.
+"""InsightFace's training packs in MXNet's RecordIO: train.rec, train.idx and property.
+
+    reader = RecordReader("faces_emore/train.rec")
+    record = reader[int(reader.image_keys()[0])]  # record.label, record.image
 
 A record's payload is the header 'IfQQ' (flag, label, id, id2), then `flag` float32 labels, then the
-encoded image; `framing` tells how payloads lie in the file. The index holds a line "key<TAB>offset" a
+encoded image; `rec_index` knows how payloads lie in the file. The index holds a line "key<TAB>offset" a
 record. InsightFace adds record 0 with the two labels [N+1, N+1+identities]: images are keys 1..N, the
 records from N+1 hold the range [start, end) of keys of each identity.
 """
@@ -10,6 +13,7 @@ from __future__ import annotations
 
 import math
 import mmap
+import re
 import struct
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,8 +24,18 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.core import FormatError, atomic_dir, atomic_file, write_text
-from facerec.interop import framing, rec_index
+from facerec.core import (
+    Album,
+    Description,
+    FormatError,
+    atomic_dir,
+    atomic_file,
+    has_magic,
+    size_of,
+    write_text,
+)
+from facerec.interop import rec_index
+from facerec.interop.rec_index import LONGEST_PAYLOAD, frame_payload, read_payload
 
 _HEADER = struct.Struct("<IfQQ")
 _LABEL = struct.Struct("<f")
@@ -49,7 +63,7 @@ class Record(NamedTuple):
 
 
 class RecordReader:
-    """Random access to a .rec through its .idx, which is checked and, if need be, rebuilt by `rec_index`.
+    """Random access to a .rec through its .idx, which `rec_index` checks and, if necessary, rebuilds.
 
     Raises FormatError when a record is damaged, or the index is wrong and cannot be rebuilt. Pickles as a path.
     """
@@ -79,7 +93,7 @@ class RecordReader:
 
     @property
     def index_note(self) -> str:
-        """Why the index was rebuilt, so far, as one sentence; "" where the .idx is used as it is."""
+        """One sentence about why the index was rebuilt; "" while the .idx is used as it is."""
         return self._note
 
     def __getitem__(self, key: int) -> Record:
@@ -94,7 +108,7 @@ class RecordReader:
         return Record(labels, payload[_HEADER.size + 4 * flag :], first, second)
 
     def number(self, key: int) -> int:
-        """Label of record `key` as one whole number, the first of several; its image is not read."""
+        """Label of record `key` as a whole number, the first of several; its image is not read."""
         head = self.payload(key, _HEADER.size + _LABEL.size)
         try:
             flag, label, first, _ = _HEADER.unpack_from(head)
@@ -105,13 +119,13 @@ class RecordReader:
             return self.number(key)
         return self._whole(key, label)
 
-    def payload(self, key: int, size: int = framing.LONGEST) -> bytes:
+    def payload(self, key: int, size: int = LONGEST_PAYLOAD) -> bytes:
         """First `size` bytes of record `key`, its parts joined; KeyError when there is none."""
         place = self._place(key)
         if place < 0:
             raise KeyError(f"{self.path} has no record {key}")
         try:
-            return framing.payload(self._data, self._offset_list[place], size)
+            return read_payload(self._data, self._offset_list[place], size)
         except FormatError as error:
             if self._own_keys and self._moved(key):
                 return self.payload(key, size)
@@ -125,7 +139,7 @@ class RecordReader:
         problem = f"{self.path.with_suffix('.idx').name} points key {key} where its record is not"
         try:
             self._adopt(rec_index.rebuild_index(self.path, self._data, problem))
-        except FormatError:  # ids that are no keys, or damage, which is told of where it is met
+        except FormatError:  # ids that are no keys, or damage, which raises where it is read
             return False
         return True
 
@@ -197,20 +211,20 @@ class RecordWriter(AbstractContextManager["RecordWriter"]):
 
     def write_payload(self, key: int, payload: bytes) -> None:
         """Append `payload` as it is, without the image header."""
-        if len(payload) > framing.LONGEST:
+        if len(payload) > LONGEST_PAYLOAD:
             raise FormatError(f"record {key} of {self.path} has {len(payload)} bytes; RecordIO ends at 2^29.")
         self._index.append(f"{key}\t{self._file.tell()}\n")
-        self._file.write(framing.frame(payload))
+        self._file.write(frame_payload(payload))
 
     def rewrite_first(self, key: int, labels: Sequence[float]) -> None:
-        """Put other labels into the first record, which must have as many and no image."""
+        """Replace the labels of the first record, which must have equally many and no image."""
         self._file.seek(0)
-        self._file.write(framing.frame(_payload(key, labels, b"")))
+        self._file.write(frame_payload(_payload(key, labels, b"")))
         self._file.seek(0, 2)
 
 
 def write_pack(
-    path: str | Path, groups: Iterable[tuple[int, Sequence[bytes]]], size: tuple[int, int] = (112, 112)
+    path: str | Path, groups: Iterable[tuple[int, Iterable[bytes]]], size: tuple[int, int] = (112, 112)
 ) -> int:
     """Write the directory `path` in InsightFace's layout: train.rec, train.idx, property.
 
@@ -221,8 +235,8 @@ def write_pack(
         return write_train(folder, groups, size)
 
 
-def write_train(folder: Path, groups: Iterable[tuple[int, Sequence[bytes]]], size: tuple[int, int]) -> int:
-    """As `write_pack`, into a directory that exists and may hold other members of the pack."""
+def write_train(folder: Path, groups: Iterable[tuple[int, Iterable[bytes]]], size: tuple[int, int]) -> int:
+    """Write what `write_pack` does into a directory that exists and may hold other members of the pack."""
     ranges: list[tuple[int, int]] = []
     key = 1
     with RecordWriter(folder / "train.rec") as writer:
@@ -230,10 +244,11 @@ def write_train(folder: Path, groups: Iterable[tuple[int, Sequence[bytes]]], siz
         for label, images in groups:
             if label != len(ranges):
                 raise FormatError(f"{folder}: label {label} where {len(ranges)} is due; number them from 0.")
-            ranges.append((key, key + len(images)))
+            start = key
             for image in images:
                 writer.write(key, label, image)
                 key += 1
+            ranges.append((start, key))
         for number, bounds in enumerate(ranges, key):
             writer.write(number, bounds)
         writer.rewrite_first(0, (key, key + len(ranges)))
@@ -251,6 +266,40 @@ def read_property(path: str | Path) -> tuple[int, tuple[int, int]]:
     if identities < 0 or min(height, width) < 1:
         raise FormatError(f"{path} does not say 'identities,height,width' but {identities},{height},{width}.")
     return identities, (height, width)
+
+
+def describe_rec(path: Path) -> Description | None:
+    """A .rec with its index and `property`, where they are."""
+    if not has_magic(path, rec_index.MAGIC):
+        return None
+    reader = RecordReader(path)
+    keys = reader.image_keys()
+    numbers = np.array([reader.number(int(key)) for key in keys], np.int64)
+    facts: dict[str, Any] = {"records": len(reader), "header_record": len(keys) < len(reader)}
+    facts["index"] = path.with_suffix(".idx").is_file()
+    facts |= {"note": reader.index_note} if reader.index_note else {}
+    if path.with_name("property").is_file():
+        identities, size = read_property(path.with_name("property"))
+        facts["property"] = f"{identities} identities, {size[0]}x{size[1]}"
+    facts |= {"colour": "RGB once decoded", "bytes": size_of(path)}
+    sources = [f"{path.stem}/{key:08d}" for key in keys]
+    album = Album(lambda row: reader[int(keys[row])].image, numbers, sources, aligned=True)
+    return Description("RecordIO file", facts, album)
+
+
+def describe_text(path: Path, lines: list[str]) -> Description | None:
+    """The index or the `property` of a pack."""
+    if path.name == "property":
+        identities, size = read_property(path)
+        return Description("property of a pack", {"identities": identities, "size": f"{size[0]}x{size[1]}"})
+    if path.suffix != ".idx" or not all(re.fullmatch(r"\d+[,\t ]+\d+", line) for line in lines):
+        return None
+    rec = path.with_suffix(".rec")
+    facts: dict[str, Any] = {"records": len(lines), "rec_beside": rec.is_file()}
+    if rec.is_file():
+        note = RecordReader(rec).index_note
+        facts |= {"fits": note == "", **({"note": note} if note else {})}
+    return Description("index of a .rec", facts)
 
 
 def _payload(key: int, label: Labels, image: bytes) -> bytes:

@@ -1,25 +1,25 @@
-"""Packs of other systems to face shards: RecordIO, verification packs (*.bin) and bcolz folders.
+"""Unpacking of other systems' packs into face shards: RecordIO, verification packs (*.bin), bcolz folders.
 
 A pack is a folder with train.rec (InsightFace's, or im2rec's without record 0), *.bin and bcolz members;
-a lone member may be named too. The faces are aligned already: encoded images pass through untouched,
-arrays of pixels become PNG, without loss. What a pack does not tell (boxes, landmarks, scores) stays null.
+a single member may be named too. The faces are aligned already: encoded images pass through untouched,
+arrays of pixels become PNG, without loss. What a pack does not hold (boxes, landmarks, scores) stays null.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.core import FormatError, ImageError, atomic_dir, track
+from facerec.core import Description, FormatError, ImageError, atomic_dir, size_of, track
 from facerec.imaging import alignment
 from facerec.imaging.images import read_header
-from facerec.interop import bcolz, packs, recordio
+from facerec.interop import bcolz, recordio, verification_packs
 from facerec.store import pairs, shards
 
 Rows = Iterator[dict[str, Any]]
@@ -27,19 +27,26 @@ Rows = Iterator[dict[str, Any]]
 
 @dataclass(frozen=True)
 class PackMember:
-    """One set of a pack: its name, what it holds, its rows, and its pairs if it is for verification."""
+    """One set of a pack.
+
+    Attributes:
+        name: its name.
+        meta: metadata of the shards to make of it.
+        rows: its images.
+        pairs: which of them are compared; None for a training set.
+        note: one sentence about a defect that was repaired, "" when there is none.
+    """
 
     name: str
     meta: shards.Meta
     rows: Rows
     pairs: pairs.Pairs | None = None
     note: str = ""
-    """What a user should know of it, "" when all is well."""
 
 
 @dataclass(frozen=True)
 class Unpacked:
-    """The number of images of each member, and what a user should know of them."""
+    """The number of images of each member, and the notes on defects that were repaired."""
 
     images: dict[str, int]
     notes: list[str]
@@ -47,7 +54,7 @@ class Unpacked:
 
 @dataclass(frozen=True)
 class Expected:
-    """What the images of a pack are taken for.
+    """How the images of a pack are to be read.
 
     Attributes:
         photos: photos, which need not be of one size, instead of aligned faces.
@@ -62,7 +69,7 @@ class Expected:
 
 FACES = Expected()
 _USUAL = ((112, 112), (128, 128), (112, 96))
-"""Sizes (height, width) of aligned faces; packs of any other, and of no multiple, are photos as a rule."""
+"""Usual sizes (height, width) of aligned faces; images of other sizes, and of no multiple, are mostly photos."""
 
 
 def unpack(source: str | Path, out: str | Path, expected: Expected = FACES) -> Unpacked:
@@ -70,7 +77,7 @@ def unpack(source: str | Path, out: str | Path, expected: Expected = FACES) -> U
 
     A pack becomes `out`/train and `out`/<member>, a lone .rec, .bin or bcolz folder becomes the set `out`
     itself; pairs.parquet lies beside the shards of a verification pack. Raises FormatError when a member is
-    damaged or its images are not what is expected.
+    damaged or its images are not as expected.
     """
     members = find_members(source)
     alone = members == [Path(source)]
@@ -82,18 +89,16 @@ def unpack(source: str | Path, out: str | Path, expected: Expected = FACES) -> U
 
 
 def unpack_pack(pack: str | Path, train_out: str | Path, test_out: str | Path) -> Unpacked:
-    """As `unpack` of a pack, with train.rec in `train_out` and all else below `test_out`.
+    """Unpack a pack with train.rec into `train_out` and everything else below `test_out`.
 
     Both directories are replaced whole; `train_out` stays empty where there is no train.rec.
     """
-    members = {_name(member): member for member in find_members(pack)}
+    members = find_members(pack)
     unpacked = Unpacked({}, [])
-    with atomic_dir(train_out) as folder:
-        if "train" in members:
-            _write(members.pop("train"), folder, FACES, unpacked)
-    with atomic_dir(test_out) as folder:
-        for name, member in members.items():
-            _write(member, folder / name, FACES, unpacked)
+    with atomic_dir(train_out) as train, atomic_dir(test_out) as test:
+        for member in members:
+            name = _name(member)
+            _write(member, train if name == "train" else test / name, FACES, unpacked)
     return unpacked
 
 
@@ -104,7 +109,7 @@ def find_members(source: str | Path) -> list[Path]:
     never decoded. Raises FormatError when there is none, or two of one name that differ in kind.
     """
     source = Path(source)
-    if source.is_file() or bcolz.is_folder(source):
+    if source.is_file() or bcolz.is_bcolz_folder(source):
         return [source]
     if not source.is_dir():
         raise FormatError(f"{source} does not exist; name a pack's folder, a .rec, a .bin or a bcolz folder.")
@@ -113,17 +118,17 @@ def find_members(source: str | Path) -> list[Path]:
     names = [_name(path) for path in encoded]
     if len(set(names)) < len(names):
         raise FormatError(f"{source} holds two members of one name among {', '.join(names)}; rename one.")
-    arrays = [path for path in visible if bcolz.is_folder(path) and _name(path) not in names]
+    arrays = [path for path in visible if bcolz.is_bcolz_folder(path) and _name(path) not in names]
     if not encoded and not arrays:
         raise FormatError(f"{source} holds neither a .rec nor a verification pack (*.bin, bcolz folder).")
     return sorted([*encoded, *arrays], key=lambda path: (_name(path) != "train", path.name))
 
 
 def open_rec(path: str | Path, expected: Expected = FACES) -> PackMember:
-    """The images of a .rec in key order.
+    """Open the images of a .rec in key order.
 
     The identity is the pack's own number as text, labels are 0..n-1 in the order of those numbers; a
-    negative number means that nobody knows. Raises FormatError when `property` contradicts the images.
+    negative number means an unknown identity. Raises FormatError when `property` contradicts the images.
     """
     path = Path(path)
     reader = recordio.RecordReader(path)
@@ -140,23 +145,45 @@ def open_rec(path: str | Path, expected: Expected = FACES) -> PackMember:
 
 
 def open_bin(path: str | Path, expected: Expected = FACES) -> PackMember:
-    """The images and pairs of a verification pack; pair i is rows 2i and 2i+1, labels are -1."""
+    """Open the images and pairs of a verification pack; pair i is rows 2i and 2i+1, labels are -1."""
     path = Path(path)
-    images, same = packs.read_bin(path)
+    images, same = verification_packs.read_bin(path)
     return _verification(path, images, same, "jpg", expected)
 
 
 def open_bcolz(path: str | Path, expected: Expected = FACES) -> PackMember:
-    """As `open_bin`, from a bcolz folder and the list beside it; the pixels become PNG."""
+    """Open a bcolz folder and the list beside it as `open_bin` does; the pixels become PNG."""
     path = Path(path)
     pack = bcolz.read_bcolz(path, expected.arrays)
-    encoded = (png(image) for chunk in pack.chunks() for image in chunk)
+    encoded = (bcolz.encode_png(image) for chunk in pack.chunks() for image in chunk)
     return replace(_verification(path, encoded, pack.same, "png", expected), note=pack.note)
 
 
-def png(image: NDArray[np.uint8]) -> bytes:
-    """PNG bytes of an RGB image (h, w, 3); equal pixels give equal bytes."""
-    return bytes(cv2.imencode(".png", image[..., ::-1])[1].tobytes())
+def describe_pack(path: Path) -> Description | None:
+    """A pack: its training set, with the verification sets beside it as facts."""
+    try:
+        members = find_members(path)
+    except FormatError:
+        return None
+    main, *others = (_describe_member(member) for member in members)
+    if not others and members[0].suffix == ".rec":
+        return main
+    counts = {
+        member.name: len(other.album.labels)
+        for member, other in zip(members[1:], others, strict=True)
+        if other.album is not None
+    }
+    names = [member.name for member in members]
+    facts = {"members": names, **main.facts, "bytes": size_of(path), "other_members": counts}
+    return Description("pack", facts, main.album)
+
+
+def _describe_member(member: Path) -> Description:
+    describe = recordio.describe_rec if member.suffix == ".rec" else verification_packs.describe_bin
+    found = (bcolz.describe_bcolz if member.is_dir() else describe)(member)
+    if found is None:
+        raise FormatError(f"{member} is neither RecordIO nor a verification pack, as its name says.")
+    return found
 
 
 def _open(member: Path, expected: Expected) -> PackMember:
@@ -174,7 +201,7 @@ def _write(member: Path, folder: Path, expected: Expected, unpacked: Unpacked) -
     folder.mkdir(exist_ok=True)
     unpacked.images[opened.name] = shards.write_parts(opened.rows, folder, opened.meta)
     if opened.pairs is not None:
-        pairs.write_pairs(opened.pairs, folder / "pairs.parquet")
+        pairs.write_pairs(opened.pairs, folder / pairs.PAIRS)
     if opened.note:
         unpacked.notes.append(opened.note)
 
@@ -185,11 +212,12 @@ def _verification(
     if not len(same):
         raise FormatError(f"{path} holds no images.")
     stream = iter(images)
-    head = next(stream)
-    meta = _meta(path, f"{path.absolute().parent.name}/{_name(path)}", head, expected)
-    first = np.arange(0, 2 * len(same), 2, dtype=np.int64)
-    rows = _pair_rows(head, stream, _name(path), 2 * len(same), suffix)
-    return PackMember(_name(path), meta, _checked(rows, path, meta), pairs.Pairs(first, first + 1, same))
+    first = next(stream)
+    name = _name(path)
+    meta = _meta(path, f"{path.absolute().parent.name}/{name}", first, expected)
+    counted = track(chain([first], stream), f"unpack {name}", 2 * len(same), unit="images")
+    rows = (_row(image, -1, "", f"{name}/{number:06d}.{suffix}") for number, image in enumerate(counted))
+    return PackMember(name, meta, _checked(rows, path, meta), pairs.consecutive_pairs(same))
 
 
 def _rec_rows(reader: recordio.RecordReader, keys: NDArray[np.int64]) -> Rows:
@@ -205,15 +233,8 @@ def _rec_rows(reader: recordio.RecordReader, keys: NDArray[np.int64]) -> Rows:
         yield _row(reader[int(key)].image, label, identity, f"{name}/{key:08d}.jpg")
 
 
-def _pair_rows(head: bytes, rest: Iterator[bytes], name: str, count: int, suffix: str) -> Rows:
-    yield _row(head, -1, "", f"{name}/000000.{suffix}")
-    images = track(rest, f"unpack {name}", count - 1, unit="images")
-    for number, image in enumerate(images, 1):
-        yield _row(image, -1, "", f"{name}/{number:06d}.{suffix}")
-
-
 def _checked(rows: Rows, path: Path, meta: shards.Meta) -> Rows:
-    """The rows as they are; FormatError at the first face of another size than the set's."""
+    """The same rows; FormatError at the first face of another size than the set's."""
     if meta.size is None:
         yield from rows
         return
@@ -233,7 +254,7 @@ def _row(image: bytes, label: int, identity: str, source: str) -> dict[str, Any]
 
 
 def _meta(path: Path, dataset: str, first: bytes, expected: Expected) -> shards.Meta:
-    """Meta of the set that begins with image `first`; FormatError when it can be no aligned face."""
+    """Metadata of the set that begins with image `first`; FormatError when that cannot be an aligned face."""
     if expected.photos:
         return shards.Meta("photos", dataset)
     size = _size(first, f"{path}, its first image")
@@ -261,5 +282,5 @@ def _size(image: bytes, where: str) -> tuple[int, int]:
 
 
 def _name(member: Path) -> str:
-    """What a member is called: its file name without extension, or its folder's name."""
+    """The name of a member: its file name without extension, or its folder's name."""
     return member.name if member.is_dir() else member.stem

@@ -123,7 +123,7 @@ def render_data_card(entry: CatalogEntry, params: Params, found: Mapping[str, An
         facts_table([*_origin(entry), *_use(entry, params), *_content(entry, found)]),
         f"## Faces\n\n{facts_table(faces)}" if faces else "",
         f"## Members\n\n{table}" if members else "",
-        f"## Preprocessing\n\n{yaml_block(entry.preprocessing.model_dump())}" if entry.preprocessing else "",
+        f"## Preprocessing\n\n{yaml_block(entry.preprocessing.to_dict())}" if entry.preprocessing else "",
         f"## Results\n\n{results}" if results else "",
     )
 

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from facerec.detection import Faces, draw_faces, table
 from facerec.imaging import alignment, images, sheets
 from facerec.imaging.sheets import CAPTION, TILE, Image, at_random, band, captioned, decoded, strip
-from facerec.store import failures, shards
+from facerec.store import shards
+from facerec.store.shards import Failure, read_failures
 
 FACE_COLUMNS, PHOTO_COLUMNS = 12, 5
 """Tiles in a row of either sheet."""
@@ -55,7 +56,7 @@ def face_sheet(faces: str | Path, photos: str | Path | None = None) -> Image:
     """
     found = shards.read_shards(faces, "faces")
     bands = [band(title, tiles, FACE_COLUMNS) for title, tiles in _face_rows(found)]
-    failed = failures.read_failures(faces)
+    failed = read_failures(faces)
     if photos is not None and failed:
         bands.append(_photos_without_a_face(shards.read_shards(photos, "photos"), failed))
     return np.concatenate(bands or [strip(f"{found.meta.dataset}: no faces")])
@@ -127,7 +128,7 @@ def _face_tile(image: Image, caption: str, marks: NDArray[np.float64] | None = N
     return captioned(sheets.thumbnail(canvas, TILE), caption)
 
 
-def _photos_without_a_face(photos: shards.Shards, failed: Sequence[failures.Failure]) -> Image:
+def _photos_without_a_face(photos: shards.Shards, failed: Sequence[Failure]) -> Image:
     """A row of them, each with the category of its failure."""
     rows = {source: row for row, source in enumerate(photos.sources)}
     shown = [failed[number] for number in at_random(range(len(failed)), FACE_COLUMNS)]
@@ -170,7 +171,7 @@ def _read_photo_set(photos: str | Path, detections: str | Path, faces: str | Pat
     taken, aligned = shards.read_shards(photos, "photos"), shards.read_shards(faces, "faces")
     numbers = {source: number for number, source in enumerate(taken.sources)}
     rows = {numbers[source]: row for row, source in enumerate(aligned.sources)}
-    failed = {numbers[failure.source]: failure.category for failure in failures.read_failures(faces)}
+    failed = {numbers[failure.source]: failure.category for failure in read_failures(faces)}
     return _PhotoSet(taken, table.read_detections(detections), aligned, rows, failed)
 
 

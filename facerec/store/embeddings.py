@@ -1,9 +1,13 @@
-"""Embeddings at rest: one float32 matrix in NAME.npy and the table of its rows in NAME.parquet."""
+"""Embeddings on disk: one float32 matrix in NAME.npy and the table of its rows in NAME.parquet.
+
+embeddings = read_embeddings("data/embeddings/lfw.npy")  # .matrix, .sources, .identities
+"""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,8 +15,8 @@ import pyarrow.parquet as pq
 from numpy.typing import ArrayLike, NDArray
 from pydantic import TypeAdapter
 
-from facerec.core import FormatError, atomic_dir, atomic_file
-from facerec.store import npy, parquet
+from facerec.core import Description, FormatError, atomic_dir, atomic_file, size_of, spread_of
+from facerec.store import tables
 from facerec.store.pairs import Pairs
 
 _SCHEMA = pa.schema({"source": pa.string(), "identity": pa.string()})
@@ -21,12 +25,12 @@ _PROBES, _DISTRACTORS = "probes.npy", "distractors.npy"
 
 @dataclass(frozen=True)
 class Origin:
-    """What embeddings, and scores made of them, come from: only those of one model can be compared.
+    """The model and face set that embeddings come from; only embeddings of one model can be compared.
 
     Attributes:
         model: digest of the network and its preprocessing (`facerec.embedding.Embedder.digest`).
         dataset: name of the face set.
-        rendered: whether that set is known to be rendered, so that nobody in it exists.
+        rendered: whether that set is known to be rendered, so its people do not exist.
     """
 
     model: str
@@ -39,13 +43,13 @@ _ORIGIN = TypeAdapter(Origin)
 
 @dataclass(frozen=True)
 class Embeddings:
-    """n embeddings of d numbers and whose they are.
+    """n embeddings of d numbers, and the photos and people they belong to.
 
     Attributes:
         matrix: (n, d) float32, not normalised.
         sources: n paths of the photos inside their set.
         identities: n names, "" where unknown.
-        origin: what they come from; None where nobody wrote it down.
+        origin: the model and face set they come from; None where it was not recorded.
     """
 
     matrix: NDArray[np.float32]
@@ -74,7 +78,7 @@ def write_embeddings(embeddings: Embeddings, path: str | Path) -> None:
     path = _npy(path)
     table = pa.table({"source": embeddings.sources, "identity": embeddings.identities})
     if embeddings.origin is not None:
-        table = parquet.noted(table, asdict(embeddings.origin))
+        table = tables.with_note(table, asdict(embeddings.origin))
     with atomic_file(path.with_suffix(".parquet")) as temporary:
         pq.write_table(table, temporary, compression="none")
     with atomic_file(path) as temporary, temporary.open("wb") as file:
@@ -85,9 +89,9 @@ def read_embeddings(path: str | Path) -> Embeddings:
     """Read PATH (.npy) and its table; FormatError when one is missing, damaged or does not fit."""
     path = _npy(path)
     try:
-        mapped = npy.read_npy(path)
-        table = parquet.read_parquet(path.with_suffix(".parquet"), _SCHEMA)
-        origin = parquet.read_note(path.with_suffix(".parquet"), _ORIGIN)
+        mapped = tables.read_npy(path)
+        table = tables.read_parquet(path.with_suffix(".parquet"), _SCHEMA)
+        origin = tables.read_note(path.with_suffix(".parquet"), _ORIGIN)
     except FormatError as error:
         raise FormatError(f"cannot read the embeddings {path} ({error}); run the embed stage.") from error
     if mapped.dtype != np.float32:
@@ -96,12 +100,12 @@ def read_embeddings(path: str | Path) -> Embeddings:
 
 
 def read_feature_sets(folder: str | Path) -> tuple[Embeddings, Embeddings]:
-    """Probes and distractors of a feature directory, which holds both for an identification benchmark."""
+    """Read the probes and distractors of an identification benchmark from their feature directory."""
     return read_embeddings(Path(folder) / _PROBES), read_embeddings(Path(folder) / _DISTRACTORS)
 
 
 def write_feature_sets(probes: Embeddings, distractors: Embeddings, out: str | Path) -> None:
-    """Write a feature directory, which is replaced whole."""
+    """Write the feature directory `out`, which is replaced whole."""
     with atomic_dir(out) as folder:
         write_embeddings(probes, folder / _PROBES)
         write_embeddings(distractors, folder / _DISTRACTORS)
@@ -115,8 +119,41 @@ def _npy(path: str | Path) -> Path:
 
 
 def normalise(rows: ArrayLike) -> NDArray[np.float32]:
-    """(n, d) rows scaled to length 1 in float64, returned as float32; rows of NaN or zeros become NaN."""
+    """(n, d) rows scaled to length 1 in float64, returned as float32; rows of NaN or zeros become NaN.
+
+    >>> normalise([[3.0, 4.0]]).round(1).tolist()
+    [[0.6000000238418579, 0.800000011920929]]
+    """
     wide = np.asarray(rows, dtype=np.float64)
     norms = np.linalg.norm(wide, axis=1, keepdims=True)
     unit = np.divide(wide, norms, out=np.full_like(wide, np.nan), where=norms > 0)
     return np.asarray(unit, dtype=np.float32)
+
+
+def describe_embeddings(path: Path) -> Description | None:
+    """A matrix of embeddings, told from other .npy files by the table beside it."""
+    if path.suffix != ".npy" or not path.with_suffix(".parquet").is_file():
+        return None
+    found = read_embeddings(path)
+    norms = np.linalg.norm(found.matrix.astype(np.float64), axis=1)
+    finite = np.isfinite(norms)
+    facts: dict[str, Any] = {"embeddings": len(found), "dimensions": found.matrix.shape[1]}
+    facts |= {} if finite.all() else {"without_face": int((~finite).sum())}
+    facts |= {"norms": spread_of(norms[finite]), **_people([name for name in found.identities if name])}
+    return Description("embeddings", {**facts, "bytes": size_of(path), "names": found.sources[:5]})
+
+
+def describe_feature_sets(path: Path) -> Description | None:
+    """A feature directory."""
+    if not (path / _PROBES).is_file():
+        return None
+    probes, distractors = read_feature_sets(path)
+    facts = {"probes": len(probes), **_people(probes.identities), "distractors": len(distractors)}
+    facts |= {"dimensions": probes.matrix.shape[1], "bytes": size_of(path)}
+    return Description("features of an identification benchmark", facts)
+
+
+def _people(identities: list[str]) -> dict[str, Any]:
+    _, counts = np.unique(identities, return_counts=True)
+    images = {"images_per_identity": spread_of(counts)} if len(counts) else {}
+    return {"identities": len(counts) or "unknown", **images}

@@ -1,9 +1,9 @@
-"""A gallery: embeddings of people one has photos of, with their names, in one small Parquet file.
+"""Galleries: named embeddings of known people in one small Parquet file.
 
-One row a photo: name, source (path of the photo where it was taken from), photo (sha256 of its bytes), embedding
-(float32, length 1), score (of the detector; null where none), rung (how the face was found), face (the aligned crop
-as JPEG; null where it was not to be kept). The file says which model made the embeddings. Its bytes follow from what
-it holds, not from the order in which people were added.
+One row a photo: name, source (path of the photo), photo (sha256 of its bytes), embedding (float32, length 1), score
+(of the detector; null where unknown), rung (how the face was found), face (the aligned crop as JPEG; null where it
+is not kept). A note in the file names the model that made the embeddings. The bytes of the file depend on its
+contents only, not on the order in which people were added.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter
 
-from facerec.core import FormatError, atomic_file
-from facerec.store import parquet
-from facerec.store.training_sets import TrainingSet
+from facerec.core import Description, FormatError, atomic_file, size_of
+from facerec.store import tables
+from facerec.store.training_sets import TrainingSet, describe_training_sets
 
 VERSION = 1
 _MOST = 1 << 16
-"""Numbers of an embedding."""
+"""Largest dimension of an embedding."""
 _LENGTH = 1e-3
-"""How far the length of a stored embedding may be from 1."""
+"""Largest difference of a stored embedding's length from 1."""
 
 _SCHEMA = pa.schema(
     {
@@ -45,19 +45,17 @@ _SCHEMA = pa.schema(
     }
 )
 _OPTIONAL = {"score", "face"}
-COLUMNS = frozenset(_SCHEMA.names)
-"""By which a table is known for a gallery."""
 
 
 @dataclass(frozen=True)
 class GalleryModel:
-    """What made the embeddings of a gallery; only embeddings of the same model can be compared with them.
+    """The model that made the embeddings of a gallery; only its embeddings can be compared with them.
 
     Attributes:
         digest: of the network and its preprocessing (`facerec.embedding.Embedder.digest`).
-        dim: numbers of an embedding.
-        preprocessing: what faces are prepared by, as `Preprocessing.to_dict` gives it.
-        trained_on: face sets the network has learnt from; None where nobody wrote them down.
+        dim: dimension of an embedding.
+        preprocessing: of the faces, as `Preprocessing.to_dict` gives it.
+        trained_on: face sets that the network was trained on; None where they were not recorded.
     """
 
     digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -91,7 +89,7 @@ class Gallery:
 
     @cached_property
     def people(self) -> dict[str, int]:
-        """Name -> how many photos, sorted by name."""
+        """Number of photos by name, sorted by name."""
         return dict(Counter(entry.name for entry in self.entries))
 
     @cached_property
@@ -101,12 +99,12 @@ class Gallery:
         return np.stack(rows) if rows else np.empty((0, self.model.dim), np.float32)
 
     def with_entries(self, added: Iterable[GalleryEntry]) -> Gallery:
-        """With these photos too; a photo that it holds already, under whatever name, is replaced."""
+        """A gallery with these photos added; a photo that it has already, under any name, is replaced."""
         by_photo = {entry.photo: entry for entry in (*self.entries, *added)}
         return replace(self, entries=tuple(sorted(by_photo.values(), key=_order)))
 
     def without(self, name: str) -> Gallery:
-        """Without the photos of a person."""
+        """A gallery without the photos of the person `name`."""
         return replace(self, entries=tuple(entry for entry in self.entries if entry.name != name))
 
 
@@ -116,7 +114,7 @@ def _order(entry: GalleryEntry) -> tuple[str, str, str]:
 
 @dataclass(frozen=True)
 class _Note:
-    """What the file says of itself."""
+    """The note in the file."""
 
     gallery: int
     model: GalleryModel
@@ -126,20 +124,20 @@ _NOTE = TypeAdapter(_Note)
 
 
 def write_gallery(gallery: Gallery, path: str | Path) -> None:
-    """Write the gallery atomically, the whole file anew: nothing of what was removed stays in it."""
+    """Write the gallery atomically as a new file, so nothing that was removed stays in it."""
     rows = [{**vars(entry), "embedding": entry.embedding.tolist()} for entry in gallery.entries]
-    table = parquet.noted(pa.Table.from_pylist(rows, _SCHEMA), asdict(_Note(VERSION, gallery.model)))
+    table = tables.with_note(pa.Table.from_pylist(rows, _SCHEMA), asdict(_Note(VERSION, gallery.model)))
     with atomic_file(path) as temporary:
         pq.write_table(table, temporary, compression="none")
 
 
 def read_gallery(path: str | Path) -> Gallery:
-    """The gallery in file `path`; FormatError when it is missing, damaged, no gallery or of another version."""
+    """Read the gallery `path`; FormatError when it is missing, damaged, no gallery or of another version."""
     path = Path(path)
     if not path.is_file():
         raise FormatError(f"there is no gallery {path}; make it with `facerec enroll {path} PHOTOS`.")
-    table = parquet.read_parquet(path, _SCHEMA)
-    note = parquet.read_note(path, _NOTE)
+    table = tables.read_parquet(path, _SCHEMA)
+    note = tables.read_note(path, _NOTE)
     if note is None:
         raise FormatError(f"{path} is a table, but no gallery of facerec.")
     if note.gallery != VERSION:
@@ -150,8 +148,27 @@ def read_gallery(path: str | Path) -> Gallery:
     return Gallery(note.model, entries)
 
 
+def describe_gallery(path: Path) -> Description | None:
+    """Who is in a gallery, with the faces it keeps."""
+    if not set(_SCHEMA.names) <= tables.column_names(path):
+        return None
+    found = read_gallery(path)
+    kept = [(entry.source, entry.face) for entry in found.entries if entry.face is not None]
+    facts = {
+        "people": found.people,
+        "photos": len(found),
+        "dimensions": found.model.dim,
+        "model": found.model.digest,
+        "trained_on": describe_training_sets(found.model.trained_on),
+        "rungs": dict(Counter(entry.rung for entry in found.entries)),
+        "faces_kept": len(kept),
+        "bytes": size_of(path),
+    }
+    return Description("gallery", facts, shown=kept)
+
+
 def _rows(table: pa.Table, dim: int, path: Path) -> list[dict[str, Any]]:
-    """The columns of every entry; FormatError where one cannot be."""
+    """The columns of every entry; FormatError for damaged values."""
     missing = [name for name in table.column_names if name not in _OPTIONAL and table[name].null_count]
     embeddings = table["embedding"].combine_chunks()
     if missing or not pc.all(pc.equal(pc.list_value_length(embeddings), dim), min_count=0).as_py():

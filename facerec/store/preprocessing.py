@@ -1,31 +1,34 @@
-"""What a network expects of a face, declared once, stored beside its weights and applied everywhere.
+"""Preprocessing of a face for a network: declared once, stored beside the weights, applied everywhere.
 
-Training, embedding and export all prepare pixels through `Preprocessing.apply`, so a network never
-sees other inputs than it was made for, and faces of the wrong size or template are refused.
+Training, embedding and export all prepare pixels through `Preprocessing.apply`, so a network only sees the inputs
+it was made for, and faces of the wrong size or template are refused.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
-import torch
 from pydantic import ConfigDict, TypeAdapter, ValidationError
-from torch import Tensor
 
 from facerec.core import FormatError
-from facerec.store.shards import Meta
+from facerec.store.shards import Meta, reduction
+
+if TYPE_CHECKING:  # the catalog reads these records too, and has no need of torch
+    from torch import Tensor
 
 Flip = Literal["none", "sum", "sum-normalised", "concat"]
 """How the embeddings f(x) of a face and f(x') of its mirror image become one: f(x) alone, their sum, the
 sum of both divided by their norms, or both one after the other."""
 
-FLIPS: tuple[str, ...] = get_args(Flip)
-
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """From an aligned RGB face to the input of a network: crop, channel order, (x - mean) / std."""
+    """The way from an aligned RGB face to the input of a network: crop, channel order, (x - mean) / std.
+
+    >>> Preprocessing(crop=(8, 104)).input_size
+    (112, 96)
+    """
 
     size: tuple[int, int] = (112, 112)
     """(height, width) in pixels of the aligned faces it takes."""
@@ -69,8 +72,9 @@ class Preprocessing:
             images = images[:, :, slice(*self.crop)]
         if self.colour == "BGR":
             images = images.flip(-1)
-        mean, std = (torch.tensor(values, device=images.device) for values in (self.mean, self.std))
-        return ((images.float() - mean) / std).permute(0, 3, 1, 2)
+        pixels = images.float()
+        mean, std = (pixels.new_tensor(values) for values in (self.mean, self.std))
+        return ((pixels - mean) / std).permute(0, 3, 1, 2)
 
     def check(self, meta: Meta) -> None:
         """Raise FormatError unless a set's faces are what the network was made for, or a multiple of its size."""
@@ -102,12 +106,6 @@ class Preprocessing:
                 f"{'.'.join(map(str, e['loc'])) or 'all of it'}: {e['msg']}" for e in error.errors()
             )
             raise FormatError(f"The preprocessing in {origin} is wrong ({problems}).") from error
-
-
-def reduction(size: tuple[int, int], wanted: tuple[int, int]) -> int:
-    """How many times larger than `wanted` a crop of `size` is in both directions; 0 where it is no multiple."""
-    scale = size[0] // wanted[0]
-    return scale if size == (scale * wanted[0], scale * wanted[1]) else 0
 
 
 _ADAPTER = TypeAdapter(Preprocessing)

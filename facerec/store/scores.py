@@ -1,8 +1,7 @@
-"""Scores at rest: every pair of a benchmark with its distance, in scores.parquet, and what they were measured with.
+"""Scores on disk: the pairs of a benchmark with their distances, in scores.parquet.
 
 One row a pair: first, second (paths of the photos in their set, null for a photo without a face), first_identity,
-second_identity ("" where unknown), same, distance
-(smaller is more alike), fold, and the threshold of that fold.
+second_identity ("" where unknown), same, distance (smaller is more alike), fold, and the threshold of that fold.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from facerec.core import FormatError
-from facerec.store import parquet
+from facerec.store import tables
 from facerec.store.embeddings import Origin
 
 NAME = "scores.parquet"
@@ -27,11 +26,16 @@ _SCHEMA = pa.schema({"same": pa.bool_(), "distance": pa.float64()})
 
 @dataclass(frozen=True)
 class Measured:
-    """How the distances of a table came about; `origin` is None for embeddings of unknown making."""
+    """The measurement that gave the distances of a table.
+
+    Attributes:
+        benchmark: its name.
+        protocol: one of `facerec.evaluation.verification.PROTOCOLS`, which defines the distance.
+        origin: model and face set of the embeddings; None where they were not recorded.
+    """
 
     benchmark: str
     protocol: str
-    """Of `facerec.evaluation.verification.PROTOCOLS`; it says what a distance is."""
     origin: Origin | None
 
 
@@ -48,16 +52,16 @@ _MEASURED = TypeAdapter(Measured)
 
 
 def write_scores(table: pa.Table, measured: Measured, folder: Path) -> None:
-    """Write the table of all pairs into `folder`, which is still being made; not atomic by itself."""
-    pq.write_table(parquet.noted(table, asdict(measured)), folder / NAME, compression="none")
+    """Write the table of all pairs into a `folder` in the making; not atomic by itself."""
+    pq.write_table(tables.with_note(table, asdict(measured)), folder / NAME, compression="none")
 
 
 def read_scores(path: str | Path) -> Scores:
-    """The pairs of scores.parquet, or of the directory that holds it; FormatError when missing or damaged."""
+    """Read scores.parquet, named itself or by its directory; FormatError when it is missing or damaged."""
     path = Path(path)
     path = path / NAME if path.is_dir() else path
-    table = parquet.read_parquet(path, _SCHEMA)
-    measured = parquet.read_note(path, _MEASURED)
+    table = tables.read_parquet(path, _SCHEMA)
+    measured = tables.read_note(path, _MEASURED)
     complete = not any(column.null_count for column in table.columns)
     if not complete or not np.isfinite(distance := table["distance"].to_numpy()).all():
         raise FormatError(f"{path} is damaged: it lacks some numbers; verify again.")

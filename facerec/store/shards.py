@@ -1,15 +1,20 @@
-"""Photo and face shards: the one form of data at rest, a directory of memory-mapped Arrow IPC files.
+"""Photo and face shards, the form in which the pipeline keeps images: a directory of memory-mapped Arrow IPC files.
+
+    write_shards(rows, "data/faces/lfw", Meta("faces", "lfw", size=(112, 112), template="arcface-112"))
+    faces = read_shards("data/faces/lfw")  # faces.image(0), faces.labels, faces.identities, faces.sources
 
 A set is `part-00000.arrow`, `part-00001.arrow`, ... of about 256 MB each, uncompressed, in batches of at
 most 256 rows, so that any image can be reached without copying or decompressing its neighbours. The `Meta`
-of the set travels in the schema of every part, and the last batch of the last part says that it is the
-last: a set that lost a part is noticed. Other files in the directory (pairs.txt, lists) are left alone.
+of the set is in the schema of every part, and the last batch of the last part says that it is the last, so a missing
+part is noticed. Other files may lie beside the parts: pairs, lists, and failures.parquet with the photos that gave
+no face.
 """
 
 from __future__ import annotations
 
 import json
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -19,10 +24,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from facerec.core import FormatError, atomic_dir
+from facerec.core import Album, Description, FormatError, atomic_dir, has_magic, size_of
+from facerec.store import tables
 
 VERSION = 1
 _BATCH_ROWS = 256
@@ -30,7 +37,7 @@ _BATCH_BYTES = 32 << 20
 _BYTES = (bytes, bytearray, memoryview)
 _META_KEY = b"facerec"
 _LONGEST_SIDE = 4096
-"""Pixels of an aligned face; a reader makes room for whole batches of the size promised."""
+"""Pixels of an aligned face; a reader allocates whole batches of the size in the metadata."""
 _LAST = {"facerec.last": "yes"}
 
 _PHOTO_FIELDS = [
@@ -50,18 +57,24 @@ _SHAPES = {"box": (4,), "landmarks": (5, 2)}
 
 @dataclass(frozen=True)
 class Meta:
-    """What a reader must know of a set before it looks at a row; stored in the schema of every part."""
+    """Metadata of a set, which a reader checks first; stored in the schema of every part.
+
+    Attributes:
+        kind: "photos" or "faces".
+        dataset: name of the set.
+        licence: its licence, "" where unknown.
+        size: (height, width) of aligned faces in pixels; None for photos.
+        colour: channel order of the decoded pixels.
+        template: alignment of the faces, such as "arcface-112"; "" for photos.
+        version: of the format.
+    """
 
     kind: str
-    """"photos" or "faces"."""
     dataset: str
     licence: str = ""
     size: tuple[int, int] | None = None
-    """(height, width) of aligned faces in pixels; None for photos."""
     colour: str = "RGB"
-    """Channel order of the decoded pixels."""
     template: str = ""
-    """Alignment of the faces, such as "arcface-112"; "" for photos."""
     version: int = VERSION
 
 
@@ -71,7 +84,7 @@ _META = TypeAdapter(Meta)
 class Shards:
     """An open set: columns as lists and arrays, images as views into the mapped files.
 
-    Pickling keeps only the path, so handing a set to worker processes costs nothing.
+    Pickles as its path, so passing a set to worker processes is cheap.
     """
 
     def __init__(self, path: Path, meta: Meta, batches: list[pa.RecordBatch]) -> None:
@@ -127,10 +140,10 @@ class Shards:
 
 
 def read_shards(path: str | Path, kind: str | None = None) -> Shards:
-    """Open the set in directory `path`; nothing is loaded until it is used.
+    """Open the set in directory `path`; data are loaded when they are used.
 
-    Raises FormatError when it is no set of ours, not of `kind`, of another version, not RGB, or when
-    a part is missing, cut short or of another set.
+    Raises FormatError when it is no set of facerec, not of `kind`, of another version, not RGB, or when a part is
+    missing, cut short or of another set.
     """
     path = Path(path)
     parts = _parts(path)
@@ -165,7 +178,7 @@ def write_shards(
 def write_parts(
     rows: Iterable[Mapping[str, Any]], folder: Path, meta: Meta, shard_bytes: int = 256 << 20
 ) -> int:
-    """As `write`, into a directory that exists and may hold other files; not atomic by itself."""
+    """Write what `write_shards` does into a directory that exists and may hold other files; not atomic by itself."""
     schema = _schema(meta)
     batches = _batches(rows, schema)
     batch, total = next(batches), 0
@@ -181,6 +194,16 @@ def write_parts(
                     return total
                 batch = following
     raise FormatError(f"{folder} would need more than 100,000 parts; write larger ones.")
+
+
+def reduction(size: tuple[int, int], wanted: tuple[int, int]) -> int:
+    """How many times larger than `wanted` a face of `size` is in both directions; 0 where it is no multiple.
+
+    >>> reduction((224, 224), (112, 112)), reduction((112, 112), (112, 96))
+    (2, 0)
+    """
+    scale = size[0] // wanted[0]
+    return scale if size == (scale * wanted[0], scale * wanted[1]) else 0
 
 
 def _schema(meta: Meta) -> pa.Schema:
@@ -248,13 +271,13 @@ def _value(row: Mapping[str, Any], field: pa.Field) -> Any:
 
 
 def _views(column: pa.Array) -> tuple[memoryview, memoryview]:
-    """Offsets (int32) and bytes of a binary column as it lies in the file: ten times as fast as by scalars."""
+    """Offsets (int32) and bytes of a binary column in the file: ten times as fast as access through scalars."""
     _, offsets, data = (memoryview(buffer or b"").cast("B").toreadonly() for buffer in column.buffers())
     return offsets.cast("i"), data
 
 
-def is_set(path: str | Path) -> bool:
-    """Whether `path` is a directory that holds shards; whether they are sound is for `read` to say."""
+def is_shard_set(path: str | Path) -> bool:
+    """Whether `path` is a directory with shards; `read_shards` tells whether they are sound."""
     return any(Path(path).glob("part-*.arrow"))
 
 
@@ -288,9 +311,9 @@ def _open(part: Path) -> tuple[Meta, list[pa.RecordBatch], bool]:
 
 
 def _check(batch: pa.RecordBatch) -> None:
-    """ArrowInvalid where an offset leads out of the file, a name is no text, or what must be there is null.
+    """Raise ArrowInvalid where an offset leads out of the file, a name is no text, or a required value is null.
 
-    Arrow itself believes all of these and reads any memory. Takes 13 microseconds a batch; no image is read.
+    Arrow itself trusts offsets and would read any memory. Takes 13 microseconds a batch; no image is read.
     """
     batch.validate(full=True)
     for field, column in zip(batch.schema, batch.columns, strict=True):
@@ -315,3 +338,77 @@ def _meta(schema: pa.Schema, part: Path) -> Meta:
     if not schema.equals(pa.schema(_FIELDS.get(meta.kind, []))):
         raise FormatError(f"{part} does not have the columns of {meta.kind}.")
     return meta
+
+
+FAILURES = "failures.parquet"
+_FAILURE_SCHEMA = pa.schema({name: pa.string() for name in ("source", "identity", "category", "reason")})
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A photo that gave no face.
+
+    Attributes:
+        source: path of the photo in its set.
+        identity: who it shows, "" where unknown.
+        category: "undecodable", "no-face" or "landmarks" (found, but not usable for a crop).
+        reason: one sentence.
+    """
+
+    source: str
+    identity: str
+    category: str
+    reason: str
+
+
+def write_failures(failures: Iterable[Failure], folder: Path) -> None:
+    """Write the table into a face set `folder` in the making; not atomic by itself."""
+    table = pa.Table.from_pylist([asdict(failure) for failure in failures], _FAILURE_SCHEMA)
+    pq.write_table(table, folder / FAILURES, compression="none")
+
+
+def read_failures(folder: str | Path) -> list[Failure]:
+    """Read the failures of a face set in photo order; none for a set that was not made from photos."""
+    path = Path(folder) / FAILURES
+    if not path.exists():
+        return []
+    rows = tables.read_parquet(path, _FAILURE_SCHEMA).to_pylist()
+    if any(value is None for row in rows for value in row.values()):
+        raise FormatError(f"{path} is damaged: some texts are missing; align the photos again.")
+    return [Failure(**row) for row in rows]
+
+
+def describe_shards(path: Path) -> Description | None:
+    """A set of photos or faces."""
+    if not is_shard_set(path):
+        return None
+    opened = read_shards(path)
+    meta = opened.meta
+    facts: dict[str, Any] = {"dataset": meta.dataset, "licence": meta.licence or "not stated"}
+    if meta.size is not None:
+        facts |= {"size": f"{meta.size[0]}x{meta.size[1]}", "template": meta.template}
+        rungs = Counter(opened.table["rung"].to_pylist())
+        facts["rungs"] = {str(rung): count for rung, count in sorted(rungs.items(), key=str)}
+        lost = read_failures(path)
+        facts |= {"photos_without_face": len(lost)} if lost else {}
+    facts |= {"colour": meta.colour, "parts": len(_parts(path)), "bytes": size_of(path)}
+    beside = sorted(each.name for each in path.iterdir() if not each.name.startswith("part-"))
+    facts |= {"beside": beside} if beside else {}
+    paired = "pairs.parquet" in beside and not (opened.labels >= 0).any()
+    album = Album(opened.image, opened.labels, opened.sources, meta.kind == "faces", paired)
+    return Description(f"{meta.kind.removesuffix('s')} shards", facts, album)
+
+
+def describe_shard_sets(path: Path) -> Description | None:
+    """A folder of sets, as `facerec unpack` makes of a pack."""
+    found = {each.name: read_shards(each) for each in sorted(path.iterdir()) if is_shard_set(each)}
+    images = {name: len(opened) for name, opened in found.items()}
+    kinds = sorted({opened.meta.kind for opened in found.values()})
+    facts = {"images": images, "kinds": kinds, "bytes": size_of(path)}
+    return Description("folder of sets of shards", facts) if found else None
+
+
+def describe_part(path: Path) -> None:
+    """Refuse a single part of a set, which does not say enough by itself."""
+    if has_magic(path, b"ARROW1"):
+        raise FormatError(f"{path} is one part of a set of shards; inspect its folder {path.parent}.")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from facerec.backbones.storage import StoredBackbone
 from facerec.catalog import entries
 from facerec.core import FormatError, ParamsError
-from facerec.store.loading import FaceDataset
+from facerec.store.face_dataset import FaceDataset
 from facerec.store.shards import Shards
 from facerec.store.training_sets import TrainingSet, merged_training_sets
 

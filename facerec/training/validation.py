@@ -20,8 +20,9 @@ from facerec.backbones.storage import StoredBackbone
 from facerec.core import ParamsError
 from facerec.embedding import Embedder
 from facerec.evaluation import verification
-from facerec.store import pairs, shards
-from facerec.store.loading import FaceDataset
+from facerec.interop import pair_lists
+from facerec.store import shards
+from facerec.store.face_dataset import FaceDataset
 from facerec.store.pairs import Pairs
 from facerec.store.shards import Shards
 
@@ -80,7 +81,7 @@ def _read(folder: Path, wanted: tuple[str, ...]) -> Iterator[ValidationBenchmark
         )
     for name in wanted or found:
         faces = shards.read_shards(found[name], "faces")
-        yield ValidationBenchmark(name, faces, pairs.read_pairs(found[name] / _PAIRS, faces.sources))
+        yield ValidationBenchmark(name, faces, pair_lists.read_pairs(found[name] / _PAIRS, faces.sources))
 
 
 def _accuracy(benchmark: ValidationBenchmark, embedder: Embedder) -> float:

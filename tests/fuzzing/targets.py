@@ -29,8 +29,18 @@ from facerec.core import FacerecError
 from facerec.detection import table as detections
 from facerec.evaluation.identification import outcomes
 from facerec.imaging import images
-from facerec.interop import archives, bcolz, devkit, lists, packs, photos, recordio
-from facerec.store import embeddings, failures, gallery, pairs, scores, shards
+from facerec.interop import (
+    archives,
+    bcolz,
+    devkit,
+    pair_lists,
+    photo_lists,
+    photos,
+    recordio,
+    verification_packs,
+)
+from facerec.store import embeddings, gallery, pairs, scores, shards
+from facerec.store.shards import FAILURES, Failure, read_failures, write_failures
 
 Files = Mapping[str, bytes]
 """The files of one input, by their path in its folder."""
@@ -152,13 +162,16 @@ def _valid_bin() -> list[Files]:
 _SOURCES = ("Ann/Ann_0001.jpg", "Ann/Ann_0002.jpg", "Bob/Bob_0001.jpg")
 _TEXTS: Mapping[str, tuple[Callable[[Path], object], str]] = {
     "pairs.txt": (
-        lambda path: pairs.read_pairs(path, _SOURCES),
+        lambda path: pair_lists.read_pairs(path, _SOURCES),
         "1\t2\nAnn\t1\t2\nAnn\t2\t1\nAnn\t1\tBob\t1\nAnn\t2\tBob\t1\n",
     ),
-    "dev.txt": (lambda path: pairs.read_pairs(path, _SOURCES), "1\nAnn 1 2\nAnn 1 Bob 1\n"),
-    "names.txt": (lists.read_names, "Ann/1.jpg\tAnn Other\nb  c.jpg\tZoë\n"),
-    "noises.txt": (lists.read_noises, "# noise\nAnn_1.jpg\n100/1@N00/x.jpg\n3\t100/1@N00/y.jpg\n"),
-    "list.json": (lists.read_feature_list, '{"id": ["Ann", "Bob", 3], "path": ["a/1.jpg", "b/2.jpg", "c"]}'),
+    "dev.txt": (lambda path: pair_lists.read_pairs(path, _SOURCES), "1\nAnn 1 2\nAnn 1 Bob 1\n"),
+    "names.txt": (photo_lists.read_names, "Ann/1.jpg\tAnn Other\nb  c.jpg\tZoë\n"),
+    "noises.txt": (photo_lists.read_noises, "# noise\nAnn_1.jpg\n100/1@N00/x.jpg\n3\t100/1@N00/y.jpg\n"),
+    "list.json": (
+        photo_lists.read_feature_list,
+        '{"id": ["Ann", "Bob", 3], "path": ["a/1.jpg", "b/2.jpg", "c"]}',
+    ),
     "property": (recordio.read_property, "85742,112,112\n"),
 }
 
@@ -191,8 +204,8 @@ def _valid_embeddings() -> list[Files]:
 
 
 _TABLES: Mapping[str, Callable[[Path], object]] = {
-    "pairs.parquet": lambda path: pairs.read_pairs(path, ["a"] * 6),
-    failures.NAME: lambda path: failures.read_failures(path.parent),
+    "pairs.parquet": lambda path: pair_lists.read_pairs(path, ["a"] * 6),
+    FAILURES: lambda path: read_failures(path.parent),
     "detections.parquet": lambda path: list(detections.read_detections(path)),
     scores.NAME: scores.read_scores,
 }
@@ -208,7 +221,7 @@ def _valid_tables() -> list[Files]:
         pairs.write_pairs(
             pairs.Pairs(first, first + 1, np.array([True, False, True])), folder / "pairs.parquet"
         )
-        failures.write_failures([failures.Failure(*["x"] * len(fields(failures.Failure)))], folder)
+        write_failures([Failure(*["x"] * len(fields(Failure)))], folder)
         face = {"box": [1.0] * 4, "landmarks": [2.0] * 10, "score": 0.9, "height": 9, "width": 8, "error": ""}
         found = [
             {"photo": 0, "source": "a.jpg", "face": 0, **face},
@@ -402,7 +415,7 @@ def _add_crcs(bare: bytes) -> bytes:
 
 TARGETS = (
     Target("rec", _read_rec, _valid_rec, (MAGIC, MAGIC + b"\x04\0\0\x20", b"\t", b"\n", b"nan", b"\0\0\x80\x7f", b"\0\0\xc0\x7f", b"-1", b"99999999999999999999")),
-    Target("bin", lambda box: packs.read_bin(box / "lfw.bin"), _valid_bin, _HOSTILE),
+    Target("bin", lambda box: verification_packs.read_bin(box / "lfw.bin"), _valid_bin, _HOSTILE),
     Target("blp", _read_blp, _valid_blp, (b"blpk", b"[6,", b"99999999999", b"null", b"{", b"float64", b"-1", b"\x93NUMPY")),
     Target("text", _read_text, _valid_text, (b"\t", b"\n", b"\xff", b"\xef\xbb\xbf", b"-1", b"9" * 5000, "²".encode(), b"\r", b'"path"', b"[" * 5000, b"\0", b"NaN", b"1e999")),
     Target("matrix", lambda box: devkit.read_matrix(box / "a.bin"), _valid_matrices),

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facerec.interop import exporting
-from facerec.store import embeddings, gallery, pairs, shards
+from facerec.interop import exporting, pair_lists
+from facerec.store import embeddings, gallery, shards
 from tests import documents
 from tests.documents import Block, Command
 from tests.pipeline.conftest import Project, stage_environment
@@ -59,7 +59,7 @@ def shown(copy: Project) -> Project:
     shutil.copytree(root / "data/raw/synth_pack", root / "faces_webface_112x112")
     shutil.copy(root / "reports/curves/synth_lfw_roc.json", root / "theirs.json")
     faces = embeddings.read_embeddings(root / "data/embeddings/synth_lfw.npy")
-    compared = pairs.read_pairs(root / "data/raw/synth_lfw/pairs.txt", faces.sources)
+    compared = pair_lists.read_pairs(root / "data/raw/synth_lfw/pairs.txt", faces.sources)
     np.save(root / "E.npy", np.nan_to_num(faces.interleave(compared)))
     np.save(root / "S.npy", compared.same)
     probes, distractors = embeddings.read_feature_sets(root / "data/megaface/synth_megaface/features")

@@ -14,7 +14,7 @@ from facerec.evaluation import identification
 from facerec.evaluation.identification import noise
 from facerec.evaluation.identification.noise import facescrub_key, megaface_key
 from facerec.evaluation.identification.scores import NpyRows, Rows
-from facerec.interop import lists
+from facerec.interop import photo_lists
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def identify_npy(
 def read_name_column(path: Path, column: str = "path") -> list[str]:
     """Names from a text file, one a line, or a `column`, "path" or "id", of the devkit's JSON list."""
     if path.suffix == ".json":
-        listed = lists.read_feature_list(path)
+        listed = photo_lists.read_feature_list(path)
         return list(listed.ids if column == "id" else listed.paths)
     try:
         return path.read_text(encoding="utf-8-sig").splitlines()
@@ -76,10 +76,10 @@ def _clean(
     listed: NoiseLists, probes: NDArray[np.floating], ids: NDArray[np.str_], distractors: Rows, seed: int
 ) -> tuple[tuple[NDArray[np.floating], NDArray[np.str_], Rows], dict[str, int]]:
     photos = [facescrub_key(name) for name in read_name_column(listed.probe_list)]
-    wrong = [facescrub_key(name) for name in lists.read_noises(listed.probe_noises)]
+    wrong = [facescrub_key(name) for name in photo_lists.read_noises(listed.probe_noises)]
     clean, kept = noise.clean_probes(probes, ids, noise.listed(photos, wrong), listed.variant, seed)
     strangers = [megaface_key(name) for name in read_name_column(listed.distractor_list)]
-    known = [megaface_key(name) for name in lists.read_noises(listed.distractor_noises)]
+    known = [megaface_key(name) for name in photo_lists.read_noises(listed.distractor_noises)]
     if len(strangers) != distractors.shape[0]:
         raise FormatError(
             f"{listed.distractor_list} names {len(strangers)} photos for {distractors.shape[0]} distractors."

@@ -18,7 +18,7 @@ from facerec.evaluation.identification.bootstrap import Band, Bootstrap
 from facerec.evaluation.identification.noise import facescrub_key, megaface_key
 from facerec.evaluation.identification.outcomes import Probes
 from facerec.evaluation.verification.result import rate_name
-from facerec.interop import devkit, lists
+from facerec.interop import devkit, photo_lists
 from facerec.store import embeddings
 from facerec.store.embeddings import Embeddings
 
@@ -95,8 +95,8 @@ def denoise_files(
         [facescrub_key(source) for source in probes.sources],
         distractors.matrix,
         [megaface_key(source) for source in distractors.sources],
-        [facescrub_key(entry) for entry in lists.read_noises(probe_noises)],
-        [megaface_key(entry) for entry in lists.read_noises(distractor_noises)],
+        [facescrub_key(entry) for entry in photo_lists.read_noises(probe_noises)],
+        [megaface_key(entry) for entry in photo_lists.read_noises(distractor_noises)],
         variant,
         seed,
     )
@@ -157,7 +157,7 @@ def import_features(
     The lists are the devkit's JSON; rows come in their order. Counts of probes, distractors and dimensions.
     """
     probes, distractors = (
-        _import(folder / name, lists.read_feature_list(listed), algorithm)
+        _import(folder / name, photo_lists.read_feature_list(listed), algorithm)
         for name, listed in (("facescrub", probe_list), ("megaface", distractor_list))
     )
     embeddings.write_feature_sets(probes, distractors, out)
@@ -170,10 +170,10 @@ def export_features(features: Path, algorithm: str, out: Path) -> dict[str, int]
     with atomic_dir(out) as folder:
         for name, faces in (("facescrub", probes), ("megaface", distractors)):
             devkit.write_devkit_features(folder / name, faces.sources, faces.matrix, algorithm)
-        people = lists.FeatureList(tuple(probes.sources), tuple(probes.identities))
-        lists.write_feature_list(people, folder / "facescrub_features_list.json")
-        strangers = lists.FeatureList(tuple(distractors.sources))
-        lists.write_feature_list(strangers, folder / "megaface_features_list.json")
+        people = photo_lists.FeatureList(tuple(probes.sources), tuple(probes.identities))
+        photo_lists.write_feature_list(people, folder / "facescrub_features_list.json")
+        strangers = photo_lists.FeatureList(tuple(distractors.sources))
+        photo_lists.write_feature_list(strangers, folder / "megaface_features_list.json")
     return {"probes": len(probes), "distractors": len(distractors), "dim": probes.matrix.shape[1]}
 
 
@@ -196,7 +196,7 @@ def write_scores(features: Path, out: Path) -> dict[str, int]:
     return {"probes": len(probes), "distractors": len(distractors)}
 
 
-def _import(folder: Path, listed: lists.FeatureList, algorithm: str) -> Embeddings:
+def _import(folder: Path, listed: photo_lists.FeatureList, algorithm: str) -> Embeddings:
     matrix = devkit.read_devkit_features(folder, listed.paths, algorithm)
     return Embeddings(matrix, list(listed.paths), list(listed.ids) or [""] * len(listed.paths))
 

@@ -24,7 +24,7 @@ from facerec.core import FormatError
 from facerec.evaluation.identification import IdentificationResult
 from facerec.evaluation.identification.scores import Bools, Ints
 from facerec.evaluation.identification.separation import Separation
-from facerec.store import parquet
+from facerec.store import tables
 
 _PAIRS = pa.schema(
     {
@@ -139,7 +139,7 @@ def _people(result: IdentificationResult, probes: Probes) -> pa.Table:
 
 
 def _sorted(path: Path, schema: pa.Schema, keys: Sequence[str]) -> pa.Table:
-    table = parquet.read_parquet(path, schema)
+    table = tables.read_parquet(path, schema)
     if any(table[name].null_count for name in schema.names if name != "false_positives"):
         raise FormatError(f"{path} lacks some values; run `dvc repro`.")
     return table.sort_by([(key, "ascending") for key in keys]).combine_chunks()

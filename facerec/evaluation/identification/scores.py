@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec.core import FormatError
-from facerec.store import npy
+from facerec.store import tables
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -73,7 +73,7 @@ class NpyRows:
 
     def __init__(self, path: str | Path) -> None:
         """Read the header only; FormatError where this is no whole 2-d float matrix."""
-        mapped = npy.read_npy(path)
+        mapped = tables.read_npy(path)
         if not isinstance(mapped, np.memmap) or mapped.ndim != 2 or mapped.dtype.kind != "f":
             raise FormatError(
                 f"{path} holds {mapped.dtype} {mapped.shape}; needed is a float matrix with a row a face."

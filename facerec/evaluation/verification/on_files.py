@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from facerec.core import FormatError, atomic_dir, write_json
 from facerec.evaluation import curves, verification
 from facerec.evaluation.curves import Records
-from facerec.store import embeddings, npy, pairs, scores
+from facerec.interop import pair_lists
+from facerec.store import embeddings, scores, tables
 from facerec.store.embeddings import Embeddings
 
 DECADES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
@@ -104,7 +105,7 @@ def verify_files(embedded: Path, compared: Path, options: VerifyOptions, out: Pa
     distance, fold and its threshold), result.json (scalars) and details.json (folds and rates).
     """
     faces = embeddings.read_embeddings(embedded)
-    listed = pairs.read_pairs(compared, faces.sources)
+    listed = pair_lists.read_pairs(compared, faces.sources)
     result = verification.evaluate(faces.interleave(listed), listed.same, options.protocol, fars=options.fars)
     first, second = (_named(faces, rows) for rows in (listed.first, listed.second))
     judged = VerificationEvaluation(
@@ -155,6 +156,6 @@ def _scores(result: verification.VerificationResult) -> dict[str, NDArray[Any]]:
 
 def _array(path: Path) -> NDArray[Any]:
     try:
-        return npy.read_npy(path)
+        return tables.read_npy(path)
     except FormatError as error:
         raise FormatError(f"cannot read {path} as a .npy array ({str(error).rstrip('.')}).") from error

@@ -1,8 +1,9 @@
-"""Verification packs (lfw.bin, agedb_30.bin, cfp_fp.bin, ...): a pickle of (images, same).
+"""Verification packs (lfw.bin, agedb_30.bin, cfp_fp.bin, ...): a pickle of (images, same), read safely.
 
-Images 2i and 2i+1 are pair i. A pickle can run any code when it is loaded, so it is read by an unpickler
-that can build numpy arrays, bytes, lists and bools and nothing else. Files from Python 2 are read too:
-their strings are taken as bytes.
+    images, same = read_bin("lfw.bin")  # images 2i and 2i + 1 are pair i
+
+A pickle can run any code when it is loaded, so it is read by an unpickler that can make numpy arrays, bytes, lists and
+bools and nothing else. Files from Python 2 are read too: their strings are taken as bytes.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.core import FormatError, atomic_file
+from facerec.core import Album, Description, FormatError, atomic_file, has_magic, pair_counts, size_of
 
 
 class _Dtype:
@@ -91,23 +92,23 @@ _REFUSED = b"".join(
     + (pickle.FROZENSET, pickle.INST, pickle.OBJ, pickle.NEWOBJ, pickle.NEWOBJ_EX, pickle.EXT1, pickle.EXT2)
     + (pickle.EXT4, pickle.NEXT_BUFFER, pickle.READONLY_BUFFER)
 )
-"""What no pack needs; sets and dicts can be made to take forever by keys whose hashes collide."""
+"""Operations that no pack needs; sets and dicts of keys with colliding hashes would take very long."""
 
 
+_PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"((", b"(l", b"(c")
+"""How pickled tuples and lists begin, by protocol."""
 _REPEATS = 64
-"""How much larger than its file the images of a pack may be: pickle stores one that many pairs show once."""
+"""How many times larger than its file the images may be: pickle stores an image of several pairs once."""
 
 
 class _Unpickler(pickle._Unpickler):
-    """The unpickler written in Python: where a file numbers its memo by billions, the one in C makes room."""
+    """The unpickler written in Python: the one in C allocates memory for memo numbers of any size."""
 
     read: Callable[[int], bytes]
     append: Callable[[Any], None]
 
     def __init__(self, data: bytes) -> None:
-        super().__init__(
-            io.BytesIO(data), encoding="bytes"
-        )  # asked for more than there is, it gives what there is
+        super().__init__(io.BytesIO(data), encoding="bytes")
         self._left = len(data)
 
     def find_class(self, module: str, name: str) -> Any:
@@ -134,7 +135,7 @@ class _Unpickler(pickle._Unpickler):
         raise pickle.UnpicklingError("it refers to objects outside the file")
 
     def load_bytearray8(self) -> None:
-        """As the original, which makes room for the length promised before it looks for the bytes."""
+        """Read as the original does, which allocates the promised length before it looks for the bytes."""
         (size,) = struct.unpack("<Q", self.read(8))
         self.append(bytearray(self.read(size)))
 
@@ -146,7 +147,7 @@ class _Unpickler(pickle._Unpickler):
 
 
 def read_bin(path: str | Path) -> tuple[list[bytes], NDArray[np.bool_]]:
-    """2n encoded images, untouched, and the (n,) bools that say which pairs are one person.
+    """Read 2n encoded images, untouched, and (n,) bools that say which pairs are genuine.
 
     Raises FormatError when the file is no such pack, is cut short, or holds anything but plain data.
     """
@@ -169,6 +170,21 @@ def write_bin(path: str | Path, images: Sequence[bytes], same: Sequence[bool] | 
     with atomic_file(path) as temporary:
         data = pickle.dumps(([bytes(image) for image in images], flags), protocol=pickle.HIGHEST_PROTOCOL)
         temporary.write_bytes(data)
+
+
+def describe_bin(path: Path) -> Description | None:
+    """A verification pack, told by its extension and by how pickled tuples and lists begin."""
+    if path.suffix not in (".bin", ".pkl", ".pickle") or not has_magic(path, *_PICKLES):
+        return None
+    images, same = read_bin(path)
+    facts = {**pair_counts(same), "bytes": size_of(path)}
+    return Description("verification pack", facts, pair_album(path, images.__getitem__, same))
+
+
+def pair_album(path: Path, read: Callable[[int], bytes], same: NDArray[np.bool_]) -> Album:
+    """The images of a verification pack at `path`, pair by pair."""
+    sources = [f"{path.stem}/{row:06d}" for row in range(2 * len(same))]
+    return Album(read, np.full(len(sources), -1, np.int64), sources, aligned=True, paired=True)
 
 
 def _checked(loaded: Any, path: Path, size: int) -> tuple[list[bytes], NDArray[np.bool_]]:
@@ -194,13 +210,9 @@ def _plain(item: Any) -> Any:
 def _size(item: Any) -> int:
     """Bytes of an image; 0 for what is none."""
     plain = _plain(item)
-    return (
-        plain.nbytes
-        if isinstance(plain, np.ndarray)
-        else len(plain)
-        if isinstance(plain, bytes | bytearray)
-        else 0
-    )
+    if isinstance(plain, np.ndarray):
+        return plain.nbytes
+    return len(plain) if isinstance(plain, bytes | bytearray) else 0
 
 
 def _images(items: list[Any], path: Path) -> list[bytes]:

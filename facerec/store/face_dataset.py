@@ -1,7 +1,11 @@
-"""Decoded batches straight from memory-mapped face shards, prepared by threads ahead of their use.
+"""Batches of decoded faces from face shards, prepared ahead of their use by threads.
 
-OpenCV decodes outside Python's lock, so threads share the work without copying a pixel. Batches come
-in the order asked for, whatever the number of threads.
+    faces = FaceDataset([read_shards("data/faces/synth_people")])
+    for batch in faces.batches([np.arange(64)]):  # (64, 112, 112, 3) uint8 RGB
+        ...
+
+OpenCV releases Python's lock while it decodes, so threads share the work without copying pixels. Batches come in the
+order asked for, whatever the number of threads.
 """
 
 from __future__ import annotations
@@ -18,8 +22,7 @@ from numpy.typing import NDArray
 
 from facerec.core import FormatError, ImageError, worker_count
 from facerec.imaging.images import decode
-from facerec.store.preprocessing import reduction
-from facerec.store.shards import Shards
+from facerec.store.shards import Shards, reduction
 
 AHEAD = 2  # batches kept ready beyond those being decoded
 

@@ -1,0 +1,144 @@
+"""Arrays (.npy) and tables (.parquet) from files that may be damaged or hostile: checked types, one kind of error.
+
+Arrays are mapped into memory: `numpy.load` allocates as much as the header asks for before it looks at the file, while
+a map cannot be larger than the file. What no column of a table can hold is a note, one JSON object under the key
+"facerec" of the file's metadata.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
+
+from facerec.core import Description, FormatError, has_magic, pair_counts, size_of
+
+_LONGEST_HEADER = 10_000  # bytes, as numpy
+
+
+def read_npy(path: str | Path) -> NDArray[Any]:
+    """Map the array in `path` read-only; FormatError when the file is no array, is cut short or holds objects."""
+    _check_header(Path(path))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about headers written by Python 2
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, MemoryError) as error:
+        raise FormatError(f"cannot read {path}: {error}.") from error
+    except Exception as error:  # the header is a Python literal, whose parser fails in many ways
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise FormatError(f"{path} is no array of numbers in NumPy's form: {reason}.") from error
+    if not isinstance(array, np.ndarray):  # numpy.load opens .npz too
+        raise FormatError(f"{path} is no array of numbers in NumPy's form but an archive.")
+    return array
+
+
+def read_flags(path: str | Path) -> NDArray[np.bool_]:
+    """The (n,) bools of a .npy file, which may be stored as numbers 0 and 1."""
+    flags = read_npy(path)
+    if flags.ndim != 1 or flags.dtype.kind not in "biu" or not np.isin(flags, (0, 1)).all():
+        raise FormatError(f"{path} is no list of bools, one a pair.")
+    return np.array(flags, bool)
+
+
+def _check_header(path: Path) -> None:
+    """Refuse a header longer than numpy takes before numpy allocates its size, which may be four gigabytes."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(12)
+    except OSError as error:
+        raise FormatError(f"cannot read {path}: {error}.") from error
+    longer_form = head.startswith(b"\x93NUMPY") and head[6:7] > b"\x01"
+    if longer_form and int.from_bytes(head[8:12], "little") > _LONGEST_HEADER:
+        raise FormatError(f"{path} is no array of numbers in NumPy's form: its header is too long.")
+
+
+T = TypeVar("T")
+
+_NOTE = b"facerec"
+
+
+def read_parquet(path: str | Path, schema: pa.Schema) -> pa.Table:
+    """Read the columns of `schema` in its order and types, in one chunk each.
+
+    Raises FormatError when the file is missing, damaged, lacks a column, or holds something else in one;
+    text that is not UTF-8 is damage.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            table = file.read(schema.names).select(schema.names)
+        table.validate(full=True)
+        return table.cast(schema).combine_chunks()
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+        raise FormatError(
+            f"{path} is not a readable table of {', '.join(schema.names)} ({_reason(error)})."
+        ) from error
+
+
+def with_note(table: pa.Table, note: Mapping[str, Any]) -> pa.Table:
+    """The same table with `note`, plain values, in its metadata; equal notes give equal bytes."""
+    return table.replace_schema_metadata({_NOTE: json.dumps(note, sort_keys=True).encode()})
+
+
+def read_note(path: str | Path, adapter: TypeAdapter[T]) -> T | None:
+    """Read the note of a table as `adapter` validates it, None where it has none; FormatError when it is damaged."""
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+        return None if _NOTE not in metadata else adapter.validate_json(metadata[_NOTE])
+    except ValidationError as error:
+        raise FormatError(f"What {path} says of itself is damaged; make it again.") from error
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise FormatError(f"{path} is not a readable table ({_reason(error)}).") from error
+
+
+def column_names(path: Path) -> set[str]:
+    """Names of the columns of a Parquet file, none for another file; FormatError when it is damaged."""
+    if not has_magic(path, b"PAR1"):
+        return set()
+    try:
+        return set(pq.read_schema(path).names)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise FormatError(f"{path} is a damaged Parquet table ({_reason(error)}).") from error
+
+
+def describe_table(path: Path) -> Description | None:
+    """A Parquet table that no other reader knows."""
+    if not column_names(path):
+        return None
+    file = pq.read_metadata(path)
+    names = file.schema.to_arrow_schema().names
+    kind = "table of photos without a face" if "reason" in names else "table"
+    kind = "rows of embeddings" if path.with_suffix(".npy").is_file() else kind
+    return Description(kind, {"rows": file.num_rows, "columns": names, "bytes": size_of(path)})
+
+
+def describe_array(path: Path) -> Description | None:
+    """A .npy file: the list of a bcolz pack, or any array."""
+    if not has_magic(path, b"\x93NUMPY"):
+        return None
+    array = read_npy(path)
+    facts = {"shape": list(array.shape), "type": str(array.dtype), "bytes": size_of(path)}
+    if array.dtype == bool and array.ndim == 1:
+        return Description("list of which pairs are the same person", {**facts, **pair_counts(array)})
+    return Description("array without a table of its rows", {**facts, **value_range(array)})
+
+
+def value_range(array: NDArray[Any]) -> dict[str, Any]:
+    """Smallest and largest number, or that some are not finite."""
+    if not array.size or array.dtype.kind not in "iuf":
+        return {}
+    if not np.isfinite(array).all():
+        return {"finite": False}
+    return {"min": float(array.min()), "max": float(array.max())}
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
