@@ -8,7 +8,7 @@ import pytest
 from facerec import aligning, detection
 from facerec.core import ParamsError
 from facerec.detection import table
-from facerec.detection.base import Faces
+from facerec.detection.faces import Faces
 from facerec.imaging import images, sheets
 from facerec.reporting import photo_sheets
 from facerec.store import shards

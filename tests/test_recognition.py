@@ -284,9 +284,9 @@ def test_a_detector_of_ones_own_will_do(files):
         name = "nobody"
 
         def detect(self, photos):
-            from facerec.detection.finding import NOBODY
+            from facerec.detection.finding import NO_FACES
 
-            return [NOBODY for _ in photos]
+            return [NO_FACES for _ in photos]
 
     with pytest.raises(FacerecError, match="There is no face"):
         Recogniser(files / "backbone.pt", Nobody()).portrait(cartoon.photo({})[0])

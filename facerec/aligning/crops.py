@@ -42,7 +42,7 @@ def cut_crop(photo: NDArray[np.uint8], matrix: NDArray[np.float64], options: Ali
     return images.encode_jpeg(crop, options.quality, options.subsampling)
 
 
-SCHEMA = pa.schema(
+OUTCOME_SCHEMA = pa.schema(
     {
         "image": pa.binary(),
         "label": pa.int64(),
@@ -81,7 +81,9 @@ def align_job(job: range) -> pa.Table:
     """The rows of the photos of `job`, as SCHEMA says."""
     assert _worker is not None, "start runs before"
     outcomes = _outcomes(_worker, job)
-    return pa.Table.from_pylist([{**_known(_worker, number), **outcomes[number]} for number in job], SCHEMA)
+    return pa.Table.from_pylist(
+        [{**_known(_worker, number), **outcomes[number]} for number in job], OUTCOME_SCHEMA
+    )
 
 
 def _known(worker: _Worker, number: int) -> dict[str, Any]:

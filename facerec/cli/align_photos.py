@@ -41,7 +41,7 @@ def align(
     """
     options.check()
     if sheet is not None:
-        sheets.check_name(sheet)
+        sheets.check_sheet_name(sheet)
     if isinstance(found, Path) and not shards.is_set(source):
         raise ParamsError(f"--detections belong to photo shards, and {source} is none.")
     out.parent.mkdir(parents=True, exist_ok=True)

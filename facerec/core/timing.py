@@ -38,7 +38,7 @@ class StageRun:
 
 
 @contextmanager
-def recorded(*name: str) -> Iterator[None]:
+def record_stage(*name: str) -> Iterator[None]:
     """Write down how long the block took under the name of a stage and its key; nothing when it fails."""
     start = time.perf_counter()
     yield
@@ -48,7 +48,7 @@ def recorded(*name: str) -> Iterator[None]:
             write_json(_path(name), asdict(run))
 
 
-def last(*name: str) -> StageRun | None:
+def last_run(*name: str) -> StageRun | None:
     """The last run under that name, None where there was none here."""
     try:
         return _RUN.validate_json(_path(name).read_bytes())

@@ -10,9 +10,7 @@ from importlib import import_module
 from typing import Any
 
 from facerec.core import ParamsError
-from facerec.detection.base import Detector, Faces
-from facerec.detection.choosing import RULES, choose_face
-from facerec.detection.drawing import draw_faces
+from facerec.detection.faces import RULES, Detector, Faces, choose_face, draw_faces
 
 __all__ = ["RULES", "Detector", "Faces", "build_detector", "choose_face", "detector_names", "draw_faces"]
 

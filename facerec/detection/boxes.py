@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 Boxes = NDArray[np.float64]
 
 
-def areas(boxes: Boxes) -> NDArray[np.float64]:
+def box_areas(boxes: Boxes) -> NDArray[np.float64]:
     """Areas (n,) of boxes (n, 4); an inside-out box has none."""
     sides: Boxes = np.maximum(boxes[:, 2:] - boxes[:, :2], 0)
     return sides[:, 0] * sides[:, 1]
 
 
-def intersections(a: Boxes, b: Boxes) -> NDArray[np.float64]:
+def box_intersections(a: Boxes, b: Boxes) -> NDArray[np.float64]:
     """Areas (n, m) common to each of boxes a (n, 4) and each of b (m, 4)."""
     low = np.maximum(a[:, None, :2], b[None, :, :2])
     high = np.minimum(a[:, None, 2:], b[None, :, 2:])
@@ -28,27 +28,27 @@ def intersections(a: Boxes, b: Boxes) -> NDArray[np.float64]:
     return sides[..., 0] * sides[..., 1]
 
 
-def iou(a: Boxes, b: Boxes) -> NDArray[np.float64]:
+def box_iou(a: Boxes, b: Boxes) -> NDArray[np.float64]:
     """Intersection over union (n, m); 0 where both boxes are empty."""
-    common = intersections(a, b)
-    union = areas(a)[:, None] + areas(b)[None, :] - common
+    common = box_intersections(a, b)
+    union = box_areas(a)[:, None] + box_areas(b)[None, :] - common
     return np.divide(common, union, out=np.zeros_like(common), where=union > 0)
 
 
-def squared(boxes: Boxes) -> Boxes:
+def squared_boxes(boxes: Boxes) -> Boxes:
     """The smallest squares with the centres of `boxes` that hold them."""
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2
     half = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, keepdims=True) / 2
     return np.hstack([centre - half, centre + half])
 
 
-def moved(boxes: Boxes, corrections: Boxes, pixel: float = 0) -> Boxes:
+def moved_boxes(boxes: Boxes, corrections: Boxes, pixel: float = 0) -> Boxes:
     """Boxes with each edge moved by its correction, in units of the box's width and height plus `pixel`."""
     sides = boxes[:, 2:] - boxes[:, :2] + pixel
     return boxes + corrections * np.hstack([sides, sides])
 
 
-def suppress(boxes: Boxes, scores: NDArray[np.float64], threshold: float) -> NDArray[np.int64]:
+def suppress_overlaps(boxes: Boxes, scores: NDArray[np.float64], threshold: float) -> NDArray[np.int64]:
     """Indices kept, best score first, so that no two kept boxes have an IoU above `threshold`.
 
     torchvision's, which measures a box x1, y1, x2, y2 as x2 - x1 wide. For the convention that counts both end
@@ -64,11 +64,11 @@ def suppress_contained(boxes: Boxes, scores: NDArray[np.float64], threshold: flo
     It removes a small box that lies inside a larger one, whose IoU is small.
     """
     order = np.argsort(-scores, kind="stable")
-    size = areas(boxes)
+    size = box_areas(boxes)
     kept: list[int] = []
     while len(order):
         best, order = int(order[0]), order[1:]
         kept.append(best)
-        common = intersections(boxes[best : best + 1], boxes[order])[0]
+        common = box_intersections(boxes[best : best + 1], boxes[order])[0]
         order = order[common <= threshold * np.minimum(size[best], size[order])]
     return np.array(kept, dtype=np.int64)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec.core import ImageError
-from facerec.detection.base import Detector, Faces
+from facerec.detection.faces import Detector, Faces
 from facerec.imaging import images
 
 LOOKED_AT = 16 << 20
@@ -22,11 +22,11 @@ _DECODED = 32 << 20  # pixels decoded at once
 Image = NDArray[np.uint8]
 
 
-NOBODY = Faces(np.zeros((0, 4), np.float32), np.zeros((0, 5, 2), np.float32), np.zeros(0, np.float32))
+NO_FACES = Faces(np.zeros((0, 4), np.float32), np.zeros((0, 5, 2), np.float32), np.zeros(0, np.float32))
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundFaces:
     """The faces of one photo, in its pixels."""
 
     faces: Faces
@@ -34,7 +34,7 @@ class Found:
     """Height and width of the upright photo; 0, 0 where it could not be decoded."""
     error: str = ""
     """Why the photo could not be decoded."""
-    retried: Faces = NOBODY
+    retried: Faces = NO_FACES
     """Faces of the photo found in its padded view (see views.py), where it was looked at again."""
 
 
@@ -47,7 +47,7 @@ class _Decoded:
 
 def find_faces(
     detector: Detector, photos: Iterable[bytes | memoryview | Image], retry: float = 0.0
-) -> Iterator[Found]:
+) -> Iterator[FoundFaces]:
     """What the detector finds in each photo, encoded or RGB (h, w, 3), in order.
 
     Photos whose best face scores less than `retry` are looked at again in their padded view: 0 none, 1 all.
@@ -79,28 +79,30 @@ def _decode(data: bytes | memoryview | Image) -> _Decoded | str:
     return _Decoded(image, (height, width), factor)
 
 
-def _find(detector: Detector, batch: list[_Decoded | str], retry: float) -> Iterator[Found]:
+def _find(detector: Detector, batch: list[_Decoded | str], retry: float) -> Iterator[FoundFaces]:
     decoded = [each for each in batch if isinstance(each, _Decoded)]
     found = detector.detect([each.image for each in decoded])
     again = _looked_at_again(detector, decoded, found, retry)
     looks = zip(found, again, strict=True)
     for each in batch:
         if isinstance(each, str):
-            yield Found(NOBODY, (0, 0), each)
+            yield FoundFaces(NO_FACES, (0, 0), each)
         else:
             faces, retried = (_enlarged(look, each.factor) for look in next(looks))
-            yield Found(faces, each.size, retried=retried)
+            yield FoundFaces(faces, each.size, retried=retried)
 
 
 def _looked_at_again(
     detector: Detector, decoded: list[_Decoded], found: list[Faces], retry: float
 ) -> list[Faces]:
     """The faces found in padded views, one entry a photo; nobody for a photo that needs none."""
-    looks = [NOBODY] * len(decoded)
+    looks = [NO_FACES] * len(decoded)
     rows = [row for row, faces in enumerate(found) if retry >= 1 or faces.scores.max(initial=0) < retry]
-    for row, faces in zip(rows, detector.detect([padded(decoded[row].image) for row in rows]), strict=True):
+    for row, faces in zip(
+        rows, detector.detect([pad_photo(decoded[row].image) for row in rows]), strict=True
+    ):
         height, width = decoded[row].image.shape[:2]
-        looks[row] = restored(faces, (height, width))
+        looks[row] = restore_faces(faces, (height, width))
     return looks
 
 
@@ -119,7 +121,7 @@ BORDER = 64
 """Black pixels on each side of it."""
 
 
-def padded(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def pad_photo(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The padded view of an RGB photo (h, w, 3)."""
     height, width = _inner(image.shape[:2])
     reduces = height < image.shape[0] or width < image.shape[1]
@@ -128,7 +130,7 @@ def padded(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(view, np.uint8)
 
 
-def restored(faces: Faces, size: tuple[int, int]) -> Faces:
+def restore_faces(faces: Faces, size: tuple[int, int]) -> Faces:
     """Faces found in the padded view of a photo of `size` (height, width), in pixels of the photo itself."""
     height, width = _inner(size)
     scale = np.array([size[1] / width, size[0] / height])

@@ -22,8 +22,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from facerec.core import FacerecError, FormatError, ParamsError, settings
-from facerec.detection.base import Faces, checked, tidy
+from facerec.core import FacerecError, FormatError, ParamsError, torch_device
+from facerec.detection.faces import Faces, check_images, sorted_faces
 
 _ORDER = ("right_eye", "left_eye", "nose", "mouth_right", "mouth_left")
 """Its names for our landmarks: left eye, right eye, nose, left and right mouth corner as seen in the image."""
@@ -49,7 +49,7 @@ class RetinaFacePackage:
         if not 0 < threshold < 1:
             raise ParamsError("retina-face needs a threshold between 0 and 1.")
         self.threshold, self.upscale = threshold, upscale
-        self.device = settings.torch_device() if device is None else torch.device(device)
+        self.device = torch_device() if device is None else torch.device(device)
         self._package = _imported("retinaface.RetinaFace")
         network = _imported("retinaface.model.retinaface_pth_model").RetinaFace()
         self._network = _OnDevice(_filled(network, Path(weights)), self.device)
@@ -57,7 +57,7 @@ class RetinaFacePackage:
     @torch.inference_mode()
     def detect(self, images: Sequence[NDArray[np.uint8]]) -> list[Faces]:
         """The faces of each RGB uint8 image (h, w, 3); boxes are whole pixels."""
-        return [self._faces(image) for image in checked(images)]
+        return [self._faces(image) for image in check_images(images)]
 
     def _faces(self, image: NDArray[np.uint8]) -> Faces:
         found = self._package.detect_faces(
@@ -68,7 +68,7 @@ class RetinaFacePackage:
         ).values()
         boxes = [face["facial_area"] for face in found]
         landmarks = [[face["landmarks"][name] for name in _ORDER] for face in found]
-        return tidy(
+        return sorted_faces(
             np.array(boxes, np.float64).reshape(-1, 4),
             np.array(landmarks, np.float64).reshape(-1, 5, 2),
             np.array([face["score"] for face in found], np.float64),

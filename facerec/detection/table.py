@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from facerec import detection
 from facerec.core import FormatError, atomic_file, bar, resumable, torch_device
-from facerec.detection.base import Detector, Faces
-from facerec.detection.finding import Found, find_faces
+from facerec.detection.faces import Detector, Faces
+from facerec.detection.finding import FoundFaces, find_faces
 from facerec.store import parquet, shards
 
 _JOB = 32  # photos; fixed, since arithmetic in another batch may differ in the last bit
@@ -225,7 +225,7 @@ def _detect(job: range) -> pa.Table:
     return pa.Table.from_pylist(rows, _SCHEMA)
 
 
-def _rows(photo: int, source: str, found: Found) -> Iterator[dict[str, Any]]:
+def _rows(photo: int, source: str, found: FoundFaces) -> Iterator[dict[str, Any]]:
     height, width = found.size
     common = {"photo": photo, "source": source, "height": height, "width": width, "error": found.error}
     if len(found.faces) == len(found.retried) == 0:

@@ -69,14 +69,14 @@ def thumbnail(image: NDArray[np.uint8], side: int = 112) -> NDArray[np.uint8]:
 
 def write_sheet(sheet: NDArray[np.uint8], path: str | Path, quality: int = 95) -> None:
     """Write an RGB picture as .png or .jpg of that `quality`, by its name; ParamsError for any other name."""
-    check_name(path)
+    check_sheet_name(path)
     options = [cv2.IMWRITE_JPEG_QUALITY, quality] if Path(path).suffix == ".jpg" else []
     encoded = cv2.imencode(Path(path).suffix, sheet[..., ::-1], options)[1]
     with atomic_file(path) as temporary:
         temporary.write_bytes(encoded.tobytes())
 
 
-def check_name(path: str | Path) -> None:
+def check_sheet_name(path: str | Path) -> None:
     """ParamsError unless a picture can be written under this name."""
     if Path(path).suffix not in (".png", ".jpg"):
         raise ParamsError(f"a sheet is written as .png or .jpg, not {Path(path).name}.")
@@ -95,31 +95,31 @@ _INK, _PAPER, _GREY = (40, 40, 40), 255, 120
 Image = NDArray[np.uint8]
 
 
-def band(title: str, tiles: Sequence[Image], columns: int) -> Image:
+def titled_band(title: str, tiles: Sequence[Image], columns: int) -> Image:
     """A title and its tiles, all of one shape, in rows of `columns` below it; `WIDTH` pixels wide."""
     if not tiles:
-        return strip(f"{title}: none")
+        return title_strip(f"{title}: none")
     blank = np.full_like(tiles[0], _PAPER)
     rows = contact_sheet([*tiles, *[blank] * (-len(tiles) % columns)], columns)
     margin = np.full((len(rows), WIDTH - rows.shape[1], 3), _PAPER, np.uint8)
-    return np.concatenate([strip(title), np.concatenate([rows, margin], axis=1)])
+    return np.concatenate([title_strip(title), np.concatenate([rows, margin], axis=1)])
 
 
-def strip(title: str) -> Image:
+def title_strip(title: str) -> Image:
     """A white strip with a title; what the font lacks becomes "?"."""
     picture = np.full((_TITLE, WIDTH, 3), _PAPER, np.uint8)
     _write(picture, title, (4, 17), 0.5)
     return picture
 
 
-def captioned(image: Image, caption: str) -> Image:
+def add_caption(image: Image, caption: str) -> Image:
     """The image above a white strip with its caption."""
     below = np.full((CAPTION, image.shape[1], 3), _PAPER, np.uint8)
     _write(below, caption, (2, 11), 0.36)
     return np.concatenate([image, below])
 
 
-def decoded(data: bytes | memoryview) -> Image:
+def decode_or_grey(data: bytes | memoryview) -> Image:
     """The picture, or a grey square where the bytes are none."""
     try:
         return images.decode(data)
@@ -127,7 +127,7 @@ def decoded(data: bytes | memoryview) -> Image:
         return np.full((TILE, TILE, 3), _GREY, np.uint8)
 
 
-def at_random(rows: Sequence[int] | NDArray[np.int64], count: int) -> list[int]:
+def sample_rows(rows: Sequence[int] | NDArray[np.int64], count: int) -> list[int]:
     """`count` of the rows (all, where there are fewer), in their order; always the same ones."""
     chosen = np.random.default_rng(_SEED).permutation(len(rows))[:count]
     return [int(rows[place]) for place in np.sort(chosen)]

@@ -19,7 +19,7 @@ from facerec.aligning import AlignOptions, fallbacks
 from facerec.aligning.crops import crop_matrices, cut_crop
 from facerec.core import FacerecError, FormatError, ImageError
 from facerec.detection import Detector, Faces
-from facerec.detection.finding import NOBODY, Found, find_faces
+from facerec.detection.finding import NO_FACES, FoundFaces, find_faces
 from facerec.embedding import Embedder
 from facerec.imaging import images
 from facerec.store.embeddings import normalise
@@ -104,7 +104,7 @@ class FaceFinder:
         pixels = _decoded(name, data)
         return pixels, self._faces(pixels, everyone)
 
-    def _everyone(self, found: Found) -> list[fallbacks.ChosenFace]:
+    def _everyone(self, found: FoundFaces) -> list[fallbacks.ChosenFace]:
         """The faces found in the photo itself, as far as they can be cut out."""
         if "detector" not in self.options.rungs:
             return []
@@ -112,11 +112,11 @@ class FaceFinder:
         alone = [Faces(**{key: values[row : row + 1] for key, values in columns.items()}) for row in every]
         options = replace(self.options, rungs=("detector",))
         chosen = fallbacks.choose_faces(
-            [fallbacks.PhotoFaces(found.size, each, NOBODY) for each in alone], options
+            [fallbacks.PhotoFaces(found.size, each, NO_FACES) for each in alone], options
         )
         return [face for face in chosen if isinstance(face, fallbacks.ChosenFace)]
 
-    def _portrait(self, name: str, data: bytes | Pixels, found: Found) -> Portrait:
+    def _portrait(self, name: str, data: bytes | Pixels, found: FoundFaces) -> Portrait:
         if found.error:
             raise ImageError(f"{name}: {found.error}")
         (chosen,) = fallbacks.choose_faces(

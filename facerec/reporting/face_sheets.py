@@ -13,7 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec.imaging import alignment, images, sheets
-from facerec.imaging.sheets import TILE, Image, at_random, band, captioned, decoded, strip
+from facerec.imaging.sheets import (
+    TILE,
+    Image,
+    add_caption,
+    decode_or_grey,
+    sample_rows,
+    title_strip,
+    titled_band,
+)
 from facerec.store import failures, shards
 
 COLUMNS = 12
@@ -28,16 +36,16 @@ def face_sheet(faces: str | Path, photos: str | Path | None = None) -> Image:
     112 crop. The same set always gives the same sheet.
     """
     found = shards.read_shards(faces, "faces")
-    bands = [band(title, tiles, COLUMNS) for title, tiles in _groups(found)]
+    bands = [titled_band(title, tiles, COLUMNS) for title, tiles in _groups(found)]
     lost = failures.read_failures(faces)
     if photos is not None and lost:
         bands.append(_lost(shards.read_shards(photos, "photos"), lost))
-    return np.concatenate(bands or [strip(f"{found.meta.dataset}: no faces")])
+    return np.concatenate(bands or [title_strip(f"{found.meta.dataset}: no faces")])
 
 
 def write_face_sheet(faces: str | Path, photos: str | Path | None, out: Path) -> None:
     """Write the sheet to `out`, a .jpg or .png."""
-    sheets.check_name(out)
+    sheets.check_sheet_name(out)
     sheets.write_sheet(face_sheet(faces, photos), out, quality=85)
 
 
@@ -59,12 +67,12 @@ def _groups(found: shards.Shards) -> Iterator[tuple[str, list[Image]]]:
         return "" if np.isnan(residuals[row]) else f"{residuals[row]:.1f} px"
 
     name = f"{found.meta.dataset}: {len(found):,} faces, {found.meta.template}"
-    yield f"{name}; at random", tiles(at_random(rows, 2 * COLUMNS), score)
+    yield f"{name}; at random", tiles(sample_rows(rows, 2 * COLUMNS), score)
     yield "Landmarks farthest from the template", tiles(_first(-residuals), residual, marked=True)
     yield "Lowest scores", tiles(_first(scores), score)
     for rung in sorted({rung for rung in rungs if rung}):
         own = np.array([row for row in rows if rungs[row] == rung])
-        yield f"Rung {rung}: {len(own):,}", tiles(at_random(own, COLUMNS), score)
+        yield f"Rung {rung}: {len(own):,}", tiles(sample_rows(own, COLUMNS), score)
 
 
 def _first(values: NDArray[np.float64]) -> list[int]:
@@ -104,12 +112,12 @@ def _tile(image: Image, caption: str, marks: NDArray[np.float64] | None = None) 
     canvas, radius = image.copy(), max(1, round(max(image.shape) / 56))
     for number, (x, y) in enumerate([] if marks is None else marks.round(2).tolist()):
         cv2.circle(canvas, (round(x), round(y)), radius, _GREEN if number else _RED, -1, cv2.LINE_AA)
-    return captioned(sheets.thumbnail(canvas, TILE), caption)
+    return add_caption(sheets.thumbnail(canvas, TILE), caption)
 
 
 def _lost(photos: shards.Shards, lost: Sequence[failures.Failure]) -> Image:
     """Photos that gave no face, each with the category of the reason."""
     rows = {source: row for row, source in enumerate(photos.sources)}
-    shown = [lost[number] for number in at_random(range(len(lost)), COLUMNS)]
-    tiles = [_tile(decoded(photos.image(rows[each.source])), each.category) for each in shown]
-    return band(f"Photos without a face: {len(lost):,}", tiles, COLUMNS)
+    shown = [lost[number] for number in sample_rows(range(len(lost)), COLUMNS)]
+    tiles = [_tile(decode_or_grey(photos.image(rows[each.source])), each.category) for each in shown]
+    return titled_band(f"Photos without a face: {len(lost):,}", tiles, COLUMNS)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from facerec.core import FormatError
 from facerec.imaging import sheets
-from facerec.imaging.sheets import TILE, Image, band, captioned, decoded, strip
+from facerec.imaging.sheets import TILE, Image, add_caption, decode_or_grey, title_strip, titled_band
 from facerec.store import shards
 from facerec.store.pairs import Pairs
 
@@ -43,15 +43,15 @@ def pair_sheet(faces: str | Path, compared: Pairs, distances: Values, thresholds
             )
             for pair, limit in zip(chosen.tolist(), thresholds[chosen].tolist(), strict=True)
         ]
-        bands.append(band(title, tiles, COLUMNS))
-    return np.concatenate([strip(f"{found.meta.dataset}: pairs and their distances"), *bands])
+        bands.append(titled_band(title, tiles, COLUMNS))
+    return np.concatenate([title_strip(f"{found.meta.dataset}: pairs and their distances"), *bands])
 
 
 def write_pair_sheet(
     faces: str | Path, compared: Pairs, distances: Values, thresholds: Values, out: str | Path
 ) -> None:
     """Write the sheet to `out`, a .jpg or .png."""
-    sheets.check_name(out)
+    sheets.check_sheet_name(out)
     sheets.write_sheet(pair_sheet(faces, compared, distances, thresholds), out, quality=85)
 
 
@@ -79,5 +79,5 @@ def _first(values: Values, among: NDArray[np.bool_]) -> NDArray[np.int64]:
 
 
 def _tile(found: shards.Shards, first: int, second: int, caption: str) -> Image:
-    both = [sheets.thumbnail(decoded(found.image(row)), TILE) for row in (first, second)]
-    return captioned(np.concatenate(both, axis=1), caption)
+    both = [sheets.thumbnail(decode_or_grey(found.image(row)), TILE) for row in (first, second)]
+    return add_caption(np.concatenate(both, axis=1), caption)

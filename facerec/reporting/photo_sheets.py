@@ -13,10 +13,19 @@ from typing import Any
 import cv2
 import numpy as np
 
-from facerec.detection import drawing, table
-from facerec.detection.base import Faces
+from facerec.detection import table
+from facerec.detection.faces import Faces, draw_faces
 from facerec.imaging import sheets
-from facerec.imaging.sheets import CAPTION, TILE, Image, at_random, band, captioned, decoded, strip
+from facerec.imaging.sheets import (
+    CAPTION,
+    TILE,
+    Image,
+    add_caption,
+    decode_or_grey,
+    sample_rows,
+    title_strip,
+    titled_band,
+)
 from facerec.store import failures, shards
 
 COLUMNS = 5
@@ -47,17 +56,17 @@ def photo_sheet(photos: str | Path, detections: str | Path, faces: str | Path) -
     """
     found = _read(photos, detections, faces)
     bands = [
-        band(
+        titled_band(
             f"{title}: {count:,} photos" if count else title, [_tile(found, each) for each in shown], COLUMNS
         )
         for title, count, shown in _groups(found)
     ]
-    return np.concatenate(bands or [strip(f"{found.photos.meta.dataset}: no photos")])
+    return np.concatenate(bands or [title_strip(f"{found.photos.meta.dataset}: no photos")])
 
 
 def write_photo_sheet(photos: str | Path, detections: str | Path, faces: str | Path, out: Path) -> None:
     """Write the sheet to `out`, a .jpg or .png."""
-    sheets.check_name(out)
+    sheets.check_sheet_name(out)
     sheets.write_sheet(photo_sheet(photos, detections, faces), out, quality=85)
 
 
@@ -73,7 +82,7 @@ def _read(photos: str | Path, detections: str | Path, faces: str | Path) -> _Set
 def _groups(found: _Set) -> Iterator[tuple[str, int, list[int]]]:
     """Title of a row, how many photos it is about, and those it shows."""
     name, count = found.photos.meta.dataset, len(found.photos)
-    yield f"{name}, some at random", count, at_random(range(count), COLUMNS)
+    yield f"{name}, some at random", count, sample_rows(range(count), COLUMNS)
     scores, rungs = (found.faces.table[column].to_pylist() for column in ("score", "rung"))
     scored = [photo for photo, row in found.rows.items() if scores[row] is not None]
     yield "Lowest scores", 0, sorted(scored, key=lambda photo: float(scores[found.rows[photo]]))[:COLUMNS]
@@ -83,9 +92,9 @@ def _groups(found: _Set) -> Iterator[tuple[str, int, list[int]]]:
     yield "Several faces", len(several), most.tolist()
     for rung in sorted({rung for rung in rungs if rung not in (None, "detector")}):
         own = [photo for photo, row in found.rows.items() if rungs[row] == rung]
-        yield f"Taken by the rung {rung}", len(own), at_random(own, COLUMNS)
+        yield f"Taken by the rung {rung}", len(own), sample_rows(own, COLUMNS)
     lost = list(found.lost)
-    yield "No face taken", len(lost), at_random(lost, 2 * COLUMNS)
+    yield "No face taken", len(lost), sample_rows(lost, 2 * COLUMNS)
 
 
 def _tile(found: _Set, photo: int) -> Image:
@@ -94,13 +103,13 @@ def _tile(found: _Set, photo: int) -> Image:
     row = None if photo not in found.rows else found.faces.row(found.rows[photo])
     face = np.full((TILE, TILE, 3), _GREY, np.uint8) if row is None else _face(row)
     for line in _captions(found, photo, row, count):
-        face = captioned(face, line)
+        face = add_caption(face, line)
     gap = np.full((_SIDE, 2, 3), _PAPER, np.uint8)
     return np.concatenate([_marked(found, photo, row), gap, face], axis=1)
 
 
 def _face(row: dict[str, Any]) -> Image:
-    return sheets.thumbnail(decoded(row["image"]), TILE)
+    return sheets.thumbnail(decode_or_grey(row["image"]), TILE)
 
 
 def _captions(found: _Set, photo: int, row: dict[str, Any] | None, count: int) -> list[str]:
@@ -112,15 +121,15 @@ def _captions(found: _Set, photo: int, row: dict[str, Any] | None, count: int) -
 
 def _marked(found: _Set, photo: int, row: dict[str, Any] | None) -> Image:
     """The photo in a square of _SIDE, everything that was found in white, what was taken in green."""
-    image = decoded(found.photos.image(photo))
+    image = decode_or_grey(found.photos.image(photo))
     scale = _SIDE / max(image.shape[:2])
     size = tuple(max(1, round(side * scale)) for side in image.shape[1::-1])
     small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-    marked = drawing.draw_faces(small, _scaled(found.detections[photo], scale))
+    marked = draw_faces(small, _scaled(found.detections[photo], scale))
     if row is not None and row["box"] is not None:
         points = np.empty((0, 2), np.float32) if row["landmarks"] is None else row["landmarks"]
         taken = Faces(row["box"][None], points[None], np.ones(1, np.float32))
-        marked = drawing.draw_faces(marked, _scaled(taken, scale), _KEPT)
+        marked = draw_faces(marked, _scaled(taken, scale), _KEPT)
     return sheets.thumbnail(marked, _SIDE)
 
 
