@@ -15,6 +15,7 @@ from facerec.detection import table
 from facerec.imaging import sheets
 from facerec.interop import exporting
 from facerec.interop.photos import as_shards
+from facerec.params import Align
 from facerec.reporting import face_sheets
 from facerec.store import shards
 
@@ -30,7 +31,7 @@ class DetectorChoice:
 def align(
     source: Path,
     out: Path,
-    options: aligning.AlignOptions,
+    options: Align,
     found: DetectorChoice | Path,
     folder: bool = False,
     sheet: Path | None = None,
@@ -39,7 +40,6 @@ def align(
 
     `found` is a detector to run, or the detection table of `source`, which is then a set of photo shards.
     """
-    options.check()
     if sheet is not None:
         sheets.check_sheet_name(sheet)
     if isinstance(found, Path) and not shards.is_set(source):

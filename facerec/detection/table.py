@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from facerec import detection
-from facerec.core import FormatError, atomic_file, bar, resumable, torch_device
+from facerec.core import FormatError, atomic_file, resumable, torch_device
 from facerec.detection.faces import Detector, Faces
 from facerec.detection.finding import FoundFaces, find_faces
 from facerec.store import parquet, shards
@@ -116,37 +116,30 @@ def detect_set(
     row with the reason; it does not stop the run. Returns the totals.
     """
     count = len(shards.read_shards(photos, "photos"))
-    jobs = [range(start, min(start + _JOB, count)) for start in range(0, count, _JOB)]
     arguments = (Path(photos), detector, dict(options or {}), retry)
-    with resumable.parts("detect", _inputs(*arguments)) as parts:
-        tables = list(_finished(parts, jobs, workers, arguments))
-        with atomic_file(output) as temporary:
-            pq.write_table(pa.concat_tables([_SCHEMA.empty_table(), *tables]).combine_chunks(), temporary)
+    work = resumable.resumable_tables(
+        "detect",
+        _inputs(*arguments),
+        _detect,
+        count,
+        _JOB,
+        "Detecting faces",
+        workers,
+        _start,
+        arguments,
+    )
+    with _one_thread(), work as tables, atomic_file(output) as temporary:
+        pq.write_table(pa.concat_tables([_SCHEMA.empty_table(), *tables]).combine_chunks(), temporary)
     return read_detections(output).counts()
 
 
 def _inputs(photos: Path, detector: str, options: Mapping[str, Any], retry: float) -> dict[str, Any]:
     """All that decides the bytes of a job; a file of weights counts by its content."""
-
     described = dict(options)
     if options.get("weights"):
         described["weights"] = Path(options["weights"])
-    device = str(torch_device())
     found = {"photos": photos, "detector": detector, "options": described, "retry": retry}
-    return {**found, "device": device, "job": _JOB}
-
-
-def _finished(
-    parts: resumable.Parts, jobs: list[range], workers: int | None, arguments: tuple[Any, ...]
-) -> Iterator[pa.Table]:
-    """The table of every job, with a bar."""
-    with _one_thread(), bar() as progress:
-        task = progress.add_task("Detecting faces", total=sum(map(len, jobs)), unit="photos")
-        kept = 0
-        for number, part in enumerate(parts.map(_detect, jobs, workers, _start, arguments)):
-            kept += len(jobs[number]) if number in parts.kept else 0
-            progress.update(task, advance=len(jobs[number]), kept=kept)
-            yield part
+    return {**found, "device": str(torch_device())}
 
 
 def _rows_of(faces: Faces, rows: slice | NDArray[np.bool_]) -> Faces:

@@ -47,8 +47,8 @@ def _shards(path: Path) -> Finding | None:
     facts: dict[str, Any] = {"dataset": meta.dataset, "licence": meta.licence or "not stated"}
     if meta.size is not None:
         facts |= {"size": f"{meta.size[0]}x{meta.size[1]}", "template": meta.template}
-        rungs = Counter(opened.table["rung"].to_pylist())
-        facts["rungs"] = {str(rung): count for rung, count in sorted(rungs.items(), key=str)}
+        fallbacks = Counter(opened.table["rung"].to_pylist())
+        facts["rungs"] = {str(fallback): count for fallback, count in sorted(fallbacks.items(), key=str)}
         lost = failures.read_failures(path)
         facts |= {"photos_without_face": len(lost)} if lost else {}
     facts |= {"colour": meta.colour, "parts": len(list(path.glob("part-*.arrow"))), "bytes": size_of(path)}

@@ -96,7 +96,7 @@ def _faces(name: str, params: Params, found: Mapping[str, Any]) -> str:
     if detected is None or aligned is None:
         return ""
     height, width = alignment.shape_of(params.align.size)
-    rungs = ", ".join(f"{rung} {count:,}" for rung, count in aligned["rungs"].items())
+    fallbacks = ", ".join(f"{name} {count:,}" for name, count in aligned["rungs"].items())
     reasons = ", ".join(f"{reason} {count:,}" for reason, count in aligned.get("reasons", {}).items())
     settings = params.detect.model_dump(mode="json")
     options = [f"{key}: {settings[key]}" for key in DETECTOR_OPTIONS[params.detect.detector]]
@@ -107,7 +107,7 @@ def _faces(name: str, params: Params, found: Mapping[str, Any]) -> str:
         ("Photos with several", f"{detected['several_faces']:,}"),
         ("Photos that cannot be decoded", f"{detected['undecodable']:,}"),
         ("Faces kept", f"{aligned['faces']:,} of {_people(aligned['identities'])}, {height}x{width}"),
-        ("By rung", escaped(rungs)),
+        ("By fallback", escaped(fallbacks)),
         ("Photos left out", f"{aligned['failures']:,}" + (f": {escaped(reasons)}" if reasons else "")),
         ("Score, least and 5th percentile", _both(aligned, "score_min", "score_p05")),
         ("Distance from the template, median and 95th percentile", _residuals(aligned)),

@@ -32,7 +32,7 @@ def face_sheet(faces: str | Path, photos: str | Path | None = None) -> Image:
     """The contact sheet (h, w, 3) of face set `faces`, and of photos without a face where `photos` is given.
 
     Rows of up to 12 tiles: random faces (two rows), the largest residuals of the landmarks to the template, the
-    lowest scores, each rung, photos that gave no face. Under a tile stands its score, or the residual in pixels of a
+    lowest scores, each fallback, photos that gave no face. Under a tile stands its score, or the residual in pixels of a
     112 crop. The same set always gives the same sheet.
     """
     found = shards.read_shards(faces, "faces")
@@ -52,7 +52,7 @@ def write_face_sheet(faces: str | Path, photos: str | Path | None, out: Path) ->
 def _groups(found: shards.Shards) -> Iterator[tuple[str, list[Image]]]:
     """Title and tiles of each row that has any."""
     residuals, scores = _residuals(found), _column(found, "score")
-    rungs = found.table["rung"].to_pylist()
+    fallbacks = found.table["rung"].to_pylist()
     rows = np.arange(len(found))
 
     def tiles(chosen: Sequence[int], label: Callable[[int], str], marked: bool = False) -> list[Image]:
@@ -70,9 +70,9 @@ def _groups(found: shards.Shards) -> Iterator[tuple[str, list[Image]]]:
     yield f"{name}; at random", tiles(sample_rows(rows, 2 * COLUMNS), score)
     yield "Landmarks farthest from the template", tiles(_first(-residuals), residual, marked=True)
     yield "Lowest scores", tiles(_first(scores), score)
-    for rung in sorted({rung for rung in rungs if rung}):
-        own = np.array([row for row in rows if rungs[row] == rung])
-        yield f"Rung {rung}: {len(own):,}", tiles(sample_rows(own, COLUMNS), score)
+    for fallback in sorted({fallback for fallback in fallbacks if fallback}):
+        own = np.array([row for row in rows if fallbacks[row] == fallback])
+        yield f"Fallback {fallback}: {len(own):,}", tiles(sample_rows(own, COLUMNS), score)
 
 
 def _first(values: NDArray[np.float64]) -> list[int]:

@@ -50,9 +50,9 @@ class _Set:
 def photo_sheet(photos: str | Path, detections: str | Path, faces: str | Path) -> Image:
     """The sheet (h, w, 3) of a photo set, its detection table and the face set made of both.
 
-    Rows of up to 5 photos: at random, the lowest scores, the most faces, each rung but the first, no face (two
+    Rows of up to 5 photos: at random, the lowest scores, the most faces, each fallback but the first, no face (two
     rows). White boxes are what the detector found, a green one is the face that was taken; beside a photo that face
-    as it was cut out, its rung, its score and how many faces there were. Equal sets give equal sheets.
+    as it was cut out, its fallback, its score and how many faces there were. Equal sets give equal sheets.
     """
     found = _read(photos, detections, faces)
     bands = [
@@ -83,16 +83,16 @@ def _groups(found: _Set) -> Iterator[tuple[str, int, list[int]]]:
     """Title of a row, how many photos it is about, and those it shows."""
     name, count = found.photos.meta.dataset, len(found.photos)
     yield f"{name}, some at random", count, sample_rows(range(count), COLUMNS)
-    scores, rungs = (found.faces.table[column].to_pylist() for column in ("score", "rung"))
+    scores, fallbacks = (found.faces.table[column].to_pylist() for column in ("score", "rung"))
     scored = [photo for photo, row in found.rows.items() if scores[row] is not None]
     yield "Lowest scores", 0, sorted(scored, key=lambda photo: float(scores[found.rows[photo]]))[:COLUMNS]
     counts = np.diff(found.detections.starts)
     several = np.flatnonzero(counts > 1)
     most = several[np.argsort(-counts[several], kind="stable")][:COLUMNS]
     yield "Several faces", len(several), most.tolist()
-    for rung in sorted({rung for rung in rungs if rung not in (None, "detector")}):
-        own = [photo for photo, row in found.rows.items() if rungs[row] == rung]
-        yield f"Taken by the rung {rung}", len(own), sample_rows(own, COLUMNS)
+    for fallback in sorted({fallback for fallback in fallbacks if fallback not in (None, "detector")}):
+        own = [photo for photo, row in found.rows.items() if fallbacks[row] == fallback]
+        yield f"Taken by the fallback {fallback}", len(own), sample_rows(own, COLUMNS)
     lost = list(found.lost)
     yield "No face taken", len(lost), sample_rows(lost, 2 * COLUMNS)
 

@@ -212,5 +212,5 @@ def enrolment(found: Found) -> Table:
                 NONE if residual is None else f"{residual:.2f} px",
             )
         )
-    note = "A fallback is a face that the first rung did not give: found in a padded view, annotated, or cut blindly."
+    note = "A fallback is a face that the first of align.fallbacks did not give: found in a padded view, annotated, or cut blindly."
     return Table(header, tuple(rows), note)
