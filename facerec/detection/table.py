@@ -128,8 +128,10 @@ def detect_set(
         _start,
         arguments,
     )
-    with _one_thread(), work as tables, atomic_file(output) as temporary:
-        pq.write_table(pa.concat_tables([_SCHEMA.empty_table(), *tables]).combine_chunks(), temporary)
+    with _one_thread(), work as tables:
+        found = pa.concat_tables([_SCHEMA.empty_table(), *tables]).combine_chunks()
+        with atomic_file(output) as temporary:
+            pq.write_table(found, temporary)
     return read_detections(output).counts()
 
 
