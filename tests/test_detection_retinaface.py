@@ -133,8 +133,8 @@ def test_other_weights_are_refused(weights, tmp_path):
     state.pop("fpn.merge1.0.weight")
     torch.save(state, tmp_path / "w.pth")
     (tmp_path / "text.pth").write_text("no weights")
-    for name in ("w.pth", "text.pth", "missing.pth"):
-        with pytest.raises(FormatError, match="does not hold RetinaFace"):
+    for name, reason in (("w.pth", "not hold"), ("text.pth", "not hold"), ("missing.pth", "not exist")):
+        with pytest.raises(FormatError, match=f"does {reason}"):
             detection.build_detector("retinaface-mnet0.25", weights=tmp_path / name)
 
 

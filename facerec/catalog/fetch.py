@@ -8,7 +8,6 @@ DVC, so that an interrupted one goes on where it stopped.
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from pathlib import Path
 
 from facerec.catalog import checksums, http
 from facerec.catalog.entries import CatalogEntry, File, Version
-from facerec.core import AcquireError, home, local_setting
+from facerec.core import AcquireError, digests, home, local_setting
 
 DOWNLOADS = Path(".facerec/downloads")
 
@@ -96,7 +95,7 @@ def _downloaded(
 
 def _download(address: str, complete: Path, versions: Sequence[Version], patience: http.RetryPolicy) -> Path:
     """Download, check, and only then give the file its name; a wrong file is not kept."""
-    mark = hashlib.sha256(address.encode()).hexdigest()[:8]  # parts of two addresses are never mixed
+    mark = digests.of_bytes(address.encode())[:8]  # parts of two addresses are never mixed
     partial = complete.with_name(f"{complete.name}.{mark}.part")
     began_anew = not partial.is_file()
     http.download(address, partial, bool(versions), patience, _sizes(versions))

@@ -21,7 +21,7 @@ class FacerecError(Exception):
 
 
 class ParamsError(FacerecError):
-    """params.yaml or an option holds something impossible; the message names the key."""
+    """params.yaml or an option has a value that is not allowed; the message names the key."""
 
 
 class FormatError(FacerecError):

@@ -1,7 +1,7 @@
-"""Box arithmetic: areas, overlaps, squares.
+"""Box arithmetic: areas, overlaps, squares, suppression.
 
-A box x1, y1, x2, y2 is a continuous rectangle: its width is x2 - x1, without the "+ 1 pixel" that some
-systems count.
+A box x1, y1, x2, y2 is a continuous rectangle, so its width is x2 - x1. Some systems count both end pixels,
+x2 - x1 + 1; add one to x2 and y2 of their boxes.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ Boxes = NDArray[np.float64]
 
 
 def box_areas(boxes: Boxes) -> NDArray[np.float64]:
-    """Areas (n,) of boxes (n, 4); an inside-out box has none."""
+    """Areas (n,) of boxes (n, 4); 0 where x2 < x1 or y2 < y1."""
     sides: Boxes = np.maximum(boxes[:, 2:] - boxes[:, :2], 0)
     return sides[:, 0] * sides[:, 1]
 
 
 def box_intersections(a: Boxes, b: Boxes) -> NDArray[np.float64]:
-    """Areas (n, m) common to each of boxes a (n, 4) and each of b (m, 4)."""
+    """Areas (n, m) that each of the boxes a (n, 4) shares with each of b (m, 4)."""
     low = np.maximum(a[:, None, :2], b[None, :, :2])
     high = np.minimum(a[:, None, 2:], b[None, :, 2:])
     sides: Boxes = np.maximum(high - low, 0)
@@ -36,7 +36,7 @@ def box_iou(a: Boxes, b: Boxes) -> NDArray[np.float64]:
 
 
 def squared_boxes(boxes: Boxes) -> Boxes:
-    """The smallest squares with the centres of `boxes` that hold them."""
+    """The smallest squares that contain `boxes` and have their centres."""
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2
     half = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, keepdims=True) / 2
     return np.hstack([centre - half, centre + half])
@@ -49,19 +49,15 @@ def moved_boxes(boxes: Boxes, corrections: Boxes, pixel: float = 0) -> Boxes:
 
 
 def suppress_overlaps(boxes: Boxes, scores: NDArray[np.float64], threshold: float) -> NDArray[np.int64]:
-    """Indices kept, best score first, so that no two kept boxes have an IoU above `threshold`.
-
-    torchvision's, which measures a box x1, y1, x2, y2 as x2 - x1 wide. For the convention that counts both end
-    pixels, x2 - x1 + 1, add one to x2 and y2.
-    """
+    """Non-maximum suppression: the indices kept, best score first; no two have an IoU above `threshold`."""
     kept = torchvision.ops.nms(torch.from_numpy(boxes), torch.from_numpy(scores), threshold)
     return np.asarray(kept.numpy(), dtype=np.int64)
 
 
 def suppress_contained(boxes: Boxes, scores: NDArray[np.float64], threshold: float) -> NDArray[np.int64]:
-    """As `suppress`, with the overlap measured against the smaller box (the "min" mode of MTCNN).
+    """As `suppress_overlaps`, with the overlap as a share of the smaller box (the "min" mode of MTCNN).
 
-    It removes a small box that lies inside a larger one, whose IoU is small.
+    It also removes a small box inside a larger one, although their IoU is small.
     """
     order = np.argsort(-scores, kind="stable")
     size = box_areas(boxes)

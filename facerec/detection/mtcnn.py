@@ -1,11 +1,16 @@
-"""MTCNN (Zhang et al. 2016, arXiv:1604.02878): three networks, each looking closer at what the last proposed.
+"""MTCNN (Zhang et al. 2016, arXiv:1604.02878): three networks, each looking closer at the candidates of the last.
 
-Facts of the published system: thresholds .6, .7, .7, pyramid factor .709, resizing by area, black outside the
+As in the published system: thresholds .6, .7, .7, pyramid factor .709, resizing by area, black outside the
 photo; boxes are suppressed before they are moved, at IoU .5 within a scale, .7 between scales and after RNet,
 but after they are moved at .7 of the smaller box after ONet. docs/detection.md compares it with others.
 
-Boxes, inside and as they come out, are those of the published system: pixels are counted from 1 and both
-ends belong to the box, so it is x2 - x1 + 1 pixels wide. Landmarks count pixels from 0.
+Boxes follow the published system too: pixels are counted from 1 and both ends belong to the box, so it is
+x2 - x1 + 1 pixels wide. Landmarks count pixels from 0.
+
+Windows of a photo are averaged to the input size of a network: output pixel i of n averages the pixels
+floor(i * size / n) up to ceil((i + 1) * size / n), each in whole, which is "area" interpolation in torch (adaptive
+average pooling). OpenCV's INTER_AREA weighs the pixels at the ends by their share instead, and moves the landmarks
+of MTCNN by most of a pixel.
 """
 
 from __future__ import annotations
@@ -63,8 +68,11 @@ class _Candidates:
 class MTCNN:
     """MTCNN with the weights of the `mtcnn` package.
 
-    `min_face`: side in pixels of the smallest face looked for; time grows with 1 / min_face^2. `thresholds`:
-    probability a face needs after each network. `factor`: ratio of neighbouring pyramid scales.
+    Args:
+        min_face: side in pixels of the smallest face looked for; time grows with 1 / min_face^2.
+        thresholds: probability that a face needs after each of the three networks.
+        factor: ratio of neighbouring scales of the pyramid.
+        device: where the networks run, by default the machine's.
     """
 
     name = "mtcnn"
@@ -134,7 +142,7 @@ class MTCNN:
                 yield _Candidates(np.full(len(rows), photo), boxes, scores[number][rows, columns], moves)
 
     def _refine(self, images: Sequence[Image], proposed: _Candidates) -> _Candidates:
-        """RNet: candidates that still look like faces, thinned, moved and squared."""
+        """RNet: candidates that still look like faces, suppressed, moved and squared."""
         corrections, scores = self._look(self._rnet, images, proposed, 24)
         seen = _Candidates(proposed.photo, proposed.boxes, scores, corrections)
         kept = _suppressed(seen[scores > self.thresholds[1]], 0.7)
@@ -180,11 +188,11 @@ class MTCNN:
 
 
 _BOTH_ENDS = np.array([0, 0, 1, 1])
-"""Added to a published box it gives edges: the last pixel belongs to the box."""
+"""Added to a box of the published system this gives its edges, since the last pixel belongs to the box."""
 
 
 def _tiles(shape: tuple[int, int]) -> Iterator[Window]:
-    """Parts of a pyramid level (rows, columns) whose maps, side by side, are that of the whole level."""
+    """Parts of a pyramid level (rows, columns); their maps, side by side, make up the map of the whole level."""
     step, margin = _STRIDE * _TILE, _WINDOW - _STRIDE
     for top in range(0, shape[0] - margin, step):
         for left in range(0, shape[1] - margin, step):
@@ -192,13 +200,13 @@ def _tiles(shape: tuple[int, int]) -> Iterator[Window]:
 
 
 def _pixels(box: Boxes) -> Window:
-    """Edges of the whole pixels of a published box, at least one."""
+    """Edges of a box in whole pixels, at least one wide and high."""
     left, top = int(box[0]) - 1, int(box[1]) - 1
     return left, top, max(int(box[2]), left + 1), max(int(box[3]), top + 1)
 
 
 def _suppressed(candidates: _Candidates, threshold: float) -> _Candidates:
-    """Of the candidates of each photo, those that suppression keeps; sorted by photo."""
+    """The candidates of each photo that suppression keeps, sorted by photo."""
     order = np.argsort(candidates.photo, kind="stable")
     edges = np.flatnonzero(np.diff(candidates.photo[order], prepend=-1, append=-1))
     kept = [np.zeros(0, np.int64)]

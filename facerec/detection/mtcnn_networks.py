@@ -81,7 +81,7 @@ def _torch_layout(array: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def load_mtcnn_weights(network: MTCNNNetwork, path: Path) -> MTCNNNetwork:
-    """Fill `network` from a weight file; every parameter must be there, in order and with its shape."""
+    """Load a weight file into `network`; FormatError unless it has every parameter, in order and with its shape."""
     arrays: Iterator[NDArray[np.float32]] = map(_torch_layout, read_mtcnn_weights(path))
     parameters = list(network.parameters())
     values = [torch.from_numpy(np.array(array)) for array in arrays]

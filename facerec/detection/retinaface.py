@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, relu
 from torchvision.models._utils import IntermediateLayerGetter
 
-from facerec.core import FormatError, ParamsError, torch_device
+from facerec.core import FormatError, ParamsError, require_path, torch_device
 from facerec.detection.boxes import suppress_overlaps
 from facerec.detection.faces import Faces, batch_by_size, check_images, sorted_faces, split_for_device
 
@@ -58,7 +58,7 @@ def _separable(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(*depthwise, *_conv(inputs, outputs, 1), _leaky())
 
 
-class _MobileTrunk(nn.ModuleDict):
+class _MobileBackbone(nn.ModuleDict):
     """Three stages whose outputs have strides 8, 16 and 32 and 64, 128 and 256 channels."""
 
     def __init__(self) -> None:
@@ -117,13 +117,13 @@ class _Context(nn.ModuleDict):
 class RetinaFaceNetwork(nn.ModuleDict):
     """(n, 3, h, w) -> boxes (n, p, 4), scores (n, p), landmarks (n, p, 10), for the p priors in order.
 
-    `trunk` gives three stages, the first with `inputs` channels, each next with twice as many; `width`: channels
+    `backbone` gives three stages, the first with `inputs` channels, each next with twice as many; `width`: channels
     of the pyramid.
     """
 
-    def __init__(self, trunk: nn.Module, inputs: int, width: int, activation: _Activation) -> None:
+    def __init__(self, backbone: nn.Module, inputs: int, width: int, activation: _Activation) -> None:
         heads = {"ClassHead": 4, "BboxHead": 8, "LandmarkHead": 20}  # channels: two priors a place
-        super().__init__({"body": trunk, "fpn": _Pyramid(inputs, width, activation)})
+        super().__init__({"body": backbone, "fpn": _Pyramid(inputs, width, activation)})
         self.update({f"ssh{n}": _Context(width, activation) for n in (1, 2, 3)})
         for name, channels in heads.items():
             levels = [nn.ModuleDict({"conv1x1": nn.Conv2d(width, channels, 1)}) for _ in STRIDES]
@@ -143,18 +143,19 @@ class RetinaFaceNetwork(nn.ModuleDict):
 
 def retinaface_mobilenet() -> RetinaFaceNetwork:
     """The network of mobilenet0.25: 426,608 parameters."""
-    return RetinaFaceNetwork(_MobileTrunk(), 64, 64, _leaky)
+    return RetinaFaceNetwork(_MobileBackbone(), 64, 64, _leaky)
 
 
 def retinaface_resnet50() -> RetinaFaceNetwork:
     """The network of Resnet50: torchvision's ResNet-50 up to its last stage, 27.3 million parameters."""
-    trunk = torchvision.models.resnet50(weights=None)
+    backbone = torchvision.models.resnet50(weights=None)
     stages = {f"layer{n}": f"layer{n}" for n in (2, 3, 4)}
-    return RetinaFaceNetwork(IntermediateLayerGetter(trunk, stages), 512, 256, nn.ReLU)
+    return RetinaFaceNetwork(IntermediateLayerGetter(backbone, stages), 512, 256, nn.ReLU)
 
 
 def load_retinaface_weights(path: Path, network: RetinaFaceNetwork) -> RetinaFaceNetwork:
-    """Fill `network` with the weights of a .pth file; FormatError when they are not its weights."""
+    """Load the weights of a .pth file into `network`; FormatError when they belong to another network."""
+    require_path(path, "download the weights, or name them in detect.weights")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         network.load_state_dict({name.removeprefix("module."): value for name, value in state.items()})
@@ -182,11 +183,15 @@ def priors(height: int, width: int) -> NDArray[np.float64]:
 
 
 class _RetinaFace:
-    """Both networks; they differ in trunk and width alone.
+    """The detector for both networks, which differ in backbone and width alone.
 
-    `weights`: path of the .pth file. `threshold`: probability a face needs (.02 for benchmark curves). `overlap`:
-    IoU above which the lesser box is dropped. `max_side`: a photo with a longer side is reduced to it before the
-    network sees it, which bounds memory; its faces come in pixels of the photo as it was.
+    Args:
+        weights: path of the .pth file.
+        threshold: probability that a face needs (.02 for benchmark curves).
+        overlap: IoU above which the box with the lower score is dropped.
+        max_side: photos with a longer side are reduced to it, which bounds memory; faces are returned in pixels of
+            the photo as given.
+        device: where the network runs, by default the machine's.
     """
 
     name: str

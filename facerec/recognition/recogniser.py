@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import tee
@@ -11,7 +10,7 @@ from typing import Any
 
 from facerec import detection, embedding
 from facerec.aligning.crops import options_for_network
-from facerec.core import FacerecError, FormatError, ParamsError, torch_device
+from facerec.core import FacerecError, FormatError, ParamsError, digests, torch_device
 from facerec.detection import Detector
 from facerec.recognition import decisions, results, thresholds
 from facerec.recognition.faces import FaceFinder, Photo, PhotoFace, Portrait, load_photo
@@ -182,6 +181,6 @@ class Recogniser:
 
 
 def _entry(photo: Named, face: PhotoFace, keep_face: bool) -> GalleryEntry:
-    digest = hashlib.sha256(photo.data).hexdigest()
+    digest = digests.of_bytes(photo.data)
     crop = face.crop if keep_face else None
     return GalleryEntry(photo.name, photo.source, digest, face.embedding, face.score, face.fallback, crop)
