@@ -35,14 +35,6 @@ class UnusablePhotoError(FacerecError):
         self.category = category
 
 
-class _UnusableError(UnusablePhotoError):
-    def __init__(self, fallback: str) -> None:
-        super().__init__(
-            "landmarks",
-            f"The face of the fallback {fallback} cannot be aligned: its points coincide or are not finite.",
-        )
-
-
 @dataclass(frozen=True)
 class PhotoFaces:
     """The detected and the annotated faces of a photo, in its pixels.
@@ -75,19 +67,25 @@ class ChosenFace:
 
 def choose_faces(photos: Sequence[PhotoFaces], options: Align) -> list[ChosenFace | UnusablePhotoError]:
     """For every photo the face of its first fallback that has one, or why there is none."""
+    tried = ", ".join(options.fallbacks)
+    no_face = UnusablePhotoError("no-face", f"There is no face (fallbacks tried: {tried}).")
+    found: list[ChosenFace | UnusablePhotoError] = [no_face] * len(photos)
     searches = [_candidates(photo, options) for photo in photos]
-    found: list[ChosenFace | UnusablePhotoError] = [_nobody(options)] * len(photos)
-    open_ones = list(range(len(photos)))
-    while open_ones:  # at most once a fallback; nearly all photos are settled the first time
-        candidates = [(number, next(searches[number], None)) for number in open_ones]
+    unsettled = list(range(len(photos)))
+    while unsettled:  # at most once a fallback; nearly all photos are settled the first time
+        candidates = [(number, next(searches[number], None)) for number in unsettled]
         faces = [(number, face) for number, face in candidates if face is not None]
         usable = _usable([face for _, face in faces])
         for (number, face), fine in zip(faces, usable, strict=True):
             if fine:
                 found[number] = face
-            elif not isinstance(found[number], _UnusableError):
-                found[number] = _UnusableError(face.fallback)
-        open_ones = [number for (number, _), fine in zip(faces, usable, strict=True) if not fine]
+            elif found[number] is no_face:
+                found[number] = UnusablePhotoError(
+                    "landmarks",
+                    f"The face of the fallback {face.fallback} cannot be aligned: its points coincide or are "
+                    "not finite.",
+                )
+        unsettled = [number for (number, _), fine in zip(faces, usable, strict=True) if not fine]
     return found
 
 
@@ -115,12 +113,6 @@ def _find_face(fallback: str, photo: PhotoFaces, options: Align) -> ChosenFace |
         case "crop":
             return ChosenFace(fallback, False, None)
     return None
-
-
-def _nobody(options: Align) -> UnusablePhotoError:
-    return UnusablePhotoError(
-        "no-face", f"There is no face (fallbacks tried: {', '.join(options.fallbacks)})."
-    )
 
 
 def _usable(faces: Sequence[ChosenFace]) -> NDArray[np.bool_]:

@@ -218,13 +218,8 @@ def _suppressed(candidates: _Candidates, threshold: float) -> _Candidates:
 
 def _joined(parts: Sequence[_Candidates]) -> _Candidates:
     nothing = _Candidates(np.zeros(0, np.int64), np.zeros((0, 4)), np.zeros(0), np.zeros((0, 4)))
-    parts = [nothing, *parts]
-    return _Candidates(
-        np.concatenate([part.photo for part in parts]),
-        np.concatenate([part.boxes for part in parts]),
-        np.concatenate([part.scores for part in parts]),
-        np.concatenate([part.corrections for part in parts]),
-    )
+    columns = zip(*(vars(part).values() for part in (nothing, *parts)), strict=True)
+    return _Candidates(*map(np.concatenate, columns))
 
 
 def average_window(
