@@ -7,8 +7,6 @@ x2 - x1 + 1; add one to x2 and y2 of their boxes.
 from __future__ import annotations
 
 import numpy as np
-import torch
-import torchvision
 from numpy.typing import NDArray
 
 Boxes = NDArray[np.float64]
@@ -50,6 +48,9 @@ def moved_boxes(boxes: Boxes, corrections: Boxes, pixel: float = 0) -> Boxes:
 
 def suppress_overlaps(boxes: Boxes, scores: NDArray[np.float64], threshold: float) -> NDArray[np.int64]:
     """Non-maximum suppression: the indices kept, best score first; no two have an IoU above `threshold`."""
+    import torch  # only here, so that choosing a face does not import it
+    import torchvision
+
     kept = torchvision.ops.nms(torch.from_numpy(boxes), torch.from_numpy(scores), threshold)
     return np.asarray(kept.numpy(), dtype=np.int64)
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 
 from facerec.core import ImageError, ParamsError
 from facerec.detection.boxes import box_areas, box_iou
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,10 @@
-"""Every face of every photo of a set, in one Parquet table; detecting is done once, aligning often.
+"""The detection table: every face of every photo of a set, in one Parquet file.
 
-One row a face: photo (row in the set), source, view (0 the photo itself, 1 its padded view, see views.py), face
-(0, 1, ... by descending score; -1 in the one row of a photo without faces), box [4], landmarks [10] (x, y of left
-eye, right eye, nose, left and right mouth corner as seen in the photo), score, width and height of the photo,
-error (why it could not be decoded, else ""). Jobs are fixed runs of photos, so the bytes written do not depend on
-how many workers there are; finished ones are kept, so that an interrupted run goes on where it stopped.
+One row a face: photo (row in the set), source, view (0 the photo itself, 1 its padded view), face (0, 1, ... by
+descending score; -1 in the only row of a photo without faces), box [4], landmarks [10] (x, y of left eye, right eye,
+nose, left and right mouth corner as seen in the photo), score, width and height of the photo, error (why it could not
+be decoded, else ""). The bytes do not depend on the number of workers, and an interrupted run continues where it
+stopped.
 """
 
 from __future__ import annotations
@@ -46,35 +46,48 @@ _SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class DetectionCounts:
-    """What a detector found in a set of photos."""
+    """What a detector found in a set of photos.
+
+    Attributes:
+        photos: photos in the set.
+        with_face: photos with at least one face.
+        several_faces: photos with more than one face.
+        faces: faces in all photos.
+        undecodable: photos that could not be decoded.
+        shortest_side: of all photos, in pixels; 0 if none could be decoded.
+        longest_side: likewise.
+    """
 
     photos: int
     with_face: int
     several_faces: int
-    """Photos with more than one face."""
     faces: int
     undecodable: int
     shortest_side: int
-    """Of all photos, in pixels; 0 where none could be decoded."""
     longest_side: int
 
 
 @dataclass(frozen=True)
 class Detections:
-    """A detection table in memory; item i holds the faces of photo i itself, by descending score."""
+    """A detection table in memory; `detections[i]` are the faces of photo i itself, by descending score.
+
+    Attributes:
+        sources: path of each photo in the set.
+        errors: why a photo could not be decoded, "" if it could.
+        sizes: (n, 2) height and width of the photos, 0 where they could not be decoded.
+        starts: (n + 1,) first face of each photo in the arrays of `all_faces`.
+        all_faces: faces found in the photos themselves.
+        retried_starts: (n + 1,) first face of each photo in the arrays of `all_retried`.
+        all_retried: faces found in padded views, in pixels of their photos.
+    """
 
     sources: list[str]
     errors: list[str]
-    """Why a photo could not be decoded, "" where it could."""
     sizes: NDArray[np.int64]
-    """(n, 2) height and width of the photos, 0 where they could not be decoded."""
     starts: NDArray[np.int64]
-    """(n + 1,) first face of each photo in the arrays of `all_faces`."""
     all_faces: Faces
     retried_starts: NDArray[np.int64]
-    """(n + 1,) as `starts`, of the faces in `all_retried`."""
     all_retried: Faces
-    """Faces found in padded views, in pixels of their photos."""
 
     def __len__(self) -> int:
         return len(self.sources)
@@ -111,9 +124,15 @@ def detect_set(
 ) -> DetectionCounts:
     """Run a detector over the photo shards in `photos` and write the table `output`.
 
-    Photos whose best face scores less than `retry` are looked at again in their padded view: 0 none, 1 all.
-    `detector` and `options` are those of `facerec.detection.build_detector`. A photo that cannot be decoded gets a
-    row with the reason; it does not stop the run. Returns the totals.
+    A photo that cannot be decoded gets a row with the reason; it does not stop the run.
+
+    Args:
+        photos: folder of photo shards.
+        output: the Parquet file to write.
+        detector: name of a detector, as in `facerec.detection.build_detector`.
+        options: its options.
+        workers: number of processes, by default those of the machine.
+        retry: photos whose best face scores less get a second look in their padded view: 0 none, 1 all.
     """
     count = len(shards.read_shards(photos, "photos"))
     arguments = (Path(photos), detector, dict(options or {}), retry)
@@ -188,8 +207,8 @@ def _flat(table: pa.Table, column: str) -> NDArray[np.float32]:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Put back the number of torch threads, which a worker inside this process sets to one."""
-    import torch  # here, so that reading a table costs no import of torch
+    """Restore the number of torch threads, which `_start` sets to one when it runs in this process."""
+    import torch  # only here, so that reading a table does not import it
 
     threads = torch.get_num_threads()
     try:
@@ -202,7 +221,7 @@ _worker: tuple[shards.Shards, Detector, float] | None = None
 
 
 def _start(photos: Path, detector: str, options: dict[str, Any], retry: float) -> None:
-    """Open the set and build the detector once a worker; the bytes depend on its one thread."""
+    """Open the set and build the detector, once in every worker; the bytes depend on torch using one thread."""
     import torch
 
     global _worker

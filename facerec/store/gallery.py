@@ -1,7 +1,7 @@
 """A gallery: embeddings of people one has photos of, with their names, in one small Parquet file.
 
 One row a photo: name, source (path of the photo where it was taken from), photo (sha256 of its bytes), embedding
-(float32, length 1), score (of the detector; null where none), rung (the fallback that found the face), face (the aligned crop
+(float32, length 1), score (of the detector; null where none), rung (the fallback), face (the aligned crop
 as JPEG; null where it was not to be kept). The file says which model made the embeddings. Its bytes follow from what
 it holds, not from the order in which people were added.
 """
