@@ -11,7 +11,7 @@
     finding.py   encoded photos of any size to faces, with a second look at padded photos
     table.py     all faces of a set of photos in one Parquet table
 
-A new detector is one file with a class that has `name` and `detect`, and one line in `_DETECTORS`.
+A new detector is one file with a class that has `name` and `detect`, and one line in `DETECTORS`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from facerec.detection.faces import RULES, Detector, Faces, choose_face, draw_fa
 
 __all__ = ["RULES", "Detector", "Faces", "build_detector", "choose_face", "detector_names", "draw_faces"]
 
-_DETECTORS = {
+DETECTORS = {
     "mtcnn": "facerec.detection.mtcnn:MTCNN",
     "retina-face": "facerec.detection.retina_face_package:RetinaFacePackage",
     "retinaface-mnet0.25": "facerec.detection.retinaface:RetinaFaceMobile",
@@ -35,7 +35,7 @@ _DETECTORS = {
 
 def detector_names() -> list[str]:
     """Names of the detectors, sorted."""
-    return sorted(_DETECTORS)
+    return sorted(DETECTORS)
 
 
 def build_detector(name: str, **options: Any) -> Detector:
@@ -44,9 +44,9 @@ def build_detector(name: str, **options: Any) -> Detector:
     Raises:
         ParamsError: unknown name or option.
     """
-    if name not in _DETECTORS:
+    if name not in DETECTORS:
         raise ParamsError(f"No detector {name!r}; choose one of {', '.join(detector_names())}.")
-    module, _, attribute = _DETECTORS[name].partition(":")
+    module, _, attribute = DETECTORS[name].partition(":")
     factory = getattr(import_module(module), attribute)
     try:
         inspect.signature(factory).bind(**options)
