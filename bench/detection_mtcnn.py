@@ -18,7 +18,7 @@ from _timing import print_head, print_row, side_by_side
 
 from facerec import detection
 from facerec.detection import boxes as geometry
-from facerec.detection.base import Faces
+from facerec.detection.faces import Faces
 
 try:
     from facenet_pytorch import MTCNN
@@ -59,7 +59,7 @@ def main() -> None:
     for photo, a, b in zip(photos, ours.detect(photos), peer_faces(peer, photos), strict=True):
         mine, theirs = kept(a, photo.shape[:2]), kept(b, photo.shape[:2])
         if mine and theirs:
-            overlap = geometry.iou(mine[0], theirs[0])[0, 0]
+            overlap = geometry.box_iou(mine[0], theirs[0])[0, 0]
             pairs.append((overlap, np.linalg.norm(mine[1] - theirs[1], axis=1).max()))
         elif mine or theirs:
             pairs.append((0.0, np.inf))

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec import aligning, embedding
-from facerec.aligning import AlignOptions
 from facerec.catalog import entries
 from facerec.catalog.sets import acquire
 from facerec.core import track
@@ -23,6 +22,7 @@ from facerec.detection import table
 from facerec.embedding import Embedder
 from facerec.evaluation import verification
 from facerec.interop import pair_lists
+from facerec.params import Align
 from facerec.store import shards
 from facerec.store.embeddings import Embeddings
 from facerec.store.face_dataset import FaceDataset
@@ -41,7 +41,7 @@ def main() -> None:
         weights = str(WORK / "retinaface_mnet025/retinaface_mobilenet0.25.pth")
         table.detect_set(WORK / "lfw", found, "retinaface-mnet0.25", {"weights": weights})
     plain = embedding.load_embedder(WORK / "mobilefacenet_foamliu")
-    faces = aligned("faces", AlignOptions())
+    faces = aligned("faces", Align())
     right = judged(plain, faces)
     print(f"{'as published':58} {100 * right:6.2f}")
     for mistake, accuracy in mistakes(plain, faces):
@@ -59,15 +59,15 @@ def mistakes(plain: Embedder, faces: shards.Shards) -> Iterator[tuple[str, float
     yield "pixels in 0..1, no mean", judged(fed(plain, mean=(0.0,) * 3, std=(255.0,) * 3), faces)
     yield (
         "the largest face, not the most central",
-        judged(plain, aligned("largest", AlignOptions(rule="largest"))),
+        judged(plain, aligned("largest", Align(rule="largest"))),
     )
     yield (
         "the surest face, not the most central",
-        judged(plain, aligned("best", AlignOptions(rule="best-score"))),
+        judged(plain, aligned("best", Align(rule="best-score"))),
     )
     yield (
         "the detector's box cut out, not aligned",
-        judged(plain, aligned("box", AlignOptions(crop="box", margin=0.04))),
+        judged(plain, aligned("box", Align(crop="box", margin=0.04))),
     )
     yield "shifted by four pixels", judged(plain, faces, change=lambda images: np.roll(images, 4, axis=2))
     yield "protocol concat-mean", judged(fed(plain, flip="concat"), faces, protocol="concat-mean")
@@ -80,7 +80,7 @@ def fed(embedder: Embedder, **changes: object) -> Embedder:
     return replace(embedder, preprocessing=changed)
 
 
-def aligned(name: str, options: AlignOptions) -> shards.Shards:
+def aligned(name: str, options: Align) -> shards.Shards:
     if not (WORK / name).is_dir():
         aligning.align_set(WORK / "lfw", WORK / "detections.parquet", WORK / name, options)
     return shards.read_shards(WORK / name, "faces")

@@ -14,8 +14,7 @@ def align(params: Params, name: str, split: str) -> None:
     """Keep one face a photo of set `name`, aligned, in data/faces/<split>/<name>/."""
     photos, faces = common.RAW / name, common.FACES / split / name
     detections = common.DETECTIONS / f"{name}.parquet"
-    options = aligning.AlignOptions(**params.align.model_dump())
-    counts = aligning.align_set(photos, detections, faces, options)
+    counts = aligning.align_set(photos, detections, faces, params.align)
     found = {**counts.as_dict(), "identities": shards.read_shards(faces, "faces").classes}
     write_json(common.METRICS / f"align/{name}.json", {name: found})
     photo_sheets.write_face_sheet(faces, photos, common.SHEETS / f"faces/{name}.jpg")

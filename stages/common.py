@@ -29,7 +29,7 @@ def run(stage: Callable[..., None]) -> None:
     script, *arguments = sys.argv
 
     def timed() -> None:
-        with timing.recorded(Path(script).stem, *arguments[:1]):
+        with timing.record_stage(Path(script).stem, *arguments[:1]):
             stage(params.load(), *arguments)
 
     sys.exit(console.run_command(timed))
@@ -42,7 +42,7 @@ def run_together(stage: Callable[..., None]) -> None:
     name, arguments = stage.__name__, sys.argv[1:]
 
     def timed() -> None:  # each process notes its time too; this note, of all of them, is the last
-        with timing.recorded(name, *arguments[:1]):
+        with timing.record_stage(name, *arguments[:1]):
             launching.launch([f"stages.{name}", *arguments])
 
     sys.exit(console.run_command(timed))

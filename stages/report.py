@@ -21,7 +21,7 @@ def report(params: Params) -> None:
     sources = Sources(params, common.METRICS, common.CURVES, common.SCORES)
     entries = {name: load_entry(name) for name in params.entries}
     run = RunReport(sources, common.FIGURES, common.SHEETS, entries)
-    times = {stage: [timing.last(*name) for name in names] for stage, names in _stages(params).items()}
+    times = {stage: [timing.last_run(*name) for name in names] for stage, names in _stages(params).items()}
     run.write(common.REPORTS, provenance.gather_provenance(Path(), times))
 
 

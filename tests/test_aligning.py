@@ -78,7 +78,7 @@ def test_a_table_given_is_used_and_files_can_be_loose(people, tmp_path):
     ("words", "reason"),
     [
         (("--size", "big"), "takes 112"),
-        (("--rung", "luck"), "no rung"),
+        (("--fallback", "luck"), "fallbacks.0 should be"),
         (("--sheet", "a.gif"), "png or .jpg"),
         (("--detections", "found.parquet"), "belong to photo shards"),
     ],

@@ -13,11 +13,10 @@ from hypothesis import strategies as st
 from facerec import detection
 from facerec.core import FormatError, ImageError, ParamsError
 from facerec.detection import boxes, mtcnn_networks
-from facerec.detection.base import Faces, groups, tidy
-from facerec.detection.boxes import suppress, suppress_contained
-from facerec.detection.mtcnn import _pixels, _tiles
-from facerec.detection.mtcnn_networks import read_weights, weights_folder
-from facerec.detection.mtcnn_resize import averaged
+from facerec.detection.boxes import suppress_contained, suppress_overlaps
+from facerec.detection.faces import Faces, sorted_faces, split_for_device
+from facerec.detection.mtcnn import _pixels, _tiles, average_window
+from facerec.detection.mtcnn_networks import read_mtcnn_weights, weights_folder
 from tests import cartoon
 
 SCENES = [
@@ -88,7 +87,7 @@ def same_faces(a, b):
 def test_mtcnn_batched_as_on_a_gpu_finds_the_same_faces(mtcnn, monkeypatch):
     photos = [cartoon.photo(scene)[0] for scene in SCENES] + [cartoon.photo({}, height=180)[0]]
     alone = mtcnn.detect(photos)
-    monkeypatch.setattr("facerec.detection.mtcnn.groups", lambda images, device: [images])
+    monkeypatch.setattr("facerec.detection.mtcnn.split_for_device", lambda images, device: [images])
     for one, many in zip(alone, mtcnn.detect(photos), strict=True):
         np.testing.assert_allclose(one.landmarks, many.landmarks, atol=0.02)
         np.testing.assert_allclose(one.boxes, many.boxes, atol=0.02)
@@ -96,9 +95,9 @@ def test_mtcnn_batched_as_on_a_gpu_finds_the_same_faces(mtcnn, monkeypatch):
 
 def test_photos_are_grouped_in_order():
     photos = [np.full((2, 2, 3), k, np.uint8) for k in range(130)]
-    sizes = [len(group) for group in groups(photos, torch.device("cuda"))]
+    sizes = [len(group) for group in split_for_device(photos, torch.device("cuda"))]
     assert sizes == [64, 64, 2]
-    together = [image for group in groups(photos, torch.device("cpu")) for image in group]
+    together = [image for group in split_for_device(photos, torch.device("cpu")) for image in group]
     assert [int(image[0, 0, 0]) for image in together] == list(range(130))
 
 
@@ -143,13 +142,15 @@ def test_windows_are_averaged_as_torch_averages_by_area(corner, size, shape):
     cut = black[top + 100 : top + 100 + size[1], left + 100 : left + 100 + size[0]]
     pixels = torch.from_numpy(cut.copy()).permute(2, 0, 1)[None]
     expected = torch.nn.functional.interpolate(pixels, size=shape, mode="area")[0].permute(1, 2, 0)
-    np.testing.assert_allclose(averaged(image, window, shape), (expected.numpy() - 127.5) / 128, atol=2e-6)
+    np.testing.assert_allclose(
+        average_window(image, window, shape), (expected.numpy() - 127.5) / 128, atol=2e-6
+    )
 
 
 def test_a_part_of_an_averaged_window_is_that_part():
     image = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
-    whole = averaged(image, (0, 0, 50, 40), (23, 31))
-    part = averaged(image, (0, 0, 50, 40), (23, 31), part=(4, 3, 20, 23))
+    whole = average_window(image, (0, 0, 50, 40), (23, 31))
+    part = average_window(image, (0, 0, 50, 40), (23, 31), part=(4, 3, 20, 23))
     np.testing.assert_array_equal(part, whole[3:23, 4:20])
 
 
@@ -195,7 +196,7 @@ def test_mtcnn_survives_boxes_that_collapse(mtcnn, monkeypatch):
     def shrink(boxes, corrections, pixel=0):
         return boxes + np.array([1e3, 1e3, -1e3, -1e3])
 
-    monkeypatch.setattr("facerec.detection.boxes.moved", shrink)
+    monkeypatch.setattr("facerec.detection.boxes.moved_boxes", shrink)
     assert len(mtcnn.detect([cartoon.photo({})[0]])) == 1
 
 
@@ -227,7 +228,7 @@ def test_an_unknown_detector_is_refused():
 
 
 def test_weights_are_read_without_joblib_or_tensorflow():
-    assert [a.shape for a in read_weights(weights_folder() / "pnet.lz4")][:3] == [
+    assert [a.shape for a in read_mtcnn_weights(weights_folder() / "pnet.lz4")][:3] == [
         (3, 3, 3, 10), (10,), (1, 1, 10),
     ]  # fmt: skip
     assert "tensorflow" not in sys.modules
@@ -235,7 +236,7 @@ def test_weights_are_read_without_joblib_or_tensorflow():
 
 def test_weights_of_another_network_are_refused():
     with pytest.raises(FormatError, match="another network"):
-        mtcnn_networks.fill_network(mtcnn_networks.rnet(), weights_folder() / "onet.lz4")
+        mtcnn_networks.load_mtcnn_weights(mtcnn_networks.rnet(), weights_folder() / "onet.lz4")
 
 
 class _Evil:
@@ -247,7 +248,7 @@ def test_weights_that_would_run_code_are_refused(tmp_path, capsys):
     path = tmp_path / "pnet.lz4"
     path.write_bytes(lz4.frame.compress(pickle.dumps([_Evil()])))
     with pytest.raises(FormatError, match=r"builtins\.print is not allowed"):
-        read_weights(path)
+        read_mtcnn_weights(path)
     assert capsys.readouterr().out == ""
 
 
@@ -256,7 +257,7 @@ def test_damaged_weights_are_refused(tmp_path, data):
     path = tmp_path / "pnet.lz4"
     path.write_bytes(data)
     with pytest.raises(FormatError, match="not a readable"):
-        read_weights(path)
+        read_mtcnn_weights(path)
 
 
 def test_cut_weights_are_refused(tmp_path):
@@ -264,26 +265,26 @@ def test_cut_weights_are_refused(tmp_path):
     path = tmp_path / "pnet.lz4"
     path.write_bytes(lz4.frame.compress(whole[:5000]))
     with pytest.raises(FormatError, match="not a readable"):
-        read_weights(path)
+        read_mtcnn_weights(path)
 
 
 def test_suppression_keeps_the_best_of_overlapping_boxes():
     overlapping = np.array([[0, 0, 10, 10], [1, 1, 11, 11], [50, 50, 60, 60], [0, 0, 10, 9]], float)
     scores = np.array([0.8, 0.9, 0.5, 0.7])
-    assert suppress(overlapping, scores, 0.5).tolist() == [1, 2]
+    assert suppress_overlaps(overlapping, scores, 0.5).tolist() == [1, 2]
 
 
 def test_a_box_inside_another_is_suppressed_only_in_the_min_mode():
     nested = np.array([[0, 0, 100, 100], [40, 40, 60, 60], [90, 90, 120, 120]], float)
     scores = np.array([0.9, 0.99, 0.8])
-    assert suppress(nested, scores, 0.7).tolist() == [1, 0, 2]
+    assert suppress_overlaps(nested, scores, 0.7).tolist() == [1, 0, 2]
     assert suppress_contained(nested, scores, 0.7).tolist() == [1, 2]
 
 
 def test_suppression_is_greedy_not_transitive():
     chain = np.array([[0, 0, 10, 10], [4, 0, 14, 10], [8, 0, 18, 10]], float)
     scores = np.array([0.9, 0.8, 0.7])
-    assert suppress(chain, scores, 0.4).tolist() == [0, 2]
+    assert suppress_overlaps(chain, scores, 0.4).tolist() == [0, 2]
     assert suppress_contained(chain, scores, 0.5).tolist() == [0, 2]
 
 
@@ -293,22 +294,22 @@ def test_kept_boxes_never_overlap_more_than_the_threshold(values):
     table[:, 2:4] += table[:, :2]
     kept = suppress_contained(table[:, :4], table[:, 4], 0.5)
     rest = table[kept, :4]
-    common = boxes.intersections(rest, rest)
-    smaller = np.minimum.outer(boxes.areas(rest), boxes.areas(rest))
+    common = boxes.box_intersections(rest, rest)
+    smaller = np.minimum.outer(boxes.box_areas(rest), boxes.box_areas(rest))
     assert (np.triu(common / np.maximum(smaller, 1e-9), 1) <= 0.5 + 1e-9).all()
     assert len(table) == 0 or table[:, 4].max() in table[kept, 4]
 
 
 def test_squares_keep_the_centre_and_moves_are_in_units_of_the_box():
     rectangle = np.array([[0, 0, 10, 30]], float)
-    assert boxes.squared(rectangle).tolist() == [[-10, 0, 20, 30]]
-    assert boxes.moved(rectangle, np.array([[0.1, 0.1, -0.1, -0.1]])).tolist() == [[1, 3, 9, 27]]
-    grown = boxes.moved(np.array([[0, 0, 9, 29]], float), np.array([[0.1, 0.1, -0.1, -0.1]]), pixel=1)
+    assert boxes.squared_boxes(rectangle).tolist() == [[-10, 0, 20, 30]]
+    assert boxes.moved_boxes(rectangle, np.array([[0.1, 0.1, -0.1, -0.1]])).tolist() == [[1, 3, 9, 27]]
+    grown = boxes.moved_boxes(np.array([[0, 0, 9, 29]], float), np.array([[0.1, 0.1, -0.1, -0.1]]), pixel=1)
     assert grown.tolist() == [[1, 3, 8, 26]]
 
 
 def test_tidy_faces_are_rounded_sorted_and_have_no_negative_zero():
-    faces = tidy(
+    faces = sorted_faces(
         np.array([[5, 0, 9, 9], [-0.001, 0, 9, 9.0]]), np.zeros((2, 5, 2)), np.array([0.5, 0.5 + 1e-7])
     )
     assert faces.boxes[0].tolist() == [0, 0, 9, 9]

@@ -5,7 +5,7 @@ import pytest
 
 from facerec import detection
 from facerec.core import ParamsError
-from facerec.detection.base import Faces
+from facerec.detection.faces import Faces
 
 
 def faces(*rows: tuple[float, float, float, float, float]) -> Faces:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from facerec.detection import finding
-from facerec.detection.base import Faces
+from facerec.detection.faces import Faces
 
 
 class Spot:

@@ -17,7 +17,7 @@ def weights(tmp_path_factory):
     """Untrained weights of the package's own network."""
     filters, environment = list(warnings.filters), dict(os.environ)
     path = tmp_path_factory.mktemp("weights") / "retinaface.pth"
-    with pytest.raises(FormatError, match="does not hold the weights of retina-face"):
+    with pytest.raises(FormatError, match="does not exist; download the weights"):
         detection.build_detector("retina-face", weights=path)
     assert warnings.filters == filters
     assert dict(os.environ) == environment

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from facerec import detection
 from facerec.core import FormatError, ParamsError
-from facerec.detection import retinaface, retinaface_network
+from facerec.detection import retinaface
+from facerec.detection.retinaface import load_retinaface_weights, retinaface_mobilenet, retinaface_resnet50
 from facerec.imaging import alignment, images
 
 
@@ -20,12 +21,12 @@ def weights(tmp_path_factory):
     """A file of untrained weights, made repeatable."""
     torch.manual_seed(1)
     path = tmp_path_factory.mktemp("weights") / "random.pth"
-    torch.save(retinaface_network.mobilenet().state_dict(), path)
+    torch.save(retinaface_mobilenet().state_dict(), path)
     return path
 
 
 def load(path):
-    return retinaface_network.fill_retinaface(path, retinaface_network.mobilenet())
+    return load_retinaface_weights(path, retinaface_mobilenet())
 
 
 def test_the_network_has_the_published_tensors_and_sizes(weights):
@@ -50,7 +51,7 @@ def test_every_activation_but_the_last_of_a_context_is_leaky(weights):
 
 
 def test_resnet50_has_the_published_tensors_and_parameters():
-    network = retinaface_network.resnet50()
+    network = retinaface_resnet50()
     state = network.state_dict()
     assert state["body.conv1.weight"].shape == (64, 3, 7, 7)
     assert state["body.layer4.2.bn3.running_var"].shape == (2048,)
@@ -66,7 +67,7 @@ def test_resnet50_has_the_published_tensors_and_parameters():
 
 def test_resnet50_weights_give_the_outputs_of_the_network_they_were_saved_from(tmp_path):
     torch.manual_seed(2)
-    network = retinaface_network.resnet50().eval()
+    network = retinaface_resnet50().eval()
     torch.save({f"module.{name}": value for name, value in network.state_dict().items()}, tmp_path / "w.pth")
     detector = detection.build_detector(
         "retinaface-r50", weights=tmp_path / "w.pth", device="cpu", threshold=1e-3
@@ -132,8 +133,8 @@ def test_other_weights_are_refused(weights, tmp_path):
     state.pop("fpn.merge1.0.weight")
     torch.save(state, tmp_path / "w.pth")
     (tmp_path / "text.pth").write_text("no weights")
-    for name in ("w.pth", "text.pth", "missing.pth"):
-        with pytest.raises(FormatError, match="does not hold RetinaFace"):
+    for name, reason in (("w.pth", "not hold"), ("text.pth", "not hold"), ("missing.pth", "not exist")):
+        with pytest.raises(FormatError, match=f"does {reason}"):
             detection.build_detector("retinaface-mnet0.25", weights=tmp_path / name)
 
 

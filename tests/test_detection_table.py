@@ -10,7 +10,7 @@ import pytest
 from facerec import detection
 from facerec.core import FormatError
 from facerec.detection import finding, table
-from facerec.detection.base import Faces
+from facerec.detection.faces import Faces
 from facerec.imaging import images
 from facerec.store import shards
 from tests import cartoon

@@ -1,4 +1,4 @@
-"""Which face of a photo is kept, rung by rung, and what is written of it; detections are given, not made."""
+"""Which face of a photo is kept, fallback by fallback, and what is written of it; detections are given, not made."""
 
 import hashlib
 import json
@@ -8,11 +8,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from facerec import aligning, params
-from facerec.aligning import AlignOptions, crops
+from facerec import aligning, detection, params
+from facerec.aligning import crops
 from facerec.core import FormatError, ParamsError
 from facerec.detection import table
 from facerec.imaging import alignment, images
+from facerec.params import Align
 from facerec.store import shards
 from facerec.store.shards import FAILURES, read_failures
 from tests import cartoon
@@ -107,7 +108,7 @@ def enrol(scene, tmp_path):
         folder = scene[0]
         out = tmp_path / "faces"
         counts = aligning.align_set(
-            folder / "photos", folder / "found.parquet", out, AlignOptions(**options), workers=1
+            folder / "photos", folder / "found.parquet", out, Align(**options), workers=1
         )
         found = shards.read_shards(out, "faces")
         by_kind = {source.removesuffix(".jpg"): found.row(row) for row, source in enumerate(found.sources)}
@@ -117,8 +118,8 @@ def enrol(scene, tmp_path):
     return run
 
 
-def test_every_photo_gets_its_face_from_the_first_rung_that_has_one(enrol):
-    found, counts, lost = enrol(rungs=EVERY, min_score=0.5)
+def test_every_photo_gets_its_face_from_the_first_fallback_that_has_one(enrol):
+    found, counts, lost = enrol(fallbacks=EVERY, min_score=0.5)
     assert {kind: row["rung"] for kind, row in found.items()} == {
         PLAIN: "detector", TWO: "detector", WEAK: "low-score", TIGHT: "retry", BOTH: "detector",
         POINT: "crop", BLANK: "crop", BOXED: "annotation", MARKED: "annotation",
@@ -130,8 +131,8 @@ def test_every_photo_gets_its_face_from_the_first_rung_that_has_one(enrol):
     assert counts.several == 0.1
 
 
-def test_without_a_further_rung_a_photo_is_dropped_and_counted(enrol):
-    found, counts, lost = enrol(rungs=("detector",), min_score=0.5)
+def test_without_a_further_fallback_a_photo_is_dropped_and_counted(enrol):
+    found, counts, lost = enrol(fallbacks=("detector",), min_score=0.5)
     assert set(found) == {PLAIN, TWO, BOTH}
     assert {kind: failure.category for kind, failure in lost.items()} == {
         WEAK: "no-face", TIGHT: "no-face", POINT: "landmarks", CUT: "undecodable", BLANK: "no-face",
@@ -139,12 +140,12 @@ def test_without_a_further_rung_a_photo_is_dropped_and_counted(enrol):
     }  # fmt: skip
     assert counts.reasons == {"landmarks": 1, "no-face": 5, "undecodable": 1}
     assert lost[CUT].reason == "The JPEG is cut short."
-    assert "rungs tried: detector" in lost[BLANK].reason
+    assert "fallbacks tried: detector" in lost[BLANK].reason
     assert "cannot be aligned" in lost[POINT].reason
 
 
-def test_the_order_of_the_rungs_decides(enrol, scene):
-    found, counts, _ = enrol(rungs=("retry", "detector"))
+def test_the_order_of_the_fallbacks_decides(enrol, scene):
+    found, counts, _ = enrol(fallbacks=("retry", "detector"))
     np.testing.assert_array_equal(found[BOTH]["landmarks"], scene[2][BOTH][0])
     assert (found[BOTH]["rung"], found[WEAK]["rung"]) == ("retry", "detector")
     assert list(counts.rungs) == ["retry", "detector"]
@@ -156,21 +157,21 @@ def test_the_rule_chooses_among_several_faces(enrol, scene, rule, face):
 
 
 def test_min_score_holds_before_the_rule(enrol, scene):
-    found, _, _ = enrol(rule="center", min_score=0.85, rungs=("detector", "low-score"))
+    found, _, _ = enrol(rule="center", min_score=0.85, fallbacks=("detector", "low-score"))
     np.testing.assert_array_equal(found[TWO]["landmarks"], scene[2][TWO][0])
 
 
 @pytest.mark.parametrize("size", [112, (112, 96), 128, 100])
 def test_a_crop_is_the_photo_warped_by_the_similarity_of_its_landmarks(enrol, scene, size):
     _, pixels, truth = scene
-    found, _, _ = enrol(size=size, quality=90, subsampling="yuv444", rungs=("detector", "annotation"))
+    found, _, _ = enrol(size=size, quality=90, subsampling="yuv444", fallbacks=("detector", "annotation"))
     for kind in (PLAIN, MARKED):
         crop = alignment.warp(pixels[kind], alignment.similarity(truth[kind][0], size)[0], size)
         assert bytes(found[kind]["image"]) == images.encode_jpeg(crop, 90, "yuv444")
 
 
 def test_a_box_crop_is_upright_and_has_its_margin(enrol, scene):
-    found, _, _ = enrol(crop="box", margin=0.25, rungs=("detector", "annotation"))
+    found, _, _ = enrol(crop="box", margin=0.25, fallbacks=("detector", "annotation"))
     for kind in (PLAIN, BOXED):
         matrix = alignment.upright(np.float32(box_of(scene[2][kind][0])), 112, 0.25)[0]
         assert bytes(found[kind]["image"]) == images.encode_jpeg(alignment.warp(scene[1][kind], matrix))
@@ -179,8 +180,8 @@ def test_a_box_crop_is_upright_and_has_its_margin(enrol, scene):
     assert MARKED not in found
 
 
-def test_the_last_rung_is_the_middle_of_the_photo(enrol, scene):
-    row = enrol(rungs=("detector", "crop"))[0][BLANK]
+def test_the_last_fallback_is_the_middle_of_the_photo(enrol, scene):
+    row = enrol(fallbacks=("detector", "crop"))[0][BLANK]
     assert (row["box"], row["landmarks"], row["score"]) == (None, None, None)
     middle = np.ascontiguousarray(scene[1][BLANK][:, 10:190])
     matrix = alignment.upright((-0.5, -0.5, 179.5, 179.5))[0]
@@ -201,7 +202,7 @@ def test_the_last_rung_is_the_middle_of_the_photo(enrol, scene):
 def test_a_set_names_its_geometry(scene, tmp_path, options, template):
     folder = scene[0]
     aligning.align_set(
-        folder / "photos", folder / "found.parquet", tmp_path / "faces", AlignOptions(**options), workers=1
+        folder / "photos", folder / "found.parquet", tmp_path / "faces", Align(**options), workers=1
     )
     meta = shards.read_shards(tmp_path / "faces", "faces").meta
     size = alignment.shape_of(options.get("size", 112))
@@ -219,7 +220,7 @@ def test_what_is_annotated_can_choose(tmp_path):
     shards.write_shards(rows, tmp_path / "photos", shards.Meta("photos", "drawn"))
     pq.write_table(pa.Table.from_pylist(found, table._SCHEMA), tmp_path / "found.parquet")
     arguments = (tmp_path / "photos", tmp_path / "found.parquet", tmp_path / "faces")
-    counts = aligning.align_set(*arguments, AlignOptions(rule="annotated"), workers=1)
+    counts = aligning.align_set(*arguments, Align(rule="annotated"), workers=1)
     kept = shards.read_shards(tmp_path / "faces", "faces")
     assert kept.sources == ["0.jpg", "1.jpg"]  # nothing is annotated of the third, so none is its face
     assert counts.reasons == {"no-face": 1}
@@ -228,7 +229,7 @@ def test_what_is_annotated_can_choose(tmp_path):
 
 
 def test_counts_describe_scores_and_residuals(enrol, scene):
-    _, counts, _ = enrol(rungs=("detector", "annotation", "crop"), min_score=0.5)
+    _, counts, _ = enrol(fallbacks=("detector", "annotation", "crop"), min_score=0.5)
     kept = [scene[2][PLAIN][0], scene[2][TWO][1], scene[2][BOTH][0] + 30, scene[2][MARKED][0]]
     residuals = [alignment.residuals(landmarks)[0] for landmarks in kept]
     assert counts.residual_median == pytest.approx(np.median(residuals))
@@ -253,18 +254,14 @@ def test_an_empty_set_has_no_faces_and_no_quantiles(tmp_path):
 @pytest.mark.parametrize(
     "options",
     [
-        {"size": 0}, {"rule": "first"}, {"crop": "circle"}, {"rungs": ("drop",)}, {"rungs": ()},
-        {"rungs": ("detector", "detector")}, {"subsampling": "4:2"}, {"quality": 0}, {"margin": -1},
+        {"size": 0}, {"rule": "first"}, {"crop": "circle"}, {"fallbacks": ("drop",)}, {"fallbacks": ()},
+        {"fallbacks": ("detector", "detector")}, {"subsampling": "4:2"}, {"quality": 0}, {"margin": -1},
         {"min_score": 2}, {"margin": float("nan")},
     ],
 )  # fmt: skip
-def test_impossible_options_are_refused_before_any_work(scene, tmp_path, options):
-    folder = scene[0]
-    with pytest.raises(ParamsError):
-        aligning.align_set(
-            folder / "photos", folder / "found.parquet", tmp_path / "faces", AlignOptions(**options)
-        )
-    assert not (tmp_path / "faces").exists()
+def test_impossible_options_are_refused(options):
+    with pytest.raises(ParamsError, match=next(iter(options))):
+        params.parse_options(Align, options, "align")
 
 
 def test_a_table_of_other_photos_is_refused(scene, tmp_path):
@@ -284,7 +281,7 @@ def test_the_rule_annotated_needs_annotated_photos(tmp_path):
             tmp_path / "photos",
             tmp_path / "found.parquet",
             tmp_path / "faces",
-            AlignOptions(rule="annotated"),
+            Align(rule="annotated"),
         )
 
 
@@ -294,9 +291,9 @@ def outputs(folder) -> list[str]:
 
 def test_bytes_depend_neither_on_workers_nor_on_jobs(scene, tmp_path, monkeypatch):
     arguments = (scene[0] / "photos", scene[0] / "found.parquet")
-    aligning.align_set(*arguments, tmp_path / "whole", AlignOptions(rungs=EVERY), workers=1)
+    aligning.align_set(*arguments, tmp_path / "whole", Align(fallbacks=EVERY), workers=1)
     monkeypatch.setattr(aligning, "_JOB", 3)
-    aligning.align_set(*arguments, tmp_path / "again", AlignOptions(rungs=EVERY), workers=2)
+    aligning.align_set(*arguments, tmp_path / "again", Align(fallbacks=EVERY), workers=2)
     assert outputs(tmp_path / "again") == outputs(tmp_path / "whole")
 
 
@@ -322,5 +319,7 @@ def test_an_interrupted_run_continues_where_it_stopped(scene, tmp_path, monkeypa
     assert outputs(tmp_path / "faces") == outputs(tmp_path / "clean")
 
 
-def test_the_defaults_are_those_of_the_parameters():
-    assert AlignOptions(**params.Align().model_dump()) == AlignOptions()
+def test_the_parameters_know_every_rule_and_fallback():
+    properties = Align.model_json_schema()["properties"]
+    assert properties["rule"]["enum"] == [*detection.RULES, "annotated"]
+    assert tuple(properties["fallbacks"]["items"]["enum"]) == aligning.FALLBACKS

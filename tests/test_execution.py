@@ -104,10 +104,10 @@ def logged(
 ) -> str:
     with progress._Lines(Console(stderr=True, width=40)) as lines:
         lines.get_time = lambda: clock.now
-        task = lines.add_task("Detecting faces", total=steps * 100, unit="photos")
-        for step in range(steps):
-            clock.now += seconds if step >= kept else 0
-            lines.update(task, advance=100, kept=100 * min(step + 1, kept))
+        task = lines.add_task("Detecting faces", total=steps * 100, completed=kept * 100, unit="photos")
+        for _ in range(kept, steps):
+            clock.now += seconds
+            lines.update(task, advance=100)
     return capsys.readouterr().err
 
 
@@ -115,8 +115,9 @@ def test_a_log_gets_a_line_now_and_then(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines = logged(Clock(monkeypatch), capsys, 600, 10).splitlines()
-    assert lines[0] == "Detecting faces: 100 of 60,000 photos, 10.0 photos/s, 1 h 40 min left"
-    assert lines[-1] == "Detecting faces: 60,000 of 60,000 photos, 10.0 photos/s, took 1 h 40 min"
+    assert lines[0] == "Detecting faces: 100/60000"
+    assert lines[1] == "Detecting faces: 200/60000, 10.0 photos/s, 1:39:40 left"
+    assert lines[-1] == "Detecting faces: 60000/60000, 10.0 photos/s, took 1:40:00"
     assert 20 < len(lines) < 45
 
 
@@ -129,8 +130,8 @@ def test_short_work_says_nothing_in_a_log(
 def test_what_an_earlier_run_finished_is_not_speed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    first = logged(Clock(monkeypatch), capsys, 10, 50, kept=8).splitlines()[0]
-    assert first == "Detecting faces: 900 of 1,000 photos, 2.0 photos/s, 50 s left"
+    second = logged(Clock(monkeypatch), capsys, 10, 50, kept=7).splitlines()[1]
+    assert second == "Detecting faces: 900/1000, 2.0 photos/s, 0:00:50 left"
 
 
 def test_a_terminal_gets_a_bar_with_rate_and_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,20 +141,12 @@ def test_a_terminal_gets_a_bar_with_rate_and_time_left(monkeypatch: pytest.Monke
     now = [0.0]
     shown.get_time = lambda: now[0]
     task = shown.add_task("Detecting faces", total=1000, unit="photos")
-    now[0] = 20.0
-    shown.update(task, advance=400)
+    for now[0] in (10.0, 20.0):
+        shown.update(task, advance=200)
     console = Console(width=120)
     with console.capture() as capture:
         console.print(shown.make_tasks_table(shown.tasks))
     text = capture.get()
     assert "400/1000" in text
     assert "20.0 photos/s" in text
-    assert "30 s left" in text
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0.4, "0 s"), (99.4, "99 s"), (100, "2 min"), (5900, "98 min"), (9000, "2 h 30 min")],
-)
-def test_durations(seconds: float, text: str) -> None:
-    assert progress._duration(seconds) == text
+    assert "0:00:30" in text

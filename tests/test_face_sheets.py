@@ -43,7 +43,7 @@ def test_a_sheet_has_its_rows_in_order(tmp_path):
     np.testing.assert_allclose(grey(sheet, lowest, 3), 24, atol=1)
     assert max(grey(sheet, worst, column)[0] for column in range(12)) < 8 * 25
     np.testing.assert_allclose(grey(sheet, crop, 0), 8 * 29, atol=1)
-    assert grey(sheet, crop, 1) == [255] * 3  # only one face of that rung
+    assert grey(sheet, crop, 1) == [255] * 3  # only one face of that fallback
     assert grey(sheet, detector, 11) != [255] * 3
 
 

@@ -8,8 +8,9 @@ import pytest
 from facerec import aligning, detection
 from facerec.core import ParamsError
 from facerec.detection import table
-from facerec.detection.base import Faces
+from facerec.detection.faces import Faces
 from facerec.imaging import images, sheets
+from facerec.params import Align
 from facerec.reporting import photo_sheets
 from facerec.store import shards
 from tests import cartoon
@@ -109,12 +110,12 @@ def test_a_sheet_is_always_the_same_and_is_a_picture(made: Path, tmp_path: Path)
 
 
 def test_a_face_cut_blindly_has_no_landmarks_to_draw(made: Path, tmp_path: Path) -> None:
-    options = aligning.AlignOptions(crop="box", rungs=("detector", "crop"))
+    options = Align(crop="box", fallbacks=("detector", "crop"))
     aligning.align_set(made / "photos", made / "d.parquet", tmp_path / "faces", options, workers=1)
     sheet = photo_sheets.photo_sheet(made / "photos", made / "d.parquet", tmp_path / "faces")
     assert (
         len(sheet) == len(drawn(made)) + TITLE + TILE[0]
-    )  # a row for the rung crop; one photo is still broken
+    )  # a row for the fallback crop; one photo is still broken
 
 
 def test_an_empty_set_has_a_sheet(tmp_path: Path) -> None:

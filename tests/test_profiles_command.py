@@ -108,7 +108,7 @@ def test_it_prints_the_change_from_the_parameters_that_are_here(project: Path) -
     words = shlex.split(run("cfp", "--print").stdout)
     assert words[::2] == ["-S"] * (len(words) // 2)
     assert words == json.loads(run("cfp", "--print", "--json").stdout)["arguments"]
-    assert {"~benchmarks.synth_lfw", "align.rungs=[retry,detector]", "+download.cfp={}"} <= set(words)
+    assert {"~benchmarks.synth_lfw", "align.fallbacks=[retry,detector]", "+download.cfp={}"} <= set(words)
     assert (project / "params.yaml").read_text() == (ROOT / "params.yaml").read_text()
     run("lfw")
     assert shlex.split(run("lfw_synthetic", "--print").stdout)[1] == "model=models/backbone.pt"

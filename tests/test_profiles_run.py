@@ -142,8 +142,8 @@ def test_cfp_from_its_archive_to_both_protocols(downloads: Path, tmp_path: Path)
     assert [metrics(f"verify/{name}")["failures"] for name in parsed.benchmarks] == [0, 0]
     faces = shards.read_shards("data/faces/test/cfp")
     assert (len(faces), faces.classes) == (30, 10)
-    rungs = [faces.row(row)["rung"] for row in range(30)]
-    assert rungs.count("retry") > 20, "a face found in the padded photo is preferred"
+    fallbacks = [faces.row(row)["rung"] for row in range(30)]
+    assert fallbacks.count("retry") > 20, "a face found in the padded photo is preferred"
     details = json.loads(Path("data/scores/cfp_fp/details.json").read_text())
     assert details["fold_sizes"] == [2] * 10
 

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from facerec import aligning, embedding, recognition
+from facerec.aligning import crops
 from facerec.core import FacerecError, FormatError, ImageError, ParamsError
 from facerec.detection import table
 from facerec.imaging import images
+from facerec.params import Align
 from facerec.recognition import Enrolled, Named, NoFaceError, Recogniser, Refused
 from facerec.store import gallery as galleries
 from facerec.store import shards
@@ -67,7 +69,7 @@ def test_a_photo_gives_the_crop_and_the_embedding_of_the_pipeline(files, recogni
         assert face.crop == bytes(stored.image(row))
         np.testing.assert_allclose(face.embedding, embedded[row], atol=1e-6)
         assert face.box.tolist() == stored.row(row)["box"].tolist()
-        assert (face.score, face.rung) == (stored.row(row)["score"], "detector")
+        assert (face.score, face.fallback) == (stored.row(row)["score"], "detector")
 
 
 def test_paths_bytes_and_pixels_are_one_photo(files, recogniser):
@@ -96,14 +98,14 @@ def test_a_photo_of_nobody_says_what_was_tried(files, recogniser):
     with pytest.raises(NoFaceError) as refused:
         recogniser.compare(files / "ann.jpg", files / "blank.jpg")
     assert str(refused.value) == (
-        f"{files / 'blank.jpg'}: There is no face (rungs tried: detector, retry); lower min_face, or try another "
-        "detector; for a photo of nothing but a face add the rung crop."
+        f"{files / 'blank.jpg'}: There is no face (fallbacks tried: detector, retry); lower min_face, or try another "
+        "detector; for a photo of nothing but a face add the fallback crop."
     )
     with pytest.raises(NoFaceError):
         recogniser.faces(files / "blank.jpg")
-    last = Recogniser(files / "backbone.pt", rungs=("detector", "crop"))
+    last = Recogniser(files / "backbone.pt", fallbacks=("detector", "crop"))
     (face,) = last.faces(files / "blank.jpg")
-    assert (face.rung, face.box, face.score) == ("crop", None, None)
+    assert (face.fallback, face.box, face.score) == ("crop", None, None)
     assert images.decode(face.crop).shape == (112, 112, 3)
 
 
@@ -135,8 +137,8 @@ def test_what_is_no_photo_is_refused(recogniser, tmp_path, monkeypatch, given, k
 def test_impossible_settings_are_refused_before_any_work(files):
     for settings, reason in (
         ({"rule": "annotated"}, "No rule 'annotated'"),
-        ({"rungs": ("guess",)}, "no rung 'guess'"),
-        ({"rungs": ()}, "at least one rung"),
+        ({"fallbacks": ("guess",)}, r"fallbacks\.0 should be .*, not 'guess'"),
+        ({"fallbacks": ()}, "at least one fallback"),
         ({"detector": "nobody"}, "No detector 'nobody'"),
         ({"options": {"size": 3}}, "does not take the options"),
     ):
@@ -152,13 +154,13 @@ def test_networks_of_every_geometry_get_their_crops():
         ((112, 96), "arcface-112x96"),
         ((128, 128), "arcface-128"),
     ):
-        options = aligning.AlignOptions.fitting(size, template)
-        assert (options.template, options.crop) == (template, "template")
-    boxed = aligning.AlignOptions(crop="box", margin=0.25)
-    assert aligning.AlignOptions.fitting((112, 112), boxed.template).margin == 0.25
+        options = crops.options_for_network(size, template)
+        assert (crops.crop_template(options), options.crop) == (template, "template")
+    boxed = Align(crop="box", margin=0.25)
+    assert crops.options_for_network((112, 112), crops.crop_template(boxed)).margin == 0.25
     for template in ("mine", "arcface-128", "box-1..2-112", "box--112", ""):
         with pytest.raises(FormatError, match="cannot be cut from photos here"):
-            aligning.AlignOptions.fitting((112, 112), template)
+            crops.options_for_network((112, 112), template)
 
 
 def test_a_threshold_decides_and_without_one_nothing_is_decided(files, recogniser, tmp_path):
@@ -187,11 +189,11 @@ def test_an_experiment_says_how_faces_are_found(files, tmp_path, monkeypatch):
     (tmp_path / "params.yaml").write_text(changed.replace("rule: center", "rule: largest"))
     made = recognition.of_experiment()
     assert (made.name, made.finder.detector.min_face, made.finder.retry) == ("models/backbone.pt", 31, 0.25)
-    assert (made.finder.options.rule, made.finder.options.rungs) == ("largest", ("detector", "retry"))
+    assert (made.finder.options.rule, made.finder.options.fallbacks) == ("largest", ("detector", "retry"))
     other = recognition.of_experiment(
-        model=files / "backbone.pt", options={"min_face": 50}, rule="center", rungs=["detector"]
+        model=files / "backbone.pt", options={"min_face": 50}, rule="center", fallbacks=["detector"]
     )
-    assert (other.finder.detector.min_face, other.finder.options.rungs) == (50, ("detector",))
+    assert (other.finder.detector.min_face, other.finder.options.fallbacks) == (50, ("detector",))
     assert other.embedder.digest == made.embedder.digest
     with pytest.raises(ParamsError, match=r"missing\.yaml is missing"):
         recognition.of_experiment("missing.yaml")
@@ -284,9 +286,9 @@ def test_a_detector_of_ones_own_will_do(files):
         name = "nobody"
 
         def detect(self, photos):
-            from facerec.detection.finding import NOBODY
+            from facerec.detection.finding import NO_FACES
 
-            return [NOBODY for _ in photos]
+            return [NO_FACES for _ in photos]
 
     with pytest.raises(FacerecError, match="There is no face"):
         Recogniser(files / "backbone.pt", Nobody()).portrait(cartoon.photo({})[0])

@@ -225,7 +225,7 @@ def test_photos_that_cannot_be_enrolled_are_told_and_the_others_are_kept(call, f
     code, _, err = call("enroll", tmp_path / "team", box)
     assert code == 0
     assert "note: loose.jpg: Nobody says who it shows" in err
-    assert "note: ann/2.jpg: There is no face (rungs tried: detector, retry)" in err
+    assert "note: ann/2.jpg: There is no face (fallbacks tried: detector, retry)" in err
     assert "note: ann/3.jpg: The file is not an image" in err
     assert "note: ann/4.jpg: several faces, one was taken" in err
     assert galleries.read_gallery(tmp_path / "team").people == {"ann": 2}

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import multiprocessing
 import os
-import threading
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
-from facerec.core import FacerecError, resumable
+from facerec.core import resumable
 
 ITEMS = list(range(6))
 
@@ -25,16 +22,17 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "deep/scratch"
 
 
-def square(value: int) -> pa.Table:
+def square(job: range) -> pa.Table:
+    value = job.start
     with Path("calls.txt").open("a") as file:
         file.write(f"{value}\n")
     return pa.table({"value": [value], "square": [value * value]}).replace_schema_metadata({"unit": "m2"})
 
 
-def fail_at_four(value: int) -> pa.Table:
-    if value == 4:
+def fail_at_four(job: range) -> pa.Table:
+    if job.start == 4:
         raise OSError(28, "No space left on device", "x")
-    return square(value)
+    return square(job)
 
 
 def calls() -> list[int]:
@@ -45,8 +43,8 @@ def calls() -> list[int]:
 
 
 def run(function: object = square, workers: int = 1, **inputs: object) -> list[dict[str, list[int]]]:
-    with resumable.parts("squares", inputs) as parts:
-        return [part.to_pydict() for part in parts.map(function, ITEMS, workers)]
+    with resumable.resumable_tables("squares", inputs, function, len(ITEMS), 1, "Squares", workers) as tables:
+        return [table.to_pydict() for table in tables]
 
 
 def interrupted(**inputs: object) -> Path:
@@ -71,14 +69,15 @@ def test_a_run_goes_on_where_it_stopped_and_leaves_nothing(place: Path, workers:
 
 
 def test_a_part_keeps_its_schema() -> None:
-    with resumable.parts("squares", {}) as parts:
-        (part,) = parts.map(square, [3])
-    assert part.schema.metadata == {b"unit": b"m2"}
+    interrupted()
+    with resumable.resumable_tables("squares", {}, square, len(ITEMS), 1, "Squares", 1) as tables:
+        assert {table.schema.metadata[b"unit"] for table in tables} == {b"m2"}
+    assert calls() == [4, 5]
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "empty"])
 def test_a_damaged_part_is_made_again(damage: str) -> None:
-    part = interrupted() / "0000002.part"
+    part = interrupted() / "000000002.part"
     data = bytearray(part.read_bytes())
     data[len(data) // 2] ^= 1
     part.write_bytes({"flip": bytes(data), "cut": bytes(data[:-9]), "empty": b""}[damage])
@@ -86,24 +85,17 @@ def test_a_damaged_part_is_made_again(damage: str) -> None:
     assert calls() == [2, 4, 5]
 
 
-def test_a_part_swapped_behind_our_back_is_an_error() -> None:
-    def vandal(value: int) -> pa.Table:
+def test_parts_that_vanish_during_a_run_do_no_harm() -> None:
+    def vandal(job: range) -> pa.Table:
         for part in Path("deep/scratch/squares").rglob("*.part"):
             part.unlink()
-        return square(value)
+        return square(job)
 
-    with resumable.parts("squares", {}) as parts:
-        made = parts.map(vandal, ITEMS, 1)
-        next(made)
-        parts._file(1).mkdir()
-        with pytest.raises((FacerecError, OSError)):
-            next(made)
+    interrupted()
+    assert run(vandal) == [{"value": [n], "square": [n * n]} for n in ITEMS]
 
 
-@dataclass(frozen=True)
-class Options:
-    size: int = 112
-    rule: str = "center"
+OPTIONS = {"size": 112, "rule": "center"}
 
 
 def test_only_what_decides_bytes_decides_the_key(tmp_path: Path) -> None:
@@ -115,30 +107,30 @@ def test_only_what_decides_bytes_decides_the_key(tmp_path: Path) -> None:
     write("a/x", "1"), write("a/y", "2"), write("b/y", "2"), write("b/x", "1")
     (tmp_path / "b/.x.tmp").touch()
     keys = {
-        name: resumable.key(inputs)
+        name: resumable.work_key(inputs)
         for name, inputs in {
-            "a": {"photos": tmp_path / "a", "options": Options()},
-            "same": {"options": Options(size=112), "photos": tmp_path / "b"},
-            "size": {"photos": tmp_path / "a", "options": Options(size=96)},
-            "file": {"photos": tmp_path / "a/x", "options": Options()},
+            "a": {"photos": tmp_path / "a", "options": OPTIONS},
+            "same": {"options": dict(reversed(OPTIONS.items())), "photos": tmp_path / "b"},
+            "size": {"photos": tmp_path / "a", "options": {**OPTIONS, "size": 96}},
+            "file": {"photos": tmp_path / "a/x", "options": OPTIONS},
         }.items()
     }
     assert keys["a"] == keys["same"]
     write("a/x", "2"), write("a/y", "1")  # the same bytes under other names
-    keys["content"] = resumable.key({"photos": tmp_path / "a", "options": Options()})
+    keys["content"] = resumable.work_key({"photos": tmp_path / "a", "options": OPTIONS})
     (tmp_path / "b/x").rename(tmp_path / "b/z")
-    keys["name"] = resumable.key({"photos": tmp_path / "b", "options": Options()})
+    keys["name"] = resumable.work_key({"photos": tmp_path / "b", "options": OPTIONS})
     assert len(set(keys.values())) == 5
     with pytest.raises(TypeError, match="function cannot be part"):
-        resumable.key({"rule": write})
+        resumable.work_key({"rule": write})
 
 
 def test_other_code_or_libraries_are_another_key(monkeypatch: pytest.MonkeyPatch) -> None:
     code = resumable._code()
-    before = resumable.key({})
+    before = resumable.work_key({})
     for part in ("sources", "libraries"):
         monkeypatch.setattr(resumable, "_code", lambda part=part: {**code, part: "other"})
-        assert resumable.key({}) != before
+        assert resumable.work_key({}) != before
 
 
 def test_other_inputs_keep_their_parts_until_they_are_old(place: Path) -> None:
@@ -147,27 +139,16 @@ def test_other_inputs_keep_their_parts_until_they_are_old(place: Path) -> None:
     assert folder.exists()
     old = time.time() - (resumable.KEPT_DAYS + 1) * 86_400
     os.utime(folder, (old, old))
-    (place / "squares/.left.123").mkdir()
     run(size=2)
     assert not place.exists()
 
 
-def test_old_parts_in_use_are_not_removed() -> None:
-    folder = interrupted(size=1)
-    old = time.time() - (resumable.KEPT_DAYS + 1) * 86_400
-    with resumable.parts("squares", {"size": 1}):
-        os.utime(folder, (old, old))
-        run(size=2)
-        assert (folder / "0000003.part").exists()
-
-
-def test_two_runs_of_the_same_work_share_it_and_the_last_cleans_up(place: Path) -> None:
-    with resumable.parts("squares", {}) as first:
-        made = first.map(square, ITEMS, 1)
-        next(made), next(made)
-        assert len(run()) == len(ITEMS)
-        assert first.folder.exists(), "the first run still needs its parts"
-        assert len(list(made)) == len(ITEMS) - 2
+def test_two_runs_of_the_same_work_end_with_the_same_tables(place: Path) -> None:
+    with resumable.resumable_tables("squares", {}, square, len(ITEMS), 1, "Squares", 1) as tables:
+        first = [next(tables), next(tables)]
+        whole = run()
+        assert len(whole) == len(ITEMS)
+        assert [table.to_pydict() for table in [*first, *tables]] == whole
     assert not place.exists()
 
 
@@ -184,19 +165,4 @@ def test_runs_that_start_and_end_together_never_break_each_other(place: Path) ->
         process.join(60)
         assert process.exitcode == 0
     run()
-    assert not place.exists()
-
-
-def test_a_lock_that_was_removed_while_waiting_is_taken_anew(place: Path) -> None:
-    folder = place / "squares" / resumable.key({})
-    held = resumable._locked(folder)
-    fcntl.flock(held, fcntl.LOCK_EX)
-    waiting = threading.Thread(target=run, daemon=True)
-    waiting.start()
-    time.sleep(0.2)
-    assert calls() == []
-    resumable._remove(folder, held)
-    os.close(held)
-    waiting.join(20)
-    assert calls() == ITEMS
     assert not place.exists()

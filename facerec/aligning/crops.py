@@ -1,7 +1,8 @@
-"""From a photo and the face chosen in it to the crop that networks are shown."""
+"""The crop of a face that networks are shown, and all crops of a run of photos."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,18 +12,49 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from facerec import params
 from facerec.aligning.fallbacks import ChosenFace, PhotoFaces, choose_faces
-from facerec.aligning.options import AlignOptions
-from facerec.core import ImageError
+from facerec.core import FormatError, ImageError
 from facerec.detection import table
 from facerec.imaging import alignment, images
+from facerec.params import Align
 from facerec.store import shards
+
+_BOXED = re.compile(r"box-([0-9]{1,2}(?:\.[0-9]{1,9})?(?:e-[0-9]{2})?)-.*")
+
+
+def crop_template(options: Align) -> str:
+    """Name of the crops' geometry, which training and embedding check.
+
+    >>> crop_template(Align(size=128)), crop_template(Align(crop="box", margin=0.25))
+    ('arcface-128', 'box-0.25-112')
+    """
+    name = alignment.template_name(options.size)
+    return name if options.crop == "template" else f"box-{options.margin:g}{name.removeprefix('arcface')}"
+
+
+def options_for_network(size: tuple[int, int], template: str, **choosing: Any) -> Align:
+    """Options whose crops have the size (height, width) and the geometry that a network declares.
+
+    `choosing` are other fields of `facerec.params.Align`. Raises ParamsError for a field that is not allowed and
+    FormatError for a geometry that no option gives.
+    """
+    boxed = _BOXED.fullmatch(template)
+    if boxed is not None:
+        choosing |= {"crop": "box", "margin": float(boxed[1])}
+    options = params.parse_options(Align, {**choosing, "size": size}, "align")
+    if crop_template(options) != template:
+        raise FormatError(
+            f"Faces aligned to {template!r} at {size[0]}x{size[1]} cannot be cut from photos here; use a "
+            f"network for {alignment.template_name(size)!r}."
+        )
+    return options
 
 
 def crop_matrices(
-    faces: Sequence[ChosenFace], sizes: Sequence[tuple[int, int]], options: AlignOptions
+    faces: Sequence[ChosenFace], sizes: Sequence[tuple[int, int]], options: Align
 ) -> NDArray[np.float64]:
-    """Transforms (n, 2, 3) from photos of `sizes` (height, width) to crops, estimated together."""
+    """Transforms (n, 2, 3) from photos of `sizes` (height, width) to crops."""
     found = np.empty((len(faces), 2, 3))
     turned = np.array([face.turned for face in faces], bool)
     landmarks = np.array([face.landmarks for face in faces if face.turned], np.float64)
@@ -36,13 +68,13 @@ def crop_matrices(
     return found
 
 
-def cut_crop(photo: NDArray[np.uint8], matrix: NDArray[np.float64], options: AlignOptions) -> bytes:
+def cut_crop(photo: NDArray[np.uint8], matrix: NDArray[np.float64], options: Align) -> bytes:
     """JPEG bytes of the crop that `matrix` (2, 3) cuts from an RGB photo (h, w, 3)."""
     crop = alignment.warp(photo, matrix, options.size)
     return images.encode_jpeg(crop, options.quality, options.subsampling)
 
 
-SCHEMA = pa.schema(
+OUTCOME_SCHEMA = pa.schema(
     {
         "image": pa.binary(),
         "label": pa.int64(),
@@ -58,30 +90,32 @@ SCHEMA = pa.schema(
         "reason": pa.string(),
     }
 )
-"""`image` is null where the photo gave no face, `category` and `reason` where it did."""
+"""`image` is null where the photo gave no face, `category` and `reason` where it did. `rung` names the fallback."""
 
 
 @dataclass(frozen=True)
 class _Worker:
     photos: shards.Shards
     detections: table.Detections
-    options: AlignOptions
+    options: Align
 
 
 _worker: _Worker | None = None
 
 
-def start_worker(photos: Path, detections: Path, options: AlignOptions) -> None:
-    """Open photos and table once a worker."""
+def start_worker(photos: Path, detections: Path, options: Align) -> None:
+    """Open the photos and their table, once in every worker."""
     global _worker
     _worker = _Worker(shards.read_shards(photos, "photos"), table.read_detections(detections), options)
 
 
 def align_job(job: range) -> pa.Table:
-    """The rows of the photos of `job`, as SCHEMA says."""
-    assert _worker is not None, "start runs before"
+    """The rows of the photos of `job`, as OUTCOME_SCHEMA says."""
+    assert _worker is not None, "map_ordered runs start_worker first"
     outcomes = _outcomes(_worker, job)
-    return pa.Table.from_pylist([{**_known(_worker, number), **outcomes[number]} for number in job], SCHEMA)
+    return pa.Table.from_pylist(
+        [{**_known(_worker, number), **outcomes[number]} for number in job], OUTCOME_SCHEMA
+    )
 
 
 def _known(worker: _Worker, number: int) -> dict[str, Any]:
@@ -95,7 +129,7 @@ def _known(worker: _Worker, number: int) -> dict[str, Any]:
 
 
 def _outcomes(worker: _Worker, job: range) -> dict[int, dict[str, Any]]:
-    """Photo -> the columns that say what became of it."""
+    """For every photo the columns of its face or failure."""
     errors, options = worker.detections.errors, worker.options
     outcomes = {number: _failure("undecodable", errors[number]) for number in job if errors[number]}
     photos = {number: photo for number, photo in _photos(worker, job).items() if not errors[number]}
@@ -121,7 +155,7 @@ def _photos(worker: _Worker, job: range) -> dict[int, PhotoFaces]:
     nothing: list[None] = [None] * len(job)
     boxes: Sequence[Any] = nothing
     landmarks: Sequence[Any] = nothing
-    if options.rule == "annotated" or "annotation" in options.rungs:
+    if options.rule == "annotated" or "annotation" in options.fallbacks:
         rows = worker.photos.table.slice(job.start, len(job))
         boxes, landmarks = rows["box"].to_pylist(), rows["landmarks"].to_pylist()
     return {
@@ -136,7 +170,7 @@ def _photos(worker: _Worker, job: range) -> dict[int, PhotoFaces]:
     }
 
 
-def _residuals(faces: Sequence[ChosenFace], options: AlignOptions) -> list[float | None]:
+def _residuals(faces: Sequence[ChosenFace], options: Align) -> list[float | None]:
     """How far each face's landmarks, aligned, are from the template; None for a face without."""
     nowhere = np.full((5, 2), np.nan)
     landmarks = np.array([nowhere if face.landmarks is None else face.landmarks for face in faces])
@@ -158,5 +192,5 @@ def _cut(worker: _Worker, number: int, face: ChosenFace, matrix: NDArray[np.floa
         "box": face.box,
         "landmarks": None if face.landmarks is None else face.landmarks.tolist(),
         "score": face.score,
-        "rung": face.rung,
+        "rung": face.fallback,
     }

@@ -15,6 +15,7 @@ from facerec.detection import table
 from facerec.imaging import sheets
 from facerec.interop import exporting
 from facerec.interop.photos import as_shards
+from facerec.params import Align
 from facerec.reporting import photo_sheets
 from facerec.store import shards
 
@@ -30,7 +31,7 @@ class DetectorChoice:
 def align(
     source: Path,
     out: Path,
-    options: aligning.AlignOptions,
+    options: Align,
     found: DetectorChoice | Path,
     folder: bool = False,
     sheet: Path | None = None,
@@ -39,9 +40,8 @@ def align(
 
     `found` is a detector to run, or the detection table of `source`, which is then a set of photo shards.
     """
-    options.check()
     if sheet is not None:
-        sheets.check_name(sheet)
+        sheets.check_sheet_name(sheet)
     if isinstance(found, Path) and not shards.is_shard_set(source):
         raise ParamsError(f"--detections belong to photo shards, and {source} is none.")
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -81,7 +81,7 @@ def _known(threshold: Threshold) -> str:
 def _chosen(portrait: Portrait) -> str:
     """How many faces a photo has and which one was taken."""
     face, count = portrait.face, len(portrait.found)
-    how = "" if face.rung == "detector" else f", found by the rung {face.rung}"
+    how = "" if face.fallback == "detector" else f", found by the fallback {face.fallback}"
     score = "" if face.score is None else f", score {face.score:.3f}"
     faces = "no face found" if face.box is None else "1 face" if count == 1 else f"one of {count} faces"
     return f"{faces}{score}{how}"
@@ -137,7 +137,7 @@ def _face(face: PhotoFace) -> dict[str, Any]:
         if face.landmarks is None
         else [[round(float(value), 2) for value in point] for point in face.landmarks],
         "score": None if face.score is None else round(face.score, 5),
-        "rung": face.rung,
+        "rung": face.fallback,
     }
 
 

@@ -197,7 +197,7 @@ def inspect(
     from facerec.imaging import sheets
 
     if sheet is not None:
-        sheets.check_name(sheet)
+        sheets.check_sheet_name(sheet)
     found = inspection.inspect(what)
     if sheet is not None:
         if not found.pictures:
@@ -221,7 +221,7 @@ def sheet(
     from facerec.catalog import synthetic_sets
     from facerec.imaging import sheets
 
-    sheets.check_name(out)
+    sheets.check_sheet_name(out)
     sheets.write_sheet(synthetic_sets.synthetic_sheet(rows, columns, seed), out)
 
 

@@ -17,8 +17,8 @@ from rich.table import Table
 from facerec import detection
 from facerec.core import FormatError, ImageError, ParamsError, track
 from facerec.detection import table
-from facerec.detection.base import Detector
-from facerec.detection.finding import Found, find_faces
+from facerec.detection.faces import Detector
+from facerec.detection.finding import FoundFaces, find_faces
 from facerec.imaging import images, sheets
 from facerec.interop import archives, exporting, photos
 from facerec.store import shards
@@ -40,7 +40,7 @@ class Looked:
     """A photo's name and what was found in it."""
 
     name: str
-    found: Found
+    found: FoundFaces
 
 
 def collect(paths: Sequence[Path]) -> Iterator[NamedPhoto]:
@@ -78,7 +78,7 @@ class Drawer:
         if not self._single and out.is_file():
             raise ParamsError(f"--draw takes a folder, or a .jpg or .png for one photo, not the file {out}.")
 
-    def __call__(self, photo: NamedPhoto, found: Found) -> None:
+    def __call__(self, photo: NamedPhoto, found: FoundFaces) -> None:
         """Draw one photo."""
         name = self._taken.claim(exporting.safe_name(f"{PurePosixPath(photo.name).stem}.jpg"))
         picture = detection.draw_faces(images.decode(photo.data), found.faces)

@@ -58,7 +58,7 @@ def align(
     rule: Annotated[
         str, typer.Option(help="Which face: center, largest, score-area, best-score or annotated.")
     ] = ALIGN.rule,
-    rung: Annotated[
+    fallback: Annotated[
         list[str] | None,
         typer.Option(help="What is tried in turn, repeatable: detector, retry, low-score, annotation, crop."),
     ] = None,
@@ -82,19 +82,22 @@ def align(
     as_json: Json = False,
 ) -> None:
     """Find the faces of photos, keep one a photo, and write them aligned."""
-    from facerec.aligning import AlignOptions
     from facerec.cli import align_photos
 
     check_out(out, photos, replace)
-    options = AlignOptions(
-        size=parse_size(size),
-        rule=rule,
-        rungs=tuple(rung or ALIGN.rungs),
-        min_score=min_score,
-        crop=crop,
-        margin=margin,
-        quality=quality,
-        subsampling=subsampling,
+    options = parameters.parse_options(
+        parameters.Align,
+        {
+            "size": parse_size(size),
+            "rule": rule,
+            "fallbacks": fallback or ALIGN.fallbacks,
+            "min_score": min_score,
+            "crop": crop,
+            "margin": margin,
+            "quality": quality,
+            "subsampling": subsampling,
+        },
+        "align",
     )
     found = detections or align_photos.DetectorChoice(detector, detector_options(weights, min_face))
     align_photos.show(align_photos.align(photos, out, options, found, folder, sheet), as_json)

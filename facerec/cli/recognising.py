@@ -29,7 +29,7 @@ Detector = Annotated[str | None, typer.Option(help="Name of the detector.")]
 Weights = Annotated[Path | None, typer.Option(help="File of the detector's weights.")]
 MinFace = Annotated[int | None, typer.Option(help="Smallest face, in pixels.")]
 Rule = Annotated[str | None, typer.Option(help="Which face: center, largest, score-area or best-score.")]
-Rung = Annotated[
+Fallback = Annotated[
     list[str] | None,
     typer.Option(help="What is tried in turn, repeatable: detector, retry, low-score, crop."),
 ]
@@ -54,7 +54,7 @@ def compare(
     weights: Weights = None,
     min_face: MinFace = None,
     rule: Rule = None,
-    rung: Rung = None,
+    fallback: Fallback = None,
     picture: Picture = None,
     as_json: Json = False,
 ) -> None:
@@ -63,7 +63,7 @@ def compare(
 
     if picture is not None:
         answering.check_picture(picture)
-    recogniser = _recogniser(model, params, detector, weights, min_face, rule, rung)
+    recogniser = _recogniser(model, params, detector, weights, min_face, rule, fallback)
     found = recogniser.compare(first, second, recogniser.threshold(FAR if far is None else far, scores))
     answering.show_comparison(found, recogniser, picture, as_json)
 
@@ -91,7 +91,7 @@ def enroll(
     weights: Weights = None,
     min_face: MinFace = None,
     rule: Rule = None,
-    rung: Rung = None,
+    fallback: Fallback = None,
     as_json: Json = False,
 ) -> None:
     """Add people to a gallery, or forget them. A photo that it holds already is replaced."""
@@ -101,7 +101,7 @@ def enroll(
         raise ParamsError("enroll takes PHOTOS, or --remove NAME; see `facerec enroll --help`.")
     wanted = enrolling.Wanted(tuple(photos or ()), name, list_file, tuple(remove or ()), not without_faces)
     wanted.check()
-    recogniser = _recogniser(model, params, detector, weights, min_face, rule, rung) if photos else None
+    recogniser = _recogniser(model, params, detector, weights, min_face, rule, fallback) if photos else None
     enrolling.show(gallery, enrolling.enroll(gallery, wanted, recogniser), as_json)
 
 
@@ -128,7 +128,7 @@ def search(
         str | None,
         typer.Option(help="Only one face: center, largest, score-area or best-score; by default every one."),
     ] = None,
-    rung: Rung = None,
+    fallback: Fallback = None,
     picture: Picture = None,
     as_json: Json = False,
 ) -> None:
@@ -141,7 +141,7 @@ def search(
         raise ParamsError(
             "--far is the rate of one comparison and --fpir that of the search; give one of them."
         )
-    recogniser = _recogniser(model, params, detector, weights, min_face, rule, rung)
+    recogniser = _recogniser(model, params, detector, weights, min_face, rule, fallback)
     known = recogniser.gallery(gallery)
     threshold = _search_threshold(recogniser, len(known), far, fpir, scores)
     found = recogniser.search(known, photo, threshold, top, rule is None, every_photo)
@@ -155,18 +155,18 @@ def _recogniser(
     weights: Path | None,
     min_face: int | None,
     rule: str | None,
-    rung: list[str] | None,
+    fallback: list[str] | None,
 ) -> Recogniser:
     """As the options say; what they leave open is that of params.yaml, where there is one, else the usual."""
     from facerec import recognition
 
-    options, rungs = detector_options(weights, min_face), tuple(rung or ()) or None
+    options, fallbacks = detector_options(weights, min_face), tuple(fallback or ()) or None
     if params is not None or PARAMS.exists():
         experiment = params or PARAMS
         return recognition.of_experiment(
-            experiment, model=model, detector=detector, options=options, rule=rule, rungs=rungs
+            experiment, model=model, detector=detector, options=options, rule=rule, fallbacks=fallbacks
         )
-    given: dict[str, Any] = {"rule": rule, "rungs": rungs}
+    given: dict[str, Any] = {"rule": rule, "fallbacks": fallbacks}
     choosing = {name: value for name, value in given.items() if value is not None}
     return recognition.Recogniser(model or MODEL, detector or "mtcnn", options, **choosing)
 

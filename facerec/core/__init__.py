@@ -1,16 +1,18 @@
-"""What every room stands on: errors for people, atomic files, settings of the machine, workers and progress.
+"""What every room stands on: errors, atomic files, settings of the machine, worker processes and progress.
 
 The names below are all that other rooms usually need:
 
-    from facerec.core import FormatError, atomic_file, track
+    from facerec.core import FormatError, atomic_file, map_ordered, require_path, track
 
-Errors are one clear sentence each; files appear whole or not at all; work is spread over local processes with results
-that do not depend on their number. `resumable` keeps finished parts of long work, `console` is the edge to a person,
-`registry` builds parts by name and `timing` notes how long a stage took.
+    with atomic_file("squares.txt") as temporary:  # appears whole or not at all
+        temporary.write_text(" ".join(map(str, map_ordered(square, range(9)))))
+
+Besides: `resumable` keeps finished parts of long work, `digests` has SHA-256, `console` shows errors to people,
+`registry` creates parts by name and `timing` records how long a stage took.
 """
 
 from facerec.core.descriptions import Album, Description, has_magic, pair_counts, size_of, spread_of
-from facerec.core.errors import AcquireError, FacerecError, FormatError, ImageError, ParamsError
+from facerec.core.errors import AcquireError, FacerecError, FormatError, ImageError, ParamsError, require_path
 from facerec.core.executor import map_ordered
 from facerec.core.files import atomic_dir, atomic_file, write_json, write_text
 from facerec.core.progress import bar, track
@@ -44,6 +46,7 @@ __all__ = [
     "local_setting",
     "map_ordered",
     "pair_counts",
+    "require_path",
     "size_of",
     "spread_of",
     "torch_device",

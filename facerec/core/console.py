@@ -1,7 +1,7 @@
-"""The edge between the library and a person: one clear sentence and an exit code, never half a file.
+"""Running a command for a person: failures become one clear sentence and an exit code.
 
 Shared by the `facerec` command and the stages. A `FacerecError`, a full disk, Ctrl-C and SIGTERM end
-with one sentence on standard error; anything else is a defect of ours and keeps its traceback.
+with one sentence on standard error; anything else is a bug of this package and keeps its traceback.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from facerec.core.errors import FacerecError
 INTERRUPTED = 130
 FAILED = 1
 SENTENCE = "facerec"
-"""Key of torchrun's error file that marks a sentence of ours, with the class of the error."""
+"""Key of torchrun's error file that holds the class of an error of ours."""
 _STOPPED = "interrupted; nothing half-written was left, run the command again to go on"
 _interruption = threading.Event()
 
@@ -31,14 +31,14 @@ def run_command(main: Callable[[], None]) -> int:
     """Call `main` and return the process's exit code, explaining failures on standard error."""
     _interruption.clear()
     signal.signal(signal.SIGTERM, _interrupt)
-    if signal.getsignal(signal.SIGINT) == signal.default_int_handler:  # else somebody wants it ignored
+    if signal.getsignal(signal.SIGINT) == signal.default_int_handler:  # else the caller wants it ignored
         signal.signal(signal.SIGINT, _interrupt)
     try:
         main()
     except KeyboardInterrupt:
         return _fail(_STOPPED, "KeyboardInterrupt", INTERRUPTED)
     except SystemExit as ended:
-        if ended.code != INTERRUPTED:  # which is how typer passes Ctrl-C on
+        if ended.code != INTERRUPTED:  # how typer reports Ctrl-C
             raise
         return _fail(_STOPPED, "KeyboardInterrupt", INTERRUPTED)
     except Exception as error:
@@ -52,18 +52,18 @@ def run_command(main: Callable[[], None]) -> int:
 
 
 def note(sentence: str) -> None:
-    """Tell people, beside the result, what they should look at."""
+    """Write a note for people on standard error, beside the result."""
     sys.stderr.write(f"note: {sentence}\n")
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:
-    """Unwind as Ctrl-C does, so that temporary files are removed."""
+    """End as Ctrl-C does, so that temporary files are removed."""
     _interruption.set()
     raise KeyboardInterrupt
 
 
 def _fail(sentence: str, kind: str, code: int = FAILED) -> int:
-    """Tell people or, as one of torchrun's processes, the one that started them: all may fail alike."""
+    """Write the sentence on standard error, or for torchrun, whose processes often all fail for one reason."""
     file = os.environ.get("TORCHELASTIC_ERROR_FILE")
     if file is None:
         sys.stderr.write(f"error: {sentence}\n")
@@ -74,7 +74,7 @@ def _fail(sentence: str, kind: str, code: int = FAILED) -> int:
 
 
 def _explain(error: Exception) -> str | None:
-    """What a person should know; None for a defect of ours."""
+    """The sentence for a person; None for a bug of this package."""
     if isinstance(error, FacerecError):
         return str(error)
     if isinstance(error, MemoryError):

@@ -1,6 +1,6 @@
-"""SHA-256 of files and of folders of them, as 64 hexadecimal digits.
+"""SHA-256 of bytes, files and folders, as 64 hexadecimal digits.
 
-SHA-256 is the fastest safe digest where the processor has it: 1.1 GB/s a core, BLAKE2 0.6.
+SHA-256 is the fastest safe digest where the processor has instructions for it: 1.1 GB/s a core, BLAKE2 0.6.
 """
 
 from __future__ import annotations
@@ -13,6 +13,15 @@ from pathlib import Path
 from facerec.core.settings import worker_count
 
 
+def of_bytes(data: bytes | bytearray | memoryview) -> str:
+    """Digest of bytes.
+
+    >>> of_bytes(b"abc")[:16]
+    'ba7816bf8f01cfea'
+    """
+    return hashlib.sha256(data).hexdigest()
+
+
 def of_file(path: str | Path) -> str:
     """Digest of the content of a file."""
     with Path(path).open("rb") as file:
@@ -20,20 +29,20 @@ def of_file(path: str | Path) -> str:
 
 
 def of_files(path: str | Path) -> dict[str, str]:
-    """Digest of every file by its name below `path`, sorted; hidden ones are nobody's data.
+    """Digest of every file by its name below the folder `path`, sorted, without hidden ones.
 
-    A file is itself, under the name ""; nothing has no digests.
+    A file has its own digest under the name ""; a path that does not exist has none.
     """
     path = Path(path)
     if not path.is_dir():
         return {"": of_file(path)} if path.exists() else {}
     files = sorted(file for file in path.rglob("[!.]*") if file.is_file())
-    with ThreadPoolExecutor(worker_count()) as pool:  # hashing runs outside Python's lock
+    with ThreadPoolExecutor(worker_count()) as pool:  # hashing releases Python's lock
         digests = list(pool.map(of_file, files))
     return {file.relative_to(path).as_posix(): each for file, each in zip(files, digests, strict=True)}
 
 
 def combined(digests: Mapping[str, str]) -> str:
-    """One digest of named files, which `of_files` gave: that of the lines `sha256sum` would print."""
+    """One digest of named files from `of_files`: that of the lines that `sha256sum` would print."""
     lines = "".join(f"{digest}  {name}\n" for name, digest in digests.items())
-    return hashlib.sha256(lines.encode(errors="surrogateescape")).hexdigest()
+    return of_bytes(lines.encode(errors="surrogateescape"))

@@ -1,14 +1,15 @@
 """Errors meant for people: one sentence that says what is wrong, where, and what to do.
 
-Commands and stages print the message of a `FacerecError` and nothing else; any other exception is
-a defect of ours and keeps its traceback.
+Commands and stages print the message of a `FacerecError` and nothing else; any other exception is a bug of this
+package and keeps its traceback.
 """
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
-# Messages quote damaged and hostile files; what they quote must not break the line or draw on a terminal.
+# Messages quote damaged and hostile files, whose text must not break the line or control the terminal.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
@@ -20,7 +21,7 @@ class FacerecError(Exception):
 
 
 class ParamsError(FacerecError):
-    """params.yaml or an option holds something impossible; the message names the key."""
+    """params.yaml or an option has a value that is not allowed; the message names the key."""
 
 
 class FormatError(FacerecError):
@@ -33,3 +34,15 @@ class ImageError(FormatError):
 
 class AcquireError(FacerecError):
     """Something could not be downloaded, found or generated."""
+
+
+def require_path(path: str | Path, advice: str) -> Path:
+    """`path`, a file or folder that is needed; FormatError with the advice what to do if it does not exist.
+
+    >>> require_path("no.onnx", "train or download it first")
+    Traceback (most recent call last):
+    facerec.core.errors.FormatError: no.onnx does not exist; train or download it first.
+    """
+    if not Path(path).exists():
+        raise FormatError(f"{path} does not exist; {advice}.")
+    return Path(path)

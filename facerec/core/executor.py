@@ -39,9 +39,9 @@ def _start_worker(
 
 @contextmanager
 def _interrupts_wait() -> Iterator[None]:
-    """Let Ctrl-C wait until after the block. Processes started in it inherit the blocked SIGINT.
+    """Delay Ctrl-C until after the block. Processes started in it inherit the blocked SIGINT.
 
-    Without this a Ctrl-C that meets the interpreter of a worker starting ends in its traceback on the screen.
+    Otherwise Ctrl-C during the start of a worker's interpreter would print its traceback.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -51,7 +51,7 @@ def _interrupts_wait() -> Iterator[None]:
 
 
 def _end_with_parent(alive: Connection) -> None:
-    """End this process when the other end of the pipe closes: the parent gave up or was killed."""
+    """End this process when the other end of the pipe closes, as the parent then has ended."""
     with suppress(OSError):
         alive.poll(None)
     os._exit(1)
@@ -66,10 +66,22 @@ def map_ordered(
 ) -> Iterator[R]:
     """Yield function(item) for every item, in order, computed by `workers` workers; with one, in this process.
 
-    `initializer(*arguments)` is called once a worker, before its first item. `function` must be picklable and pure.
     At most a few results a worker are held at once, so memory does not grow with the number of items. The first
-    exception of a worker is raised here; then, and on Ctrl-C, the workers are ended in the middle of what they do, so
-    what they write to disk must be atomic. Workers end when their parent is killed.
+    exception of a worker is raised here; then, and on Ctrl-C, the workers are ended in the middle of their work, so
+    they must write files atomically. When the parent is killed its workers end too.
+
+    Args:
+        function: picklable and pure.
+        items: its arguments.
+        workers: number of processes, by default those of the machine; with one all is done in this process.
+        initializer: called with `arguments` once in every worker.
+
+    Raises:
+        FacerecError: a worker was killed.
+
+    Example:
+        >>> list(map_ordered(abs, [3, -4], workers=1))
+        [3, 4]
     """
     workers = min(worker_count() if workers is None else workers, max(1, len(items)))
     if workers == 1:

@@ -1,8 +1,11 @@
-"""Writing files so that a reader never sees half of one: temporary neighbour, then rename.
+"""Atomic files and folders: written under a temporary name and renamed, so that a reader never sees half of one.
 
-The neighbour of `NAME` is `.NAME.0.tmp` (`.1.` and so on while others write the same). Its writer holds a lock
-on it, which the kernel drops with the process; so what kill -9 left is told from what somebody is writing, and
-the next writer of `NAME` removes it.
+    with atomic_file("table.txt") as temporary:
+        temporary.write_text("1 2 3")
+
+The temporary name of `NAME` is `.NAME.0.tmp` beside it (`.1.` and so on while others write the same). Its writer
+holds a lock on it, which the kernel drops when the process ends. So the next writer of `NAME` can tell a file that
+kill -9 left from one that is being written, and removes it.
 """
 
 from __future__ import annotations
@@ -37,7 +40,7 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_dir(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary directory beside `path`; on success it replaces `path` whole."""
+    """Yield a temporary folder beside `path`; on success it replaces `path` whole, on error it is removed."""
     path = Path(path)
     with _neighbour(path, _new_dir) as temporary:
         yield temporary
@@ -58,7 +61,7 @@ def write_json(path: str | Path, value: Any) -> None:
 
 @contextmanager
 def _neighbour(path: Path, create: Callable[[Path], int]) -> Iterator[Path]:
-    """A new, locked file or directory beside `path`, removed when the block fails."""
+    """A new, locked file or folder beside `path`, removed when the block fails."""
     path.parent.mkdir(parents=True, exist_ok=True)
     places = [path.with_name(f".{path.name}.{number}.tmp") for number in range(_PLACES)]
     for place in places:
@@ -74,7 +77,7 @@ def _neighbour(path: Path, create: Callable[[Path], int]) -> Iterator[Path]:
 
 
 def _claim(path: Path, places: list[Path], create: Callable[[Path], int]) -> tuple[Path, int]:
-    """The first free place, made and locked; a place lost to a cleaner before the lock is tried again."""
+    """The first free place, made and locked; tried again if another process removes it before the lock is held."""
     for place in [place for place in places for _ in range(3)]:
         try:
             lock = create(place)
@@ -89,7 +92,7 @@ def _claim(path: Path, places: list[Path], create: Callable[[Path], int]) -> tup
 
 
 def _swap_in(temporary: Path, path: Path) -> None:
-    """Put a directory in the place of `path`, which another process may be doing at the same moment."""
+    """Put a folder in the place of `path`, although another process may be doing the same."""
     with _neighbour(path, _new_dir) as old:
         for attempt in range(_PLACES):
             if path.is_dir() and not path.is_symlink():
@@ -130,7 +133,7 @@ def _is(descriptor: int, place: Path) -> bool:
 
 
 def _remove_abandoned(place: Path) -> None:
-    """Remove what a killed process of this user left; nothing that is in use, a link or another user's."""
+    """Remove what a killed process of this user left, but nothing that is in use, a link or another user's."""
     with suppress(OSError):
         descriptor = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:

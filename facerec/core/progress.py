@@ -1,4 +1,8 @@
-"""How far long work is, on standard error: a bar on a terminal, a line now and then in logs and pipes."""
+"""Progress of long work on standard error: a bar on a terminal, a line now and then in logs and pipes.
+
+for photo in track(photos, "Reading", unit="photos"):
+    ...
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,16 @@ from collections.abc import Iterable, Iterator, Sized
 from typing import Any, TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 
 from facerec.core.settings import leads
@@ -15,80 +28,73 @@ from facerec.core.settings import leads
 T = TypeVar("T")
 
 _FIRST, _MOST = 10.0, 300.0  # seconds before the first line of a log, and between two at the most
-
-
-def speed(task: Task) -> float | None:
-    """Items a second since the start, without those an earlier run had finished (the field `kept`)."""
-    done = task.completed - task.fields.get("kept", 0)
-    return done / task.elapsed if done > 0 and task.elapsed else None
+_AVERAGED = 3600.0  # seconds over which the speed is averaged
 
 
 class _Rate(ProgressColumn):
     """Items a second, in the unit of the task."""
 
     def render(self, task: Task) -> Text:
-        return Text(_rate(task))
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:,.1f} {task.fields.get('unit', 'items')}/s")
 
 
-class _Left(ProgressColumn):
-    """Time left, or how long it took."""
-
-    def render(self, task: Task) -> Text:
-        return Text(_left(task))
+_COUNT, _RATE, _TIME = MofNCompleteColumn(), _Rate(), TimeRemainingColumn(elapsed_when_finished=True)
 
 
 class _Lines(Progress):
-    """A display for logs: a line after ten seconds, then ever more rarely, and one at the end."""
+    """A display for logs: a line after ten seconds, then less and less often, and one at the end."""
 
     def __init__(self, console: Console) -> None:
-        super().__init__(console=console, disable=True)
+        super().__init__(console=console, disable=True, speed_estimate_period=_AVERAGED)
         self._start = self._last = time.monotonic()
-        self._said = False
+        self._began = False
 
     def advance(self, task_id: TaskID, advance: float = 1) -> None:
         """Count items as done."""
         super().advance(task_id, advance)
-        self._tell()
+        self._write_when_due()
 
     def update(self, task_id: TaskID, **values: Any) -> None:
         """Change a task, as in rich."""
         super().update(task_id, **values)
-        self._tell()
+        self._write_when_due()
 
     def stop(self) -> None:
         """End; work that had lines gets a last one."""
         super().stop()
-        if self._said:
-            self._say()
-            self._said = False
+        if self._began:
+            self._write()
+            self._began = False
 
-    def _tell(self) -> None:
+    def _write_when_due(self) -> None:
         now = time.monotonic()
-        if self.finished:  # `stop` says so
+        if self.finished:  # `stop` writes that
             return
         if now - self._last >= min(_MOST, max(_FIRST, (now - self._start) / 5)):
-            self._last, self._said = now, True
-            self._say()
+            self._last, self._began = now, True
+            self._write()
 
-    def _say(self) -> None:
+    def _write(self) -> None:
         for task in self.tasks:
-            of = "" if task.total is None else f" of {task.total:,.0f}"
-            facts = [f"{task.completed:,.0f}{of} {_unit(task)}", _rate(task), _left(task)]
-            line = f"{task.description}: {', '.join(filter(None, facts))}"
+            count, rate, duration = (column.render(task).plain.strip() for column in (_COUNT, _RATE, _TIME))
+            ending = (
+                f"took {duration}" if task.finished else f"{duration} left" if task.time_remaining else ""
+            )
+            line = f"{task.description}: {', '.join(filter(None, [count, rate, ending]))}"
             self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def bar() -> Progress:
     """A progress display; add tasks with `add_task(description, total=..., unit=...)`.
 
-    What an earlier run finished is counted with `update(task, advance=n, kept=all such items)`, so that it
-    does not pass for speed.
+    Give what an earlier run finished as `completed` of `add_task`, so that it does not count as speed.
     """
     console = Console(stderr=True, quiet=not leads())
     if not console.is_terminal or console.quiet:
         return _Lines(console)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), _Left())
-    return Progress(*columns, console=console)
+    columns = (TextColumn("{task.description}"), BarColumn(), _COUNT, _RATE, _TIME)
+    return Progress(*columns, console=console, speed_estimate_period=_AVERAGED)
 
 
 def track(items: Iterable[T], description: str, total: int | None = None, unit: str = "items") -> Iterator[T]:
@@ -100,26 +106,3 @@ def track(items: Iterable[T], description: str, total: int | None = None, unit: 
         for item in items:
             yield item
             progress.advance(task)
-
-
-def _unit(task: Task) -> str:
-    return str(task.fields.get("unit", "items"))
-
-
-def _rate(task: Task) -> str:
-    value = speed(task)
-    return "" if value is None else f"{value:,.1f} {_unit(task)}/s"
-
-
-def _left(task: Task) -> str:
-    value = speed(task)
-    if task.finished:
-        return f"took {_duration(task.finished_time or 0)}"
-    return "" if value is None or task.remaining is None else f"{_duration(task.remaining / value)} left"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 99.5:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"

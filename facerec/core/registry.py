@@ -1,4 +1,4 @@
-"""Building a part by its registered name, with errors that say which names and options exist."""
+"""Registries: create an object by its registered name, with errors that say which names and options exist."""
 
 from __future__ import annotations
 

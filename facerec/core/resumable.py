@@ -1,150 +1,112 @@
-"""Finished parts of long work, kept so that an interrupted run continues where it stopped.
+"""Long work that an interrupted run continues: finished parts are kept in a scratch folder.
 
-The parts are Arrow tables in `<scratch>/<what>/<key>/`, outside DVC (machine setting FACEREC_SCRATCH, default
-.facerec/scratch). The key is a digest of everything that decides their bytes: the content of the inputs, the
-parameters, this package's code and the libraries below it; so a part is either exactly what a new run would
-make or it is not found. Each part carries its own digest: one that was damaged or cut short is made again.
+The scratch folder is `<scratch>/<what>/<key>/`, outside DVC (machine setting FACEREC_SCRATCH, default
+.facerec/scratch). The key is a digest of everything that decides the result: the content of the inputs, the
+parameters, this package's code and the libraries below it. So a part that is found is exactly the one a new run would
+make. A part that was damaged or cut short is made again.
 
-A run that ends well removes its folder. What others left is reused by the same work, or removed after
-KEPT_DAYS. Runs of the same work at the same time share the parts (each appears at once and whole) and a lock,
-held by the kernel and so never left behind; the last run to end removes the folder.
+A run that ends well removes its folder. Folders that other runs left are removed after KEPT_DAYS. Two runs of the same
+work at the same time may share a folder: parts appear whole, and a part that the other run removes is made again.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import fcntl
-import hashlib
 import importlib.metadata
 import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pyarrow as pa
 
 from facerec.core import digests
-from facerec.core.errors import FacerecError
 from facerec.core.executor import map_ordered
+from facerec.core.progress import bar
 from facerec.core.settings import local_path
 
-T = TypeVar("T")
-
 KEPT_DAYS = 14
-"""Days after which the parts of a run that never went on are removed."""
+"""Days after which the folder of an interrupted run is removed."""
 
 _LIBRARIES = ("mtcnn", "numpy", "opencv-contrib-python-headless", "pillow", "pyarrow", "retina-face", "torch")
-_DIGEST_BYTES = 32  # SHA-256
-
-
-class Parts:
-    """The parts of one piece of work: part i is the table made of item i.
-
-    `kept`: numbers of the parts that were there before `map` began.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.kept: frozenset[int] = frozenset()
-
-    def map(
-        self,
-        function: Callable[[T], pa.Table],
-        items: Sequence[T],
-        workers: int | None = None,
-        initializer: Callable[..., None] | None = None,
-        arguments: tuple[Any, ...] = (),
-    ) -> Iterator[pa.Table]:
-        """Yield function(item) for every item, in order; what an earlier run finished is not made again.
-
-        Otherwise as `execution.map_ordered`. A worker writes its part itself, as soon as it is made.
-        """
-        missing = [number for number in range(len(items)) if self.read(number) is None]
-        make = partial(_make, self.folder, function)
-        made = map_ordered(make, [(n, items[n]) for n in missing], workers, initializer, arguments)
-        self.kept = frozenset(range(len(items))).difference(missing)
-        for number in range(len(items)):
-            if number not in self.kept:
-                next(made)
-            part = self.read(number)
-            if part is None:
-                raise FacerecError(f"{self._file(number)} was changed by something else; run again.")
-            yield part
-
-    def read(self, number: int) -> pa.Table | None:
-        """Part `number`, None where it is missing or damaged."""
-        try:
-            data = self._file(number).read_bytes()
-        except FileNotFoundError:
-            return None
-        digest, body = data[:_DIGEST_BYTES], memoryview(data)[_DIGEST_BYTES:]
-        if hashlib.sha256(body).digest() != digest:
-            return None
-        return pa.ipc.open_stream(pa.py_buffer(body)).read_all()
-
-    def write(self, number: int, part: pa.Table) -> None:
-        """Keep part `number`; it appears at once and whole."""
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, part.schema) as writer:
-            writer.write_table(part)
-        body = sink.getvalue()
-        # One name a process; what kill -9 leaves of it goes with the folder.
-        temporary = self._file(number).with_suffix(f".{os.getpid()}.tmp")
-        try:
-            with temporary.open("wb") as file:
-                file.write(hashlib.sha256(body).digest())
-                file.write(body)
-            temporary.replace(self._file(number))
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-
-    def _file(self, number: int) -> Path:
-        return self.folder / f"{number:07d}.part"
-
-
-def _make(folder: Path, function: Callable[[T], pa.Table], job: tuple[int, T]) -> None:
-    """Make and keep one part, in a worker process."""
-    number, item = job
-    Parts(folder).write(number, function(item))
+_DIGEST = 64  # bytes that a SHA-256 takes in hexadecimal
 
 
 @contextmanager
-def parts(what: str, inputs: Mapping[str, Any]) -> Iterator[Parts]:
-    """The parts of the work `what` on `inputs`, which say everything that decides its bytes.
+def resumable_tables(
+    what: str,
+    inputs: Mapping[str, Any],
+    function: Callable[[range], pa.Table],
+    count: int,
+    step: int,
+    title: str,
+    workers: int | None = None,
+    initializer: Callable[..., None] | None = None,
+    arguments: tuple[Any, ...] = (),
+) -> Iterator[Iterator[pa.Table]]:
+    """The tables that `function` makes of ranges of `step` photos, in order; tables of an earlier run are reused.
 
-    A Path among them stands for the content of the file or folder, other values (mappings, sequences,
-    dataclasses of numbers and strings) for themselves. When the block ends without an exception the work is
-    done and the parts are removed; until then they stay, whatever happens to the process.
+    The folder of the parts is removed when the block ends without an exception, so write the result inside it. The
+    bytes do not depend on the number of workers.
+
+    Args:
+        what: name of the work, a folder in the scratch folder.
+        inputs: all that decides the tables; see `work_key`.
+        function: makes the table of a range of photos, in a worker process; see `map_ordered`.
+        count: number of photos.
+        step: photos a table.
+        title: description of the progress bar.
+        workers: number of processes, by default those of the machine.
+        initializer: called with `arguments` once in every worker.
+    """
+    jobs = [range(start, min(start + step, count)) for start in range(0, count, step)]
+    with work_folder(what, {**inputs, "step": step}) as folder, bar() as progress:
+        kept = sum(len(job) for job in jobs if _path(folder, job).exists())
+        task = progress.add_task(title, total=count, completed=kept, unit="photos")
+        make = partial(_read_or_make, folder, function)
+
+        def tables() -> Iterator[pa.Table]:
+            made = map_ordered(make, jobs, workers, initializer, arguments)
+            for job, (table, is_new) in zip(jobs, made, strict=True):
+                progress.update(task, advance=len(job) if is_new else 0)
+                yield table
+
+        yield tables()
+
+
+@contextmanager
+def work_folder(what: str, inputs: Mapping[str, Any]) -> Iterator[Path]:
+    """A folder for the work `what` on `inputs`, with what an interrupted run left in it.
+
+    When the block ends without an exception the folder is removed; until then it stays, whatever happens to the
+    process. The folder may vanish meanwhile, if another run of the same work ends.
     """
     root = local_path("scratch", ".facerec/scratch") / what
-    folder = root / key(inputs)
-    _sweep(root)
-    lock = _locked(folder)
-    try:
-        yield Parts(folder)
-        _remove(folder, lock)
-        with suppress(OSError):  # parts of other work are in it
-            root.rmdir() if root.is_absolute() else os.removedirs(root)
-    finally:
-        os.close(lock)
+    folder = root / work_key(inputs)
+    _remove_old(root)
+    _make_folder(folder)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):  # the parts of other work are in it
+        root.rmdir() if root.is_absolute() else os.removedirs(root)
 
 
-def key(inputs: Mapping[str, Any]) -> str:
-    """Digest of the inputs and of the code that works on them; see `parts`."""
+def work_key(inputs: Mapping[str, Any]) -> str:
+    """Digest of the inputs and of the code that works on them.
+
+    A Path in `inputs` stands for the content of the file or folder, any other value (numbers, strings, mappings and
+    lists of them) for itself.
+    """
     described = json.dumps({"code": _code(), "inputs": inputs}, sort_keys=True, default=_describe)
-    return hashlib.sha256(described.encode()).hexdigest()[:32]
+    return digests.of_bytes(described.encode())[:32]
 
 
 def _describe(value: Any) -> Any:
-    """What JSON cannot say: dataclasses, and paths by their content."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {type(value).__name__: dataclasses.asdict(value)}
+    """A path by its content, for JSON."""
     if isinstance(value, Path):
         return {"content": digests.of_files(value)}
     raise TypeError(f"{type(value).__name__} cannot be part of a scratch key")
@@ -152,12 +114,10 @@ def _describe(value: Any) -> Any:
 
 @cache
 def _code() -> dict[str, Any]:
-    """All code of this package (rather redo than mix two versions) and the libraries that decide bytes."""
+    """All code of this package, as parts of two versions must not mix, and the libraries that decide bytes."""
     package = Path(__file__).parents[1]
-    sources = hashlib.sha256()
-    for file in sorted(package.rglob("*.py")):
-        sources.update(f"{file.relative_to(package)}\0".encode() + file.read_bytes() + b"\0")
-    return {"sources": sources.hexdigest(), "libraries": [_version(name) for name in _LIBRARIES]}
+    files = {str(file.relative_to(package)): digests.of_file(file) for file in sorted(package.rglob("*.py"))}
+    return {"sources": digests.combined(files), "libraries": [_version(name) for name in _LIBRARIES]}
 
 
 def _version(name: str) -> str:
@@ -167,45 +127,65 @@ def _version(name: str) -> str:
         return name
 
 
-def _locked(folder: Path) -> int:
-    """Make `folder` and hold its lock together with other runs of the same work; returns the descriptor."""
-    tries = 100
-    while True:
+def _make_folder(folder: Path, attempts: int = 100) -> None:
+    """Make the folder, which another run that ends may be removing at the same moment."""
+    for attempt in range(1, attempts + 1):
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o666)
+            return
         except (FileExistsError, FileNotFoundError):
-            tries -= 1  # a run that ended removed a folder in the midst of this, or nothing can be made there
-            if not tries:
+            if attempt == attempts:
                 raise
-            continue
-        fcntl.flock(lock, fcntl.LOCK_SH)
-        with suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(lock), (folder / "lock").stat()):
-                return lock
-        os.close(lock)  # a run that ended removed the folder while this one waited
 
 
-def _remove(folder: Path, lock: int) -> None:
-    """Remove `folder` unless another run holds its lock; moved away first, so that nobody sees half of it."""
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        removed = folder.with_name(f".{folder.name}.{os.getpid()}")
-        folder.rename(removed)
-    except OSError:
-        return
-    shutil.rmtree(removed, ignore_errors=True)
-
-
-def _sweep(root: Path) -> None:
-    """Remove what is older than KEPT_DAYS, and what a killed process was removing."""
+def _remove_old(root: Path) -> None:
+    """Remove folders that no run has changed for KEPT_DAYS."""
     for folder in root.glob("*"):
-        with suppress(OSError):
-            if folder.name.startswith("."):
+        with suppress(FileNotFoundError):
+            if folder.stat().st_mtime < time.time() - KEPT_DAYS * 86_400:
                 shutil.rmtree(folder, ignore_errors=True)
-            elif folder.stat().st_mtime < time.time() - KEPT_DAYS * 86_400:
-                lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o666)
-                try:
-                    _remove(folder, lock)
-                finally:
-                    os.close(lock)
+
+
+def _path(folder: Path, job: range) -> Path:
+    return folder / f"{job.start:09d}.part"
+
+
+def _read_or_make(folder: Path, function: Callable[[range], pa.Table], job: range) -> tuple[pa.Table, bool]:
+    """The table of one job and whether it was made now, in a worker process."""
+    table = _read_part(_path(folder, job))
+    if table is not None:
+        return table, False
+    table = function(job)
+    _write_part(_path(folder, job), table)
+    return table, True
+
+
+def _read_part(path: Path) -> pa.Table | None:
+    """The table in the file; None where it is missing or damaged."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    body = memoryview(data)[_DIGEST:]
+    if digests.of_bytes(body).encode() != data[:_DIGEST]:
+        return None
+    return pa.ipc.open_stream(pa.py_buffer(body)).read_all()
+
+
+def _write_part(path: Path, table: pa.Table) -> None:
+    """Write the table at once and whole."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    body = memoryview(sink.getvalue())
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")  # what kill -9 leaves of it goes with the folder
+    with suppress(FileNotFoundError, FileExistsError):  # another run of the same work is removing the folder
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("wb") as file:
+                file.write(digests.of_bytes(body).encode())
+                file.write(body)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise

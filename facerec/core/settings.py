@@ -1,4 +1,4 @@
-"""Settings of the machine: workers, device, folders. They change no result, so they are never parameters.
+"""Settings of the machine: workers, device, folders. They do not change results, so they are not parameters.
 
 Each comes from the environment variable FACEREC_<NAME> or from the git-ignored facerec.local.toml. An experiment that
 DVC runs in a folder of its own has the settings of the project it belongs to (see `home`).
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 def home() -> Path:
-    """Where the facts of the machine lie: here or, for an experiment of DVC's queue, in the project it belongs to.
+    """The folder of machine settings and caches: this one or, in an experiment of DVC's queue, that of its project.
 
-    `dvc queue start` and `dvc exp run --temp` work in a copy of what git knows below .dvc/tmp/exps/.
+    `dvc queue start` and `dvc exp run --temp` work in a copy of the files in git below .dvc/tmp/exps/.
     """
     here = Path.cwd()
     for folder in here.parents:
@@ -49,7 +49,7 @@ def local_setting(name: str, default: str) -> str:
 
 
 def leads() -> bool:
-    """Whether this process speaks for the run: true but for the second and further processes of torchrun."""
+    """Whether this process writes messages for the run: all but the second and further processes of torchrun."""
     return os.environ.get("RANK", "0") == "0"
 
 
@@ -59,7 +59,7 @@ def usable_cores() -> int:
 
 
 def worker_count() -> int:
-    """Processes to use: FACEREC_WORKERS, facerec.local.toml, or one a usable CPU core; torchrun's share them."""
+    """Processes to use: FACEREC_WORKERS, facerec.local.toml, or one a usable core, shared by torchrun's processes."""
     beside = os.environ.get("LOCAL_WORLD_SIZE", "")
     share = usable_cores() // int(beside) if beside.isdigit() and int(beside) else usable_cores()
     value = local_setting("workers", str(max(1, share)))
@@ -73,7 +73,7 @@ def torch_device() -> torch.device:
 
     Raises ParamsError for a name torch does not know and for cuda on a machine without it.
     """
-    import torch  # here, since most commands do without it
+    import torch  # only here, since most commands do not need it
 
     name = local_setting("device", "auto")
     if name == "auto":
@@ -88,7 +88,7 @@ def torch_device() -> torch.device:
 
 
 def describe_device(device: torch.device) -> str:
-    """The device in words, with what else could be used: "the CPU (torch sees no GPU)", "GPU NVIDIA H100"."""
+    """The device in words and the GPUs left unused: "the CPU (torch sees no GPU)", "GPU NVIDIA H100"."""
     import torch
 
     if device.type != "cuda":

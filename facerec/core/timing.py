@@ -1,7 +1,7 @@
-"""How long the stages of a run took when they last ran on this machine, for people to look at.
+"""Time and memory of the last run of each stage on this machine, for people to look at.
 
-One small JSON file a stage in .facerec/stages/, which git ignores. They are notes, not results: a note that cannot be
-written or read is nobody's failure, and nothing that DVC keeps depends on one.
+Each stage has one small JSON file in .facerec/stages/, which git ignores. They are not results: if one cannot be
+written or read, nothing fails, and no output of DVC depends on them.
 """
 
 from __future__ import annotations
@@ -27,28 +27,28 @@ _NAME = re.compile(r"[A-Za-z0-9_]+(-[A-Za-z0-9_]+)?")
 
 @dataclass(frozen=True)
 class StageRun:
-    """A run of a stage that ended well."""
+    """A run of a stage that ended without an error."""
 
     seconds: float
-    """By the clock, without the start of Python and its imports."""
+    """Wall-clock time, without the start of Python and its imports."""
     peak_bytes: int
-    """Most memory that its largest process had at once."""
+    """Peak memory of its largest process."""
     finished: str
     """UTC, as 2025-11-25T20:00:00Z."""
 
 
 @contextmanager
-def recorded(*name: str) -> Iterator[None]:
-    """Write down how long the block took under the name of a stage and its key; nothing when it fails."""
+def record_stage(*name: str) -> Iterator[None]:
+    """Record how long the block took under the name of a stage and its key; nothing if the block fails."""
     start = time.perf_counter()
     yield
     run = StageRun(round(time.perf_counter() - start, 3), _peak(), f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
-    if _NAME.fullmatch("-".join(name)):  # anything else was typed by hand, and is no file name
+    if _NAME.fullmatch("-".join(name)):  # anything else was typed by hand and may not be a file name
         with suppress(OSError):
             write_json(_path(name), asdict(run))
 
 
-def last(*name: str) -> StageRun | None:
+def last_run(*name: str) -> StageRun | None:
     """The last run under that name, None where there was none here."""
     try:
         return _RUN.validate_json(_path(name).read_bytes())

@@ -1,4 +1,15 @@
-"""Face detection: detectors by name, which face of a photo to keep, tables of a whole set.
+"""Face detection: detectors by name, the choice of one face of a photo, and the detection table of a set.
+
+    from facerec import detection
+
+    detector = detection.build_detector("mtcnn", min_face=40)
+    (faces,) = detector.detect([image])  # RGB uint8 (h, w, 3)
+    faces.boxes, faces.landmarks, faces.scores
+
+    faces.py     what detectors return, and which face of a photo to choose
+    boxes.py     box arithmetic
+    finding.py   encoded photos of any size to faces, with a second look at padded photos
+    table.py     all faces of a set of photos in one Parquet table
 
 A new detector is one file with a class that has `name` and `detect`, and one line in `DETECTORS`.
 """
@@ -10,9 +21,7 @@ from importlib import import_module
 from typing import Any
 
 from facerec.core import ParamsError
-from facerec.detection.base import Detector, Faces
-from facerec.detection.choosing import RULES, choose_face
-from facerec.detection.drawing import draw_faces
+from facerec.detection.faces import RULES, Detector, Faces, choose_face, draw_faces
 
 __all__ = ["RULES", "Detector", "Faces", "build_detector", "choose_face", "detector_names", "draw_faces"]
 
@@ -25,14 +34,15 @@ DETECTORS = {
 
 
 def detector_names() -> list[str]:
-    """Registered detectors."""
+    """Names of the detectors, sorted."""
     return sorted(DETECTORS)
 
 
 def build_detector(name: str, **options: Any) -> Detector:
-    """The detector `name` with its options; a module is imported only when its detector is built.
+    """The detector `name` with its options; its module is imported now, not before.
 
-    Raises ParamsError for an unknown name or option.
+    Raises:
+        ParamsError: unknown name or option.
     """
     if name not in DETECTORS:
         raise ParamsError(f"No detector {name!r}; choose one of {', '.join(detector_names())}.")

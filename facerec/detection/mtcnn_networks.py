@@ -36,7 +36,7 @@ class _ColumnsFirst(nn.Module):
         return x.permute(0, 3, 2, 1).flatten(1)
 
 
-class Network(nn.Module):
+class MTCNNNetwork(nn.Module):
     """A trunk and its outputs: a list of heads, the last of which is the face score."""
 
     def __init__(self, trunk: list[nn.Module], heads: list[nn.Module]) -> None:
@@ -51,24 +51,24 @@ class Network(nn.Module):
         return *values, scores.softmax(dim=1)[:, 1]
 
 
-def pnet() -> Network:
+def pnet() -> MTCNNNetwork:
     """Proposals: (n, 3, h, w) -> boxes (n, 4, i, j), scores (n, i, j)."""
     trunk = [*_block(3, 10, 3, pool=2), *_block(10, 16, 3), *_block(16, 32, 3)]
-    return Network(trunk, [nn.Conv2d(32, 4, 1), nn.Conv2d(32, 2, 1)])
+    return MTCNNNetwork(trunk, [nn.Conv2d(32, 4, 1), nn.Conv2d(32, 2, 1)])
 
 
-def rnet() -> Network:
+def rnet() -> MTCNNNetwork:
     """Refinement: (n, 3, 24, 24) -> boxes (n, 4), scores (n,)."""
     trunk = [*_block(3, 28, 3, pool=3), *_block(28, 48, 3, pool=3), *_block(48, 64, 2)]
     trunk += [_ColumnsFirst(), nn.Linear(576, 128), nn.PReLU(128)]
-    return Network(trunk, [nn.Linear(128, 4), nn.Linear(128, 2)])
+    return MTCNNNetwork(trunk, [nn.Linear(128, 4), nn.Linear(128, 2)])
 
 
-def onet() -> Network:
+def onet() -> MTCNNNetwork:
     """Output: (n, 3, 48, 48) -> boxes (n, 4), landmarks (n, 10), scores (n,)."""
     trunk = [*_block(3, 32, 3, pool=3), *_block(32, 64, 3, pool=3), *_block(64, 64, 3, pool=2)]
     trunk += [*_block(64, 128, 2), _ColumnsFirst(), nn.Linear(1152, 256), nn.PReLU(256)]
-    return Network(trunk, [nn.Linear(256, 4), nn.Linear(256, 10), nn.Linear(256, 2)])
+    return MTCNNNetwork(trunk, [nn.Linear(256, 4), nn.Linear(256, 10), nn.Linear(256, 2)])
 
 
 def _torch_layout(array: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -80,9 +80,9 @@ def _torch_layout(array: NDArray[np.float32]) -> NDArray[np.float32]:
     return array.T
 
 
-def fill_network(network: Network, path: Path) -> Network:
-    """Fill `network` from a weight file; every parameter must be there, in order and with its shape."""
-    arrays: Iterator[NDArray[np.float32]] = map(_torch_layout, read_weights(path))
+def load_mtcnn_weights(network: MTCNNNetwork, path: Path) -> MTCNNNetwork:
+    """Load a weight file into `network`; FormatError unless it has every parameter, in order and with its shape."""
+    arrays: Iterator[NDArray[np.float32]] = map(_torch_layout, read_mtcnn_weights(path))
     parameters = list(network.parameters())
     values = [torch.from_numpy(np.array(array)) for array in arrays]
     if [v.shape for v in values] != [p.shape for p in parameters]:
@@ -147,7 +147,7 @@ def _read_array(stream: _Stream, state: dict[str, Any]) -> NDArray[Any]:
     return np.frombuffer(raw, dtype).reshape(shape, order=state["order"])
 
 
-def read_weights(path: Path) -> list[NDArray[np.float32]]:
+def read_mtcnn_weights(path: Path) -> list[NDArray[np.float32]]:
     """The arrays of one weight file, in the order of the network's layers.
 
     Raises FormatError when the file is not such a dump or asks for anything but arrays.

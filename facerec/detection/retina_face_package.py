@@ -1,10 +1,9 @@
-"""The detector of the Python package `retina-face`, for those who want exactly its results.
+"""The detector of the Python package `retina-face`, with exactly its results.
 
-The package is the way its authors left it: one photo at a time, resized to a short side of 1024 pixels, and
-a suppression in Python that takes quadratic time. It silences every warning of the process when imported and
-downloads weights by itself; here it does neither.
+The package takes one photo at a time, resizes it to a short side of 1024 pixels, and suppresses boxes in Python in
+quadratic time. By itself it would turn off all warnings of the process and download weights; here it does neither.
 
-It names the eyes as the person has them, so its right eye is the left one in the image, and so for the mouth.
+It names eyes from the person's point of view, so its right eye is the left one in the image; the same for the mouth.
 """
 
 from __future__ import annotations
@@ -22,19 +21,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from facerec.core import FacerecError, FormatError, ParamsError, settings
-from facerec.detection.base import Faces, checked, tidy
+from facerec.core import FacerecError, FormatError, ParamsError, require_path, torch_device
+from facerec.detection.faces import Faces, check_images, sorted_faces
 
 _ORDER = ("right_eye", "left_eye", "nose", "mouth_right", "mouth_left")
-"""Its names for our landmarks: left eye, right eye, nose, left and right mouth corner as seen in the image."""
+"""The package's names of our landmarks: left eye, right eye, nose, left and right mouth corner as seen in the image."""
 _BACKEND = "DEEPFACE_BACKEND_ENGINE"
 
 
 class RetinaFacePackage:
     """RetinaFace of the package `retina-face`, in torch.
 
-    `weights`: path of its retinaface.pth. `threshold`: probability a face needs. `upscale`: whether photos with a
-    short side below 1024 pixels are enlarged to it, as the package does by default.
+    Args:
+        weights: path of its retinaface.pth.
+        threshold: probability that a face needs.
+        upscale: whether photos with a short side below 1024 pixels are enlarged to it, the package's default.
+        device: where the network runs, by default the machine's.
     """
 
     name = "retina-face"
@@ -49,15 +51,15 @@ class RetinaFacePackage:
         if not 0 < threshold < 1:
             raise ParamsError("retina-face needs a threshold between 0 and 1.")
         self.threshold, self.upscale = threshold, upscale
-        self.device = settings.torch_device() if device is None else torch.device(device)
-        self._package = _imported("retinaface.RetinaFace")
-        network = _imported("retinaface.model.retinaface_pth_model").RetinaFace()
-        self._network = _OnDevice(_filled(network, Path(weights)), self.device)
+        self.device = torch_device() if device is None else torch.device(device)
+        self._package = _import("retinaface.RetinaFace")
+        network = _import("retinaface.model.retinaface_pth_model").RetinaFace()
+        self._network = _OnDevice(_load_weights(network, Path(weights)), self.device)
 
     @torch.inference_mode()
     def detect(self, images: Sequence[NDArray[np.uint8]]) -> list[Faces]:
         """The faces of each RGB uint8 image (h, w, 3); boxes are whole pixels."""
-        return [self._faces(image) for image in checked(images)]
+        return [self._faces(image) for image in check_images(images)]
 
     def _faces(self, image: NDArray[np.uint8]) -> Faces:
         found = self._package.detect_faces(
@@ -68,7 +70,7 @@ class RetinaFacePackage:
         ).values()
         boxes = [face["facial_area"] for face in found]
         landmarks = [[face["landmarks"][name] for name in _ORDER] for face in found]
-        return tidy(
+        return sorted_faces(
             np.array(boxes, np.float64).reshape(-1, 4),
             np.array(landmarks, np.float64).reshape(-1, 5, 2),
             np.array([face["score"] for face in found], np.float64),
@@ -76,7 +78,7 @@ class RetinaFacePackage:
 
 
 class _OnDevice:
-    """A network that takes and returns CPU tensors, as the package expects, wherever it runs."""
+    """A network on any device that takes and returns CPU tensors, as the package expects."""
 
     def __init__(self, network: torch.nn.Module, device: torch.device) -> None:
         self.network, self.device = network.to(device), device
@@ -85,8 +87,8 @@ class _OnDevice:
         return [output.cpu() for output in self.network(pixels.to(self.device))]
 
 
-def _imported(name: str) -> ModuleType:
-    """A module of the package on its torch backend; warning filters and environment stay as they were."""
+def _import(name: str) -> ModuleType:
+    """Import a module of the package on its torch backend; warning filters and environment stay as they were."""
     before = os.environ.get(_BACKEND)
     os.environ[_BACKEND] = "pytorch"
     try:
@@ -105,8 +107,9 @@ def _imported(name: str) -> ModuleType:
     return module
 
 
-def _filled(network: Any, path: Path) -> torch.nn.Module:
-    """The package's network with the weights of `path`, which is read as data only."""
+def _load_weights(network: Any, path: Path) -> torch.nn.Module:
+    """The package's network with the weights of `path`; the file is read without running code in it."""
+    require_path(path, "download the weights, or name them in detect.weights")
     try:
         network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     except (OSError, RuntimeError, EOFError, AttributeError, TypeError, pickle.UnpicklingError) as error:

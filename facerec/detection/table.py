@@ -1,10 +1,10 @@
-"""Every face of every photo of a set, in one Parquet table; detecting is done once, aligning often.
+"""The detection table: every face of every photo of a set, in one Parquet file.
 
-One row a face: photo (row in the set), source, view (0 the photo itself, 1 its padded view, see views.py), face
-(0, 1, ... by descending score; -1 in the one row of a photo without faces), box [4], landmarks [10] (x, y of left
-eye, right eye, nose, left and right mouth corner as seen in the photo), score, width and height of the photo,
-error (why it could not be decoded, else ""). Jobs are fixed runs of photos, so the bytes written do not depend on
-how many workers there are; finished ones are kept, so that an interrupted run goes on where it stopped.
+One row a face: photo (row in the set), source, view (0 the photo itself, 1 its padded view), face (0, 1, ... by
+descending score; -1 in the only row of a photo without faces), box [4], landmarks [10] (x, y of left eye, right eye,
+nose, left and right mouth corner as seen in the photo), score, width and height of the photo, error (why it could not
+be decoded, else ""). The bytes do not depend on the number of workers, and an interrupted run continues where it
+stopped.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from facerec import detection
-from facerec.core import Description, FormatError, atomic_file, bar, resumable, size_of, torch_device
-from facerec.detection.base import Detector, Faces
-from facerec.detection.finding import Found, find_faces
+from facerec.core import Description, FormatError, atomic_file, resumable, size_of, torch_device
+from facerec.detection.faces import Detector, Faces
+from facerec.detection.finding import FoundFaces, find_faces
 from facerec.store import shards
 from facerec.store.tables import column_names, read_parquet
 
@@ -47,35 +47,48 @@ _SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class DetectionCounts:
-    """What a detector found in a set of photos."""
+    """What a detector found in a set of photos.
+
+    Attributes:
+        photos: photos in the set.
+        with_face: photos with at least one face.
+        several_faces: photos with more than one face.
+        faces: faces in all photos.
+        undecodable: photos that could not be decoded.
+        shortest_side: of all photos, in pixels; 0 if none could be decoded.
+        longest_side: likewise.
+    """
 
     photos: int
     with_face: int
     several_faces: int
-    """Photos with more than one face."""
     faces: int
     undecodable: int
     shortest_side: int
-    """Of all photos, in pixels; 0 where none could be decoded."""
     longest_side: int
 
 
 @dataclass(frozen=True)
 class Detections:
-    """A detection table in memory; item i holds the faces of photo i itself, by descending score."""
+    """A detection table in memory; `detections[i]` are the faces of photo i itself, by descending score.
+
+    Attributes:
+        sources: path of each photo in the set.
+        errors: why a photo could not be decoded, "" if it could.
+        sizes: (n, 2) height and width of the photos, 0 where they could not be decoded.
+        starts: (n + 1,) first face of each photo in the arrays of `all_faces`.
+        all_faces: faces found in the photos themselves.
+        retried_starts: (n + 1,) first face of each photo in the arrays of `all_retried`.
+        all_retried: faces found in padded views, in pixels of their photos.
+    """
 
     sources: list[str]
     errors: list[str]
-    """Why a photo could not be decoded, "" where it could."""
     sizes: NDArray[np.int64]
-    """(n, 2) height and width of the photos, 0 where they could not be decoded."""
     starts: NDArray[np.int64]
-    """(n + 1,) first face of each photo in the arrays of `all_faces`."""
     all_faces: Faces
     retried_starts: NDArray[np.int64]
-    """(n + 1,) as `starts`, of the faces in `all_retried`."""
     all_retried: Faces
-    """Faces found in padded views, in pixels of their photos."""
 
     def __len__(self) -> int:
         return len(self.sources)
@@ -112,42 +125,43 @@ def detect_set(
 ) -> DetectionCounts:
     """Run a detector over the photo shards in `photos` and write the table `output`.
 
-    Photos whose best face scores less than `retry` are looked at again in their padded view: 0 none, 1 all.
-    `detector` and `options` are those of `facerec.detection.build_detector`. A photo that cannot be decoded gets a
-    row with the reason; it does not stop the run. Returns the totals.
+    A photo that cannot be decoded gets a row with the reason; it does not stop the run.
+
+    Args:
+        photos: folder of photo shards.
+        output: the Parquet file to write.
+        detector: name of a detector, as in `facerec.detection.build_detector`.
+        options: its options.
+        workers: number of processes, by default those of the machine.
+        retry: photos whose best face scores less get a second look in their padded view: 0 none, 1 all.
     """
     count = len(shards.read_shards(photos, "photos"))
-    jobs = [range(start, min(start + _JOB, count)) for start in range(0, count, _JOB)]
     arguments = (Path(photos), detector, dict(options or {}), retry)
-    with resumable.parts("detect", _inputs(*arguments)) as parts:
-        tables = list(_finished(parts, jobs, workers, arguments))
+    work = resumable.resumable_tables(
+        "detect",
+        _inputs(*arguments),
+        _detect,
+        count,
+        _JOB,
+        "Detecting faces",
+        workers,
+        _start,
+        arguments,
+    )
+    with _one_thread(), work as tables:
+        found = pa.concat_tables([_SCHEMA.empty_table(), *tables]).combine_chunks()
         with atomic_file(output) as temporary:
-            pq.write_table(pa.concat_tables([_SCHEMA.empty_table(), *tables]).combine_chunks(), temporary)
+            pq.write_table(found, temporary)
     return read_detections(output).counts()
 
 
 def _inputs(photos: Path, detector: str, options: Mapping[str, Any], retry: float) -> dict[str, Any]:
     """All that decides the bytes of a job; a file of weights counts by its content."""
-
     described = dict(options)
     if options.get("weights"):
         described["weights"] = Path(options["weights"])
-    device = str(torch_device())
     found = {"photos": photos, "detector": detector, "options": described, "retry": retry}
-    return {**found, "device": device, "job": _JOB}
-
-
-def _finished(
-    parts: resumable.Parts, jobs: list[range], workers: int | None, arguments: tuple[Any, ...]
-) -> Iterator[pa.Table]:
-    """The table of every job, with a bar."""
-    with _one_thread(), bar() as progress:
-        task = progress.add_task("Detecting faces", total=sum(map(len, jobs)), unit="photos")
-        kept = 0
-        for number, part in enumerate(parts.map(_detect, jobs, workers, _start, arguments)):
-            kept += len(jobs[number]) if number in parts.kept else 0
-            progress.update(task, advance=len(jobs[number]), kept=kept)
-            yield part
+    return {**found, "device": str(torch_device())}
 
 
 def _rows_of(faces: Faces, rows: slice | NDArray[np.bool_]) -> Faces:
@@ -203,8 +217,8 @@ def _flat(table: pa.Table, column: str) -> NDArray[np.float32]:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Put back the number of torch threads, which a worker inside this process sets to one."""
-    import torch  # here, so that reading a table costs no import of torch
+    """Restore the number of torch threads, which `_start` sets to one when it runs in this process."""
+    import torch  # only here, so that reading a table does not import it
 
     threads = torch.get_num_threads()
     try:
@@ -217,7 +231,7 @@ _worker: tuple[shards.Shards, Detector, float] | None = None
 
 
 def _start(photos: Path, detector: str, options: dict[str, Any], retry: float) -> None:
-    """Open the set and build the detector once a worker; the bytes depend on its one thread."""
+    """Open the set and build the detector, once in every worker; the bytes depend on torch using one thread."""
     import torch
 
     global _worker
@@ -235,7 +249,7 @@ def _detect(job: range) -> pa.Table:
     return pa.Table.from_pylist(rows, _SCHEMA)
 
 
-def _rows(photo: int, source: str, found: Found) -> Iterator[dict[str, Any]]:
+def _rows(photo: int, source: str, found: FoundFaces) -> Iterator[dict[str, Any]]:
     height, width = found.size
     common = {"photo": photo, "source": source, "height": height, "width": width, "error": found.error}
     if len(found.faces) == len(found.retried) == 0:

@@ -8,7 +8,6 @@ wrong guess costs points without a word.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import zipfile
@@ -21,7 +20,7 @@ import yaml
 
 from facerec.backbones import published, storage
 from facerec.backbones.storage import StoredBackbone
-from facerec.core import FormatError
+from facerec.core import FormatError, digests
 from facerec.embedding.embedder import CPU, Embedder
 from facerec.embedding.onnx_network import OnnxNetwork
 from facerec.store.preprocessing import Preprocessing
@@ -74,13 +73,8 @@ def torch_embedder(stored: StoredBackbone, device: torch.device = CPU) -> Embedd
 def _identified(embedder: Embedder, model: Path | bytes) -> Embedder:
     """With the digest of a model that others made: of the bytes of its file and the preprocessing beside it."""
     prepared = json.dumps(embedder.preprocessing.to_dict(), sort_keys=True)
-    found = hashlib.sha256(prepared.encode())
-    if isinstance(model, bytes):
-        found.update(hashlib.sha256(model).digest())
-    else:
-        with model.open("rb") as file:
-            found.update(hashlib.file_digest(file, "sha256").digest())
-    return replace(embedder, digest=found.hexdigest())
+    content = digests.of_bytes(model) if isinstance(model, bytes) else digests.of_file(model)
+    return replace(embedder, digest=digests.of_bytes(prepared.encode() + bytes.fromhex(content)))
 
 
 def _torch(

@@ -1,4 +1,4 @@
-"""Bring a face to a standard place: five landmarks -> similarity transform -> aligned crop.
+"""Alignment of faces: five landmarks -> similarity transform -> aligned crop.
 
 The template is the usual five-point one of the 96x112 (width x height) crop; the 112x112 crop adds 8
 to every x. The transform is the least-squares similarity of Umeyama (PAMI 1991) without reflection.
@@ -128,10 +128,22 @@ def usable(landmarks: ArrayLike) -> NDArray[np.bool_]:
 def similarity(landmarks: ArrayLike, size: Size = 112) -> NDArray[np.float64]:
     """Similarity transforms that bring landmarks closest to the template of `size`.
 
-    `landmarks` (n, 5, 2) or (5, 2): pixels x, y in the photo, ordered left eye, right eye, nose, left
-    and right mouth corner as seen in the image. Returns (n, 2, 3) float64 (n = 1 for one face), photo
-    pixels -> crop pixels. Computed in float64: float32 would move the matrix by 1.5e-4.
-    Raises AlignmentError when a face's landmarks are not finite or all at one point.
+    Computed in float64; float32 would move the matrix by 1.5e-4.
+
+    Args:
+        landmarks: (n, 5, 2) or (5, 2), pixels x, y in the photo: left eye, right eye, nose, left and right mouth
+            corner as seen in the image.
+        size: side of the crop in pixels, or its (height, width).
+
+    Returns:
+        (n, 2, 3) float64 from photo pixels to crop pixels; n = 1 for one face.
+
+    Raises:
+        AlignmentError: a face's landmarks are not finite or all at one point.
+
+    Example:
+        >>> similarity(template(112) * 2 + 10)[0, :, 2].round(6).tolist()  # half the size, moved by 5 pixels
+        [-5.0, -5.0]
     """
     points = _batch(landmarks)
     matrices, fine = _fit(points, template(size))
@@ -179,7 +191,24 @@ def centre_square(shape: tuple[int, int]) -> NDArray[np.float64]:
 
 
 def warp(image: NDArray[np.uint8], matrix: NDArray[np.float64], size: Size = 112) -> NDArray[np.uint8]:
-    """Crop of `size` cut from `image` (h, w, 3) by `matrix` (2, 3): bilinear, black outside the photo."""
+    """The crop of `size` that `matrix` cuts from a photo: bilinear, black outside the photo.
+
+    Args:
+        image: (h, w, 3) uint8.
+        matrix: (2, 3), from photo pixels to crop pixels, as `similarity` gives.
+        size: side of the crop in pixels, or its (height, width).
+
+    Returns:
+        (height, width, 3) uint8.
+
+    Raises:
+        AlignmentError: the matrix has another shape or is not finite.
+
+    Example:
+        >>> photo = np.full((250, 250, 3), 128, np.uint8)
+        >>> warp(photo, similarity(2 * template(112))[0]).shape
+        (112, 112, 3)
+    """
     height, width = shape_of(size)
     if matrix.shape != (2, 3) or not np.isfinite(matrix).all():
         raise AlignmentError(f"A warp needs a finite (2, 3) matrix, not {matrix.tolist()}.")

@@ -7,7 +7,7 @@ allowed. Facts of the machine (device, workers, mirrors) are not here: they must
 from facerec.params.evaluation import Benchmark, Identification, Identify, Verify
 from facerec.params.experiment import Params
 from facerec.params.faces import DETECTOR_OPTIONS, Align, Detect
-from facerec.params.reading import load, parse
+from facerec.params.reading import load, parse, parse_options
 from facerec.params.training import (
     Augment,
     Backbone,
@@ -36,4 +36,5 @@ __all__ = [
     "Verify",
     "load",
     "parse",
+    "parse_options",
 ]

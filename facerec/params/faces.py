@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
+from pydantic import Field, PlainValidator, WithJsonSchema, field_validator, model_validator
 
 from facerec.params.fields import Share, Strict
 
@@ -70,10 +70,7 @@ _SIDES = {"anyOf": [_SIDE, {"type": "array", "prefixItems": [_SIDE, _SIDE]}]}
 
 
 class Align(Strict):
-    """Which face of a photo is kept, what is tried where there is none, and the crop made of it.
-
-    Meanings as in facerec.aligning.AlignOptions.
-    """
+    """Which face of a photo is kept, what is tried where there is none, and the crop made of it."""
 
     size: Annotated[int | tuple[int, int], PlainValidator(_sides), WithJsonSchema(_SIDES)] = 112
     """Side of the crop in pixels, or [height, width]."""
@@ -84,8 +81,8 @@ class Align(Strict):
     rule: Literal["center", "largest", "score-area", "best-score", "annotated"] = "center"
     """Which of several faces is kept; "annotated" is the one that fits an annotated box or landmarks best."""
     min_score: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """The rungs "detector" and "retry" take faces of this score or more, "low-score" the others."""
-    rungs: Annotated[
+    """The fallbacks "detector" and "retry" take faces of this score or more, "low-score" the others."""
+    fallbacks: Annotated[
         tuple[Literal["detector", "retry", "low-score", "annotation", "crop"], ...], Field(min_length=1)
     ] = ("detector", "retry")
     """Where the face comes from, tried in this order; a photo without any is left out, and counted."""
@@ -93,3 +90,10 @@ class Align(Strict):
     """JPEG quality of the crops."""
     subsampling: Literal["yuv444", "yuv422", "yuv420"] = "yuv420"
     """JPEG subsampling of colour."""
+
+    @field_validator("fallbacks", mode="before")
+    @classmethod
+    def _fallbacks_are_named_once(cls, value: Any) -> Any:
+        if isinstance(value, list | tuple) and (not value or len(set(map(str, value))) < len(value)):
+            raise ValueError("name at least one fallback, and each only once")
+        return value

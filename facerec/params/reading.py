@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import ValidationError
@@ -12,6 +13,9 @@ from pydantic_core import ErrorDetails
 
 from facerec.core import ParamsError
 from facerec.params.experiment import Params
+from facerec.params.fields import Strict
+
+M = TypeVar("M", bound=Strict)
 
 
 def load(path: str | Path = "params.yaml") -> Params:
@@ -32,18 +36,27 @@ def parse(raw: Any, origin: str = "params") -> Params:
     """Validate the parsed form of a parameter file; `origin` names it in errors."""
     if not isinstance(raw, dict):
         raise ParamsError(f"{origin} must be a mapping of keys to values, not {type(raw).__name__}.")
+    return parse_options(Params, raw, origin)
+
+
+def parse_options(model: type[M], values: Mapping[str, Any], origin: str) -> M:
+    """Validate `values` as the parameters of `model`; `origin` names them in errors.
+
+    Raises:
+        ParamsError: a key or value is not allowed; the message says which and what is allowed.
+    """
     try:
-        return Params.model_validate(raw)
+        return model.model_validate(values)
     except ValidationError as error:
-        problems = "; ".join(_explain(problem) for problem in error.errors())
+        problems = "; ".join(_explain(problem, model) for problem in error.errors())
         raise ParamsError(f"{origin}: {problems}.") from error
 
 
-def _explain(problem: ErrorDetails) -> str:
+def _explain(problem: ErrorDetails, model: type[Strict]) -> str:
     location = [str(part) for part in problem["loc"]]
     key = ".".join(location) or "the file"
     if problem["type"] == "extra_forbidden":
-        allowed = _keys_at(location[:-1])
+        allowed = _keys_at(model, location[:-1])
         close = difflib.get_close_matches(location[-1], allowed, n=1)
         hint = f"did you mean {close[0]}? " if close else ""
         return f"unknown key {key} ({hint}allowed: {', '.join(allowed)})"
@@ -55,9 +68,8 @@ def _explain(problem: ErrorDetails) -> str:
     return f"{key} {text[:1].lower()}{text[1:]}, not {problem['input']!r}"
 
 
-def _keys_at(location: list[str]) -> list[str]:
-    """The keys the model at `location` knows; empty where any key goes."""
-    model: Any = Params
+def _keys_at(model: Any, location: list[str]) -> list[str]:
+    """The keys that the model at `location` in `model` knows; empty where any key goes."""
     for part in location:
         field = getattr(model, "model_fields", {}).get(part)
         if field is not None:  # else the part names an entry of a dict whose values are `model`

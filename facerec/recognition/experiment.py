@@ -22,7 +22,7 @@ def of_experiment(
     detector: str | None = None,
     options: Mapping[str, Any] | None = None,
     rule: str | None = None,
-    rungs: Sequence[str] | None = None,
+    fallbacks: Sequence[str] | None = None,
 ) -> Recogniser:
     """The network of the experiment in `params`, its detector, and its choice of faces; arguments replace single ones.
 
@@ -37,6 +37,6 @@ def of_experiment(
         {**own, **(options or {})},
         found.retry,
         rule=rule or align.rule,
-        rungs=tuple(rungs or align.rungs),
+        fallbacks=tuple(fallbacks or align.fallbacks),
         **align.model_dump(include={"min_score", "quality", "subsampling"}),
     )

@@ -7,7 +7,7 @@ benchmark's photo gives the embedding that was measured.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import tee
 from pathlib import Path
 from typing import TypeAlias
@@ -15,13 +15,14 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.aligning import AlignOptions, fallbacks
+from facerec.aligning import fallbacks
 from facerec.aligning.crops import crop_matrices, cut_crop
 from facerec.core import FacerecError, FormatError, ImageError
 from facerec.detection import Detector, Faces
-from facerec.detection.finding import NOBODY, Found, find_faces
+from facerec.detection.finding import NO_FACES, FoundFaces, find_faces
 from facerec.embedding import Embedder
 from facerec.imaging import images
+from facerec.params import Align
 from facerec.store.embeddings import normalise
 
 Pixels: TypeAlias = NDArray[np.uint8]
@@ -39,10 +40,10 @@ class PhotoFace:
     """A face of a photo.
 
     Attributes:
-        box: (4,) float32 x1, y1, x2, y2 in photo pixels; None where no box was found (rung "crop").
+        box: (4,) float32 x1, y1, x2, y2 in photo pixels; None where no box was found (fallback "crop").
         landmarks: (5, 2) float32 in photo pixels, ordered as in `facerec.detection.Faces`; None likewise.
         score: of the detector, 0..1; None likewise.
-        rung: where the face was found, of `facerec.aligning.RUNGS`.
+        fallback: where the face was found, of `facerec.aligning.FALLBACKS`.
         crop: JPEG bytes of the aligned face.
         embedding: (dim,) float32 of length 1.
     """
@@ -50,7 +51,7 @@ class PhotoFace:
     box: NDArray[np.float32] | None
     landmarks: NDArray[np.float32] | None
     score: float | None
-    rung: str
+    fallback: str
     crop: bytes
     embedding: NDArray[np.float32]
 
@@ -78,7 +79,7 @@ class FaceFinder:
 
     detector: Detector
     retry: float
-    options: AlignOptions
+    options: Align
     embedder: Embedder
 
     def portraits(self, photos: Iterable[tuple[str, bytes | Pixels]]) -> Iterator[Portrait | FacerecError]:
@@ -104,19 +105,19 @@ class FaceFinder:
         pixels = _decoded(name, data)
         return pixels, self._faces(pixels, everyone)
 
-    def _everyone(self, found: Found) -> list[fallbacks.ChosenFace]:
+    def _everyone(self, found: FoundFaces) -> list[fallbacks.ChosenFace]:
         """The faces found in the photo itself, as far as they can be cut out."""
-        if "detector" not in self.options.rungs:
+        if "detector" not in self.options.fallbacks:
             return []
         columns, every = vars(found.faces), range(len(found.faces))
         alone = [Faces(**{key: values[row : row + 1] for key, values in columns.items()}) for row in every]
-        options = replace(self.options, rungs=("detector",))
+        options = self.options.model_copy(update={"fallbacks": ("detector",)})
         chosen = fallbacks.choose_faces(
-            [fallbacks.PhotoFaces(found.size, each, NOBODY) for each in alone], options
+            [fallbacks.PhotoFaces(found.size, each, NO_FACES) for each in alone], options
         )
         return [face for face in chosen if isinstance(face, fallbacks.ChosenFace)]
 
-    def _portrait(self, name: str, data: bytes | Pixels, found: Found) -> Portrait:
+    def _portrait(self, name: str, data: bytes | Pixels, found: FoundFaces) -> Portrait:
         if found.error:
             raise ImageError(f"{name}: {found.error}")
         (chosen,) = fallbacks.choose_faces(
@@ -125,7 +126,7 @@ class FaceFinder:
         if not isinstance(chosen, fallbacks.ChosenFace):
             raise NoFaceError(f"{name}: {_nobody(chosen, self.options)}")
         pixels = _decoded(name, data)
-        faces = found.retried if chosen.rung == "retry" else found.faces
+        faces = found.retried if chosen.fallback == "retry" else found.faces
         return Portrait(name, pixels, faces, self._faces(pixels, [chosen])[0])
 
     def _faces(self, pixels: Pixels, chosen: Sequence[fallbacks.ChosenFace]) -> list[PhotoFace]:
@@ -137,7 +138,7 @@ class FaceFinder:
         if not np.isfinite(unit).all():
             raise FormatError("The network gives an embedding without a direction; its weights are damaged.")
         return [
-            PhotoFace(face.box, face.landmarks, face.score, face.rung, crop, embedding)
+            PhotoFace(face.box, face.landmarks, face.score, face.fallback, crop, embedding)
             for face, crop, embedding in zip(chosen, crops, unit, strict=True)
         ]
 
@@ -160,9 +161,9 @@ def _decoded(name: str, data: bytes | Pixels) -> Pixels:
         raise ImageError(f"{name}: {error}") from error
 
 
-def _nobody(reason: FacerecError, options: AlignOptions) -> str:
+def _nobody(reason: FacerecError, options: Align) -> str:
     """Why there is no face and what to try."""
     advice = "lower min_face, or try another detector"
-    if "crop" not in options.rungs:
-        advice += "; for a photo of nothing but a face add the rung crop"
+    if "crop" not in options.fallbacks:
+        advice += "; for a photo of nothing but a face add the fallback crop"
     return f"{str(reason).rstrip('.')}; {advice}."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import tee
@@ -10,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from facerec import detection, embedding
-from facerec.aligning import AlignOptions
-from facerec.core import FacerecError, FormatError, ParamsError, torch_device
+from facerec.aligning.crops import options_for_network
+from facerec.core import FacerecError, FormatError, ParamsError, digests, torch_device
 from facerec.detection import Detector
 from facerec.recognition import decisions, results, thresholds
 from facerec.recognition.faces import FaceFinder, Photo, PhotoFace, Portrait, load_photo
@@ -51,7 +50,7 @@ class Recogniser:
 
     `model` is anything `facerec.embedding.load_embedder` takes; `detector` a name of `facerec.detection`, with its `options`
     (weights, min_face, ...), or a detector. Photos whose best face scores less than `retry` are looked at again, as
-    `detect.retry` says. `choosing` are fields of `facerec.aligning.AlignOptions` (rule, rungs, min_score, ...): which
+    `detect.retry` says. `choosing` are fields of `facerec.params.Align` (rule, fallbacks, min_score, ...): which
     face of a photo is taken. A threshold holds for faces that are found and chosen as those of its benchmark were.
     Runs on the device of FACEREC_DEVICE.
     """
@@ -64,13 +63,12 @@ class Recogniser:
         retry: float = 0.5,
         **choosing: Any,
     ) -> None:
-        rule = choosing.get("rule", AlignOptions.rule)
-        if rule not in detection.RULES:
-            raise ParamsError(f"No rule {rule!r} to choose a face; use {', '.join(detection.RULES)}.")
+        if choosing.get("rule", "center") not in detection.RULES:
+            rules = ", ".join(detection.RULES)
+            raise ParamsError(f"No rule {choosing['rule']!r} to choose a face; use {rules}.")
         self.embedder = embedding.load_embedder(model, torch_device())
         prepared = self.embedder.preprocessing
-        cut = AlignOptions.fitting(prepared.size, prepared.template, **choosing)
-        cut.check()
+        cut = options_for_network(prepared.size, prepared.template, **choosing)
         found = (
             detection.build_detector(detector, **(options or {})) if isinstance(detector, str) else detector
         )
@@ -183,6 +181,6 @@ class Recogniser:
 
 
 def _entry(photo: Named, face: PhotoFace, keep_face: bool) -> GalleryEntry:
-    digest = hashlib.sha256(photo.data).hexdigest()
+    digest = digests.of_bytes(photo.data)
     crop = face.crop if keep_face else None
-    return GalleryEntry(photo.name, photo.source, digest, face.embedding, face.score, face.rung, crop)
+    return GalleryEntry(photo.name, photo.source, digest, face.embedding, face.score, face.fallback, crop)

@@ -193,7 +193,7 @@ def _faces(params: Params, detected: Mapping[str, Any], aligned: Mapping[str, An
         ("Photos with several", f"{detected['several_faces']:,}"),
         ("Photos that cannot be decoded", f"{detected['undecodable']:,}"),
         ("Faces kept", f"{aligned['faces']:,} of {people}, {height}x{width}"),
-        ("By rung", _list(f"{rung} {count:,}" for rung, count in aligned["rungs"].items())),
+        ("By fallback", _list(f"{name} {count:,}" for name, count in aligned["rungs"].items())),
         ("Photos left out", f"{aligned['failures']:,}" + (f": {reasons}" if reasons else "")),
         ("Score, least and 5th percentile", f"{least}, {low}"),
         ("Distance from the template, median and 95th percentile", f"{residual}, {most} pixels"),

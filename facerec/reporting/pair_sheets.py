@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from facerec.core import FormatError
 from facerec.imaging import sheets
-from facerec.imaging.sheets import TILE, Image, band, captioned, decoded, strip
+from facerec.imaging.sheets import TILE, Image, add_caption, decode_or_grey, title_strip, titled_band
 from facerec.store import shards
 from facerec.store.pairs import Pairs
 
@@ -49,15 +49,15 @@ def pair_sheet(faces: str | Path, compared: Pairs, distances: Values, thresholds
             _pair_tile(found, (first[pair], second[pair]), distances[pair], thresholds[pair])
             for pair in chosen.tolist()
         ]
-        bands.append(band(title, tiles, PAIR_COLUMNS))
-    return np.concatenate([strip(f"{found.meta.dataset}: pairs and their distances"), *bands])
+        bands.append(titled_band(title, tiles, PAIR_COLUMNS))
+    return np.concatenate([title_strip(f"{found.meta.dataset}: pairs and their distances"), *bands])
 
 
 def write_pair_sheet(
     faces: str | Path, compared: Pairs, distances: Values, thresholds: Values, out: str | Path
 ) -> None:
     """Write `pair_sheet` to `out`, a .jpg or .png."""
-    sheets.check_name(out)
+    sheets.check_sheet_name(out)
     sheets.write_sheet(pair_sheet(faces, compared, distances, thresholds), out, quality=85)
 
 
@@ -85,5 +85,5 @@ def _lowest(values: Values, among: NDArray[np.bool_]) -> NDArray[np.int64]:
 
 
 def _pair_tile(found: shards.Shards, rows: tuple[int, int], distance: float, threshold: float) -> Image:
-    both = [sheets.thumbnail(decoded(found.image(int(row))), TILE) for row in rows]
-    return captioned(np.concatenate(both, axis=1), f"{distance:.3f} (threshold {threshold:.3f})")
+    both = [sheets.thumbnail(decode_or_grey(found.image(int(row))), TILE) for row in rows]
+    return add_caption(np.concatenate(both, axis=1), f"{distance:.3f} (threshold {threshold:.3f})")

@@ -17,7 +17,16 @@ from numpy.typing import NDArray
 
 from facerec.detection import Faces, draw_faces, table
 from facerec.imaging import alignment, images, sheets
-from facerec.imaging.sheets import CAPTION, TILE, Image, at_random, band, captioned, decoded, strip
+from facerec.imaging.sheets import (
+    CAPTION,
+    TILE,
+    Image,
+    add_caption,
+    decode_or_grey,
+    sample_rows,
+    title_strip,
+    titled_band,
+)
 from facerec.store import shards
 from facerec.store.shards import Failure, read_failures
 
@@ -30,13 +39,13 @@ _PAPER, _GREY = 255, 225
 
 def write_face_sheet(faces: str | Path, photos: str | Path | None, out: Path) -> None:
     """Write `face_sheet` to `out`, a .jpg or .png."""
-    sheets.check_name(out)
+    sheets.check_sheet_name(out)
     sheets.write_sheet(face_sheet(faces, photos), out, quality=85)
 
 
 def write_photo_sheet(photos: str | Path, detections: str | Path, faces: str | Path, out: Path) -> None:
     """Write `photo_sheet` to `out`, a .jpg or .png."""
-    sheets.check_name(out)
+    sheets.check_sheet_name(out)
     sheets.write_sheet(photo_sheet(photos, detections, faces), out, quality=85)
 
 
@@ -55,17 +64,17 @@ def face_sheet(faces: str | Path, photos: str | Path | None = None) -> Image:
         (h, w, 3) RGB.
     """
     found = shards.read_shards(faces, "faces")
-    bands = [band(title, tiles, FACE_COLUMNS) for title, tiles in _face_rows(found)]
+    bands = [titled_band(title, tiles, FACE_COLUMNS) for title, tiles in _face_rows(found)]
     failed = read_failures(faces)
     if photos is not None and failed:
         bands.append(_photos_without_a_face(shards.read_shards(photos, "photos"), failed))
-    return np.concatenate(bands or [strip(f"{found.meta.dataset}: no faces")])
+    return np.concatenate(bands or [title_strip(f"{found.meta.dataset}: no faces")])
 
 
 def _face_rows(found: shards.Shards) -> Iterator[tuple[str, list[Image]]]:
     """Title and tiles of each row."""
     residuals, scores = _residuals(found), _scores(found)
-    rungs = found.table["rung"].to_pylist()
+    fallbacks = found.table["rung"].to_pylist()
     rows = np.arange(len(found))
 
     def tiles(chosen: Sequence[int], caption: Callable[[int], str], marked: bool = False) -> list[Image]:
@@ -80,12 +89,12 @@ def _face_rows(found: shards.Shards) -> Iterator[tuple[str, list[Image]]]:
         return "" if np.isnan(residuals[row]) else f"{residuals[row]:.1f} px"
 
     name = f"{found.meta.dataset}: {len(found):,} faces, {found.meta.template}"
-    yield f"{name}; at random", tiles(at_random(rows, 2 * FACE_COLUMNS), score)
+    yield f"{name}; at random", tiles(sample_rows(rows, 2 * FACE_COLUMNS), score)
     yield "Landmarks farthest from the template", tiles(_lowest(-residuals), residual, marked=True)
     yield "Lowest scores", tiles(_lowest(scores), score)
-    for rung in sorted({rung for rung in rungs if rung}):
-        own = np.array([row for row in rows if rungs[row] == rung])
-        yield f"Rung {rung}: {len(own):,}", tiles(at_random(own, FACE_COLUMNS), score)
+    for fallback in sorted({fallback for fallback in fallbacks if fallback}):
+        own = np.array([row for row in rows if fallbacks[row] == fallback])
+        yield f"Fallback {fallback}: {len(own):,}", tiles(sample_rows(own, FACE_COLUMNS), score)
 
 
 def _lowest(values: NDArray[np.float64]) -> list[int]:
@@ -125,15 +134,15 @@ def _face_tile(image: Image, caption: str, marks: NDArray[np.float64] | None = N
     canvas, radius = image.copy(), max(1, round(max(image.shape) / 56))
     for number, (x, y) in enumerate([] if marks is None else marks.round(2).tolist()):
         cv2.circle(canvas, (round(x), round(y)), radius, _GREEN if number else _RED, -1, cv2.LINE_AA)
-    return captioned(sheets.thumbnail(canvas, TILE), caption)
+    return add_caption(sheets.thumbnail(canvas, TILE), caption)
 
 
 def _photos_without_a_face(photos: shards.Shards, failed: Sequence[Failure]) -> Image:
     """A row of them, each with the category of its failure."""
     rows = {source: row for row, source in enumerate(photos.sources)}
-    shown = [failed[number] for number in at_random(range(len(failed)), FACE_COLUMNS)]
-    tiles = [_face_tile(decoded(photos.image(rows[each.source])), each.category) for each in shown]
-    return band(f"Photos without a face: {len(failed):,}", tiles, FACE_COLUMNS)
+    shown = [failed[number] for number in sample_rows(range(len(failed)), FACE_COLUMNS)]
+    tiles = [_face_tile(decode_or_grey(photos.image(rows[each.source])), each.category) for each in shown]
+    return titled_band(f"Photos without a face: {len(failed):,}", tiles, FACE_COLUMNS)
 
 
 def photo_sheet(photos: str | Path, detections: str | Path, faces: str | Path) -> Image:
@@ -141,14 +150,14 @@ def photo_sheet(photos: str | Path, detections: str | Path, faces: str | Path) -
 
     Rows of up to 5 photos: at random, the lowest scores, the most faces, each fallback, no face (two rows). White boxes
     are the faces that the detector found, the green one was taken. Beside a photo stands its aligned face, with its
-    rung, its score and the number of faces found.
+    fallback, its score and the number of faces found.
     """
     found = _read_photo_set(photos, detections, faces)
     bands = []
     for title, count, shown in _photo_rows(found):
         tiles = [_photo_tile(found, photo) for photo in shown]
-        bands.append(band(f"{title}: {count:,} photos" if count else title, tiles, PHOTO_COLUMNS))
-    return np.concatenate(bands or [strip(f"{found.photos.meta.dataset}: no photos")])
+        bands.append(titled_band(f"{title}: {count:,} photos" if count else title, tiles, PHOTO_COLUMNS))
+    return np.concatenate(bands or [title_strip(f"{found.photos.meta.dataset}: no photos")])
 
 
 @dataclass(frozen=True)
@@ -178,8 +187,8 @@ def _read_photo_set(photos: str | Path, detections: str | Path, faces: str | Pat
 def _photo_rows(found: _PhotoSet) -> Iterator[tuple[str, int, list[int]]]:
     """Title of a row, how many photos it is about, and those it shows."""
     name, count = found.photos.meta.dataset, len(found.photos)
-    yield f"{name}, some at random", count, at_random(range(count), PHOTO_COLUMNS)
-    scores, rungs = (found.faces.table[column].to_pylist() for column in ("score", "rung"))
+    yield f"{name}, some at random", count, sample_rows(range(count), PHOTO_COLUMNS)
+    scores, fallbacks = (found.faces.table[column].to_pylist() for column in ("score", "rung"))
     scored = [photo for photo, row in found.rows.items() if scores[row] is not None]
     scored.sort(key=lambda photo: float(scores[found.rows[photo]]))
     yield "Lowest scores", 0, scored[:PHOTO_COLUMNS]
@@ -187,11 +196,11 @@ def _photo_rows(found: _PhotoSet) -> Iterator[tuple[str, int, list[int]]]:
     several = np.flatnonzero(counts > 1)
     most = several[np.argsort(-counts[several], kind="stable")][:PHOTO_COLUMNS]
     yield "Several faces", len(several), most.tolist()
-    for rung in sorted({rung for rung in rungs if rung not in (None, "detector")}):
-        own = [photo for photo, row in found.rows.items() if rungs[row] == rung]
-        yield f"Taken by the rung {rung}", len(own), at_random(own, PHOTO_COLUMNS)
+    for fallback in sorted({fallback for fallback in fallbacks if fallback not in (None, "detector")}):
+        own = [photo for photo, row in found.rows.items() if fallbacks[row] == fallback]
+        yield f"Taken by the fallback {fallback}", len(own), sample_rows(own, PHOTO_COLUMNS)
     failed = list(found.failed)
-    yield "No face taken", len(failed), at_random(failed, 2 * PHOTO_COLUMNS)
+    yield "No face taken", len(failed), sample_rows(failed, 2 * PHOTO_COLUMNS)
 
 
 def _photo_tile(found: _PhotoSet, photo: int) -> Image:
@@ -200,9 +209,9 @@ def _photo_tile(found: _PhotoSet, photo: int) -> Image:
     if row is None:
         face = np.full((TILE, TILE, 3), _GREY, np.uint8)
     else:
-        face = sheets.thumbnail(decoded(row["image"]), TILE)
+        face = sheets.thumbnail(decode_or_grey(row["image"]), TILE)
     for line in _captions(found, photo, row):
-        face = captioned(face, line)
+        face = add_caption(face, line)
     gap = np.full((_SIDE, 2, 3), _PAPER, np.uint8)
     return np.concatenate([_marked_photo(found, photo, row), gap, face], axis=1)
 
@@ -217,7 +226,7 @@ def _captions(found: _PhotoSet, photo: int, row: dict[str, Any] | None) -> list[
 
 def _marked_photo(found: _PhotoSet, photo: int, row: dict[str, Any] | None) -> Image:
     """The photo in a square of _SIDE pixels, all detections in white, the face that was taken in green."""
-    image = decoded(found.photos.image(photo))
+    image = decode_or_grey(found.photos.image(photo))
     scale = _SIDE / max(image.shape[:2])
     size = tuple(max(1, round(side * scale)) for side in image.shape[1::-1])
     small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)

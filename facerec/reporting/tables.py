@@ -229,7 +229,7 @@ def alignment_table(found: Found) -> Table:
     """Results of detection and alignment; one row for each photo set."""
     sets = found.get("align", {}).items()
     rows = [_alignment_row(name, each, found.get("detect", {}).get(name, {})) for name, each in sets]
-    note = "A fallback is a face that the first rung did not give: found in a padded view, annotated, or cut blindly."
+    note = "A fallback is a face that the first of align.fallbacks did not give: found in a padded view, annotated, or cut blindly."
     return Table.from_rows(rows, note)
 
 

@@ -168,7 +168,7 @@ def write_shards(
     """Write `rows` as the whole content of directory `path`, which is replaced at the end.
 
     A row needs image (encoded bytes), label, identity and source; box (4,), landmarks (5, 2) and, for
-    faces, score and rung may be absent or None. A new part starts where the current one would pass
+    faces, score and rung (the fallback) may be absent or None. A new part starts where the current one would pass
     `shard_bytes`. Returns the number of rows; raises FormatError for an impossible row or meta.
     """
     with atomic_dir(path) as folder:

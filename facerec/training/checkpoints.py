@@ -83,9 +83,9 @@ def kept(sets: Sequence[Shards], recipe: Train) -> Iterator[Checkpoints]:
         "validation": recipe.validation.faces and Path(recipe.validation.faces),
         "recipe": recipe.model_dump(mode="json", exclude={"init"}),
     }
-    with resumable.parts("train", inputs) as work:
-        distributed.share(str(work.folder))
-        yield Checkpoints(work.folder)
+    with resumable.work_folder("train", inputs) as folder:
+        distributed.share(str(folder))
+        yield Checkpoints(folder)
 
 
 def _read(path: Path) -> Content | None:

@@ -164,9 +164,8 @@ class _Shown:
     def __init__(self, progress: Progress, recipe: Train, state: State, epoch_steps: int) -> None:
         self._progress, self._batch, self._epoch_steps = progress, recipe.batch, epoch_steps
         total = recipe.epochs * epoch_steps * recipe.batch
-        self._task = progress.add_task("training", total=total, unit="images")
         done = state.step * recipe.batch
-        progress.update(self._task, advance=done, kept=done)
+        self._task = progress.add_task("training", total=total, completed=done, unit="images")
 
     def step(self, state: State, loss: float) -> None:
         """A step was made."""
