@@ -58,11 +58,11 @@ def memory(lean: bool, answer: multiprocessing.connection.Connection) -> None:
     """Send the bytes a step needs beyond what it begins with and the gradient of the centres."""
     head, embeddings, labels = case()
     small = heads.build_head("arcface", DIM, 4096)  # starts the threads and libraries
-    step(heads.Lean(small) if lean else small, embeddings, labels % 4096)
+    step(heads.Chunked(small) if lean else small, embeddings, labels % 4096)
     gc.collect()
     Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
     before = resident("VmRSS")
-    step(heads.Lean(head) if lean else head, embeddings, labels)
+    step(heads.Chunked(head) if lean else head, embeddings, labels)
     answer.send(resident("VmHWM") - before - head.weight.numel() * head.weight.element_size())
 
 
@@ -90,7 +90,7 @@ def parts(head: heads.Head, embeddings: Tensor, labels: Tensor) -> list[Tensor]:
 
 def compare() -> None:
     head, embeddings, labels = case()
-    lean = heads.Lean(head)
+    lean = heads.Chunked(head)
     print(f"ArcFace, {CLASSES:,} classes x {DIM}, batch {BATCH}, float32        (aims: memory 0.05, time 1)")
     exact, wide = copy.deepcopy(head).double(), embeddings.detach().double().requires_grad_()
     truth = parts(exact, wide, labels)

@@ -19,7 +19,7 @@ def train(params: Params, name: str) -> None:
     folders = [common.FACES / "train" / set_name for set_name in params.training_sets]
     sets = [shards.read_shards(folder, "faces") for folder in folders if shards.is_set(folder)]
     place = torch_device()
-    with distributed.joined(place), training.kept(sets, params.train) as checkpoints:
+    with distributed.joined(place), training.keep_checkpoints(sets, params.train) as checkpoints:
         trained = training.fit(sets, params.train, place, checkpoints)
         if distributed.rank() == 0:
             write(trained, name)

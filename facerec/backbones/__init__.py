@@ -12,9 +12,9 @@ from typing import Any
 from torch import nn
 
 from facerec.backbones import iresnet
+from facerec.backbones.iresnet import SEResNet101IR
 from facerec.backbones.mobilefacenet import MobileFaceNet, WideMobileFaceNet
 from facerec.backbones.residual_attention import VARIANTS, ResidualAttention
-from facerec.backbones.se_resnet101_ir import SEResNet101IR
 from facerec.backbones.timm_models import PREFIX, TimmBackbone
 from facerec.core import registry
 from facerec.core.registry import create_registered

@@ -1,7 +1,7 @@
 """Improved residual networks for faces (IR), with or without gates, in both published families.
 
 Source: Deng et al., "ArcFace", 2019, section 3.1 (the unit BN-conv-BN-PReLU-conv-BN); the gates are those of
-`facerec.backbones.attention`. `IResNet` counts its parameters as arcface_torch and Face_Pytorch do; `PlainIResNet` as
+`facerec.backbones.layers`. `IResNet` counts its parameters as arcface_torch and Face_Pytorch do; `PlainIResNet` as
 InsightFace_Pytorch and MultiFace do: no normalisation between the convolutions, and a shortcut without weights
 wherever the channels stay.
 """
@@ -15,8 +15,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from facerec.backbones.attention import GATES
-from facerec.backbones.output import EmbeddingOutput
+from facerec.backbones.layers import GATES, EmbeddingOutput
 
 CHANNELS = (64, 128, 256, 512)
 BLOCKS = {
@@ -142,3 +141,88 @@ FAMILY: dict[str, Callable[..., nn.Module]] = {
     for depth in depths
     for gate in gates
 }
+
+
+SE_RESNET101_UNITS = (3, 4, 23, 3)
+_REDUCTION = 16
+
+
+class LinearSqueezeExcite(nn.Module):
+    """Weighs each channel of (b, c, h, w) through linear layers with bias and a PReLU."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        inner = channels // _REDUCTION
+        self.weigh = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Linear(channels, inner),
+            nn.PReLU(),
+            nn.Linear(inner, channels),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, c, h, w) -> the same shape."""
+        weighed: Tensor = x * self.weigh(x)[:, :, None, None]
+        return weighed
+
+
+class SharedPReLUUnit(nn.Module):
+    """BN-conv-BN-PReLU-conv-BN-SE, added to the input and activated by the same PReLU."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.activation = nn.PReLU()
+        self.residual = nn.Sequential(
+            nn.BatchNorm2d(inputs),
+            nn.Conv2d(inputs, inputs, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(inputs),
+            self.activation,
+            nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+            LinearSqueezeExcite(outputs),
+        )
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or inputs != outputs:
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, inputs, h, w) -> (b, outputs, h / stride, w / stride)."""
+        y: Tensor = self.activation(self.residual(x) + self.shortcut(x))
+        return y
+
+
+class SEResNet101IR(nn.Module):
+    """(b, 3, h, w) -> (b, dim)."""
+
+    def __init__(self, dim: int = 512, size: tuple[int, int] = (112, 112), dropout: float = 0.5) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, CHANNELS[0], 3, bias=False), nn.BatchNorm2d(CHANNELS[0]), nn.PReLU(), nn.MaxPool2d(2)
+        )
+        stages, inputs = [], CHANNELS[0]
+        for number, (channels, count) in enumerate(zip(CHANNELS, SE_RESNET101_UNITS, strict=True)):
+            first = SharedPReLUUnit(inputs, channels, 1 if number == 0 else 2)
+            stages.append(
+                nn.Sequential(first, *(SharedPReLUUnit(channels, channels, 1) for _ in range(count - 1)))
+            )
+            inputs = channels
+        self.body = nn.Sequential(*stages)
+        area = _last(size[0]) * _last(size[1])
+        self.output = EmbeddingOutput(CHANNELS[-1], area, dim, dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Embeddings (b, dim), not normalised, of images (b, 3, h, w)."""
+        embeddings: Tensor = self.output(self.body(self.stem(x)))
+        return embeddings
+
+
+def _last(side: int) -> int:
+    """Side of the last map: the stem takes two pixels and halves, three stages halve, rounding up."""
+    side = (side - 2) // 2
+    for _ in range(len(CHANNELS) - 1):
+        side = -(-side // 2)
+    return side

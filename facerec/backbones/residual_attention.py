@@ -13,7 +13,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 from torch.nn import functional
 
-from facerec.backbones.output import EmbeddingOutput
+from facerec.backbones.layers import EmbeddingOutput
 
 REDUCTION = 16  # image pixels per pixel of the last feature map
 _STEM = 64

@@ -80,7 +80,7 @@ def save_backbone(stored: StoredBackbone, path: str | Path) -> None:
         temporary.write_bytes(buffer.getvalue())
 
 
-def is_ours(path: str | Path) -> bool:
+def is_backbone_file(path: str | Path) -> bool:
     """Whether `path` was written by `save`; the weights in it are not read."""
     try:
         with zipfile.ZipFile(path) as archive:
@@ -97,7 +97,7 @@ def load_backbone(path: str | Path) -> StoredBackbone:
     damaged = FormatError(
         f"{path} is damaged or not a backbone of this project ({FORMAT}); train again or name another file."
     )
-    if not is_ours(path):
+    if not is_backbone_file(path):
         raise damaged
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)

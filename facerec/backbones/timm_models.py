@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from facerec.backbones.output import EmbeddingOutput
+from facerec.backbones.layers import EmbeddingOutput
 from facerec.core import ParamsError
 
 PREFIX = "timm/"

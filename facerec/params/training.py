@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from facerec.params.fields import Share, Strict
 
-FRESH = "facerec/training/start.py"
+FRESH = "facerec/training/trainer.py"
 """What `train.init` says where training begins with new weights: the code that draws them."""
 
 UNWATCHED = "facerec/training/validation.py"

@@ -1,7 +1,7 @@
-"""All that changes while a network is trained, and so all that a checkpoint holds.
+"""The state of a training: everything that changes while a network is trained, and that a checkpoint holds.
 
-Random numbers are no part of it: order and augmentation are pure functions of (seed, epoch, index), and torch's
-random state is set anew from (seed, step) in each step.
+Random state is not part of it: order and augmentation are pure functions of (seed, epoch, index), and torch's random
+state is set from (seed, step) in each step.
 """
 
 from __future__ import annotations
@@ -13,44 +13,42 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.amp import GradScaler
-from torch.distributed.fsdp.sharded_grad_scaler import ShardedGradScaler
 from torch.optim import Optimizer
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from facerec import distributed
 from facerec.backbones.storage import StoredBackbone
-from facerec.heads import Head, Sharded
-from facerec.params import Train
-from facerec.training import optimiser
+from facerec.heads import Head
 
-FIGURES = ("loss", "accuracy", "norm")
-"""What a step measures."""
+METRICS = ("loss", "accuracy", "norm")
+"""Metrics of a step: mean loss, share classified correctly, mean length of the embeddings."""
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """What an epoch came to, over its training batches."""
+    """Metrics of an epoch, over its training batches.
+
+    Attributes:
+        epoch: number of the epoch, from 1.
+        loss: mean loss of the head.
+        accuracy: share of faces nearest to the centre of their own class, without margin.
+        lr: learning rate of the last batch.
+        norm: mean length of the embeddings.
+    """
 
     epoch: int
-    """1-based."""
     loss: float
-    """Mean of the head's loss."""
     accuracy: float
-    """Share of faces nearest to the centre of their own class, without margin."""
     lr: float
-    """Learning rate of the last batch."""
     norm: float
-    """Mean length of the embeddings."""
 
 
 @dataclass(frozen=True)
-class Validated:
-    """What a look at the benchmarks found."""
+class ValidationScores:
+    """Accuracies on the validation benchmarks after `step` updates, by benchmark."""
 
     step: int
-    """Updates made before it."""
     accuracy: dict[str, float]
-    """By benchmark."""
 
     @property
     def mean(self) -> float:
@@ -59,16 +57,16 @@ class Validated:
 
 
 @dataclass
-class State:
+class TrainingState:
     """A network in training.
 
     Attributes:
-        step: updates made.
-        totals: sums over the steps of the epoch so far, (3,) float64, by FIGURES, on the CPU.
-        history: epochs that are over.
-        validations: looks at the benchmarks, if any.
-        best: weights of the best look so far, the first of equals, on the CPU of rank 0.
-        average: moving average of the network, None where the recipe has none.
+        average: moving average of the network; None if the recipe has none.
+        step: number of updates made.
+        totals: sums of METRICS over the steps of the current epoch, (3,) float64, on the CPU.
+        history: finished epochs.
+        validations: validations so far.
+        best: weights at the best validation so far, the first of equals, on the CPU of rank 0.
     """
 
     backbone: StoredBackbone
@@ -77,20 +75,20 @@ class State:
     scaler: GradScaler
     average: AveragedModel | None
     step: int = 0
-    totals: Tensor = field(default_factory=lambda: torch.zeros(len(FIGURES), dtype=torch.float64))
+    totals: Tensor = field(default_factory=lambda: torch.zeros(len(METRICS), dtype=torch.float64))
     history: list[Epoch] = field(default_factory=list)
-    validations: list[Validated] = field(default_factory=list)
+    validations: list[ValidationScores] = field(default_factory=list)
     best: dict[str, Tensor] | None = None
 
     @property
     def network(self) -> nn.Module:
-        """The network that learns."""
+        """The network that is updated."""
         return self.backbone.network
 
-    def count(self, figures: Tensor, lr: float, epoch_steps: int) -> None:
-        """Take note of a step that was made; the last one of an epoch closes it."""
+    def add_step(self, metrics: Tensor, lr: float, epoch_steps: int) -> None:
+        """Record a step that was made; the last one of an epoch adds it to the history."""
         self.step += 1
-        self.totals += figures
+        self.totals += metrics
         if self.step % epoch_steps == 0:
             loss, accuracy, norm = (self.totals / epoch_steps).tolist()
             self.history.append(Epoch(self.step // epoch_steps, loss, accuracy, lr, norm))
@@ -98,24 +96,24 @@ class State:
 
     @property
     def result(self) -> nn.Module:
-        """The network that training is for: the one that learns, or its average."""
+        """The network to keep: the one that is updated, or its average."""
         return self.network if self.average is None else self.average.module
 
-    def judged(self, accuracy: dict[str, float]) -> None:
-        """Take note of a look at the benchmarks, and of the weights if it is the best so far."""
-        now = Validated(self.step, accuracy)
+    def add_validation(self, accuracy: dict[str, float]) -> None:
+        """Record a validation, and the weights if it is the best so far."""
+        now = ValidationScores(self.step, accuracy)
         if all(now.mean > before.mean for before in self.validations) and distributed.rank() == 0:
             self.best = {key: value.cpu().clone() for key, value in self.result.state_dict().items()}
         self.validations.append(now)
 
     @property
     def finite(self) -> bool:
-        """Whether all weights are finite numbers; a step can ruin them while its own loss still was one."""
+        """Whether all weights are finite; a step can ruin them although its own loss was finite."""
         parts = (self.network, self.head)
         return all(bool(value.isfinite().all()) for part in parts for value in part.state_dict().values())
 
     def content(self) -> dict[str, Any]:
-        """Everything, as plain values and tensors; complete on rank 0, and all processes must call it."""
+        """The whole state as plain values and tensors; complete on rank 0, and all processes must call it."""
         return {
             **{name: part.state_dict() for name, part in self._parts().items()},
             "head": self.head.whole_state(),
@@ -128,36 +126,17 @@ class State:
         }
 
     def restore(self, content: dict[str, Any]) -> None:
-        """Become what `content` describes, whatever the number of processes that made it."""
+        """Load a `content`, written by any number of processes."""
         for name, part in self._parts().items():
             part.load_state_dict(content[name])
         self.head.load_whole_state(content["head"])
         self.head.load_whole_optimiser_state(self.optimiser, content["optimiser"])
         self.step, self.totals = content["step"], content["totals"]
         self.history = [Epoch(**epoch) for epoch in content["history"]]
-        self.validations = [Validated(**each) for each in content["validations"]]
+        self.validations = [ValidationScores(**each) for each in content["validations"]]
         self.best = content["best"] if distributed.rank() == 0 else None
 
     def _parts(self) -> dict[str, Any]:
-        """What is the same on all processes."""
+        """The parts that are equal on all processes."""
         parts = {"network": self.network, "scaler": self.scaler}
         return parts if self.average is None else {**parts, "average": self.average}
-
-
-def begin(backbone: StoredBackbone, head: Head, recipe: Train, device: torch.device) -> State:
-    """The state before the first step."""
-    average = None
-    if recipe.average:
-        rule = get_ema_multi_avg_fn(recipe.average)  # type: ignore[no-untyped-call]
-        average = AveragedModel(backbone.network, multi_avg_fn=rule)
-    steps = optimiser.build_optimiser(backbone.network, head, recipe)
-    if isinstance(head, Sharded):
-        head.follow(steps)
-    return State(backbone, head, steps, _scaler(head, recipe, device), average)
-
-
-def _scaler(head: Head, recipe: Train, device: torch.device) -> GradScaler:
-    """A scaler that skips a step on all processes where one finds an overflow in its part of the head."""
-    kind = ShardedGradScaler if head.partial() and distributed.world() > 1 else GradScaler
-    scaler: GradScaler = kind(device.type, enabled=recipe.precision == "float16")
-    return scaler

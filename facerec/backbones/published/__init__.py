@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from facerec.backbones.published import mobilefacenets, residuals
-from facerec.backbones.published.layout import Layout, Normalised, Size, State
+from facerec.backbones.published.layout import Layout, Normalised, Size, Weights
 from facerec.backbones.published.residuals import ATTENTION_LAYOUTS
 from facerec.core import FormatError
 
@@ -43,7 +43,7 @@ def load_published(path: str | Path, size: Size) -> tuple[nn.Module, int]:
     return fit_published(_state(Path(path)), size, str(path))
 
 
-def fit_published(state: State, size: Size, origin: str) -> tuple[nn.Module, int]:
+def fit_published(state: Weights, size: Size, origin: str) -> tuple[nn.Module, int]:
     """As `load`, of entries by their published names; `origin` names them in errors."""
     layout = next((layout for layout in LAYOUTS if layout.mark in state), None)
     if layout is None:
@@ -58,7 +58,7 @@ def fit_published(state: State, size: Size, origin: str) -> tuple[nn.Module, int
         raise FormatError(f"{origin} looks like {layout.name}, but does not fit it ({problem}).") from error
 
 
-def _state(path: Path) -> State:
+def _state(path: Path) -> Weights:
     """The tensors in a torch file by name, without the "module." that parallel training puts before them."""
     try:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)

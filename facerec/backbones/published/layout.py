@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-State = dict[str, Tensor]
+Weights = dict[str, Tensor]
 Size = tuple[int, int]
 Rule = tuple[str, str | Callable[[re.Match[str]], str]]
 """A pattern in the name of an entry, and what takes its place."""
@@ -34,11 +34,11 @@ class Layout:
     mark: str
     rules: tuple[Rule, ...]
     last: str
-    build: Callable[[State, int, Size], nn.Module]
-    adapt: Callable[[State], State] = dict
+    build: Callable[[Weights, int, Size], nn.Module]
+    adapt: Callable[[Weights], Weights] = dict
     normalised: bool = False
 
-    def network(self, state: State, size: Size) -> tuple[nn.Module, int]:
+    def network(self, state: Weights, size: Size) -> tuple[nn.Module, int]:
         """The network for inputs of `size`, with these weights, and its dim.
 
         Raises KeyError, IndexError, ValueError or RuntimeError where they do not fit.

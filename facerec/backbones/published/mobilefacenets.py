@@ -7,7 +7,7 @@ import re
 from torch import nn
 
 from facerec.backbones.mobilefacenet import ConvNorm, MobileFaceNet, WideMobileFaceNet
-from facerec.backbones.published.layout import Layout, Rule, Size, State, counted
+from facerec.backbones.published.layout import Layout, Rule, Size, Weights, counted
 
 _LAST = "project.0.weight"
 _MEMBERS: tuple[Rule, ...] = ((r"\.conv\.", ".0."), (r"\.bn\.", ".1."), (r"\.prelu\.", ".2."))
@@ -28,26 +28,26 @@ class FoamliuMobileFaceNet(MobileFaceNet):
         self.stem = nn.Sequential(self.stem[0], depthwise, pointwise)
 
 
-def _foamliu(_: State, dim: int, size: Size) -> nn.Module:
+def _foamliu(_: Weights, dim: int, size: Size) -> nn.Module:
     return FoamliuMobileFaceNet(dim, size)
 
 
-def _plain(_: State, dim: int, size: Size) -> nn.Module:
+def _plain(_: Weights, dim: int, size: Size) -> nn.Module:
     return MobileFaceNet(dim, size)
 
 
-def _wide(_: State, dim: int, size: Size) -> nn.Module:
+def _wide(_: Weights, dim: int, size: Size) -> nn.Module:
     return WideMobileFaceNet(dim, size)
 
 
-def _fold_bias(state: State) -> State:
+def _fold_bias(state: Weights) -> Weights:
     """Take the last convolution's bias out of the mean of the normalisation behind it."""
     folded = dict(state)
     folded["bn.running_mean"] = folded["bn.running_mean"] - folded.pop("conv3.bias")
     return folded
 
 
-def _as_convolution(state: State) -> State:
+def _as_convolution(state: Weights) -> Weights:
     """Linear layers as the 1x1 convolutions that they are."""
     return {key: value[:, :, None, None] if value.ndim == 2 else value for key, value in state.items()}
 

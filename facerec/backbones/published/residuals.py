@@ -10,11 +10,18 @@ from functools import partial
 
 from torch import nn
 
-from facerec.backbones.attention import GATES
-from facerec.backbones.iresnet import BLOCKS, CHANNELS, IResidualUnit, IResNet, IResNetStyle, PlainIResNet
-from facerec.backbones.published.layout import Layout, Rule, Size, State
+from facerec.backbones.iresnet import (
+    BLOCKS,
+    CHANNELS,
+    IResidualUnit,
+    IResNet,
+    IResNetStyle,
+    PlainIResNet,
+    SEResNet101IR,
+)
+from facerec.backbones.layers import GATES
+from facerec.backbones.published.layout import Layout, Rule, Size, Weights
 from facerec.backbones.residual_attention import ResidualAttention
-from facerec.backbones.se_resnet101_ir import SEResNet101IR
 
 _LAST = "output.3.weight"
 _FIRST_UNIT = "body.0.0."
@@ -26,11 +33,11 @@ class HybridIResNet(IResNet):
     style = IResNetStyle(projected=False)
 
 
-def _build(network: type[IResNet], state: State, dim: int, size: Size) -> nn.Module:
+def _build(network: type[IResNet], state: Weights, dim: int, size: Size) -> nn.Module:
     return network(_depth(state), _gate(state, network.style), dim, size)
 
 
-def _depth(state: State) -> int:
+def _depth(state: Weights) -> int:
     places = {tuple(key.split(".")[1:3]) for key in state if key.startswith("body.")}
     units = Counter(stage for stage, _ in places)
     counts = tuple(units[str(stage)] for stage in range(len(CHANNELS)))
@@ -40,7 +47,7 @@ def _depth(state: State) -> int:
     raise ValueError(f"{counts} units a stage are of no known depth")
 
 
-def _gate(state: State, style: IResNetStyle) -> str:
+def _gate(state: Weights, style: IResNetStyle) -> str:
     weights = {
         key.removeprefix(_FIRST_UNIT)
         for key in state
@@ -53,7 +60,7 @@ def _gate(state: State, style: IResNetStyle) -> str:
     raise ValueError("units of this kind are unknown")
 
 
-def _staged(state: State) -> State:
+def _staged(state: Weights) -> Weights:
     """Units counted through, body.N., as those of stages, which differ in their channels: layerS.U."""
     places: list[str] = []
     units = Counter[int]()
@@ -73,11 +80,11 @@ def _placed(key: str, places: list[str]) -> str:
     return f"{places[int(number)]}.{rest}"
 
 
-def _build_v3(_: State, dim: int, size: Size) -> nn.Module:
+def _build_v3(_: Weights, dim: int, size: Size) -> nn.Module:
     return SEResNet101IR(dim, size)
 
 
-def _activated_twice(state: State) -> State:
+def _activated_twice(state: Weights) -> Weights:
     """The PReLU of a unit also under the name it has behind the sum."""
     again = {
         key.replace(".prelu.", ".activation."): value for key, value in state.items() if ".prelu." in key
@@ -182,7 +189,7 @@ class SummedAttention(ResidualAttention):
     summed_first = True
 
 
-def _build_attention(state: State, dim: int, size: Size) -> nn.Module:
+def _build_attention(state: Weights, dim: int, size: Size) -> nn.Module:
     deep = any(key.startswith("body.1.2.") for key in state)
     return SummedAttention(92 if deep else 56, dim, size)
 

@@ -1,9 +1,4 @@
-"""Gates at the end of a residual branch: which channels and which places of a map count.
-
-Sources: Hu, Shen, Sun, "Squeeze-and-Excitation Networks", 2018; Woo et al., "CBAM: Convolutional Block Attention
-Module", 2018. As Face_Pytorch builds them: no biases, bottlenecks of a sixteenth, and a 3x3 kernel over the
-places, where the paper has 7x7.
-"""
+"""The "E" output of the ArcFace paper, from the last feature map to the embedding: BN, dropout, linear, BN."""
 
 from __future__ import annotations
 
@@ -11,6 +6,33 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+
+
+class EmbeddingOutput(nn.Sequential):
+    """(b, channels, h, w) -> (b, dim). Source: Deng et al., "ArcFace", 2019, section 3.1.
+
+    `frozen_scale` keeps the last normalisation's weight at one, as arcface_torch does.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        area: int,
+        dim: int,
+        dropout: float = 0.0,
+        frozen_scale: bool = False,
+    ) -> None:
+        last = nn.BatchNorm1d(dim)
+        if frozen_scale:
+            last.weight.requires_grad_(False)
+        super().__init__(
+            nn.BatchNorm2d(channels),
+            nn.Dropout(dropout),
+            nn.Flatten(),
+            nn.Linear(channels * area, dim),
+            last,
+        )
+
 
 _REDUCTION = 16
 
