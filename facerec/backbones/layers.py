@@ -1,4 +1,9 @@
-"""The "E" output of the ArcFace paper, from the last feature map to the embedding: BN, dropout, linear, BN."""
+"""Layers that several backbones share: attention within residual units, the "E" output, the stem-body-output form.
+
+Sources: Hu, Shen, Sun, "Squeeze-and-Excitation Networks", 2018; Woo et al., "CBAM: Convolutional Block Attention
+Module", 2018, as Face_Pytorch builds them: no biases, bottlenecks of a sixteenth, and a 3x3 kernel for spatial
+attention instead of the paper's 7x7; Deng et al., "ArcFace", 2019, section 3.1, for the output.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +14,9 @@ from torch import Tensor, nn
 
 
 class EmbeddingOutput(nn.Sequential):
-    """(b, channels, h, w) -> (b, dim). Source: Deng et al., "ArcFace", 2019, section 3.1.
+    """The "E" output of the ArcFace paper, BN-dropout-linear-BN: (b, channels, h, w) -> (b, dim).
 
-    `frozen_scale` keeps the last normalisation's weight at one, as arcface_torch does.
+    `area` is h * w; `frozen_scale` keeps the weight of the last normalisation at one, as arcface_torch does.
     """
 
     def __init__(
@@ -34,11 +39,24 @@ class EmbeddingOutput(nn.Sequential):
         )
 
 
+class StagedNetwork(nn.Module):
+    """A backbone made of `stem`, `body` and `output`."""
+
+    stem: nn.Module
+    body: nn.Module
+    output: nn.Module
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Embeddings (b, dim), not normalised, of images (b, 3, h, w)."""
+        embeddings: Tensor = self.output(self.body(self.stem(x)))
+        return embeddings
+
+
 _REDUCTION = 16
 
 
 class SqueezeExcite(nn.Module):
-    """Weighs each channel (b, c, h, w) by what the whole map shows, through a bottleneck of c / 16."""
+    """Weights each channel of (b, c, h, w) by a function of all channel means, through a bottleneck of c / 16."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -51,7 +69,7 @@ class SqueezeExcite(nn.Module):
 
 
 class ChannelAttention(nn.Module):
-    """Weighs each channel by its mean and its maximum, which share a bottleneck."""
+    """Weights each channel by its mean and its maximum, which share a bottleneck."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -65,7 +83,7 @@ class ChannelAttention(nn.Module):
 
 
 class SpatialAttention(nn.Module):
-    """Weighs each place of a map by the mean and the maximum of its channels around there."""
+    """Weights each position of a map by the mean and the maximum of the channels around it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -73,8 +91,8 @@ class SpatialAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, c, h, w) -> the same shape."""
-        seen = torch.cat((x.mean(1, keepdim=True), x.amax(1, keepdim=True)), 1)
-        weighed: Tensor = x * torch.sigmoid(self.weigh(seen))
+        summary = torch.cat((x.mean(1, keepdim=True), x.amax(1, keepdim=True)), 1)
+        weighed: Tensor = x * torch.sigmoid(self.weigh(summary))
         return weighed
 
 
@@ -83,11 +101,11 @@ def _bottleneck(channels: int) -> tuple[nn.Module, ...]:
     return nn.Conv2d(channels, inner, 1, bias=False), nn.ReLU(), nn.Conv2d(inner, channels, 1, bias=False)
 
 
-GATES: dict[str, Callable[[int], tuple[nn.Module, ...]]] = {
+ATTENTION: dict[str, Callable[[int], tuple[nn.Module, ...]]] = {
     "": lambda _: (),
     "se": lambda channels: (SqueezeExcite(channels),),
     "cam": lambda channels: (ChannelAttention(channels),),
     "sam": lambda _: (SpatialAttention(),),
     "cbam": lambda channels: (ChannelAttention(channels), SpatialAttention()),
 }
-"""What a branch of so many channels ends with, by name; "" is nothing."""
+"""Layers at the end of a residual branch of so many channels, by name; "" means none."""

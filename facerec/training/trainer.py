@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from facerec import backbones, distributed, heads
 from facerec.backbones import storage
 from facerec.backbones.storage import StoredBackbone
-from facerec.core import FacerecError, ParamsError, bar, settings
+from facerec.core import FacerecError, ParamsError, bar, describe_device
 from facerec.distributed import GradientSum
 from facerec.heads import Head
 from facerec.params import FRESH, Train
@@ -237,9 +237,7 @@ class _StepProgress:
 
 
 def _describe(faces: TrainingFaces, device: torch.device) -> str:
-    where = (
-        settings.describe_device(device) if distributed.world() == 1 else f"{distributed.world()} processes"
-    )
+    where = describe_device(device) if distributed.world() == 1 else f"{distributed.world()} processes"
     return f"{len(faces.usable):,} faces of {faces.classes:,} identities, {where}"
 
 
