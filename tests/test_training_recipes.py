@@ -16,8 +16,7 @@ from facerec.params import Augment, HeadParams, SamplerParams, Schedule, Train
 from facerec.store import shards
 from facerec.training import augmentation, step
 from facerec.training.data import BalancedSampler, TrainingFaces
-from facerec.training.state import TrainingState
-from facerec.training.step import Batch, initial_state, learning_rate, update
+from facerec.training.step import Batch, TrainingState, initial_state, learning_rate, update
 from tests.models import TINY, recipe, write_set
 
 CPU = torch.device("cpu")

@@ -24,7 +24,7 @@ from facerec.params import Backbone, HeadParams, Train
 from facerec.store import shards
 from facerec.training import Checkpoints, trainer
 from facerec.training.checkpoints import delay_interrupts
-from facerec.training.state import TrainingState
+from facerec.training.step import TrainingState
 from facerec.training.step import update as update_of_step
 from tests.conftest import ROOT
 from tests.models import recipe, write_set

@@ -21,7 +21,7 @@ from facerec.store import pairs, shards
 from facerec.store.pairs import Pairs
 from facerec.training import Checkpoints, trainer
 from facerec.training.data import TrainingFaces
-from facerec.training.state import TrainingState
+from facerec.training.step import TrainingState
 from tests.conftest import ROOT
 from tests.models import recipe, write_set
 from tests.processes import CPU, Answer, together

@@ -13,15 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from facerec.core import ParamsError
-from facerec.heads.base import (
-    CENTRE_STD,
-    CosineHead,
-    Head,
-    angle_of,
-    cosines_to,
-    own_cosine,
-    replace_own,
-)
+from facerec.heads.base import CENTRE_STD, CosineHead, Head, angle_of, cosines_to, own_cosine, replace_own
 
 
 class Softmax(CosineHead):

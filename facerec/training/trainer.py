@@ -25,8 +25,17 @@ from facerec.training import augmentation, data, validation
 from facerec.training.checkpoints import Checkpoints, delay_interrupts
 from facerec.training.data import Sampler, TrainingFaces, add_training_sets
 from facerec.training.loggers import live_curves
-from facerec.training.state import METRICS, Epoch, TrainingState, ValidationScores
-from facerec.training.step import Batch, initial_state, learning_rate, reproducible, update
+from facerec.training.step import (
+    METRICS,
+    Batch,
+    Epoch,
+    TrainingState,
+    ValidationScores,
+    initial_state,
+    learning_rate,
+    reproducible,
+    update,
+)
 
 
 class TrainingError(FacerecError):
