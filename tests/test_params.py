@@ -89,7 +89,7 @@ def test_no_value_escapes_validation(key: str, value: Any) -> None:
         assert key.split(".")[0] in str(error)
     else:
         section, leaf = key.split(".")
-        assert getattr(getattr(parsed, section), leaf) is not None
+        assert getattr(getattr(parsed, section), leaf) is not None or key in {"detect.weights", "train.init"}
 
 
 def test_every_head_can_be_named_with_options_it_knows() -> None:

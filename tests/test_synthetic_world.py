@@ -49,7 +49,7 @@ class Drawing:
 @pytest.fixture
 def drawing(monkeypatch: pytest.MonkeyPatch) -> Drawing:
     instead = Drawing()
-    monkeypatch.setattr(synthetic_sets, "hold_all", instead)
+    monkeypatch.setattr(synthetic_sets, "render_sessions", instead)
     return instead
 
 

@@ -27,7 +27,7 @@ from facerec.embedding.onnx_network import OnnxNetwork
 from facerec.store.preprocessing import Preprocessing
 from facerec.store.training_sets import TrainingSet, from_plain
 
-METADATA_KEY = "facerec.store.preprocessing"
+METADATA_KEY = "facerec.preprocessing"
 """Key of an ONNX file's metadata that holds the preprocessing as JSON."""
 DIGEST_KEY = "facerec.model"
 """Key of the digest of the backbone that the file was exported from (`StoredBackbone.digest`)."""

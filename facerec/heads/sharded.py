@@ -14,7 +14,7 @@ step), so clipping, gradient scaling and accumulation work unchanged.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -170,26 +170,32 @@ class Sharded(HeadWrapper):
 
     def whole_optimiser_state(self, optimiser: Optimizer) -> dict[str, Any]:
         """`optimiser.state_dict()` with the state of the centres of all processes; complete on rank 0."""
-        state = optimiser.state_dict()
-        key = _parameter_key(optimiser, self.head.weight)
         shape = self.head.weight.shape
-        centres = {
-            name: distributed.gather_rows(value, self.classes) if _has_shape(value, shape) else value
-            for name, value in state["state"].get(key, {}).items()
-        }
-        return {**state, "state": {**state["state"], **({key: centres} if centres else {})}}
+        state = optimiser.state_dict()
+        return self._with_centres(
+            optimiser, state, shape, lambda own: distributed.gather_rows(own, self.classes)
+        )
 
     def load_whole_optimiser_state(self, optimiser: Optimizer, state: Mapping[str, Any]) -> None:
         """Load this process's part of a `whole_optimiser_state` from any number of processes into `optimiser`."""
-        key = _parameter_key(optimiser, self.head.weight)
         shape = torch.Size((self.classes, self.head.weight.shape[1]))
+        optimiser.load_state_dict(self._with_centres(optimiser, state, shape, self._own_rows))
+
+    def _with_centres(
+        self,
+        optimiser: Optimizer,
+        state: Mapping[str, Any],
+        shape: torch.Size,
+        change: Callable[[Tensor], Tensor | None],
+    ) -> dict[str, Any]:
+        """A state_dict of the optimiser in which `change` is applied to the tensors of the centres, of this `shape`."""
+        parameters = [each for group in optimiser.param_groups for each in group["params"]]
+        key = next(number for number, each in enumerate(parameters) if each is self.head.weight)
         centres = {
-            name: self._own_rows(value) if _has_shape(value, shape) else value
+            name: change(value) if _has_shape(value, shape) else value
             for name, value in state["state"].get(key, {}).items()
         }
-        optimiser.load_state_dict(
-            {**state, "state": {**state["state"], **({key: centres} if centres else {})}}
-        )
+        return {**state, "state": {**state["state"], **({key: centres} if centres else {})}}
 
     def _own_rows(self, whole: Tensor) -> Tensor:
         """This process's rows of a tensor with a row per class; ParamsError for another number of classes."""
@@ -281,9 +287,3 @@ class _RowsOnly:
 
 def _has_shape(value: Any, shape: torch.Size) -> bool:
     return isinstance(value, Tensor) and value.shape == shape
-
-
-def _parameter_key(optimiser: Optimizer, parameter: Tensor) -> int:
-    """The key of `parameter` in the optimiser's state_dict: its position among all parameters."""
-    parameters = [p for group in optimiser.param_groups for p in group["params"]]
-    return next(number for number, each in enumerate(parameters) if each is parameter)

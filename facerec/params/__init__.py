@@ -6,11 +6,9 @@ allowed. Facts of the machine (device, workers, mirrors) are not here: they must
 
 from facerec.params.evaluation import Benchmark, Identification, Identify, Verify
 from facerec.params.experiment import Params
-from facerec.params.faces import DETECTOR_OPTIONS, MTCNN_WEIGHTS, Align, Detect
+from facerec.params.faces import DETECTOR_OPTIONS, Align, Detect
 from facerec.params.reading import load, parse
 from facerec.params.training import (
-    FRESH,
-    UNWATCHED,
     Augment,
     Backbone,
     HeadParams,
@@ -22,9 +20,6 @@ from facerec.params.training import (
 
 __all__ = [
     "DETECTOR_OPTIONS",
-    "FRESH",
-    "MTCNN_WEIGHTS",
-    "UNWATCHED",
     "Align",
     "Augment",
     "Backbone",

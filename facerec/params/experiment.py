@@ -9,7 +9,7 @@ from pydantic import model_validator
 from facerec.params.evaluation import Benchmark, Identification, Identify, Verify
 from facerec.params.faces import Align, Detect
 from facerec.params.fields import Name, Strict
-from facerec.params.training import UNWATCHED, Train
+from facerec.params.training import Train
 
 _TEST_FACES = "data/faces/test"
 
@@ -47,8 +47,9 @@ class Params(Strict):
 
     @model_validator(mode="after")
     def _weights_are_downloaded(self) -> Params:
-        folder, _, rest = self.detect.weights.removeprefix("data/raw/").partition("/")
-        if self.detect.weights.startswith("data/raw/") and not (rest and folder in self.download):
+        weights = self.detect.weights or ""
+        folder, _, rest = weights.removeprefix("data/raw/").partition("/")
+        if weights.startswith("data/raw/") and not (rest and folder in self.download):
             raise ValueError(f"detect.weights is below data/raw/{folder}, which download does not fetch")
         return self
 
@@ -66,11 +67,13 @@ class Params(Strict):
     @model_validator(mode="after")
     def _validation_has_faces(self) -> Params:
         watched = self.train.validation.faces
+        if watched is None:
+            return self
         below = watched.removeprefix(f"{_TEST_FACES}/").split("/")[0]
-        if watched != UNWATCHED and not (watched.startswith(f"{_TEST_FACES}/") and below in self.packs):
+        if not (watched.startswith(f"{_TEST_FACES}/") and below in self.packs):
             raise ValueError(
-                f"train.validation.faces {watched} must be {_TEST_FACES}/PACK or {UNWATCHED} for none, "
-                f"with one of packs: {', '.join(self.packs) or 'none here'}"
+                f"train.validation.faces {watched} must be {_TEST_FACES}/PACK with one of packs "
+                f"({', '.join(self.packs) or 'none here'}), or null for no validation"
             )
         return self
 

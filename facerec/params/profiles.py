@@ -9,6 +9,7 @@ profiles/default.yaml is the whole default experiment.
 from __future__ import annotations
 
 import difflib
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from facerec import params
 from facerec.core import ParamsError, write_text
 
 DEFAULT = "default"
+_OPTIONAL_FILES = ("detect.weights", "train.init", "train.validation.faces")
+"""Keys that dvc.yaml puts into paths, so they have to be there, null where no file is meant."""
 
 
 def profile_names(folder: Path) -> list[str]:
@@ -59,6 +62,10 @@ def compose(folder: Path, name: str) -> str:
         merged: Any = {}
         for _, tree in chain:
             merged = merge(merged, tree)
+        for key in _OPTIONAL_FILES:
+            *sections, last = key.split(".")
+            section = reduce(lambda tree, part: tree.setdefault(part, {}), sections, merged)
+            section.setdefault(last, None)
         body = yaml.safe_dump(merged, sort_keys=False, default_flow_style=None, width=110)
         first, *over = (f"{each}.yaml" for each, _ in chain)
         text = f"# Profile {name}: profiles/{first} with {', then '.join(over)} laid over it.\n{body}"

@@ -18,7 +18,7 @@ from facerec.backbones.storage import StoredBackbone
 from facerec.core import FacerecError, ParamsError, bar, describe_device
 from facerec.distributed import GradientSum
 from facerec.heads import Head
-from facerec.params import FRESH, Train
+from facerec.params import Train
 from facerec.store.preprocessing import Preprocessing
 from facerec.store.shards import Shards
 from facerec.training import augmentation, data, validation
@@ -130,7 +130,11 @@ def initial_weights(faces: TrainingFaces, recipe: Train, device: torch.device) -
 
     Random weights come from torch's global random state.
     """
-    backbone = _new_backbone(faces, recipe) if recipe.init == FRESH else _pretrained_backbone(faces, recipe)
+    backbone = (
+        _new_backbone(faces, recipe)
+        if recipe.init is None
+        else _pretrained_backbone(faces, recipe, recipe.init)
+    )
     head = _new_head(faces.classes, recipe)
     # Faces arrive with channels last; kernels stored the same way are faster on CPU and GPU.
     backbone.network.to(device).to(memory_format=torch.channels_last).train()
@@ -156,12 +160,12 @@ def _new_backbone(faces: TrainingFaces, recipe: Train) -> StoredBackbone:
     return storage.create_backbone(recipe.backbone.name, recipe.backbone.dim, options, preprocessing)
 
 
-def _pretrained_backbone(faces: TrainingFaces, recipe: Train) -> StoredBackbone:
+def _pretrained_backbone(faces: TrainingFaces, recipe: Train, path: str) -> StoredBackbone:
     """The network of `train.init`, with its own preprocessing; ParamsError if the recipe describes another network."""
-    stored = storage.load_backbone(recipe.init)
+    stored = storage.load_backbone(path)
     if (stored.name, stored.dim) != (recipe.backbone.name, recipe.backbone.dim):
         raise ParamsError(
-            f"train.init {recipe.init} is {stored.name} with {stored.dim} outputs, but train.backbone says "
+            f"train.init {path} is {stored.name} with {stored.dim} outputs, but train.backbone says "
             f"{recipe.backbone.name} with {recipe.backbone.dim}; make them agree."
         )
     for shards in faces.sets:

@@ -15,11 +15,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from facerec import distributed, params
+from facerec import distributed
 from facerec.backbones.storage import StoredBackbone
 from facerec.core import ParamsError
 from facerec.embedding import Embedder
 from facerec.evaluation import verification
+from facerec.params import Train
 from facerec.store import pairs, shards
 from facerec.store.loading import FaceDataset
 from facerec.store.pairs import Pairs
@@ -59,12 +60,10 @@ class Validator:
         return shared
 
 
-def create_validator(recipe: params.Train, stored: StoredBackbone, steps: int) -> Validator:
+def create_validator(recipe: Train, stored: StoredBackbone, steps: int) -> Validator:
     """The validator of a recipe for `steps` updates; ParamsError if a benchmark it names is missing."""
     wanted = recipe.validation
-    benchmarks = (
-        [] if wanted.faces == params.UNWATCHED else list(_read_benchmarks(Path(wanted.faces), wanted.sets))
-    )
+    benchmarks = [] if wanted.faces is None else list(_read_benchmarks(Path(wanted.faces), wanted.sets))
     for each in benchmarks:
         stored.preprocessing.check(each.faces.meta)
     return Validator(benchmarks, wanted.every, steps)
