@@ -1,4 +1,4 @@
-"""train@network: all training faces -> the backbone's weights, last and best, and how the training went."""
+"""train@network: all training faces -> the weights of the backbone, last and best, with metrics and curves."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def train(params: Params, name: str) -> None:
 
 
 def write(trained: Trained, name: str) -> None:
-    """All outputs of the stage. Where nothing was judged during training, best and last are the same."""
+    """Write all outputs of the stage. Without validation, the best weights are the last ones."""
     storage.save_backbone(trained.backbone, common.MODELS / f"{name}.pt")
     storage.save_backbone(trained.best, common.MODELS / f"{name}_best.pt")
     for key in ("loss", "accuracy"):
         curve = [{"epoch": epoch.epoch, key: getattr(epoch, key)} for epoch in trained.history]
         write_json(common.CURVES / f"{name}_{key}.json", {key: curve})
-    looks = [asdict(each) for each in trained.validations]
-    write_json(common.CURVES / f"{name}_validation.json", {"validation": looks})
+    validations = [asdict(each) for each in trained.validations]
+    write_json(common.CURVES / f"{name}_validation.json", {"validation": validations})
     write_json(common.METRICS / f"train/{name}.json", {name: _metrics(trained)})
 
 

@@ -80,7 +80,7 @@ def build_sharded(
 
     Raises ParamsError as `build_head`, for heads that cannot be split, and for fewer than 2 classes per process.
     """
-    held = classes_held(HEADS[name], classes)
+    held = classes_held(HEADS.get(name, Head), classes)
     return Sharded(build_head(name, dim, held, **options), classes, rate, seed)
 
 

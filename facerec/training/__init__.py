@@ -6,12 +6,12 @@
         trained = fit(sets, params.train, torch_device(), checkpoints)
         save_backbone(trained.backbone, "models/backbone.pt")
 
-`data` holds faces and samplers, `augmentation` random changes of faces, `step` the
-state of a training and one update of it, `validation` the benchmarks that are evaluated meanwhile, `loggers` live curves.
+`data` holds faces and samplers, `augmentation` random changes of faces, `step` the state of a training and one update
+of it, `validation` the benchmarks evaluated meanwhile, `checkpoints` how a training stops and resumes, `loggers` live
+curves.
 """
 
 from facerec.training.checkpoints import Checkpoints, keep_checkpoints
-from facerec.training.step import Epoch, ValidationScores
 from facerec.training.trainer import Trained, TrainingError, fit
 
-__all__ = ["Checkpoints", "Epoch", "Trained", "TrainingError", "ValidationScores", "fit", "keep_checkpoints"]
+__all__ = ["Checkpoints", "Trained", "TrainingError", "fit", "keep_checkpoints"]
