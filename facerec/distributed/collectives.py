@@ -193,5 +193,6 @@ def _flatten(tensors: list[Tensor]) -> Tensor:
 
 def _unflatten(flat: Tensor, tensors: list[Tensor]) -> None:
     """Copy consecutive pieces of `flat` into `tensors`."""
-    for tensor, part in zip(tensors, flat.split([each.numel() for each in tensors]), strict=True):
+    parts = torch.split(flat, [each.numel() for each in tensors])
+    for tensor, part in zip(tensors, parts, strict=True):
         tensor.copy_(part.view_as(tensor))

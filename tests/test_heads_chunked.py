@@ -11,7 +11,7 @@ from facerec.core import ParamsError
 from facerec.heads import chunked
 
 NAMES = ("arcface", "cosface", "normface", "combined", "adaface", "magface")
-DIM, CLASSES, BATCH = 16, 1000, 24  # four blocks, the last of them short
+DIM, CLASSES, BATCH = 16, 1000, 24  # four chunks, the last of them short
 
 
 def case(name: str, dtype: torch.dtype, classes: int = CLASSES) -> tuple[heads.Head, Tensor, Tensor]:
@@ -38,7 +38,7 @@ def assert_equal(ours: list[Tensor], plain: list[Tensor], tolerance: float) -> N
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
-def test_lean_is_equal_to_plain(name: str, dtype: torch.dtype, tolerance: float) -> None:
+def test_chunked_is_equal_to_plain(name: str, dtype: torch.dtype, tolerance: float) -> None:
     head, embeddings, labels = case(name, dtype)
     ours = chunked.Chunked(head)
     expected = gradients(head, head, embeddings, labels)
@@ -48,7 +48,7 @@ def test_lean_is_equal_to_plain(name: str, dtype: torch.dtype, tolerance: float)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_lean_is_equal_at_the_extremes(name: str) -> None:
+def test_chunked_is_equal_at_the_extremes(name: str) -> None:
     """Cosines of exactly 1 and -1, embeddings and centres of length 0."""
     head, embeddings, labels = case(name, torch.float64)
     with torch.no_grad():
@@ -64,7 +64,7 @@ def test_lean_is_equal_at_the_extremes(name: str) -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(2, 700), st.integers(1, 9), st.integers(1, 9), st.integers(0, 9))
-def test_lean_is_equal_for_any_sizes(classes: int, batch: int, dim: int, seed: int) -> None:
+def test_chunked_is_equal_for_any_sizes(classes: int, batch: int, dim: int, seed: int) -> None:
     torch.manual_seed(seed)
     head = heads.build_head("cosface", dim, classes).double()
     embeddings = torch.randn(batch, dim, dtype=torch.float64).requires_grad_()
@@ -74,7 +74,7 @@ def test_lean_is_equal_for_any_sizes(classes: int, batch: int, dim: int, seed: i
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
 
 
-def test_lean_gradients_are_true() -> None:
+def test_chunked_gradients_are_true() -> None:
     head, embeddings, _ = case("cosface", torch.float64, classes=5)
     embeddings = embeddings[:3].detach().requires_grad_()
     weight = head.weight.detach().requires_grad_()
@@ -117,7 +117,7 @@ def test_loss_and_accuracy_of_one_walk_are_those_of_two(name: str) -> None:
     assert not right.requires_grad
 
 
-def test_lean_runs_in_full_precision_inside_autocast() -> None:
+def test_chunked_runs_in_full_precision_inside_autocast() -> None:
     head, embeddings, labels = case("arcface", torch.float32)
     expected = gradients(head, head, embeddings, labels)
     with torch.autocast("cpu", torch.bfloat16):  # forward and backward
@@ -132,7 +132,7 @@ def test_lean_runs_in_full_precision_inside_autocast() -> None:
 
 
 @pytest.mark.parametrize("name", ["adaface", "arcface"])
-def test_lean_trains_as_plain_does(name: str) -> None:
+def test_chunked_trains_as_plain_does(name: str) -> None:
     """Statistics that heads keep of the batches included."""
     states = []
     for wrap in (lambda head: head, chunked.Chunked):
@@ -149,7 +149,7 @@ def test_lean_trains_as_plain_does(name: str) -> None:
         torch.testing.assert_close(states[1][key], value, rtol=1e-10, atol=1e-10)
 
 
-def test_lean_state_is_that_of_the_plain_head() -> None:
+def test_chunked_state_is_that_of_the_plain_head() -> None:
     head, embeddings, labels = case("adaface", torch.float64)
     other = chunked.Chunked(heads.build_head("adaface", DIM, CLASSES).double().eval())
     other.load_whole_state(head.whole_state())
@@ -165,6 +165,6 @@ def test_heads_that_need_all_cosines_are_refused(name: str) -> None:
 @pytest.mark.parametrize("batch", [64, 128, 512])
 @pytest.mark.parametrize("dim", [128, 512])
 @pytest.mark.parametrize("cuda", [False, True])
-def test_blocks_take_at_most_a_twentieth_of_the_logits(batch: int, dim: int, cuda: bool) -> None:
+def test_chunks_take_at_most_a_twentieth_of_the_logits(batch: int, dim: int, cuda: bool) -> None:
     size = chunked.chunk_size(batch, dim, 200_000, cuda)
     assert size * (2 * batch + 4 * dim) <= 0.05 * batch * 200_000
