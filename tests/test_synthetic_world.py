@@ -17,7 +17,7 @@ from facerec.interop import lists, packs, recordio
 from facerec.store import shards
 from facerec.store.pairs import read_pairs
 from synthfaces import assets, studio
-from synthfaces.noise import stream
+from synthfaces.sampling import stream
 from synthfaces.studio import EncodedPhoto, Person, Pose, Session, render_session
 
 SIZES = {

@@ -45,15 +45,15 @@ def compare_runs(
         )
         found = comparison.compare_runs(here, there, drawn, benchmark or ())
     if not found.benchmarks:
-        reasons = "; ".join(reporting.reasons(found.omitted))
+        reasons = "; ".join(reporting.omission_reasons(found.omitted))
         raise FormatError(f"{first} and {second} share no benchmark that compares ({reasons}).")
     made = reporting.ComparisonReport(first, second, drawn, found.benchmarks, found.omitted)
     if as_json:
-        report("Comparison", reporting.as_json(made), as_json)
+        report("Comparison", reporting.comparison_as_json(made), as_json)
     elif markdown:
-        sys.stdout.write(reporting.markdown(made))
+        sys.stdout.write(reporting.markdown_tables(made))
     else:
-        Console(stderr=True).print(reporting.terminal(made))
+        Console(stderr=True).print(reporting.terminal_tables(made))
 
 
 @app.command()
@@ -65,11 +65,11 @@ def experiments(
     from rich.console import Console
 
     from facerec.cli import revisions
-    from facerec.reporting import experiments as reporting
+    from facerec.reporting import comparison as reporting
 
-    rows = reporting.rows(revisions.experiments(commits))
+    rows = reporting.parse_experiments(revisions.experiments(commits))
     if as_json:
-        report("Experiments", {"experiments": [reporting.as_dict(row) for row in rows]}, as_json)
+        report("Experiments", {"experiments": [reporting.experiment_as_dict(row) for row in rows]}, as_json)
     else:
         console = Console(stderr=True)
-        console.print(reporting.table(rows, console.width))
+        console.print(reporting.experiments_table(rows, console.width))

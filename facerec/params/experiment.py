@@ -21,8 +21,10 @@ class Params(Strict):
     """The network that benchmarks measure: models/NETWORK.pt or .onnx of `networks`, or data/raw/ENTRY of `download`."""
     networks: list[Name]
     """Networks to train, each with the recipe `train`; empty where a published one is measured."""
+    render: dict[Name, dict[str, Any]]
+    """Rendered sets of data/catalog, each with the options that override its own."""
     download: dict[Name, dict[str, Any]]
-    """Entries of data/catalog to fetch or render, and options that override those of a rendered one."""
+    """Other entries of data/catalog: sets, models and weights to download. They take no options."""
     photos: dict[Name, Literal["train", "test"]]
     """Photo sets to detect and align, and what for: "train", or "test" for benchmarks."""
     packs: list[Name]
@@ -38,11 +40,14 @@ class Params(Strict):
     identify: Identify
 
     @model_validator(mode="after")
-    def _every_set_is_downloaded(self) -> Params:
+    def _every_set_has_a_source(self) -> Params:
+        for name in self.render:
+            if name in self.download:
+                raise ValueError(f"{name} stands below both render and download")
         for key, names in (("photos", list(self.photos)), ("packs", self.packs)):
             for name in names:
-                if name not in self.download:
-                    raise ValueError(f"{key} names {name}, which download does not fetch")
+                if name not in self.entries:
+                    raise ValueError(f"{key} names {name}, which stands below neither render nor download")
         return self
 
     @model_validator(mode="after")
@@ -84,6 +89,11 @@ class Params(Strict):
         if self.model not in allowed:
             raise ValueError(f"model must be one of {', '.join(sorted(allowed))}")
         return self
+
+    @property
+    def entries(self) -> dict[str, dict[str, Any]]:
+        """Catalog entries of the run, below data/raw/, and their options: rendered ones, then downloaded ones."""
+        return {**self.render, **self.download}
 
     @property
     def training_sets(self) -> list[str]:

@@ -2,7 +2,7 @@
 
 The machine setting FACEREC_LIVE names the loggers: tensorboard, dvclive, or both with a comma; none by default. Both
 are optional packages. Their files go to .facerec/live/NAME/ and are not part of any result. A new logger is a context
-manager like `_tensorboard` and a line in `_WRITERS`.
+manager like `_tensorboard` and a line in `LOGGERS`.
 """
 
 from __future__ import annotations
@@ -61,9 +61,9 @@ def live_curves(batch: int, first: int) -> Iterator[CurveLogger]:
 
 @contextmanager
 def _writer(name: str, first: int) -> Iterator[Write]:
-    if name not in _WRITERS:
-        raise ParamsError(f"FACEREC_LIVE knows {', '.join(_WRITERS)}, not {name!r}.")
-    module, opened = _WRITERS[name]
+    if name not in LOGGERS:
+        raise ParamsError(f"FACEREC_LIVE knows {', '.join(LOGGERS)}, not {name!r}.")
+    module, opened = LOGGERS[name]
     try:
         imported = importlib.import_module(module)
     except ModuleNotFoundError as error:
@@ -100,7 +100,7 @@ def _dvclive(module: Any, folder: Path, first: int) -> Iterator[Write]:
         yield write
 
 
-_WRITERS: dict[str, tuple[str, Callable[..., Any]]] = {
+LOGGERS: dict[str, tuple[str, Callable[..., Any]]] = {
     "tensorboard": ("torch.utils.tensorboard", _tensorboard),
     "dvclive": ("dvclive", _dvclive),
 }
