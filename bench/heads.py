@@ -1,6 +1,6 @@
 """Heads with very many classes: the chunked head against the full logits, and the cost of two gloo processes.
 
-Chunked ("lean"): ArcFace, forward and backward, with 200,000 classes x 128 and a batch of 128. Before the timing, loss
+Chunked ("chunked"): ArcFace, forward and backward, with 200,000 classes x 128 and a batch of 128. Before the timing, loss
 and gradients are compared with those in float64: the chunked head must be within 1e-5 of the largest value, the full
 one, which is less exact, within twice that. Memory is the growth of the peak resident size of a new process over a
 step, without the gradient of the centres, which both must return. The aims are a twentieth of the memory and no more
@@ -55,23 +55,23 @@ def resident(which: str) -> int:
     return int(line.split()[1]) * 1024
 
 
-def memory(lean: bool, answer: multiprocessing.connection.Connection) -> None:
+def memory(chunked: bool, answer: multiprocessing.connection.Connection) -> None:
     """Send the bytes that a step needs beyond those before it and the gradient of the centres."""
     head, embeddings, labels = case()
     small = heads.build_head("arcface", DIM, 4096)  # warms up threads and libraries
-    step(heads.Lean(small) if lean else small, embeddings, labels % 4096)
+    step(heads.Chunked(small) if chunked else small, embeddings, labels % 4096)
     gc.collect()
     Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before = resident("VmRSS")
-    step(heads.Lean(head) if lean else head, embeddings, labels)
+    step(heads.Chunked(head) if chunked else head, embeddings, labels)
     answer.send(resident("VmHWM") - before - head.weight.numel() * head.weight.element_size())
 
 
-def measured(lean: bool) -> int:
+def measured(chunked: bool) -> int:
     """`memory` in a new process."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=memory, args=(lean, theirs))
+    process = context.Process(target=memory, args=(chunked, theirs))
     process.start()
     found: int = ours.recv()
     process.join()
@@ -91,26 +91,31 @@ def parts(head: heads.Head, embeddings: Tensor, labels: Tensor) -> list[Tensor]:
 
 def compare() -> None:
     head, embeddings, labels = case()
-    lean = heads.Lean(head)
+    chunked = heads.Chunked(head)
     print(f"ArcFace, {CLASSES:,} classes x {DIM}, batch {BATCH}, float32        (aims: memory 0.05, time 1)")
     exact, wide = copy.deepcopy(head).double(), embeddings.detach().double().requires_grad_()
     truth = parts(exact, wide, labels)
     off_full = deviation(parts(head, embeddings, labels), truth)
-    off_lean = deviation(parts(lean, embeddings, labels), truth)
-    assert off_lean <= 1e-5, off_lean
+    off_chunked = deviation(parts(chunked, embeddings, labels), truth)
+    assert off_chunked <= 1e-5, off_chunked
     assert off_full <= 2e-5, off_full
-    print(f"off float64  full {off_full:.1e}     lean {off_lean:.1e}")
+    print(f"off float64  full {off_full:.1e}     chunked {off_chunked:.1e}")
     full, ours = measured(False), measured(True)
-    print(f"memory     full {full / 1e6:7.1f} MB  lean {ours / 1e6:7.1f} MB  lean / full {ours / full:6.3f}")
+    print(
+        f"memory     full {full / 1e6:7.1f} MB  chunked {ours / 1e6:7.1f} MB  chunked / full {ours / full:6.3f}"
+    )
     for threads in sorted({1, len(os.sched_getaffinity(0))}):
         torch.set_num_threads(threads)
         taken = side_by_side(
-            {"full": lambda: step(head, embeddings, labels), "lean": lambda: step(lean, embeddings, labels)},
+            {
+                "full": lambda: step(head, embeddings, labels),
+                "chunked": lambda: step(chunked, embeddings, labels),
+            },
             repeats=5,
         )
-        ratio = taken["lean"] / taken["full"]
+        ratio = taken["chunked"] / taken["full"]
         print(
-            f"{threads} threads  full {taken['full']:8.3f} s  lean {taken['lean']:8.3f} s  lean / full {ratio:6.3f}"
+            f"{threads} threads  full {taken['full']:8.3f} s  chunked {taken['chunked']:8.3f} s  chunked / full {ratio:6.3f}"
         )
 
 

@@ -24,11 +24,10 @@ from facerec import training
 from facerec.params import Backbone, HeadParams, Schedule, Train
 from facerec.store import shards
 from facerec.store.preprocessing import Preprocessing
-from facerec.training import sampling, trainer
+from facerec.training import data, trainer
 from facerec.training.data import TrainingFaces
-from facerec.training.determinism import reproducible
-from facerec.training.start import starting_weights
-from facerec.training.state import begin
+from facerec.training.step import initial_state, reproducible
+from facerec.training.trainer import initial_weights
 
 BATCH, STEPS, ROUNDS = 32, 50, 4
 CPU = torch.device("cpu")
@@ -68,8 +67,8 @@ def bare(
 ) -> tuple[list[float], list[float]]:
     """Seconds of every bare step but the first, and the losses."""
     with reproducible(RECIPE.seed):
-        stored, head = starting_weights(faces, RECIPE, CPU)
-        optimiser, network = begin(stored, head, RECIPE, CPU).optimiser, stored.network
+        stored, head = initial_weights(faces, RECIPE, CPU)
+        optimiser, network = initial_state(stored, head, RECIPE, CPU).optimiser, stored.network
         ends, losses = [], []
         for images, labels in ready[:steps]:
             optimiser.zero_grad(set_to_none=True)
@@ -93,7 +92,7 @@ def main() -> None:
                 Preprocessing().apply(torch.from_numpy(faces.batch(order))),
                 torch.from_numpy(faces.labels[order]),
             )
-            for order in sampling.build_sampler(faces, RECIPE).batches(1)
+            for order in data.create_sampler(faces, RECIPE).batches(1)
         ]
         ours: list[float] = []
         theirs: list[float] = []

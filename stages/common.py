@@ -37,7 +37,7 @@ def run(stage: Callable[..., None]) -> None:
 
 def run_together(stage: Callable[..., None]) -> None:
     """As `run`, in the processes that the machine setting FACEREC_TORCHRUN asks for."""
-    if not launching.wanted():
+    if not launching.should_launch():
         run(stage)
     name, arguments = stage.__name__, sys.argv[1:]
 

@@ -1,4 +1,4 @@
-"""train@network: all training faces -> the backbone's weights, last and best, and how the training went."""
+"""train@network: all training faces -> the weights of the backbone, last and best, with metrics and curves."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ def train(params: Params, name: str) -> None:
     folders = [common.FACES / "train" / set_name for set_name in params.training_sets]
     sets = [shards.read_shards(folder, "faces") for folder in folders if shards.is_shard_set(folder)]
     place = torch_device()
-    with distributed.joined(place), training.kept(sets, params.train) as checkpoints:
+    with distributed.joined(place), training.keep_checkpoints(sets, params.train) as checkpoints:
         trained = training.fit(sets, params.train, place, checkpoints)
         if distributed.rank() == 0:
             write(trained, name)
 
 
 def write(trained: Trained, name: str) -> None:
-    """All outputs of the stage. Where nothing was judged during training, best and last are the same."""
+    """Write all outputs of the stage. Without validation, the best weights are the last ones."""
     storage.save_backbone(trained.backbone, common.MODELS / f"{name}.pt")
     storage.save_backbone(trained.best, common.MODELS / f"{name}_best.pt")
     for key in ("loss", "accuracy"):
         curve = [{"epoch": epoch.epoch, key: getattr(epoch, key)} for epoch in trained.history]
         write_json(common.CURVES / f"{name}_{key}.json", {key: curve})
-    looks = [asdict(each) for each in trained.validations]
-    write_json(common.CURVES / f"{name}_validation.json", {"validation": looks})
+    validations = [asdict(each) for each in trained.validations]
+    write_json(common.CURVES / f"{name}_validation.json", {"validation": validations})
     write_json(common.METRICS / f"train/{name}.json", {name: _metrics(trained)})
 
 

@@ -11,8 +11,8 @@ from torch.nn import functional
 
 from facerec import heads
 from facerec.core import ParamsError
-from facerec.heads.adaface import AdaFace
-from facerec.heads.triplet import mine
+from facerec.heads.adaptive import AdaFace
+from facerec.heads.pairwise import mine_triplets
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "multiface_heads.json").read_text())
 SLICED = {
@@ -198,7 +198,7 @@ def test_triplets_are_semi_hard_and_one_a_pair(metric: str) -> None:
     head = heads.build_head("triplet", 4, 2, metric=metric)
     embeddings, labels = torch.randn(40, 4), torch.arange(40) % 8
     distances = head.distances(embeddings)
-    anchor, positive, negative = mine(distances, labels, head.m)
+    anchor, positive, negative = mine_triplets(distances, labels, head.m)
     assert len(anchor) > 20
     assert (labels[anchor] == labels[positive]).all()
     assert (labels[anchor] != labels[negative]).all()

@@ -12,8 +12,7 @@ from torch.optim import SGD, AdamW, Optimizer
 from facerec import distributed, heads
 from facerec.core import ParamsError
 from facerec.distributed import process_group
-from facerec.heads.replicated import Replicated
-from facerec.heads.sharded import Sharded, initial, sample
+from facerec.heads.sharded import Replicated, Sharded, initial_centres, sample_classes
 from tests.processes import CPU, Answer, together
 
 DIM, CLASSES, BATCH, STEPS = 6, 11, 8, 3
@@ -39,7 +38,7 @@ def network() -> nn.Linear:
     """A stand-in for the backbone; unequal on the processes until rank 0's is broadcast."""
     torch.manual_seed(distributed.rank())
     made = nn.Linear(DIM, DIM).double()
-    distributed.broadcast(made)
+    distributed.broadcast_module(made)
     return made
 
 
@@ -167,8 +166,8 @@ def test_split_head_in_a_world_of_one_is_the_plain_head(name: str, alone: Answer
 
 def test_first_centres_do_not_depend_on_the_number_of_processes(ranks: list[Answer], alone: Answer) -> None:
     assert torch.equal(ranks[0]["initial"]["weight"], alone["initial"]["weight"])
-    assert float(initial(5000, 9000, 16, 0).std()) == pytest.approx(0.01, rel=0.02)
-    assert torch.equal(initial(0, 9000, 2, 1)[4000:5000], initial(4000, 5000, 2, 1))
+    assert float(initial_centres(5000, 9000, 16, 0).std()) == pytest.approx(0.01, rel=0.02)
+    assert torch.equal(initial_centres(0, 9000, 2, 1)[4000:5000], initial_centres(4000, 5000, 2, 1))
 
 
 def test_a_whole_head_on_gathered_faces_is_that_of_one_process(ranks: list[Answer], alone: Answer) -> None:
@@ -201,7 +200,7 @@ def test_sampling_processes_agree(ranks: list[Answer]) -> None:
 
 def test_samples_hold_all_positives_and_random_others() -> None:
     place = torch.tensor([3, -1, 90, 3])
-    draws = [sample(place, 100, 0.3, (0, step, 0)) for step in range(200)]
+    draws = [sample_classes(place, 100, 0.3, (0, step, 0)) for step in range(200)]
     for draw in draws:
         assert len(draw) == 30
         assert torch.equal(draw, torch.unique(draw))
@@ -210,8 +209,8 @@ def test_samples_hold_all_positives_and_random_others() -> None:
     others = often[[number for number in range(100) if number not in (3, 90)]].double()
     assert float(others.mean()) == pytest.approx(200 * 28 / 98)
     assert 30 < float(others.min()) < float(others.max()) < 90
-    assert torch.equal(sample(place, 100, 0.3, (0, 5, 0)), draws[5])
-    assert sample(torch.arange(7), 8, 0.1, (0,)).tolist() == list(range(7))
+    assert torch.equal(sample_classes(place, 100, 0.3, (0, 5, 0)), draws[5])
+    assert sample_classes(torch.arange(7), 8, 0.1, (0,)).tolist() == list(range(7))
 
 
 @pytest.mark.parametrize("kind", ["sgd", "adamw"])

@@ -13,10 +13,9 @@ from facerec.backbones import storage
 from facerec.core import FormatError, ImageError, ParamsError
 from facerec.params import HeadParams, Schedule
 from facerec.store import shards
-from facerec.training import augmentation, optimiser
-from facerec.training.data import TrainingFaces
-from facerec.training.optimiser import rate
-from facerec.training.sampling import Shuffled
+from facerec.training import augmentation, step
+from facerec.training.data import ShuffledSampler, TrainingFaces
+from facerec.training.step import learning_rate
 from tests.models import SIZE, TEMPLATE, faces_of, recipe, write_set
 
 CPU = torch.device("cpu")
@@ -80,7 +79,7 @@ def test_it_learns_to_tell_identities_apart(faces, head: str) -> None:
 
 def test_biases_norms_and_slopes_are_not_decayed(faces) -> None:
     trained = fit([faces], epochs=1)
-    groups = optimiser.build_optimiser(trained.backbone.network, trained.head, recipe()).param_groups
+    groups = step.create_optimiser(trained.backbone.network, trained.head, recipe()).param_groups
     assert [group["weight_decay"] for group in groups] == [recipe().weight_decay, 0.0]
     assert all(p.ndim > 1 for p in groups[0]["params"])
     assert all(p.ndim == 1 for p in groups[1]["params"])
@@ -141,7 +140,7 @@ def test_sets_merge_with_labels_of_their_own(faces, tmp_path) -> None:
 def test_an_epoch_shows_every_face_at_most_once_in_full_batches(
     count: int, batch: int, seed: int, epoch: int
 ) -> None:
-    sampler = Shuffled(np.arange(count), batch, seed)
+    sampler = ShuffledSampler(np.arange(count), batch, seed)
     order = list(sampler.batches(epoch))
     shown = np.concatenate(order) if order else np.array([])
     assert len(order) == count // batch
@@ -153,32 +152,34 @@ def test_an_epoch_shows_every_face_at_most_once_in_full_batches(
 
 
 def test_orders_and_flips_differ_between_epochs_and_seeds() -> None:
-    sampler = {seed: Shuffled(np.arange(50), 50, seed) for seed in (1, 2)}
+    sampler = {seed: ShuffledSampler(np.arange(50), 50, seed) for seed in (1, 2)}
     orders = {tuple(next(sampler[seed].batches(epoch))) for seed in (1, 2) for epoch in (1, 2)}
-    flips = {augmentation.flips(50, seed, epoch).tobytes() for seed in (1, 2) for epoch in (1, 2)}
+    flips = {augmentation.draw_flips(50, seed, epoch).tobytes() for seed in (1, 2) for epoch in (1, 2)}
     assert len(orders) == len(flips) == 4
-    assert 0.45 < augmentation.flips(10_000, 1, 1).mean() < 0.55
+    assert 0.45 < augmentation.draw_flips(10_000, 1, 1).mean() < 0.55
 
 
 def test_mirroring_touches_only_the_chosen() -> None:
     images = torch.arange(2 * 2 * 3 * 3).reshape(2, 2, 3, 3)
-    mirrored = augmentation.mirror(images, torch.tensor([False, True]))
+    mirrored = augmentation.mirror_faces(images, torch.tensor([False, True]))
     assert torch.equal(mirrored[0], images[0])
     assert torch.equal(mirrored[1], images[1][:, [2, 1, 0]])
 
 
 def test_multistep_drops_at_its_milestones_after_a_linear_warm_up() -> None:
     schedule = Schedule(name="multistep", milestones=(2, 3.5), factor=0.1, warmup=1.0)
-    values = [rate(schedule, 0.4, 5, position) for position in (0.25, 0.5, 1.0, 1.99, 2.0, 3.49, 3.5, 4.9)]
+    values = [
+        learning_rate(schedule, 0.4, 5, position) for position in (0.25, 0.5, 1.0, 1.99, 2.0, 3.49, 3.5, 4.9)
+    ]
     assert values == pytest.approx([0.1, 0.2, 0.4, 0.4, 0.04, 0.04, 0.004, 0.004])
 
 
 def test_cosine_falls_from_its_peak_to_zero() -> None:
     schedule = Schedule(name="cosine", warmup=0.0)
-    assert rate(schedule, 0.4, 10, 0.0) == pytest.approx(0.4)
-    assert rate(schedule, 0.4, 10, 5.0) == pytest.approx(0.2)
-    assert rate(schedule, 0.4, 10, 10.0) == pytest.approx(0.0)
-    assert rate(schedule, 0.4, 10, 2.5) == pytest.approx(0.2 * (1 + math.cos(math.pi / 4)))
+    assert learning_rate(schedule, 0.4, 10, 0.0) == pytest.approx(0.4)
+    assert learning_rate(schedule, 0.4, 10, 5.0) == pytest.approx(0.2)
+    assert learning_rate(schedule, 0.4, 10, 10.0) == pytest.approx(0.0)
+    assert learning_rate(schedule, 0.4, 10, 2.5) == pytest.approx(0.2 * (1 + math.cos(math.pi / 4)))
 
 
 def test_the_schedule_does_not_depend_on_the_batch(faces) -> None:

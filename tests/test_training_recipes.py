@@ -14,12 +14,9 @@ from facerec.core import ParamsError
 from facerec.heads import build_head
 from facerec.params import Augment, HeadParams, SamplerParams, Schedule, Train
 from facerec.store import shards
-from facerec.training import augmentation, optimiser
-from facerec.training.data import TrainingFaces
-from facerec.training.optimiser import rate
-from facerec.training.sampling import Balanced
-from facerec.training.state import State, begin
-from facerec.training.step import Batch, update
+from facerec.training import augmentation, step
+from facerec.training.data import BalancedSampler, TrainingFaces
+from facerec.training.step import Batch, TrainingState, initial_state, learning_rate, update
 from tests.models import TINY, recipe, write_set
 
 CPU = torch.device("cpu")
@@ -62,11 +59,11 @@ class Linear(torch.nn.Module):
         return self.layer(x.flatten(1))
 
 
-def updated(wanted: Train, scale: float = 1.0) -> State:
+def updated(wanted: Train, scale: float = 1.0) -> TrainingState:
     """A small network and its head after one update by a batch of 8."""
     torch.manual_seed(1)
     stored = storage.StoredBackbone(Linear(), "linear", 16, {}, None)
-    state = begin(stored, build_head("arcface", 16, 4, scale=8.0), wanted, CPU)
+    state = initial_state(stored, build_head("arcface", 16, 4, scale=8.0), wanted, CPU)
     batch = Batch(scale * torch.randn(8, 3, 2, 2), torch.arange(8) % 4, wanted.lr)
     update(state, batch, wanted)
     return state
@@ -104,7 +101,7 @@ def decays(wanted: Train) -> dict[tuple[int, ...], set[float]]:
         TINY.name, 24, {"width": 0.125}, storage.Preprocessing(size=(32, 32))
     ).network
     found: dict[tuple[int, ...], set[float]] = {}
-    for group in optimiser.build_optimiser(network, build_head("arcface", 24, 4), wanted).param_groups:
+    for group in step.create_optimiser(network, build_head("arcface", 24, 4), wanted).param_groups:
         for parameter in group["params"]:
             found.setdefault(tuple(parameter.shape), set()).add(group["weight_decay"])
     return found
@@ -122,11 +119,13 @@ def test_decay_is_where_the_recipe_wants_it() -> None:
 
 def test_polynomial_and_steps() -> None:
     falling = Schedule(name="polynomial", power=2, warmup=0)
-    assert [rate(falling, 1.0, 10, position) for position in (0, 5, 10)] == [1.0, 0.25, 0.0]
+    assert [learning_rate(falling, 1.0, 10, position) for position in (0, 5, 10)] == [1.0, 0.25, 0.0]
     by_steps = Schedule(unit="steps", milestones=(30,), warmup=10)
     by_epochs = Schedule(unit="epochs", milestones=(3,), warmup=1)
     for position in (0.05, 0.95, 1.5, 2.95, 3.0, 4.0):
-        assert rate(by_steps, 0.1, 5, position, 10) == pytest.approx(rate(by_epochs, 0.1, 5, position))
+        assert learning_rate(by_steps, 0.1, 5, position, 10) == pytest.approx(
+            learning_rate(by_epochs, 0.1, 5, position)
+        )
 
 
 def test_identities_with_few_faces_are_left_out(tmp_path) -> None:
@@ -147,7 +146,7 @@ def test_balanced_batches_hold_as_many_faces_of_each_identity(
     faces, seed: int, epoch: int, people: int
 ) -> None:
     gathered = TrainingFaces([faces])
-    sampler = Balanced(gathered, batch=3 * people, images=3, seed=seed)
+    sampler = BalancedSampler(gathered, batch=3 * people, images=3, seed=seed)
     batches = list(sampler.batches(epoch))
     assert len(batches) == len(sampler) == len(faces) // (3 * people)
     for batch in batches:
@@ -162,10 +161,10 @@ def test_balanced_batches_hold_as_many_faces_of_each_identity(
 
 
 def test_balanced_batches_repeat_faces_only_where_there_are_too_few(faces) -> None:
-    batch = next(Balanced(TrainingFaces([faces]), batch=16, images=8, seed=1).batches(1))
+    batch = next(BalancedSampler(TrainingFaces([faces]), batch=16, images=8, seed=1).batches(1))
     assert len(np.unique(batch)) < 16
     with pytest.raises(ParamsError, match="2 faces of each of 8 identities, but there are 4"):
-        Balanced(TrainingFaces([faces]), batch=16, images=2, seed=1)
+        BalancedSampler(TrainingFaces([faces]), batch=16, images=2, seed=1)
 
 
 def test_triplets_fine_tune_a_trained_network(faces, tmp_path) -> None:
@@ -201,11 +200,11 @@ def grey_face(value: int = 100) -> torch.Tensor:
 
 def test_jitter_follows_its_factors() -> None:
     images = torch.randint(0, 255, (2, 8, 8, 3), dtype=torch.uint8)
-    assert torch.allclose(augmentation.jitter(images, torch.ones(2, 3)), images.float(), atol=1e-4)
-    brighter = augmentation.jitter(grey_face(), torch.tensor([[1.5, 1.0, 1.0], [4.0, 1.0, 1.0]]))
+    assert torch.allclose(augmentation.jitter_colour(images, torch.ones(2, 3)), images.float(), atol=1e-4)
+    brighter = augmentation.jitter_colour(grey_face(), torch.tensor([[1.5, 1.0, 1.0], [4.0, 1.0, 1.0]]))
     assert brighter[0].mean().item() == pytest.approx(150, abs=0.1)
     assert brighter[1].max().item() <= 255
-    flat = augmentation.jitter(images, torch.tensor([[1.0, 0.0, 1.0], [1.0, 1.0, 0.0]]))
+    flat = augmentation.jitter_colour(images, torch.tensor([[1.0, 0.0, 1.0], [1.0, 1.0, 0.0]]))
     assert flat[0].std().item() == pytest.approx(0, abs=1e-3)
     assert torch.allclose(flat[1, ..., 0], flat[1, ..., 2], atol=1e-4), "no saturation is grey"
 
@@ -214,14 +213,14 @@ def test_crops_and_low_resolution_touch_only_their_share() -> None:
     images = torch.randint(1, 255, (64, 16, 16, 3), dtype=torch.uint8)
     rng = np.random.default_rng(1)
     draws = rng.random((64, 5), np.float32)
-    cropped = augmentation.crop(images, draws, 0.5)
+    cropped = augmentation.crop_faces(images, draws, 0.5)
     changed = (cropped != images).flatten(1).any(1).numpy()
     assert (changed <= (draws[:, 0] < 0.5)).all()
     assert changed.sum() > 20
     shown = (cropped[changed] > 0).float().mean((1, 2, 3))
     assert 0.1 < shown.min() < 0.5
     assert ((cropped == images) | (cropped == 0)).all()
-    reduced = augmentation.reduce(images, draws[:, :2], 0.5)
+    reduced = augmentation.lower_resolution(images, draws[:, :2], 0.5)
     worse = (reduced - images).abs().flatten(1).amax(1).numpy() > 1
     assert (worse <= (draws[:, 0] < 0.5)).all()
     assert worse.sum() > 20
@@ -241,4 +240,4 @@ def test_draws_are_of_the_seed_and_the_epoch_alone() -> None:
         again = getattr(augmentation.draw_augmentation(50, recipe(seed=1, augment=every), 1), name)
         assert again.tobytes() == values[0].tobytes()
     off = augmentation.draw_augmentation(50, recipe(flip=False), 1)
-    assert off == augmentation.Draws(None, None, None, None)
+    assert off == augmentation.AugmentationDraws(None, None, None, None)

@@ -23,8 +23,8 @@ from facerec import training
 from facerec.params import Backbone, HeadParams, Train
 from facerec.store import shards
 from facerec.training import Checkpoints, trainer
-from facerec.training.interruption import put_off
-from facerec.training.state import State
+from facerec.training.checkpoints import delay_interrupts
+from facerec.training.step import TrainingState
 from facerec.training.step import update as update_of_step
 from tests.conftest import ROOT
 from tests.models import recipe, write_set
@@ -43,7 +43,7 @@ from facerec.params import Train
 def main():
     faces, out = shards.read_shards("faces"), Path(sys.argv[1])
     recipe = Train(**yaml.safe_load(Path("recipe.yaml").read_text()))
-    with training.kept([faces], recipe) as checkpoints:
+    with training.keep_checkpoints([faces], recipe) as checkpoints:
         trained = training.fit([faces], recipe, torch.device("cpu"), checkpoints)
         state = [*trained.backbone.network.state_dict().values(), *trained.head.state_dict().values()]
         out.write_bytes(b"".join(value.numpy().tobytes() for value in state) + repr(trained.history).encode())
@@ -59,7 +59,7 @@ class Stopped(Exception):
 def stopping(after: int) -> Callable[..., torch.Tensor]:
     """An `update` that makes so many steps and then stops."""
 
-    def update(state: State, *rest: Any) -> torch.Tensor:
+    def update(state: TrainingState, *rest: Any) -> torch.Tensor:
         if state.step >= after:
             raise Stopped
         return update_of_step(state, *rest)
@@ -148,7 +148,7 @@ def test_checkpoints_are_of_one_recipe_and_one_set(faces, tmp_path, monkeypatch,
     def stopped(sets: list[shards.Shards], wanted: Train) -> int:
         """Steps that a training of one epoch found done; it is then stopped."""
         found = None
-        with suppress(Stopped), training.kept(sets, wanted) as kept:
+        with suppress(Stopped), training.keep_checkpoints(sets, wanted) as kept:
             found = kept.read()
             training.fit(sets, wanted, CPU, kept)
             raise Stopped
@@ -164,7 +164,7 @@ def test_checkpoints_are_of_one_recipe_and_one_set(faces, tmp_path, monkeypatch,
         == 2
     )
     assert stopped([faces], recipe(epochs=1)) == 3
-    with training.kept([faces], recipe(epochs=1)):
+    with training.keep_checkpoints([faces], recipe(epochs=1)):
         pass
     assert stopped([faces], recipe(epochs=1)) == 0
 
@@ -200,7 +200,7 @@ def test_stopping_waits_for_the_block_and_twice_does_not() -> None:
     seen = []
 
     def ask(times: int) -> None:
-        with put_off() as asked:
+        with delay_interrupts() as asked:
             for _ in range(times):
                 os.kill(os.getpid(), signal.SIGTERM)
                 seen.append(asked())

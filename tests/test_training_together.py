@@ -21,7 +21,7 @@ from facerec.store import pairs, shards
 from facerec.store.pairs import Pairs
 from facerec.training import Checkpoints, trainer
 from facerec.training.data import TrainingFaces
-from facerec.training.state import State
+from facerec.training.step import TrainingState
 from tests.conftest import ROOT
 from tests.models import recipe, write_set
 from tests.processes import CPU, Answer, together
@@ -60,7 +60,7 @@ def trained(folder: Path, wanted: Train, checkpoints: Path | None = None, stop: 
     plain_network = backbones.BACKBONES["mobilefacenet"]
     taken: list[list[int]] = []
 
-    def update(state: State, *rest: Any) -> Tensor:
+    def update(state: TrainingState, *rest: Any) -> Tensor:
         if state.step == stop:
             raise Stopped
         return plain_update(state, *rest)
@@ -197,13 +197,13 @@ def test_the_best_is_the_first_of_the_best_looks(monkeypatch, faces, watched: Tr
     told = iter([0.6, 0.8, 0.8, 0.7])
     monkeypatch.setattr(training.validation.Validator, "__call__", lambda *rest: {"lfw": next(told)})
     seen: list[dict[str, Tensor]] = []
-    plain = State.judged
+    plain = TrainingState.add_validation
 
-    def judged(self: State, accuracy: dict[str, float]) -> None:
+    def judged(self: TrainingState, accuracy: dict[str, float]) -> None:
         plain(self, accuracy)
         seen.append({key: value.clone() for key, value in self.result.state_dict().items()})
 
-    monkeypatch.setattr(State, "judged", judged)
+    monkeypatch.setattr(TrainingState, "add_validation", judged)
     best = trained(faces, watched)["best"]
     assert all(torch.equal(best[key], value) for key, value in seen[1].items())
     assert not all(torch.equal(best[key], value) for key, value in seen[2].items())
@@ -273,7 +273,10 @@ def test_the_command_starts_the_processes_the_machine_asks_for(faces, tmp_path) 
 def test_a_process_that_loses_the_others_says_so(monkeypatch) -> None:
     monkeypatch.setattr(distributed.process_group, "rank", lambda: 1)
     message = "Process 1 lost the others \\(Connection closed"
-    with pytest.raises(distributed.DistributedError, match=message), distributed.process_group.exchanging():
+    with (
+        pytest.raises(distributed.DistributedError, match=message),
+        distributed.process_group.communicating(),
+    ):
         raise RuntimeError("Connection closed by peer")
-    with pytest.raises(torch.OutOfMemoryError), distributed.process_group.exchanging():
+    with pytest.raises(torch.OutOfMemoryError), distributed.process_group.communicating():
         raise torch.OutOfMemoryError("CUDA out of memory")

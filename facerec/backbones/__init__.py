@@ -1,6 +1,13 @@
 """Embedding networks, found by name. A new family is one new file and one line in `BACKBONES`.
 
 Every backbone maps images (b, 3, h, w), normalised as its preprocessing says, to embeddings (b, dim).
+
+>>> import torch
+>>> network = build_backbone("mobilefacenet", dim=64, size=(64, 64), width=0.5).eval()
+>>> network(torch.zeros(2, 3, 64, 64)).shape
+torch.Size([2, 64])
+
+`facerec.backbones.storage` saves and loads trained networks, `facerec.backbones.published` loads weights by others.
 """
 
 from __future__ import annotations
@@ -12,12 +19,11 @@ from typing import Any
 from torch import nn
 
 from facerec.backbones import iresnet
+from facerec.backbones.iresnet import SEResNet101IR
 from facerec.backbones.mobilefacenet import MobileFaceNet, WideMobileFaceNet
 from facerec.backbones.residual_attention import VARIANTS, ResidualAttention
-from facerec.backbones.se_resnet101_ir import SEResNet101IR
 from facerec.backbones.timm_models import PREFIX, TimmBackbone
 from facerec.core import registry
-from facerec.core.registry import create_registered
 
 BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "mobilefacenet": MobileFaceNet,
@@ -38,7 +44,7 @@ def build_backbone(
     `dim` is the length of the embedding, `size` the (height, width) of its input in pixels; `options`
     are the family's own. Raises ParamsError for an unknown name or option.
     """
-    return create_registered("backbone", _makers(name), name, {"dim": dim, "size": size}, options)
+    return registry.create_registered("backbone", _makers(name), name, {"dim": dim, "size": size}, options)
 
 
 def backbone_options(name: str) -> list[str]:
@@ -48,7 +54,7 @@ def backbone_options(name: str) -> list[str]:
 
 
 def _makers(name: str) -> dict[str, Callable[..., nn.Module]]:
-    """The registry, with timm's model if `name` is one."""
+    """The registry, with timm's model added if `name` is one."""
     if name.startswith(PREFIX):
         return {**BACKBONES, name: partial(TimmBackbone, name.removeprefix(PREFIX))}
     return BACKBONES

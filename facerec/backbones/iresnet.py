@@ -1,9 +1,8 @@
-"""Improved residual networks for faces (IR), with or without gates, in both published families.
+"""Improved residual networks for faces (IR): the families iresnet and ir, with or without attention, and SE-ResNet101-IR.
 
-Source: Deng et al., "ArcFace", 2019, section 3.1 (the unit BN-conv-BN-PReLU-conv-BN); the gates are those of
-`facerec.backbones.attention`. `IResNet` counts its parameters as arcface_torch and Face_Pytorch do; `PlainIResNet` as
-InsightFace_Pytorch and MultiFace do: no normalisation between the convolutions, and a shortcut without weights
-wherever the channels stay.
+Source: Deng et al., "ArcFace", 2019, section 3.1 (the unit BN-conv-BN-PReLU-conv-BN). `IResNet` has the parameters of
+arcface_torch and Face_Pytorch; `PlainIResNet` those of InsightFace_Pytorch and MultiFace: no normalisation between the
+convolutions, and a shortcut without weights if the number of channels stays. `SEResNet101IR` is that of InsightFace-v3.
 """
 
 from __future__ import annotations
@@ -15,8 +14,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from facerec.backbones.attention import GATES
-from facerec.backbones.output import EmbeddingOutput
+from facerec.backbones.layers import ATTENTION, EmbeddingOutput, StagedNetwork
 
 CHANNELS = (64, 128, 256, 512)
 BLOCKS = {
@@ -27,22 +25,25 @@ BLOCKS = {
     152: (3, 8, 36, 3),
     200: (6, 26, 60, 6),
 }
-"""Units a stage by depth."""
+"""Number of units in each of the four stages, by depth."""
 
 
 class IResNetStyle(NamedTuple):
-    """Where the families differ."""
+    """The differences between the families.
+
+    Attributes:
+        inner_norm: a normalisation between the two convolutions.
+        projected: a shortcut with weights at the start of every stage, not only if the number of channels changes.
+    """
 
     inner_norm: bool = True
-    """A normalisation between the two convolutions."""
     projected: bool = True
-    """A shortcut with weights at the start of every stage, else only where the channels change."""
 
 
 class IResidualUnit(nn.Module):
-    """A residual unit; the second convolution has the stride, and `gate` of `GATES` comes last."""
+    """A residual unit; the second convolution has the stride, and `attention`, a key of `ATTENTION`, comes last."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int, gate: str, style: IResNetStyle) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int, attention: str, style: IResNetStyle) -> None:
         super().__init__()
         self.residual = nn.Sequential(
             nn.BatchNorm2d(inputs),
@@ -51,7 +52,7 @@ class IResidualUnit(nn.Module):
             nn.PReLU(outputs),
             nn.Conv2d(outputs, outputs, 3, stride, 1, bias=False),
             nn.BatchNorm2d(outputs),
-            *GATES[gate](outputs),
+            *ATTENTION[attention](outputs),
         )
         self.shortcut = _shortcut(inputs, outputs, stride, style.projected)
 
@@ -69,10 +70,10 @@ def _shortcut(inputs: int, outputs: int, stride: int, projected: bool) -> nn.Mod
     return nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
 
 
-class IResNet(nn.Module):
+class IResNet(StagedNetwork):
     """(b, 3, h, w) -> (b, dim). Every one of the four stages halves the map.
 
-    `depth` is a key of `BLOCKS`, `gate` one of `GATES`; `dropout` stands before the linear layer of the output.
+    `depth` is a key of `BLOCKS`, `attention` a key of `ATTENTION`; `dropout` applies before the linear layer of the output.
     """
 
     style = IResNetStyle()
@@ -81,7 +82,7 @@ class IResNet(nn.Module):
     def __init__(
         self,
         depth: int,
-        gate: str = "",
+        attention: str = "",
         dim: int = 512,
         size: tuple[int, int] = (112, 112),
         dropout: float = 0.0,
@@ -90,16 +91,16 @@ class IResNet(nn.Module):
         self.stem = nn.Sequential(
             nn.Conv2d(3, CHANNELS[0], 3, 1, 1, bias=False), nn.BatchNorm2d(CHANNELS[0]), nn.PReLU(CHANNELS[0])
         )
-        self.body = nn.Sequential(*self._stages(BLOCKS[depth], gate))
+        self.body = nn.Sequential(*self._stages(BLOCKS[depth], attention))
         area = math.prod(math.ceil(side / 2 ** len(CHANNELS)) for side in size)
         self.output = EmbeddingOutput(CHANNELS[-1], area, dim, dropout, self.frozen_scale)
         self.apply(self._initialise)
 
-    def _stages(self, blocks: Sequence[int], gate: str) -> list[nn.Sequential]:
+    def _stages(self, blocks: Sequence[int], attention: str) -> list[nn.Sequential]:
         stages, inputs = [], CHANNELS[0]
         for channels, count in zip(CHANNELS, blocks, strict=True):
-            first = IResidualUnit(inputs, channels, 2, gate, self.style)
-            others = [IResidualUnit(channels, channels, 1, gate, self.style) for _ in range(count - 1)]
+            first = IResidualUnit(inputs, channels, 2, attention, self.style)
+            others = [IResidualUnit(channels, channels, 1, attention, self.style) for _ in range(count - 1)]
             stages.append(nn.Sequential(first, *others))
             inputs = channels
         return stages
@@ -109,11 +110,6 @@ class IResNet(nn.Module):
         """N(0, .1) for convolutions, as arcface_torch."""
         if isinstance(module, nn.Conv2d):
             nn.init.normal_(module.weight, std=0.1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Embeddings (b, dim), not normalised, of images (b, 3, h, w)."""
-        embeddings: Tensor = self.output(self.body(self.stem(x)))
-        return embeddings
 
 
 class PlainIResNet(IResNet):
@@ -129,16 +125,101 @@ class PlainIResNet(IResNet):
             nn.init.kaiming_normal_(module.weight)
 
 
-def _named(name: str, gate: str) -> str:
-    return f"{name}-{gate}" if gate else name
+def _named(name: str, attention: str) -> str:
+    return f"{name}-{attention}" if attention else name
 
 
 FAMILY: dict[str, Callable[..., nn.Module]] = {
-    _named(f"{family}{depth}", gate): partial(network, depth, gate)
-    for family, network, depths, gates in (
-        ("iresnet", IResNet, BLOCKS, GATES),
+    _named(f"{family}{depth}", attention): partial(network, depth, attention)
+    for family, network, depths, variants in (
+        ("iresnet", IResNet, BLOCKS, ATTENTION),
         ("ir", PlainIResNet, (50, 100, 152), ("", "se")),
     )
     for depth in depths
-    for gate in gates
+    for attention in variants
 }
+
+
+SE_RESNET101_UNITS = (3, 4, 23, 3)
+_REDUCTION = 16
+
+
+class LinearSqueezeExcite(nn.Module):
+    """Squeeze-and-excitation of (b, c, h, w) with linear layers that have biases, and a PReLU."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        inner = channels // _REDUCTION
+        self.weigh = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Linear(channels, inner),
+            nn.PReLU(),
+            nn.Linear(inner, channels),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, c, h, w) -> the same shape."""
+        weighed: Tensor = x * self.weigh(x)[:, :, None, None]
+        return weighed
+
+
+class SharedPReLUUnit(nn.Module):
+    """BN-conv-BN-PReLU-conv-BN-SE, added to the input and activated by the same PReLU."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.activation = nn.PReLU()
+        self.residual = nn.Sequential(
+            nn.BatchNorm2d(inputs),
+            nn.Conv2d(inputs, inputs, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(inputs),
+            self.activation,
+            nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+            LinearSqueezeExcite(outputs),
+        )
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or inputs != outputs:
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, inputs, h, w) -> (b, outputs, h / stride, w / stride)."""
+        y: Tensor = self.activation(self.residual(x) + self.shortcut(x))
+        return y
+
+
+class SEResNet101IR(StagedNetwork):
+    """SE-LResNet101E-IR of InsightFace-v3, (b, 3, h, w) -> (b, dim): the numbers of units of ResNet-101, IR-like units.
+
+    It differs from the IR families: a stem without padding but with a max-pool, units whose first convolution keeps
+    the channels, an activation after the sum, one PReLU slope per unit, linear layers with bias in the
+    squeeze-and-excitation. Source: its published parameter count, 52,193,215, and the paper's section 3.1.
+    """
+
+    def __init__(self, dim: int = 512, size: tuple[int, int] = (112, 112), dropout: float = 0.5) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, CHANNELS[0], 3, bias=False), nn.BatchNorm2d(CHANNELS[0]), nn.PReLU(), nn.MaxPool2d(2)
+        )
+        stages, inputs = [], CHANNELS[0]
+        for number, (channels, count) in enumerate(zip(CHANNELS, SE_RESNET101_UNITS, strict=True)):
+            first = SharedPReLUUnit(inputs, channels, 1 if number == 0 else 2)
+            stages.append(
+                nn.Sequential(first, *(SharedPReLUUnit(channels, channels, 1) for _ in range(count - 1)))
+            )
+            inputs = channels
+        self.body = nn.Sequential(*stages)
+        area = _last_side(size[0]) * _last_side(size[1])
+        self.output = EmbeddingOutput(CHANNELS[-1], area, dim, dropout)
+
+
+def _last_side(side: int) -> int:
+    """Side of the last map: the stem takes off two pixels and halves, three stages halve, rounding up."""
+    side = (side - 2) // 2
+    for _ in range(len(CHANNELS) - 1):
+        side = -(-side // 2)
+    return side

@@ -2,7 +2,7 @@
 
 Source: Chen, Liu, Gao, Han, "MobileFaceNets: Efficient CNNs for Accurate Real-Time Face Verification on
 Mobile Devices", 2018, table 1. At width 1 it has 1,003,136 parameters with 128 outputs, 1,200,512 with 512.
-`WideMobileFaceNet` is the larger one that arcface_torch calls mbf: 2,059,520 with 512.
+`WideMobileFaceNet` is the larger network that arcface_torch calls mbf: 2,059,520 parameters with 512 outputs.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class ConvNorm(nn.Sequential):
 
 
 class Bottleneck(nn.Module):
-    """Inverted residual: 1x1 expand, 3x3 per channel, 1x1 project; added to its input where shapes agree."""
+    """Inverted residual: 1x1 expand, 3x3 per channel, 1x1 project; added to its input if the shapes agree."""
 
     def __init__(self, inputs: int, outputs: int, expansion: int, stride: int) -> None:
         super().__init__()
@@ -93,7 +93,7 @@ class MobileFaceNet(nn.Module):
     first = STEM
     stages: Sequence[Stage] = STAGES
     stem_group = 1
-    """Channels that one kernel of the stem's second convolution sees."""
+    """Channels per group of the second convolution of the stem."""
 
     def __init__(self, dim: int = 512, size: tuple[int, int] = (112, 112), width: float = 1.0) -> None:
         super().__init__()
@@ -118,7 +118,7 @@ class MobileFaceNet(nn.Module):
 
 
 class WideMobileFaceNet(MobileFaceNet):
-    """Twice the channels between the bottlenecks, none more inside them: the mbf of arcface_torch."""
+    """mbf of arcface_torch: twice the channels between the bottlenecks, but no more inside them."""
 
     first = 2 * STEM
     stages = tuple(Stage(s.expansion // 2, 2 * s.channels, s.repeats, s.stride) for s in STAGES)

@@ -1,8 +1,8 @@
-"""Residual attention networks: beside a trunk of residual units, an hourglass weighs what the trunk finds.
+"""Residual attention networks: residual units whose output is weighted by the mask of an hourglass network.
 
-Source: Wang et al., "Residual Attention Network for Image Classification", CVPR 2017, in the form that Face_Pytorch
-gives it for faces: a stem that keeps the resolution, then a max-pool, and the E output. Its Attention-56 and
-Attention-92 have 26,419,392 and 134,559,424 parameters with 512 outputs.
+Source: Wang et al., "Residual Attention Network for Image Classification", CVPR 2017, in Face_Pytorch's form for faces:
+a stem that keeps the resolution, then a max-pool, and the E output. Its Attention-56 and Attention-92 have 26,419,392
+and 134,559,424 parameters with 512 outputs.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 from torch.nn import functional
 
-from facerec.backbones.output import EmbeddingOutput
+from facerec.backbones.layers import EmbeddingOutput, StagedNetwork
 
 REDUCTION = 16  # image pixels per pixel of the last feature map
 _STEM = 64
@@ -31,7 +31,7 @@ VARIANTS = {
     92: Variant((256, 512, 1024, 2048), (1, 2, 3)),
 }
 _POOLINGS = (3, 2, 1)
-"""Of the hourglasses in each stage: all of them see the face at the same, least resolution."""
+"""Poolings of the hourglasses in each stage: all of them reach the same lowest resolution."""
 
 
 def _convolution(inputs: int, outputs: int, kernel: int = 1, stride: int = 1) -> tuple[nn.Module, ...]:
@@ -46,8 +46,8 @@ def _convolution(inputs: int, outputs: int, kernel: int = 1, stride: int = 1) ->
 class PreActivationUnit(nn.Module):
     """A residual unit of 1x1, 3x3 (with the stride) and 1x1, a quarter of the channels inside.
 
-    Published networks hold a shortcut convolution in every unit, used or not; it counts as parameters and is in
-    their weights, so it is here too, and where nothing uses it nothing trains it.
+    Published networks contain a shortcut convolution in every unit, used or not. It is in their weights and parameter
+    counts, so it is here too; if unused, it is not trained.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
@@ -69,7 +69,7 @@ class PreActivationUnit(nn.Module):
 
 
 class Hourglass(nn.Module):
-    """Pools, looks, and comes back up to the resolution of its first pooling."""
+    """Pools repeatedly, then returns to the resolution of its first pooling, with skip connections."""
 
     def __init__(self, channels: int, poolings: int) -> None:
         super().__init__()
@@ -118,12 +118,12 @@ class Attention(nn.Module):
 
 
 def _resized(x: Tensor, like: Tensor) -> Tensor:
-    """`x` at the resolution of `like`, its corners on the other's corners."""
+    """`x` resized to the resolution of `like`, with aligned corners."""
     return functional.interpolate(x, like.shape[2:], mode="bilinear", align_corners=True)
 
 
-class ResidualAttention(nn.Module):
-    """(b, 3, h, w) -> (b, dim). `depth` is a key of `VARIANTS`; `dropout` stands before the linear layer."""
+class ResidualAttention(StagedNetwork):
+    """(b, 3, h, w) -> (b, dim). `depth` is a key of `VARIANTS`; `dropout` applies before the linear layer."""
 
     summed_first = False
 
@@ -158,13 +158,8 @@ class ResidualAttention(nn.Module):
         stages[-1].extend([PreActivationUnit(inputs, inputs), PreActivationUnit(inputs, inputs)])
         return stages
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Embeddings (b, dim), not normalised, of images (b, 3, h, w)."""
-        embeddings: Tensor = self.output(self.body(self.stem(x)))
-        return embeddings
-
 
 def _initialise(module: nn.Module) -> None:
-    """He's normal for convolutions, as the paper."""
+    """He's normal for convolutions, as in the paper."""
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight)

@@ -1,7 +1,7 @@
-"""backbone.pt: weights of a network with all it takes to build it again and to feed it, and what it has seen.
+"""backbone.pt files: the weights of a network, how to build it and prepare its input, and what it was trained on.
 
 The file is a torch.save of {"format", "backbone": {"name", "dim", "options"}, "preprocessing", "trained_on",
-"state_dict"}: plain values and tensors only, so it is read with weights_only and cannot run code.
+"state_dict"}, with plain values and tensors only, so it is read with weights_only and cannot run code.
 """
 
 from __future__ import annotations
@@ -29,7 +29,16 @@ FORMAT = "facerec-backbone-1"
 
 @dataclass(frozen=True)
 class StoredBackbone:
-    """A network, its registry name and options, and its preprocessing."""
+    """A network with all that a backbone.pt file holds.
+
+    Attributes:
+        network: the module, images (b, 3, h, w) -> embeddings (b, dim).
+        name: its name in `BACKBONES`.
+        dim: length of an embedding.
+        options: options of its family.
+        preprocessing: how its input is prepared.
+        trained_on: the face sets it was trained on; None if unknown.
+    """
 
     network: nn.Module
     name: str
@@ -37,12 +46,11 @@ class StoredBackbone:
     options: dict[str, Any]
     preprocessing: Preprocessing
     trained_on: tuple[TrainingSet, ...] | None = None
-    """The face sets it has learnt from; None where nobody wrote them down."""
 
     def digest(self) -> str:
-        """64 hexadecimal digits of what it computes: equal for equal weights, options and preprocessing.
+        """SHA-256 of weights, options and preprocessing, 64 hexadecimal digits.
 
-        The same for a file and its ONNX export, which carries it along.
+        An ONNX export of the network carries the same digest.
         """
         spec = {"name": self.name, "dim": self.dim, "options": self.options}
         found = hashlib.sha256(_line({**spec, "preprocessing": self.preprocessing.to_dict()}))
@@ -62,7 +70,7 @@ def create_backbone(
 
 
 def save_backbone(stored: StoredBackbone, path: str | Path) -> None:
-    """Write atomically; equal weights give equal bytes, whatever the path and the device."""
+    """Write `stored` atomically; equal weights give equal bytes, independent of path and device."""
     content = {
         "format": FORMAT,
         "backbone": {"name": stored.name, "dim": stored.dim, "options": stored.options},
@@ -80,24 +88,24 @@ def save_backbone(stored: StoredBackbone, path: str | Path) -> None:
         temporary.write_bytes(buffer.getvalue())
 
 
-def is_ours(path: str | Path) -> bool:
-    """Whether `path` was written by `save`; the weights in it are not read."""
+def is_backbone_file(path: str | Path) -> bool:
+    """Whether `path` was written by `save_backbone`; the weights in it are not read."""
     try:
         with zipfile.ZipFile(path) as archive:
             pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
             return bool(pickles) and FORMAT.encode() in archive.read(pickles[0])
     except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError, EOFError, zlib.error):
-        return False  # whatever it is, `save` did not write it
+        return False  # not written by `save_backbone`
 
 
 def load_backbone(path: str | Path) -> StoredBackbone:
-    """The network in `path`, on the CPU, ready to embed (eval mode); FormatError when it is no such file."""
+    """The network in `path`, on the CPU, in eval mode; FormatError if it is no backbone.pt file."""
     if not Path(path).is_file():
         raise FormatError(f"{path} does not exist; train a network first or name another file.")
     damaged = FormatError(
         f"{path} is damaged or not a backbone of this project ({FORMAT}); train again or name another file."
     )
-    if not is_ours(path):
+    if not is_backbone_file(path):
         raise damaged
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)

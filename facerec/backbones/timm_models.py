@@ -1,4 +1,4 @@
-"""Any model of the package timm as a backbone: its feature map or tokens behind the "E" output.
+"""Any model of the package timm as a backbone: its feature map or tokens, followed by the "E" output.
 
 DenseNet, DPN, Inception-ResNet-v2, MobileNet, ResNet, ViT and hundreds more, by timm's own names
 (`timm/densenet121`). Weights start fresh; no download is made.
@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from facerec.backbones.output import EmbeddingOutput
+from facerec.backbones.layers import EmbeddingOutput
 from facerec.core import ParamsError
 
 PREFIX = "timm/"
@@ -37,11 +37,11 @@ class TimmBackbone(nn.Module):
 
 
 def _fitted(name: str, size: tuple[int, int]) -> tuple[dict[str, Any], int, int]:
-    """What timm must be told to make `name` for images of `size`, and the channels and area of its features.
+    """Arguments with which timm makes `name` for images of `size`, and the channels and area of its features.
 
-    Raises ParamsError for a model that timm has not, with the closest names, or that takes no such images.
+    Raises ParamsError for a name that timm does not know, with the closest names, or a model that refuses this size.
     """
-    import timm  # slow to import, and only these backbones need it
+    import timm  # slow to import
 
     if not timm.is_model(name):
         close = difflib.get_close_matches(name, timm.list_models(), n=3)
@@ -55,10 +55,10 @@ def _fitted(name: str, size: tuple[int, int]) -> tuple[dict[str, Any], int, int]
     problems = []
     for arguments in attempts:
         try:
-            with torch.device("meta"):  # costs neither time nor memory
+            with torch.device("meta"):  # takes no time and memory
                 features = _map(_trunk(name, arguments).eval(), torch.empty(1, 3, *size))
             return arguments, features.shape[1], features.shape[2:].numel()
-        except Exception as error:  # of any kind: each model fails in its own way
+        except Exception as error:  # models fail with all kinds of errors
             problems.append(" ".join(str(error).split()) or type(error).__name__)
     raise ParamsError(
         f"timm's {name} makes no features of images {size[0]}x{size[1]} ({problems[0][:200]}); take another model or size."
@@ -66,16 +66,16 @@ def _fitted(name: str, size: tuple[int, int]) -> tuple[dict[str, Any], int, int]
 
 
 def _trunk(name: str, arguments: dict[str, Any]) -> Any:
-    """A fresh model."""
+    """A model with random weights."""
     import timm
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # remarks on names that timm has renamed
+        warnings.simplefilter("ignore")  # about renamed models
         return timm.create_model(name, pretrained=False, num_classes=0, **arguments)
 
 
 def _map(trunk: Any, images: Tensor) -> Tensor:
-    """Features (b, c, h, w) of the images; places of tokens (b, n, c) become rows."""
+    """Features (b, c, h, w) of the images; tokens (b, n, c) become (b, c, n, 1)."""
     features = trunk.forward_features(images)
     if not isinstance(features, Tensor) or features.ndim not in (3, 4):
         raise ValueError("it gives neither a map nor tokens")

@@ -29,7 +29,7 @@ def train(
     """
     from facerec.distributed import launching
 
-    if launching.wanted():
+    if launching.should_launch():
         launching.launch(["facerec", *sys.argv[1:]])
         return
     from facerec import distributed, training
@@ -43,7 +43,7 @@ def train(
         if trial:
             trained = training.fit(sets, recipe, place)
         else:
-            with training.kept(sets, recipe) as checkpoints:
+            with training.keep_checkpoints(sets, recipe) as checkpoints:
                 trained = training.fit(sets, recipe, place, checkpoints)
                 if distributed.rank() == 0:
                     storage.save_backbone(trained.backbone, out)

@@ -1,16 +1,28 @@
-"""Training in several processes: who is there, and the exchanges that make them equal to one process.
+"""Training in several processes: who takes part, and the collectives that make them compute what one process would.
 
-`torchrun --nproc-per-node N` starts the processes and says in the environment how many there are; nothing of it
-is a parameter of an experiment. Without torchrun, and in every function here, one process is simply a world of
-one, which exchanges nothing.
+torchrun starts the processes (`facerec.distributed.launching`) and tells each its rank in the environment; none of it
+is a parameter of an experiment. Without torchrun all functions work in a single process, which exchanges nothing.
 
-A head that every process holds whole needs the embeddings of all (`facerec.heads.replicated`); for a head whose
-classes are split see `facerec.heads.sharded`.
+>>> import torch
+>>> with joined(torch.device("cpu")) as place:
+...     gather(torch.ones(2, 3)).shape[0] == 2 * place.world
+True
+
+Heads split by classes, and replicated ones: `facerec.heads.sharded`.
 """
 
-from facerec.distributed.autograd_collectives import gather, logsumexp, split_work, total
-from facerec.distributed.collectives import any_of, broadcast, gather_rows, share
-from facerec.distributed.gradients import GradientSum, average_buffers
+from facerec.distributed.collectives import (
+    GradientSum,
+    any_of,
+    average_buffers,
+    broadcast_module,
+    broadcast_text,
+    gather,
+    gather_rows,
+    logsumexp,
+    split_work,
+    sum_parts,
+)
 from facerec.distributed.process_group import (
     DistributedError,
     Place,
@@ -29,7 +41,8 @@ __all__ = [
     "Place",
     "any_of",
     "average_buffers",
-    "broadcast",
+    "broadcast_module",
+    "broadcast_text",
     "gather",
     "gather_rows",
     "joined",
@@ -39,8 +52,7 @@ __all__ = [
     "logsumexp",
     "rank",
     "rows_of",
-    "share",
     "split_work",
-    "total",
+    "sum_parts",
     "world",
 ]

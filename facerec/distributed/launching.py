@@ -1,8 +1,8 @@
-"""One command in several processes, by torchrun.
+"""Run a command in several processes with torchrun.
 
 The machine setting FACEREC_TORCHRUN holds torchrun's arguments, such as "--nproc-per-node 4" or, on each of two
-machines, "--nnodes 2 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint host:29400". Unset, a command
-stays one process. The processes find their places in the environment (`facerec.distributed`).
+machines, "--nnodes 2 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint host:29400". Without it
+a command is a single process. The processes read their ranks from the environment (`facerec.distributed`).
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ _SETTING = "FACEREC_TORCHRUN"
 
 
 class LaunchError(FacerecError):
-    """A process of the run failed; the message is what that process said."""
+    """A process of the run failed; the message is the error of that process."""
 
 
-def wanted() -> bool:
-    """Whether this command should run in several processes, and is not one of them already."""
+def should_launch() -> bool:
+    """Whether this command should start several processes: the setting is there, and this is not one of them already."""
     return "RANK" not in os.environ and bool(local_setting("torchrun", "").strip())
 
 
 def launch(arguments: Sequence[str]) -> None:
-    """Run `python -m ARGUMENTS...` in the processes that FACEREC_TORCHRUN asks for, until all have ended.
+    """Run `python -m ARGUMENTS...` in the processes that FACEREC_TORCHRUN describes, and wait for all of them.
 
-    Raises ParamsError for a setting that torchrun does not take, LaunchError with the sentence of the process that
-    failed first, and KeyboardInterrupt after Ctrl-C or SIGTERM, when the processes have ended.
+    Raises ParamsError for a setting that torchrun refuses, LaunchError with the error of the process that failed
+    first, and KeyboardInterrupt after Ctrl-C or SIGTERM, once the processes have ended.
     """
     from torch.distributed import run
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
     text = local_setting("torchrun", "")
-    logging.disable(logging.CRITICAL)  # torchrun's words about a failure repeat what the process says
+    logging.disable(logging.CRITICAL)  # torchrun's messages repeat the error of the process
     try:
         with contextlib.redirect_stderr(io.StringIO()) as refused:
             parsed = run.get_args_parser().parse_args([*shlex.split(text), "-m", *arguments])
@@ -63,7 +63,7 @@ def launch(arguments: Sequence[str]) -> None:
 
 
 def _explain(error: ChildFailedError) -> None:
-    """Raise what the process that failed first said; those that then lost it come later."""
+    """Raise the error of the process that failed first, not of those that then lost the connection to it."""
     failures = sorted(error.failures.items(), key=lambda each: (_lost(each[1]), each[1].timestamp))
     rank, failure = failures[0]
     if failure.exitcode == console.INTERRUPTED:

@@ -1,4 +1,4 @@
-"""Which process this is, by torchrun's environment, and how it meets and leaves the others."""
+"""The process group: rank and number of processes from torchrun's environment, joining, shares of batches and rows."""
 
 from __future__ import annotations
 
@@ -17,29 +17,32 @@ from torch import distributed
 
 from facerec.core import FacerecError, ParamsError
 
-_PATIENCE = timedelta(minutes=30)  # a process waits so long for the others; gloo's own default
+_TIMEOUT = timedelta(minutes=30)  # for the other processes; gloo's own default
 
 
 class DistributedError(FacerecError):
-    """The processes of a run cannot work together; the message says what to look at."""
+    """The processes of a run cannot work together; the message says what to check."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Which process this is, by torchrun's environment."""
+    """This process among all, from torchrun's environment.
+
+    Attributes:
+        rank: 0 to world - 1; rank 0 writes files.
+        world: number of processes.
+        local: rank within this machine, which is the index of the GPU to use.
+    """
 
     rank: int = 0
-    """0 to world - 1; rank 0 writes files."""
     world: int = 1
-    """Number of processes."""
     local: int = 0
-    """Rank within this machine, which is the index of the GPU to use."""
 
 
 def launched() -> Place:
-    """The place torchrun gives this process, or that of a process alone.
+    """The place that torchrun gives this process; without torchrun that of a single process.
 
-    Raises DistributedError when the environment is incomplete or contradicts itself.
+    Raises DistributedError if the environment is incomplete or contradicts itself.
     """
     if "WORLD_SIZE" not in os.environ and "RANK" not in os.environ:
         return Place()
@@ -61,10 +64,10 @@ def launched() -> Place:
 
 @contextmanager
 def joined(device: torch.device, meeting: str = "env://") -> Iterator[Place]:
-    """Meet the other processes of the run, and part from them at the end; alone, do nothing.
+    """Join the process group of the run for the block; a single process does nothing.
 
-    GPUs talk through NCCL, CPUs through gloo; "cuda" without a number then means this process's own GPU. `meeting`
-    is where they meet, torchrun's environment unless told. Raises DistributedError when they do not.
+    GPUs communicate through NCCL, CPUs through gloo; "cuda" without a number then means this process's own GPU.
+    `meeting` is torch's init_method, by default torchrun's environment. Raises DistributedError if joining fails.
     """
     place = launched()
     if place.world == 1:
@@ -75,7 +78,7 @@ def joined(device: torch.device, meeting: str = "env://") -> Iterator[Place]:
     backend = "nccl" if device.type == "cuda" else "gloo"
     try:
         distributed.init_process_group(
-            backend, init_method=meeting, rank=place.rank, world_size=place.world, timeout=_PATIENCE
+            backend, init_method=meeting, rank=place.rank, world_size=place.world, timeout=_TIMEOUT
         )
     except (RuntimeError, ValueError) as error:
         raise DistributedError(
@@ -90,7 +93,7 @@ def joined(device: torch.device, meeting: str = "env://") -> Iterator[Place]:
 
 
 def _end_with_launcher(launcher: int) -> None:
-    """End this process soon after torchrun was killed, which leaves its processes behind."""
+    """End this process soon after torchrun was killed, which would leave its processes running."""
     while os.getppid() == launcher:
         time.sleep(1)
     os._exit(1)
@@ -112,38 +115,38 @@ def _take_gpu(device: torch.device, place: Place) -> None:
 
 
 def world() -> int:
-    """How many processes have joined; 1 alone."""
+    """Number of processes that have joined; 1 without a group."""
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
 def rank() -> int:
-    """Number of this process among those that have joined; 0 alone."""
+    """Rank of this process among those that have joined; 0 without a group."""
     return distributed.get_rank() if distributed.is_initialized() else 0
 
 
-def own_device() -> torch.device:
-    """Where tensors of messages must lie."""
+def message_device() -> torch.device:
+    """Device on which the tensors of a collective must be."""
     backend = distributed.get_backend()
     return torch.device("cuda" if backend == "nccl" else "cpu")
 
 
 @contextmanager
-def exchanging() -> Iterator[None]:
-    """Around an exchange: what breaks in it is told in a sentence."""
+def communicating() -> Iterator[None]:
+    """Turn errors of a collective inside the block into a DistributedError."""
     try:
         yield
     except torch.OutOfMemoryError:
         raise
-    except RuntimeError as error:  # gloo has no class of its own for these
+    except RuntimeError as error:  # gloo raises no more specific class
         raise DistributedError(
             f"Process {rank()} lost the others ({str(error).splitlines()[0][:200]}); one of them ended, see what it said."
         ) from error
 
 
 def local_batch(batch: int, parts: int = 1) -> int:
-    """This process's share of a global batch that goes through the network in so many parts.
+    """This process's share of a global batch that passes the network in `parts`.
 
-    Raises ParamsError unless every part divides evenly.
+    Raises ParamsError unless every part can be shared evenly.
     """
     if batch % (world() * parts):
         raise ParamsError(
@@ -154,14 +157,14 @@ def local_batch(batch: int, parts: int = 1) -> int:
 
 
 def local_rows(batch: NDArray[np.int64], parts: int = 1) -> NDArray[np.int64]:
-    """This process's elements of a global batch (b,), part after part; see `local_batch`.
+    """This process's elements of a global batch (b,), part by part; see `local_batch`.
 
-    Of every part it is a contiguous piece, so that `gather` of a part is that part in its own order.
+    It is a contiguous piece of every part, so that `gather` restores the order of a part.
     """
     return batch.reshape(parts, world(), -1)[:, rank()].reshape(-1)
 
 
 def rows_of(count: int, of: int | None = None) -> tuple[int, int]:
-    """First and one past the last of `count` rows that process `of` (this one) holds: equally many, or one more."""
+    """First and one past the last of `count` rows held by process `of` (default: this one); shares differ by at most one."""
     place = rank() if of is None else of
     return place * count // world(), (place + 1) * count // world()

@@ -57,7 +57,7 @@ def load_embedder(path: str | Path, device: torch.device | None = None) -> Embed
         )
     if _is_script(path):
         return _script_embedder(path, device or CPU)
-    if storage.is_ours(path):
+    if storage.is_backbone_file(path):
         return torch_embedder(storage.load_backbone(path), device or CPU)
     preprocessing = _beside(path)
     network, dim = published.load_published(path, preprocessing.input_size)

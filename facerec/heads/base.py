@@ -1,10 +1,9 @@
-"""What all losses share: `Head`, and `CosineHead` for those on the cosines between embeddings and class centres.
+"""The base classes of all losses: `Head`, and `CosineHead` for losses on cosines to class centres.
 
-A head with a margin overrides one method, `margin`, which maps the cosine between an embedding and
-the centre of its own class to the value that takes its place (`target`, where the embedding matters too).
-Such a head also runs without ever holding its logits (`facerec.heads.chunked`) and with its classes split over
-processes (`facerec.heads.sharded`). Gradients are the true ones, by autograd.
-Cosines and the loss are float32 or better even where the embeddings are fp16 or bf16, or inside autocast.
+A margin head overrides one hook, `CosineHead.margin`, which replaces the cosine between an embedding and the centre of
+its own class (or `target`, if the margin also depends on the embedding). Such a head can also be computed in chunks
+of classes (`facerec.heads.chunked`) and with its classes split over processes (`facerec.heads.sharded`). Gradients
+come from autograd. Cosines and losses are float32 or better, even for fp16 or bf16 embeddings or inside autocast.
 """
 
 from __future__ import annotations
@@ -24,55 +23,83 @@ CENTRE_STD = 0.01  # of the initial class centres, as in the published code of P
 
 
 class Head(nn.Module):
-    """A loss: (embeddings (b, dim), int64 labels (b,)) -> scalar, and how well it tells the labels apart."""
+    """A loss: (embeddings (b, dim), int64 labels (b,)) -> scalar, with the accuracy on the batch beside it."""
 
     def loss(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """The mean loss, a scalar."""
         raise NotImplementedError
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """`loss` in full precision, whatever the network ran in."""
+        """`loss` in full precision, whatever precision the network used."""
         with full_precision(embeddings) as precise:
             return self.loss(precise, labels)
 
     def measure(self, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """The loss as `forward` gives it, and the share of the batch told right without margin; scalars."""
+        """The loss as from `forward`, and the accuracy without margin; two scalars."""
         return self(embeddings, labels), self.accuracy(embeddings.detach(), labels)
 
     def predict(self, embeddings: Tensor) -> Tensor:
-        """The class (b,) of each embedding, without margin."""
+        """The predicted class (b,) of each embedding, without margin."""
         raise NotImplementedError
 
     @torch.no_grad()
     def accuracy(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """Share of the batch told right, without margin; a scalar."""
+        """Share of the batch classified correctly, without margin; a scalar."""
         return (self.predict(embeddings) == labels).double().mean()
 
     def partial(self) -> list[nn.Parameter]:
-        """Parameters of which this process holds a part and others the rest; the others are everywhere the same."""
+        """Parameters that are split over the processes; all others are equal everywhere."""
         return []
 
     def whole_state(self) -> dict[str, Tensor]:
-        """The state of all classes, under the plain head's names; a head split over processes gathers it."""
+        """The state of all classes under the names of the plain head; a split head gathers it on rank 0."""
         return dict(self.state_dict())
 
     def load_whole_state(self, state: Mapping[str, Tensor]) -> None:
-        """Take what this process holds of a `whole_state`."""
+        """Load this process's part of a `whole_state`."""
         self.load_state_dict(dict(state))
 
     def whole_optimiser_state(self, optimiser: Optimizer) -> dict[str, Any]:
-        """`optimiser.state_dict()`, with all classes where the head is split; complete on rank 0."""
+        """`optimiser.state_dict()` with the state of all classes; complete on rank 0."""
         return optimiser.state_dict()
 
     def load_whole_optimiser_state(self, optimiser: Optimizer, state: Mapping[str, Any]) -> None:
-        """Give `optimiser` what this process needs of a `whole_optimiser_state`."""
+        """Load this process's part of a `whole_optimiser_state` into `optimiser`."""
         optimiser.load_state_dict(dict(state))
+
+
+class HeadWrapper(Head):
+    """Another way to compute the loss of `head`; `whole_state` is that of the plain head."""
+
+    def __init__(self, head: Head) -> None:
+        super().__init__()
+        self.head = head
+
+    def whole_state(self) -> dict[str, Tensor]:
+        """The state of the plain head."""
+        return self.head.whole_state()
+
+    def load_whole_state(self, state: Mapping[str, Tensor]) -> None:
+        """Load the state of the plain head."""
+        self.head.load_whole_state(state)
 
 
 class CosineHead(Head):
     """Cross entropy of `scale` times the cosines between embeddings (b, dim) and class centres.
 
-    `weight` (classes, dim) holds the centres, a row a class; only their directions matter.
+    Attributes:
+        weight: (classes, dim), one class centre per row; only its direction matters.
+        scale: factor of the cosines.
+
+    Raises:
+        ParamsError: for fewer than two classes, or a scale that is not positive.
+
+    >>> class MyHead(CosineHead):
+    ...     def margin(self, cosine: Tensor) -> Tensor:
+    ...         return cosine - 0.2
+    >>> head = MyHead(dim=8, classes=3, scale=30.0)
+    >>> head(torch.randn(4, 8), torch.tensor([0, 1, 2, 0])).shape
+    torch.Size([])
     """
 
     def __init__(self, dim: int, classes: int, scale: float = 64.0) -> None:
@@ -88,24 +115,24 @@ class CosineHead(Head):
     def cosine(self, embeddings: Tensor) -> Tensor:
         """Cosines (b, classes) in [-1, 1]."""
         embeddings = embeddings.to(torch.promote_types(embeddings.dtype, self.weight.dtype))
-        return cosines(embeddings, self.weight)
+        return cosines_to(embeddings, self.weight)
 
     def margin(self, cosine: Tensor) -> Tensor:
-        """What takes the place of the cosine (b, 1) to the own class; here the cosine itself."""
+        """The value that replaces the cosine (b, 1) to the own class; here the cosine itself."""
         return cosine
 
     def target(self, cosine: Tensor, embeddings: Tensor) -> Tensor:
-        """`margin` of the cosine (b, 1) to the own class, for heads whose margin depends on the embeddings."""
+        """Like `margin`, for heads whose margin also depends on the embeddings (b, dim)."""
         return self.margin(cosine)
 
     def penalty(self, embeddings: Tensor) -> Tensor:
-        """What is added to the cross entropy, a scalar; here 0."""
+        """A scalar that is added to the cross entropy; here 0."""
         return embeddings.new_zeros(())
 
     def logits(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """Scaled cosines (b, classes), with the margin at `labels` (b,)."""
         cosine = self.cosine(embeddings)
-        return self.scale * replaced(cosine, labels, self.target(own(cosine, labels), embeddings))
+        return self.scale * replace_own(cosine, labels, self.target(own_cosine(cosine, labels), embeddings))
 
     def loss(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """Mean cross entropy of the logits, plus the penalty."""
@@ -114,33 +141,33 @@ class CosineHead(Head):
 
     @torch.no_grad()
     def predict(self, embeddings: Tensor) -> Tensor:
-        """The class (b,) whose centre is nearest, without margin."""
+        """The class (b,) with the nearest centre, without margin."""
         return self.cosine(embeddings).argmax(1)
 
 
 @contextmanager
 def full_precision(embeddings: Tensor) -> Iterator[Tensor]:
-    """The embeddings in float32 or better, in a block that no autocast lowers."""
+    """Yield the embeddings in float32 or better, with autocast switched off inside the block."""
     with torch.autocast(embeddings.device.type, enabled=False):
         yield embeddings.to(torch.promote_types(embeddings.dtype, torch.float32))
 
 
-def cosines(embeddings: Tensor, centres: Tensor) -> Tensor:
-    """Cosines (b, classes) in [-1, 1] of embeddings (b, dim) and centres (classes, dim)."""
+def cosines_to(embeddings: Tensor, centres: Tensor) -> Tensor:
+    """Cosines (b, classes) in [-1, 1] between embeddings (b, dim) and centres (classes, dim)."""
     return functional.linear(functional.normalize(embeddings), functional.normalize(centres)).clamp(-1.0, 1.0)
 
 
-def own(cosine: Tensor, labels: Tensor) -> Tensor:
-    """The column (b, 1) of each row's own class."""
+def own_cosine(cosine: Tensor, labels: Tensor) -> Tensor:
+    """The cosine (b, 1) of each row to its own class."""
     return cosine.gather(1, labels[:, None])
 
 
-def replaced(cosine: Tensor, labels: Tensor, values: Tensor) -> Tensor:
-    """`cosine` (b, classes) with `values` (b, 1) at each row's own class."""
+def replace_own(cosine: Tensor, labels: Tensor, values: Tensor) -> Tensor:
+    """`cosine` (b, classes) with `values` (b, 1) at the own class of each row."""
     return cosine.scatter(1, labels[:, None], values)
 
 
-def angle(cosine: Tensor) -> Tensor:
-    """arccos, kept so far from +-1 that its gradient, -1/sin, stays finite."""
+def angle_of(cosine: Tensor) -> Tensor:
+    """arccos, kept away from +-1 so that its gradient -1/sin stays finite."""
     limit = 1.0 - torch.finfo(cosine.dtype).eps
     return cosine.clamp(-limit, limit).acos()

@@ -1,15 +1,15 @@
-"""Cross entropy over very many classes without their logits: a head that walks the class centres in blocks.
+"""Cross entropy over very many classes without holding their logits: a head that visits the class centres in chunks.
 
-With o_i the log-sum-exp of row i's scaled cosines to all classes but its own, and t_i its scaled cosine to its
-own class after the margin, the cross entropy of row i is log(1 + exp(o_i - t_i)). So the walk has to yield only
-o and the own cosines (b each); margins stay what the head's own code makes of them, under autograd. The gradient
-needs the softmax, which a second walk computes again block by block: exp(s cos_ij - o_i). The workspace is a
-few blocks, in place of several (b, classes) and (classes, dim) tensors.
+Let o_i be the log-sum-exp of row i's scaled cosines to all classes but its own, and t_i its scaled cosine to its own
+class after the margin. The cross entropy of row i is log(1 + exp(o_i - t_i)), so a pass over the centres only has
+to return o and the own cosines (b each); the head's own code adds the margin under autograd. The gradient needs the
+softmax, which a second pass recomputes chunk by chunk as exp(s cos_ij - o_i). The workspace is a few chunks instead
+of several (b, classes) and (classes, dim) tensors.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,76 +19,78 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from facerec.core import ParamsError
-from facerec.heads.base import CosineHead, Head, full_precision
+from facerec.heads.base import CosineHead, Head, HeadWrapper, full_precision
 
 _SHORTEST = 1e-12  # length below which nothing is normalised, as in torch's own normalize
 _SHARE = 0.04  # of the full logits that the workspace may take
-_CACHED = 2**20  # numbers of workspace a CPU takes at most: more would not stay in its cache
-_FEWEST = 256  # classes a block: with fewer, starting the kernels takes longer than running them
+_CACHED = 2**20  # numbers in the workspace on a CPU, at most: more would not fit its cache
+_FEWEST = 256  # classes per chunk: with fewer, starting the kernels takes longer than running them
 
 Rows = slice | Tensor
 
 
 @dataclass(frozen=True)
-class Walked:
-    """What a walk found for each of b faces; the first two have gradients, the true ones, in embeddings and weight.
+class WalkResult:
+    """The result of a pass over the class centres, for b faces.
+
+    `others` and `cosine` carry exact gradients to the embeddings and the weight.
 
     Attributes:
         others: (b,) log-sum-exp of the scaled cosines to all classes but the own.
-        cosine: (b,) the own cosine.
-        nearest: (b,) the greatest cosine to another class, -inf where there is none.
+        cosine: (b,) cosine to the own class.
+        nearest: (b,) largest cosine to another class, -inf if there is none.
     """
 
     others: Tensor
     cosine: Tensor
     nearest: Tensor
 
-    def right(self) -> Tensor:
+    def accuracy(self) -> Tensor:
         """Share of the faces nearest to their own class, a scalar."""
         return (self.cosine.detach() > self.nearest).double().mean()
 
 
-class Lean(Head):
-    """The loss of `head`, equal to it up to rounding, in blocks of classes.
+class Chunked(HeadWrapper):
+    """The loss of `head`, equal up to rounding, computed in chunks of classes.
 
-    Its parameters, buffers and `whole_state` are those of `head`. Raises ParamsError for heads that look at more
-    than the own cosine and the embeddings, such as softmax, CurricularFace and Circle.
+    Its parameters, buffers and `whole_state` are those of `head`. Raises ParamsError for heads that need more than
+    the own cosine and the embeddings, such as softmax, CurricularFace and Circle.
+
+    >>> from facerec.heads.margins import CosFace
+    >>> plain = CosFace(dim=16, classes=1000)
+    >>> embeddings, labels = torch.randn(8, 16), torch.arange(8)
+    >>> bool(torch.isclose(Chunked(plain)(embeddings, labels), plain(embeddings, labels), rtol=1e-4))
+    True
     """
 
+    head: CosineHead
+
     def __init__(self, head: Head) -> None:
-        super().__init__()
-        self.head = own_class_head(head)
+        super().__init__(require_margin_head(head))
 
     def loss(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """Mean cross entropy, plus the head's penalty."""
         return self._walk(embeddings, labels)[0]
 
     def measure(self, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Loss and accuracy by one walk."""
+        """Loss and accuracy from one pass."""
         with full_precision(embeddings) as precise:
             return self._walk(precise, labels)
 
     def _walk(self, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        walked = walk(unit(embeddings, self.head), self.head.weight, labels, self.head.scale)
-        return entropy(self.head, walked, embeddings), walked.right()
+        unit = normalise(embeddings, self.head)
+        walked = walk_centres(unit, self.head.weight, labels, self.head.scale)
+        return cross_entropy(self.head, walked, embeddings), walked.accuracy()
 
     @torch.no_grad()
     def predict(self, embeddings: Tensor) -> Tensor:
-        """The class (b,) whose centre is nearest, without margin; costs one more walk."""
-        return nearest(unit(embeddings, self.head), self.head.weight)[1]
-
-    def whole_state(self) -> dict[str, Tensor]:
-        """The state of the plain head."""
-        return self.head.whole_state()
-
-    def load_whole_state(self, state: Mapping[str, Tensor]) -> None:
-        """Take the state of the plain head."""
-        self.head.load_whole_state(state)
+        """The class (b,) with the nearest centre, without margin; takes one more pass."""
+        return nearest_centre(normalise(embeddings, self.head), self.head.weight)[1]
 
 
-def own_class_head(head: Head) -> CosineHead:
-    """`head` itself; ParamsError unless it is a CosineHead with nothing but a margin on the own class."""
-    if isinstance(head, CosineHead) and looks_at_own_class(type(head)):
+def require_margin_head(head: Head) -> CosineHead:
+    """`head` itself; ParamsError unless `is_margin_head`."""
+    if isinstance(head, CosineHead) and is_margin_head(type(head)):
         return head
     raise ParamsError(
         f"The head {type(head).__name__} cannot be computed in parts of its classes; take one with a margin on the "
@@ -96,42 +98,46 @@ def own_class_head(head: Head) -> CosineHead:
     )
 
 
-def looks_at_own_class(kind: type[Head]) -> bool:
-    """Whether heads of this class do nothing but put a margin on the own class."""
+def is_margin_head(kind: type[Head]) -> bool:
+    """Whether heads of this class change nothing but the cosine to the own class, so that they can be split by classes."""
     shared = ("cosine", "logits", "loss", "predict")
     return issubclass(kind, CosineHead) and all(
         getattr(kind, name) is getattr(CosineHead, name) for name in shared
     )
 
 
-def unit(embeddings: Tensor, head: CosineHead) -> Tensor:
-    """Embeddings (b, dim) of length one, as precise as the head's centres."""
+def normalise(embeddings: Tensor, head: CosineHead) -> Tensor:
+    """Embeddings (b, dim) of length one, in at least the precision of the head's centres."""
     return functional.normalize(embeddings.to(torch.promote_types(embeddings.dtype, head.weight.dtype)))
 
 
-def entropy(head: CosineHead, walked: Walked, embeddings: Tensor) -> Tensor:
-    """The loss from the other classes' log-sum-exp and the own cosines: mean log(1 + exp(o - t))."""
+def cross_entropy(head: CosineHead, walked: WalkResult, embeddings: Tensor) -> Tensor:
+    """The loss from the result of a pass: mean log(1 + exp(o - t)), plus the penalty."""
     target = head.scale * head.target(walked.cosine[:, None].clamp(-1.0, 1.0), embeddings)[:, 0]
     return -functional.logsigmoid(target - walked.others).mean() + head.penalty(embeddings)
 
 
-def walk(
+def walk_centres(
     embeddings: Tensor, weight: Tensor, labels: Tensor, scale: float, index: Tensor | None = None
-) -> Walked:
-    """What a walk over all classes finds.
+) -> WalkResult:
+    """Visit all class centres once, chunk by chunk.
 
-    `embeddings` (b, dim) have length one, `weight` (classes, dim) any; `index` (k,) picks its rows, each once.
-    `labels` count within the picked rows; one that is negative belongs to none of them: all classes are others,
-    and the own cosine is 0.
+    Args:
+        embeddings: (b, dim) of length one.
+        weight: (classes, dim) of any length.
+        labels: (b,) positions among the rows used; negative if the own class is not among them: all classes are
+            others then, and the own cosine is 0.
+        scale: factor of the cosines.
+        index: (k,) rows of `weight` to use, without repetition; all by default.
     """
-    return Walked(*_Walk.apply(embeddings, weight, labels, scale, index))
+    return WalkResult(*_Walk.apply(embeddings, weight, labels, scale, index))
 
 
-def nearest(embeddings: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Greatest cosine (b,) of unit `embeddings` (b, dim) to rows of `weight`, and int64 which row it is (b,)."""
+def nearest_centre(embeddings: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Largest cosine (b,) of unit `embeddings` (b, dim) to a row of `weight`, and the int64 index (b,) of that row."""
     best = embeddings.new_full((len(embeddings),), -torch.inf)
     which = torch.zeros(len(embeddings), dtype=torch.int64, device=embeddings.device)
-    for start, rows in _blocks(embeddings, weight, None):
+    for start, rows in _chunks(embeddings, weight, None):
         found, column = (embeddings @ functional.normalize(weight[rows]).T).max(1)
         which = torch.where(found > best, column + start, which)
         best = torch.maximum(found, best)
@@ -147,9 +153,9 @@ class _Walk(torch.autograd.Function):
         others = query.new_full((len(query),), -torch.inf)
         nearest = others.clone()
         cosine = query.new_zeros(len(query))
-        for start, rows in _blocks(query, weight, index):
+        for start, rows in _chunks(query, weight, index):
             logits = query @ functional.normalize(weight[rows]).T
-            column, inside = _own(labels, start, logits)
+            column, inside = _own_column(labels, start, logits)
             mine = logits.gather(1, column)
             cosine = torch.where(inside, mine, cosine[:, None])[:, 0]
             logits.scatter_(1, column, mine.masked_fill(inside, -torch.inf))
@@ -169,17 +175,17 @@ class _Walk(torch.autograd.Function):
         embeddings, weight, labels, index, others = ctx.saved_tensors
         with torch.autocast(embeddings.device.type, enabled=False):
             query = ctx.scale * embeddings
-            # Where there are no other classes their log-sum-exp is -inf, which must not meet another.
+            # Without other classes their log-sum-exp is -inf, and -inf - (-inf) would be NaN.
             shift = -others.clamp_min(torch.finfo(others.dtype).min)[:, None]
             factor = (ctx.scale * slope_others)[:, None]
             by_embeddings = torch.zeros_like(embeddings)
             by_weight = torch.empty_like(weight) if index is None else torch.zeros_like(weight)
-            for start, rows in _blocks(query, weight, index):
+            for start, rows in _chunks(query, weight, index):
                 raw = weight[rows]
                 length = raw.norm(dim=1, keepdim=True).clamp_min_(_SHORTEST)
                 centres = raw / length
                 slopes = torch.addmm(shift, query, centres.T).exp_().mul_(factor)  # by the cosines
-                column, inside = _own(labels, start, slopes)
+                column, inside = _own_column(labels, start, slopes)
                 mine = torch.where(inside, slope_cosine[:, None], slopes.gather(1, column))
                 slopes.scatter_(1, column, mine)
                 by_embeddings.addmm_(slopes, centres)
@@ -189,24 +195,24 @@ class _Walk(torch.autograd.Function):
         return by_embeddings, by_weight, None, None, None
 
 
-def _own(labels: Tensor, start: int, block: Tensor) -> tuple[Tensor, Tensor]:
-    """Column (b, 1) of the own class in a block (b, k) that begins at `start`, and whether it is there (b, 1)."""
+def _own_column(labels: Tensor, start: int, chunk: Tensor) -> tuple[Tensor, Tensor]:
+    """Column (b, 1) of the own class in a chunk (b, k) that begins at `start`, and whether it is in there (b, 1)."""
     column = labels[:, None] - start
-    inside = (column >= 0) & (column < block.shape[1]) & (labels[:, None] >= 0)
-    return column.clamp(0, block.shape[1] - 1), inside
+    inside = (column >= 0) & (column < chunk.shape[1]) & (labels[:, None] >= 0)
+    return column.clamp(0, chunk.shape[1] - 1), inside
 
 
-def _blocks(embeddings: Tensor, weight: Tensor, index: Tensor | None) -> Iterator[tuple[int, Rows]]:
-    """(first place, rows of `weight`) of every block of the classes."""
+def _chunks(embeddings: Tensor, weight: Tensor, index: Tensor | None) -> Iterator[tuple[int, Rows]]:
+    """(position of its first class, rows of `weight`) of every chunk of the classes."""
     count = len(weight) if index is None else len(index)
-    size = block_size(len(embeddings), embeddings.shape[1], count, embeddings.is_cuda)
+    size = chunk_size(len(embeddings), embeddings.shape[1], count, embeddings.is_cuda)
     for start in range(0, count, size):
         stop = min(start + size, count)
         yield start, slice(start, stop) if index is None else index[start:stop]
 
 
-def block_size(batch: int, dim: int, classes: int, cuda: bool) -> int:
-    """Classes a block, by the workspace they take."""
-    numbers_a_class = 2 * batch + 4 * dim
+def chunk_size(batch: int, dim: int, classes: int, cuda: bool) -> int:
+    """Number of classes per chunk, from the workspace they take."""
+    numbers_per_class = 2 * batch + 4 * dim
     budget = int(_SHARE * batch * classes)
-    return max(_FEWEST, (budget if cuda else min(budget, _CACHED)) // numbers_a_class)
+    return max(_FEWEST, (budget if cuda else min(budget, _CACHED)) // numbers_per_class)

@@ -1,20 +1,20 @@
-"""Class centres split over processes, and Partial FC: a sampled share of them in every step.
+"""Heads in several processes: class centres split over them, Partial FC (a sampled share of the centres), replicas.
 
 Every process holds the centres of a contiguous range of classes. Embeddings and labels are gathered from all; each
-process walks its own centres (`facerec.heads.chunked`), and two numbers a face travel: the log-sum-exp of the other
-classes and the own cosine. Loss and gradients are those of one process with the global batch.
+process visits its own centres (`facerec.heads.chunked`), and two numbers per face are exchanged: the log-sum-exp of
+the other classes and the own cosine. Loss and gradients equal those of one process with the global batch.
 
-Sampling below 1: An et al., "Partial FC: Training 10 Million Identities on a Single Machine", 2021, and "Killing
-Two Birds with One Stone: Efficient and Robust Training of Face Recognition CNNs by Partial FC", 2022. A step
-uses all centres whose classes are in the batch and random others, together the rate of those a process holds. Only
-these take part in the optimiser's step; momentum and weight decay leave the others as they are. Because the
-parameter and its gradient keep the shape of all centres of the process (`follow` shows the optimiser the sampled
-rows during its step), clipping, gradient scaling and accumulation need not know of it.
+Sampling (`rate` below 1): An et al., "Partial FC: Training 10 Million Identities on a Single Machine", 2021, and
+"Killing Two Birds with One Stone: Efficient and Robust Training of Face Recognition CNNs by Partial FC", 2022. A step
+uses the centres of all classes in the batch and random others, together the share `rate` of those a process holds.
+Only these take part in the optimiser's step; momentum and weight decay do not touch the others. The parameter and its
+gradient keep the shape of all centres of the process (`follow` shows the optimiser only the sampled rows during its
+step), so clipping, gradient scaling and accumulation work unchanged.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -25,27 +25,58 @@ from torch.optim import Optimizer
 from facerec import distributed
 from facerec.core import ParamsError
 from facerec.heads import chunked
-from facerec.heads.base import CENTRE_STD, CosineHead, Head, full_precision
+from facerec.heads.base import CENTRE_STD, CosineHead, Head, HeadWrapper, full_precision
 
-_CHUNK = 4096  # classes that share a stream of random numbers when centres are drawn
+_STREAM = 4096  # consecutive classes whose initial centres come from one random stream
 
 
-class Sharded(Head):
-    """The loss of `head`, which holds this process's `distributed.rows` of the `classes`, over all processes.
+def classes_held(kind: type[Head], classes: int) -> int:
+    """Number of classes whose centres this process holds: its share if heads of class `kind` can be split, else all.
 
-    Centres are drawn N(0, .01) anew from `seed`, the same for any number of processes. `rate` is the share of
-    centres a step uses. Every process must call `forward`, `accuracy` and `whole_state` at the same time.
+    Raises ParamsError for fewer than 2 classes per process.
+    """
+    if not chunked.is_margin_head(kind):
+        return classes
+    if classes < 2 * distributed.world():
+        raise ParamsError(
+            f"{classes} classes cannot be split over {distributed.world()} processes; start fewer."
+        )
+    start, stop = distributed.rows_of(classes)
+    return stop - start
+
+
+def spread_head(head: Head, classes: int, rate: float, chunks: bool, seed: int) -> Head:
+    """`head` with its `classes_held`, wrapped for the processes that have joined, a sampling `rate` and `chunks`.
+
+    Heads that cannot be split by classes are replicated in all processes. The initial centres of the others are a
+    function of `seed`, the same for any number of processes.
+    """
+    if not chunked.is_margin_head(type(head)):
+        return head if distributed.world() == 1 else Replicated(head)
+    if distributed.world() > 1 or rate < 1:
+        return Sharded(head, classes, rate, seed)
+    weight = head.get_parameter("weight")
+    with torch.no_grad():
+        weight.copy_(initial_centres(0, classes, weight.shape[1], seed))
+    return chunked.Chunked(head) if chunks else head
+
+
+class Sharded(HeadWrapper):
+    """The loss over all processes of a `head` that holds this process's share of the `classes`.
+
+    Centres are redrawn N(0, .01) from `seed`, the same for any number of processes. `rate` is the share of
+    centres that a step uses. Every process must call `forward`, `accuracy` and `whole_state` at the same time.
     """
 
+    head: CosineHead
     steps: Tensor
 
     def __init__(self, head: Head, classes: int, rate: float = 1.0, seed: int = 0) -> None:
-        super().__init__()
+        super().__init__(chunked.require_margin_head(head))
         if not 0.0 < rate <= 1.0:
             raise ParamsError(
                 f"The share of class centres a step uses must be above 0 and at most 1, not {rate}."
             )
-        self.head: CosineHead = chunked.own_class_head(head)
         self.classes, self.rate, self.seed = classes, rate, seed
         self.start, stop = distributed.rows_of(classes)
         if stop - self.start != len(self.head.weight):
@@ -53,16 +84,16 @@ class Sharded(Head):
                 f"This process holds {stop - self.start} of {classes} classes, but its head has {len(self.head.weight)}."
             )
         with torch.no_grad():
-            self.head.weight.copy_(initial(self.start, stop, self.head.weight.shape[1], seed))
+            self.head.weight.copy_(initial_centres(self.start, stop, self.head.weight.shape[1], seed))
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
-        self.sampled: Tensor | None = None  # rows that have gradients, in order
+        self.sampled: Tensor | None = None  # rows with gradients, sorted
 
     def loss(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """Mean over the global batch, the same on all processes; `embeddings` (b, dim) are this process's part."""
+        """Mean over the global batch, equal on all processes; `embeddings` (b, dim) are this process's part."""
         return self._walk(embeddings, labels)[0]
 
     def measure(self, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Loss and accuracy by one walk, the latter among the centres of the step; the same on all processes."""
+        """Loss and accuracy from one pass, accuracy among the centres of the step; equal on all processes."""
         with full_precision(embeddings) as precise:
             return self._walk(precise, labels)
 
@@ -73,18 +104,18 @@ class Sharded(Head):
         index = None
         if self.rate < 1.0 and self.training and torch.is_grad_enabled():
             index, place = self._sample(place)
-        unit = distributed.split_work(chunked.unit(everyone, self.head))
-        part = chunked.walk(unit, self.head.weight, place, self.head.scale, index)
-        walked = chunked.Walked(
+        unit = distributed.split_work(chunked.normalise(everyone, self.head))
+        part = chunked.walk_centres(unit, self.head.weight, place, self.head.scale, index)
+        walked = chunked.WalkResult(
             distributed.logsumexp(part.others),
-            distributed.total(part.cosine),
+            distributed.sum_parts(part.cosine),
             distributed.gather(part.nearest[None]).amax(0),
         )
-        return chunked.entropy(self.head, walked, everyone), walked.right()
+        return chunked.cross_entropy(self.head, walked, everyone), walked.accuracy()
 
     def _sample(self, place: Tensor) -> tuple[Tensor, Tensor]:
-        """Sorted rows (k,) of this step, and each face's place among them, negative where its class is elsewhere."""
-        index = sample(
+        """Sorted rows (k,) of this step, and the position of each face's class among them, negative if it is elsewhere."""
+        index = sample_classes(
             place, len(self.head.weight), self.rate, (self.seed, int(self.steps), distributed.rank())
         )
         self.steps += 1
@@ -96,22 +127,22 @@ class Sharded(Head):
 
     @torch.no_grad()
     def predict(self, embeddings: Tensor) -> Tensor:
-        """The class (world * b,) with the nearest centre for every face of the global batch, without margin."""
-        unit = chunked.unit(distributed.gather(embeddings), self.head)
-        best, row = chunked.nearest(unit, self.head.weight)
+        """The class (world * b,) with the nearest centre, for every face of the global batch, without margin."""
+        unit = chunked.normalise(distributed.gather(embeddings), self.head)
+        best, row = chunked.nearest_centre(unit, self.head.weight)
         bests = distributed.gather(best[None])
         classes = distributed.gather(row[None] + self.start)
         return classes.gather(0, bests.argmax(0, keepdim=True))[0]
 
     @torch.no_grad()
     def accuracy(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """Share of the global batch nearest to the centre of the own class; the same on all processes."""
+        """Share of the global batch nearest to the centre of the own class, equal on all processes."""
         return (self.predict(embeddings) == distributed.gather(labels)).double().mean()
 
     def follow(self, optimiser: Optimizer) -> None:
-        """Make steps of `optimiser` update only sampled centres, and only their momentum; call it once.
+        """Make the steps of `optimiser` update only the sampled centres and their state; call it once.
 
-        It works with every optimiser whose state is a number, or a tensor shaped like the parameter.
+        It works with any optimiser whose state is made of numbers and tensors shaped like the parameter.
         """
         if self.rate < 1.0:
             step = _RowsOnly(self)
@@ -119,7 +150,7 @@ class Sharded(Head):
             optimiser.register_step_post_hook(step.end)
 
     def whole_state(self) -> dict[str, Tensor]:
-        """On rank 0 the plain head's state with all classes, {} elsewhere; where it samples, with `sampling`, the steps."""
+        """On rank 0 the plain head's state with all classes, and the step count `sampling` if it samples; else {}."""
         weight = distributed.gather_rows(self.head.weight, self.classes)
         if weight is None:
             return {}
@@ -127,7 +158,7 @@ class Sharded(Head):
         return {**self.head.state_dict(), "weight": weight, **sampling}
 
     def load_whole_state(self, state: Mapping[str, Tensor]) -> None:
-        """Take this process's part of a `whole_state`, of any number of processes, or of a plain head's state."""
+        """Load this process's part of a `whole_state` from any number of processes, or of a plain head's state."""
         own = {name: value for name, value in state.items() if name != "sampling"}
         own["weight"] = self._own_rows(own["weight"])
         self.head.load_state_dict(own)
@@ -138,30 +169,36 @@ class Sharded(Head):
         return [self.head.weight]
 
     def whole_optimiser_state(self, optimiser: Optimizer) -> dict[str, Any]:
-        """`optimiser.state_dict()` with what belongs to the centres gathered from all processes on rank 0."""
-        state = optimiser.state_dict()
-        key = _number(optimiser, self.head.weight)
+        """`optimiser.state_dict()` with the state of the centres of all processes; complete on rank 0."""
         shape = self.head.weight.shape
+        state = optimiser.state_dict()
+        return self._with_centres(
+            optimiser, state, shape, lambda own: distributed.gather_rows(own, self.classes)
+        )
+
+    def load_whole_optimiser_state(self, optimiser: Optimizer, state: Mapping[str, Any]) -> None:
+        """Load this process's part of a `whole_optimiser_state` from any number of processes into `optimiser`."""
+        shape = torch.Size((self.classes, self.head.weight.shape[1]))
+        optimiser.load_state_dict(self._with_centres(optimiser, state, shape, self._own_rows))
+
+    def _with_centres(
+        self,
+        optimiser: Optimizer,
+        state: Mapping[str, Any],
+        shape: torch.Size,
+        change: Callable[[Tensor], Tensor | None],
+    ) -> dict[str, Any]:
+        """A state_dict of the optimiser in which `change` is applied to the tensors of the centres, of this `shape`."""
+        parameters = [each for group in optimiser.param_groups for each in group["params"]]
+        key = next(number for number, each in enumerate(parameters) if each is self.head.weight)
         centres = {
-            name: distributed.gather_rows(value, self.classes) if _shaped(value, shape) else value
+            name: change(value) if _has_shape(value, shape) else value
             for name, value in state["state"].get(key, {}).items()
         }
         return {**state, "state": {**state["state"], **({key: centres} if centres else {})}}
 
-    def load_whole_optimiser_state(self, optimiser: Optimizer, state: Mapping[str, Any]) -> None:
-        """Give `optimiser` this process's part of a `whole_optimiser_state` of any number of processes."""
-        key = _number(optimiser, self.head.weight)
-        shape = torch.Size((self.classes, self.head.weight.shape[1]))
-        centres = {
-            name: self._own_rows(value) if _shaped(value, shape) else value
-            for name, value in state["state"].get(key, {}).items()
-        }
-        optimiser.load_state_dict(
-            {**state, "state": {**state["state"], **({key: centres} if centres else {})}}
-        )
-
     def _own_rows(self, whole: Tensor) -> Tensor:
-        """This process's rows of a tensor with a row for each class; ParamsError where their number is another."""
+        """This process's rows of a tensor with a row per class; ParamsError for another number of classes."""
         if len(whole) != self.classes:
             raise ParamsError(
                 f"The saved head knows {len(whole)} classes, this one {self.classes}; use the same data sets."
@@ -169,20 +206,37 @@ class Sharded(Head):
         return whole[slice(*distributed.rows_of(self.classes))].clone()
 
 
-def initial(start: int, stop: int, dim: int, seed: int) -> Tensor:
-    """Centres (stop - start, dim) float32 of classes, N(0, .01), each a function of the class and `seed`."""
+class Replicated(HeadWrapper):
+    """The loss of `head` over the global batch, for heads that cannot be split by classes.
+
+    Embeddings and labels are gathered; all processes compute the same from them and so update their copies of the
+    head equally. Every process must call `forward` and `accuracy` at the same time.
+    """
+
+    def loss(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        """Mean over the global batch, equal on all processes; `embeddings` (b, dim) are this process's part."""
+        return self.head.loss(distributed.gather(embeddings), distributed.gather(labels))
+
+    @torch.no_grad()
+    def accuracy(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        """Share of the global batch classified correctly, equal on all processes."""
+        return self.head.accuracy(distributed.gather(embeddings), distributed.gather(labels))
+
+
+def initial_centres(start: int, stop: int, dim: int, seed: int) -> Tensor:
+    """Initial centres (stop - start, dim) float32 of classes start .. stop, N(0, .01), each a function of class and `seed`."""
     parts = [
-        np.random.default_rng((seed, chunk)).standard_normal((_CHUNK, dim), np.float32)
-        for chunk in range(start // _CHUNK, (stop - 1) // _CHUNK + 1)
+        np.random.default_rng((seed, stream)).standard_normal((_STREAM, dim), np.float32)
+        for stream in range(start // _STREAM, (stop - 1) // _STREAM + 1)
     ]
-    first = start - start % _CHUNK
+    first = start - start % _STREAM
     return torch.from_numpy(CENTRE_STD * np.concatenate(parts)[start - first : stop - first])
 
 
-def sample(place: Tensor, count: int, rate: float, seed: tuple[int, ...]) -> Tensor:
-    """Sorted rows of `count`: all that occur in `place` (negative ones are none) and random others.
+def sample_classes(place: Tensor, count: int, rate: float, seed: tuple[int, ...]) -> Tensor:
+    """Sorted indices below `count`: all that occur in `place` (negative ones do not count) and random others.
 
-    Together a share `rate`, or as many as occur where these are more, and at least one.
+    Together the share `rate` of `count`; more if more occur in `place`, and at least one.
     """
     order = torch.from_numpy(np.random.default_rng(seed).random(count, np.float32)).to(place.device)
     positive = torch.unique(place[place >= 0])
@@ -192,7 +246,7 @@ def sample(place: Tensor, count: int, rate: float, seed: tuple[int, ...]) -> Ten
 
 
 class _RowsOnly:
-    """Around a step of the optimiser: the centres, their gradient and state, cut to the sampled rows."""
+    """Hooks that cut the centres, their gradient and their state to the sampled rows for a step of the optimiser."""
 
     def __init__(self, sharded: Sharded) -> None:
         self.sharded = sharded
@@ -209,7 +263,7 @@ class _RowsOnly:
         weight.data = self.whole[rows]
         weight.grad = gradient
         shape = self.whole.shape
-        cut = {name: value[rows] if _shaped(value, shape) else value for name, value in self.state.items()}
+        cut = {name: value[rows] if _has_shape(value, shape) else value for name, value in self.state.items()}
         if cut:
             optimiser.state[weight] = cut
 
@@ -218,7 +272,7 @@ class _RowsOnly:
         if self.whole is None or rows is None:
             return
         for name, value in optimiser.state[weight].items():
-            if _shaped(value, weight.shape):
+            if _has_shape(value, weight.shape):
                 kept = self.state.get(name)
                 kept = torch.zeros_like(self.whole) if kept is None else kept
                 kept[rows] = value
@@ -231,11 +285,5 @@ class _RowsOnly:
         self.whole, self.state, self.sharded.sampled = None, {}, None
 
 
-def _shaped(value: Any, shape: torch.Size) -> bool:
+def _has_shape(value: Any, shape: torch.Size) -> bool:
     return isinstance(value, Tensor) and value.shape == shape
-
-
-def _number(optimiser: Optimizer, parameter: Tensor) -> int:
-    """The key of `parameter` in the optimiser's state_dict: its place among all parameters."""
-    parameters = [p for group in optimiser.param_groups for p in group["params"]]
-    return next(number for number, each in enumerate(parameters) if each is parameter)

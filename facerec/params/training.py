@@ -1,4 +1,4 @@
-"""Networks, losses and recipes: the parameters `train`."""
+"""The parameters `train`: network, loss and training recipe."""
 
 from __future__ import annotations
 
@@ -11,43 +11,43 @@ from facerec.params.fields import Share, Strict
 
 
 class Schedule(Strict):
-    """Learning rate over training: warm-up from zero, then `factor` at each milestone, or a fall to zero.
+    """Learning rate schedule: linear warm-up from zero, then times `factor` at each milestone, or a decay to zero.
 
-    It goes by images, so it does not depend on how a batch is split over parts and processes.
+    It counts images, so it does not depend on how a batch is split over parts and processes.
     """
 
     name: Literal["multistep", "polynomial", "cosine"] = "multistep"
-    """"multistep": times `factor` at each milestone; "polynomial" and "cosine": a fall to zero at the end."""
+    """"multistep": times `factor` at each milestone; "polynomial" and "cosine": decay to zero at the end."""
     unit: Literal["epochs", "steps"] = "epochs"
-    """What `milestones` and `warmup` count; a step is `batch` images."""
+    """Unit of `milestones` and `warmup`; a step is `batch` images."""
     milestones: tuple[Annotated[float, Field(gt=0)], ...] = (8, 11)
-    """Of multistep."""
+    """Positions of the drops, for multistep."""
     factor: Share = 0.1
-    """Of multistep."""
+    """Factor at each milestone, for multistep."""
     power: Annotated[float, Field(gt=0, le=10)] = 2.0
-    """Of the polynomial."""
+    """Exponent, for polynomial."""
     warmup: Annotated[float, Field(ge=0)] = 0.5
-    """Length of the linear rise from zero at the start, 0 for none."""
+    """Length of the warm-up, 0 for none."""
 
 
 class SamplerParams(Strict):
-    """Which faces make a batch: any, or `images` faces of each of batch / images identities."""
+    """Composition of a batch: any faces, or `images` faces of each of batch / images identities."""
 
     name: Literal["shuffled", "balanced"] = "shuffled"
-    """"shuffled": every face once an epoch; "balanced": equally many faces of each identity in a batch."""
+    """"shuffled": every face once per epoch; "balanced": equally many faces of each identity in a batch."""
     images: Annotated[int, Field(ge=2, le=1000)] = 5
-    """Of balanced: faces of an identity in a batch."""
+    """Faces of an identity in a batch, for balanced."""
 
 
 class Augment(Strict):
-    """Random changes of a training face besides `flip`; 0 leaves one out."""
+    """Augmentation of training faces besides `flip`; 0 switches one off."""
 
     colour: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Brightness, contrast and saturation each change by a factor within 1 - colour .. 1 + colour."""
+    """Brightness, contrast and saturation are each multiplied by a factor in 1 - colour .. 1 + colour."""
     low_resolution: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Share of the faces that lose resolution."""
+    """Share of the faces that are resized down and back."""
     crop: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Share of the faces of which only a part is shown, the rest black."""
+    """Share of the faces of which only a box is kept, the rest black."""
 
 
 BACKBONES = (
@@ -61,15 +61,15 @@ _FAMILIES = (
 
 
 class Backbone(Strict):
-    """The embedding network and the size of its output. Keys left out keep the family's own value."""
+    """The embedding network and the size of its output. Keys left out have the default of the family."""
 
     name: Annotated[str, Field(description=f"{BACKBONES}.")] = "mobilefacenet"
     dim: Annotated[int, Field(ge=8, le=4096)] = 128
     """Length of an embedding."""
     width: Annotated[float, Field(gt=0, le=4)] | None = None
-    """Channels of mobilefacenet and mbf, as a share of the published ones."""
+    """Factor of the published numbers of channels, for mobilefacenet and mbf."""
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
-    """Share of the last features that training hides, where the family has an E output."""
+    """Dropout before the linear layer of the E output, for families that have one."""
 
     @field_validator("name")
     @classmethod
@@ -80,7 +80,7 @@ class Backbone(Strict):
 
 
 class HeadParams(Strict):
-    """The loss; scale s, margin m (facerec/heads says what m is in each). Keys left out keep the published value."""
+    """The loss, with scale s and margin m (see facerec/heads). Keys left out have the published value."""
 
     name: Literal[
         "adacos",
@@ -101,86 +101,86 @@ class HeadParams(Strict):
     ] = "arcface"
     """The loss, by its published name."""
     scale: Annotated[float, Field(gt=0, le=512)] | None = None
-    """s: cosines are multiplied by it before softmax."""
+    """s: factor of the cosines before softmax."""
     margin: Annotated[float, Field(ge=0, lt=3.1416)] | None = None
-    """m: added to the angle (radians) or taken from the cosine, as the loss says."""
+    """m: added to the angle (radians) or subtracted from the cosine, depending on the loss."""
     m1: Annotated[float, Field(gt=0, le=8)] | None = None
-    """Of combined: factor of the angle."""
+    """Factor of the angle, for combined."""
     m2: Annotated[float, Field(ge=0, lt=3.1416)] | None = None
-    """Of combined: added to the angle, in radians."""
+    """Added to the angle, in radians, for combined."""
     m3: Annotated[float, Field(ge=0, lt=2)] | None = None
-    """Of combined: taken from the cosine."""
+    """Subtracted from the cosine, for combined."""
     multiplier: Annotated[int, Field(ge=1, le=8)] | None = None
-    """SphereFace's m."""
+    """Factor of the angle, for sphereface."""
     centres: Annotated[int, Field(ge=1, le=64)] | None = None
-    """Centres a class of sub-center ArcFace."""
+    """Centres per class, for subcenter-arcface."""
     slices: Annotated[int, Field(ge=1, le=64)] | None = None
-    """Parts of MultiFace."""
+    """Slices of the embedding, for multiface."""
     inner: Literal["arcface", "cosface", "normface"] | None = None
-    """Margin inside MultiFace."""
+    """Margin used in the slices, for multiface."""
     renormalise: bool | None = None
-    """Whether MultiFace gives every slice length one."""
+    """Whether every slice is normalised, for multiface."""
     metric: Literal["euclidean", "angular"] | None = None
-    """Distance of the triplet loss."""
+    """Distance, for triplet."""
     rate: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of the class centres that a step uses (Partial FC), for heads with a margin on the own class."""
     lean: bool = False
-    """Whether the centres are walked in blocks, for want of memory; the same loss up to rounding."""
+    """Whether the loss is computed in chunks of classes to save memory; equal up to rounding."""
 
 
 class Validation(Strict):
-    """Benchmarks judged while the network trains, and by which the best weights are kept beside the last ones."""
+    """Benchmarks evaluated during training; the best weights by them are kept beside the last ones."""
 
     faces: str | None = None
     """A folder of face sets with pairs below data/faces/test, such as that of a pack; null for no validation."""
     sets: tuple[str, ...] = ()
-    """Names of the sets in that folder; all of them where none is named."""
+    """Names of sets in that folder; all if empty."""
     every: Annotated[int, Field(ge=1)] = 2000
-    """Steps between two looks; the last step is always looked at."""
+    """Steps between two validations; the last step is always validated."""
 
 
 class Train(Strict):
     """The training recipe; all of it is hashed, none of it depends on the machine."""
 
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
-    """Of the weights, the order of the faces and their augmentation."""
+    """Seed of the initial weights, the order of the faces and their augmentation."""
     epochs: Annotated[int, Field(ge=1, le=10_000)] = 12
-    """How often every face is seen."""
+    """Number of passes over the faces."""
     batch: Annotated[int, Field(ge=2, le=65_536)] = 128
-    """Images of one update, over all parts and processes."""
+    """Images per update, over all parts and processes."""
     accumulate: Annotated[int, Field(ge=1, le=1024)] = 1
-    """Parts that a batch goes through the network in, for want of memory; batch statistics are those of a part."""
+    """Parts in which a batch passes the network, to save memory; batch statistics are those of a part."""
     optimiser: Literal["sgd", "adamw"] = "sgd"
-    """SGD or AdamW."""
+    """Optimiser: SGD or AdamW."""
     lr: Annotated[float, Field(gt=0, le=10)] = 0.1
     """Highest learning rate."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    """Of SGD; the first beta of AdamW."""
+    """Momentum of SGD; the first beta of AdamW."""
     nesterov: bool = True
-    """Whether SGD looks ahead."""
+    """Whether the momentum of SGD is Nesterov's."""
     weight_decay: Annotated[float, Field(ge=0, lt=1)] = 5e-4
     """L2 penalty of SGD, decoupled in AdamW; see `output_decay`, `head_decay` and `decay_all`."""
     output_decay: Annotated[float, Field(ge=0, le=1000)] = 1.0
-    """Factor of weight_decay for the layer that makes the embedding."""
+    """Factor of weight_decay for the layer that computes the embedding."""
     head_decay: Annotated[float, Field(ge=0, le=1000)] = 1.0
     """Factor of weight_decay for the head."""
     decay_all: bool = False
-    """Whether biases, norms and PReLU slopes decay too."""
+    """Whether weight decay includes biases, norms and PReLU slopes."""
     clip_norm: Annotated[float, Field(ge=0)] = 0.0
-    """Greatest norm of the whole gradient, 0 for none."""
+    """Maximum norm of the whole gradient, 0 for none."""
     clip_value: Annotated[float, Field(ge=0)] = 0.0
-    """Greatest absolute value of each gradient's elements, 0 for none."""
+    """Maximum absolute value of each element of a gradient, 0 for none."""
     average: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Decay of the moving average of the weights that is kept instead of the last ones, 0 for none."""
+    """Decay of a moving average of the weights, which is saved instead of the last weights; 0 for none."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    """What the network computes in; weights and heads stay float32."""
+    """Precision of the network's computation; weights and heads stay float32."""
     compile: bool = False
-    """torch.compile: faster on GPUs, other bits."""
+    """Whether to use torch.compile: faster on GPUs, with different bits."""
     flip: bool = True
     """Whether faces are mirrored at random."""
     augment: Augment = Augment()
     mean: tuple[float, float, float] = (127.5, 127.5, 127.5)
-    """Of RGB pixels, see `std`."""
+    """Mean of RGB pixels, see `std`."""
     std: tuple[float, float, float] = (127.5, 127.5, 127.5)
     """RGB pixels in 0..255 become (x - mean) / std."""
     min_images: Annotated[int, Field(ge=1)] = 1

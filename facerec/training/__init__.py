@@ -1,7 +1,17 @@
-"""Training a backbone on face shards: `fit`, and `kept` for the checkpoints with which it goes on after a stop."""
+"""Training a backbone on face shards.
 
-from facerec.training.checkpoints import Checkpoints, kept
-from facerec.training.state import Epoch, Validated
+`fit` is the training loop; `keep_checkpoints` gives it the checkpoints from which a stopped training resumes:
+
+    with keep_checkpoints(sets, params.train) as checkpoints:
+        trained = fit(sets, params.train, torch_device(), checkpoints)
+        save_backbone(trained.backbone, "models/backbone.pt")
+
+`data` holds faces and samplers, `augmentation` random changes of faces, `step` the state of a training and one update
+of it, `validation` the benchmarks evaluated meanwhile, `checkpoints` how a training stops and resumes, `loggers` live
+curves.
+"""
+
+from facerec.training.checkpoints import Checkpoints, keep_checkpoints
 from facerec.training.trainer import Trained, TrainingError, fit
 
-__all__ = ["Checkpoints", "Epoch", "Trained", "TrainingError", "Validated", "fit", "kept"]
+__all__ = ["Checkpoints", "Trained", "TrainingError", "fit", "keep_checkpoints"]

@@ -1,8 +1,8 @@
-"""Random changes of a training face, drawn on the host by (seed, epoch, index), applied on the device.
+"""Augmentation of training faces: random numbers by (seed, epoch, index) on the host, image operations on the device.
 
-Colour jitter as in torchvision's ColorJitter in the order brightness, contrast, saturation; low resolution and
-crop as in Kim, Jain, Liu, "AdaFace", 2022, section 4: a face resized to .2 to 1 of its side and back, a box of
-.2 to 1 of its area with the rest black.
+Colour jitter as in torchvision's ColorJitter, in the order brightness, contrast, saturation. Low resolution and crop
+as in Kim, Jain, Liu, "AdaFace", 2022, section 4: a face is resized to .2 to 1 of its side and back, or a box of
+.2 to 1 of its area is kept and the rest made black.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from facerec.params import Augment, Train
 
-# Streams apart from the one that shuffles.
+# Random streams other than the one for shuffling.
 _FLIP, _COLOUR, _LOW_RESOLUTION, _CROP = 1, 4, 5, 6
 _SMALLEST = 0.2  # share of the side left by low resolution, and of the area by a crop
 _ASPECT = np.log(4 / 3)  # greatest width by height of a crop, and its inverse
@@ -25,8 +25,8 @@ _GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
 @dataclass(frozen=True)
-class Draws:
-    """The draws of an epoch for all faces, a row a face; None for changes that are off.
+class AugmentationDraws:
+    """The random numbers of an epoch, one row per face; None for augmentations that are off.
 
     Attributes:
         flip: (n,) bool.
@@ -41,56 +41,58 @@ class Draws:
     crop: NDArray[np.float32] | None
 
 
-def draw_augmentation(count: int, recipe: Train, epoch: int) -> Draws:
-    """What happens to each of `count` faces in this epoch."""
+def draw_augmentation(count: int, recipe: Train, epoch: int) -> AugmentationDraws:
+    """The random numbers for `count` faces in this epoch."""
     augment = recipe.augment
 
     def uniform(wanted: float, columns: int, stream: int) -> NDArray[np.float32] | None:
         random = np.random.default_rng((recipe.seed, epoch, stream))
         return random.random((count, columns), np.float32) if wanted else None
 
-    return Draws(
-        flip=flips(count, recipe.seed, epoch) if recipe.flip else None,
+    return AugmentationDraws(
+        flip=draw_flips(count, recipe.seed, epoch) if recipe.flip else None,
         colour=uniform(augment.colour, 3, _COLOUR),
         low_resolution=uniform(augment.low_resolution, 2, _LOW_RESOLUTION),
         crop=uniform(augment.crop, 5, _CROP),
     )
 
 
-def flips(count: int, seed: int, epoch: int) -> NDArray[np.bool_]:
-    """Which of `count` faces are mirrored in this epoch, (count,)."""
+def draw_flips(count: int, seed: int, epoch: int) -> NDArray[np.bool_]:
+    """Which of `count` faces are mirrored in this epoch, (count,) bool."""
     return np.random.default_rng((seed, epoch, _FLIP)).random(count) < 0.5
 
 
-def augment(images: Tensor, draws: Draws, indices: NDArray[np.int64], augment: Augment) -> Tensor:
-    """Images (b, h, w, 3) uint8 RGB of the faces `indices`, changed; float32 in 0..255 where more than mirrored."""
+def augment_faces(
+    images: Tensor, draws: AugmentationDraws, indices: NDArray[np.int64], augment: Augment
+) -> Tensor:
+    """Augment images (b, h, w, 3) uint8 RGB of the faces `indices`; float32 in 0..255 if more than mirrored."""
     if draws.flip is not None:
-        images = mirror(images, torch.from_numpy(draws.flip[indices]).to(images.device))
+        images = mirror_faces(images, torch.from_numpy(draws.flip[indices]).to(images.device))
     if draws.crop is not None:
-        images = crop(images, draws.crop[indices], augment.crop)
+        images = crop_faces(images, draws.crop[indices], augment.crop)
     if draws.low_resolution is not None:
-        images = reduce(images, draws.low_resolution[indices], augment.low_resolution)
+        images = lower_resolution(images, draws.low_resolution[indices], augment.low_resolution)
     if draws.colour is not None:
         factors = 1 + augment.colour * (2 * draws.colour[indices] - 1)
-        images = jitter(images, torch.from_numpy(factors).to(images.device))
+        images = jitter_colour(images, torch.from_numpy(factors).to(images.device))
     return images
 
 
-def mirror(images: Tensor, chosen: Tensor) -> Tensor:
-    """Images (b, h, w, 3) with those mirrored left to right that `chosen` (b,) marks."""
+def mirror_faces(images: Tensor, chosen: Tensor) -> Tensor:
+    """Mirror those of the images (b, h, w, 3) left to right that `chosen` (b,) marks."""
     return torch.where(chosen[:, None, None, None], images.flip(2), images)
 
 
-def jitter(images: Tensor, factors: Tensor) -> Tensor:
-    """Images (b, h, w, 3) with brightness, contrast and saturation times `factors` (b, 3), float32 in 0..255."""
+def jitter_colour(images: Tensor, factors: Tensor) -> Tensor:
+    """Multiply brightness, contrast and saturation of images (b, h, w, 3) by `factors` (b, 3); float32 in 0..255."""
     brightness, contrast, saturation = factors[:, :, None, None, None].unbind(1)
     pixels = (images.float() * brightness).clamp(0, 255)
     pixels = _blend(pixels, _grey(pixels).mean((1, 2, 3), keepdim=True), contrast)
     return _blend(pixels, _grey(pixels), saturation)
 
 
-def crop(images: Tensor, draws: NDArray[np.float32], share: float) -> Tensor:
-    """Images (b, h, w, 3) of which a `share` keep only a box; `draws` (b, 5)."""
+def crop_faces(images: Tensor, draws: NDArray[np.float32], share: float) -> Tensor:
+    """Keep only a box of a `share` of the images (b, h, w, 3), by `draws` (b, 5); the rest of it becomes black."""
     height, width = images.shape[1:3]
     area, aspect = _SMALLEST + (1 - _SMALLEST) * draws[:, 1], np.exp(_ASPECT * (2 * draws[:, 2] - 1))
     high, wide = (np.minimum(np.sqrt(area * by), 1.0) for by in (1 / aspect, aspect))
@@ -103,8 +105,8 @@ def crop(images: Tensor, draws: NDArray[np.float32], share: float) -> Tensor:
     return images * shown[..., None]
 
 
-def reduce(images: Tensor, draws: NDArray[np.float32], share: float) -> Tensor:
-    """Images (b, h, w, 3) of which a `share` lose resolution; `draws` (b, 2); float32."""
+def lower_resolution(images: Tensor, draws: NDArray[np.float32], share: float) -> Tensor:
+    """Resize a `share` of the images (b, h, w, 3) down and back, by `draws` (b, 2); float32."""
     pixels = images.float()
     for place in np.flatnonzero(draws[:, 0] < share).tolist():
         scale = _SMALLEST + (1 - _SMALLEST) * float(draws[place, 1])
@@ -117,7 +119,7 @@ def reduce(images: Tensor, draws: NDArray[np.float32], share: float) -> Tensor:
 
 
 def _inside(side: int, start: NDArray[np.floating], length: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """(b, side): which pixels lie in start .. start + length, shares of the side."""
+    """(b, side) bool: pixels within start .. start + length, both (b,) shares of the side."""
     first, last = (np.round(side * edge)[:, None] for edge in (start, start + length))
     pixels = np.arange(side)[None]
     inside: NDArray[np.bool_] = (pixels >= first) & (pixels < np.maximum(last, first + 1))

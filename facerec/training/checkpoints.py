@@ -1,20 +1,23 @@
-"""Checkpoints: all that a stopped training needs to go on as if nothing had happened.
+"""Checkpoints, and delayed interrupts: a stopped training resumes to the same bits as one that never stopped.
 
-They lie in the scratch folder (machine setting FACEREC_SCRATCH), outside DVC, below a digest of the faces, the
-recipe and the code: a checkpoint of another training is never found. One is written at the end of every epoch
-and every FACEREC_CHECKPOINT_SECONDS (300) between; when it is written changes no result. The newest and the one
-before are kept; each appears at once and whole, and one that was damaged later is passed over.
+Checkpoints are in the scratch folder (machine setting FACEREC_SCRATCH), outside DVC, below a digest of the faces, the
+recipe and the code, so that a checkpoint of another training is never used. One is written at the end of every epoch
+and every FACEREC_CHECKPOINT_SECONDS (300) in between; when it is written does not change any result. The newest two
+are kept. Each is written atomically, and a damaged one is skipped.
 """
 
 from __future__ import annotations
 
 import io
 import os
+import signal
+import threading
 import time
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
@@ -25,11 +28,11 @@ from facerec.params import Train
 from facerec.store.shards import Shards
 
 Content = dict[str, Any]
-"""Plain values and tensors, so that reading them runs no code."""
+"""Plain values and tensors only, so that reading them runs no code."""
 
 
 class Checkpoints:
-    """Two checkpoints in `folder`, written at least `seconds` apart unless asked for."""
+    """The newest two checkpoints, in `folder`; `due` every `seconds` (by default the machine setting)."""
 
     def __init__(self, folder: Path, seconds: float | None = None) -> None:
         self.folder = folder
@@ -39,24 +42,24 @@ class Checkpoints:
 
     @property
     def others(self) -> bool:
-        """Whether trainings of other faces, recipes or code left checkpoints."""
+        """Whether there are checkpoints of trainings with other faces, recipes or code."""
         return any(path.parent != self.folder for path in self.folder.parent.glob("*/*.pt"))
 
     @property
     def due(self) -> bool:
-        """Whether the last one was written long enough ago."""
+        """Whether it is time to write the next one."""
         return time.monotonic() - self._last >= self._seconds
 
     def read(self) -> Content | None:
-        """The newest that is whole, on the CPU; None where there is none."""
+        """The newest undamaged checkpoint, on the CPU; None if there is none."""
         return next(filter(None, map(_read, (self._newest, self._previous))), None)
 
     def write(self, content: Content) -> None:
-        """Write the newest, on rank 0; the newest so far becomes the one before. OSError where the disk is full."""
+        """Write a new checkpoint, on rank 0, and keep the one before. Raises OSError if the disk is full."""
         self._last = time.monotonic()
         if distributed.rank() > 0:
             return
-        buffer = io.BytesIO()  # torch's own writing to a full disk ends in no OSError
+        buffer = io.BytesIO()  # torch itself raises no OSError on a full disk
         torch.save(content, buffer)
         with atomic_file(self._newest) as temporary:
             with temporary.open("wb") as file:
@@ -68,14 +71,13 @@ class Checkpoints:
 
 
 @contextmanager
-def kept(sets: Sequence[Shards], recipe: Train) -> Iterator[Checkpoints]:
-    """The checkpoints of training `recipe` on `sets`; a block that ends well removes them.
+def keep_checkpoints(sets: Sequence[Shards], recipe: Train) -> Iterator[Checkpoints]:
+    """The checkpoints of training `recipe` on `sets`; they are removed if the block ends without an error.
 
-    Leave the block when the weights are safely written. Of several processes the first one finds the folder, which
-    all must see, and removes it.
+    Write the trained weights inside the block. Rank 0 chooses the folder, which all processes must see, and removes it.
     """
     if distributed.rank() > 0:
-        yield Checkpoints(Path(distributed.share("")))
+        yield Checkpoints(Path(distributed.broadcast_text("")))
         return
     inputs = {
         "faces": [shards.path for shards in sets],
@@ -84,14 +86,14 @@ def kept(sets: Sequence[Shards], recipe: Train) -> Iterator[Checkpoints]:
         "recipe": recipe.model_dump(mode="json", exclude={"init"}),
     }
     with resumable.work_folder("train", inputs) as folder:
-        distributed.share(str(folder))
+        distributed.broadcast_text(str(folder))
         yield Checkpoints(folder)
 
 
 def _read(path: Path) -> Content | None:
     try:
         with zipfile.ZipFile(path) as archive:
-            if archive.testzip() is not None:  # torch itself does not look at the checksums
+            if archive.testzip() is not None:  # torch itself does not verify checksums
                 return None
         content: Content = torch.load(path, map_location="cpu", weights_only=True)
     except (FileNotFoundError, zipfile.BadZipFile):
@@ -105,3 +107,33 @@ def _setting() -> float:
         return float(value)
     except ValueError:
         raise ParamsError(f"FACEREC_CHECKPOINT_SECONDS must be a number, not {value!r}.") from None
+
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def delay_interrupts() -> Iterator[Callable[[], bool]]:
+    """Hold back Ctrl-C and SIGTERM; yields a function that says whether one has arrived.
+
+    A second signal interrupts at once. Raises KeyboardInterrupt at the end of the block if one has arrived. It has no
+    effect outside the main thread, which alone receives signals.
+    """
+    received: list[int] = []
+
+    def record(signum: int, frame: FrameType | None) -> None:
+        if received:
+            raise KeyboardInterrupt
+        received.append(signum)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    before = {number: signal.signal(number, record) for number in _SIGNALS}
+    try:
+        yield lambda: bool(received)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
+    if received:
+        raise KeyboardInterrupt

@@ -1,9 +1,14 @@
-"""What is trained on: several face sets as one, with labels of their own."""
+"""Training data: several face sets as one with labels of their own, and the order in which samplers show them.
+
+A batch of indices is a pure function of (seed, epoch, number), so any batch can be computed without the ones before
+it, and training can resume in the middle of an epoch.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +16,7 @@ from numpy.typing import NDArray
 from facerec.backbones.storage import StoredBackbone
 from facerec.catalog import entries
 from facerec.core import FormatError, ParamsError
+from facerec.params import Train
 from facerec.store.face_dataset import FaceDataset
 from facerec.store.shards import Shards
 from facerec.store.training_sets import TrainingSet, merged_training_sets
@@ -19,10 +25,12 @@ _UNUSED = -1
 
 
 class TrainingFaces(FaceDataset):
-    """Faces of several sets; every set's identities are its own.
+    """Faces of several sets; the identities of each set are its own.
 
-    `labels` (n,) int64 in 0..classes-1, -1 for faces of identities with fewer than `min_images`; `usable` are
-    the indices of the others.
+    Attributes:
+        labels: (n,) int64 in 0..classes-1, -1 for faces of identities with fewer than `min_images`.
+        classes: number of identities with at least `min_images` faces.
+        usable: indices of their faces.
     """
 
     def __init__(self, sets: Sequence[Shards], min_images: int = 1) -> None:
@@ -31,7 +39,7 @@ class TrainingFaces(FaceDataset):
         self.usable: NDArray[np.int64] = np.flatnonzero(self.labels != _UNUSED)
 
     def check(self, batch: int) -> None:
-        """Raise ParamsError unless there are two identities and one full batch."""
+        """Raise ParamsError unless there are at least two identities and one full batch."""
         where = ", ".join(str(shards.path) for shards in self.sets)
         kept = "" if len(self.usable) == len(self) else f" after train.min_images left out {self._left_out}"
         if self.classes < 2:
@@ -50,7 +58,7 @@ class TrainingFaces(FaceDataset):
 
 
 def _merge(sets: Sequence[Shards], min_images: int) -> tuple[NDArray[np.int64], int]:
-    """Labels without gaps over all sets, and how many there are."""
+    """Consecutive labels over all sets, and the number of classes."""
     merged, classes = [], 0
     for shards in sets:
         if (shards.labels < 0).any():
@@ -63,8 +71,89 @@ def _merge(sets: Sequence[Shards], min_images: int) -> tuple[NDArray[np.int64], 
     return np.concatenate(merged), classes
 
 
-def credited(backbone: StoredBackbone, sets: Sequence[Shards]) -> StoredBackbone:
-    """The backbone with the names of these face sets beside those it had learnt from before (`train.init`)."""
+def add_training_sets(backbone: StoredBackbone, sets: Sequence[Shards]) -> StoredBackbone:
+    """The backbone with these face sets added to those it was trained on before (`train.init`)."""
     names = {shards.meta.dataset for shards in sets}
     now = [TrainingSet(name, entries.is_rendered(name)) for name in names]
     return replace(backbone, trained_on=merged_training_sets(backbone.trained_on, now))
+
+
+Indices = NDArray[np.int64]
+
+_IDENTITIES, _IMAGES = 2, 3  # random streams other than those for shuffling and augmentation
+
+
+class Sampler(Protocol):
+    """Yields batches of face indices; `len()` is the number of batches per epoch."""
+
+    def __len__(self) -> int:
+        """Number of batches per epoch."""
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Indices]:
+        """Indices (batch,) of the faces of each batch of the epoch, from batch number `start` on."""
+
+
+def create_sampler(faces: TrainingFaces, recipe: Train) -> Sampler:
+    """The sampler of the recipe; ParamsError if these faces cannot fill a batch."""
+    if recipe.sampler.name == "balanced":
+        return BalancedSampler(faces, recipe.batch, recipe.sampler.images, recipe.seed)
+    return ShuffledSampler(faces.usable, recipe.batch, recipe.seed)
+
+
+class ShuffledSampler:
+    """Every face once per epoch, shuffled; the incomplete last batch is left out, so no batch statistics are of a tiny batch."""
+
+    def __init__(self, usable: Indices, batch: int, seed: int) -> None:
+        self._usable, self._batch, self._seed = usable, batch, seed
+
+    def __len__(self) -> int:
+        return len(self._usable) // self._batch
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Indices]:
+        """See `Sampler.batches`."""
+        order = np.random.default_rng((self._seed, epoch)).permutation(len(self._usable))
+        for number in range(start, len(self)):
+            yield self._usable[order[number * self._batch : (number + 1) * self._batch]]
+
+
+class BalancedSampler:
+    """`images` faces of each of batch / images identities, for losses on pairs within the batch.
+
+    Identities follow in random order; the faces of one are drawn without repetition if it has enough. An epoch has
+    as many faces as the sets.
+    """
+
+    def __init__(self, faces: TrainingFaces, batch: int, images: int, seed: int) -> None:
+        self._people, self._images, self._seed = batch // images, images, seed
+        self._length = len(faces.usable) // batch
+        labels = faces.labels[faces.usable]
+        self._members = faces.usable[np.argsort(labels, kind="stable")]
+        self._ends = np.cumsum(np.bincount(labels, minlength=faces.classes))
+        if faces.classes < self._people:
+            raise ParamsError(
+                f"train.batch {batch} takes {images} faces of each of {self._people} identities, but there are "
+                f"{faces.classes}; lower train.batch or raise train.sampler.images."
+            )
+
+    def __len__(self) -> int:
+        return self._length
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Indices]:
+        """See `Sampler.batches`."""
+        turn = len(self._ends) // self._people  # batches before an identity repeats
+        order = np.empty(0, np.int64)
+        for number in range(start, len(self)):
+            if number % turn == 0 or number == start:
+                key = (self._seed, epoch, _IDENTITIES, number // turn)
+                order = np.random.default_rng(key).permutation(len(self._ends))
+            place = number % turn * self._people
+            yield self._draw(order[place : place + self._people], epoch, number)
+
+    def _draw(self, people: Indices, epoch: int, number: int) -> Indices:
+        random = np.random.default_rng((self._seed, epoch, _IMAGES, number))
+        drawn = []
+        for label in people.tolist():
+            first = self._ends[label - 1] if label else 0
+            members = self._members[first : self._ends[label]]
+            drawn.append(random.choice(members, self._images, replace=len(members) < self._images))
+        return np.concatenate(drawn)

@@ -1,7 +1,8 @@
-"""Curves while training runs: loss, accuracy, learning rate, length of the embeddings, images a second, validation.
+"""Live curves of a training: loss, accuracy, learning rate, length of the embeddings, images per second, validation.
 
-The machine setting FACEREC_LIVE names who gets them: tensorboard, dvclive, or both with a comma; nobody unless set.
-Both are optional packages. The files go to .facerec/live/NAME/ and are no part of any result.
+The machine setting FACEREC_LIVE names the loggers: tensorboard, dvclive, or both with a comma; none by default. Both
+are optional packages. Their files go to .facerec/live/NAME/ and are not part of any result. A new logger is a context
+manager like `_tensorboard` and a line in `LOGGERS`.
 """
 
 from __future__ import annotations
@@ -21,18 +22,18 @@ EVERY = 10
 FOLDER = Path(".facerec/live")
 
 Write: TypeAlias = Callable[[int, Mapping[str, float]], None]
-"""Takes the number of a step and the values after it, by name."""
+"""Takes the number of a step and the metrics after it, by name."""
 
 
 class CurveLogger:
-    """Points every EVERY steps for all writers; `batch` is the number of images of a step."""
+    """Passes metrics to all writers every EVERY steps; `batch` is the number of images per step."""
 
     def __init__(self, writers: list[Write], batch: int, first: int) -> None:
         self._writers, self._batch = writers, batch
         self._last_step, self._last_time = first, time.monotonic()
 
-    def step(self, step: int, values: Mapping[str, float]) -> None:
-        """Step number `step` was made."""
+    def log_step(self, step: int, values: Mapping[str, float]) -> None:
+        """Log the metrics of step number `step`."""
         if not self._writers or step % EVERY:
             return
         now = time.monotonic()
@@ -40,8 +41,8 @@ class CurveLogger:
         self._last_step, self._last_time = step, now
         self._write(step, {**values, "images_per_second": speed})
 
-    def judged(self, step: int, accuracy: Mapping[str, float]) -> None:
-        """The benchmarks were looked at after step number `step`."""
+    def log_validation(self, step: int, accuracy: Mapping[str, float]) -> None:
+        """Log the accuracies by benchmark after step number `step`."""
         self._write(step, {f"validation/{name}": value for name, value in accuracy.items()})
 
     def _write(self, step: int, values: Mapping[str, float]) -> None:
@@ -50,8 +51,8 @@ class CurveLogger:
 
 
 @contextmanager
-def curves(batch: int, first: int) -> Iterator[CurveLogger]:
-    """Curves that go on from step `first`; ParamsError for a writer that is unknown or not installed."""
+def live_curves(batch: int, first: int) -> Iterator[CurveLogger]:
+    """A logger that continues after step `first`; ParamsError for a writer that is unknown or not installed."""
     wanted = local_setting("live", "") if leads() else ""
     names = [name.strip() for name in wanted.split(",") if name.strip()]
     with ExitStack() as stack:
@@ -75,7 +76,7 @@ def _writer(name: str, first: int) -> Iterator[Write]:
 
 @contextmanager
 def _tensorboard(module: Any, folder: Path, first: int) -> Iterator[Write]:
-    # Points after a checkpoint that a killed run still wrote are taken back.
+    # Removes points that a killed run wrote after its last checkpoint.
     with module.SummaryWriter(str(folder), purge_step=first + 1) as summary:
 
         def write(step: int, values: Mapping[str, float]) -> None:
@@ -87,7 +88,7 @@ def _tensorboard(module: Any, folder: Path, first: int) -> Iterator[Write]:
 
 @contextmanager
 def _dvclive(module: Any, folder: Path, first: int) -> Iterator[Write]:
-    # The graph's own run is the experiment; this one only draws.
+    # The DVC run is the experiment; this only draws curves.
     with module.Live(str(folder), resume=first > 0, save_dvc_exp=False, dvcyaml=None) as live:
 
         def write(step: int, values: Mapping[str, float]) -> None:

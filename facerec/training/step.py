@@ -1,19 +1,219 @@
-"""One update of the weights by one batch."""
+"""One step of training: the state that it changes, the optimiser and learning rate, `update`, and determinism.
+
+A checkpoint holds the whole `TrainingState`. Random state is not part of it: order and augmentation are pure functions
+of (seed, epoch, index), and torch's random state is set from (seed, step) in each step. Equal seeds give equal bits on
+one machine and device; another number of torch threads or another processor may sum in another order.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeAlias
+import math
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from statistics import fmean
+from typing import Any, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.amp import GradScaler
+from torch.distributed.fsdp.sharded_grad_scaler import ShardedGradScaler
+from torch.optim import SGD, AdamW, Optimizer
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils import deterministic as memory
 
 from facerec import distributed
+from facerec.backbones.storage import StoredBackbone
 from facerec.distributed import GradientSum
-from facerec.params import Train
-from facerec.training.determinism import reseed
-from facerec.training.state import State
+from facerec.heads import Head, Sharded
+from facerec.params import Schedule, Train
+
+METRICS = ("loss", "accuracy", "norm")
+"""Metrics of a step: mean loss, share classified correctly, mean length of the embeddings."""
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """Metrics of an epoch, over its training batches.
+
+    Attributes:
+        epoch: number of the epoch, from 1.
+        loss: mean loss of the head.
+        accuracy: share of faces nearest to the centre of their own class, without margin.
+        lr: learning rate of the last batch.
+        norm: mean length of the embeddings.
+    """
+
+    epoch: int
+    loss: float
+    accuracy: float
+    lr: float
+    norm: float
+
+
+@dataclass(frozen=True)
+class ValidationScores:
+    """Accuracies on the validation benchmarks after `step` updates, by benchmark."""
+
+    step: int
+    accuracy: dict[str, float]
+
+    @property
+    def mean(self) -> float:
+        """Mean accuracy over the benchmarks, by which networks are compared."""
+        return fmean(self.accuracy.values())
+
+
+@dataclass
+class TrainingState:
+    """A network in training.
+
+    Attributes:
+        average: moving average of the network; None if the recipe has none.
+        step: number of updates made.
+        totals: sums of METRICS over the steps of the current epoch, (3,) float64, on the CPU.
+        history: finished epochs.
+        validations: validations so far.
+        best: weights at the best validation so far, the first of equals, on the CPU of rank 0.
+    """
+
+    backbone: StoredBackbone
+    head: Head
+    optimiser: Optimizer
+    scaler: GradScaler
+    average: AveragedModel | None
+    step: int = 0
+    totals: Tensor = field(default_factory=lambda: torch.zeros(len(METRICS), dtype=torch.float64))
+    history: list[Epoch] = field(default_factory=list)
+    validations: list[ValidationScores] = field(default_factory=list)
+    best: dict[str, Tensor] | None = None
+
+    @property
+    def network(self) -> nn.Module:
+        """The network that is updated."""
+        return self.backbone.network
+
+    def add_step(self, metrics: Tensor, lr: float, epoch_steps: int) -> None:
+        """Record a step that was made; the last one of an epoch adds it to the history."""
+        self.step += 1
+        self.totals += metrics
+        if self.step % epoch_steps == 0:
+            loss, accuracy, norm = (self.totals / epoch_steps).tolist()
+            self.history.append(Epoch(self.step // epoch_steps, loss, accuracy, lr, norm))
+            self.totals = torch.zeros_like(self.totals)
+
+    @property
+    def result(self) -> nn.Module:
+        """The network to keep: the one that is updated, or its average."""
+        return self.network if self.average is None else self.average.module
+
+    def add_validation(self, accuracy: dict[str, float]) -> None:
+        """Record a validation, and the weights if it is the best so far."""
+        now = ValidationScores(self.step, accuracy)
+        if all(now.mean > before.mean for before in self.validations) and distributed.rank() == 0:
+            self.best = {key: value.cpu().clone() for key, value in self.result.state_dict().items()}
+        self.validations.append(now)
+
+    @property
+    def finite(self) -> bool:
+        """Whether all weights are finite; a step can ruin them although its own loss was finite."""
+        parts = (self.network, self.head)
+        return all(bool(value.isfinite().all()) for part in parts for value in part.state_dict().values())
+
+    def content(self) -> dict[str, Any]:
+        """The whole state as plain values and tensors; complete on rank 0, and all processes must call it."""
+        return {
+            **{name: part.state_dict() for name, part in self._parts().items()},
+            "head": self.head.whole_state(),
+            "optimiser": self.head.whole_optimiser_state(self.optimiser),
+            "step": self.step,
+            "totals": self.totals,
+            "history": [asdict(epoch) for epoch in self.history],
+            "validations": [asdict(each) for each in self.validations],
+            "best": self.best,
+        }
+
+    def restore(self, content: dict[str, Any]) -> None:
+        """Load a `content`, written by any number of processes."""
+        for name, part in self._parts().items():
+            part.load_state_dict(content[name])
+        self.head.load_whole_state(content["head"])
+        self.head.load_whole_optimiser_state(self.optimiser, content["optimiser"])
+        self.step, self.totals = content["step"], content["totals"]
+        self.history = [Epoch(**epoch) for epoch in content["history"]]
+        self.validations = [ValidationScores(**each) for each in content["validations"]]
+        self.best = content["best"] if distributed.rank() == 0 else None
+
+    def _parts(self) -> dict[str, Any]:
+        """The parts that are equal on all processes."""
+        parts = {"network": self.network, "scaler": self.scaler}
+        return parts if self.average is None else {**parts, "average": self.average}
+
+
+def initial_state(backbone: StoredBackbone, head: Head, recipe: Train, device: torch.device) -> TrainingState:
+    """The state of a training before its first step."""
+    average = None
+    if recipe.average:
+        rule = get_ema_multi_avg_fn(recipe.average)  # type: ignore[no-untyped-call]
+        average = AveragedModel(backbone.network, multi_avg_fn=rule)
+    optimiser = create_optimiser(backbone.network, head, recipe)
+    if isinstance(head, Sharded):
+        head.follow(optimiser)
+    return TrainingState(backbone, head, optimiser, _scaler(head, recipe, device), average)
+
+
+def _scaler(head: Head, recipe: Train, device: torch.device) -> GradScaler:
+    """A gradient scaler that skips a step on all processes if one of them finds an overflow in its part of the head."""
+    kind = ShardedGradScaler if head.partial() and distributed.world() > 1 else GradScaler
+    scaler: GradScaler = kind(device.type, enabled=recipe.precision == "float16")
+    return scaler
+
+
+def create_optimiser(network: nn.Module, head: nn.Module, recipe: Train) -> Optimizer:
+    """The recipe's SGD or AdamW over all trainable parameters, grouped by their weight decay.
+
+    By default, weight decay applies to matrices and kernels, not to biases, norms and PReLU slopes. Some recipes use
+    more of it for the layer that makes the embedding and for the class centres.
+    """
+    groups: dict[float, list[nn.Parameter]] = defaultdict(list)
+    inner = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    last = [parameter for parameter in inner if parameter.ndim > 1][-1]
+    for parameter in inner:
+        factor = recipe.output_decay if parameter is last else 1.0
+        groups[_decay(parameter, factor, recipe)].append(parameter)
+    for parameter in head.parameters():
+        groups[_decay(parameter, recipe.head_decay, recipe)].append(parameter)
+    described = [{"params": members, "weight_decay": decay} for decay, members in groups.items()]
+    if recipe.optimiser == "adamw":
+        return AdamW(described, lr=recipe.lr, betas=(recipe.momentum, 0.999))
+    return SGD(described, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.nesterov)
+
+
+def _decay(parameter: nn.Parameter, factor: float, recipe: Train) -> float:
+    return recipe.weight_decay * factor if parameter.ndim > 1 or recipe.decay_all else 0.0
+
+
+def learning_rate(schedule: Schedule, peak: float, epochs: int, position: float, steps: int = 1) -> float:
+    """Learning rate at `position` (epochs passed, fractions count) of `epochs`, with `peak` its maximum.
+
+    Linear warm-up from zero over `schedule.warmup`, times the multi-step, polynomial or cosine curve. `steps` is the
+    number of batches per epoch, for schedules that count in steps.
+
+    >>> [learning_rate(Schedule(milestones=(2,), warmup=1), 0.1, 3, position) for position in (0.5, 1, 2)]
+    [0.05, 0.1, 0.010000000000000002]
+    """
+    unit = steps if schedule.unit == "steps" else 1
+    warm = min(1.0, unit * position / schedule.warmup) if schedule.warmup > 0 else 1.0
+    if schedule.name == "cosine":
+        return warm * peak * 0.5 * (1.0 + math.cos(math.pi * position / epochs))
+    if schedule.name == "polynomial":
+        return float(warm * peak * (1.0 - position / epochs) ** schedule.power)
+    passed = sum(unit * position >= milestone for milestone in schedule.milestones)
+    return float(warm * peak * schedule.factor**passed)
+
 
 Network: TypeAlias = Callable[[Tensor], Tensor]
 """Images (b, 3, h, w) -> embeddings (b, dim)."""
@@ -21,7 +221,7 @@ Network: TypeAlias = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Batch:
-    """Faces ready for the network: images (b, 3, h, w), labels (b,), and the learning rate due."""
+    """Faces ready for the network: images (b, 3, h, w), labels (b,), and the learning rate for them."""
 
     images: Tensor
     labels: Tensor
@@ -29,16 +229,23 @@ class Batch:
 
 
 def update(
-    state: State,
+    state: TrainingState,
     batch: Batch,
     recipe: Train,
     network: Network | None = None,
     summed: GradientSum | None = None,
 ) -> Tensor:
-    """Change weights and optimiser; returns (3,) float64 on the CPU: loss, share classified right, mean norm.
+    """Update weights and optimiser state by one batch.
 
-    `batch` is this process's part of the global batch, the figures are those of all. `network` stands for the
-    state's own where that is wrapped or compiled, `summed` adds its gradients over the processes.
+    Args:
+        state: what to update.
+        batch: this process's part of the global batch.
+        recipe: the parameters `train`.
+        network: replaces the state's network if that is wrapped or compiled.
+        summed: sums the gradients of the network over the processes.
+
+    Returns:
+        (3,) float64 on the CPU, by METRICS, over the global batch.
     """
     for group in state.optimiser.param_groups:
         group["lr"] = batch.lr
@@ -46,11 +253,11 @@ def update(
     parts = list(
         zip(batch.images.chunk(recipe.accumulate), batch.labels.chunk(recipe.accumulate), strict=True)
     )
-    figures = []
+    metrics = []
     for number, (images, labels) in enumerate(parts, 1):
         if summed is not None and number == len(parts):
             summed.begin()
-        figures.append(_backward(network or state.network, state, images, labels, recipe, number))
+        metrics.append(_backward(network or state.network, state, images, labels, recipe, number))
     if summed is not None:
         summed.finish()
     state.scaler.unscale_(state.optimiser)
@@ -60,25 +267,27 @@ def update(
     distributed.average_buffers(state.network)
     if state.average is not None:
         state.average.update_parameters(state.network)
-    return torch.stack(figures).mean(0).cpu()
+    return torch.stack(metrics).mean(0).cpu()
 
 
 def _backward(
-    network: Network, state: State, images: Tensor, labels: Tensor, recipe: Train, part: int
+    network: Network, state: TrainingState, images: Tensor, labels: Tensor, recipe: Train, part: int
 ) -> Tensor:
-    """Add the gradients of a part of a batch; its figures (3,) on the device."""
+    """Add the gradients of a part of a batch; its metrics (3,) on the device."""
     precision = getattr(torch, recipe.precision)
-    reseed(recipe.seed, state.step, part, 1 + distributed.rank())  # what networks draw differs by process
+    reseed(
+        recipe.seed, state.step, part, 1 + distributed.rank()
+    )  # random numbers of the network differ between processes
     with torch.autocast(images.device.type, precision, enabled=precision is not torch.float32):
         embeddings = network(images)
-    reseed(recipe.seed, state.step, part, 0)  # what heads draw must not
-    loss, right = state.head.measure(embeddings, labels)
+    reseed(recipe.seed, state.step, part, 0)  # those of the head must not
+    loss, accuracy = state.head.measure(embeddings, labels)
     state.scaler.scale(loss / recipe.accumulate).backward()  # type: ignore[no-untyped-call]
-    norm = distributed.total(embeddings.detach().float().norm(dim=1).mean()) / distributed.world()
-    return torch.stack([loss.detach().double(), right.double(), norm.double()])
+    norm = distributed.sum_parts(embeddings.detach().float().norm(dim=1).mean()) / distributed.world()
+    return torch.stack([loss.detach().double(), accuracy.double(), norm.double()])
 
 
-def _clip(state: State, recipe: Train) -> None:
+def _clip(state: TrainingState, recipe: Train) -> None:
     learning = [each for group in state.optimiser.param_groups for each in group["params"]]
     if recipe.clip_value:
         nn.utils.clip_grad_value_(learning, recipe.clip_value)
@@ -87,7 +296,7 @@ def _clip(state: State, recipe: Train) -> None:
 
 
 def _norm(partial: list[nn.Parameter], learning: list[nn.Parameter]) -> Tensor:
-    """Norm of the whole gradient, of which other processes hold parts where parameters are `partial`."""
+    """Norm of the whole gradient, including the parts of `partial` parameters that other processes hold."""
     apart = {id(parameter) for parameter in partial}
     here, elsewhere = (
         nn.utils.get_total_norm(
@@ -95,4 +304,28 @@ def _norm(partial: list[nn.Parameter], learning: list[nn.Parameter]) -> Tensor:
         )
         for chosen in (False, True)
     )
-    return (here.square() + distributed.total(elsewhere.square())).sqrt() if partial else here
+    return (here.square() + distributed.sum_parts(elsewhere.square())).sqrt() if partial else here
+
+
+@contextmanager
+def reproducible(seed: int) -> Iterator[None]:
+    """Seed torch and allow only deterministic algorithms inside the block; restore its state afterwards."""
+    # cuBLAS is deterministic only with a fixed workspace, read when CUDA starts.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    before = torch.are_deterministic_algorithms_enabled()
+    fill = memory.fill_uninitialized_memory  # type: ignore[attr-defined]
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        torch.use_deterministic_algorithms(True)
+        # Filling memory that is written anyway costs a pass over every tensor.
+        memory.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(before)
+            memory.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
+
+
+def reseed(*key: int) -> None:
+    """Set torch's random state, on all devices, to a pure function of non-negative numbers such as (seed, step)."""
+    torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]))

@@ -1,7 +1,7 @@
-"""Benchmarks judged while a network trains: InsightFace's habit of verifying the packs' .bin sets as it goes.
+"""Validation on verification benchmarks while a network trains, as InsightFace does with the .bin sets of its packs.
 
-Accuracies are those of protocol insightface, embeddings f(x) + f(flip x) as the network's preprocessing says. A
-benchmark that chooses weights is no longer a fair test of them: report those that training never saw.
+Accuracies follow the protocol insightface, with embeddings as the network's preprocessing says (usually f(x) + f(flip x)).
+A benchmark that selects the best weights is no longer a fair test of them: report others.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from facerec import distributed, params
+from facerec import distributed
 from facerec.backbones.storage import StoredBackbone
 from facerec.core import ParamsError
 from facerec.embedding import Embedder
 from facerec.evaluation import verification
 from facerec.interop import pair_lists
+from facerec.params import Train
 from facerec.store import shards
 from facerec.store.face_dataset import FaceDataset
 from facerec.store.pairs import Pairs
@@ -32,7 +33,7 @@ _BATCH = 64
 
 @dataclass(frozen=True)
 class ValidationBenchmark:
-    """A face set and the pairs of its rows."""
+    """A face set and its pairs."""
 
     name: str
     faces: Shards
@@ -40,37 +41,37 @@ class ValidationBenchmark:
 
 
 class Validator:
-    """Judges a network on all benchmarks that the recipe names; every process takes a part of the faces."""
+    """Validates a network on the benchmarks of the recipe; every process embeds a part of the faces."""
 
     def __init__(self, benchmarks: list[ValidationBenchmark], every: int, steps: int) -> None:
         self._benchmarks, self._every, self._steps = benchmarks, every, steps
 
     def due(self, step: int) -> bool:
-        """Whether the network is to be judged after `step` updates."""
+        """Whether validation is due after `step` updates."""
         return bool(self._benchmarks) and (step % self._every == 0 or step == self._steps)
 
     def __call__(self, stored: StoredBackbone, network: nn.Module, device: torch.device) -> dict[str, float]:
-        """Accuracy by benchmark, the same on all processes. `network` stands for that of `stored`."""
+        """Accuracy by benchmark, equal on all processes; `network` replaces that of `stored`."""
         training = network.training
         network.eval()
         embedder = Embedder(network, stored.dim, stored.preprocessing, device)
         found = {each.name: _accuracy(each, embedder) for each in self._benchmarks}
         network.train(training)
-        told: dict[str, float] = json.loads(distributed.share(json.dumps(found)))
-        return told
+        shared: dict[str, float] = json.loads(distributed.broadcast_text(json.dumps(found)))
+        return shared
 
 
-def build_validation(recipe: params.Train, stored: StoredBackbone, steps: int) -> Validator:
-    """The validator of a recipe for `steps` updates; ParamsError where what it names is not there."""
+def create_validator(recipe: Train, stored: StoredBackbone, steps: int) -> Validator:
+    """The validator of a recipe for `steps` updates; ParamsError if a benchmark it names is missing."""
     wanted = recipe.validation
-    benchmarks = [] if wanted.faces is None else list(_read(Path(wanted.faces), wanted.sets))
+    benchmarks = [] if wanted.faces is None else list(_read_benchmarks(Path(wanted.faces), wanted.sets))
     for each in benchmarks:
         stored.preprocessing.check(each.faces.meta)
     return Validator(benchmarks, wanted.every, steps)
 
 
-def _read(folder: Path, wanted: tuple[str, ...]) -> Iterator[ValidationBenchmark]:
-    """The benchmarks below `folder`, or `folder` itself where it is one."""
+def _read_benchmarks(folder: Path, wanted: tuple[str, ...]) -> Iterator[ValidationBenchmark]:
+    """The benchmarks below `folder`, or `folder` itself if it is one."""
     inside = sorted(path.parent for path in folder.glob(f"*/{_PAIRS}"))
     found = {path.name: path for path in ([folder] if (folder / _PAIRS).is_file() else inside)}
     missing = [name for name in wanted if name not in found]

@@ -1,8 +1,10 @@
 """Weights published by others, loaded into this project's networks by renaming their entries.
 
-The layouts are found by an entry that only they have, and the network (its depth, gates, length of embedding) by
-what the entries are. That all entries find a place is no proof: a network with another activation takes the same
-weights and loses points without a word, so the tests compare outputs with those of the publishers' own code.
+A layout is recognised by an entry that only it has, and the network (depth, attention, length of the embedding) by the
+other entries. Fitting names are no proof: a network with another activation takes the same weights and silently loses
+accuracy, so the tests compare outputs with those of the publishers' own code. The main call:
+
+    network, dim = load_published("backbone.pth", (112, 112))
 
 How the publishers prepare faces, all of 112x112 pixels but xiaoccer's 112x96: arcface_torch RGB, Face_Pytorch and
 InsightFace_Pytorch BGR, (x - 127.5) / 127.5; xiaoccer RGB, (x - 127.5) / 128; foamliu, and so InsightFace-v3, RGB, mean
@@ -20,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from facerec.backbones.published import mobilefacenets, residuals
-from facerec.backbones.published.layout import Layout, Normalised, Size, State
+from facerec.backbones.published.layout import Layout, Normalised, Size, Weights
 from facerec.backbones.published.residuals import ATTENTION_LAYOUTS
 from facerec.core import FormatError
 
@@ -31,20 +33,20 @@ LAYOUTS: tuple[Layout, ...] = (*mobilefacenets.LAYOUTS, *residuals.LAYOUTS, *ATT
 _PUBLISHERS = "those of foamliu, xiaoccer, arcface_torch, Face_Pytorch, InsightFace_Pytorch, MultiFace and InsightFace-v3"
 
 _CONTAINERS = ("state_dict", "net_state_dict", "model_state_dict", "state_dict_backbone", "backbone", "model")
-"""Keys under which training scripts keep the weights beside epoch and optimiser."""
+"""Keys under which training scripts save the weights beside epoch and optimiser."""
 
 
 def load_published(path: str | Path, size: Size) -> tuple[nn.Module, int]:
-    """The network for inputs of `size` (height, width) that the weights in `path` belong to, and its dim.
+    """The network for inputs of `size` (height, width) with the weights in `path`, and the length of its embedding.
 
-    Raises FormatError when the file is no weights, none of `LAYOUTS`, or fits another input size. Nothing in
-    the file is run: it is read with weights_only.
+    Raises FormatError if the file holds no weights, none of `LAYOUTS`, or weights for another input size. The file
+    is read with weights_only, so it cannot run code.
     """
-    return fit_published(_state(Path(path)), size, str(path))
+    return fit_published(_read_weights(Path(path)), size, str(path))
 
 
-def fit_published(state: State, size: Size, origin: str) -> tuple[nn.Module, int]:
-    """As `load`, of entries by their published names; `origin` names them in errors."""
+def fit_published(state: Weights, size: Size, origin: str) -> tuple[nn.Module, int]:
+    """Like `load_published`, from entries by their published names; `origin` names them in errors."""
     layout = next((layout for layout in LAYOUTS if layout.mark in state), None)
     if layout is None:
         raise FormatError(
@@ -58,8 +60,8 @@ def fit_published(state: State, size: Size, origin: str) -> tuple[nn.Module, int
         raise FormatError(f"{origin} looks like {layout.name}, but does not fit it ({problem}).") from error
 
 
-def _state(path: Path) -> State:
-    """The tensors in a torch file by name, without the "module." that parallel training puts before them."""
+def _read_weights(path: Path) -> Weights:
+    """The tensors in a torch file by name, without the prefix "module." of parallel training."""
     try:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, KeyError, ValueError) as error:

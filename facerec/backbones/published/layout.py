@@ -1,4 +1,4 @@
-"""What a layout is: how to tell a published form of weights, and where each of its entries goes in our networks."""
+"""Layouts of published weights: how to recognise one, and how its entries are named in this project's networks."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-State = dict[str, Tensor]
+Weights = dict[str, Tensor]
 Size = tuple[int, int]
 Rule = tuple[str, str | Callable[[re.Match[str]], str]]
-"""A pattern in the name of an entry, and what takes its place."""
+"""A pattern in the name of an entry, and its replacement."""
 
 
 @dataclass(frozen=True)
@@ -22,30 +22,30 @@ class Layout:
 
     Attributes:
         name: who published it.
-        mark: an entry that this layout has and the others lack.
-        rules: applied one after the other to the name of every entry.
-        last: the entry, renamed, whose first dimension is the embedding's length.
-        build: (renamed entries, dim, input size) -> the network they belong to; ValueError where there is none.
-        adapt: changes before renaming.
-        normalised: whether the published network ends by dividing its embedding by its norm.
+        mark: an entry that only this layout has.
+        rules: replacements, applied in turn to the name of every entry.
+        last: the renamed entry whose first dimension is the length of the embedding.
+        build: (renamed entries, dim, input size) -> the network they belong to; ValueError if there is none.
+        adapt: changes entries before they are renamed.
+        normalised: whether the published network divides its embedding by its norm.
     """
 
     name: str
     mark: str
     rules: tuple[Rule, ...]
     last: str
-    build: Callable[[State, int, Size], nn.Module]
-    adapt: Callable[[State], State] = dict
+    build: Callable[[Weights, int, Size], nn.Module]
+    adapt: Callable[[Weights], Weights] = dict
     normalised: bool = False
 
-    def network(self, state: State, size: Size) -> tuple[nn.Module, int]:
-        """The network for inputs of `size`, with these weights, and its dim.
+    def network(self, state: Weights, size: Size) -> tuple[nn.Module, int]:
+        """The network for inputs of `size` with these weights, and the length of its embedding.
 
-        Raises KeyError, IndexError, ValueError or RuntimeError where they do not fit.
+        Raises KeyError, IndexError, ValueError or RuntimeError if they do not fit.
         """
         renamed = {self._rename(key): value for key, value in self.adapt(state).items()}
         dim = renamed[self.last].shape[0]
-        with torch.device("meta"):  # weights that are replaced need no memory
+        with torch.device("meta"):  # its weights are replaced below
             network = self.build(renamed, dim, size)
         network.load_state_dict(renamed, assign=True)
         network = network.float().eval()
@@ -70,5 +70,5 @@ class Normalised(nn.Module):
 
 
 def counted(prefix: str, first: int) -> Rule:
-    """The rule that `prefix`N. becomes body.M. with M = N + `first`."""
+    """The rule that renames `prefix`N. to body.M. with M = N + `first`."""
     return rf"^{prefix}(\d+)\.", lambda match: f"body.{int(match[1]) + first}."

@@ -1,4 +1,4 @@
-"""MobileFaceNets as foamliu, xiaoccer, Face_Pytorch, InsightFace_Pytorch and arcface_torch publish them."""
+"""Layouts of the MobileFaceNets that foamliu, xiaoccer, Face_Pytorch, InsightFace_Pytorch and arcface_torch publish."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import re
 from torch import nn
 
 from facerec.backbones.mobilefacenet import ConvNorm, MobileFaceNet, WideMobileFaceNet
-from facerec.backbones.published.layout import Layout, Rule, Size, State, counted
+from facerec.backbones.published.layout import Layout, Rule, Size, Weights, counted
 
 _LAST = "project.0.weight"
 _MEMBERS: tuple[Rule, ...] = ((r"\.conv\.", ".0."), (r"\.bn\.", ".1."), (r"\.prelu\.", ".2."))
-"""Of our ConvNorm, by the names others give them."""
+"""Members of our ConvNorm, by their names elsewhere."""
 
 
 class FoamliuMobileFaceNet(MobileFaceNet):
-    """MobileFaceNet with ReLU6 for PReLU and a stem that is separable and has plain ReLU."""
+    """MobileFaceNet with ReLU6 instead of PReLU, and a separable stem with ReLU."""
 
     def __init__(self, dim: int = 128, size: Size = (112, 112)) -> None:
         super().__init__(dim, size)
@@ -28,32 +28,32 @@ class FoamliuMobileFaceNet(MobileFaceNet):
         self.stem = nn.Sequential(self.stem[0], depthwise, pointwise)
 
 
-def _foamliu(_: State, dim: int, size: Size) -> nn.Module:
+def _foamliu(_: Weights, dim: int, size: Size) -> nn.Module:
     return FoamliuMobileFaceNet(dim, size)
 
 
-def _plain(_: State, dim: int, size: Size) -> nn.Module:
+def _plain(_: Weights, dim: int, size: Size) -> nn.Module:
     return MobileFaceNet(dim, size)
 
 
-def _wide(_: State, dim: int, size: Size) -> nn.Module:
+def _wide(_: Weights, dim: int, size: Size) -> nn.Module:
     return WideMobileFaceNet(dim, size)
 
 
-def _fold_bias(state: State) -> State:
-    """Take the last convolution's bias out of the mean of the normalisation behind it."""
+def _fold_bias(state: Weights) -> Weights:
+    """Subtract the last convolution's bias from the mean of the normalisation that follows."""
     folded = dict(state)
     folded["bn.running_mean"] = folded["bn.running_mean"] - folded.pop("conv3.bias")
     return folded
 
 
-def _as_convolution(state: State) -> State:
-    """Linear layers as the 1x1 convolutions that they are."""
+def _as_convolution(state: Weights) -> Weights:
+    """Linear layers as 1x1 convolutions."""
     return {key: value[:, :, None, None] if value.ndim == 2 else value for key, value in state.items()}
 
 
 def _third(match: re.Match[str]) -> str:
-    """Place of layer k of a flat block of convolution, normalisation, activation, three times over."""
+    """New name of layer k in a flat block of three times convolution, normalisation, activation."""
     layer = int(match[2])
     return f"body.{match[1]}.layers.{layer // 3}.{layer % 3}."
 

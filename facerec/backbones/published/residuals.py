@@ -1,6 +1,6 @@
-"""Residual networks as arcface_torch, Face_Pytorch, InsightFace_Pytorch, MultiFace and InsightFace-v3 publish them.
+"""Layouts of the residual networks of arcface_torch, Face_Pytorch, InsightFace_Pytorch, MultiFace and InsightFace-v3.
 
-Depth and gate are found by counting: how many units each stage holds, and which weights its units have.
+Depth and attention are found by counting the units of each stage and comparing the weights of a unit.
 """
 
 from __future__ import annotations
@@ -10,27 +10,34 @@ from functools import partial
 
 from torch import nn
 
-from facerec.backbones.attention import GATES
-from facerec.backbones.iresnet import BLOCKS, CHANNELS, IResidualUnit, IResNet, IResNetStyle, PlainIResNet
-from facerec.backbones.published.layout import Layout, Rule, Size, State
+from facerec.backbones.iresnet import (
+    BLOCKS,
+    CHANNELS,
+    IResidualUnit,
+    IResNet,
+    IResNetStyle,
+    PlainIResNet,
+    SEResNet101IR,
+)
+from facerec.backbones.layers import ATTENTION
+from facerec.backbones.published.layout import Layout, Rule, Size, Weights
 from facerec.backbones.residual_attention import ResidualAttention
-from facerec.backbones.se_resnet101_ir import SEResNet101IR
 
 _LAST = "output.3.weight"
 _FIRST_UNIT = "body.0.0."
 
 
 class HybridIResNet(IResNet):
-    """That of Face_Pytorch's first months: normalised like `IResNet`, with the shortcuts of `PlainIResNet`."""
+    """The network of early Face_Pytorch: normalised like `IResNet`, with the shortcuts of `PlainIResNet`."""
 
     style = IResNetStyle(projected=False)
 
 
-def _build(network: type[IResNet], state: State, dim: int, size: Size) -> nn.Module:
-    return network(_depth(state), _gate(state, network.style), dim, size)
+def _build(network: type[IResNet], state: Weights, dim: int, size: Size) -> nn.Module:
+    return network(_depth(state), _attention(state, network.style), dim, size)
 
 
-def _depth(state: State) -> int:
+def _depth(state: Weights) -> int:
     places = {tuple(key.split(".")[1:3]) for key in state if key.startswith("body.")}
     units = Counter(stage for stage, _ in places)
     counts = tuple(units[str(stage)] for stage in range(len(CHANNELS)))
@@ -40,21 +47,21 @@ def _depth(state: State) -> int:
     raise ValueError(f"{counts} units a stage are of no known depth")
 
 
-def _gate(state: State, style: IResNetStyle) -> str:
+def _attention(state: Weights, style: IResNetStyle) -> str:
     weights = {
         key.removeprefix(_FIRST_UNIT)
         for key in state
         if key.startswith(_FIRST_UNIT) and key.endswith(("weight", "bias"))
     }
-    for gate in GATES:
-        unit = IResidualUnit(CHANNELS[0], CHANNELS[0], 2, gate, style)
+    for attention in ATTENTION:
+        unit = IResidualUnit(CHANNELS[0], CHANNELS[0], 2, attention, style)
         if weights == {name for name, _ in unit.named_parameters()}:
-            return gate
+            return attention
     raise ValueError("units of this kind are unknown")
 
 
-def _staged(state: State) -> State:
-    """Units counted through, body.N., as those of stages, which differ in their channels: layerS.U."""
+def _staged(state: Weights) -> Weights:
+    """Rename consecutively numbered units, body.N., by stage: layerS.U. Stages differ in their channels."""
     places: list[str] = []
     units = Counter[int]()
     while (kernel := state.get(f"body.{len(places)}.res_layer.1.weight")) is not None:
@@ -73,12 +80,12 @@ def _placed(key: str, places: list[str]) -> str:
     return f"{places[int(number)]}.{rest}"
 
 
-def _build_v3(_: State, dim: int, size: Size) -> nn.Module:
+def _build_v3(_: Weights, dim: int, size: Size) -> nn.Module:
     return SEResNet101IR(dim, size)
 
 
-def _activated_twice(state: State) -> State:
-    """The PReLU of a unit also under the name it has behind the sum."""
+def _activated_twice(state: Weights) -> Weights:
+    """Add the PReLU of each unit under its second name, the activation after the sum."""
     again = {
         key.replace(".prelu.", ".activation."): value for key, value in state.items() if ".prelu." in key
     }
@@ -177,12 +184,12 @@ LAYOUTS = (
 
 
 class SummedAttention(ResidualAttention):
-    """With the mask of the first module added to its trunk; the paper, and the other modules, multiply."""
+    """Adds the mask of the first module to its trunk; the paper, and the other modules, multiply."""
 
     summed_first = True
 
 
-def _build_attention(state: State, dim: int, size: Size) -> nn.Module:
+def _build_attention(state: Weights, dim: int, size: Size) -> nn.Module:
     deep = any(key.startswith("body.1.2.") for key in state)
     return SummedAttention(92 if deep else 56, dim, size)
 

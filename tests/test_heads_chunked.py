@@ -11,7 +11,7 @@ from facerec.core import ParamsError
 from facerec.heads import chunked
 
 NAMES = ("arcface", "cosface", "normface", "combined", "adaface", "magface")
-DIM, CLASSES, BATCH = 16, 1000, 24  # four blocks, the last of them short
+DIM, CLASSES, BATCH = 16, 1000, 24  # four chunks, the last of them short
 
 
 def case(name: str, dtype: torch.dtype, classes: int = CLASSES) -> tuple[heads.Head, Tensor, Tensor]:
@@ -38,9 +38,9 @@ def assert_equal(ours: list[Tensor], plain: list[Tensor], tolerance: float) -> N
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
-def test_lean_is_equal_to_plain(name: str, dtype: torch.dtype, tolerance: float) -> None:
+def test_chunked_is_equal_to_plain(name: str, dtype: torch.dtype, tolerance: float) -> None:
     head, embeddings, labels = case(name, dtype)
-    ours = chunked.Lean(head)
+    ours = chunked.Chunked(head)
     expected = gradients(head, head, embeddings, labels)
     assert_equal(gradients(ours, head, embeddings, labels), expected, tolerance)
     assert torch.equal(ours.predict(embeddings), head.predict(embeddings))
@@ -48,7 +48,7 @@ def test_lean_is_equal_to_plain(name: str, dtype: torch.dtype, tolerance: float)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_lean_is_equal_at_the_extremes(name: str) -> None:
+def test_chunked_is_equal_at_the_extremes(name: str) -> None:
     """Cosines of exactly 1 and -1, embeddings and centres of length 0."""
     head, embeddings, labels = case(name, torch.float64)
     with torch.no_grad():
@@ -57,24 +57,24 @@ def test_lean_is_equal_at_the_extremes(name: str) -> None:
         head.weight[labels[3]] = 0.0
         head.weight[(labels[4] + 1) % CLASSES] = 2 * embeddings[4]
     expected = gradients(head, head, embeddings, labels)
-    ours = gradients(chunked.Lean(head), head, embeddings, labels)
+    ours = gradients(chunked.Chunked(head), head, embeddings, labels)
     for one, other in zip(ours, expected, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-7, atol=1e-10 * float(other.abs().median() + 1))
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(2, 700), st.integers(1, 9), st.integers(1, 9), st.integers(0, 9))
-def test_lean_is_equal_for_any_sizes(classes: int, batch: int, dim: int, seed: int) -> None:
+def test_chunked_is_equal_for_any_sizes(classes: int, batch: int, dim: int, seed: int) -> None:
     torch.manual_seed(seed)
     head = heads.build_head("cosface", dim, classes).double()
     embeddings = torch.randn(batch, dim, dtype=torch.float64).requires_grad_()
     labels = torch.randint(classes, (batch,))
     expected = gradients(head, head, embeddings, labels)
-    for one, other in zip(gradients(chunked.Lean(head), head, embeddings, labels), expected, strict=True):
+    for one, other in zip(gradients(chunked.Chunked(head), head, embeddings, labels), expected, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
 
 
-def test_lean_gradients_are_true() -> None:
+def test_chunked_gradients_are_true() -> None:
     head, embeddings, _ = case("cosface", torch.float64, classes=5)
     embeddings = embeddings[:3].detach().requires_grad_()
     weight = head.weight.detach().requires_grad_()
@@ -82,7 +82,7 @@ def test_lean_gradients_are_true() -> None:
     def parts(embeddings: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
         index = torch.tensor([0, 2, 3])
         unit = torch.nn.functional.normalize(embeddings)
-        walked = chunked.walk(unit, weight, torch.tensor([1, -1, 2]), 4.0, index)
+        walked = chunked.walk_centres(unit, weight, torch.tensor([1, -1, 2]), 4.0, index)
         return walked.others, walked.cosine
 
     assert torch.autograd.gradcheck(parts, (embeddings, weight))
@@ -92,8 +92,8 @@ def test_walk_of_picked_rows_is_that_of_a_head_with_these_rows() -> None:
     head, embeddings, _ = case("normface", torch.float64)
     unit, labels = torch.nn.functional.normalize(embeddings), torch.randint(-1, 400, (BATCH,))
     index = torch.randperm(CLASSES)[:400].sort().values
-    picked = chunked.walk(unit, head.weight, labels, 8.0, index)
-    alone = chunked.walk(unit, head.weight[index], labels, 8.0)
+    picked = chunked.walk_centres(unit, head.weight, labels, 8.0, index)
+    alone = chunked.walk_centres(unit, head.weight[index], labels, 8.0)
     for name in ("others", "cosine", "nearest"):
         assert torch.equal(getattr(picked, name), getattr(alone, name))
     one, other = (
@@ -111,20 +111,20 @@ def test_loss_and_accuracy_of_one_walk_are_those_of_two(name: str) -> None:
     head.eval()
     with torch.no_grad():
         labels[::2] = head.predict(embeddings)[::2]  # half of them right
-    loss, right = chunked.Lean(head).measure(embeddings, labels)
+    loss, right = chunked.Chunked(head).measure(embeddings, labels)
     torch.testing.assert_close(loss, head(embeddings, labels))
     assert float(right) == float(head.accuracy(embeddings, labels)) >= 0.5
     assert not right.requires_grad
 
 
-def test_lean_runs_in_full_precision_inside_autocast() -> None:
+def test_chunked_runs_in_full_precision_inside_autocast() -> None:
     head, embeddings, labels = case("arcface", torch.float32)
     expected = gradients(head, head, embeddings, labels)
     with torch.autocast("cpu", torch.bfloat16):  # forward and backward
-        assert_equal(gradients(chunked.Lean(head), head, embeddings, labels), expected, 1e-5)
+        assert_equal(gradients(chunked.Chunked(head), head, embeddings, labels), expected, 1e-5)
     half = embeddings.detach().bfloat16().requires_grad_()
     with torch.autocast("cpu", torch.bfloat16):
-        loss = chunked.Lean(head)(half, labels)
+        loss = chunked.Chunked(head)(half, labels)
     loss.backward()
     assert loss.dtype == torch.float32
     assert half.grad is not None
@@ -132,10 +132,10 @@ def test_lean_runs_in_full_precision_inside_autocast() -> None:
 
 
 @pytest.mark.parametrize("name", ["adaface", "arcface"])
-def test_lean_trains_as_plain_does(name: str) -> None:
+def test_chunked_trains_as_plain_does(name: str) -> None:
     """Statistics that heads keep of the batches included."""
     states = []
-    for wrap in (lambda head: head, chunked.Lean):
+    for wrap in (lambda head: head, chunked.Chunked):
         head, embeddings, labels = case(name, torch.float64)
         wrapped = wrap(head.train())
         steps = torch.optim.SGD(wrapped.parameters(), lr=0.1, momentum=0.9)
@@ -149,9 +149,9 @@ def test_lean_trains_as_plain_does(name: str) -> None:
         torch.testing.assert_close(states[1][key], value, rtol=1e-10, atol=1e-10)
 
 
-def test_lean_state_is_that_of_the_plain_head() -> None:
+def test_chunked_state_is_that_of_the_plain_head() -> None:
     head, embeddings, labels = case("adaface", torch.float64)
-    other = chunked.Lean(heads.build_head("adaface", DIM, CLASSES).double().eval())
+    other = chunked.Chunked(heads.build_head("adaface", DIM, CLASSES).double().eval())
     other.load_whole_state(head.whole_state())
     assert torch.allclose(other(embeddings, labels), head(embeddings, labels), rtol=1e-12, atol=0)
 
@@ -159,12 +159,12 @@ def test_lean_state_is_that_of_the_plain_head() -> None:
 @pytest.mark.parametrize("name", sorted(set(heads.HEADS) - set(NAMES)))
 def test_heads_that_need_all_cosines_are_refused(name: str) -> None:
     with pytest.raises(ParamsError, match="such as arcface"):
-        chunked.Lean(heads.build_head(name, DIM, CLASSES))
+        chunked.Chunked(heads.build_head(name, DIM, CLASSES))
 
 
 @pytest.mark.parametrize("batch", [64, 128, 512])
 @pytest.mark.parametrize("dim", [128, 512])
 @pytest.mark.parametrize("cuda", [False, True])
-def test_blocks_take_at_most_a_twentieth_of_the_logits(batch: int, dim: int, cuda: bool) -> None:
-    size = chunked.block_size(batch, dim, 200_000, cuda)
+def test_chunks_take_at_most_a_twentieth_of_the_logits(batch: int, dim: int, cuda: bool) -> None:
+    size = chunked.chunk_size(batch, dim, 200_000, cuda)
     assert size * (2 * batch + 4 * dim) <= 0.05 * batch * 200_000

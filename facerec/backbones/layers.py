@@ -1,0 +1,111 @@
+"""Layers that several backbones share: attention within residual units, the "E" output, the stem-body-output form.
+
+Sources: Hu, Shen, Sun, "Squeeze-and-Excitation Networks", 2018; Woo et al., "CBAM: Convolutional Block Attention
+Module", 2018, as Face_Pytorch builds them: no biases, bottlenecks of a sixteenth, and a 3x3 kernel for spatial
+attention instead of the paper's 7x7; Deng et al., "ArcFace", 2019, section 3.1, for the output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+
+class EmbeddingOutput(nn.Sequential):
+    """The "E" output of the ArcFace paper, BN-dropout-linear-BN: (b, channels, h, w) -> (b, dim).
+
+    `area` is h * w; `frozen_scale` keeps the weight of the last normalisation at one, as arcface_torch does.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        area: int,
+        dim: int,
+        dropout: float = 0.0,
+        frozen_scale: bool = False,
+    ) -> None:
+        last = nn.BatchNorm1d(dim)
+        if frozen_scale:
+            last.weight.requires_grad_(False)
+        super().__init__(
+            nn.BatchNorm2d(channels),
+            nn.Dropout(dropout),
+            nn.Flatten(),
+            nn.Linear(channels * area, dim),
+            last,
+        )
+
+
+class StagedNetwork(nn.Module):
+    """A backbone made of `stem`, `body` and `output`."""
+
+    stem: nn.Module
+    body: nn.Module
+    output: nn.Module
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Embeddings (b, dim), not normalised, of images (b, 3, h, w)."""
+        embeddings: Tensor = self.output(self.body(self.stem(x)))
+        return embeddings
+
+
+_REDUCTION = 16
+
+
+class SqueezeExcite(nn.Module):
+    """Weights each channel of (b, c, h, w) by a function of all channel means, through a bottleneck of c / 16."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weigh = nn.Sequential(nn.AdaptiveAvgPool2d(1), *_bottleneck(channels), nn.Sigmoid())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, c, h, w) -> the same shape."""
+        weighed: Tensor = x * self.weigh(x)
+        return weighed
+
+
+class ChannelAttention(nn.Module):
+    """Weights each channel by its mean and its maximum, which share a bottleneck."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weigh = nn.Sequential(*_bottleneck(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, c, h, w) -> the same shape."""
+        mean, peak = x.mean((2, 3), keepdim=True), x.amax((2, 3), keepdim=True)
+        weighed: Tensor = x * torch.sigmoid(self.weigh(mean) + self.weigh(peak))
+        return weighed
+
+
+class SpatialAttention(nn.Module):
+    """Weights each position of a map by the mean and the maximum of the channels around it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weigh = nn.Conv2d(2, 1, 3, padding=1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, c, h, w) -> the same shape."""
+        summary = torch.cat((x.mean(1, keepdim=True), x.amax(1, keepdim=True)), 1)
+        weighed: Tensor = x * torch.sigmoid(self.weigh(summary))
+        return weighed
+
+
+def _bottleneck(channels: int) -> tuple[nn.Module, ...]:
+    inner = channels // _REDUCTION
+    return nn.Conv2d(channels, inner, 1, bias=False), nn.ReLU(), nn.Conv2d(inner, channels, 1, bias=False)
+
+
+ATTENTION: dict[str, Callable[[int], tuple[nn.Module, ...]]] = {
+    "": lambda _: (),
+    "se": lambda channels: (SqueezeExcite(channels),),
+    "cam": lambda channels: (ChannelAttention(channels),),
+    "sam": lambda _: (SpatialAttention(),),
+    "cbam": lambda channels: (ChannelAttention(channels), SpatialAttention()),
+}
+"""Layers at the end of a residual branch of so many channels, by name; "" means none."""
