@@ -13,7 +13,7 @@ from facerec.inspection.finding import Finding, size_of
 from facerec.store import training_sets
 
 _TORCH = (".pt", ".pth", ".ckpt")
-_PREPROCESSING, _TRAINED_ON = "facerec.store.preprocessing", "facerec.trained_on"
+_PREPROCESSING, _TRAINED_ON = "facerec.preprocessing", "facerec.trained_on"
 
 
 def recognise(path: Path) -> Finding | None:

@@ -34,7 +34,7 @@ def render_model_card(
 ) -> str:
     """The card of network `name` as Markdown.
 
-    `known` is what `facerec.embedding.export.export_facts` says of its files, `training` are the metrics of the stage train, `recipe` is
+    `known` is what `facerec.embedding.export.describe_export` says of its files, `training` are the metrics of the stage train, `recipe` is
     params.train, `sets` names those it was trained on, `results` is Markdown, and `rendered` says that nobody in the
     sets exists.
     """
