@@ -112,9 +112,7 @@ def import_photos(
         Path | None,
         typer.Option("--list", help="Lines 'path label'; by default a photo's folder is its identity."),
     ] = None,
-    unlabelled: Annotated[
-        bool, typer.Option("--unlabelled", help="Nobody knows who the photos show.")
-    ] = False,
+    unlabelled: Annotated[bool, typer.Option("--unlabelled", help="The identities are unknown.")] = False,
     replace: Replace = False,
     as_json: Json = False,
 ) -> None:

@@ -6,7 +6,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import tee
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any
@@ -63,7 +63,7 @@ def detect(
     built = detection.build_detector(detector, **options)
     detected = list(detect_photos(built, collect_photos(photos), drawer))
     if as_json:
-        sys.stdout.write(json.dumps({"photos": [_describe_photo(each) for each in detected]}) + "\n")
+        sys.stdout.write(json.dumps({"photos": [_describe_photo(*each) for each in detected]}) + "\n")
     else:
         _show_photos(detected, landmarks)
     _check_decoded(detected)
@@ -114,33 +114,17 @@ def align(
         quality=quality,
         subsampling=subsampling,
     )
-    found = detections or DetectorChoice(detector, detector_options(weights, min_face))
-    values = align_photos(photos, out, options, found, folder, sheet).as_dict()
+    chosen = detector, detector_options(weights, min_face)
+    values = align_photos(photos, out, options, detections, chosen, folder, sheet).as_dict()
     if not as_json:
         values = {key.replace("_", " "): _in_words(value) for key, value in values.items()}
     report("Alignment", values, as_json)
 
 
-@dataclass(frozen=True)
-class EncodedPhoto:
-    """An encoded photo and its name: its path, or its path inside a folder, archive or set."""
+def collect_photos(paths: Sequence[Path]) -> Iterator[tuple[str, bytes | memoryview]]:
+    """(name, encoded bytes) of the photos in files, folders, archives and sets of photo shards, in this order.
 
-    name: str
-    data: bytes | memoryview
-
-
-@dataclass(frozen=True)
-class DetectedPhoto:
-    """A photo's name and the faces found in it, or the error."""
-
-    name: str
-    found: Found
-
-
-def collect_photos(paths: Sequence[Path]) -> Iterator[EncodedPhoto]:
-    """The photos named by files, folders, archives and sets of photo shards, in this order.
-
-    FormatError for a path that does not exist, a folder without photos and a damaged archive or set.
+    Raises FormatError for a path that does not exist, a folder without photos and a damaged archive or set.
     """
     from facerec.interop.photos import photo_rows
     from facerec.store import shards
@@ -150,11 +134,11 @@ def collect_photos(paths: Sequence[Path]) -> Iterator[EncodedPhoto]:
             raise FormatError(f"{path} does not exist; name photos, folders, archives or photo shards.")
         if shards.is_set(path):
             opened = shards.read_shards(path, "photos")
-            yield from (EncodedPhoto(source, opened.image(row)) for row, source in enumerate(opened.sources))
+            yield from ((source, opened.image(row)) for row, source in enumerate(opened.sources))
         elif _holds_several(path):
-            yield from (EncodedPhoto(row["source"], row["image"]) for row in photo_rows(path, labelled=False))
+            yield from ((row["source"], row["image"]) for row in photo_rows(path, labelled=False))
         else:
-            yield EncodedPhoto(str(path), path.read_bytes())
+            yield str(path), path.read_bytes()
 
 
 def _holds_several(path: Path) -> bool:
@@ -177,31 +161,33 @@ class FaceDrawer:
         if not self._single and out.is_file():
             raise ParamsError(f"--draw takes a folder, or a .jpg or .png for one photo, not the file {out}.")
 
-    def __call__(self, photo: EncodedPhoto, found: Found) -> None:
-        """Draw one photo."""
+    def __call__(self, photo: str, data: bytes | memoryview, found: Found) -> None:
+        """Draw the photo called `photo`."""
         from facerec import detection
         from facerec.imaging import images, sheets
         from facerec.interop import naming
 
-        name = self._taken.claim(naming.safe_name(f"{PurePosixPath(photo.name).stem}.jpg"))
-        picture = detection.draw_faces(images.decode(photo.data), found.faces)
+        name = self._taken.claim(naming.safe_name(f"{PurePosixPath(photo).stem}.jpg"))
+        picture = detection.draw_faces(images.decode(data), found.faces)
         sheets.write_sheet(picture, self._out if self._single else self._out / name)
 
 
 def detect_photos(
-    detector: Detector, wanted: Iterator[EncodedPhoto], draw: FaceDrawer | None = None
-) -> Iterator[DetectedPhoto]:
-    """The faces that the detector finds in each photo, in order; drawn as well if `draw` is given."""
+    detector: Detector,
+    photos: Iterator[tuple[str, bytes | memoryview]],
+    draw: FaceDrawer | None = None,
+) -> Iterator[tuple[str, Found]]:
+    """(name, what was found) for each photo, in order; also drawn if `draw` is given."""
     from facerec.detection.finding import find_faces
 
-    seen, given = tee(track(wanted, "Detecting faces", unit="photos"))
-    for found, photo in zip(find_faces(detector, (photo.data for photo in given)), seen, strict=False):
+    seen, given = tee(track(photos, "Detecting faces", unit="photos"))
+    for found, (name, data) in zip(find_faces(detector, (data for _, data in given)), seen, strict=False):
         if draw is not None and not found.error:
-            draw(photo, found)
-        yield DetectedPhoto(photo.name, found)
+            draw(name, data, found)
+        yield name, found
 
 
-def _show_photos(detected: Sequence[DetectedPhoto], landmarks: bool) -> None:
+def _show_photos(detected: Sequence[tuple[str, Found]], landmarks: bool) -> None:
     """A table with a row for each face, and one for each photo without faces or that failed."""
     shown = Table(title="Faces", title_justify="left")
     shown.add_column("photo", overflow="fold")
@@ -210,21 +196,21 @@ def _show_photos(detected: Sequence[DetectedPhoto], landmarks: bool) -> None:
     shown.add_column("x1, y1, x2, y2", overflow="fold")
     if landmarks:
         shown.add_column("landmarks", no_wrap=True)
-    for each in detected:
-        faces = each.found.faces
+    for photo, found in detected:
+        faces = found.faces
         if len(faces) == 0:
-            shown.add_row(escape(each.name), "-", "-", escape(each.found.error or "no face found"))
+            shown.add_row(escape(photo), "-", "-", escape(found.error or "no face found"))
         for number in range(len(faces)):
             box = ", ".join(f"{value:.1f}" for value in faces.boxes[number])
             points = zip(POINTS, faces.landmarks[number], strict=True)
             lines = [f"{name} {x:.1f}, {y:.1f}" for name, (x, y) in points] if landmarks else []
-            row = (escape(each.name), str(number), f"{faces.scores[number]:.3f}", box)
+            row = (escape(photo), str(number), f"{faces.scores[number]:.3f}", box)
             shown.add_row(*row, *(["\n".join(lines)] if landmarks else []))
     Console(stderr=True).print(shown)
 
 
-def _describe_photo(each: DetectedPhoto) -> dict[str, Any]:
-    (height, width), faces = each.found.size, each.found.faces
+def _describe_photo(name: str, found: Found) -> dict[str, Any]:
+    (height, width), faces = found.size, found.faces
     """Plain values, for JSON; coordinates are pixels of the upright photo."""
     described = [
         {
@@ -234,41 +220,31 @@ def _describe_photo(each: DetectedPhoto) -> dict[str, Any]:
         }
         for number in range(len(faces))
     ]
-    error = each.found.error or None
-    return {"photo": each.name, "height": height, "width": width, "error": error, "faces": described}
+    error = found.error or None
+    return {"photo": name, "height": height, "width": width, "error": error, "faces": described}
 
 
-def _check_decoded(detected: Sequence[DetectedPhoto]) -> None:
+def _check_decoded(detected: Sequence[tuple[str, Found]]) -> None:
     """Raise ImageError where not one photo could be decoded."""
-    failed = [each for each in detected if each.found.error]
+    failed = [f"{name}: {found.error}" for name, found in detected if found.error]
     if failed and len(failed) == len(detected):
-        first = failed[0]
-        raise ImageError(
-            f"{first.name}: {first.found.error}"
-            if len(failed) == 1
-            else f"None of the {len(failed)} photos could be decoded; the first, {first.name}: {first.found.error}"
-        )
-
-
-@dataclass(frozen=True)
-class DetectorChoice:
-    """Name and options of `facerec.detection.build_detector`."""
-
-    name: str
-    options: Mapping[str, Any]
+        several = f"None of the {len(failed)} photos could be decoded; the first, {failed[0]}"
+        raise ImageError(failed[0] if len(failed) == 1 else several)
 
 
 def align_photos(
     source: Path,
     out: Path,
     options: AlignOptions,
-    found: DetectorChoice | Path,
+    detections: Path | None,
+    detector: tuple[str, Mapping[str, Any]],
     folder: bool = False,
     sheet: Path | None = None,
 ) -> AlignmentStatistics:
     """Write the faces of the photos at `source` to `out`, as shards or, where `folder`, as files.
 
-    `found` is a detector to run, or the detection table of `source`, which is then a set of photo shards.
+    `detections` is the detection table of `source`, which is then a set of photo shards; without one, `detector`
+    (name and options of `facerec.detection.build_detector`) finds the faces.
     """
     from facerec import aligning
     from facerec.detection.table import detect_set
@@ -281,15 +257,15 @@ def align_photos(
     options.check()
     if sheet is not None:
         sheets.check_name(sheet)
-    if isinstance(found, Path) and not shards.is_set(source):
+    if detections is not None and not shards.is_set(source):
         raise ParamsError(f"--detections belong to photo shards, and {source} is none.")
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", suffix=".tmp", dir=out.parent) as name:
         temporary = Path(name)
         with as_shards(source, temporary) as photos:
-            rows = found if isinstance(found, Path) else temporary / "detections.parquet"
-            if isinstance(found, DetectorChoice):
-                detect_set(photos, rows, found.name, found.options)
+            rows = detections or temporary / "detections.parquet"
+            if detections is None:
+                detect_set(photos, rows, *detector)
             faces = temporary / "faces" if folder else out
             counts = aligning.align_set(photos, rows, faces, options)
             if sheet is not None:

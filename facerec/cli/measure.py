@@ -173,7 +173,7 @@ def identify(
 
 @megaface.command("published")
 def show_published(
-    result: Annotated[Path, typer.Argument(help="cmc_*.json of the devkit, anyone's.")],
+    result: Annotated[Path, typer.Argument(help="cmc_*.json of the devkit.")],
     fpr: Fprs = None,
     as_json: Json = False,
 ) -> None:

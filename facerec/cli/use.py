@@ -47,7 +47,7 @@ Scores = Annotated[
     typer.Option(help="Scores of this model on a benchmark; by default the largest of data/scores/*."),
 ]
 Far = Annotated[float | None, typer.Option(help="False accept rate of one comparison, 1e-2 by default.")]
-Picture = Annotated[Path | None, typer.Option(help="Picture of the answer to write, .png or .svg.")]
+Picture = Annotated[Path | None, typer.Option(help="Picture of the result to write, .png or .svg.")]
 
 
 @app.command()
@@ -88,7 +88,7 @@ def enroll(
         list[Path] | None,
         typer.Argument(help="Folders and archives of photos in folders named after people, shards, photos."),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="Whom all these photos show.")] = None,
+    name: Annotated[str | None, typer.Option(help="The person in all these photos.")] = None,
     list_file: Annotated[
         Path | None, typer.Option("--list", help="Lines 'path<TAB>name' for the photos of one folder.")
     ] = None,
@@ -129,7 +129,7 @@ def search(
     far: Far = None,
     fpir: Annotated[
         float | None,
-        typer.Option(help="Instead: how often a stranger may be taken for anybody in the whole gallery."),
+        typer.Option(help="Instead: chance that a person who is not in the gallery is named in a search."),
     ] = None,
     scores: Scores = None,
     model: Model = None,

@@ -75,7 +75,7 @@ def draw_search(found: SearchResult) -> Figure:
         figure = Figure(figsize=(10, max(4.6, 1.25 * rows + 1)), layout="constrained", facecolor="white")
         left, right = _split(figure, 1, 2)
         _draw_photo(left.subplots(), found)
-        right.suptitle("each face, and whom in the gallery it is most like", fontsize=9, color=_GREY)
+        right.suptitle("each face and its most similar people of the gallery", fontsize=9, color=_GREY)
         shown = min(_SHOWN, max(len(person.candidates) for person in found.people))
         grid = right.subplots(rows, 1 + shown, squeeze=False)
         for number, (line, person) in enumerate(zip(grid, found.people, strict=True)):
