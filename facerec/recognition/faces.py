@@ -182,7 +182,7 @@ def _decoded(name: str, data: bytes | Pixels) -> Pixels:
 
 
 def _no_face_advice(reason: FacerecError, options: AlignOptions) -> str:
-    """Why there is no face, and advice."""
+    """The reason why there is no face, with advice."""
     advice = "lower min_face, or try another detector"
     if "crop" not in options.rungs:
         advice += "; for a photo of nothing but a face add the rung crop"
