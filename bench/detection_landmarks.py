@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 from facerec import detection
-from synthfaces import identity, noise, render
-from synthfaces.shot import CaptureConfig, sample_shot
+from synthfaces import render
+from synthfaces.sampling import CaptureConfig, sample_identity, sample_shot, stream
 
 PHOTOS = 300
 BINS = ((0, 15), (15, 30), (30, 45), (45, 60), (60, 75))
@@ -26,11 +26,11 @@ def people() -> tuple[list[Any], list[float]]:
     """Photos of 250 x 250, each of another person, and their absolute yaw spread over all bins."""
     taken, yaws = [], []
     for number in range(PHOTOS):
-        rng = noise.stream(1, "landmarks", number)
-        person = identity.sample_identity(f"person {number}", rng)
+        rng = stream(1, "landmarks", number)
+        person = sample_identity(f"person {number}", rng)
         yaw = float(rng.uniform(-75, 75))
         shot = sample_shot(person, rng, CaptureConfig(occlusion=0.0), yaw=yaw)
-        taken.append(render.render(person, shot))
+        taken.append(render.render_photo(person, shot))
         yaws.append(abs(yaw))
     return taken, yaws
 

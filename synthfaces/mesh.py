@@ -1,4 +1,4 @@
-"""The head as arrays: a subset of the base mesh and a dense basis of its shape targets.
+"""The head model as arrays: the part of the base mesh that portraits show, and a dense basis of shape targets.
 
 A head is `neutral + weights @ basis`, a linear shape model (the way MakeHuman applies its targets).
 Everything here is computed once per process and shared by all people.
@@ -12,70 +12,45 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from synthfaces import assets, noise
-from synthfaces.raster import ray_cast
-from synthfaces.surface import EYE, LASH, SKIN, TEETH, TONGUE, Floats, f32
+from synthfaces import assets
+from synthfaces.raster import cast_rays, sample_bilinear
+from synthfaces.surface import Floats, Material, f32
 
 _GROUPS = {
-    "body": SKIN,
-    "helper-l-eye": EYE,
-    "helper-r-eye": EYE,
-    "helper-upper-teeth": TEETH,
-    "helper-lower-teeth": TEETH,
-    "helper-tongue": TONGUE,
-    "helper-l-eyelashes-2": LASH,
-    "helper-r-eyelashes-2": LASH,
+    "body": Material.SKIN,
+    "helper-l-eye": Material.EYE,
+    "helper-r-eye": Material.EYE,
+    "helper-upper-teeth": Material.TEETH,
+    "helper-lower-teeth": Material.TEETH,
+    "helper-tongue": Material.TONGUE,
+    "helper-l-eyelashes-2": Material.LASH,
+    "helper-r-eyelashes-2": Material.LASH,
 }
 _NOSE_TIP = 297  # vertex of base.obj
 _BOTTOM = -5.0  # dm below the eyes: what is lower is never in a portrait
 
 ANCESTRIES = ("african", "asian", "caucasian")
 _OPPOSITES = (
-    ("decr", "incr"),
-    ("down", "up"),
-    ("in", "out"),
-    ("backward", "forward"),
-    ("concave", "convex"),
-    ("compress", "uncompress"),
-)
+    ("decr", "incr"), ("down", "up"), ("in", "out"),
+    ("backward", "forward"), ("concave", "convex"), ("compress", "uncompress"),
+)  # fmt: skip
 _SHAPES = tuple(
     f"head/head-{name}"
     for name in ("diamond", "invertedtriangular", "oval", "rectangular", "round", "square", "triangular")
 )
 _PARTS = ("cheek", "chin", "ears", "eyebrows", "eyes", "forehead", "head", "mouth", "neck", "nose")
 _UNWANTED = (
-    "head-age",
-    "head-fat",
-    "head-trans",
-    "head-back",
-    "measure-",
-    "neck-trans",
-    "neck-double",
-    "neck-scale-vert",
-)
+    "head-age", "head-fat", "head-trans", "head-back", "measure-", "neck-trans", "neck-double", "neck-scale-vert",
+)  # fmt: skip
 EXPRESSIONS = (
-    *("browDownLeft", "browDownRight", "browInnerUp", "browOuterUpLeft", "browOuterUpRight", "cheekPuff"),
-    *(
-        "cheekSquintLeft",
-        "cheekSquintRight",
-        "eyeBlinkLeft",
-        "eyeBlinkRight",
-        "eyeSquintLeft",
-        "eyeSquintRight",
-    ),
-    *("eyeWideLeft", "eyeWideRight", "jawLeft", "jawOpen", "jawRight", "mouthDimpleLeft", "mouthDimpleRight"),
-    *(
-        "mouthFrownLeft",
-        "mouthFrownRight",
-        "mouthFunnel",
-        "mouthLeft",
-        "mouthLowerDownLeft",
-        "mouthLowerDownRight",
-    ),
-    *("mouthPressLeft", "mouthPressRight", "mouthPucker", "mouthRight", "mouthSmileLeft", "mouthSmileRight"),
-    *("mouthStretchLeft", "mouthStretchRight", "mouthUpperUpLeft", "mouthUpperUpRight", "noseSneerLeft"),
+    "browDownLeft", "browDownRight", "browInnerUp", "browOuterUpLeft", "browOuterUpRight", "cheekPuff",
+    "cheekSquintLeft", "cheekSquintRight", "eyeBlinkLeft", "eyeBlinkRight", "eyeSquintLeft", "eyeSquintRight",
+    "eyeWideLeft", "eyeWideRight", "jawLeft", "jawOpen", "jawRight", "mouthDimpleLeft",
+    "mouthDimpleRight", "mouthFrownLeft", "mouthFrownRight", "mouthFunnel", "mouthLeft", "mouthLowerDownLeft",
+    "mouthLowerDownRight", "mouthPressLeft", "mouthPressRight", "mouthPucker", "mouthRight", "mouthSmileLeft",
+    "mouthSmileRight", "mouthStretchLeft", "mouthStretchRight", "mouthUpperUpLeft", "mouthUpperUpRight", "noseSneerLeft",
     "noseSneerRight",
-)
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -122,7 +97,7 @@ class Scalp:
 SKULL = np.array([0.0, 0.35, -0.55], np.float32)  # the middle of the skull, where the rays start
 
 
-def polar(points: Floats) -> tuple[Floats, Floats]:
+def scalp_angles(points: Floats) -> tuple[Floats, Floats]:
     """Azimuth and polar angle (radians) of rest positions (n, 3) as `Scalp` measures them."""
     offset = points - SKULL
     return np.arctan2(offset[:, 0], offset[:, 2]), np.arctan2(
@@ -142,7 +117,7 @@ def sliders() -> tuple[Slider, ...]:
             for low, high in _OPPOSITES:
                 stem = name.removesuffix("-" + low)
                 if stem != name and f"{stem}-{high}" in names:
-                    found.append(Slider(stem, _both(name), _both(f"{stem}-{high}")))
+                    found.append(Slider(stem, _both_sides(name), _both_sides(f"{stem}-{high}")))
     stems = [
         n.removesuffix("-l") for n in assets.target_names("asym") if n.endswith("-l") and "asymm" not in n
     ]
@@ -150,7 +125,7 @@ def sliders() -> tuple[Slider, ...]:
     return (*found, *(Slider(name, (), (name,)) for name in _SHAPES))
 
 
-def _both(name: str) -> tuple[str, ...]:
+def _both_sides(name: str) -> tuple[str, ...]:
     return (name, name.replace("/l-", "/r-")) if "/l-" in name else (name,)
 
 
@@ -172,10 +147,10 @@ def macro_weights(male: float, old: float, weight: float, ancestry: tuple[float,
 @lru_cache(maxsize=1)
 def load_head() -> HeadMesh:
     """Load the head once per process (about a second)."""
-    base = assets.base_mesh()
+    base = assets.load_base_mesh()
     eyes = base.vertices[np.unique(np.concatenate([base.quads["helper-l-eye"], base.quads["helper-r-eye"]]))]
     centre = eyes.mean(axis=0)
-    chosen = {name: _above(base, name, centre[1] + _BOTTOM) for name in _GROUPS}
+    chosen = {name: _quads_above(base, name, centre[1] + _BOTTOM) for name in _GROUPS}
     used, flat = np.unique(np.concatenate(list(chosen.values())), return_inverse=True)
     quads = flat.reshape(-1, 4).astype(np.int32)
     material = np.concatenate([np.full(len(q), _GROUPS[name], np.int32) for name, q in chosen.items()])
@@ -183,7 +158,7 @@ def load_head() -> HeadMesh:
     where[used] = np.arange(len(used))
     neutral = base.vertices[used] - centre
     masks = _vertex_masks(base, chosen, used)
-    columns, basis = _basis(where, len(used))
+    columns, basis = _shape_basis(where, len(used))
     eye_pair = tuple(where[np.unique(base.quads[f"helper-{side}-eye"])] for side in "rl")
     pupils = tuple(ids[neutral[ids, 2] > neutral[ids, 2].max() - 0.03] for ids in eye_pair)
     return HeadMesh(
@@ -197,11 +172,11 @@ def load_head() -> HeadMesh:
         pupils=(pupils[0], pupils[1]),
         nose=int(where[_NOSE_TIP]),
         mouth=_mouth_corners(neutral, masks),
-        face=_face(neutral, masks),
+        face=_face_vertices(neutral, masks),
     )
 
 
-def _above(base: assets.BaseMesh, group: str, bottom: float) -> NDArray[np.int64]:
+def _quads_above(base: assets.BaseMesh, group: str, bottom: float) -> NDArray[np.int64]:
     quads = base.quads[group]
     kept: NDArray[np.int64] = quads[base.vertices[quads, 1].min(axis=1) > bottom]
     return kept
@@ -216,21 +191,21 @@ def _vertex_masks(
     masks = np.zeros((len(base.vertices), 4), np.float32)
     body = np.unique(chosen["body"])
     for column, name in enumerate(("lips", "eyelids", "ears", "inside-mouth")):
-        image = assets.mask(name)
+        image = assets.load_mask(name)
         height, width = image.shape
-        masks[body, column] = noise.sample_bilinear(
+        masks[body, column] = sample_bilinear(
             image, uv[body, 0] * width, (1 - uv[body, 1]) * height, wrap=False
         )
     return masks[used]
 
 
-def _basis(where: NDArray[np.int64], count: int) -> tuple[dict[str, int], Floats]:
+def _shape_basis(where: NDArray[np.int64], count: int) -> tuple[dict[str, int], Floats]:
     names = [*macro_weights(0.5, 0.5, 0.5, (0.3, 0.3, 0.4)), *EXPRESSIONS]
     names += [name for slider in sliders() for name in (*slider.negative, *slider.positive)]
     columns = {name: row for row, name in enumerate(dict.fromkeys(names))}
     basis = np.zeros((len(columns), count, 3), np.float32)
     for name, row in columns.items():
-        index, offset = assets.target(name)
+        index, offset = assets.load_target(name)
         kept = where[index] >= 0
         basis[row, where[index][kept]] = offset[kept]
     return columns, basis.reshape(len(columns), -1)
@@ -241,17 +216,17 @@ def _mouth_corners(neutral: Floats, masks: Floats) -> tuple[int, int]:
     return int(lips[np.argmin(neutral[lips, 0])]), int(lips[np.argmax(neutral[lips, 0])])
 
 
-def _face(neutral: Floats, masks: Floats) -> NDArray[np.int64]:
+def _face_vertices(neutral: Floats, masks: Floats) -> NDArray[np.int64]:
     x, y, z = neutral.T
     return np.flatnonzero((y < 0.62) & (y > -1.16) & (z > -0.3) & (np.abs(x) < 0.8) & (masks[:, 2] < 0.1))
 
 
 @lru_cache(maxsize=1)
-def scalp(azimuths: int = 73, polars: int = 40) -> Scalp:
+def scalp_grid(azimuths: int = 73, polars: int = 40) -> Scalp:
     """Cast the grid of rays once; ears are left out so that hair lies behind them."""
     model = load_head()
     ears = model.masks[:, 2] > 0.3
-    usable = (model.material == SKIN) & ~ears[model.triangles].any(axis=1)
+    usable = (model.material == Material.SKIN) & ~ears[model.triangles].any(axis=1)
     triangles = model.triangles[usable & (model.neutral[model.triangles, 1].min(axis=1) > -1.6)]
     azimuth = np.linspace(-np.pi, np.pi, azimuths, dtype=np.float32)
     angle = np.linspace(np.radians(2), np.radians(150), polars, dtype=np.float32)
@@ -264,12 +239,12 @@ def scalp(azimuths: int = 73, polars: int = 40) -> Scalp:
         ],
         axis=2,
     ).astype(np.float32)
-    hit, weights = ray_cast(SKULL, directions.reshape(-1, 3), model.neutral, triangles)
+    hit, weights = cast_rays(SKULL, directions.reshape(-1, 3), model.neutral, triangles)
     corners = triangles[hit].reshape(azimuths, polars, 3).astype(np.int64)
     return Scalp(azimuth, angle, directions, corners, weights.reshape(azimuths, polars, 3))
 
 
-def on_scalp(points: Floats) -> Floats:
-    """Where the rays of `scalp` leave a head with vertices `points` (v, 3): (p, t, 3)."""
-    grid = scalp()
+def scalp_points(points: Floats) -> Floats:
+    """Where the rays of `scalp_grid` leave a head with vertices `points` (v, 3): (p, t, 3)."""
+    grid = scalp_grid()
     return f32((points[grid.corners] * grid.weights[..., None]).sum(axis=2))

@@ -1,4 +1,4 @@
-"""Things worn on or held before the face: hats, scarves, microphones, hands (and glasses, see eyewear)."""
+"""What covers a face in part: glasses, hats, scarves, microphones, hands."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from synthfaces import mesh, surface
-from synthfaces.identity import Colour, Identity
-from synthfaces.shot import Shot
-from synthfaces.surface import Floats, Surface, ball, f32, sheet, solid, tube
+from synthfaces import mesh
+from synthfaces.subject import Colour, Identity, Shot
+from synthfaces.surface import Floats, Material, Surface, ball, f32, sheet, solid, tube
 
 _HAT_AZIMUTH = (0, 50, 90, 130, 180)
 _HAT_EDGE = {"beanie": (62, 76, 92, 108, 112), "cap": (64, 74, 88, 96, 98)}  # degrees from the crown
@@ -21,10 +20,10 @@ def hat_edge(occluder: str) -> Floats | None:
     """Where a hat ends, degrees from the crown for every column of a hair sheet; None without a hat."""
     if occluder not in _HAT_EDGE:
         return None
-    return f32(np.interp(np.abs(np.degrees(mesh.scalp().azimuth)), _HAT_AZIMUTH, _HAT_EDGE[occluder]))
+    return f32(np.interp(np.abs(np.degrees(mesh.scalp_grid().azimuth)), _HAT_AZIMUTH, _HAT_EDGE[occluder]))
 
 
-def occluder(person: Identity, shot: Shot, points: Floats) -> list[Surface]:
+def occluder_surfaces(person: Identity, shot: Shot, points: Floats) -> list[Surface]:
     """Surfaces of the shot's occluder for a head with vertices `points` (v, 3)."""
     builders: dict[str, Callable[[Identity, Shot, Floats], list[Surface]]] = {
         "glasses": _glasses,
@@ -47,12 +46,12 @@ def _hat(person: Identity, shot: Shot, points: Floats) -> list[Surface]:
     """Cloth over the scalp down to the edge; a beanie has a hem, a cap a brim."""
     edge = hat_edge(shot.occluder)
     assert edge is not None
-    grid = mesh.scalp()
+    grid = mesh.scalp_grid()
     angle = np.linspace(0.03, 1, _HAT_ROWS) * np.radians(edge)[:, None]
     place = np.clip(np.interp(angle, grid.polar, np.arange(len(grid.polar))), 0, len(grid.polar) - 1.001)
     row, share = place.astype(int), (place % 1)[..., None]
     column = np.arange(len(edge))[:, None]
-    skin = mesh.on_scalp(points)
+    skin = mesh.scalp_points(points)
     outward = grid.directions[column, row] * (1 - share) + grid.directions[column, row + 1] * share
     base = skin[column, row] * (1 - share) + skin[column, row + 1] * share
     beanie = shot.occluder == "beanie"
@@ -63,7 +62,7 @@ def _hat(person: Identity, shot: Shot, points: Floats) -> list[Surface]:
 
 
 def _brim(cloth: Floats, shot: Shot) -> Surface:
-    azimuth = mesh.scalp().azimuth
+    azimuth = mesh.scalp_grid().azimuth
     front = np.abs(azimuth) < 1.15
     around = azimuth[front]
     reach = 0.75 * np.sqrt(np.clip(np.cos(around * 1.35), 0, 1))[:, None] * np.linspace(0, 1, 8)
@@ -109,9 +108,6 @@ def _hand(person: Identity, shot: Shot, points: Floats) -> list[Surface]:
     parts.append(solid(ball(palm, (0.42, 0.42, 0.15)), person.skin.colour, 0.1))
     arm = np.linspace(palm, palm + f32([side * 0.5, -2.6, 0]), 6)
     return [*parts, solid(tube(arm, 0.3, 12), shot.clothes.colour, follow=0.5)]
-
-
-_DARK = (0.012, 0.012, 0.014)
 
 
 @dataclass(frozen=True)
@@ -164,4 +160,4 @@ def _lens(rim: Floats) -> Surface:
     centre = rim.mean(axis=0, keepdims=True) + f32([0, 0, 0.03])
     ring = np.arange(len(rim))
     fan = np.stack([np.full(len(rim), len(rim)), ring, (ring + 1) % len(rim)], axis=1).astype(np.int32)
-    return solid((np.concatenate([rim, centre]), fan), _DARK, 1.0, material=surface.LENS)
+    return solid((np.concatenate([rim, centre]), fan), (0.012, 0.012, 0.014), 1.0, material=Material.LENS)

@@ -1,4 +1,4 @@
-"""The z-buffer renderer: triangles to pixels, attributes to pixels, rays to triangles; all compiled.
+"""The compiled kernels of the renderer: z-buffer, interpolation, illumination, shadows, rays, texture lookup.
 
 Perspective-correct interpolation: attribute / depth is linear on the screen (Heckbert 1989). The first
 surface at a pixel wins; triangles with coverage below 1 are tested against a strand texture, which
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+import cv2
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -28,8 +29,26 @@ def _compiled(function: Function) -> Function:
     return fast
 
 
-@_compiled
 def rasterise(
+    screen: Floats, triangles: Ints, coverage: Floats, strands: Floats, shape: tuple[int, int]
+) -> tuple[Floats, Ints, Floats]:
+    """Draw `triangles` (t, 3) of `screen` (v, 3: x, y in pixels, z > 0) on a picture of `shape` (h, w).
+
+    `coverage` (v, 3) is opacity and the place in the texture `strands` (512, 512).
+
+    Returns:
+        Depth (h, w), infinite where nothing is; the index (h, w) of the visible triangle, or -1; its first two
+        barycentric weights (h, w, 2).
+    """
+    depth = np.full(shape, np.inf, np.float32)
+    index = np.full(shape, -1, np.int32)
+    weights = np.zeros((*shape, 2), np.float32)
+    _rasterise(screen, triangles, coverage, strands, depth, index, weights)
+    return depth, index, weights
+
+
+@_compiled
+def _rasterise(
     screen: Floats,
     triangles: Ints,
     coverage: Floats,
@@ -38,11 +57,6 @@ def rasterise(
     index: Ints,
     weights: Floats,
 ) -> None:
-    """Draw `triangles` (t, 3) of `screen` (v, 3: x, y in pixels, z > 0) into depth, index and weights.
-
-    `depth` (h, w) starts at infinity, `index` (h, w) at -1, `weights` (h, w, 2) holds the first two
-    barycentric weights. `coverage` (v, 3) is opacity and the place in `strands` (512, 512).
-    """
     height, width = depth.shape
     rows, columns = strands.shape
     for t in range(triangles.shape[0]):
@@ -132,8 +146,8 @@ def illuminate(
 ) -> Floats:
     """Linear RGB (n, 3): wrapped diffuse key light, sky and ground, Blinn-Phong gloss, a faint rim.
 
-    `power` (m,) and `wrap` (m, 3) are those of each `material`. `direction`, `key`, `sky`, `ground` (3,) are the light; `lit` (n,) and `open_sky` (n,) are the shares of
-    key and ambient light that arrive; the camera is far away along +z.
+    `power` (m,) and `wrap` (m, 3) are those of each `material`. `direction`, `key`, `sky`, `ground` (3,) are the light;
+    `lit` (n,) and `open_sky` (n,) are the shares of key and ambient light that arrive; the camera is far away along +z.
     """
     colour = np.empty(albedo.shape, np.float32)
     hx, hy, hz = direction[0], direction[1], direction[2] + 1
@@ -195,7 +209,7 @@ def shadow(depth: Floats, x: Floats, y: Floats, z: Floats, bias: float) -> Float
 
 
 @_compiled
-def _ray_cast(
+def _cast_rays(
     origin: Floats,
     directions: Floats,
     points: Floats,
@@ -225,7 +239,7 @@ def _ray_cast(
                 weights[r, 0], weights[r, 1], weights[r, 2] = 1 - u - v, u, v
 
 
-def ray_cast(
+def cast_rays(
     origin: NDArray[np.float32],
     directions: NDArray[np.float32],
     points: NDArray[np.float32],
@@ -233,10 +247,25 @@ def ray_cast(
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Outermost triangle that each ray (r, 3) from `origin` meets, and the barycentric weights (r, 3).
 
-    A ray that meets nothing takes over the answer of the ray before it (Moeller and Trumbore 1997).
+    A ray that misses gets the result of the ray before it (Moeller and Trumbore 1997).
     """
     hit = np.full(len(directions), -1, np.int64)
     weights = np.zeros((len(directions), 3), np.float32)
-    _ray_cast(origin, directions, points, triangles, hit, weights)
+    _cast_rays(origin, directions, points, triangles, hit, weights)
     source = np.maximum.accumulate(np.where(hit >= 0, np.arange(len(hit)), 0))
     return hit[source], weights[source]
+
+
+def sample_bilinear(
+    image: NDArray[np.float32], x: NDArray[np.float32], y: NDArray[np.float32], wrap: bool = True
+) -> NDArray[np.float32]:
+    """Bilinear values of `image` at pixel coordinates x, y (n,); outside it wraps or repeats the edge."""
+    height, width = image.shape[:2]
+    rows = max(1, -(-len(x) // 1024))
+    padded = np.zeros((2, rows * 1024), np.float32)
+    padded[0, : len(x)] = np.mod(x, width) if wrap else x
+    padded[1, : len(x)] = np.mod(y, height) if wrap else y
+    border = cv2.BORDER_WRAP if wrap else cv2.BORDER_REPLICATE
+    maps = padded.reshape(2, rows, 1024)
+    values = cv2.remap(image, maps[0], maps[1], cv2.INTER_LINEAR, borderMode=border)
+    return np.asarray(values.reshape((rows * 1024, *image.shape[2:]))[: len(x)], np.float32)

@@ -1,8 +1,8 @@
 """Photo sessions: which person is photographed how often, and the encoded photos.
 
-A session is one small picklable job: all photos of one person, so that shape and skin are computed
-once. Everything random in it comes from its seed, its set and its numbers, so sessions can run in any
-order and in any process.
+A session holds all photos of one person, so that shape and skin are computed once. It is small and can be pickled.
+Everything random in it depends on its seed, its set and its numbers, so sessions can run in any order and in any
+process.
 """
 
 from __future__ import annotations
@@ -17,12 +17,16 @@ from numpy.typing import NDArray
 from facerec.core import map_ordered, track
 from facerec.imaging.alignment import similarity, warp
 from facerec.imaging.images import encode_jpeg
-from synthfaces import identity
-from synthfaces.noise import stream
-from synthfaces.render import RenderedPhoto, render
-from synthfaces.shot import CaptureConfig, Shot, sample_shot
+from synthfaces.render import RenderedPhoto, render_photo
+from synthfaces.sampling import CaptureConfig, sample_identity, sample_shot, stream
+from synthfaces.subject import Identity, Shot
 
 _JITTER = 0.009  # landmark error of a detector, share of the face's width
+_STARTS = (
+    "b", "br", "d", "dr", "f", "g", "h", "j", "k", "l", "m", "n", "p", "r", "s", "sh", "t", "tr", "v", "w", "z",
+)  # fmt: skip
+_VOWELS = ("a", "e", "i", "o", "u", "ai", "ea", "io")
+_ENDS = ("", "l", "n", "r", "s", "m", "k", "th", "nd")
 _BEHIND = CaptureConfig(yaw=30, face=(0.16, 0.24), shift=0.0)
 
 
@@ -33,9 +37,9 @@ class Person:
     world: str
     index: int
 
-    def identity(self, seed: int) -> identity.Identity:
-        """Who it is."""
-        return identity.sample_identity(
+    def identity(self, seed: int) -> Identity:
+        """The person in the world of `seed`."""
+        return sample_identity(
             f"{self.world}-{self.index:05d}", stream(seed, "identity", self.world, self.index)
         )
 
@@ -57,7 +61,7 @@ class Session:
     set: str
     person: Person
     poses: tuple[Pose, ...]
-    mood: CaptureConfig
+    capture: CaptureConfig
     size: int
     aligned: bool = False
     bystanders: float = 0.0  # share of photos with a second person behind
@@ -75,77 +79,54 @@ class EncodedPhoto:
 def render_session(session: Session) -> list[EncodedPhoto]:
     """Take the photos of one session."""
     person = session.person.identity(session.seed)
-    return [_picture(session, person, pose) for pose in session.poses]
+    return [_take_photo(session, person, pose) for pose in session.poses]
 
 
 def render_sessions(sessions: Sequence[Session], title: str) -> Iterator[list[EncodedPhoto]]:
-    """The pictures of every session in order, rendered by all local processes."""
+    """The photos of every session in order, rendered by all local processes."""
     yield from track(map_ordered(render_session, sessions), title, total=len(sessions), unit="people")
 
 
-def _picture(session: Session, person: identity.Identity, pose: Pose) -> EncodedPhoto:
+def _take_photo(session: Session, person: Identity, pose: Pose) -> EncodedPhoto:
     names = (session.set, session.person.world, session.person.index, pose.number)
     rng = stream(session.seed, "photo", *names)
-    shot = sample_shot(person, rng, session.mood, pose.yaw, pose.age)
+    shot = sample_shot(person, rng, session.capture, pose.yaw, pose.age)
     behind = None
     if rng.random() < session.bystanders:
-        behind = _bystander(session.seed, names, rng)
-    taken = render(person, shot, session.size, behind)
+        behind = _sample_bystander(session.seed, names, rng)
+    taken = render_photo(person, shot, session.size, behind)
     if session.aligned:
-        return _align(taken, rng, shot.camera.quality)
+        return _align_photo(taken, rng, shot.camera.quality)
     return EncodedPhoto(encode_jpeg(taken.image, shot.camera.quality), taken.box, taken.landmarks)
 
 
-def _bystander(
+def _sample_bystander(
     seed: int, names: tuple[str | int, ...], rng: np.random.Generator
-) -> tuple[identity.Identity, Shot]:
-    """Somebody smaller at the edge of the picture, of a world of their own."""
-    person = identity.sample_identity("bystander", stream(seed, "bystander", *names))
+) -> tuple[Identity, Shot]:
+    """A smaller person at the edge of the photo, who is in no set."""
+    person = sample_identity("bystander", stream(seed, "bystander", *names))
     shot = sample_shot(person, rng, _BEHIND)
     place = (float(rng.choice([0.1, 0.9])), float(rng.uniform(0.3, 0.5)))
     return person, replace(shot, camera=replace(shot.camera, centre=place))
 
 
-def _align(taken: RenderedPhoto, rng: np.random.Generator, quality: int) -> EncodedPhoto:
+def _align_photo(taken: RenderedPhoto, rng: np.random.Generator, quality: int) -> EncodedPhoto:
     width = taken.box[2] - taken.box[0]
     found = taken.landmarks + rng.normal(0, _JITTER * width, (5, 2))
     matrix = similarity(found[None])[0]
     points = taken.landmarks @ matrix[:, :2].T + matrix[:, 2]
-    corners = np.array([[0, 0, 111, 111]], np.float32)[0]
+    corners = np.array([0, 0, 111, 111], np.float32)
     return EncodedPhoto(
         encode_jpeg(warp(taken.image, matrix), max(quality, 85)), corners, points.astype(np.float32)
     )
 
 
-_STARTS = (
-    "b",
-    "br",
-    "d",
-    "dr",
-    "f",
-    "g",
-    "h",
-    "j",
-    "k",
-    "l",
-    "m",
-    "n",
-    "p",
-    "r",
-    "s",
-    "sh",
-    "t",
-    "tr",
-    "v",
-    "w",
-    "z",
-)
-_VOWELS = ("a", "e", "i", "o", "u", "ai", "ea", "io")
-_ENDS = ("", "l", "n", "r", "s", "m", "k", "th", "nd")
-
-
 def sample_names(count: int, rng: Generator) -> list[str]:
-    """`count` different names "First_Last"."""
+    """`count` different names.
+
+    >>> sample_names(2, np.random.default_rng(1))
+    ['Lushio_Dreawen', 'Vogean_Kaina']
+    """
     names: dict[str, None] = {}
     while len(names) < count:
         names[f"{_name_word(rng)}_{_name_word(rng)}"] = None

@@ -1,30 +1,43 @@
-"""What triangles are made of, and how each material meets light."""
+"""Surfaces: meshes of a material with simple solids to make them of, and the noise that gives them texture.
+
+Every noise field is made once per process from a fixed seed and tiles; people and photos read it at their own random
+offset, so a field costs nothing per photo.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from enum import IntEnum
+from functools import lru_cache
 
+import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-SKIN, EYE, TEETH, TONGUE, LASH, HAIR, PROP, LENS = range(8)
-"""SKIN is the whole body, clothes included; PROP is any solid thing of one colour."""
+
+class Material(IntEnum):
+    """What a triangle is made of: SKIN is the whole body, clothes included; PROP is any solid thing of one colour."""
+
+    SKIN, EYE, TEETH, TONGUE, LASH, HAIR, PROP, LENS = range(8)
+
 
 POWER = np.full(8, 20, np.float32)
 """Exponent of the gloss of each material (Blinn-Phong)."""
-POWER[[EYE, TEETH, TONGUE, PROP, LENS]] = 160, 50, 50, 40, 60
+POWER[[Material.EYE, Material.TEETH, Material.TONGUE, Material.PROP, Material.LENS]] = 160, 50, 50, 40, 60
 
 WRAP = np.zeros((8, 3), np.float32)
 """How far diffuse light reaches around each material, by colour: further in red for skin, which scatters."""
-WRAP[SKIN] = 0.32, 0.2, 0.16
-WRAP[[EYE, HAIR, PROP]] = [[0.3], [0.25], [0.1]]
-
+WRAP[Material.SKIN] = 0.32, 0.2, 0.16
+WRAP[[Material.EYE, Material.HAIR, Material.PROP]] = [[0.3], [0.25], [0.1]]
 
 Floats = NDArray[np.float32]
 Triangles = NDArray[np.int32]
 Shape = tuple[Floats, Triangles]
 """Points (v, 3) and triangles (t, 3)."""
+
+NOISE_SIZE = 512
+"""Side of a noise field, pixels."""
 
 
 def f32(values: ArrayLike) -> Floats:
@@ -50,7 +63,7 @@ class Surface:
     follow: Floats  # (v,)
     coverage: Floats  # (v, 3)
 
-    def drawn(self, screen: Floats) -> NDArray[np.bool_]:
+    def visible_triangles(self, screen: Floats) -> NDArray[np.bool_]:
         """Which triangles (t,) may be visible on `screen` (v, 3): of skin, those turned to the viewer.
 
         Skin is closed and its corners run counter-clockwise seen from outside; y grows downwards.
@@ -58,27 +71,26 @@ class Surface:
         a, b, c = (screen[self.triangles[:, corner], :2] for corner in range(3))
         across, down = b - a, c - a
         facing = across[:, 0] * down[:, 1] < across[:, 1] * down[:, 0]
-        return np.asarray(facing | (self.material != SKIN), np.bool_)
+        return np.asarray(facing | (self.material != Material.SKIN), np.bool_)
 
 
-def join(parts: Sequence[Surface]) -> Surface:
+def join_surfaces(parts: Sequence[Surface]) -> Surface:
     """One surface out of several."""
-    starts = np.cumsum([0, *(len(part.points) for part in parts[:-1])])
+    starts = np.cumsum([0, *(len(part.points) for part in parts[:-1])]).astype(np.int32)
+    moved = [
+        replace(part, triangles=part.triangles + start) for part, start in zip(parts, starts, strict=True)
+    ]
     return Surface(
-        points=np.concatenate([part.points for part in parts]),
-        triangles=np.concatenate(
-            [part.triangles + np.int32(start) for part, start in zip(parts, starts, strict=True)]
-        ).astype(np.int32),
-        material=np.concatenate([part.material for part in parts]),
-        rest=np.concatenate([part.rest for part in parts]),
-        extra=np.concatenate([part.extra for part in parts]),
-        follow=np.concatenate([part.follow for part in parts]),
-        coverage=np.concatenate([part.coverage for part in parts]),
+        **{each.name: np.concatenate([getattr(m, each.name) for m in moved]) for each in fields(Surface)}
     )
 
 
 def smoothstep(low: float, high: float, value: ArrayLike) -> Floats:
-    """0 at `low`, 1 at `high`, smooth between; `low` may be the larger one."""
+    """0 at `low`, 1 at `high`, smooth between; `low` may be the larger one.
+
+    >>> smoothstep(10, 20, [5, 15, 20]).tolist()
+    [0.0, 0.5, 1.0]
+    """
     t = np.clip((f32(value) - np.float32(low)) / np.float32(high - low), 0, 1)
     return f32(t * t * (3 - 2 * t))
 
@@ -89,9 +101,13 @@ def opaque(count: int) -> Floats:
 
 
 def solid(
-    shape: Shape, colour: Iterable[float], gloss: float = 0.0, follow: float = 1.0, material: int = PROP
+    shape: Shape,
+    colour: Iterable[float],
+    gloss: float = 0.0,
+    follow: float = 1.0,
+    material: int = Material.PROP,
 ) -> Surface:
-    """A thing of one colour; gloss 0 means cloth."""
+    """`shape` in one colour; gloss 0 means cloth."""
     points, triangles = shape
     return Surface(
         points=points,
@@ -141,3 +157,35 @@ def ball(centre: ArrayLike, radii: ArrayLike, steps: int = 12) -> Shape:
     )
     unit = np.stack([np.sin(down) * np.cos(around), np.cos(down), np.sin(down) * np.sin(around)], axis=2)
     return sheet(np.asarray(centre) + unit * np.asarray(radii))
+
+
+@lru_cache(maxsize=64)
+def noise_field(scale_x: float, scale_y: float, salt: int = 0) -> NDArray[np.float32]:
+    """White noise blurred by (scale_x, scale_y) pixels, (512, 512), tileable, mean 0, deviation 1."""
+    white = np.random.default_rng([salt, 7_151]).standard_normal((NOISE_SIZE, NOISE_SIZE))
+    waves = np.fft.fftfreq(NOISE_SIZE)
+    blur = np.exp(-2 * np.pi**2 * ((waves[None] * scale_x) ** 2 + (waves[:, None] * scale_y) ** 2))
+    smooth = np.fft.ifft2(np.fft.fft2(white) * blur).real
+    return np.asarray((smooth - smooth.mean()) / smooth.std(), np.float32)
+
+
+def _spread_evenly(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Replace each value by its rank, so that the field is spread evenly over 0..1."""
+    ranks = np.empty(values.size, np.float32)
+    ranks[np.argsort(values, axis=None, kind="stable")] = np.linspace(0, 1, values.size, dtype=np.float32)
+    return ranks.reshape(values.shape)
+
+
+@lru_cache(maxsize=8)
+def strand_texture(kind: str) -> NDArray[np.float32]:
+    """Hair structure in 0..1, (512, 512): x runs across the strands, y along them."""
+    if kind == "curly":
+        return _spread_evenly(noise_field(2.5, 2.5, 1) + 0.6 * noise_field(7.0, 7.0, 2))
+    bend = 6.0 if kind == "wavy" else 1.5
+    fine = noise_field(0.7, 40.0, 3) + 0.9 * noise_field(2.2, 70.0, 4) + 0.7 * noise_field(7.0, 90.0, 5)
+    side = np.arange(NOISE_SIZE, dtype=np.float32)
+    grid_x, grid_y = np.meshgrid(side, side)
+    shift = bend * np.sin(2 * np.pi * 3 * grid_y / NOISE_SIZE) + bend * noise_field(30.0, 30.0, 6)
+    moved = (grid_x + shift.astype(np.float32)) % NOISE_SIZE
+    bent = cv2.remap(fine, moved, grid_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+    return _spread_evenly(bent)

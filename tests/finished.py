@@ -34,7 +34,7 @@ def make(root: Path, run: Params, drawn: bool = False, **entries: CatalogEntry) 
 
     Its figures are drawn, which takes seconds, or stand there empty.
     """
-    known = {name: load_entry(name) for name in run.download} | entries
+    known = {name: load_entry(name) for name in run.entries} | entries
     sources = summary.Sources(run, root / "metrics", root / "curves", root / "scores")
     for number, name in enumerate(run.benchmarks):
         verified(sources, root, name, noise=1 + number / 2)
@@ -111,7 +111,7 @@ def measured(sources: summary.Sources) -> None:
         "score_min": 0.71,
         "score_p05": 0.97,
     }
-    for name in run.download:
+    for name in run.entries:
         write_json(sources.metrics / f"download/{name}.json", {name: held})
     for name in run.packs:
         write_json(sources.metrics / f"unpack/{name}.json", {name: {"train": 120, "lfw": 40}})

@@ -127,10 +127,10 @@ def test_a_connection_that_stalls_is_given_up_and_continued(server, tmp_path):  
 RUN = """
 import sys
 from pathlib import Path
-from facerec.acquire.fetch import fetch
-from facerec.catalog import Entry
-entry = Entry.model_validate_json(sys.argv[1])
-fetch(entry.files[0], entry, Path(sys.argv[2]))
+from facerec.catalog.entries import CatalogEntry
+from facerec.catalog.fetch import fetch_file
+entry = CatalogEntry.model_validate_json(sys.argv[1])
+fetch_file(entry.files[0], entry, Path(sys.argv[2]))
 """
 
 

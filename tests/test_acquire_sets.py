@@ -8,7 +8,7 @@ import zipfile
 
 import pytest
 
-from facerec.catalog import entries, sets
+from facerec.catalog import entries, set_facts, sets
 from facerec.catalog.entries import CatalogEntry, File
 from facerec.catalog.fetch import fetch_file
 from facerec.core import AcquireError, FormatError, ParamsError
@@ -91,15 +91,15 @@ def test_photos_from_a_mirror_folder(shelf, tmp_path):
 def test_a_finished_set_is_described_by_its_counts_and_content(shelf, tmp_path):
     for name in ("one", "other"):
         sets.acquire(entry(), tmp_path / name)
-    told = sets.describe_set(entry(), tmp_path / "one")
-    assert told == sets.describe_set(entry(), tmp_path / "other")
+    told = set_facts.describe_set(entry(), tmp_path / "one")
+    assert told == set_facts.describe_set(entry(), tmp_path / "other")
     files = sorted((tmp_path / "one").iterdir())
     assert told["bytes"] == sum(file.stat().st_size for file in files)
     lines = "".join(f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in files)
     assert told["sha256"] == hashlib.sha256(lines.encode()).hexdigest()
     assert (told["photos"], told["identities"], told["pairs"]) == (3, 2, 2)
     (tmp_path / "one/pairs.txt").write_bytes(PAIRS.replace(b"Bob\t1", b"Bob\t2"))
-    assert sets.describe_set(entry(), tmp_path / "one")["sha256"] != told["sha256"]
+    assert set_facts.describe_set(entry(), tmp_path / "one")["sha256"] != told["sha256"]
 
 
 def test_another_packing_of_the_same_photos_gives_the_same_set(shelf, tmp_path):
@@ -293,6 +293,17 @@ def test_fetched_sets_take_no_options(shelf, tmp_path):
         sets.acquire(entry(), tmp_path / "raw", {"seed": 1})
 
 
+def test_an_entry_below_the_wrong_section_is_refused_before_anything_is_written(tmp_path):
+    from facerec.catalog import synthetic_sets
+
+    rendered = entry(generator="synthetic", part="lfw", files=[], counts={})
+    with pytest.raises(ParamsError, match=r"download\.small is a rendered set; name it below render"):
+        sets.acquire(rendered, tmp_path / "raw")
+    with pytest.raises(ParamsError, match=r"render\.small is no rendered set; name it below download"):
+        synthetic_sets.render_set(entry(), tmp_path / "raw")
+    assert not (tmp_path / "raw").exists()
+
+
 def test_generated_sets_take_the_options_of_both(tmp_path, monkeypatch):
     from facerec.catalog import synthetic_sets
 
@@ -301,7 +312,7 @@ def test_generated_sets_take_the_options_of_both(tmp_path, monkeypatch):
     generated = entry(
         generator="synthetic", part="lfw", files=[], options={"seed": 1, "pairs": 20}, counts={}
     )
-    sets.acquire(generated, tmp_path / "raw", {"pairs": 40})
+    synthetic_sets.render_set(generated, tmp_path / "raw", {"pairs": 40})
     assert calls == [(("lfw", tmp_path / "raw"), {"seed": 1, "pairs": 40})]
 
 

@@ -73,8 +73,7 @@ def test_a_lock_of_other_stages_is_refused(clone: Path, tmp_path: Path) -> None:
     done = hook("lock", clone, tmp_path)
     assert done.returncode != 0
     assert (
-        "error: dvc.lock is of another dvc.yaml or params.yaml: download@synth_people is not in"
-        in done.stdout
+        "error: dvc.lock is of another dvc.yaml or params.yaml: render@synth_people is not in" in done.stdout
     )
 
 

@@ -37,11 +37,8 @@ def test_each_detector_gets_its_options():
     [
         ({"detector": "mtcnn", "threshold": 0.9}, "mtcnn has no threshold, remove it"),
         ({"detector": "retinaface-r50", "weights": FILE, "min_face": 20}, "retinaface-r50 has no min_face"),
-        ({"detector": "retinaface-r50"}, "weights of retinaface-r50 must be the file it needs"),
-        (
-            {"detector": "mtcnn", "weights": FILE},
-            "weights of mtcnn must be facerec/detection/mtcnn_networks.py",
-        ),
+        ({"detector": "retinaface-r50"}, "weights of retinaface-r50 must be a file, not null"),
+        ({"detector": "mtcnn", "weights": FILE}, "weights of mtcnn must be null, since they come with"),
         (
             {"detector": "retina-face", "weights": "data/raw/nowhere/a.pth"},
             "data/raw/nowhere, which download",

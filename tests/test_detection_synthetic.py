@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from facerec import detection
-from synthfaces import identity, noise, render, shot
+from synthfaces import render, sampling
 
 COUNT = 6
 
@@ -13,9 +13,13 @@ COUNT = 6
 def people():
     taken = []
     for number in range(COUNT):
-        rng = noise.stream(1, "detection", number)
-        person = identity.sample_identity(f"person {number}", rng)
-        taken.append(render.render(person, shot.sample_shot(person, rng, shot.CaptureConfig(occlusion=0.0))))
+        rng = sampling.stream(1, "detection", number)
+        person = sampling.sample_identity(f"person {number}", rng)
+        taken.append(
+            render.render_photo(
+                person, sampling.sample_shot(person, rng, sampling.CaptureConfig(occlusion=0.0))
+            )
+        )
     return taken
 
 

@@ -310,11 +310,11 @@ def test_an_interrupted_run_continues_where_it_stopped(scene, tmp_path, monkeypa
         done.append(job)
         return whole(job)
 
-    monkeypatch.setattr(crops, "align", stops_at_the_third)
+    monkeypatch.setattr(crops, "align_job", stops_at_the_third)
     with pytest.raises(KeyboardInterrupt):
         aligning.align_set(*arguments, tmp_path / "faces", workers=1)
     assert not (tmp_path / "faces").exists()
-    monkeypatch.setattr(crops, "align", lambda job: done.append(job) or whole(job))
+    monkeypatch.setattr(crops, "align_job", lambda job: done.append(job) or whole(job))
     counts = aligning.align_set(*arguments, tmp_path / "faces", workers=1)
     assert [job.start for job in done] == [0, 2, 4, 6, 8]  # none twice
     assert counts == aligning.align_set(*arguments, tmp_path / "clean", workers=1)

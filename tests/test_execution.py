@@ -18,7 +18,7 @@ from facerec.core import executor, progress
 ROOT = Path(__file__).parent.parent
 SLEEPERS = """
 import os, sys, time
-from facerec.execution import map_ordered
+from facerec.core.executor import map_ordered
 
 def sleep(seconds):
     print(os.getpid(), flush=True)

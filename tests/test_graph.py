@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
@@ -84,9 +86,58 @@ def test_every_profile_makes_a_graph_in_which_nothing_is_missing(name: str, clon
         and not any(path == out or path in out.parents or out in path.parents for out in made)
     }
     assert missing == set()
+    assert {f"render@{entry}" for entry in parsed.render} <= stages
     assert {f"download@{entry}" for entry in parsed.download} <= stages
     assert {f"verify@{benchmark}" for benchmark in parsed.benchmarks} <= stages
     assert {f"megaface_identify@{task}" for task in parsed.identification} <= stages
     assert {f"train@{network}" for network in parsed.networks} == {
         stage for stage in stages if stage.startswith("train@")
     }
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repo]:
+    """A project that renders, downloads and trains, whose stages take the code as it is for what they ran."""
+    folder = tmp_path_factory.mktemp("recorded")
+    copy_sources(folder)
+    profiles.apply_profile(ROOT / "profiles", "lfw_synthetic", folder / "params.yaml")
+    Repo.init(str(folder), no_scm=True, force=True).close()
+    with chdir(folder), Repo() as repo, repo.lock:
+        for stage in repo.index.stages:
+            stage.save_deps(allow_missing=True)
+        yield repo
+
+
+def changed_code(repo: Repo) -> set[tuple[str, str]]:
+    """Stages and their changed dependencies, as `dvc status` reports them, without the data that a clone lacks."""
+    states = {stage.addressing: stage.status() for stage in repo.index.stages}
+    return {
+        (name.split("@")[0], file)
+        for name, state in states.items()
+        for change in state.get(name, [])
+        for file, how in change.get("changed deps", {}).items()
+        if how != "deleted"
+    }
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:dvc.*")
+@pytest.mark.parametrize(
+    ("file", "stages"),
+    [
+        ("synthfaces/hair.py", {"render"}),
+        ("facerec/catalog/http.py", {"download"}),
+        ("facerec/heads/__init__.py", {"train"}),
+        ("facerec/interop/exporting.py", set()),
+        ("facerec/interop/packing.py", set()),
+    ],
+)
+def test_an_edit_invalidates_the_stages_that_run_the_file_and_no_other(
+    file: str, stages: set[str], recorded: Repo
+) -> None:
+    assert changed_code(recorded) == set()
+    path = Path(recorded.root_dir) / file
+    text = path.read_text()
+    path.write_text(f"{text}# edited\n")
+    changed = changed_code(recorded)
+    path.write_text(text)
+    assert {stage for stage, _ in changed} == stages

@@ -47,7 +47,7 @@ def made(tmp_path_factory) -> Path:
     rows.append({"image": b"nothing", "label": -1, "identity": "", "source": "7.jpg"})
     shards.write_shards(rows, folder / "photos", shards.Meta("photos", "drawn"))
     patch = pytest.MonkeyPatch()
-    patch.setattr(detection, "build", lambda name, **options: Pretended())
+    patch.setattr(detection, "build_detector", lambda name, **options: Pretended())
     table.detect_set(folder / "photos", folder / "d.parquet", "pretended", workers=1, retry=0)
     patch.undo()
     aligning.align_set(folder / "photos", folder / "d.parquet", folder / "faces", workers=1)

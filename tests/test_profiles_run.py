@@ -43,7 +43,7 @@ CHEAP = {
     "download": {"retinaface_mnet025": None},
     "detect": {
         "detector": "mtcnn",
-        "weights": params.MTCNN_WEIGHTS,
+        "weights": None,
         "min_face": 40,
         "thresholds": [0.6, 0.7, 0.7],
         "factor": 0.709,

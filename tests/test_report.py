@@ -149,7 +149,7 @@ def test_the_times_say_what_came_from_the_cache(html: str) -> None:
 def test_the_cards_are_written_and_folded_into_the_page(default: RunReport, tmp_path: Path) -> None:
     default.write(tmp_path, made_on())
     cards = {path.relative_to(tmp_path / "cards").as_posix() for path in tmp_path.glob("cards/*/*.md")}
-    assert cards == {"models/backbone.md", *(f"data/{name}.md" for name in default.sources.params.download)}
+    assert cards == {"models/backbone.md", *(f"data/{name}.md" for name in default.sources.params.entries)}
     assert (tmp_path / "index.html").read_text() == default.page(made_on())
     data, model = (tmp_path / f"cards/{name}.md" for name in ("data/synth_lfw", "models/backbone"))
     for words in (
@@ -175,10 +175,10 @@ def test_the_cards_are_written_and_folded_into_the_page(default: RunReport, tmp_
 
 def test_nothing_from_outside_becomes_markup(tmp_path: Path) -> None:
     run = finished.default()
-    download = {**run.download, "synth_lfw": {"pairs": EVIL}}
+    rendered = {**run.render, "synth_lfw": {"pairs": EVIL}}
     entry = entries.load_entry("synth_lfw")
     evil = entry.model_copy(update=dict.fromkeys(("title", "licence", "terms", "citation", "homepage"), EVIL))
-    report = finished.make(tmp_path, run.model_copy(update={"download": download}), synth_lfw=evil)
+    report = finished.make(tmp_path, run.model_copy(update={"render": rendered}), synth_lfw=evil)
     report.found["align"]["synth_lfw"]["reasons"] = {EVIL: 1}
     section = Section("provenance", EVIL, [Text(EVIL)])
     html = report.page(section)
@@ -254,7 +254,7 @@ def test_the_report_knows_every_stage_of_the_graph(name: str, monkeypatch: pytes
     run = finished.default() if name == "default" else profile(name)
     stages = stage._stages(run)
     assert "report" not in stages
-    assert [len(keys) for keys in stages.values()].count(0) == (0 if name == "default" else 6)
+    assert [len(keys) for keys in stages.values()].count(0) == (1 if name == "default" else 7)
     assert stages["verify"] == [("verify", each) for each in run.benchmarks]
     assert stages["plots"] == [("plots",)]
 

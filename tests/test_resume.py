@@ -25,7 +25,7 @@ import time
 
 import numpy as np
 
-from facerec import detection, enrolment
+from facerec import aligning, detection
 from facerec.detection import table
 
 
@@ -44,11 +44,11 @@ class Slow:
 if __name__ == "__main__":
     detection._DETECTORS["slow"] = "__main__:Slow"
     stage, photos, out, detector, job = sys.argv[1:]
-    table._JOB = enrolment._JOB = int(job)
+    table._JOB = aligning._JOB = int(job)
     if stage == "detect":
-        table.detect(photos, f"{out}/d.parquet", detector, workers=1)
+        table.detect_set(photos, f"{out}/d.parquet", detector, workers=1)
     else:
-        enrolment.align(photos, f"{out}/d.parquet", f"{out}/faces", workers=1)
+        aligning.align_set(photos, f"{out}/d.parquet", f"{out}/faces", workers=1)
 """
 
 

@@ -8,35 +8,31 @@ import numpy as np
 import pytest
 
 from facerec.imaging.sheets import contact_sheet
-from synthfaces import chart, hair, identity, mesh, noise, render, skin
-from synthfaces.noise import stream
-from synthfaces.raster import interpolate, rasterise, ray_cast, shadow, vertex_normals
-from synthfaces.shot import OCCLUDERS, CaptureConfig, Shot, sample_shot
-from synthfaces.surface import ball, f32, opaque, tube
+from synthfaces import hair, mesh, render, skin
+from synthfaces.raster import cast_rays, interpolate, rasterise, shadow, vertex_normals
+from synthfaces.sampling import CaptureConfig, sample_identity, sample_shot, stream
+from synthfaces.subject import OCCLUDERS, Identity, Shot
+from synthfaces.surface import ball, f32, opaque, strand_texture, tube
 
 SIZE = 96
 
 
 @pytest.fixture(scope="module")
-def person() -> identity.Identity:
-    return identity.sample_identity("one", stream(1, "person"))
+def person() -> Identity:
+    return sample_identity("one", stream(1, "person"))
 
 
 @pytest.fixture(scope="module")
-def shot(person: identity.Identity) -> Shot:
+def shot(person: Identity) -> Shot:
     drawn = sample_shot(person, stream(1, "shot"), CaptureConfig(occlusion=0), yaw=0)
     still = replace(drawn.camera, centre=(0.5, 0.5), face_width=0.45)
     return replace(drawn, pitch=0, roll=0, expression=(), occluder="", camera=still)
 
 
 def _draw(points: list[list[float]], triangles: list[list[int]]) -> tuple[np.ndarray, ...]:
-    depth = np.full((8, 8), np.inf, np.float32)
-    index = np.full((8, 8), -1, np.int32)
-    weights = np.zeros((8, 8, 2), np.float32)
     mesh_triangles = np.array(triangles, np.int32)
-    rasterise(
-        f32(points), mesh_triangles, opaque(len(points)), noise.strands("straight"), depth, index, weights
-    )
+    strands = strand_texture("straight")
+    depth, index, weights = rasterise(f32(points), mesh_triangles, opaque(len(points)), strands, (8, 8))
     return depth, index, weights, mesh_triangles
 
 
@@ -65,16 +61,10 @@ def test_attributes_are_interpolated_in_perspective() -> None:
 
 
 def test_strands_thin_out_with_opacity() -> None:
-    depth, index, weights = (
-        np.full((512, 512), np.inf, np.float32),
-        np.full((512, 512), -1, np.int32),
-        np.zeros((512, 512, 2), np.float32),
-    )
     corners = f32([[-1, -1, 1], [1100, -1, 1], [-1, 1100, 1]])
     coverage = f32([[0.3, -1, -1], [0.3, 1100, -1], [0.3, -1, 1100]])
-    rasterise(
-        corners, np.array([[0, 1, 2]], np.int32), coverage, noise.strands("straight"), depth, index, weights
-    )
+    triangles = np.array([[0, 1, 2]], np.int32)
+    _, index, _ = rasterise(corners, triangles, coverage, strand_texture("straight"), (512, 512))
     assert (index == 0).mean() == pytest.approx(0.3, abs=0.03)
 
 
@@ -90,7 +80,7 @@ def test_rays_leave_a_ball_at_its_radius() -> None:
     points, triangles = ball((0, 0, 0), (2, 2, 2), 40)
     directions = f32([[0, 0.2, 1], [1, 0.1, 0], [-0.6, 0.5, 0.6]])
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    hit, weights = ray_cast(f32([0, 0, 0]), directions, points, triangles)
+    hit, weights = cast_rays(f32([0, 0, 0]), directions, points, triangles)
     places = (points[triangles[hit]] * weights[..., None]).sum(axis=1)
     np.testing.assert_allclose(places, 2 * directions, atol=0.02)
 
@@ -108,8 +98,8 @@ def test_tubes_are_closed_on_request() -> None:
     assert len(tube(path, 0.1, 6, closed=True)[1]) - len(tube(path, 0.1, 6)[1]) == 12
 
 
-def test_the_face_looks_where_its_truth_says(person: identity.Identity, shot: Shot) -> None:
-    taken = render.render(person, shot, SIZE)
+def test_the_face_looks_where_its_truth_says(person: Identity, shot: Shot) -> None:
+    taken = render.render_photo(person, shot, SIZE)
     left, right, nose, mouth_left, mouth_right = taken.landmarks
     assert left[0] < nose[0] < right[0]
     assert mouth_left[0] < nose[0] < mouth_right[0]
@@ -121,12 +111,12 @@ def test_the_face_looks_where_its_truth_says(person: identity.Identity, shot: Sh
     assert taken.image.dtype == np.uint8
 
 
-def test_truth_is_where_the_pupils_are(person: identity.Identity, shot: Shot) -> None:
+def test_truth_is_where_the_pupils_are(person: Identity, shot: Shot) -> None:
     """The darkest place near each eye landmark is the pupil, within 2 % of the face's width."""
     dark = replace(person, iris=(0.01, 0.01, 0.01))
     wide = replace(shot, expression=(("eyeWideLeft", 0.8), ("eyeWideRight", 0.8)), gaze=(0.0, 0.0))
     sharp = replace(wide, camera=replace(shot.camera, blur=0.001, noise=0))
-    taken = render.render(dark, sharp, 400)
+    taken = render.render_photo(dark, sharp, 400)
     for x, y in taken.landmarks[:2].round().astype(int):
         patch = taken.image[y - 6 : y + 7, x - 12 : x + 13].sum(axis=2).astype(float)
         rows, columns = np.nonzero(patch <= np.percentile(patch, 8))
@@ -136,35 +126,36 @@ def test_truth_is_where_the_pupils_are(person: identity.Identity, shot: Shot) ->
 
 @pytest.mark.parametrize(("change", "axis", "sign"), [({"yaw": 30.0}, 0, 1), ({"pitch": 15.0}, 1, -1)])
 def test_turning_moves_the_nose(
-    person: identity.Identity, shot: Shot, change: dict[str, float], axis: int, sign: int
+    person: Identity, shot: Shot, change: dict[str, float], axis: int, sign: int
 ) -> None:
     def nose(taken: render.RenderedPhoto) -> float:
         return float(taken.landmarks[2, axis] - taken.landmarks[:2, axis].mean())
 
-    straight, turned = render.render(person, shot, SIZE), render.render(person, replace(shot, **change), SIZE)
+    straight, turned = (
+        render.render_photo(person, shot, SIZE),
+        render.render_photo(person, replace(shot, **change), SIZE),
+    )
     assert sign * (nose(turned) - nose(straight)) > 1.5
 
 
-def test_rolling_tilts_the_eyes_clockwise(person: identity.Identity, shot: Shot) -> None:
-    tilted = render.render(person, replace(shot, roll=20.0), SIZE).landmarks
+def test_rolling_tilts_the_eyes_clockwise(person: Identity, shot: Shot) -> None:
+    tilted = render.render_photo(person, replace(shot, roll=20.0), SIZE).landmarks
     slope = np.degrees(np.arctan2(*(tilted[1] - tilted[0])[::-1]))
-    level = render.render(person, shot, SIZE).landmarks
+    level = render.render_photo(person, shot, SIZE).landmarks
     assert slope - np.degrees(np.arctan2(*(level[1] - level[0])[::-1])) == pytest.approx(20, abs=3)
 
 
-def test_the_same_shot_gives_the_same_pixels(person: identity.Identity, shot: Shot) -> None:
-    first = render.render(person, shot, SIZE).image
-    render.render(replace(person, male=1 - person.male), shot, SIZE)
-    np.testing.assert_array_equal(render.render(person, shot, SIZE).image, first)
+def test_the_same_shot_gives_the_same_pixels(person: Identity, shot: Shot) -> None:
+    first = render.render_photo(person, shot, SIZE).image
+    render.render_photo(replace(person, male=1 - person.male), shot, SIZE)
+    np.testing.assert_array_equal(render.render_photo(person, shot, SIZE).image, first)
 
 
 @pytest.mark.parametrize("occluder", OCCLUDERS)
-def test_occluders_change_the_picture_but_not_the_truth(
-    person: identity.Identity, shot: Shot, occluder: str
-) -> None:
+def test_occluders_change_the_picture_but_not_the_truth(person: Identity, shot: Shot, occluder: str) -> None:
     bare, covered = (
-        render.render(person, shot, SIZE),
-        render.render(person, replace(shot, occluder=occluder), SIZE),
+        render.render_photo(person, shot, SIZE),
+        render.render_photo(person, replace(shot, occluder=occluder), SIZE),
     )
     changed = np.abs(bare.image.astype(int) - covered.image).max(axis=2) > 25
     assert 0.003 < changed.mean() < 0.5
@@ -172,12 +163,12 @@ def test_occluders_change_the_picture_but_not_the_truth(
 
 
 @pytest.mark.parametrize("style", [*hair.STYLES, "buzz", "bald"])
-def test_no_style_covers_the_face(person: identity.Identity, shot: Shot, style: str) -> None:
+def test_no_style_covers_the_face(person: Identity, shot: Shot, style: str) -> None:
     """Between eyes and mouth there is skin, as on a bald head."""
     bald = replace(person.hair, style="bald", beard="")
     worn = replace(bald, style=style)
-    bare = render.render(replace(person, hair=bald), shot, SIZE)
-    taken = render.render(replace(person, hair=worn), shot, SIZE)
+    bare = render.render_photo(replace(person, hair=bald), shot, SIZE)
+    taken = render.render_photo(replace(person, hair=worn), shot, SIZE)
     left, right = taken.landmarks[0], taken.landmarks[1]
     rows = slice(int(left[1]), int(taken.landmarks[3, 1]))
     columns = slice(int(left[0]), int(right[0]))
@@ -185,7 +176,7 @@ def test_no_style_covers_the_face(person: identity.Identity, shot: Shot, style: 
     assert np.median(difference) < 12
 
 
-def test_age_paints_folds_and_moves_the_face(person: identity.Identity) -> None:
+def test_age_paints_folds_and_moves_the_face(person: Identity) -> None:
     young, old = skin.paint_skin(person, 25.0, 0.0), skin.paint_skin(person, 80.0, 0.0)
     assert np.abs(young - old).max() > 0.02
     moved = np.abs(render.neutral_points(person, 25.0) - render.neutral_points(person, 80.0))
@@ -196,7 +187,7 @@ def test_shapes_stay_human() -> None:
     """Distances between eyes, and eyes and mouth, stay within what people have (dm on the model)."""
     model = mesh.load_head()
     for index in range(40):
-        points = render.neutral_points(identity.sample_identity("x", stream(7, index)), 40.0)
+        points = render.neutral_points(sample_identity("x", stream(7, index)), 40.0)
         eyes = [points[ids].mean(axis=0) for ids in model.eyes]
         corners = points[list(model.mouth)]
         assert 0.45 < np.linalg.norm(eyes[1] - eyes[0]) < 0.8
@@ -207,26 +198,24 @@ def test_shapes_stay_human() -> None:
 def test_people_differ_more_than_their_years() -> None:
     """Face shape carries identity: two people are further apart than one person ten years on."""
     face = mesh.load_head().face
-    points = [
-        render.neutral_points(identity.sample_identity("x", stream(8, k)), 30.0)[face] for k in range(6)
-    ]
-    older = render.neutral_points(identity.sample_identity("x", stream(8, 0)), 40.0)[face]
+    points = [render.neutral_points(sample_identity("x", stream(8, k)), 30.0)[face] for k in range(6)]
+    older = render.neutral_points(sample_identity("x", stream(8, 0)), 40.0)[face]
     others = [float(np.abs(points[0] - other).mean()) for other in points[1:]]
     assert min(others) > 1.5 * float(np.abs(points[0] - older).mean())
 
 
 def test_the_chart_follows_the_neutral_face() -> None:
     model = mesh.load_head()
-    painted = chart.chart().y
+    painted = skin.face_chart().y
     front = (model.neutral[:, 2] > 0) & (np.abs(model.neutral[:, 1]) < 0.4) & (model.masks.max(axis=1) == 0)
     skin_vertices = np.intersect1d(np.flatnonzero(front), model.face)
-    read = chart.sample_albedo(painted, model.neutral[skin_vertices])
+    read = skin.sample_albedo(painted, model.neutral[skin_vertices])
     assert np.median(np.abs(read - model.neutral[skin_vertices, 1])) < 0.02
 
 
 def test_strand_textures_are_uniform() -> None:
     for kind in ("straight", "wavy", "curly"):
-        values = noise.strands(kind)
+        values = strand_texture(kind)
         assert np.quantile(values, [0.1, 0.5, 0.9]) == pytest.approx([0.1, 0.5, 0.9], abs=0.01)
 
 

@@ -17,7 +17,7 @@ from facerec.interop import lists, packs, recordio
 from facerec.store import shards
 from facerec.store.pairs import read_pairs
 from synthfaces import assets, studio
-from synthfaces.noise import stream
+from synthfaces.sampling import stream
 from synthfaces.studio import EncodedPhoto, Person, Pose, Session, render_session
 
 SIZES = {
@@ -49,7 +49,7 @@ class Drawing:
 @pytest.fixture
 def drawing(monkeypatch: pytest.MonkeyPatch) -> Drawing:
     instead = Drawing()
-    monkeypatch.setattr(synthetic_sets, "hold_all", instead)
+    monkeypatch.setattr(synthetic_sets, "render_sessions", instead)
     return instead
 
 

@@ -35,19 +35,20 @@ import sys
 from pathlib import Path
 import torch, yaml
 torch.set_num_threads(1)
-from facerec import console, training
-from facerec.formats import shards
+from facerec import training
+from facerec.core import console
+from facerec.store import shards
 from facerec.params import Train
 
 def main():
-    faces, out = shards.read("faces"), Path(sys.argv[1])
+    faces, out = shards.read_shards("faces"), Path(sys.argv[1])
     recipe = Train(**yaml.safe_load(Path("recipe.yaml").read_text()))
     with training.kept([faces], recipe) as checkpoints:
         trained = training.fit([faces], recipe, torch.device("cpu"), checkpoints)
         state = [*trained.backbone.network.state_dict().values(), *trained.head.state_dict().values()]
         out.write_bytes(b"".join(value.numpy().tobytes() for value in state) + repr(trained.history).encode())
 
-sys.exit(console.run(main))
+sys.exit(console.run_command(main))
 """
 
 

@@ -271,9 +271,9 @@ def test_the_command_starts_the_processes_the_machine_asks_for(faces, tmp_path) 
 
 
 def test_a_process_that_loses_the_others_says_so(monkeypatch) -> None:
-    monkeypatch.setattr(distributed.places, "rank", lambda: 1)
+    monkeypatch.setattr(distributed.process_group, "rank", lambda: 1)
     message = "Process 1 lost the others \\(Connection closed"
-    with pytest.raises(distributed.DistributedError, match=message), distributed.places.exchanging():
+    with pytest.raises(distributed.DistributedError, match=message), distributed.process_group.exchanging():
         raise RuntimeError("Connection closed by peer")
-    with pytest.raises(torch.OutOfMemoryError), distributed.places.exchanging():
+    with pytest.raises(torch.OutOfMemoryError), distributed.process_group.exchanging():
         raise torch.OutOfMemoryError("CUDA out of memory")

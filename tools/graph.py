@@ -49,7 +49,11 @@ class Graph:
 
     @cached_property
     def follows(self) -> networkx.DiGraph:
-        """An edge from each stage to every other one that reads what it writes."""
+        """An edge from each stage to every other one that reads what it writes.
+
+        A stage that the default experiment does not use, such as download, is followed by the stages that follow
+        another one with the same outputs.
+        """
         graph = networkx.DiGraph()
         graph.add_nodes_from(self._stages)
         with Repo(str(self._root)) as repo:
@@ -57,6 +61,12 @@ class Graph:
                 first, second = (str(stage.name).split("@")[0] for stage in (before, after))
                 if first != second:
                     graph.add_edge(first, second)
+        outs = {name: yaml.safe_dump(body.get("do", body)["outs"]) for name, body in self._stages.items()}
+        for unused in list(networkx.isolates(graph)):
+            twins = [name for name in outs if outs[name] == outs[unused]]
+            graph.add_edges_from(
+                [(unused, after) for twin in twins for after in list(graph.successors(twin))]
+            )
         return graph
 
     def picture(self) -> str:

@@ -23,7 +23,7 @@ Every key of `params.yaml`. This page is made from `facerec/params` and `dvc.yam
 
 A key that is left out has the default given here. One without a default is needed or, below `train.backbone` and
 `train.head`, keeps the value of its family. The values of the default experiment stand in `params.yaml`. NAME is a name of
-your own; below `download` it is that of an entry of the catalogue. `facerec check` refuses an unknown key or an
+your own; below `render` and `download` it is that of an entry of the catalog. `facerec check` refuses an unknown key or an
 impossible value by name, and so does every stage. `dvc exp run -S KEY=VALUE` changes a key for one experiment.
 
 "Re-runs" names the stages of the default experiment that run again when the key changes; all others come from the cache.

@@ -1,7 +1,7 @@
 """What of the catalogue is on this machine, how large the rest is, and how to get it.
 
 Nothing is fetched and no bytes are read: a file counts by its name in the mirror, among the downloads, or as
-a set that the stage `download` made.
+a set that the stage `render` or `download` made.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from facerec.catalog.entries import CatalogEntry, File
 from facerec.core import local_setting
 
 RAW = Path("data/raw")
-"""Where the stage `download` puts sets."""
+"""Where the stages `render` and `download` put sets."""
 
 
 def size(entry: CatalogEntry) -> int | None:

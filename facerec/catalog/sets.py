@@ -1,6 +1,6 @@
 """From a catalog entry to a set below data/raw/: photo shards, a pack's files, a model, lists.
 
-This is all the `download` stage does. A set appears only when it is whole and its counts are those the
+This is all the stage `download` does. A set appears only when it is whole and its counts are those the
 catalog promises.
 """
 
@@ -16,9 +16,10 @@ import yaml
 from facerec.catalog import checksums
 from facerec.catalog.entries import CatalogEntry, File, SetCounts
 from facerec.catalog.fetch import DOWNLOADS, fetch_file
-from facerec.core import AcquireError, FormatError, ParamsError, atomic_dir, digests, track, write_text
-from facerec.interop import archives, lists, packs, photos, recordio
-from facerec.store import pairs, shards
+from facerec.catalog.set_facts import count_set
+from facerec.core import AcquireError, FormatError, ParamsError, atomic_dir, track, write_text
+from facerec.interop import archives, lists, photos
+from facerec.store import shards
 
 _PACK_FILES = {"train.rec", "train.idx", "property"}
 _PACK_LIMITS = archives.Limits(member_bytes=1 << 40)
@@ -33,34 +34,19 @@ def acquire(
 ) -> None:
     """Make the set of `entry` in directory `path`, which is replaced whole.
 
-    `options` override those of a generated set; a fetched one has none. Digests that nobody published are
-    recorded once the set is sound. Raises AcquireError or FormatError, each with what to do, and leaves `path`
-    as it was.
+    A downloaded set has no `options`. Digests that nobody published are recorded once the set is sound. Raises
+    AcquireError or FormatError, each with what to do, and leaves `path` as it was; ParamsError for options or
+    an entry that is rendered.
     """
     if entry.generator is not None:
-        _generate(entry, Path(path), {**entry.options, **(options or {})})
-        return
+        raise ParamsError(f"download.{entry.name} is a rendered set; name it below render.")
     if options:
         raise ParamsError(f"download.{entry.name} takes no options, but got {', '.join(sorted(options))}.")
     fetched = {file.name: fetch_file(file, entry, downloads) for file in entry.files}
     with atomic_dir(path) as folder:
         _build(entry, fetched, folder, downloads)
-        _check_counts(entry, _counts(entry, folder))
+        _check_counts(entry, count_set(entry, folder))
     checksums.record_checksums(entry, fetched)
-
-
-def describe_set(entry: CatalogEntry, path: str | Path) -> dict[str, Any]:
-    """Facts of the finished set of `entry` in `path`: photos, identities and pairs where known, bytes and digest."""
-    path = Path(path)
-    files = digests.of_files(path)
-    size = sum((path / name).stat().st_size for name in files)
-    return {**_counts(entry, path).model_dump(), "bytes": size, "sha256": digests.combined(files)}
-
-
-def _generate(entry: CatalogEntry, path: Path, options: Mapping[str, Any]) -> None:
-    from facerec.catalog import synthetic_sets  # loads the head model: only when one is rendered
-
-    synthetic_sets.generate(str(entry.part), path, **options)
 
 
 def _build(entry: CatalogEntry, fetched: Mapping[str, Path], folder: Path, scratch: Path) -> None:
@@ -118,31 +104,6 @@ def _unpack(source: Path, folder: Path, scratch: Path) -> None:
                 files.copy(name, target)
     if not (folder / "train.rec").is_file():
         raise FormatError(f"{source} holds no train.rec; it is no InsightFace pack.")
-
-
-def _counts(entry: CatalogEntry, folder: Path) -> SetCounts:
-    """What the finished set in `folder` holds, as far as its kind can tell."""
-    if entry.kind == "photos":
-        found = shards.read_shards(folder, "photos")
-        return SetCounts(photos=len(found), identities=found.classes, pairs=_pairs(folder))
-    if (folder / "train.rec").is_file():
-        reader = recordio.RecordReader(folder / "train.rec")
-        return SetCounts(photos=len(reader.image_keys()), identities=_identities(reader))
-    packed = sorted(folder.glob("*.bin")) if entry.kind == "pack" else []
-    return SetCounts(pairs=len(packs.read_bin(packed[0])[1]) if len(packed) == 1 else _pairs(folder))
-
-
-def _pairs(folder: Path) -> int | None:
-    """Pairs of LFW's list, where the set has one."""
-    listed = folder / "pairs.txt"
-    return len(pairs.read_lfw(listed)) if listed.is_file() else None
-
-
-def _identities(reader: recordio.RecordReader) -> int:
-    """People in a pack: InsightFace lists one range of keys for each; elsewhere labels are counted."""
-    keys = reader.image_keys()
-    ranges = len(reader) - len(keys) - 1  # record 0 announces them
-    return ranges if ranges > 0 else len({reader.number(key) for key in keys.tolist()})
 
 
 def _check_counts(entry: CatalogEntry, found: SetCounts) -> None:

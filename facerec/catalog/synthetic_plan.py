@@ -7,39 +7,29 @@ from dataclasses import dataclass
 
 from numpy.random import Generator
 
-from synthfaces.noise import stream
+from synthfaces.sampling import stream
 from synthfaces.studio import Pose
 
 FOLDS = 10
-Rule = Callable[[Generator], tuple[Pose, Pose, Pose, Pose]]
-"""Draws the two first (numbers 0, 1) and the two second photos (2, 3) of a person."""
+Rule = Callable[[Generator], tuple[Pose, ...]]
+"""Draws four photos of a person: the first ones of pairs (numbers 0, 1), then the second ones (2, 3)."""
 
 
-def anyhow(rng: Generator) -> tuple[Pose, Pose, Pose, Pose]:
+def draw_ordinary(rng: Generator) -> tuple[Pose, ...]:
     """Four ordinary photos."""
-    return Pose(0), Pose(1), Pose(2), Pose(3)
+    return tuple(Pose(number) for number in range(4))
 
 
-def ages(rng: Generator) -> tuple[Pose, Pose, Pose, Pose]:
+def draw_age_gap(rng: Generator) -> tuple[Pose, ...]:
     """Two young and two old photos, at least 30 years apart."""
-    young, old = rng.uniform(22, 36, 2), rng.uniform(67, 82, 2)
-    return (
-        Pose(0, age=float(young[0])),
-        Pose(1, age=float(young[1])),
-        Pose(2, age=float(old[0])),
-        Pose(3, age=float(old[1])),
-    )
+    ages = (*rng.uniform(22, 36, 2), *rng.uniform(67, 82, 2))
+    return tuple(Pose(number, age=float(age)) for number, age in enumerate(ages))
 
 
-def profiles(rng: Generator) -> tuple[Pose, Pose, Pose, Pose]:
+def draw_profiles(rng: Generator) -> tuple[Pose, ...]:
     """Two frontal photos (|yaw| < 10 degrees) and two profiles (65 to 90)."""
     front, side = rng.uniform(-9.5, 9.5, 2), rng.uniform(66, 88, 2) * rng.choice([-1, 1], 2)
-    return (
-        Pose(0, yaw=float(front[0])),
-        Pose(1, yaw=float(front[1])),
-        Pose(2, yaw=float(side[0])),
-        Pose(3, yaw=float(side[1])),
-    )
+    return tuple(Pose(number, yaw=float(yaw)) for number, yaw in enumerate((*front, *side)))
 
 
 Photo = tuple[int, int]
@@ -57,7 +47,7 @@ class Plan:
     seed: int
     world: str
     count: int
-    rule: Rule = anyhow
+    rule: Rule = draw_ordinary
 
     @property
     def half(self) -> int:

@@ -1,4 +1,4 @@
-"""The synthetic world: five sets in the forms of real ones, of people who never meet.
+"""The synthetic world: five rendered sets in the forms of real ones, which share no people.
 
 | part | form | contents |
 |---|---|---|
@@ -14,7 +14,7 @@ planted in megaface is the one exception, and its list says where.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,17 +23,16 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from facerec.catalog import synthetic_plan
-from facerec.catalog.synthetic_plan import FOLDS, Plan
-from facerec.core import AcquireError, atomic_dir
+from facerec.catalog.entries import CatalogEntry
+from facerec.catalog.synthetic_plan import FOLDS, Plan, draw_age_gap, draw_ordinary, draw_profiles
+from facerec.core import AcquireError, ParamsError, atomic_dir
 from facerec.imaging.images import decode
 from facerec.imaging.sheets import contact_sheet
 from facerec.interop import lists, packs, recordio
 from facerec.store import shards
 from facerec.store.pairs import write_lfw
 from synthfaces import studio
-from synthfaces.noise import stream
-from synthfaces.shot import CaptureConfig
+from synthfaces.sampling import CaptureConfig, stream
 from synthfaces.studio import Person, Pose, Session, render_session, render_sessions
 
 PROBES = 20  # people of facescrub whom noise in megaface may show
@@ -46,6 +45,17 @@ _ALIGNED = CaptureConfig(yaw=13, face=(0.52, 0.56), shift=0.015, occlusion=0.05)
 
 Named = tuple[str, str]
 """Identity and source of a row of a photo set."""
+
+
+def render_set(entry: CatalogEntry, path: str | Path, options: Mapping[str, Any] | None = None) -> None:
+    """Render the set of catalog entry `entry` as directory `path`, which is replaced whole.
+
+    `options` override those of the entry. Raises ParamsError for an entry that is downloaded, and AcquireError as
+    `generate` does.
+    """
+    if entry.generator is None:
+        raise ParamsError(f"render.{entry.name} is no rendered set; name it below download.")
+    generate(str(entry.part), Path(path), **{**entry.options, **(options or {})})
 
 
 def generate(part: str, path: Path, *, seed: int, **sizes: int) -> None:
@@ -71,23 +81,18 @@ def generate(part: str, path: Path, *, seed: int, **sizes: int) -> None:
 def generate_people(folder: Path, seed: int, identities: int, photos: int) -> None:
     """Training photos: source p0001/p0001_0003.jpg."""
     called = [f"p{index + 1:04d}" for index in range(identities)]
-    sessions = [_session(seed, "people", index, photos, _TRAINING, 200) for index in range(identities)]
-    _write_photos(folder, "synth_people", sessions, [_numbered(name, photos) for name in called])
+    sessions = _ordinary_sessions(seed, "people", identities, photos, _TRAINING, 200)
+    _write_photos(folder, "synth_people", sessions, [_name_photos(name, photos) for name in called])
 
 
 def generate_pack(folder: Path, seed: int, identities: int, photos: int, pairs: int) -> None:
     """An InsightFace pack of aligned faces; age gaps and profiles are in agedb_30.bin and cfp_fp.bin."""
-    mood = replace(_ALIGNED, yaw=_TRAINING.yaw, wide=_TRAINING.wide)
-    sessions = [_session(seed, "pack", index, photos, mood, 160, aligned=True) for index in range(identities)]
-    groups = (
-        (label, [p.jpeg for p in taken]) for label, taken in enumerate(render_sessions(sessions, "pack"))
-    )
-    recordio.write_train(folder, groups, (112, 112))
-    for name, rule in (
-        ("lfw", synthetic_plan.anyhow),
-        ("agedb_30", synthetic_plan.ages),
-        ("cfp_fp", synthetic_plan.profiles),
-    ):
+    capture = replace(_ALIGNED, yaw=_TRAINING.yaw, wide=_TRAINING.wide)
+    sessions = _ordinary_sessions(seed, "pack", identities, photos, capture, 160, aligned=True)
+    people = enumerate(render_sessions(sessions, "pack"))
+    recordio.write_train(folder, ((label, [p.jpeg for p in taken]) for label, taken in people), (112, 112))
+    rules = {"lfw": draw_ordinary, "agedb_30": draw_age_gap, "cfp_fp": draw_profiles}
+    for name, rule in rules.items():
         _write_bin(folder / f"{name}.bin", Plan(seed, f"pack {name}", pairs, rule))
 
 
@@ -95,11 +100,8 @@ def generate_lfw(folder: Path, seed: int, pairs: int) -> None:
     """LFW-style photos Name/Name_0001.jpg with pairs.txt; a few show a second person behind."""
     world = Plan(seed, "lfw", pairs)
     called = studio.sample_names(world.people, stream(seed, "names", "lfw"))
-    sessions = [
-        Session(seed, "lfw", Person("lfw", index), world.poses(index), _LFW, 250, bystanders=0.05)
-        for index in range(world.people)
-    ]
-    _write_photos(folder, "synth_lfw", sessions, [_numbered(name, 4) for name in called])
+    sessions = _benchmark_sessions(world, _LFW, 250, bystanders=0.05)
+    _write_photos(folder, "synth_lfw", sessions, [_name_photos(name, 4) for name in called])
     named = [((called[a], i + 1), (called[b], j + 1), same) for (a, i), (b, j), same in world.pairs()]
     write_lfw(named, folder / "pairs.txt", FOLDS)
 
@@ -109,7 +111,7 @@ def generate_facescrub(folder: Path, seed: int, identities: int, photos: int) ->
     rng = stream(seed, "names", "facescrub")
     called = studio.sample_names(identities, rng)
     numbers = np.sort(rng.choice(np.arange(100, 60_000), (identities, photos), replace=False), axis=1)
-    wrong = _some(identities * photos, 0.04, rng)
+    wrong = _choose_some(identities * photos, 0.04, rng)
     sessions, rows, noises = [], [], []
     for (index, column), number in np.ndenumerate(numbers):
         name, place = called[index], index * photos + column
@@ -125,12 +127,11 @@ def generate_megaface(folder: Path, seed: int, distractors: int) -> None:
     """Distractors a1/a2/name.jpg of unknown people; one in 50 shows a person of facescrub."""
     rng = stream(seed, "names", "megaface")
     accounts = rng.choice(np.arange(10_000_000, 99_999_999), distractors, replace=False)
-    wrong = _some(distractors, 0.02, rng)
+    wrong = _choose_some(distractors, 0.02, rng)
     sessions, rows, noises = [], [], []
     for index, account in enumerate(accounts):
-        person = (
-            Person("facescrub", int(rng.integers(PROBES))) if index in wrong else Person("megaface", index)
-        )
+        planted = index in wrong
+        person = Person("facescrub", int(rng.integers(PROBES))) if planted else Person("megaface", index)
         source = f"{account // 100_000}/{account}@N0{rng.integers(10)}/{rng.integers(10**9, 10**10)}_0.jpg"
         sessions.append(Session(seed, "megaface", person, (Pose(index),), _PROBE, 200))
         rows.append([("", source)])
@@ -150,23 +151,35 @@ _PARTS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
 
 def synthetic_sheet(rows: int, columns: int, seed: int, size: int = 160) -> NDArray[np.uint8]:
     """A contact sheet of `columns` photos each of `rows` people, RGB; people of no set."""
-    sessions = [_session(seed, "sheet", index, columns, _TRAINING, size) for index in range(rows)]
+    sessions = _ordinary_sessions(seed, "sheet", rows, columns, _TRAINING, size)
     pictures = [decode(picture.jpeg) for session in sessions for picture in render_session(session)]
     return contact_sheet(pictures, columns)
 
 
-def _session(
-    seed: int, world: str, index: int, photos: int, mood: CaptureConfig, size: int, aligned: bool = False
-) -> Session:
-    poses = tuple(Pose(number) for number in range(photos))
-    return Session(seed, world, Person(world, index), poses, mood, size, aligned)
+def _ordinary_sessions(
+    seed: int, world: str, people: int, photos: int, capture: CaptureConfig, size: int, aligned: bool = False
+) -> list[Session]:
+    """Sessions of the first `people` of a world, with nothing asked of their `photos`."""
+    poses, everybody = tuple(map(Pose, range(photos))), (Person(world, index) for index in range(people))
+    return [Session(seed, world, person, poses, capture, size, aligned) for person in everybody]
 
 
-def _numbered(name: str, photos: int) -> list[Named]:
+def _benchmark_sessions(
+    plan: Plan, capture: CaptureConfig, size: int, aligned: bool = False, bystanders: float = 0.0
+) -> list[Session]:
+    """Sessions of all people of a benchmark."""
+    world, everybody = plan.world, (Person(plan.world, index) for index in range(plan.people))
+    return [
+        Session(plan.seed, world, person, plan.poses(person.index), capture, size, aligned, bystanders)
+        for person in everybody
+    ]
+
+
+def _name_photos(name: str, photos: int) -> list[Named]:
     return [(name, f"{name}/{name}_{number:04d}.jpg") for number in range(1, photos + 1)]
 
 
-def _some(count: int, share: float, rng: Generator) -> set[int]:
+def _choose_some(count: int, share: float, rng: Generator) -> set[int]:
     """About `share` of 0..count-1, at least one."""
     return {int(place) for place in rng.choice(count, max(1, round(share * count)), replace=False)}
 
@@ -195,18 +208,7 @@ def _write_photos(
 
 def _write_bin(path: Path, benchmark: Plan) -> None:
     """Render the photos of `benchmark` and write its pairs as a verification pack."""
-    sessions = [
-        Session(
-            benchmark.seed,
-            benchmark.world,
-            Person(benchmark.world, index),
-            benchmark.poses(index),
-            _ALIGNED,
-            160,
-            True,
-        )
-        for index in range(benchmark.people)
-    ]
+    sessions = _benchmark_sessions(benchmark, _ALIGNED, 160, aligned=True)
     taken = [[picture.jpeg for picture in pictures] for pictures in render_sessions(sessions, path.name)]
     images: list[bytes] = []
     same = []

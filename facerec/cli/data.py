@@ -60,9 +60,16 @@ def download(
 ) -> None:
     """Fetch or render a data set or model."""
     from facerec.catalog import entries
-    from facerec.catalog.sets import acquire
 
-    acquire(entries.load_entry(entry), out, _parse_options(option or []))
+    found, options = entries.load_entry(entry), _parse_options(option or [])
+    if found.generator is None:
+        from facerec.catalog import sets
+
+        sets.acquire(found, out, options)
+    else:
+        from facerec.catalog import synthetic_sets
+
+        synthetic_sets.render_set(found, out, options)
 
 
 @app.command()

@@ -78,11 +78,11 @@ def _print_overrides(folder: Path, name: str, as_json: bool) -> None:
 
 
 def _needs(folder: Path, name: str) -> list[dict[str, Any]]:
-    """The catalog entries that a profile downloads, and where each is."""
+    """The catalog entries of a profile, and where each is."""
     from facerec.catalog import availability
     from facerec.catalog.entries import load_entry
 
-    entries = [load_entry(each) for each in profiles.load_profile(folder, name).download]
+    entries = [load_entry(each) for each in profiles.load_profile(folder, name).entries]
     return [
         {
             "name": entry.name,

@@ -90,7 +90,7 @@ CAPTION = 14
 """Height in pixels of the caption of a tile."""
 _TITLE = 24  # of that of a band
 _SEED = 1  # random tiles are the same in every run
-_INK, _PAPER, _GREY = (40, 40, 40), 255, 120
+_INK, _PAPER, _EMPTY = (40, 40, 40), 255, 120
 
 Image = NDArray[np.uint8]
 
@@ -124,7 +124,7 @@ def decoded(data: bytes | memoryview) -> Image:
     try:
         return images.decode(data)
     except ImageError:
-        return np.full((TILE, TILE, 3), _GREY, np.uint8)
+        return np.full((TILE, TILE, 3), _EMPTY, np.uint8)
 
 
 def at_random(rows: Sequence[int] | NDArray[np.int64], count: int) -> list[int]:

@@ -10,11 +10,9 @@ Settings of the machine (device, workers, mirrors) are not parameters, since the
 
 from facerec.params.evaluation import Benchmark, Identification, Identify, Verify
 from facerec.params.experiment import Params
-from facerec.params.faces import DETECTOR_OPTIONS, MTCNN_WEIGHTS, Align, Detect
+from facerec.params.faces import DETECTOR_OPTIONS, Align, Detect
 from facerec.params.reading import load_params, parse_params
 from facerec.params.training import (
-    FRESH,
-    UNWATCHED,
     Augment,
     Backbone,
     HeadParams,
@@ -26,9 +24,6 @@ from facerec.params.training import (
 
 __all__ = [
     "DETECTOR_OPTIONS",
-    "FRESH",
-    "MTCNN_WEIGHTS",
-    "UNWATCHED",
     "Align",
     "Augment",
     "Backbone",

@@ -9,7 +9,7 @@ from pydantic import model_validator
 from facerec.params.evaluation import Benchmark, Identification, Identify, Verify
 from facerec.params.faces import Align, Detect
 from facerec.params.fields import Name, Strict
-from facerec.params.training import UNWATCHED, Train
+from facerec.params.training import Train
 
 _TEST_FACES = "data/faces/test"
 
@@ -21,8 +21,10 @@ class Params(Strict):
     """The network that benchmarks measure: models/NETWORK.pt or .onnx of `networks`, or data/raw/ENTRY of `download`."""
     networks: list[Name]
     """Networks to train, each with the recipe `train`; empty where a published one is measured."""
+    render: dict[Name, dict[str, Any]]
+    """Rendered sets of data/catalog, each with the options that override its own."""
     download: dict[Name, dict[str, Any]]
-    """Entries of data/catalog to fetch or render, and options that override those of a rendered one."""
+    """Other entries of data/catalog: sets, models and weights to download. They take no options."""
     photos: dict[Name, Literal["train", "test"]]
     """Photo sets to detect and align, and what for: "train", or "test" for benchmarks."""
     packs: list[Name]
@@ -38,17 +40,21 @@ class Params(Strict):
     identify: Identify
 
     @model_validator(mode="after")
-    def _every_set_is_downloaded(self) -> Params:
+    def _every_set_has_a_source(self) -> Params:
+        for name in self.render:
+            if name in self.download:
+                raise ValueError(f"{name} stands below both render and download")
         for key, names in (("photos", list(self.photos)), ("packs", self.packs)):
             for name in names:
-                if name not in self.download:
-                    raise ValueError(f"{key} names {name}, which download does not fetch")
+                if name not in self.entries:
+                    raise ValueError(f"{key} names {name}, which stands below neither render nor download")
         return self
 
     @model_validator(mode="after")
     def _weights_are_downloaded(self) -> Params:
-        folder, _, rest = self.detect.weights.removeprefix("data/raw/").partition("/")
-        if self.detect.weights.startswith("data/raw/") and not (rest and folder in self.download):
+        weights = self.detect.weights or ""
+        folder, _, rest = weights.removeprefix("data/raw/").partition("/")
+        if weights.startswith("data/raw/") and not (rest and folder in self.download):
             raise ValueError(f"detect.weights is below data/raw/{folder}, which download does not fetch")
         return self
 
@@ -66,11 +72,13 @@ class Params(Strict):
     @model_validator(mode="after")
     def _validation_has_faces(self) -> Params:
         watched = self.train.validation.faces
+        if watched is None:
+            return self
         below = watched.removeprefix(f"{_TEST_FACES}/").split("/")[0]
-        if watched != UNWATCHED and not (watched.startswith(f"{_TEST_FACES}/") and below in self.packs):
+        if not (watched.startswith(f"{_TEST_FACES}/") and below in self.packs):
             raise ValueError(
-                f"train.validation.faces {watched} must be {_TEST_FACES}/PACK or {UNWATCHED} for none, "
-                f"with one of packs: {', '.join(self.packs) or 'none here'}"
+                f"train.validation.faces {watched} must be {_TEST_FACES}/PACK with one of packs "
+                f"({', '.join(self.packs) or 'none here'}), or null for no validation"
             )
         return self
 
@@ -81,6 +89,11 @@ class Params(Strict):
         if self.model not in allowed:
             raise ValueError(f"model must be one of {', '.join(sorted(allowed))}")
         return self
+
+    @property
+    def entries(self) -> dict[str, dict[str, Any]]:
+        """Catalog entries of the run, below data/raw/, and their options: rendered ones, then downloaded ones."""
+        return {**self.render, **self.download}
 
     @property
     def training_sets(self) -> list[str]:

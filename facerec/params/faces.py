@@ -8,7 +8,6 @@ from pydantic import Field, PlainValidator, WithJsonSchema, model_validator
 
 from facerec.params.fields import Share, Strict
 
-MTCNN_WEIGHTS = "facerec/detection/mtcnn_networks.py"
 DETECTOR_OPTIONS = {
     "mtcnn": ("min_face", "thresholds", "factor"),
     "retina-face": ("threshold", "upscale"),
@@ -23,8 +22,8 @@ class Detect(Strict):
 
     detector: Literal["mtcnn", "retina-face", "retinaface-mnet0.25", "retinaface-r50"] = "mtcnn"
     """Which detector; docs/detection.md says how well each does."""
-    weights: str = MTCNN_WEIGHTS
-    """File of the detector's weights. Those of mtcnn come with the package `mtcnn`, and this is what reads them."""
+    weights: str | None = None
+    """File of the detector's weights; null for mtcnn, whose weights come with the package `mtcnn`."""
     min_face: Annotated[int, Field(ge=12, le=1000)] = 20
     """Of mtcnn: side in pixels of the smallest face looked for; time grows with its inverse square."""
     thresholds: tuple[Share, Share, Share] = (0.6, 0.7, 0.7)
@@ -48,13 +47,9 @@ class Detect(Strict):
         for key in sorted(self.model_fields_set - {"detector", "weights", "retry"}):
             if key not in own:
                 raise ValueError(f"{self.detector} has no {key}, remove it (its options: {', '.join(own)})")
-        if (self.detector == "mtcnn") != (self.weights == MTCNN_WEIGHTS):
-            needed = (
-                f"{MTCNN_WEIGHTS}, which reads its package"
-                if self.detector == "mtcnn"
-                else "the file it needs"
-            )
-            raise ValueError(f"weights of {self.detector} must be {needed}, not {self.weights!r}")
+        if (self.detector == "mtcnn") != (self.weights is None):
+            needed = "null, since they come with its package" if self.detector == "mtcnn" else "a file"
+            raise ValueError(f"weights of {self.detector} must be {needed}, not {self.weights or 'null'}")
         return self
 
     def options(self) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ DEFAULT = "default"
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _BARE = re.compile(r"[A-Za-z_/][A-Za-z0-9_/.-]*")
 _WORDS = {"true", "false", "null", "inf", "nan"}
+_OPTIONAL_FILES = ("detect.weights", "train.init", "train.validation.faces")
+"""Keys that dvc.yaml uses in paths, so they must be there; null where no file is meant."""
 
 
 def profile_names(folder: Path) -> list[str]:
@@ -72,6 +75,10 @@ def compose_params(folder: Path, name: str) -> str:
         merged: Any = {}
         for _, tree in chain:
             merged = merge_patch(merged, tree)
+        for key in _OPTIONAL_FILES:
+            *sections, last = key.split(".")
+            section = reduce(lambda tree, part: tree.setdefault(part, {}), sections, merged)
+            section.setdefault(last, None)
         body = yaml.safe_dump(merged, sort_keys=False, default_flow_style=None, width=110)
         first, *over = (f"{each}.yaml" for each, _ in chain)
         text = f"# Profile {name}: profiles/{first} with {', then '.join(over)} laid over it.\n{body}"

@@ -9,12 +9,6 @@ from pydantic import Field, field_validator, model_validator
 
 from facerec.params.fields import Share, Strict
 
-FRESH = "facerec/training/start.py"
-"""What `train.init` says where training begins with new weights: the code that draws them."""
-
-UNWATCHED = "facerec/training/validation.py"
-"""What `train.validation.faces` says where nothing is judged during training: the code that would."""
-
 
 class Schedule(Strict):
     """Learning rate over training: warm-up from zero, then `factor` at each milestone, or a fall to zero.
@@ -137,8 +131,8 @@ class HeadParams(Strict):
 class Validation(Strict):
     """Benchmarks judged while the network trains, and by which the best weights are kept beside the last ones."""
 
-    faces: str = UNWATCHED
-    """A folder of face sets with pairs below data/faces/test, such as that of a pack; code of ours for none."""
+    faces: str | None = None
+    """A folder of face sets with pairs below data/faces/test, such as that of a pack; null for no validation."""
     sets: tuple[str, ...] = ()
     """Names of the sets in that folder; all of them where none is named."""
     every: Annotated[int, Field(ge=1)] = 2000
@@ -192,8 +186,8 @@ class Train(Strict):
     min_images: Annotated[int, Field(ge=1)] = 1
     """Identities with fewer faces are left out."""
     sampler: SamplerParams = SamplerParams()
-    init: str = FRESH
-    """Weights that training begins with: a backbone.pt, or the code that draws new ones."""
+    init: str | None = None
+    """A backbone.pt whose weights training starts from; null for random weights."""
     validation: Validation = Validation()
     schedule: Schedule = Schedule()
     backbone: Backbone = Backbone()

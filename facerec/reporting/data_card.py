@@ -57,7 +57,7 @@ def _origin(entry: CatalogEntry) -> list[tuple[str, str]]:
 
 def _asked(entry: CatalogEntry, params: Params) -> list[tuple[str, str]]:
     """What this run wants of the set, and what for."""
-    options = {**entry.options, **params.download.get(entry.name, {})}
+    options = {**entry.options, **params.entries.get(entry.name, {})}
     uses = [f"{params.photos[entry.name]} photos"] if entry.name in params.photos else []
     uses += ["pack"] if entry.name in params.packs else []
     uses += [

@@ -79,7 +79,7 @@ def collect_metrics(sources: Sources) -> dict[str, Any]:
         "align": params.photos,
         "denoise": params.identification,
         "detect": params.photos,
-        "download": params.download,
+        "download": params.entries,
         "train": params.networks,
         "unpack": params.packs,
     }

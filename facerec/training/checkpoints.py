@@ -79,8 +79,8 @@ def kept(sets: Sequence[Shards], recipe: Train) -> Iterator[Checkpoints]:
         return
     inputs = {
         "faces": [shards.path for shards in sets],
-        "init": Path(recipe.init),
-        "validation": Path(recipe.validation.faces),
+        "init": recipe.init and Path(recipe.init),
+        "validation": recipe.validation.faces and Path(recipe.validation.faces),
         "recipe": recipe.model_dump(mode="json", exclude={"init"}),
     }
     with resumable.parts("train", inputs) as work:

@@ -10,7 +10,7 @@ from facerec.backbones.storage import StoredBackbone
 from facerec.core import ParamsError
 from facerec.heads import Head
 from facerec.heads.sharded import initial
-from facerec.params import FRESH, Train
+from facerec.params import Train
 from facerec.store.preprocessing import Preprocessing
 from facerec.training.data import TrainingFaces
 
@@ -19,7 +19,7 @@ def starting_weights(
     faces: TrainingFaces, recipe: Train, device: torch.device
 ) -> tuple[StoredBackbone, Head]:
     """Network and head for these faces, on the device, drawn from torch's global random state."""
-    backbone = _fresh(faces, recipe) if recipe.init == FRESH else _trained(faces, recipe)
+    backbone = _fresh(faces, recipe) if recipe.init is None else _trained(faces, recipe, recipe.init)
     head = _head(faces.classes, recipe)
     # Faces arrive with channels last; kernels stored the same way are faster on CPU and GPU.
     backbone.network.to(device).to(memory_format=torch.channels_last).train()
@@ -59,12 +59,12 @@ def _fresh(faces: TrainingFaces, recipe: Train) -> StoredBackbone:
     return storage.create_backbone(recipe.backbone.name, recipe.backbone.dim, options, preprocessing)
 
 
-def _trained(faces: TrainingFaces, recipe: Train) -> StoredBackbone:
+def _trained(faces: TrainingFaces, recipe: Train, path: str) -> StoredBackbone:
     """The network of `train.init`, which must be the one the recipe describes; it brings its preprocessing."""
-    stored = storage.load_backbone(recipe.init)
+    stored = storage.load_backbone(path)
     if (stored.name, stored.dim) != (recipe.backbone.name, recipe.backbone.dim):
         raise ParamsError(
-            f"train.init {recipe.init} is {stored.name} with {stored.dim} outputs, but train.backbone says "
+            f"train.init {path} is {stored.name} with {stored.dim} outputs, but train.backbone says "
             f"{recipe.backbone.name} with {recipe.backbone.dim}; make them agree."
         )
     for shards in faces.sets:

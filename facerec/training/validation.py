@@ -62,7 +62,7 @@ class Validator:
 def build_validation(recipe: params.Train, stored: StoredBackbone, steps: int) -> Validator:
     """The validator of a recipe for `steps` updates; ParamsError where what it names is not there."""
     wanted = recipe.validation
-    benchmarks = [] if wanted.faces == params.UNWATCHED else list(_read(Path(wanted.faces), wanted.sets))
+    benchmarks = [] if wanted.faces is None else list(_read(Path(wanted.faces), wanted.sets))
     for each in benchmarks:
         stored.preprocessing.check(each.faces.meta)
     return Validator(benchmarks, wanted.every, steps)

@@ -20,7 +20,7 @@ from facerec.params import profiles
 from tests.conftest import ROOT
 
 TINY = {
-    "download": {
+    "render": {
         "synth_people": {"identities": 4, "photos": 4},
         "synth_pack": {"identities": 4, "photos": 4, "pairs": 20},
         "synth_lfw": {"pairs": 20},

@@ -86,7 +86,7 @@ def test_a_truncated_photo_is_counted_and_the_rest_goes_on(copy: Project) -> Non
 def test_ctrl_c_leaves_nothing_half_written(copy: Project) -> None:
     shutil.rmtree(copy.root / "data/raw/synth_people")
     process = subprocess.Popen(
-        [sys.executable, "-m", "stages.download", "synth_people"],
+        [sys.executable, "-m", "stages.render", "synth_people"],
         cwd=copy.root,
         env={**stage_environment(), "FACEREC_WORKERS": "2"},
         stderr=subprocess.PIPE,
