@@ -43,9 +43,10 @@ format: $(READY)  ## rewrite the code in the house style
 	$(RUN) ruff check --fix-only .
 	$(RUN) ruff format .
 
-docs: $(READY)  ## write the parts of the documentation that are made from the code: parameters, graph
+docs: $(READY)  ## write the parts of the documentation and of dvc.yaml that are made from the code
 	$(RUN) python -m tools.reference
 	$(RUN) python -m tools.graph
+	$(RUN) python -m tools.house
 
 bench: $(READY)  ## measure our code against others' in one run; scripts that lack their peer say so
 	@for script in bench/[a-z]*.py; do printf '\n== %s\n' $$script; $(RUN) python $$script || exit 1; done

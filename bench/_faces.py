@@ -1,4 +1,4 @@
-"""Faces of nobody, for benchmarks that need many files of the size that faces have."""
+"""Drawn faces for benchmarks that need many images as large as those of aligned faces."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SIDE = 112
 
 
 def cartoons(count: int, identities: int) -> Iterator[dict[str, object]]:
-    """Rows of a face set: soft random skin, two eyes and a mouth, and the grain of a camera; 4 to 6 KB each."""
+    """Rows of a face set: random skin, two eyes and a mouth, and camera noise; 4 to 6 KB each."""
     rng = np.random.default_rng(1)
     for number in range(count):
         soft = cv2.resize(

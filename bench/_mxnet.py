@@ -8,9 +8,9 @@ import numpy as np
 
 recordio: Any = None
 try:
-    np.bool = np.bool_  # MXNet 1.9.1 uses the name that numpy 1.24 took away
+    np.bool = np.bool_  # MXNet 1.9.1 uses a name that numpy 1.24 removed
     from mxnet import recordio
 except ImportError:
-    print("This script compares with MXNet, which has an environment of its own: make mxnet")
+    print("This script compares with MXNet, which needs its own environment; run make mxnet")
 
 __all__ = ["recordio"]

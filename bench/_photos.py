@@ -1,4 +1,4 @@
-"""Photos of LFW for the scripts of this folder, out of the archive in the folder FACEREC_MIRROR."""
+"""Photos of LFW for the benchmarks, from the archive in the folder FACEREC_MIRROR."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from facerec.imaging import images
 
 
 def mirror() -> Path:
-    """The folder of real data; SystemExit with one sentence where there is none."""
+    """The folder of real data; without it, the script ends with a message."""
     folder = os.environ.get("FACEREC_MIRROR")
     if not folder:
         print("FACEREC_MIRROR names no folder with lfw-deepfunneled.tgz, so nothing was measured.")
@@ -22,7 +22,7 @@ def mirror() -> Path:
 
 
 def lfw(count: int) -> list[NDArray[np.uint8]]:
-    """`count` photos spread evenly over the archive, decoded."""
+    """`count` decoded photos, spread evenly over the archive."""
     with tarfile.open(mirror() / "lfw-deepfunneled.tgz") as archive:
         members = [member for member in archive.getmembers() if member.name.endswith(".jpg")]
         chosen = members[:: len(members) // count][:count]

@@ -1,4 +1,4 @@
-"""Side-by-side timing for the scripts in this folder: interleaved repeats in one process, medians."""
+"""Timing of several implementations side by side: medians of interleaved repeats in one process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from statistics import median
 
 
 def side_by_side(sides: Mapping[str, Callable[[], object]], repeats: int = 7) -> dict[str, float]:
-    """Median seconds of every side; each repeat runs all sides in turn, after one round that warms up."""
+    """Median seconds of every implementation; each repeat runs all in turn, after one warm-up round."""
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     gc.disable()
     try:
@@ -26,11 +26,11 @@ def side_by_side(sides: Mapping[str, Callable[[], object]], repeats: int = 7) ->
 
 
 def print_row(what: str, ours: float, peer: float, items: int, aim: float | None = None) -> None:
-    """One line of a table: rates of both sides in items a second and their ratio, beside the aim."""
+    """Print a line of a table: both rates in items a second, their ratio and the aim."""
     wanted = "" if aim is None else f"   (aim {aim:.3g})"
     print(f"{what:36} {items / ours:12,.0f}/s {items / peer:12,.0f}/s   x {peer / ours:5.2f}{wanted}")
 
 
 def print_head(what: str, ours: str, peer: str) -> None:
-    """The head of a table of `print_row` lines."""
+    """Print the header of a table of `print_row` lines."""
     print(f"{what:36} {ours:>14} {peer:>14}   ratio")

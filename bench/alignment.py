@@ -1,11 +1,11 @@
-"""Alignment against scikit-image's estimate and warp, and what the align step spends its time on.
+"""Alignment against scikit-image's estimate and warp, and the share of JPEG coding in the stage align.
 
 Estimating: all faces at once against `SimilarityTransform` face by face. Whole step: estimate and warp. Both
 sides run in one thread on the same 250x250 photos (LFW where FACEREC_MIRROR names a folder with it, else smooth
-noise) and must agree before any time is taken. The share of JPEG is that of decoding and encoding in the whole
-`enrolment.align`, from photo shards and detection table to face shards, in one process.
+noise), and their results are compared before they are timed. The share of JPEG is that of decoding and encoding in the
+whole of `aligning.align_set`, from photo shards and detections to face shards, in one process.
 
-scikit-image is no dependency of the project: run this with an environment that has it.
+scikit-image is not a dependency of the project; run this in an environment that has it.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def photos() -> list[bytes]:
 
 
 def places(count: int) -> np.ndarray:
-    """Landmarks (n, 5, 2) float32 of faces about as large and as turned as those of LFW, each a little off."""
+    """Landmarks (n, 5, 2) float32 of faces with the sizes and poses of LFW, with noise."""
     rng = np.random.default_rng(2)
     angle, scale = rng.normal(0, 0.15, count), rng.normal(0.85, 0.05, count)
     turn = np.stack([np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)], 1).reshape(-1, 2, 2)
@@ -109,7 +109,7 @@ def compare(decoded: list[np.ndarray], landmarks: np.ndarray, transform: Any) ->
 
 
 def jpeg_share(encoded: list[bytes], landmarks: np.ndarray) -> None:
-    """The share of enrolment.align that decoding and encoding take."""
+    """The share of `aligning.align_set` that decoding and encoding take."""
     spent = 0.0
 
     def timed(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -134,7 +134,7 @@ def jpeg_share(encoded: list[bytes], landmarks: np.ndarray) -> None:
             aligning.align_set(folder / "photos", folder / "found.parquet", folder / "faces", workers=1)
             shares.append((spent / (time.perf_counter() - start), time.perf_counter() - start))
     share, seconds = sorted(shares[1:])[2]
-    print(f"\nenrolment.align: {len(encoded) / seconds:,.0f} photos/s, {share:.0%} of it JPEG   (aim 60%)")
+    print(f"\naligning.align_set: {len(encoded) / seconds:,.0f} photos/s, {share:.0%} of it JPEG   (aim 60%)")
 
 
 def write(folder: Path, encoded: list[bytes], landmarks: np.ndarray) -> None:

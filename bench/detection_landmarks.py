@@ -1,8 +1,8 @@
 """Landmark error of each detector on rendered people, whose true landmarks are known, by yaw.
 
 Prints a Markdown table of the median and 95th percentile of the distance to the truth as a share of the distance
-between the eyes of the head turned frontal, over all landmarks. retinaface-mnet0.25 needs its weights from the
-folder FACEREC_MIRROR. The truth is that of a modelled head: pupils, tip of the nose, corners of the mouth.
+between the eyes seen from the front, over all landmarks. retinaface-mnet0.25 needs its weights from the
+folder FACEREC_MIRROR. The true landmarks are those of the head model: pupils, tip of the nose, corners of the mouth.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ BINS = ((0, 15), (15, 30), (30, 45), (45, 60), (60, 75))
 
 
 def people() -> tuple[list[Any], list[float]]:
-    """Photos of 250 x 250, each of another person, and their absolute yaw spread over all bins."""
+    """Photos of 250 x 250, each of a different person, and their absolute yaw, spread over all bins."""
     taken, yaws = [], []
     for number in range(PHOTOS):
         rng = stream(1, "landmarks", number)
@@ -36,7 +36,7 @@ def people() -> tuple[list[Any], list[float]]:
 
 
 def errors(detector: detection.Detector, taken: list[Any], yaws: list[float]) -> list[Any]:
-    """For each photo the errors (5,) of the face nearest the truth, None where no nose is near it."""
+    """For each photo the errors (5,) of the face nearest the truth, None without a nose near it."""
     found = detector.detect([one.image for one in taken])
     result: list[Any] = []
     for faces, one, yaw in zip(found, taken, yaws, strict=True):
@@ -48,7 +48,7 @@ def errors(detector: detection.Detector, taken: list[Any], yaws: list[float]) ->
 
 
 def main() -> None:
-    """One row a detector and bin."""
+    """Print a row for each detector and bin."""
     torch.set_num_threads(1)
     taken, yaws = people()
     options: dict[str, dict[str, Any]] = {"mtcnn": {}}

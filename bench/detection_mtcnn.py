@@ -1,6 +1,6 @@
 """Our MTCNN against facenet-pytorch 2.6.0 on photos of LFW: do they agree, and which is faster on one CPU core?
 
-Same thresholds, min_face 20, factor .709; the peer gets batches of 16, its faster way. Photos come from the
+Same thresholds, min_face 20, factor .709; the peer gets batches of 16, which are faster for it. Photos come from the
 folder FACEREC_MIRROR. Run it with a Python that has the packages of this project and, installed with
 --no-deps since it pins old versions, facenet-pytorch 2.6.0.
 """
@@ -30,7 +30,7 @@ PHOTOS, TIMED, BATCH = 500, 100, 16
 
 
 def peer_faces(peer: Any, photos: list[Any]) -> list[Faces]:
-    """What facenet-pytorch finds, as ours."""
+    """The faces that facenet-pytorch finds, as our `Faces`."""
     found = []
     for start in range(0, len(photos), BATCH):
         for boxes, scores, points in zip(

@@ -1,6 +1,6 @@
 """retinaface-mnet0.25 on one CPU core: network and post-processing against the bare network, alone and batched.
 
-The bare network gets its input tensors ready-made and its outputs are thrown away. Photos and weights come from
+The bare network gets prepared input tensors, and its outputs are not used. Photos and weights come from
 the folder FACEREC_MIRROR.
 """
 
@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def moved(network: Any, halved: Any, inputs: list[torch.Tensor]) -> float:
-    """Largest distance in pixels between a coordinate of a landmark from both networks, where there is a face."""
+    """Largest difference in pixels between landmark coordinates from both networks, where there is a face."""
     sides = torch.from_numpy(retinaface.priors(*inputs[0].shape[2:])[:, 2:])
     largest = 0.0
     for x in inputs:

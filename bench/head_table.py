@@ -1,8 +1,8 @@
 """Every head on the data of the default experiment: three seeds each, accuracy on its three benchmarks.
 
 `python bench/head_table.py` needs the outputs of `dvc repro`, changes nothing but train.head.name and train.seed of
-params.yaml, and writes docs/heads.md. A run that is in .facerec/head_table.jsonl already is not repeated, so it can be
-stopped and started again, and `--heads a,b` lets several processes share the work. It is a smoke test on synthetic faces.
+params.yaml, and writes docs/heads.md. Finished runs are kept in .facerec/head_table.jsonl, so it can be stopped and
+started again, and `--heads a,b` lets several processes share the work. It is a smoke test on synthetic faces.
 """
 
 from __future__ import annotations
@@ -49,19 +49,19 @@ def main() -> None:
 
 
 def known() -> Iterator[Row]:
-    """The runs that were made."""
+    """The finished runs."""
     if DONE.is_file():
         yield from map(json.loads, DONE.read_text(encoding="utf-8").splitlines())
 
 
 def recipe(experiment: Params, name: str, seed: int) -> Train:
-    """params.train with this head and seed, as `dvc exp run -S train.head.name=NAME -S train.seed=SEED` has it."""
+    """params.train as `dvc exp run -S train.head.name=NAME -S train.seed=SEED` makes it."""
     plain = experiment.train.model_dump()
     return Train.model_validate({**plain, "seed": seed, "head": {**plain["head"], "name": name}})
 
 
 def run(experiment: Params, name: str, seed: int) -> Row:
-    """Train and judge."""
+    """Train and evaluate."""
     sets = [shards.read_shards(FACES / "train" / each, "faces") for each in experiment.training_sets]
     trained = training.fit(sets, recipe(experiment, name, seed), CPU)
     first, last = trained.history[0], trained.history[-1]

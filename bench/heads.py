@@ -1,13 +1,14 @@
-"""Heads of very many classes: the lean head against the full logits, and what two gloo processes cost.
+"""Heads with very many classes: the chunked head against the full logits, and the cost of two gloo processes.
 
-Lean: ArcFace, forward and backward, of 200,000 classes x 128 and a batch of 128. Before they are timed, loss and
-gradients are compared with those in float64: lean must be within 1e-5 of the greatest number, and full may be off by
-twice that, being the less exact of the two. Memory is the growth of a fresh process's peak resident size over a step,
-less the gradient of the centres, which both sides must return. The aims are a twentieth of the memory and no more time.
+Chunked ("lean"): ArcFace, forward and backward, with 200,000 classes x 128 and a batch of 128. Before the timing, loss
+and gradients are compared with those in float64: the chunked head must be within 1e-5 of the largest value, the full
+one, which is less exact, within twice that. Memory is the growth of the peak resident size of a new process over a
+step, without the gradient of the centres, which both must return. The aims are a twentieth of the memory and no more
+time.
 
 Processes: a training step of MobileFaceNet with split ArcFace heads, in one process and in two with half the batch
-each, all with one thread. "exchanges" is the time of the collectives among it: gathered embeddings, log-sum-exps, own
-cosines, and the sum of all gradients of the network.
+each, all with one thread. "exchanges" is the time spent in collectives: gathering embeddings, log-sum-exps and target
+cosines, and summing the gradients of the network.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def case() -> tuple[heads.CosineHead, Tensor, Tensor]:
 
 
 def step(head: heads.Head, embeddings: Tensor, labels: Tensor) -> Tensor:
-    """Loss and gradients, the old ones dropped first."""
+    """Loss and gradients, after the previous gradients were dropped."""
     embeddings.grad = None
     head.zero_grad(set_to_none=True)
     loss = head(embeddings, labels)
@@ -49,25 +50,25 @@ def step(head: heads.Head, embeddings: Tensor, labels: Tensor) -> Tensor:
 
 
 def resident(which: str) -> int:
-    """Bytes of this process in memory: now (VmRSS) or at most (VmHWM), as Linux counts."""
+    """Resident memory of this process in bytes, now (VmRSS) or at its peak (VmHWM); on Linux."""
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(which))
     return int(line.split()[1]) * 1024
 
 
 def memory(lean: bool, answer: multiprocessing.connection.Connection) -> None:
-    """Send the bytes a step needs beyond what it begins with and the gradient of the centres."""
+    """Send the bytes that a step needs beyond those before it and the gradient of the centres."""
     head, embeddings, labels = case()
-    small = heads.build_head("arcface", DIM, 4096)  # starts the threads and libraries
+    small = heads.build_head("arcface", DIM, 4096)  # warms up threads and libraries
     step(heads.Lean(small) if lean else small, embeddings, labels % 4096)
     gc.collect()
-    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before = resident("VmRSS")
     step(heads.Lean(head) if lean else head, embeddings, labels)
     answer.send(resident("VmHWM") - before - head.weight.numel() * head.weight.element_size())
 
 
 def measured(lean: bool) -> int:
-    """`memory` in a process of its own."""
+    """`memory` in a new process."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=memory, args=(lean, theirs))
@@ -78,7 +79,7 @@ def measured(lean: bool) -> int:
 
 
 def deviation(ours: list[Tensor], truth: list[Tensor]) -> float:
-    """How far tensors are from the true ones, at most, by the greatest number of each."""
+    """Largest difference of tensors to the true ones, relative to the largest value of each."""
     return max(float((x - y).abs().max() / y.abs().max()) for x, y in zip(ours, truth, strict=True))
 
 
@@ -114,7 +115,7 @@ def compare() -> None:
 
 
 def timed(function: Callable[..., object], spent: list[float]) -> Callable[..., object]:
-    """`function`, adding the seconds of each call to `spent`."""
+    """A function that calls `function` and appends the seconds of each call to `spent`."""
 
     def call(*arguments: object, **options: object) -> object:
         start = time.perf_counter()
@@ -126,7 +127,7 @@ def timed(function: Callable[..., object], spent: list[float]) -> Callable[..., 
 
 
 def train(rank: int, world: int, meeting: str, answer: multiprocessing.connection.Connection) -> None:
-    """Send the median seconds of a step and of the exchanges in it."""
+    """Send the median seconds of a step and of its collectives."""
     torch.set_num_threads(1)
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(world))
     spent: list[float] = []
@@ -156,7 +157,7 @@ def train(rank: int, world: int, meeting: str, answer: multiprocessing.connectio
 
 
 def together(world: int) -> tuple[float, float]:
-    """What rank 0 of `world` processes measured."""
+    """The result of rank 0 of `world` processes."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     with tempfile.TemporaryDirectory() as folder:

@@ -3,9 +3,9 @@
     python bench/identification.py             3,530 probes x 1,000,000 distractors x 512 (2 GB in /tmp, minutes)
     python bench/identification.py 100000      the same with fewer distractors
 
-Ours finds every rank, the five nearest, both ROC curves and their JSON. `torch.mm` only multiplies, in blocks of
-the same size, what no system can avoid. faiss finds the five nearest, numpy counts the ranks a probe at a time;
-both get a tenth of the distractors. The weak model is random: no row can be passed over, its worst case.
+Ours finds every rank, the five nearest, both ROC curves and their JSON. `torch.mm` only multiplies, in blocks of the
+same size, which every system must do. faiss finds the five nearest, numpy counts the ranks one probe at a time; both
+get a tenth of the distractors. The weak model is random, the worst case: no row can be skipped.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PROBES, PEOPLE, DIM, BLOCK = 3530, 80, 512, 1024
 
 
 def probes(spread: float) -> tuple[np.ndarray, np.ndarray]:
-    """Unit features around their person's centre and labels; spread 1 is a good model, infinite a random one."""
+    """Unit features around the centre of each person, and labels; spread 1 is a good model, infinity a random one."""
     rng = np.random.default_rng(0)
     labels = np.arange(PROBES) % PEOPLE
     centres = rng.normal(size=(PEOPLE, DIM))[labels] if np.isfinite(spread) else 0
@@ -39,7 +39,7 @@ def probes(spread: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def write_distractors(path: Path, count: int) -> None:
-    """Seeded unit features on disk, made in blocks."""
+    """Write seeded unit features to disk, block by block."""
     with path.open("wb") as file:
         header = {"descr": "<f4", "fortran_order": False, "shape": (count, DIM)}
         np.lib.format.write_array_header_1_0(file, header)
@@ -73,7 +73,7 @@ def run(rows: np.ndarray, labels: np.ndarray, path: Path) -> IdentificationResul
 def numpy_ranks(
     rows: np.ndarray, path: Path, result: IdentificationResult, chosen: np.ndarray | None = None
 ) -> np.ndarray:
-    """Ranks by the rule, probe by probe, of all pairs or of those of the `chosen` probes."""
+    """Ranks by brute force, probe by probe, of all pairs or those of the `chosen` probes."""
     ranks = np.zeros(result.pairs, dtype=np.int64)
     own = np.einsum("ij,ij->i", rows, rows)
     dots = torch.mm(torch.from_numpy(rows), torch.from_numpy(rows).T).numpy()
@@ -99,7 +99,7 @@ def faiss_nearest(rows: np.ndarray, path: Path) -> np.ndarray:
 
 
 def memory(what: str) -> float:
-    """VmRSS or VmHWM of this process in MB."""
+    """Resident memory of this process in MB, now (VmRSS) or at its peak (VmHWM)."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(what)) / 1024
 
@@ -109,11 +109,11 @@ def print_row(what: str, taken: float, product: float) -> None:
 
 
 def full(folder: Path, count: int) -> None:
-    """The good model: time, memory, and brute force on a slice of the probes."""
+    """Measure time and memory with the good model, and compare some probes with brute force."""
     path = folder / "all.npy"
     write_distractors(path, count)
     rows, labels = probes(1.0)
-    run(rows[:320], labels[:320], folder / "part.npy")  # compile
+    run(rows[:320], labels[:320], folder / "part.npy")  # compiles
     before, product = memory("VmRSS"), multiply(rows, path)
     taken, result = seconds(lambda: run(rows, labels, path))
     peak = memory("VmHWM") - before
@@ -130,7 +130,7 @@ def full(folder: Path, count: int) -> None:
 
 
 def peers(folder: Path, count: int) -> None:
-    """A good and a random model on a tenth of the distractors, beside faiss and numpy."""
+    """Compare with faiss and numpy: a good and a random model on a tenth of the distractors."""
     path = folder / "part.npy"
     for name, spread in (("good model", 1.0), ("weak model (random embeddings)", np.inf)):
         rows, labels = probes(spread)
@@ -140,7 +140,7 @@ def peers(folder: Path, count: int) -> None:
         plain, ranks = seconds(lambda rows=rows, result=result: numpy_ranks(rows, path, result))
         assert np.array_equal(result.ranks, ranks)
         ours = np.array([row["distractors"]["score"] for row in result.devkit["matches"]])
-        np.testing.assert_allclose(-ours, nearest, atol=1e-5)  # faiss rounds otherwise
+        np.testing.assert_allclose(-ours, nearest, atol=1e-5)  # faiss rounds differently
         print(f"\n{name}: {count} distractors, rank-1 {result.rank1:.4f}")
         print_row("torch.mm alone", product, product)
         print_row("ours, every rank, ROC, devkit JSON", taken, product)

@@ -1,8 +1,8 @@
 """Batches of faces from shards (`facerec.store.loading`) against OpenCV's decoder alone, on as many threads.
 
-Shows what the loader adds to decoding: finding the image, refusing damaged ones, checking its size and putting
-it into a batch. The decoder gets the same JPEGs as bytes in memory, in the same order, and throws its pixels
-away. The aim is 90 % of its rate. Both give equal pixels, which is checked first.
+Shows the cost of the loader besides decoding: finding an image, refusing damaged ones, checking the size, making a
+batch. The decoder gets the same JPEGs as bytes in memory, in the same order, and drops the pixels. The aim is 90 % of
+its rate. That both give equal pixels is checked first.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def load(faces: FaceDataset, order: np.ndarray) -> None:
 
 
 def decode_all(stored: list[bytes], order: np.ndarray, threads: int) -> None:
-    """Decode batch after batch on a pool of `threads`, keeping nothing."""
+    """Decode batch after batch on a pool of `threads` and drop the pixels."""
     with ThreadPoolExecutor(threads) as pool:
         for _ in pool.map(lambda indices: decode_batch(stored, indices), order):
             pass

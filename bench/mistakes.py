@@ -1,8 +1,8 @@
-"""What the usual mistakes cost on LFW: one network, fed as published and in ways that are easily got wrong.
+"""The cost of common mistakes on LFW: one network with its published preprocessing, and with usual errors in it.
 
 Needs FACEREC_MIRROR with LFW, its pairs, the weights of RetinaFace and of foamliu's MobileFaceNet (see docs/benchmarks.md),
-and some hours of one core the first time: faces are found once and kept in .facerec/mistakes. Prints the table of
-docs/troubleshooting.md: accuracy on the 6,000 pairs by protocol insightface, and the difference to the first row.
+and some hours of one core the first time; detections are kept in .facerec/mistakes. Prints the table of
+docs/troubleshooting.md: accuracy on the 6,000 pairs by protocol insightface, and the difference from the first row.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def mistakes(plain: Embedder, faces: shards.Shards) -> Iterator[tuple[str, float]]:
-    """Each mistake and the accuracy with it."""
+    """Each mistake with its accuracy."""
     yield "one crop instead of f(x) + f(flip x)", judged(fed(plain, flip="none"), faces)
     yield "red and blue swapped", judged(fed(plain, colour="BGR"), faces)
     yield (
@@ -73,7 +73,7 @@ def mistakes(plain: Embedder, faces: shards.Shards) -> Iterator[tuple[str, float
 
 
 def fed(embedder: Embedder, **changes: object) -> Embedder:
-    """The same network, fed otherwise."""
+    """The same network with other preprocessing."""
     changed = replace(embedder.preprocessing, **changes)  # type: ignore[arg-type]
     assert isinstance(changed, Preprocessing)
     return replace(embedder, preprocessing=changed)
@@ -91,7 +91,7 @@ def judged(
     change: Callable[[Images], Images] = lambda images: images,
     protocol: str = "insightface",
 ) -> float:
-    """Accuracy of the network on the faces."""
+    """Accuracy of the network on a face set."""
     order = [np.arange(start, min(start + 64, len(faces))) for start in range(0, len(faces), 64)]
     batches = track(
         FaceDataset([faces], embedder.preprocessing.size).batches(order), "embedding", len(order), "batches"

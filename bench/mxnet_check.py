@@ -1,8 +1,8 @@
 """Our RecordIO against MXNet's own: bytes written and records read must be equal, both ways.
 
 Writes the same records with MXNet and with `facerec.interop.recordio`, compares .rec and .idx byte for byte,
-and reads each side's files with the other. Payloads carry the magic word where it hurts: aligned, unaligned,
-first, last, repeated, in labels, and thousands of times at random. Run by `make mxnet`, where MXNet is.
+and reads each side's files with the other. Payloads hold the magic word in all places: aligned, unaligned, first, last,
+repeated, in labels, and thousands of times at random. `make mxnet` runs this in an environment with MXNet.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def planted() -> list[Row]:
-    """Records whose image or labels hold magic words, under keys with gaps and out of order."""
+    """Records with magic words in images or labels, under keys with gaps and out of order."""
     images = [
         b"",
         b"\xff",
@@ -69,7 +69,7 @@ def planted() -> list[Row]:
 
 
 def insightface(folder: Path) -> list[Row]:
-    """The records of a pack that `write_pack` writes, identities of 0 to 4 images."""
+    """Records of a pack as `write_pack` writes them, with 0 to 4 images an identity."""
     rng = np.random.default_rng(2)
     groups = [
         (label, [b"\xff\xd8" + rng.bytes(50 * label + k) for k in range(label % 5)]) for label in range(12)

@@ -1,9 +1,8 @@
 """Record reads against MXNet's own MXIndexedRecordIO, both in one process, one thread, file in memory.
 
-Shows how fast a training pack gives up its records in random and in stored order: as stored bytes
-(`Reader.payload` and `read_idx` or `read`) and as label and image (`Reader[key]` and `unpack`). Runs where
-MXNet is: `make mxnet` makes its environment and runs this there. Records hold noise of the sizes that
-aligned 112x112 JPEG faces have; both sides must return equal bytes before any time is taken.
+Times reads of a training pack in random and in stored order: as stored bytes (`Reader.payload` and `read_idx` or
+`read`) and as label and image (`Reader[key]` and `unpack`). `make mxnet` makes an environment with MXNet and runs this
+there. Records hold noise as large as aligned 112x112 JPEG faces; that both return equal bytes is checked first.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ def main() -> None:
 
 
 def write(path: Path) -> None:
-    """A pack of noise: 3 to 9 KB a record, scalar labels."""
+    """Write a pack of noise: 3 to 9 KB a record, scalar labels."""
     rng = np.random.default_rng(1)
     sizes = rng.integers(3000, 9000, RECORDS)
     with recordio.RecordWriter(path) as writer:

@@ -1,4 +1,4 @@
-"""How often strangers are taken for somebody of a gallery, beside 1 - (1 - FAR)^n, and how well a threshold keeps FAR.
+"""How often strangers match somebody in a gallery, against 1 - (1 - FAR)^n, and how well a threshold keeps its FAR.
 
     python bench/search_rate.py [EMBEDDINGS.npy SCORES]    data/embeddings/lfw.npy and data/scores/lfw by default
 
@@ -23,7 +23,7 @@ RATES, SIZES, STRANGERS, DRAWS = (1e-1, 1e-2, 1e-3), (10, 100, 1000), 1000, 20
 
 
 def supported(measured: Measurement) -> list[tuple[float, float]]:
-    """The rates that the benchmark can tell, each with its threshold as a cosine."""
+    """The false accept rates that the benchmark has enough pairs for, and their thresholds as cosines."""
     found = []
     for far in RATES:
         try:
@@ -34,7 +34,7 @@ def supported(measured: Measurement) -> list[tuple[float, float]]:
 
 
 def accepted(people: NDArray[np.float32], rng: np.random.Generator, photos: int, threshold: float) -> float:
-    """Share of strangers who are like anybody in a gallery of so many photos, over all draws."""
+    """Share of strangers who match anybody in a gallery of so many photos, over all draws."""
     shares = []
     for _ in range(DRAWS):
         order = rng.permutation(len(people))

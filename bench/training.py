@@ -1,9 +1,9 @@
-"""Steps of the trainer against bare steps of the same network, head and optimiser.
+"""Training steps of the trainer against bare steps of the same network, head and optimiser.
 
-Bare: forward, loss, backward, SGD, on batches that lie ready in memory. The trainer decodes them from shards, sends,
-normalises, measures loss, accuracy and norm, looks at the clock and at Ctrl-C, shows progress. MobileFaceNet with ArcFace,
-112x112, no augmentation, 200 steps each in rounds that alternate, as many torch threads on both sides; that both come to the same losses
-is checked first. The aim is 95 % of the bare rate.
+A bare step is forward, loss, backward and SGD, on batches in memory. The trainer also decodes them from shards, moves
+and normalises them, measures loss, accuracy and norm, handles time limits and Ctrl-C, and shows progress.
+MobileFaceNet with ArcFace, 112x112, no augmentation, 200 steps each in alternating rounds, the same number of torch
+threads. That both have the same losses is checked first. The aim is 95 % of the bare rate.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ RECIPE = Train(
 
 
 def whole(sets: Sequence[shards.Shards]) -> tuple[list[float], list[float]]:
-    """Seconds of every step but the first of `fit`, and the losses."""
+    """Seconds of every step of `fit` but the first, and the losses."""
     ends, losses = [], []
     plain = trainer.update
 

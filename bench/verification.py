@@ -1,7 +1,7 @@
 """Verification of 6,000 pairs x 512: counting by sorting against a loop over thresholds and folds.
 
-The loop is the protocol as published systems run it: 10 folds x 400 thresholds for the accuracy, 10 x 4,000 for
-TAR at FAR, each with its own pass over the pairs in numpy. Both sides must agree before either is timed.
+The loop is the protocol as published systems run it: 10 folds x 400 thresholds for the accuracy, 10 x 4,000 for TAR at
+FAR, each with its own pass over the pairs in numpy. That both agree is checked before they are timed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ PAIRS, DIM, FAR = 6000, 512, 1e-3
 
 
 def make() -> tuple[np.ndarray, np.ndarray]:
-    """Embeddings (2n, d) float32 and truth of pairs about as hard as LFW for a middling network."""
+    """Embeddings (2n, d) float32 of pairs about as hard as LFW is for an average network, and which are genuine."""
     rng = np.random.default_rng(1)
     same = np.tile(np.repeat([True, False], PAIRS // 20), 10)
     first = rng.normal(size=(PAIRS, DIM))
@@ -34,7 +34,7 @@ def rates(threshold: float, distances: np.ndarray, same: np.ndarray) -> tuple[fl
 
 
 def loop(embeddings: np.ndarray, same: np.ndarray) -> tuple[np.ndarray, float]:
-    """Fold accuracies and mean TAR, one threshold after another."""
+    """Fold accuracies and mean TAR, threshold by threshold."""
     unit = embeddings.astype(np.float64)
     unit /= np.linalg.norm(unit, axis=1, keepdims=True)
     distances = np.sum(np.square(unit[0::2] - unit[1::2]), axis=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from facerec import aligning
 from facerec.core import write_json
 from facerec.params import Params
-from facerec.reporting import face_sheets, photo_sheets
+from facerec.reporting import photo_sheets
 from facerec.store import shards
 from stages import common
 
@@ -18,7 +18,7 @@ def align(params: Params, name: str, split: str) -> None:
     counts = aligning.align_set(photos, detections, faces, options)
     found = {**counts.as_dict(), "identities": shards.read_shards(faces, "faces").classes}
     write_json(common.METRICS / f"align/{name}.json", {name: found})
-    face_sheets.write_face_sheet(faces, photos, common.SHEETS / f"faces/{name}.jpg")
+    photo_sheets.write_face_sheet(faces, photos, common.SHEETS / f"faces/{name}.jpg")
     photo_sheets.write_photo_sheet(photos, detections, faces, common.SHEETS / f"photos/{name}.jpg")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from facerec.core import write_json, write_text
 from facerec.embedding import export as exporting
 from facerec.params import Params
-from facerec.reporting import model_card, summary
+from facerec.reporting import cards, summary
 from stages import common
 
 POINTS = 200
@@ -22,7 +22,7 @@ def export(params: Params, name: str) -> None:
     write_json(common.METRICS / f"export/{name}.json", known)
     training = summary.load_metrics(common.METRICS / f"train/{name}.json")[name]
     recipe = params.train.model_dump(mode="json")
-    card = model_card.render_model_card(name, known, training, recipe, params.training_sets)
+    card = cards.render_model_card(name, known, training, recipe, params.training_sets)
     write_text(common.MODELS / f"{name}.md", card)
 
 

@@ -1,4 +1,4 @@
-"""report: everything that was measured and drawn -> reports/index.html, and the cards of networks and data sets."""
+"""report: metrics, figures and contact sheets -> reports/index.html, and the cards of networks and data sets."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ def report(params: Params) -> None:
     """Write the report of the run that params.yaml describes."""
     sources = Sources(params, common.METRICS, common.CURVES, common.SCORES)
     entries = {name: load_entry(name) for name in params.entries}
-    made = RunReport(sources, common.FIGURES, common.SHEETS, entries)
+    run = RunReport(sources, common.FIGURES, common.SHEETS, entries)
     times = {stage: [timing.last(*name) for name in names] for stage, names in _stages(params).items()}
-    made.write(common.REPORTS, provenance.gather_provenance(Path(), times).section())
+    run.write(common.REPORTS, provenance.gather_provenance(Path(), times))
 
 
 def _stages(params: Params) -> dict[str, list[tuple[str, ...]]]:
-    """Stage -> the name and key of each of its instances, in the order of dvc.yaml; without this one."""
+    """Stage -> the name and key of each of its instances, in the order of dvc.yaml, without the stage report."""
     graph = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
     del graph["report"]
     return {stage: [(stage, *key) for key in _keys(body, params)] for stage, body in graph.items()}
 
 
 def _keys(body: dict[str, Any], params: Params) -> list[tuple[str, ...]]:
-    """The keys over which dvc.yaml repeats a stage, as ${name} of params.yaml; one empty key for a single stage."""
+    """The keys of a stage that dvc.yaml repeats with `foreach: ${name}`; one empty key for any other stage."""
     if "foreach" not in body:
         return [()]
     return [(key,) for key in getattr(params, body["foreach"].strip("${}"))]

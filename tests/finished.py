@@ -14,7 +14,7 @@ from facerec.evaluation import curves
 from facerec.evaluation.identification import on_files
 from facerec.imaging import sheets
 from facerec.params import Params
-from facerec.reporting import plotting, summary
+from facerec.reporting import run_figures, summary
 from facerec.reporting.report import RunReport
 from facerec.store import embeddings, pairs
 from facerec.store.embeddings import Embeddings
@@ -41,12 +41,13 @@ def make(root: Path, run: Params, drawn: bool = False, **entries: CatalogEntry) 
     for name in run.identification:
         identified(sources, root, name)
     measured(sources)
-    plots = plotting.plots(sources, summary.collect_metrics(sources))
+    planned = list(run_figures.plan_figures(sources, summary.collect_metrics(sources)))
     if drawn:
-        plotting.write_plot(plots, root / "figures")
+        run_figures.write_figures(planned, root / "figures")
     else:
-        for plot in plots:
-            write_text(root / f"figures/{plot.name}.svg", EMPTY)
+        write_json(root / "figures/index.json", run_figures.index_figures(planned))
+        for each in planned:
+            write_text(root / f"figures/{each.name}.svg", EMPTY)
     return RunReport(sources, root / "figures", root / "sheets", known)
 
 

@@ -88,11 +88,11 @@ LOCKED: dict[str, Any] = {
 
 def test_what_is_compared() -> None:
     same = {"cmd": "verify lfw", "deps": [{"path": "a", "md5": "2"}, {"path": "b"}], "outs": [{"path": "o"}]}
-    assert lock.check({"verify@lfw": same}, LOCKED) == []
-    assert lock.check({}, LOCKED) == [], "stages of other profiles stay in the lock"
-    assert lock.check({"verify@cfp": same}, LOCKED) == ["verify@cfp is not in dvc.lock"]
+    assert lock.compare_locks({"verify@lfw": same}, LOCKED) == []
+    assert lock.compare_locks({}, LOCKED) == [], "stages of other profiles stay in the lock"
+    assert lock.compare_locks({"verify@cfp": same}, LOCKED) == ["verify@cfp is not in dvc.lock"]
     for part, value in (("cmd", "verify"), ("deps", [{"path": "a"}]), ("outs", [])):
-        assert lock.check({"verify@lfw": {**same, part: value}}, LOCKED) == [
+        assert lock.compare_locks({"verify@lfw": {**same, part: value}}, LOCKED) == [
             f"verify@lfw has other {part} in dvc.lock"
         ]
 

@@ -5,7 +5,7 @@ import pytest
 
 from facerec.core import ParamsError
 from facerec.imaging import alignment, images
-from facerec.reporting import face_sheets, summary
+from facerec.reporting import photo_sheets, summary
 from facerec.store import failures, shards
 
 HEIGHT = 112 + 14 + 24  # a tile, its caption, the title of a row
@@ -36,7 +36,7 @@ def grey(sheet, top, column):
 
 
 def test_a_sheet_has_its_rows_in_order(tmp_path):
-    sheet = face_sheets.face_sheet(write(tmp_path / "faces"))
+    sheet = photo_sheets.face_sheet(write(tmp_path / "faces"))
     random = 24 + 2 * 126 + 2
     assert sheet.shape == (random + 4 * HEIGHT, WIDTH, 3)
     worst, lowest, crop, detector = (random + row * HEIGHT for row in range(4))
@@ -54,7 +54,7 @@ def test_marks_are_where_the_template_has_them_and_the_left_eye_is_red(tmp_path)
     shards.write_shards(
         [row | known], tmp_path / "set", shards.Meta("faces", "s", size=(224, 224), template="arcface-112")
     )
-    sheet = face_sheets.face_sheet(tmp_path / "set")
+    sheet = photo_sheets.face_sheet(tmp_path / "set")
     top = 24 + 126 + 24  # below the title of the second row
     for number, (x, y) in enumerate(alignment.TEMPLATE):
         red, green, _ = sheet[top + round(y), round(x)].tolist()
@@ -69,7 +69,7 @@ def test_photos_without_a_face_are_shown(tmp_path):
     ]
     shards.write_shards(rows, tmp_path / "photos", shards.Meta("photos", "p"))
     faces = write(tmp_path / "faces", lost=["wide.jpg", "bad.jpg"])
-    with_lost, without = face_sheets.face_sheet(faces, tmp_path / "photos"), face_sheets.face_sheet(faces)
+    with_lost, without = photo_sheets.face_sheet(faces, tmp_path / "photos"), photo_sheets.face_sheet(faces)
     assert len(with_lost) == len(without) + HEIGHT
     np.testing.assert_array_equal(with_lost[: len(without)], without)
     np.testing.assert_allclose(with_lost[len(without) + 24 + 56, 56], 200, atol=1)
@@ -79,20 +79,20 @@ def test_photos_without_a_face_are_shown(tmp_path):
 def test_an_empty_set_and_other_sizes_have_a_sheet(tmp_path, size):
     meta = shards.Meta("faces", "none", size=size, template=alignment.template_name(size))
     shards.write_shards([], tmp_path / "none", meta)
-    assert face_sheets.face_sheet(tmp_path / "none").shape[1] == WIDTH
-    assert face_sheets.face_sheet(write(tmp_path / "some", 3, size)).shape[1] == WIDTH
+    assert photo_sheets.face_sheet(tmp_path / "none").shape[1] == WIDTH
+    assert photo_sheets.face_sheet(write(tmp_path / "some", 3, size)).shape[1] == WIDTH
 
 
 def test_a_sheet_is_written_as_its_name_says_and_always_the_same(tmp_path):
     faces = write(tmp_path / "faces")
     for name, magic in (("a.jpg", b"\xff\xd8"), ("b.png", b"\x89PNG")):
-        face_sheets.write_face_sheet(faces, None, tmp_path / name)
+        photo_sheets.write_face_sheet(faces, None, tmp_path / name)
         first = (tmp_path / name).read_bytes()
         assert first.startswith(magic)
-        face_sheets.write_face_sheet(faces, None, tmp_path / name)
+        photo_sheets.write_face_sheet(faces, None, tmp_path / name)
         assert (tmp_path / name).read_bytes() == first
     with pytest.raises(ParamsError, match="png or"):
-        face_sheets.write_face_sheet(faces, None, tmp_path / "c.gif")
+        photo_sheets.write_face_sheet(faces, None, tmp_path / "c.gif")
 
 
 def test_the_summary_says_what_was_enrolled():

@@ -29,6 +29,11 @@ def test_a_stage_depends_on_the_code_it_runs_and_on_no_other(stage: str) -> None
     assert code == folded(code_of(stage)), "make docs writes the code dependencies into dvc.yaml"
 
 
+def test_code_that_only_types_need_or_that_another_stage_runs_is_no_dependency() -> None:
+    assert "facerec/catalog/entries.py" not in code_of("export")
+    assert not {"facerec/reporting/figures.py", "facerec/reporting/run_figures.py"} & {*code_of("report")}
+
+
 def test_every_stage_script_is_in_the_graph() -> None:
     scripts = {path.stem for path in (ROOT / "stages").glob("*.py")} - {"__init__", "common"}
     assert scripts == set(GRAPH)

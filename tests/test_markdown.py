@@ -8,9 +8,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from facerec.reporting import wording
-from facerec.reporting.page import Card
-from facerec.reporting.wording import document, escaped, facts, linked, table
+from facerec.reporting import formatting
+from facerec.reporting.formatting import (
+    escape_markdown,
+    facts_table,
+    join_document,
+    link_markdown,
+    markdown_table,
+)
+from facerec.reporting.report import markdown_to_html
 
 
 class Cells(HTMLParser):
@@ -34,7 +40,7 @@ class Cells(HTMLParser):
 
 def cells(text: str) -> Cells:
     parser = Cells()
-    parser.feed(str(Card(text).html))
+    parser.feed(str(markdown_to_html(text)))
     parser.close()
     return parser
 
@@ -46,15 +52,15 @@ def cells(text: str) -> Cells:
 @example("a\n\n# b\n\n<img src=x onerror=alert(1)>\n|---|")
 @example("___ **** ``` ~~~ https://a.example <!-- --> ]]>")
 def test_any_text_comes_out_of_a_card_as_it_went_in(text: str) -> None:
-    table = facts([("name", escaped(text) or "empty")])
-    found = cells(document("Card", table))
+    table = facts_table([("name", escape_markdown(text) or "empty")])
+    found = cells(join_document("Card", table))
     expected = " ".join(text.split()) or "empty"
     assert [cell.strip() for cell in found.cells] == ["name", expected]
     assert found.tags <= {"h3", "table", "thead", "tbody", "tr", "th", "td"}
 
 
 def test_only_web_addresses_become_links() -> None:
-    assert 'href="https://a.example/b?c=d"' in Card(linked("https://a.example/b?c=d")).html
+    assert 'href="https://a.example/b?c=d"' in markdown_to_html(link_markdown("https://a.example/b?c=d"))
     for bad in (
         "javascript:alert(1)",
         "https://a.example/ onmouseover=x",
@@ -62,11 +68,11 @@ def test_only_web_addresses_become_links() -> None:
         "file:///etc",
         "",
     ):
-        assert "<a" not in Card(linked(bad)).html
+        assert "<a" not in markdown_to_html(link_markdown(bad))
 
 
 def test_a_card_draws_no_picture_and_runs_no_html() -> None:
-    html = Card("![x](https://a.example/y.png) <b>bold</b>\n\n<script>alert(1)</script>\n\n# Top").html
+    html = markdown_to_html("![x](https://a.example/y.png) <b>bold</b>\n\n<script>alert(1)</script>\n\n# Top")
     assert "<img" not in html
     assert "<b>" not in html
     assert "<script" not in html
@@ -74,26 +80,26 @@ def test_a_card_draws_no_picture_and_runs_no_html() -> None:
 
 
 def test_tables_leave_out_what_is_unknown() -> None:
-    assert facts([("a", "1"), ("b", "")]) == "| | |\n|---|---|\n| a | 1 |"
-    assert table(("a", "b", "c"), [("x", "1", "2")]).splitlines()[1] == "|---|---:|---:|"
+    assert facts_table([("a", "1"), ("b", "")]) == "| | |\n|---|---|\n| a | 1 |"
+    assert markdown_table(("a", "b", "c"), [("x", "1", "2")]).splitlines()[1] == "|---|---:|---:|"
 
 
 @pytest.mark.parametrize(
     ("said", "expected"),
     [
-        (wording.percent(0.92754), "92.75 %"),
-        (wording.percent(None), wording.NONE),
-        (wording.interval(0.879, 0.9732), "87.9 to 97.3 %"),
-        (wording.interval(None, 1.0), wording.NONE),
-        (wording.count(1234567), "1,234,567"),
-        (wording.number(0.00012346), "0.0001235"),
-        (wording.size(999), "999 bytes"),
-        (wording.size(2_828_736), "2.83 MB"),
-        (wording.size(None), wording.NONE),
-        (wording.duration(3.21), "3.2 s"),
-        (wording.duration(488), "8 min 8 s"),
-        (wording.duration(7530), "2 h 5 min"),
-        (wording.duration(59.97), "60.0 s"),
+        (formatting.as_percent(0.92754), "92.75 %"),
+        (formatting.as_percent(None), formatting.UNKNOWN),
+        (formatting.as_interval(0.879, 0.9732), "87.9 to 97.3 %"),
+        (formatting.as_interval(None, 1.0), formatting.UNKNOWN),
+        (formatting.as_count(1234567), "1,234,567"),
+        (formatting.as_number(0.00012346), "0.0001235"),
+        (formatting.as_bytes(999), "999 bytes"),
+        (formatting.as_bytes(2_828_736), "2.83 MB"),
+        (formatting.as_bytes(None), formatting.UNKNOWN),
+        (formatting.as_duration(3.21), "3.2 s"),
+        (formatting.as_duration(488), "8 min 8 s"),
+        (formatting.as_duration(7530), "2 h 5 min"),
+        (formatting.as_duration(59.97), "60.0 s"),
     ],
 )
 def test_numbers_are_said_as_people_say_them(said: str, expected: str) -> None:

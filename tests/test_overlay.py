@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from facerec.cli import app
 from facerec.core import FormatError, ParamsError
-from facerec.reporting.overlay import overlay
+from facerec.reporting.overlay import overlay_curves
 
 ROC = {"roc": [{"fpr": 1e-3, "tpr": 0.5, "lo": 0.4, "hi": 0.6}, {"fpr": 1, "tpr": 1, "lo": 1, "hi": 1}]}
 CMC = {
@@ -46,7 +46,7 @@ def legend(figure: object) -> list[str]:
 
 
 def test_ours_and_a_devkit_s_share_a_roc(files) -> None:
-    figure = overlay({"ours": files["ours"], "published": files["devkit"]}, title="Both")
+    figure = overlay_curves({"ours": files["ours"], "published": files["devkit"]}, title="Both")
     assert legend(figure)[:2] == ["ours", "published"]
     assert figure.axes[0].get_title(loc="left") == "Both"
     line = next(line for line in figure.axes[0].lines if line.get_label() == "published")
@@ -54,7 +54,7 @@ def test_ours_and_a_devkit_s_share_a_roc(files) -> None:
 
 
 def test_every_series_of_a_file_is_named(files) -> None:
-    figure = overlay({"ours": files["ranks"], "published": files["devkit"]}, "cmc")
+    figure = overlay_curves({"ours": files["ranks"], "published": files["devkit"]}, "cmc")
     assert legend(figure) == [
         "ours: raw: 40.00 % at rank 1",
         "ours: cleaned: 60.00 % at rank 1",
@@ -69,11 +69,11 @@ def test_what_holds_no_such_curve_is_refused(files, tmp_path: Path) -> None:
         ("ranks", "holds no roc curve"),
     ):
         with pytest.raises(FormatError, match=reason):
-            overlay({"x": files[name]})
+            overlay_curves({"x": files[name]})
     with pytest.raises(FormatError, match="cannot read"):
-        overlay({"x": tmp_path / "missing.json"})
+        overlay_curves({"x": tmp_path / "missing.json"})
     with pytest.raises(ParamsError, match="roc or a cmc"):
-        overlay({"x": files["ours"]}, "det")
+        overlay_curves({"x": files["ours"]}, "det")
 
 
 def test_the_command_writes_a_picture_and_refuses_nameless_files(files, tmp_path: Path) -> None:

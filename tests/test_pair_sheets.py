@@ -37,7 +37,7 @@ def shown(sheet: np.ndarray, row: int) -> list[tuple[int, int]]:
     """The faces of the pairs in a row of the sheet; the end is white."""
     middle = TITLE + row * ROW + TITLE + sheets.TILE // 2
     found = []
-    for column in range(pair_sheets.COLUMNS):
+    for column in range(pair_sheets.PAIR_COLUMNS):
         left = column * (2 * sheets.TILE + 2) + sheets.TILE // 2
         greys = [int(sheet[middle, left + side * sheets.TILE, 0]) for side in (0, 1)]
         if greys != [255, 255]:

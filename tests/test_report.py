@@ -14,8 +14,7 @@ from facerec.catalog import entries
 from facerec.core import write_json
 from facerec.core.timing import StageRun
 from facerec.params import Params, profiles
-from facerec.reporting import figures, plotting, provenance
-from facerec.reporting.page import Section, Text
+from facerec.reporting import figures, provenance, run_figures
 from facerec.reporting.provenance import Provenance
 from facerec.reporting.report import SYNTHETIC, RunReport
 from stages import report as stage
@@ -71,14 +70,14 @@ def checked(html: str) -> Checker:
     return checker
 
 
-def made_on(date: str = "2025-11-25") -> Section:
+def made_on(date: str = "2025-11-25") -> Provenance:
     environment = {"Report made": date, "Python": "CPython 3.11.7"}
     stages = {
         "align": [StageRun(12.5, 206_000_000, "2025-11-25T19:58:07Z"), None],
         "train": [StageRun(129.0, 10**9, "x")],
         "embed": [None],
     }
-    return Provenance("0123abc", environment, {"numpy": "2.4.6"}, stages).section()
+    return Provenance("0123abc", environment, {"numpy": "2.4.6"}, stages)
 
 
 @pytest.fixture(scope="module")
@@ -180,8 +179,7 @@ def test_nothing_from_outside_becomes_markup(tmp_path: Path) -> None:
     evil = entry.model_copy(update=dict.fromkeys(("title", "licence", "terms", "citation", "homepage"), EVIL))
     report = finished.make(tmp_path, run.model_copy(update={"render": rendered}), synth_lfw=evil)
     report.found["align"]["synth_lfw"]["reasons"] = {EVIL: 1}
-    section = Section("provenance", EVIL, [Text(EVIL)])
-    html = report.page(section)
+    html = report.page(Provenance(EVIL, {EVIL: EVIL}, {EVIL: EVIL}, {}))
     checker = checked(html)
     assert "alert(1)" in checker.text
     assert checker.seen.count("img") == html.count('src="data:image/')
@@ -215,7 +213,7 @@ def test_a_network_judged_while_it_trained_says_so(tmp_path: Path) -> None:
     assert "Of backbone_best.pt, the weights that were best while it trained." in card
     looks = [{"step": step, "accuracy": {"lfw": step / 40}} for step in (15, 30)]
     write_json(tmp_path / "curves/backbone_validation.json", {"validation": looks})
-    drawn = {plot.name: plot for plot in plotting.plots(report.sources, report.found)}
+    drawn = {plot.name: plot for plot in run_figures.plan_figures(report.sources, report.found)}
     assert "best mean, step 30" in figures.render_figure(drawn["backbone_validation"].draw()).decode()
 
 
@@ -265,25 +263,25 @@ def git(root: Path, *words: str) -> None:
 
 
 def test_the_revision_says_when_code_differs_but_not_that_results_do(tmp_path: Path) -> None:
-    assert provenance.revision(tmp_path).startswith("unknown")
+    assert provenance.describe_revision(tmp_path).startswith("unknown")
     (tmp_path / "dvc.lock").write_text("1")
     (tmp_path / "code.py").write_text("1")
     git(tmp_path, "init", "--quiet")
     git(tmp_path, "add", "--all")
     git(tmp_path, "commit", "--quiet", "-m", "one")
-    clean = provenance.revision(tmp_path)
+    clean = provenance.describe_revision(tmp_path)
     assert re.fullmatch(r"[0-9a-f]{40}", clean)
     (tmp_path / "dvc.lock").write_text("2")
-    assert provenance.revision(tmp_path) == clean
+    assert provenance.describe_revision(tmp_path) == clean
     (tmp_path / "code.py").write_text("2")
-    assert provenance.revision(tmp_path) == f"{clean} and uncommitted changes"
+    assert provenance.describe_revision(tmp_path) == f"{clean} and uncommitted changes"
 
 
 def test_the_environment_names_no_machine_no_person_and_no_path() -> None:
     import getpass
     import platform
 
-    told = provenance.environment() | provenance.libraries()
+    told = provenance.describe_machine() | provenance.library_versions()
     assert told["Processor"]
     assert told["torch"][0].isdigit()
     words = " ".join(told.values())

@@ -34,12 +34,12 @@ def all_figures() -> dict[str, figures.Figure]:
     log = [{"step": k, "loss": 1 / (k + 1), "lr": 0.1} for k in range(50)]
     return {
         "roc": figures.verification_roc({"lfw": roc, "cfp_fp": roc}, {"lfw": (0.99, 0.003)}),
-        "det": figures.det({"lfw": roc, "cfp_fp": roc}, {"lfw": 0.0123}),
+        "det": figures.det_figure({"lfw": roc, "cfp_fp": roc}, {"lfw": 0.0123}),
         "identification": figures.identification_roc({"raw": roc, "cleaned": roc}),
         "cmc": figures.cmc_figure({"raw": cmc, "cleaned": cmc}),
         "histogram": figures.score_histogram(histogram, threshold=0.3),
         "training": figures.training_figure([*log, {"step": 50, "accuracy": 0.9}]),
-        "validation": figures.validation(looks, 20),
+        "validation": figures.validation_figure(looks, 20),
         "parity": figures.parity_figure(scores, scores + 1e-6),
     }
 
@@ -125,7 +125,7 @@ def test_a_det_of_normal_scores_is_a_straight_line_through_its_equal_error_rate(
     cumulative = np.vectorize(NormalDist().cdf)
     thresholds = np.linspace(4, -4, 4001)
     records = curves.roc_records(cumulative(-1 - thresholds), cumulative(1 - thresholds), 500)
-    axes = figures.det({"x": records}).axes[0]
+    axes = figures.det_figure({"x": records}).axes[0]
     x, y = axes.lines[0].get_data()
     inside = (np.abs(x) < 3) & (np.abs(y) < 3)
     assert inside.sum() > 50
@@ -138,7 +138,7 @@ def test_a_det_of_normal_scores_is_a_straight_line_through_its_equal_error_rate(
 
 def test_a_det_bears_a_benchmark_without_errors():
     perfect = curves.roc_records([0, 0, 1], [0, 1, 1], 10)
-    assert b"</svg>" in figures.render_figure(figures.det({"x": perfect}, {"x": 0.0}))
+    assert b"</svg>" in figures.render_figure(figures.det_figure({"x": perfect}, {"x": 0.0}))
 
 
 def test_drawing_leaves_no_style_behind():

@@ -47,7 +47,7 @@ REPORT = ComparisonReport(
 
 def drawn(report: ComparisonReport, width: int) -> list[str]:
     out = io.StringIO()
-    Console(file=out, width=width).print(comparison.terminal(report))
+    Console(file=out, width=width).print(comparison.terminal_tables(report))
     return [line.rstrip() for line in out.getvalue().splitlines()]
 
 
@@ -65,7 +65,7 @@ def test_identical_runs_need_no_correction() -> None:
 
 
 def test_one_reason_is_told_once() -> None:
-    assert comparison.reasons({"a": "old", "b": "new", "c": "old"}) == ["a, c: old", "b: new"]
+    assert comparison.omission_reasons({"a": "old", "b": "new", "c": "old"}) == ["a, c: old", "b: new"]
 
 
 def test_a_terminal_of_80_columns_shows_all() -> None:
@@ -84,7 +84,7 @@ def test_a_terminal_of_80_columns_shows_all() -> None:
 
 
 def test_markdown_is_two_tables_and_remarks() -> None:
-    text = comparison.markdown(REPORT)
+    text = comparison.markdown_tables(REPORT)
     assert "| synth_megaface | better | 153,634 pairs, 80 people | 0.002 | 0.004 |" in text
     assert (
         "| benchmark | figure | main | a-name-too-long-for-a-column | difference | 95 % interval | p |"
@@ -94,12 +94,12 @@ def test_markdown_is_two_tables_and_remarks() -> None:
     assert "| synth_megaface | TPR at FPR 1e-4 | 30.00 | 20.00 | -10.00 | -20.00 to -1.00 | 0.030 |" in text
     widths = {line.count("|") for line in text.splitlines() if line.startswith("| synth")}
     assert widths == {6, 8}
-    renamed = comparison.markdown(ComparisonReport("a|b", "c", Trials(level=0.9), BENCHMARKS, {}))
+    renamed = comparison.markdown_tables(ComparisonReport("a|b", "c", Trials(level=0.9), BENCHMARKS, {}))
     assert r"| a\|b | c | difference | 90 % interval |" in renamed
 
 
 def test_json_holds_everything() -> None:
-    found = json.loads(json.dumps(comparison.as_json(REPORT)))
+    found = json.loads(json.dumps(comparison.comparison_as_json(REPORT)))
     assert (found["first"], found["count"], found["level"]) == ("main", 1000, 0.95)
     assert found["omitted"] == {"synth_cfp": "only main has it"}
     task = found["benchmarks"]["synth_megaface"]

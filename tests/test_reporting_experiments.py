@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from facerec.reporting import experiments
+from facerec.reporting import comparison
 
 
 def told(rev: str, name: str | None, params: dict[str, Any], lfw: float, **more: Any) -> dict[str, Any]:
@@ -51,7 +51,7 @@ SHOWN = [
 
 
 def test_each_experiment_stands_below_its_commit_with_what_it_changed() -> None:
-    rows = experiments.rows(SHOWN)
+    rows = comparison.parse_experiments(SHOWN)
     assert [(row.name, row.level, row.created) for row in rows] == [
         ("workspace", 0, "2026-01-31 09:05"),
         ("main", 0, "2026-01-31 09:05"),
@@ -73,12 +73,12 @@ def test_each_experiment_stands_below_its_commit_with_what_it_changed() -> None:
 def test_a_parameter_that_is_new_or_gone_is_told() -> None:
     changed = told("1", "one", {"train": {"flip": True, "crop": 0.1}}, 0.9)
     base = told("2", "two", {"train": {"flip": True}, "model": "x"}, 0.9, experiments=[{"revs": [changed]}])
-    assert experiments.rows([base])[1].changed == ["train.crop=0.1", "~model"]
+    assert comparison.parse_experiments([base])[1].changed == ["train.crop=0.1", "~model"]
 
 
 def test_it_fits_120_columns() -> None:
     out = io.StringIO()
-    Console(file=out, width=120).print(experiments.table(experiments.rows(SHOWN)))
+    Console(file=out, width=120).print(comparison.experiments_table(comparison.parse_experiments(SHOWN)))
     lines = out.getvalue().splitlines()
     assert all(len(line) <= 120 for line in lines)
     assert lines[0].split() == ["synth_lfw", "synth_megaface"]
@@ -96,7 +96,7 @@ def test_it_fits_120_columns() -> None:
 
 def test_a_narrow_terminal_loses_the_day_and_no_change() -> None:
     out = io.StringIO()
-    Console(file=out, width=70).print(experiments.table(experiments.rows(SHOWN), 70))
+    Console(file=out, width=70).print(comparison.experiments_table(comparison.parse_experiments(SHOWN), 70))
     text = out.getvalue()
     assert "created" not in text
     assert all(
@@ -105,7 +105,7 @@ def test_a_narrow_terminal_loses_the_day_and_no_change() -> None:
 
 
 def test_json_nests_figures_by_benchmark() -> None:
-    assert experiments.as_dict(experiments.rows(SHOWN)[1]) == {
+    assert comparison.experiment_as_dict(comparison.parse_experiments(SHOWN)[1]) == {
         "name": "main",
         "created": "2026-01-31 09:05",
         "changed": [],

@@ -42,7 +42,7 @@ class Slow:
 
 
 if __name__ == "__main__":
-    detection._DETECTORS["slow"] = "__main__:Slow"
+    detection.DETECTORS["slow"] = "__main__:Slow"
     stage, photos, out, detector, job = sys.argv[1:]
     table._JOB = aligning._JOB = int(job)
     if stage == "detect":

@@ -1,1 +1,4 @@
-"""What keeps the documentation in step with the project: parts of it are written by these modules (`make docs`)."""
+"""Tools for developers: parts of the documentation and of dvc.yaml that are made from the code, and checks.
+
+`make docs` runs `python -m tools.graph` and `python -m tools.reference`.
+"""

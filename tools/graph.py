@@ -1,13 +1,14 @@
-"""The graph of dvc.yaml: its picture in README.md, the code each stage depends on, what a parameter re-runs.
+"""The graph of dvc.yaml: its picture in README.md, the code that each stage depends on, the stages a parameter re-runs.
 
-Stages made by `foreach` count as one. `python -m tools.graph` writes the picture into README.md and the code
-dependencies into dvc.yaml.
+`python -m tools.graph` writes the picture into README.md and the code dependencies into dvc.yaml. Stages made by
+`foreach` count as one.
 """
 
 from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -29,12 +30,12 @@ _PLUMBING = (
     "facerec/params/",
     "stages/common.py",
 )
-"""Code that moves bytes without deciding them; an edit there re-runs nothing."""
+"""Code that does not change the outputs of a stage, so that an edit there re-runs nothing."""
 _VARIABLE = re.compile(r"\$\{([a-z_.]+)\}")
 
 
 class Graph:
-    """The stages of a project with the parameters it has now."""
+    """The stages of the project in `root`, with its current parameters."""
 
     def __init__(self, root: Path = ROOT) -> None:
         self._root = root
@@ -70,7 +71,7 @@ class Graph:
         return graph
 
     def picture(self) -> str:
-        """The graph for Mermaid, without edges that longer ways between two stages make superfluous."""
+        """The graph for Mermaid, without edges that a longer path implies."""
         shown = networkx.transitive_reduction(self.follows)
         order = {name: number for number, name in enumerate(self._stages)}
         edges = sorted(shown.edges, key=lambda edge: (order[edge[0]], order[edge[1]]))
@@ -84,10 +85,10 @@ class Graph:
 
 
 def code_of(stage: str, root: Path = ROOT) -> list[str]:
-    """Source files that `stages/<stage>.py` can run, as paths from the root of the project, sorted.
+    """Source files that `stages/<stage>.py` can run, as sorted paths from the root of the project.
 
-    Imports inside functions and registries of "module:name" count. Plumbing does not, nor does an `__init__.py` that
-    holds nothing but a docstring.
+    Imports inside functions and entries "module:name" of registries count. Plumbing, imports for type checks and an
+    `__init__.py` that is only a docstring do not.
     """
     script = root / f"stages/{stage}.py"
     pending, seen = [script], {script}
@@ -105,7 +106,7 @@ def _decides_bytes(path: Path, root: Path) -> bool:
 
 
 def folded(files: list[str], root: Path = ROOT) -> list[str]:
-    """`files` with a folder in the place of its files where all of them are among `files`."""
+    """`files`, with a folder in place of its files where they are all listed."""
     left = set(files)
     folders = {parent for file in files for parent in Path(file).parents if parent.parts}
     for folder in sorted(folders, key=lambda each: len(each.parts)):
@@ -116,9 +117,9 @@ def folded(files: list[str], root: Path = ROOT) -> list[str]:
 
 
 def _imported(path: Path, root: Path) -> set[Path]:
-    """Files of this project that `path` imports anywhere, and the `__init__.py` above them."""
+    """Files of this project that `path` imports, and each `__init__.py` above them."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in _nodes_that_run(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
         elif isinstance(node, ast.Import):
@@ -132,8 +133,16 @@ def _imported(path: Path, root: Path) -> set[Path]:
     return {file for file in files if file.is_file()}
 
 
+def _nodes_that_run(tree: ast.AST) -> Iterator[ast.AST]:
+    """All nodes below `tree` but those under `if TYPE_CHECKING:`."""
+    for node in ast.iter_child_nodes(tree):
+        if not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"):
+            yield node
+            yield from _nodes_that_run(node)
+
+
 def with_code(text: str, root: Path = ROOT) -> str:
-    """The text of dvc.yaml with the code that each stage runs in its dependencies, instead of what stands there."""
+    """The text of dvc.yaml with the code dependencies of each stage replaced by the code it runs now."""
     stage, lines, written = "", [], set()
     for line in text.splitlines(keepends=True):
         name = re.match(r"  (\w+):", line)
@@ -148,7 +157,7 @@ def with_code(text: str, root: Path = ROOT) -> str:
 
 
 def _reads(body: dict[str, Any], key: str) -> bool:
-    """Whether a stage of dvc.yaml depends on `key`: by its params, or by a name or path made of its value."""
+    """Whether a stage of dvc.yaml depends on `key`, by its params or by a variable in its command, paths or names."""
     entry = f"{str(body.get('foreach', '')).strip('${}')}.NAME"
     inner = body.get("do", body)
     named = [str(name).replace("${key}", "NAME") for name in inner.get("params", [])]
@@ -167,10 +176,10 @@ def _within(key: str, folder: str) -> bool:
 
 
 def with_picture(readme: str, picture: str) -> str:
-    """The text of README.md with this graph in its one Mermaid block."""
+    """The text of README.md with `picture` in its only Mermaid block."""
     changed, count = _PICTURE.subn(lambda _: picture, readme)
     if count != 1:
-        raise ValueError(f"README.md holds {count} blocks of mermaid, not one")
+        raise ValueError(f"README.md holds {count} blocks of mermaid instead of one")
     return changed
 
 

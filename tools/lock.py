@@ -1,6 +1,6 @@
-"""Whether dvc.lock belongs to dvc.yaml and params.yaml: the same stages with the same commands, inputs and outputs.
+"""Check that dvc.lock fits dvc.yaml and params.yaml: the same stages with the same commands, inputs and outputs.
 
-No content is looked at, so it takes a second; `dvc status` tells the rest. `python -m tools.lock` is a pre-commit hook.
+`python -m tools.lock` is a pre-commit hook. It compares no contents, so it takes a second; `dvc status` does the rest.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from dvc.stage.serialize import to_single_stage_lockfile
 from facerec.core import ParamsError, console
 
 
-def check(stages: Mapping[str, Any], locked: Mapping[str, Any]) -> list[str]:
-    """What differs between stages as DVC would lock them now and as they are locked, by name; [] for nothing."""
+def compare_locks(stages: Mapping[str, Any], locked: Mapping[str, Any]) -> list[str]:
+    """Differences between the stages as DVC would lock them now and as dvc.lock has them."""
     missing = [f"{name} is not in dvc.lock" for name in stages if name not in locked]
     return missing + [
         f"{name} has other {part} in dvc.lock"
@@ -29,12 +29,12 @@ def check(stages: Mapping[str, Any], locked: Mapping[str, Any]) -> list[str]:
 
 
 def _names(part: Any) -> Any:
-    """The command, or the paths of inputs or outputs."""
+    """The command, or the sorted paths of inputs or outputs."""
     return sorted(each["path"] for each in part) if isinstance(part, list) else part
 
 
 def main() -> None:
-    """Refuse a lock of other stages, in the project of the current directory."""
+    """Raise ParamsError if dvc.lock of the project in the current directory does not fit."""
     with Repo() as repo:
         found = {
             str(stage.name): to_single_stage_lockfile(stage)
@@ -43,7 +43,7 @@ def main() -> None:
         }
         file = Path(repo.root_dir) / "dvc.lock"
     locked = yaml.safe_load(file.read_text(encoding="utf-8"))["stages"] if file.is_file() else {}
-    wrong = check(found, locked)
+    wrong = compare_locks(found, locked)
     if wrong:
         raise ParamsError(
             f"dvc.lock is of another dvc.yaml or params.yaml: {'; '.join(wrong)}. Run `dvc repro`."

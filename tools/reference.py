@@ -1,7 +1,4 @@
-"""docs/parameters.md: every key of params.yaml, from the models in facerec/params and the graph of dvc.yaml.
-
-`python -m tools.reference` writes it.
-"""
+"""Write docs/parameters.md: every key of params.yaml, from the models in facerec/params and the graph of dvc.yaml."""
 
 from __future__ import annotations
 
@@ -21,13 +18,13 @@ _HEAD = """\
 
 Every key of `params.yaml`. This page is made from `facerec/params` and `dvc.yaml` by `make docs`; do not edit it.
 
-A key that is left out has the default given here. One without a default is needed or, below `train.backbone` and
-`train.head`, keeps the value of its family. The values of the default experiment stand in `params.yaml`. NAME is a name of
-your own; below `render` and `download` it is that of an entry of the catalog. `facerec check` refuses an unknown key or an
-impossible value by name, and so does every stage. `dvc exp run -S KEY=VALUE` changes a key for one experiment.
+A key that is left out has the default given here. A key without a default is required or, below `train.backbone` and
+`train.head`, keeps the value of its family. `params.yaml` holds the values of the default experiment. NAME is a name of
+your choice; below `render` and `download` it is the name of a catalog entry. `facerec check` and every stage refuse an unknown key or
+an impossible value. `dvc exp run -S KEY=VALUE` changes a key for one experiment.
 
 "Re-runs" names the stages of the default experiment that run again when the key changes; all others come from the cache.
-What belongs to the machine (device, workers, mirrors) is never a parameter; see README.md.
+Settings of the machine (device, workers, mirrors) are never parameters; see README.md.
 """
 _COUNTS = {2: "two", 3: "three", 4: "four", 5: "five"}
 
@@ -57,7 +54,7 @@ def page() -> str:
 
 
 def _table(keys: Iterator[Key], graph: Graph) -> Iterator[str]:
-    """The rows of a section and, below, which stages its keys re-run."""
+    """The table of a section and, below it, the stages that its keys re-run."""
     rows = list(keys)
     yield "| key | value | default | meaning |\n|---|---|---|---|\n"
     for key in rows:
@@ -75,7 +72,7 @@ def _table(keys: Iterator[Key], graph: Graph) -> Iterator[str]:
 
 
 def _keys(prefix: str, fields: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[Key]:
-    """The keys of a model, those of models inside it below them."""
+    """The keys of a model, each followed by those of the model it holds."""
     for name, field in fields.items():
         entry = _entry(field)
         path = f"{prefix}{name}" if entry is None else f"{prefix}{name}.NAME"
@@ -93,7 +90,7 @@ def _default(field: Mapping[str, Any]) -> str:
 
 
 def _entry(field: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """What a mapping from names holds; None for anything else."""
+    """The schema of the values of a mapping from names; None for any other field."""
     held: list[Any] = [*field.get("patternProperties", {}).values(), field.get("additionalProperties")]
     if field.get("type") != "object" or "properties" in field:
         return None
@@ -101,7 +98,7 @@ def _entry(field: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def _model(field: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The model that a field holds, None where it holds a plain value."""
+    """The schema of the model that a field holds; None for a plain value."""
     name = str(field.get("$ref", "")).removeprefix("#/$defs/")
     return schema["$defs"][name] if name else None
 
@@ -111,7 +108,7 @@ def _one_line(text: str) -> str:
 
 
 def _kind(field: Mapping[str, Any]) -> str:
-    """What may stand at a key, in words."""
+    """The values that a key takes, in words."""
     if "anyOf" in field:
         return " or ".join(_kind(each) for each in field["anyOf"] if each.get("type") != "null")
     if "enum" in field or "const" in field:
@@ -137,7 +134,7 @@ def _least(field: Mapping[str, Any]) -> str:
 
 
 def _range(field: Mapping[str, Any]) -> str:
-    """The limits of a number: " 1 to 100", " above 0, below 1"."""
+    """The limits of a number, such as " 1 to 100" or " above 0, below 1"."""
     low, high = field.get("minimum"), field.get("maximum")
     if low is not None and high is not None:
         return f" {low:,} to {high:,}"

@@ -178,15 +178,15 @@ def compare_runs(
         )
         found = comparison.compare_runs(here, there, bootstrap, benchmark or ())
     if not found.benchmarks:
-        reasons = "; ".join(reporting.reasons(found.omitted))
+        reasons = "; ".join(reporting.omission_reasons(found.omitted))
         raise FormatError(f"{first} and {second} share no benchmark that compares ({reasons}).")
     made = reporting.ComparisonReport(first, second, bootstrap, found.benchmarks, found.omitted)
     if as_json:
-        report("Comparison", reporting.as_json(made), as_json)
+        report("Comparison", reporting.comparison_as_json(made), as_json)
     elif markdown:
-        sys.stdout.write(reporting.markdown(made))
+        sys.stdout.write(reporting.markdown_tables(made))
     else:
-        Console(stderr=True).print(reporting.terminal(made))
+        Console(stderr=True).print(reporting.terminal_tables(made))
 
 
 @app.command("experiments")
@@ -195,14 +195,14 @@ def list_experiments(
     as_json: Json = False,
 ) -> None:
     """All experiments of `dvc exp show`: the parameters they changed, accuracy and rank-1."""
-    from facerec.reporting import experiments as reporting
+    from facerec.reporting import comparison as reporting
 
-    rows = reporting.rows(dvc_experiments(commits))
+    rows = reporting.parse_experiments(dvc_experiments(commits))
     if as_json:
-        report("Experiments", {"experiments": [reporting.as_dict(row) for row in rows]}, as_json)
+        report("Experiments", {"experiments": [reporting.experiment_as_dict(row) for row in rows]}, as_json)
     else:
         console = Console(stderr=True)
-        console.print(reporting.table(rows, console.width))
+        console.print(reporting.experiments_table(rows, console.width))
 
 
 def fetch_scores(revision: str, folder: Path) -> Side:

@@ -251,7 +251,7 @@ def align_photos(
     from facerec.imaging import sheets
     from facerec.interop import exporting
     from facerec.interop.photos import as_shards
-    from facerec.reporting import face_sheets
+    from facerec.reporting import photo_sheets
     from facerec.store import shards
 
     options.check()
@@ -269,7 +269,7 @@ def align_photos(
             faces = temporary / "faces" if folder else out
             counts = aligning.align_set(photos, rows, faces, options)
             if sheet is not None:
-                face_sheets.write_face_sheet(faces, photos, sheet)
+                photo_sheets.write_face_sheet(faces, photos, sheet)
             if folder:
                 exporting.export_images(faces, out)
     return counts

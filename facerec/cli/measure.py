@@ -218,4 +218,4 @@ def figure(
         if name in files:
             raise ParamsError(f"two curves are named {name}; give each its own name.")
         files[name] = Path(path)
-    figures.save_figure(overlay.overlay(files, kind, title), out)
+    figures.save_figure(overlay.overlay_curves(files, kind, title), out)

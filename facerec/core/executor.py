@@ -1,4 +1,8 @@
-"""Map a function over items in local processes; the result never depends on how many there are."""
+"""Map a function over items by an executor: local processes, or another one that EXECUTORS names.
+
+Which executor runs (FACEREC_EXECUTOR) and how many workers it has (FACEREC_WORKERS) are settings of the machine; the
+result depends on neither.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +17,8 @@ from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
-from facerec.core.errors import FacerecError
-from facerec.core.settings import worker_count
+from facerec.core.errors import FacerecError, ParamsError
+from facerec.core.settings import local_setting, worker_count
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -60,12 +64,12 @@ def map_ordered(
     initializer: Callable[..., None] | None = None,
     arguments: tuple[Any, ...] = (),
 ) -> Iterator[R]:
-    """Yield function(item) for every item, in order, computed by `workers` processes.
+    """Yield function(item) for every item, in order, computed by `workers` workers; with one, in this process.
 
-    `function` must be picklable and pure. At most a few results a worker are held at once, so
-    memory does not grow with the number of items. The first exception of a worker is raised here;
-    then, and on Ctrl-C, the workers are ended in the middle of what they do, so what they write to
-    disk must be atomic. A killed parent takes its workers with it.
+    `initializer(*arguments)` is called once a worker, before its first item. `function` must be picklable and pure.
+    At most a few results a worker are held at once, so memory does not grow with the number of items. The first
+    exception of a worker is raised here; then, and on Ctrl-C, the workers are ended in the middle of what they do, so
+    what they write to disk must be atomic. Workers end when their parent is killed.
     """
     workers = min(worker_count() if workers is None else workers, max(1, len(items)))
     if workers == 1:
@@ -73,6 +77,19 @@ def map_ordered(
             initializer(*arguments)
         yield from map(function, items)
         return
+    name = local_setting("executor", "processes")
+    if name not in EXECUTORS:
+        raise ParamsError(f"FACEREC_EXECUTOR must be one of {', '.join(EXECUTORS)}, not {name!r}.")
+    yield from EXECUTORS[name](function, items, workers, initializer, arguments)
+
+
+def _in_processes(
+    function: Callable[[T], R],
+    items: Sequence[T],
+    workers: int,
+    initializer: Callable[..., None] | None,
+    arguments: tuple[Any, ...],
+) -> Iterator[R]:
     context = multiprocessing.get_context("spawn")
     alive, ours = context.Pipe(duplex=False)
     pool = ProcessPoolExecutor(
@@ -97,3 +114,7 @@ def map_ordered(
         ours.close()
         pool.shutdown(wait=True, cancel_futures=True)
         alive.close()
+
+
+EXECUTORS: dict[str, Callable[..., Iterator[Any]]] = {"processes": _in_processes}
+"""Executors by name: (function, items, workers, initializer, arguments) -> results in the order of the items."""

@@ -1,6 +1,6 @@
 """Face detection: detectors by name, which face of a photo to keep, tables of a whole set.
 
-A new detector is one file with a class that has `name` and `detect`, and one line in `_DETECTORS`.
+A new detector is one file with a class that has `name` and `detect`, and one line in `DETECTORS`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from facerec.detection.drawing import draw_faces
 
 __all__ = ["RULES", "Detector", "Faces", "build_detector", "choose_face", "detector_names", "draw_faces"]
 
-_DETECTORS = {
+DETECTORS = {
     "mtcnn": "facerec.detection.mtcnn:MTCNN",
     "retina-face": "facerec.detection.retina_face_package:RetinaFacePackage",
     "retinaface-mnet0.25": "facerec.detection.retinaface:RetinaFaceMobile",
@@ -26,7 +26,7 @@ _DETECTORS = {
 
 def detector_names() -> list[str]:
     """Registered detectors."""
-    return sorted(_DETECTORS)
+    return sorted(DETECTORS)
 
 
 def build_detector(name: str, **options: Any) -> Detector:
@@ -34,9 +34,9 @@ def build_detector(name: str, **options: Any) -> Detector:
 
     Raises ParamsError for an unknown name or option.
     """
-    if name not in _DETECTORS:
+    if name not in DETECTORS:
         raise ParamsError(f"No detector {name!r}; choose one of {', '.join(detector_names())}.")
-    module, _, attribute = _DETECTORS[name].partition(":")
+    module, _, attribute = DETECTORS[name].partition(":")
     factory = getattr(import_module(module), attribute)
     try:
         inspect.signature(factory).bind(**options)

@@ -1,12 +1,15 @@
-"""Two runs side by side: tables for terminals and Markdown, and a mapping for JSON.
+"""Tables of several runs: all experiments of DVC, and two runs side by side with the question whether they differ.
 
-The verdict on a benchmark hangs on its headline figure alone, accuracy or rank-1, with Holm's correction for the
-number of benchmarks: of many figures some differ by chance. The other figures are there to be read.
+`facerec experiments` and `facerec compare-runs` print them.
+
+The verdict on a benchmark depends only on its headline metric, accuracy or rank-1, with Holm's correction for the number
+of benchmarks: of many metrics some differ by chance. The other metrics are shown for information.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -17,7 +20,11 @@ from rich.text import Text
 
 from facerec.evaluation.statistics.significance import RunComparison, Trials, holm, run_verdict
 
-_VERDICTS, _WORDS = ("benchmark", "verdict", "judged on", "p", "p (Holm)"), 3
+HEADLINES = {"accuracy": "accuracy", "rank1": "rank-1"}
+"""Metrics of a benchmark that the table of experiments shows, and their labels."""
+_WIDE = 100  # columns from which the table of experiments has room for when they were created
+
+_VERDICTS = ("benchmark", "verdict", "judged on", "p", "p (Holm)")
 _LONGEST = 13  # letters of a revision's name in a terminal
 _LABELS = {"accuracy": "accuracy", "auc": "AUC", "eer": "EER", "rank1": "rank-1", "rank1_raw": "rank-1, raw"}
 _NAMELESS = (
@@ -28,7 +35,14 @@ _NAMELESS = (
 
 @dataclass(frozen=True)
 class ComparisonReport:
-    """Two runs by the names people gave them, the trials, and what came out (`facerec.evaluation.comparison`)."""
+    """Two runs and the differences between them.
+
+    Attributes:
+        first, second: names of the runs, as the user gave them.
+        trials: options of the bootstrap.
+        benchmarks: the comparison of each benchmark, see `facerec.evaluation.comparison`.
+        omitted: benchmark that cannot be compared -> reason.
+    """
 
     first: str
     second: str
@@ -38,104 +52,95 @@ class ComparisonReport:
 
     @cached_property
     def adjusted(self) -> dict[str, float]:
-        """Holm's p-values of the headline figures; runs that are identical cannot differ by chance and count not."""
+        """p-values of the headline metrics, Holm-corrected among the benchmarks on which the runs are not identical."""
         p = {name: found.figures[found.headline].p for name, found in self.benchmarks.items()}
         return p | holm({name: p[name] for name, found in self.benchmarks.items() if not found.equal})
 
     def verdict(self, name: str) -> str:
-        """On the second run, in plain words."""
+        """The verdict on the second run, in plain words."""
         return run_verdict(self.benchmarks[name], self.adjusted[name], self.trials.level)
 
 
-def as_json(report: ComparisonReport) -> dict[str, Any]:
-    """Everything, figures as shares."""
-    return {
-        "first": report.first,
-        "second": report.second,
-        **asdict(report.trials),
-        "benchmarks": {name: _benchmark(report, name) for name in report.benchmarks},
-        "omitted": dict(report.omitted),
-    }
+def comparison_as_json(report: ComparisonReport) -> dict[str, Any]:
+    """The whole comparison, metrics as shares of 1."""
+    benchmarks = {}
+    for name, found in report.benchmarks.items():
+        metrics = {
+            key: {**asdict(each), "difference": each.difference} for key, each in found.figures.items()
+        }
+        judged = {"p_holm": report.adjusted[name], "verdict": report.verdict(name)}
+        benchmarks[name] = {**asdict(found), "figures": metrics, **judged}
+    runs = {"first": report.first, "second": report.second}
+    return {**runs, **asdict(report.trials), "benchmarks": benchmarks, "omitted": dict(report.omitted)}
 
 
-def reasons(omitted: Mapping[str, str]) -> list[str]:
-    """A line a reason, with the benchmarks it keeps from being compared."""
+def omission_reasons(omitted: Mapping[str, str]) -> list[str]:
+    """A line for each reason, with the benchmarks that are not compared for it.
+
+    >>> omission_reasons({"lfw": "only main has it", "cfp_fp": "only main has it"})
+    ['lfw, cfp_fp: only main has it']
+    """
     names: dict[str, list[str]] = {}
     for name, reason in omitted.items():
         names.setdefault(reason, []).append(name)
     return [f"{', '.join(each)}: {reason}" for reason, each in names.items()]
 
 
-def terminal(report: ComparisonReport) -> Group:
-    """Both tables and the remarks, for a terminal of 80 columns."""
+def terminal_tables(report: ComparisonReport) -> Group:
+    """Verdicts, metrics and remarks, for a terminal of 80 columns."""
     verdicts = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    for place, header in enumerate(_VERDICTS):
-        verdicts.add_column(header, justify="left" if place < _WORDS else "right")
-    for row in _verdicts(report):
+    for header in _VERDICTS:
+        verdicts.add_column(header, justify="right" if header.startswith("p") else "left")
+    for row in _verdict_rows(report):
         verdicts.add_row(*map(Text, row))
-    remarks = (Text(line) for line in _remarks(report))
-    return Group(verdicts, "", _drawn_figures(report), "", *remarks)
+    metrics = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    metrics.add_column("figure", no_wrap=True)
+    for header in _metric_headers(report):
+        shown = header if len(header) <= _LONGEST else f"{header[: _LONGEST - 1]}…"
+        metrics.add_column(Text(shown), justify="right", no_wrap=True)
+    for name in report.benchmarks:
+        metrics.add_row(Text(name, style="bold"))
+        for label, *numbers in _metric_rows(report, name):
+            metrics.add_row(Text(f"  {label}"), *map(Text, numbers))
+    return Group(verdicts, "", metrics, "", *map(Text, _remarks(report)))
 
 
-def markdown(report: ComparisonReport) -> str:
-    """Both tables and the remarks."""
-    verdicts = _markdown(_VERDICTS, _WORDS, _verdicts(report))
-    figures = [[name, *row] for name in report.benchmarks for row in _figures(report, name)]
-    headers = ("benchmark", "figure", *_headers(report))
-    return "\n\n".join([verdicts, _markdown(headers, 2, figures), *_remarks(report)]) + "\n"
+def markdown_tables(report: ComparisonReport) -> str:
+    """Verdicts, metrics and remarks, as Markdown."""
+    verdicts = _markdown_table(_VERDICTS, 3, _verdict_rows(report))
+    metrics = [[name, *row] for name in report.benchmarks for row in _metric_rows(report, name)]
+    headers = ("benchmark", "figure", *_metric_headers(report))
+    return "\n\n".join([verdicts, _markdown_table(headers, 2, metrics), *_remarks(report)]) + "\n"
 
 
-def _verdicts(report: ComparisonReport) -> list[list[str]]:
-    return [
-        [
-            name,
-            report.verdict(name),
-            _judged_on(found),
-            _p(found.figures[found.headline].p),
-            _p(report.adjusted[name]),
-        ]
-        for name, found in report.benchmarks.items()
-    ]
+def _verdict_rows(report: ComparisonReport) -> list[list[str]]:
+    rows = []
+    for name, found in report.benchmarks.items():
+        people = f"{found.units:,} people" if found.unit == "identities" else "nobody named"
+        p_values = _p_value(found.figures[found.headline].p), _p_value(report.adjusted[name])
+        rows.append([name, report.verdict(name), f"{found.pairs:,} pairs, {people}", *p_values])
+    return rows
 
 
-def _headers(report: ComparisonReport) -> tuple[str, ...]:
-    """Of the columns of numbers in the table of figures."""
+def _metric_headers(report: ComparisonReport) -> tuple[str, ...]:
     return report.first, report.second, "difference", f"{100 * report.trials.level:g} % interval", "p"
 
 
-def _figures(report: ComparisonReport, name: str) -> list[list[str]]:
-    return [
-        [
-            _label(figure),
-            f"{100 * found.first:.2f}",
-            f"{100 * found.second:.2f}",
-            _points(found.difference),
-            f"{_points(found.low)} to {_points(found.high)}",
-            _p(found.p),
-        ]
-        for figure, found in report.benchmarks[name].figures.items()
-    ]
-
-
-def _drawn_figures(report: ComparisonReport) -> Table:
-    """A line a benchmark with its figures below."""
-    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
-    table.add_column("figure", no_wrap=True)
-    for header in _headers(report):
-        shown = header if len(header) <= _LONGEST else f"{header[: _LONGEST - 1]}…"
-        table.add_column(Text(shown), justify="right", no_wrap=True)
-    for name in report.benchmarks:
-        table.add_row(Text(name, style="bold"))
-        for label, *numbers in _figures(report, name):
-            table.add_row(Text(f"  {label}"), *map(Text, numbers))
-    return table
+def _metric_rows(report: ComparisonReport, name: str) -> list[list[str]]:
+    """Label and numbers of each metric of a benchmark."""
+    rows = []
+    for metric, found in report.benchmarks[name].figures.items():
+        shares = f"{100 * found.first:.2f}", f"{100 * found.second:.2f}"
+        interval = f"{_points(found.low)} to {_points(found.high)}"
+        rows.append([_label(metric), *shares, _points(found.difference), interval, _p_value(found.p)])
+    return rows
 
 
 def _remarks(report: ComparisonReport) -> list[str]:
     trials, count = report.trials, sum(not found.equal for found in report.benchmarks.values())
     together = f" for all {count} together (Holm's correction)" if count > 1 else ""
     remarks = [
-        *(f"Not compared: {each}." for each in reasons(report.omitted)),
+        *(f"Not compared: {each}." for each in omission_reasons(report.omitted)),
         f"All in %, differences in points: {report.second} less {report.first}. Intervals and p are from "
         f"{trials.count:,} trials of a bootstrap over people, the same people for both runs (seed {trials.seed}).",
         f"Verdicts tell what {report.second} is beside {report.first}, by accuracy or rank-1, at "
@@ -146,25 +151,9 @@ def _remarks(report: ComparisonReport) -> list[str]:
     return [*remarks, _NAMELESS] if nameless else remarks
 
 
-def _benchmark(report: ComparisonReport, name: str) -> dict[str, Any]:
-    found = report.benchmarks[name]
-    figures = {key: {**asdict(each), "difference": each.difference} for key, each in found.figures.items()}
-    return {
-        **asdict(found),
-        "figures": figures,
-        "p_holm": report.adjusted[name],
-        "verdict": report.verdict(name),
-    }
-
-
-def _judged_on(found: RunComparison) -> str:
-    people = f"{found.units:,} people" if found.unit == "identities" else "nobody named"
-    return f"{found.pairs:,} pairs, {people}"
-
-
-def _label(figure: str) -> str:
-    kind, at, rate = figure.partition("@")
-    return f"{kind.upper()} at {'FAR' if kind == 'tar' else 'FPR'} {rate}" if at else _LABELS[figure]
+def _label(metric: str) -> str:
+    kind, at, rate = metric.partition("@")
+    return f"{kind.upper()} at {'FAR' if kind == 'tar' else 'FPR'} {rate}" if at else _LABELS[metric]
 
 
 def _points(difference: float) -> str:
@@ -172,12 +161,125 @@ def _points(difference: float) -> str:
     return f"{points:+.2f}" if points else "0.00"
 
 
-def _p(p: float) -> str:
+def _p_value(p: float) -> str:
     return f"{p:.3f}" if p >= 0.0005 else "<0.001"
 
 
-def _markdown(headers: Sequence[str], words: int, rows: Sequence[Sequence[str]]) -> str:
+def _markdown_table(headers: Sequence[str], words: int, rows: Sequence[Sequence[str]]) -> str:
     """A table whose first `words` columns are words, the others numbers."""
     marks = ["---" if place < words else "---:" for place in range(len(headers))]
     cells = [[cell.replace("|", r"\|") for cell in line] for line in (headers, marks, *rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in cells)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A row of the table of experiments.
+
+    Attributes:
+        name: of the experiment, branch or tag, else its short hash; "workspace" for the files on disk.
+        level: 0 for a commit, 1 for an experiment that started from the commit above it.
+        created: day and time, or the state of an experiment that did not succeed.
+        figures: (benchmark, metric) -> share of 1.
+        changed: "key=value" of each parameter that differs from the commit it started from.
+    """
+
+    name: str
+    level: int
+    created: str
+    figures: Mapping[tuple[str, str], float]
+    changed: Sequence[str]
+
+
+def parse_experiments(shown: Sequence[Mapping[str, Any]]) -> list[Experiment]:
+    """The output of `dvc exp show --json` as rows, each experiment below its commit."""
+    found: list[Experiment] = []
+    commits = [each for each in shown if each["rev"] != "workspace"]
+    base = _parameters(commits[0]) if commits else {}
+    for commit in shown:
+        own = _parameters(commit)
+        found.append(_experiment(commit, 0, base if commit["rev"] == "workspace" else own))
+        for series in commit.get("experiments") or []:
+            found += (_experiment(each, 1, own, series.get("executor")) for each in series["revs"][:1])
+    return found
+
+
+def experiments_table(rows: Sequence[Experiment], width: int = 120) -> Table:
+    """The rows for a terminal, metrics in %; one of less than 100 columns does not show when they were created.
+
+    DVC's own table has a column for each parameter and metric, too many for a screen.
+    """
+    metrics = {metric for row in rows for metric in row.figures}
+    shown = sorted(metrics, key=lambda metric: (list(HEADLINES).index(metric[1]), metric[0]))
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for header in ("experiment", "created") if width >= _WIDE else ("experiment",):
+        table.add_column(header, no_wrap=True)
+    for benchmark, metric in shown:
+        table.add_column(Text(f"{benchmark}\n{HEADLINES[metric]}"), justify="right", no_wrap=True)
+    table.add_column("changed", overflow="fold")
+    for row in rows:
+        name = Text(f"{'  ' * row.level}{row.name}", style="" if row.level else "bold")
+        created = [row.created] if width >= _WIDE else []
+        shares = [f"{100 * row.figures[metric]:.2f}" if metric in row.figures else "-" for metric in shown]
+        table.add_row(name, *created, *shares, Text(" ".join(row.changed)))
+    return table
+
+
+def experiment_as_dict(row: Experiment) -> dict[str, Any]:
+    """The row for JSON, metrics nested by benchmark."""
+    figures: dict[str, dict[str, float]] = {}
+    for (benchmark, metric), share in row.figures.items():
+        figures.setdefault(benchmark, {})[metric] = share
+    return {"name": row.name, "created": row.created, "changed": list(row.changed), "figures": figures}
+
+
+def _experiment(
+    each: Mapping[str, Any], level: int, base: Mapping[str, Any], executor: Mapping[str, Any] | None = None
+) -> Experiment:
+    data = each.get("data") or {}
+    state = (executor or {}).get("state", "success")
+    timestamp = (data.get("timestamp") or "")[:16].replace("T", " ")
+    return Experiment(
+        name=each.get("name") or each["rev"][: None if each["rev"] == "workspace" else 7],
+        level=level,
+        created="error" if each.get("error") else timestamp if state == "success" else state,
+        figures=_headlines(data)
+        if state == "success"
+        else {},  # DVC shows its commit's for one that still runs
+        changed=_changes(base, _parameters(each)),
+    )
+
+
+def _headlines(data: Mapping[str, Any]) -> dict[tuple[str, str], float]:
+    found = {}
+    for file in (data.get("metrics") or {}).values():
+        for benchmark, values in (file.get("data") or {}).items():
+            for metric in HEADLINES:
+                if isinstance(values, Mapping) and metric in values:
+                    found[benchmark, metric] = float(values[metric])
+    return found
+
+
+def _parameters(each: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters by their dotted keys."""
+    files = ((each.get("data") or {}).get("params") or {}).values()
+    return {key: value for file in files for key, value in _flatten(file.get("data") or {})}
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _changes(base: Mapping[str, Any], own: Mapping[str, Any]) -> list[str]:
+    """Changes as `dvc exp run -S` takes them, and "~key" for a parameter that was removed."""
+    changed = {key: value for key, value in own.items() if key not in base or base[key] != value}
+    texts = {
+        key: value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+        for key, value in changed.items()
+    }
+    removed = [f"~{key}" for key in base if own and key not in own]
+    return [*(f"{key}={text}" for key, text in texts.items()), *removed]

@@ -1,18 +1,18 @@
-"""Figures people know from face-recognition papers, from the records of `facerec.evaluation.curves`.
+"""Figures of face-recognition papers (ROC, DET, CMC, histograms, training), drawn from lists of records.
 
-Every function returns a matplotlib figure and touches no global state; `save` writes the same bytes for the
-same data. Colours are Okabe and Ito's, which colour-blind readers tell apart; line styles differ as well.
+`facerec.evaluation.curves` makes the records. Every function returns a matplotlib figure and changes no global state;
+`save_figure` writes the same bytes for the same data. Colours are Okabe and Ito's, which colour-blind readers can tell
+apart; line styles differ too.
 """
 
 from __future__ import annotations
 
-import functools
 import io
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import NormalDist
-from typing import Any, ParamSpec
+from typing import Any
 
 import numpy as np
 from matplotlib import style
@@ -57,30 +57,22 @@ _DET_RATES = (1e-6, 1e-5, 1e-4, 1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.
 _DET_MOST = 0.6
 
 Curves = Mapping[str, Sequence[Mapping[str, float]]]
-P = ParamSpec("P")
+"""Name in the legend -> its records."""
+
+_styled = style.context(["default", _RC])
+"""Decorator: draw in our style, whatever matplotlibrc says, and leave the global style as it was."""
 
 
-def _styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
-    """Draw in our style, whatever matplotlibrc says, without leaving it behind."""
-
-    @functools.wraps(draw)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> Figure:
-        with style.context(["default", _RC]):
-            return draw(*args, **kwargs)
-
-    return wrapper
-
-
+@_styled
 def render_figure(figure: Figure, kind: str = "svg") -> bytes:
-    """The figure as the bytes of a "png" (150 dpi) or "svg" file, equal for equal data."""
+    """The bytes of the figure as a "png" (150 dpi) or "svg" file."""
     buffer = io.BytesIO()
-    with style.context(["default", _RC]):
-        figure.savefig(buffer, format=kind, dpi=150, metadata=_METADATA[kind])
+    figure.savefig(buffer, format=kind, dpi=150, metadata=_METADATA[kind])
     return buffer.getvalue()
 
 
 def save_figure(figure: Figure, *paths: str | Path) -> None:
-    """Write the figure atomically to each path, as its suffix (.png or .svg) says."""
+    """Write the figure to each path atomically; FormatError unless its suffix is .png or .svg."""
     for path in map(Path, paths):
         if path.suffix[1:] not in _METADATA:
             raise FormatError(f"A figure cannot be written as {path.name}; use .png or .svg.")
@@ -89,53 +81,32 @@ def save_figure(figure: Figure, *paths: str | Path) -> None:
             temporary.write_bytes(data)
 
 
-@_styled
-def verification_roc(
-    curves: Curves,
-    accuracy: Mapping[str, tuple[float, float]] | None = None,
-    title: str = "Verification: same person or not?",
-) -> Figure:
+def verification_roc(curves: Curves, accuracy: Mapping[str, tuple[float, float]] | None = None) -> Figure:
     """ROC of benchmarks: name -> records {"fpr", "tpr", "lo", "hi"}; accuracy: name -> (mean, spread)."""
-    figure, axes = _new()
-    spread = accuracy or {}
     labels = {
-        name: f"{name}: {100 * spread[name][0]:.2f} ± {100 * spread[name][1]:.2f} % accuracy"
-        for name in curves
-        if name in spread
+        name: f"{name}: {100 * mean:.2f} ± {100 * spread:.2f} % accuracy"
+        for name, (mean, spread) in (accuracy or {}).items()
     }
-    _roc(axes, curves, labels)
-    axes.set(title=title, xlabel="False-accept rate (log scale)", ylabel="True-accept rate")
-    return figure
+    title = "Verification: same person or not?"
+    return _draw_roc(curves, labels, title, "False-accept", "True-accept")
 
 
-@_styled
-def identification_roc(
-    curves: Curves, title: str = "Identification: one-to-one errors among strangers"
-) -> Figure:
+def identification_roc(curves: Curves) -> Figure:
     """ROC of identification runs, such as raw and cleaned: name -> records {"fpr", "tpr", "lo", "hi"}."""
-    figure, axes = _new()
-    _roc(axes, curves, {})
-    axes.set(title=title, xlabel="False-positive rate (log scale)", ylabel="True-positive rate")
-    return figure
+    title = "Identification: one-to-one errors among strangers"
+    return _draw_roc(curves, {}, title, "False-positive", "True-positive")
 
 
-@_styled
-def roc_figure(curves: Curves, title: str) -> Figure:
+def roc_figure(curves: Curves, title: str = "") -> Figure:
     """ROC of anything: name -> records {"fpr", "tpr", "lo", "hi"}."""
-    figure, axes = _new()
-    _roc(axes, curves, {})
-    axes.set(title=title, xlabel="False accept rate (log scale)", ylabel="True accept rate")
-    return figure
+    return _draw_roc(curves, {}, title or "True and false accepts", "False accept", "True accept")
 
 
 @_styled
-def det(
-    curves: Curves, eer: Mapping[str, float] | None = None, title: str = "Detection error trade-off"
-) -> Figure:
+def det_figure(curves: Curves, eer: Mapping[str, float] | None = None) -> Figure:
     """DET of benchmarks: name -> records {"fpr", "tpr", "lo", "hi"} of its ROC; eer: name -> equal error rate.
 
-    Both errors on axes of normal deviates, on which scores of normal distributions give straight lines. Source:
-    Martin et al., The DET Curve in Assessment of Detection Task Performance, Eurospeech 1997.
+    Both axes are normal deviates, so that normally distributed scores give straight lines. Source: Martin et al., The DET Curve in Assessment of Detection Task Performance, Eurospeech 1997.
     """
     figure, axes = _new()
     for index, (name, records) in enumerate(curves.items()):
@@ -149,12 +120,12 @@ def det(
     ends = _deviates(np.array([_DET_RATES[0], _DET_MOST]))
     axes.plot(ends, ends, color=_GREY, linewidth=1, linestyle=":", label="equal errors")
     _legend(axes)
-    axes.set(title=title, xlabel="False-accept rate", ylabel="False-reject rate")
+    axes.set(title="Detection error trade-off", xlabel="False-accept rate", ylabel="False-reject rate")
     return figure
 
 
 @_styled
-def cmc_figure(curves: Curves, title: str = "Identification: is the mate among the best k?") -> Figure:
+def cmc_figure(curves: Curves, title: str = "") -> Figure:
     """CMC of identification runs: name -> records {"rank", "rate", "lo", "hi"}; the legend gives rank 1."""
     figure, axes = _new()
     last = max((records[-1]["rank"] for records in curves.values() if records), default=1)
@@ -170,6 +141,7 @@ def cmc_figure(curves: Curves, title: str = "Identification: is the mate among t
     axes.xaxis.set_major_formatter(FuncFormatter(lambda rank, position: f"{rank:,.0f}"))
     _rate_axis(axes, min((r["lo"] for c in curves.values() for r in c), default=0))
     axes.legend(loc="lower right")
+    title = title or "Identification: is the mate among the best k?"
     axes.set(title=title, xlabel="Rank k (log scale)", ylabel="Identification rate")
     return figure
 
@@ -179,9 +151,8 @@ def score_histogram(
     records: Sequence[Mapping[str, float]],
     threshold: float | None = None,
     title: str = "Distances of the pairs",
-    xlabel: str = "Squared distance of normalised embeddings",
 ) -> Figure:
-    """Same and different pairs by score: records {"low", "high", "same", "different"}, as shares of each kind."""
+    """Genuine and impostor pairs by score: records {"low", "high", "same", "different"}, drawn as shares of each kind."""
     figure, axes = _new()
     edges = [record["low"] for record in records] + [records[-1]["high"]]
     for index, kind in enumerate(("same", "different")):
@@ -194,6 +165,7 @@ def score_histogram(
         axes.axvline(threshold, color="#222222", linewidth=1.2, label=f"threshold {threshold:.3g}")
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     _legend(axes)
+    xlabel = "Squared distance of normalised embeddings"
     axes.set(title=title, xlabel=xlabel, ylabel="Share of pairs of that kind")
     return figure
 
@@ -205,7 +177,7 @@ _PANELS = (("loss", "Loss"), ("accuracy", "Accuracy"), ("lr", "Learning rate"))
 def training_figure(
     records: Sequence[Mapping[str, float]], x: str = "step", title: str = "Training"
 ) -> Figure:
-    """Training curves: records with `x` and any of "loss", "accuracy", "lr"; one panel for each that occurs."""
+    """Training curves: records with `x` and any of "loss", "accuracy" and "lr", each in its own panel."""
     panels = [(key, label) for key, label in _PANELS if any(key in record for record in records)]
     if not panels:
         raise FormatError("Training records hold none of loss, accuracy and lr, so there is nothing to draw.")
@@ -225,7 +197,7 @@ def training_figure(
 
 
 @_styled
-def validation(
+def validation_figure(
     looks: Sequence[Mapping[str, Any]], best: int, title: str = "Judged during training"
 ) -> Figure:
     """Accuracy of benchmarks over training: records {"step", "accuracy": {name: share}}; `best` is the step kept."""
@@ -243,10 +215,8 @@ def validation(
 
 
 @_styled
-def parity_figure(
-    reference: ArrayLike, other: ArrayLike, names: tuple[str, str] = ("PyTorch", "ONNX")
-) -> Figure:
-    """Values of two implementations of one model against each other, any equal shapes, with their gap."""
+def parity_figure(reference: ArrayLike, other: ArrayLike) -> Figure:
+    """Outputs of one network in PyTorch and ONNX against each other, of any equal shapes, with their largest gap."""
     a, b = (np.asarray(values, dtype=np.float64).ravel() for values in (reference, other))
     if a.shape != b.shape or not len(a):
         raise FormatError(
@@ -262,7 +232,7 @@ def parity_figure(
     axes.set_aspect("equal")
     gap = f"greatest difference {np.abs(a - b).max():.1e}"
     axes.text(0.04, 0.95, gap, transform=axes.transAxes, va="top", color="#222222")
-    axes.set(title=f"{names[1]} against {names[0]}", xlabel=f"{names[0]} output", ylabel=f"{names[1]} output")
+    axes.set(title="ONNX against PyTorch", xlabel="PyTorch output", ylabel="ONNX output")
     return figure
 
 
@@ -278,13 +248,13 @@ def _columns(records: Sequence[Mapping[str, float]], x: str, y: str) -> tuple[An
 
 
 def _deviates(rates: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Standard normal deviates of rates, those of 0 and 1 just outside every axis."""
+    """Standard normal deviates of rates; 0 and 1 come out just outside every axis."""
     inside = np.clip(rates, _DET_RATES[0] / 10, 1 - _DET_RATES[0] / 10)
     return np.array([_NORMAL.inv_cdf(rate) for rate in inside.tolist()])
 
 
 def _deviate_axis(axis: Axis, limit: Callable[..., Any], rates: Sequence[float]) -> None:
-    """Percent axis of normal deviates that reaches down to the least of the rates that is not 0."""
+    """Make a percent axis of normal deviates that starts at the lowest rate above 0."""
     least = min((rate for rate in rates if rate > 0), default=0.1)
     first = max(bisect_right(_DET_RATES, least) - 1, 0)
     shown = _DET_RATES[first:]
@@ -298,7 +268,10 @@ def _line(axes: Axes, index: int, label: str, x: Any, y: Any, low: Any, high: An
     axes.plot(x, y, drawstyle="steps-post", color=colour, linestyle=style, label=label)
 
 
-def _roc(axes: Axes, curves: Curves, labels: Mapping[str, str]) -> None:
+@_styled
+def _draw_roc(curves: Curves, labels: Mapping[str, str], title: str, false: str, true: str) -> Figure:
+    """ROC curves under their labels, else their names; `false` and `true` are the names of the rates."""
+    figure, axes = _new()
     shown = {name: [r for r in records if r["fpr"] > 0] for name, records in curves.items()}
     lowest = min((records[0]["fpr"] for records in shown.values() if records), default=1e-3)
     for index, (name, records) in enumerate(shown.items()):
@@ -310,17 +283,19 @@ def _roc(axes: Axes, curves: Curves, labels: Mapping[str, str]) -> None:
         chance = np.geomspace(axes.get_xlim()[0], 1, 100)
         axes.plot(chance, chance, color=_GREY, linewidth=1, linestyle=":", label="chance")
     _legend(axes)
+    axes.set(title=title, xlabel=f"{false} rate (log scale)", ylabel=f"{true} rate")
+    return figure
 
 
 def _legend(axes: Axes) -> None:
-    """A legend below, in two columns where there is much or little to say."""
+    """A legend below the axes, in two columns where it has many or only short labels."""
     labels = axes.get_legend_handles_labels()[1]
     wide = len(labels) > 5 or max(map(len, labels), default=0) < 25
     axes.figure.legend(loc="outside lower center", ncols=2 if wide else 1, fontsize=9)
 
 
 def _rate_axis(axes: Axes, lowest: float) -> float:
-    """Percent axis that starts at 0, or higher where every curve stays high; returns where it starts."""
+    """Make a percent axis that starts at 0, or higher where every curve stays high; returns its start."""
     floor = 0.0 if lowest < 0.55 else 0.5 if lowest < 0.8 else 0.75 if lowest < 0.92 else 0.9
     axes.set_ylim(floor, 1 + (1 - floor) * 0.02)
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))

@@ -1,9 +1,9 @@
-"""Curves of several runs, models or systems in one figure: our own, and those published as the devkit's JSON."""
+"""Curves of several runs, models or systems in one figure, from our plot data or the devkit's JSON."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,38 +12,43 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from facerec.core import FormatError, ParamsError
-from facerec.evaluation.curves import Records
 from facerec.evaluation.identification import published
 from facerec.reporting import figures
 
+Records = Sequence[Mapping[str, float]]
 _AXES = {"roc": ("fpr", "tpr"), "cmc": ("rank", "rate")}
 
 
-def overlay(files: Mapping[str, Path], kind: str = "roc", title: str = "") -> Figure:
-    """One figure of the "roc" or "cmc" curves in `files`, by the name each is to have in the legend.
+def overlay_curves(files: Mapping[str, Path], kind: str = "roc", title: str = "") -> Figure:
+    """One figure of the "roc" or "cmc" curves in several files.
 
-    A file is plot data of this project (reports/curves/*_roc.json, *_cmc.json, data/scores/*/*_curves.json) or
-    the devkit's cmc_*.json, which has no band. Raises FormatError for other files and ParamsError for another kind.
+    Args:
+        files: name in the legend -> our plot data (reports/curves/*_roc.json, data/scores/*/*_curves.json) or the
+            devkit's cmc_*.json, which is drawn without a band.
+        kind: "roc" or "cmc".
+        title: of the figure; by default that of the kind.
+
+    Raises:
+        FormatError: a file without such a curve.
+        ParamsError: another kind.
     """
     if kind not in _AXES:
         raise ParamsError(f"A figure is a roc or a cmc, not {kind!r}.")
     curves = {
         label: records for name, path in files.items() for label, records in _named(name, path, kind).items()
     }
-    if kind == "cmc":
-        return figures.cmc_figure(curves, **({"title": title} if title else {}))
-    return figures.roc_figure(curves, title or "True and false accepts")
+    return (figures.cmc_figure if kind == "cmc" else figures.roc_figure)(curves, title)
 
 
 def _named(name: str, path: Path, kind: str) -> dict[str, Records]:
-    """The curves of one file; where it holds several, their own names follow the file's."""
-    found = _read(path, kind)
+    """The curves of one file; where it holds several, each is named after the file and its own name."""
+    found = _read_curves(path, kind)
     if not found:
         raise FormatError(f"{path} holds no {kind} curve; give a file of curves, or another --kind.")
     return {f"{name}: {series}" if len(found) > 1 else name: records for series, records in found.items()}
 
 
-def _read(path: Path, kind: str) -> dict[str, Records]:
+def _read_curves(path: Path, kind: str) -> dict[str, Records]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -64,7 +69,7 @@ def _read(path: Path, kind: str) -> dict[str, Records]:
 
 
 def _is_devkit(value: Mapping[str, Any]) -> bool:
-    """Whether "cmc" and "roc" are pairs of lists of numbers, not lists of records."""
+    """Whether "cmc" and "roc" are two lists of numbers each, not lists of records."""
     return all(
         isinstance(value.get(name), list) and len(value[name]) == 2 and isinstance(value[name][0], list)
         for name in ("cmc", "roc")

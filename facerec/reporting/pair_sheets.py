@@ -1,6 +1,6 @@
-"""A picture of a benchmark's pairs at the edge of the threshold: the errors, and what nearly was one.
+"""Contact sheet of a benchmark's pairs near the threshold: errors and near misses, for a person to check.
 
-Looking at them tells a bad network from a wrong label, a wrong face and a crop that missed.
+It shows whether an error comes from the network, a wrong label, a wrong face or a bad crop.
 """
 
 from __future__ import annotations
@@ -17,16 +17,24 @@ from facerec.imaging.sheets import TILE, Image, band, captioned, decoded, strip
 from facerec.store import shards
 from facerec.store.pairs import Pairs
 
-COLUMNS = 6
+PAIR_COLUMNS = 6
 Values = NDArray[np.float64]
 
 
 def pair_sheet(faces: str | Path, compared: Pairs, distances: Values, thresholds: Values) -> Image:
-    """The sheet (h, w, 3) of n pairs of rows of face set `faces`.
+    """The contact sheet (h, w, 3) of n pairs.
 
-    Four rows of up to 6 pairs: same person, just rejected and farthest apart; different people, just accepted and
-    closest. Under a pair stand its distance and the threshold that judged it. `distances` and `thresholds` are (n,);
-    a pair is accepted when its distance is below. Pairs with a photo that gave no face are left out.
+    Four rows of up to 6 pairs: genuine pairs just rejected and farthest apart, impostor pairs just accepted and
+    closest. The caption of a pair is its distance and its threshold. Pairs with a photo without a face are left out.
+
+    Args:
+        faces: the face set.
+        compared: the pairs, as rows of the face set.
+        distances: (n,).
+        thresholds: (n,) of the fold of each pair, which is accepted when its distance is lower.
+
+    Raises:
+        FormatError: the lengths differ.
     """
     found = shards.read_shards(faces, "faces")
     if not len(compared) == len(distances) == len(thresholds):
@@ -36,48 +44,46 @@ def pair_sheet(faces: str | Path, compared: Pairs, distances: Values, thresholds
     first, second = compared.first, compared.second
     whole = (np.minimum(first, second) >= 0) & (np.maximum(first, second) < len(found))
     bands = []
-    for title, chosen in _groups(compared.same, distances, thresholds, whole):
+    for title, chosen in _pair_rows(compared.same, distances, thresholds, whole):
         tiles = [
-            _tile(
-                found, int(first[pair]), int(second[pair]), f"{distances[pair]:.3f} (threshold {limit:.3f})"
-            )
-            for pair, limit in zip(chosen.tolist(), thresholds[chosen].tolist(), strict=True)
+            _pair_tile(found, (first[pair], second[pair]), distances[pair], thresholds[pair])
+            for pair in chosen.tolist()
         ]
-        bands.append(band(title, tiles, COLUMNS))
+        bands.append(band(title, tiles, PAIR_COLUMNS))
     return np.concatenate([strip(f"{found.meta.dataset}: pairs and their distances"), *bands])
 
 
 def write_pair_sheet(
     faces: str | Path, compared: Pairs, distances: Values, thresholds: Values, out: str | Path
 ) -> None:
-    """Write the sheet to `out`, a .jpg or .png."""
+    """Write `pair_sheet` to `out`, a .jpg or .png."""
     sheets.check_name(out)
     sheets.write_sheet(pair_sheet(faces, compared, distances, thresholds), out, quality=85)
 
 
-def _groups(
+def _pair_rows(
     same: NDArray[np.bool_], distances: Values, thresholds: Values, whole: NDArray[np.bool_]
 ) -> Iterator[tuple[str, NDArray[np.int64]]]:
-    """Title and pairs of the four rows; a pair is in one row only."""
+    """Title and pairs of each row; a pair is in one row only."""
     over = distances - thresholds
     for kind, people, error, extreme, sign in (
         (same, "Same person", "rejected", "farthest apart", 1.0),
         (~same, "Different people", "accepted", "closest", -1.0),
     ):
         wrong = whole & kind & ((over >= 0) if sign > 0 else (over < 0))
-        nearest = _first(sign * over, wrong)
+        nearest = _lowest(sign * over, wrong)
         yield f"{people}, just {error} (of {wrong.sum():,} {error} among {(whole & kind).sum():,})", nearest
         rest = whole & kind
         rest[nearest] = False
-        yield f"{people}, {extreme} of the others", _first(-sign * distances, rest)
+        yield f"{people}, {extreme} of the others", _lowest(-sign * distances, rest)
 
 
-def _first(values: Values, among: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """The pairs of the smallest values, smallest first."""
+def _lowest(values: Values, among: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """The pairs with the lowest values, lowest first."""
     candidates = np.flatnonzero(among)
-    return candidates[np.argsort(values[candidates], kind="stable")][:COLUMNS]
+    return candidates[np.argsort(values[candidates], kind="stable")][:PAIR_COLUMNS]
 
 
-def _tile(found: shards.Shards, first: int, second: int, caption: str) -> Image:
-    both = [sheets.thumbnail(decoded(found.image(row)), TILE) for row in (first, second)]
-    return captioned(np.concatenate(both, axis=1), caption)
+def _pair_tile(found: shards.Shards, rows: tuple[int, int], distance: float, threshold: float) -> Image:
+    both = [sheets.thumbnail(decoded(found.image(int(row))), TILE) for row in rows]
+    return captioned(np.concatenate(both, axis=1), f"{distance:.3f} (threshold {threshold:.3f})")

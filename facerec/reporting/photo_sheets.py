@@ -1,126 +1,230 @@
-"""A picture of photos to look at: the boxes and landmarks found in them, and the face each of them gave.
+"""Contact sheets of a set, for a person to check: photos with the faces found in them, and the aligned faces.
 
-Shows what a face sheet cannot: which of several faces was taken, and why a photo gave none.
+They show errors that no metric shows: a wrong face taken from a photo, swapped landmarks, a photo without a face. A
+network would train on them without any warning.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from facerec.detection import drawing, table
-from facerec.detection.base import Faces
-from facerec.imaging import sheets
+from facerec.detection import Faces, draw_faces, table
+from facerec.imaging import alignment, images, sheets
 from facerec.imaging.sheets import CAPTION, TILE, Image, at_random, band, captioned, decoded, strip
 from facerec.store import failures, shards
 
-COLUMNS = 5
-_SIDE = TILE + 3 * CAPTION  # pixels of a photo: as high as a face and three captions below it
-_KEPT = (0, 230, 60)
+FACE_COLUMNS, PHOTO_COLUMNS = 12, 5
+"""Tiles in a row of either sheet."""
+_SIDE = TILE + 3 * CAPTION  # of a photo in pixels: as high as a face with three captions below it
+_RED, _GREEN = (255, 40, 40), (0, 230, 60)
 _PAPER, _GREY = 255, 225
 
 
+def write_face_sheet(faces: str | Path, photos: str | Path | None, out: Path) -> None:
+    """Write `face_sheet` to `out`, a .jpg or .png."""
+    sheets.check_name(out)
+    sheets.write_sheet(face_sheet(faces, photos), out, quality=85)
+
+
+def write_photo_sheet(photos: str | Path, detections: str | Path, faces: str | Path, out: Path) -> None:
+    """Write `photo_sheet` to `out`, a .jpg or .png."""
+    sheets.check_name(out)
+    sheets.write_sheet(photo_sheet(photos, detections, faces), out, quality=85)
+
+
+def face_sheet(faces: str | Path, photos: str | Path | None = None) -> Image:
+    """The contact sheet of a face set. The same set always gives the same sheet.
+
+    Rows of up to 12 tiles: random faces (two rows), the landmarks farthest from the template, the lowest scores, some
+    faces of each fallback, photos without a face. The caption of a tile is its score, or the residual of its landmarks
+    in pixels of a 112 crop.
+
+    Args:
+        faces: the face set.
+        photos: the photo set it was made from; without it, photos without a face are not shown.
+
+    Returns:
+        (h, w, 3) RGB.
+    """
+    found = shards.read_shards(faces, "faces")
+    bands = [band(title, tiles, FACE_COLUMNS) for title, tiles in _face_rows(found)]
+    failed = failures.read_failures(faces)
+    if photos is not None and failed:
+        bands.append(_photos_without_a_face(shards.read_shards(photos, "photos"), failed))
+    return np.concatenate(bands or [strip(f"{found.meta.dataset}: no faces")])
+
+
+def _face_rows(found: shards.Shards) -> Iterator[tuple[str, list[Image]]]:
+    """Title and tiles of each row."""
+    residuals, scores = _residuals(found), _scores(found)
+    rungs = found.table["rung"].to_pylist()
+    rows = np.arange(len(found))
+
+    def tiles(chosen: Sequence[int], caption: Callable[[int], str], marked: bool = False) -> list[Image]:
+        marks = _aligned_landmarks(found, chosen) if marked else [None] * len(chosen)
+        pictures = [images.decode(found.image(row)) for row in chosen]
+        return [_face_tile(*each) for each in zip(pictures, map(caption, chosen), marks, strict=True)]
+
+    def score(row: int) -> str:
+        return "" if np.isnan(scores[row]) else f"{scores[row]:.3f}"
+
+    def residual(row: int) -> str:
+        return "" if np.isnan(residuals[row]) else f"{residuals[row]:.1f} px"
+
+    name = f"{found.meta.dataset}: {len(found):,} faces, {found.meta.template}"
+    yield f"{name}; at random", tiles(at_random(rows, 2 * FACE_COLUMNS), score)
+    yield "Landmarks farthest from the template", tiles(_lowest(-residuals), residual, marked=True)
+    yield "Lowest scores", tiles(_lowest(scores), score)
+    for rung in sorted({rung for rung in rungs if rung}):
+        own = np.array([row for row in rows if rungs[row] == rung])
+        yield f"Rung {rung}: {len(own):,}", tiles(at_random(own, FACE_COLUMNS), score)
+
+
+def _lowest(values: NDArray[np.float64]) -> list[int]:
+    """Rows of the lowest values, lowest first, without NaN."""
+    order = np.argsort(values, kind="stable")[:FACE_COLUMNS]
+    return [int(row) for row in order if not np.isnan(values[row])]
+
+
+def _scores(found: shards.Shards) -> NDArray[np.float64]:
+    """(n,) detection scores; NaN for a face without one."""
+    return np.array([np.nan if score is None else score for score in found.table["score"].to_pylist()], float)
+
+
+def _residuals(found: shards.Shards) -> NDArray[np.float64]:
+    """(n,) in pixels of a 112 crop; NaN for a face without landmarks."""
+    missing = [[np.nan, np.nan]] * 5
+    points = [landmarks or missing for landmarks in found.table["landmarks"].to_pylist()]
+    landmarks = np.array(points, np.float64).reshape(-1, 5, 2)
+    usable = alignment.usable(landmarks)
+    values = np.full(len(found), np.nan)
+    values[usable] = alignment.residuals(landmarks[usable])
+    return values
+
+
+def _aligned_landmarks(found: shards.Shards, rows: Sequence[int]) -> list[NDArray[np.float64] | None]:
+    """Landmarks (5, 2) in the crops of these rows; None where the crops are not aligned to the template."""
+    size = found.meta.size
+    if size is None or not rows or found.meta.template != alignment.template_name(size):
+        return [None] * len(rows)
+    points = np.array([found.table["landmarks"][row].as_py() for row in rows], np.float64)
+    matrices = alignment.similarity(points, size)
+    return list(points @ matrices[:, :, :2].transpose(0, 2, 1) + matrices[:, None, :, 2])
+
+
+def _face_tile(image: Image, caption: str, marks: NDArray[np.float64] | None = None) -> Image:
+    """The image in a square above its caption, with `marks` (5, 2) drawn on it, the first one red."""
+    canvas, radius = image.copy(), max(1, round(max(image.shape) / 56))
+    for number, (x, y) in enumerate([] if marks is None else marks.round(2).tolist()):
+        cv2.circle(canvas, (round(x), round(y)), radius, _GREEN if number else _RED, -1, cv2.LINE_AA)
+    return captioned(sheets.thumbnail(canvas, TILE), caption)
+
+
+def _photos_without_a_face(photos: shards.Shards, failed: Sequence[failures.Failure]) -> Image:
+    """A row of them, each with the category of its failure."""
+    rows = {source: row for row, source in enumerate(photos.sources)}
+    shown = [failed[number] for number in at_random(range(len(failed)), FACE_COLUMNS)]
+    tiles = [_face_tile(decoded(photos.image(rows[each.source])), each.category) for each in shown]
+    return band(f"Photos without a face: {len(failed):,}", tiles, FACE_COLUMNS)
+
+
+def photo_sheet(photos: str | Path, detections: str | Path, faces: str | Path) -> Image:
+    """The contact sheet (h, w, 3) of a photo set, its detections and its face set. It is always the same for them.
+
+    Rows of up to 5 photos: at random, the lowest scores, the most faces, each fallback, no face (two rows). White boxes
+    are the faces that the detector found, the green one was taken. Beside a photo stands its aligned face, with its
+    rung, its score and the number of faces found.
+    """
+    found = _read_photo_set(photos, detections, faces)
+    bands = []
+    for title, count, shown in _photo_rows(found):
+        tiles = [_photo_tile(found, photo) for photo in shown]
+        bands.append(band(f"{title}: {count:,} photos" if count else title, tiles, PHOTO_COLUMNS))
+    return np.concatenate(bands or [strip(f"{found.photos.meta.dataset}: no photos")])
+
+
 @dataclass(frozen=True)
-class _Set:
-    """A set of photos, what was found in them, and what they gave, by number of the photo."""
+class _PhotoSet:
+    """A photo set, its detections and its faces.
+
+    Attributes:
+        rows: number of a photo -> row of its face in `faces`.
+        failed: number of a photo without a face -> category of the failure.
+    """
 
     photos: shards.Shards
     detections: table.Detections
     faces: shards.Shards
     rows: dict[int, int]
-    """Row in `faces` of the face of a photo."""
-    lost: dict[int, str]
-    """Why a photo gave none, in a word."""
+    failed: dict[int, str]
 
 
-def photo_sheet(photos: str | Path, detections: str | Path, faces: str | Path) -> Image:
-    """The sheet (h, w, 3) of a photo set, its detection table and the face set made of both.
-
-    Rows of up to 5 photos: at random, the lowest scores, the most faces, each rung but the first, no face (two
-    rows). White boxes are what the detector found, a green one is the face that was taken; beside a photo that face
-    as it was cut out, its rung, its score and how many faces there were. Equal sets give equal sheets.
-    """
-    found = _read(photos, detections, faces)
-    bands = [
-        band(
-            f"{title}: {count:,} photos" if count else title, [_tile(found, each) for each in shown], COLUMNS
-        )
-        for title, count, shown in _groups(found)
-    ]
-    return np.concatenate(bands or [strip(f"{found.photos.meta.dataset}: no photos")])
-
-
-def write_photo_sheet(photos: str | Path, detections: str | Path, faces: str | Path, out: Path) -> None:
-    """Write the sheet to `out`, a .jpg or .png."""
-    sheets.check_name(out)
-    sheets.write_sheet(photo_sheet(photos, detections, faces), out, quality=85)
-
-
-def _read(photos: str | Path, detections: str | Path, faces: str | Path) -> _Set:
-    taken = shards.read_shards(photos, "photos")
+def _read_photo_set(photos: str | Path, detections: str | Path, faces: str | Path) -> _PhotoSet:
+    taken, aligned = shards.read_shards(photos, "photos"), shards.read_shards(faces, "faces")
     numbers = {source: number for number, source in enumerate(taken.sources)}
-    aligned = shards.read_shards(faces, "faces")
     rows = {numbers[source]: row for row, source in enumerate(aligned.sources)}
-    lost = {numbers[failure.source]: failure.category for failure in failures.read_failures(faces)}
-    return _Set(taken, table.read_detections(detections), aligned, rows, lost)
+    failed = {numbers[failure.source]: failure.category for failure in failures.read_failures(faces)}
+    return _PhotoSet(taken, table.read_detections(detections), aligned, rows, failed)
 
 
-def _groups(found: _Set) -> Iterator[tuple[str, int, list[int]]]:
+def _photo_rows(found: _PhotoSet) -> Iterator[tuple[str, int, list[int]]]:
     """Title of a row, how many photos it is about, and those it shows."""
     name, count = found.photos.meta.dataset, len(found.photos)
-    yield f"{name}, some at random", count, at_random(range(count), COLUMNS)
+    yield f"{name}, some at random", count, at_random(range(count), PHOTO_COLUMNS)
     scores, rungs = (found.faces.table[column].to_pylist() for column in ("score", "rung"))
     scored = [photo for photo, row in found.rows.items() if scores[row] is not None]
-    yield "Lowest scores", 0, sorted(scored, key=lambda photo: float(scores[found.rows[photo]]))[:COLUMNS]
+    scored.sort(key=lambda photo: float(scores[found.rows[photo]]))
+    yield "Lowest scores", 0, scored[:PHOTO_COLUMNS]
     counts = np.diff(found.detections.starts)
     several = np.flatnonzero(counts > 1)
-    most = several[np.argsort(-counts[several], kind="stable")][:COLUMNS]
+    most = several[np.argsort(-counts[several], kind="stable")][:PHOTO_COLUMNS]
     yield "Several faces", len(several), most.tolist()
     for rung in sorted({rung for rung in rungs if rung not in (None, "detector")}):
         own = [photo for photo, row in found.rows.items() if rungs[row] == rung]
-        yield f"Taken by the rung {rung}", len(own), at_random(own, COLUMNS)
-    lost = list(found.lost)
-    yield "No face taken", len(lost), at_random(lost, 2 * COLUMNS)
+        yield f"Taken by the rung {rung}", len(own), at_random(own, PHOTO_COLUMNS)
+    failed = list(found.failed)
+    yield "No face taken", len(failed), at_random(failed, 2 * PHOTO_COLUMNS)
 
 
-def _tile(found: _Set, photo: int) -> Image:
-    """A photo with what was found in it, beside the face it gave."""
-    count = len(found.detections[photo])
+def _photo_tile(found: _PhotoSet, photo: int) -> Image:
+    """A photo with its detections, beside its aligned face."""
     row = None if photo not in found.rows else found.faces.row(found.rows[photo])
-    face = np.full((TILE, TILE, 3), _GREY, np.uint8) if row is None else _face(row)
-    for line in _captions(found, photo, row, count):
+    if row is None:
+        face = np.full((TILE, TILE, 3), _GREY, np.uint8)
+    else:
+        face = sheets.thumbnail(decoded(row["image"]), TILE)
+    for line in _captions(found, photo, row):
         face = captioned(face, line)
     gap = np.full((_SIDE, 2, 3), _PAPER, np.uint8)
-    return np.concatenate([_marked(found, photo, row), gap, face], axis=1)
+    return np.concatenate([_marked_photo(found, photo, row), gap, face], axis=1)
 
 
-def _face(row: dict[str, Any]) -> Image:
-    return sheets.thumbnail(decoded(row["image"]), TILE)
-
-
-def _captions(found: _Set, photo: int, row: dict[str, Any] | None, count: int) -> list[str]:
+def _captions(found: _PhotoSet, photo: int, row: dict[str, Any] | None) -> list[str]:
+    count = len(found.detections[photo])
     seen = f"{count} face{'' if count == 1 else 's'} found"
     if row is None:
-        return [found.lost.get(photo, ""), "", seen]
+        return [found.failed.get(photo, ""), "", seen]
     return [row["rung"] or "", "" if row["score"] is None else f"score {row['score']:.3f}", seen]
 
 
-def _marked(found: _Set, photo: int, row: dict[str, Any] | None) -> Image:
-    """The photo in a square of _SIDE, everything that was found in white, what was taken in green."""
+def _marked_photo(found: _PhotoSet, photo: int, row: dict[str, Any] | None) -> Image:
+    """The photo in a square of _SIDE pixels, all detections in white, the face that was taken in green."""
     image = decoded(found.photos.image(photo))
     scale = _SIDE / max(image.shape[:2])
     size = tuple(max(1, round(side * scale)) for side in image.shape[1::-1])
     small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-    marked = drawing.draw_faces(small, _scaled(found.detections[photo], scale))
+    marked = draw_faces(small, _scaled(found.detections[photo], scale))
     if row is not None and row["box"] is not None:
         points = np.empty((0, 2), np.float32) if row["landmarks"] is None else row["landmarks"]
         taken = Faces(row["box"][None], points[None], np.ones(1, np.float32))
-        marked = drawing.draw_faces(marked, _scaled(taken, scale), _KEPT)
+        marked = draw_faces(marked, _scaled(taken, scale), _GREEN)
     return sheets.thumbnail(marked, _SIDE)
 
 

@@ -1,6 +1,6 @@
-"""On what a report was made: the machine, the libraries, the revision of the code, and how long each stage took.
+"""Where a report was made: the machine, the libraries, the revision of the code, and the time of each stage.
 
-The only part of a report that may differ between two equal runs. It names no host, user or path.
+This is the only part of a report that may differ between two equal runs. It names no host, user or path.
 """
 
 from __future__ import annotations
@@ -15,14 +15,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from facerec import __version__
-from facerec.core import worker_count
+from facerec.core import torch_device, usable_cores, worker_count
 from facerec.core.timing import StageRun
-from facerec.reporting.page import Block, Grid, Section, Text
+from facerec.reporting.formatting import UNKNOWN, as_bytes, as_duration
 from facerec.reporting.tables import Table
-from facerec.reporting.wording import NONE, duration, size
-
-SECTION = "provenance"
-"""Name of its section on the page."""
 
 LIBRARIES = (
     "anny",
@@ -43,44 +39,55 @@ LIBRARIES = (
     "torch",
     "torchvision",
 )
-"""Those that decide the bytes of an output."""
+"""Libraries whose version can change the bytes of an output."""
 
 Runs = Mapping[str, Sequence[StageRun | None]]
-"""Stage -> the last run of each of its instances here; None where one came from the cache."""
+"""Stage -> the last run on this machine of each of its instances; None for one from the cache."""
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """What the section says."""
+    """The last section of the page.
+
+    Attributes:
+        revision: commit of the code.
+        machine: facts about it.
+        libraries: name -> version.
+        stages: their last runs.
+    """
 
     revision: str
-    environment: Mapping[str, str]
+    machine: Mapping[str, str]
     libraries: Mapping[str, str]
     stages: Runs
 
-    def section(self) -> Section:
-        """The section of the page."""
-        facts = tuple({"Revision of the code": self.revision, **self.environment}.items())
-        libraries = tuple(self.libraries.items())
-        blocks: list[Block] = [
-            Text("This section alone may differ between two runs that are equal in everything else."),
-            Grid(Table(("Made on", ""), facts), facts=True),
-            Grid(Table(("Library", "Version"), libraries), facts=True),
-            Grid(_stages(self.stages)),
-        ]
-        return Section(SECTION, "Provenance", blocks)
+    def facts_table(self) -> Table:
+        """Revision and machine."""
+        return Table(("Made on", ""), tuple({"Revision of the code": self.revision, **self.machine}.items()))
+
+    def libraries_table(self) -> Table:
+        """Versions."""
+        return Table(("Library", "Version"), tuple(self.libraries.items()))
+
+    def stages_table(self) -> Table:
+        """Times and memory, a row for each stage in the order of the graph."""
+        rows = [(stage, *_times(runs)) for stage, runs in self.stages.items() if runs]
+        every = [run for runs in self.stages.values() for run in runs]
+        note = (
+            "By the clock, when each last ran on this machine, without starting Python; memory is that of the largest "
+            "process. What was never run here came from DVC's cache and has no time."
+        )
+        header = ("Stage", "Ran here", "Time", "Longest", "Memory", "Ended, UTC")
+        return Table(header, (*rows, ("together", *_times(every))), note)
 
 
 def gather_provenance(root: Path, stages: Runs) -> Provenance:
-    """What is true here and now of the checkout `root` and this machine."""
-    return Provenance(revision(root), environment(), libraries(), stages)
+    """The provenance of a report made now, on this machine, with the checkout `root`."""
+    return Provenance(describe_revision(root), describe_machine(), library_versions(), stages)
 
 
-def revision(root: Path) -> str:
-    """The commit of the checkout `root`, and whether code or parameters differ from it.
-
-    What a run writes itself (dvc.lock and reports/) does not count as a change.
-    """
+def describe_revision(root: Path) -> str:
+    """The commit of the checkout `root`, and whether files differ from it, except those a run writes."""
     try:
         commit = _git(root, "rev-parse", "HEAD")
         changes = _git(root, "status", "--porcelain", "--", ".", ":!dvc.lock", ":!reports")
@@ -89,11 +96,9 @@ def revision(root: Path) -> str:
     return f"{commit} and uncommitted changes" if changes else commit
 
 
-def environment() -> dict[str, str]:
-    """The machine as far as it can matter to results and speed."""
+def describe_machine() -> dict[str, str]:
+    """Facts about this machine that can affect results or speed."""
     import torch
-
-    from facerec.core import torch_device
 
     chosen = torch_device()
     named = torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else chosen.type
@@ -103,7 +108,7 @@ def environment() -> dict[str, str]:
         "Python": f"{platform.python_implementation()} {platform.python_version()}",
         "System": f"{platform.system()} {platform.release()}, {platform.machine()}",
         "Processor": _processor(),
-        "Cores": f"{_cores()} usable of {os.cpu_count()}",
+        "Cores": f"{usable_cores()} usable of {os.cpu_count()}",
         "Vector instructions": torch.backends.cpu.get_cpu_capability(),
         "Device": named,
         "Threads of torch": str(torch.get_num_threads()),
@@ -111,8 +116,8 @@ def environment() -> dict[str, str]:
     }
 
 
-def libraries() -> dict[str, str]:
-    """Versions of LIBRARIES."""
+def library_versions() -> dict[str, str]:
+    """Versions of `LIBRARIES` that are installed here."""
     found = {}
     for name in LIBRARIES:
         try:
@@ -129,7 +134,7 @@ def _git(root: Path, *words: str) -> str:
 
 
 def _processor() -> str:
-    """What the processor calls itself."""
+    """Name of the processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -138,31 +143,12 @@ def _processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _stages(stages: Runs) -> Table:
-    """A row a stage, in the order of the graph."""
-    rows = [(stage, *_times(runs)) for stage, runs in stages.items() if runs]
-    every = [run for runs in stages.values() for run in runs]
-    note = (
-        "By the clock, when each last ran on this machine, without starting Python; memory is that of the largest "
-        "process. What was never run here came from DVC's cache and has no time."
-    )
-    return Table(
-        ("Stage", "Ran here", "Time", "Longest", "Memory", "Ended, UTC"),
-        (*rows, ("together", *_times(every))),
-        note,
-    )
-
-
 def _times(runs: Sequence[StageRun | None]) -> tuple[str, str, str, str, str]:
     ran = [run for run in runs if run is not None]
     if not ran:
-        return ("from the cache", NONE, NONE, NONE, NONE)
+        return ("from the cache", UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN)
     seconds = [run.seconds for run in ran]
-    memory = size(max(run.peak_bytes for run in ran))
+    memory = as_bytes(max(run.peak_bytes for run in ran))
     here = "yes" if len(runs) == len(ran) == 1 else f"{len(ran)} of {len(runs)}"
     ended = max(run.finished for run in ran)[:16].replace("T", " ")
-    return (here, duration(sum(seconds)), duration(max(seconds)), memory, ended)
+    return (here, as_duration(sum(seconds)), as_duration(max(seconds)), memory, ended)

@@ -1,36 +1,53 @@
-"""The report of a run: its page, and the cards of its networks and data sets."""
+"""The report of a run: its page, and the cards of its networks and data sets.
+
+The page is one self-contained HTML file without scripts, readable on a phone, a wide screen and paper. Its text stands
+in templates/page.html, which escapes every value; figures and sheets are embedded.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import base64
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from facerec.catalog.entries import CatalogEntry
-from facerec.core import atomic_dir, write_text
-from facerec.params import Params
-from facerec.reporting import data_card, model_card, page, plotting, sections, tables, wording
-from facerec.reporting.page import Card, Fold, PagePicture, Section
+import jinja2
+from markdown_it import MarkdownIt
+from markupsafe import Markup
+
+from facerec.core import FormatError, atomic_dir, write_text
+from facerec.reporting import cards, formatting, tables
 from facerec.reporting.summary import Sources, collect_metrics, load_metrics
 
-TITLE = "Face recognition report"
+if TYPE_CHECKING:
+    from facerec.catalog.entries import CatalogEntry
+    from facerec.reporting.provenance import Provenance
+
 SYNTHETIC = (
     "Measured on rendered faces: nobody in them exists. This shows that the pipeline works and how runs compare. "
     "It is no evidence about real faces."
 )
+_SECTIONS = {
+    "verification": "verification",
+    "identification": "identification",
+    "training": "train",
+    "faces": "align",
+}
+"""Section of the page -> the group of metrics without which it is left out."""
+_PICTURES = {".svg": "image/svg+xml", ".png": "image/png", ".jpg": "image/jpeg"}
 
 
 @dataclass(frozen=True)
 class RunReport:
-    """A run and what its report is made of.
+    """A run and all that its report is made of.
 
     Attributes:
         sources: parameters, metrics, curves and scores.
-        figures: directory of the figures that `plotting.write` drew.
-        sheets: directory of the pictures of faces, photos and pairs.
-        entries: the catalogue entries of every set of the run.
+        figures: directory that `facerec.reporting.run_figures.write_figures` wrote.
+        sheets: directory of the contact sheets of photos, faces and pairs.
+        entries: the catalog entries of every set of the run.
     """
 
     sources: Sources
@@ -38,7 +55,7 @@ class RunReport:
     sheets: Path
     entries: Mapping[str, CatalogEntry]
 
-    def write(self, out: Path, provenance: Section) -> None:
+    def write(self, out: Path, provenance: Provenance) -> None:
         """Write cards/ and then index.html into directory `out`."""
         with atomic_dir(out / "cards") as folder:
             for kind, documents in (("models", self.model_cards), ("data", self.data_cards)):
@@ -46,27 +63,27 @@ class RunReport:
                     write_text(folder / kind / f"{name}.md", text)
         write_text(out / "index.html", self.page(provenance))
 
-    def page(self, provenance: Section) -> str:
-        """The page as HTML; all but the section `provenance` is the same for the same results."""
-        charts: dict[str, list[PagePicture]] = {}
-        for plot in plotting.plots(self.sources, self.found):
-            picture = PagePicture(plot.caption, self.figures / f"{plot.name}.svg")
-            charts.setdefault(plot.section, []).append(picture)
-        details = {
-            name: load_metrics(self._scores(name) / "details.json") for name in self._params.benchmarks
+    def page(self, provenance: Provenance) -> str:
+        """The page as HTML; all but the section of `provenance` is the same for the same results."""
+        shown = [name for name, group in _SECTIONS.items() if self.found.get(group)]
+        documents = {
+            **{f"Model card: {name}": text for name, text in self.model_cards.items()},
+            **{f"Data card: {name}": text for name, text in self.data_cards.items()},
         }
-        differences = {name: facts["max_difference"] for name, facts in self._exported.items()}
-        parameters = wording.yaml_of(self._params.model_dump(mode="json"))
-        parts = [
-            sections.verification(self.found, details, charts, self._pairs()),
-            sections.identification(self.found, charts),
-            sections.training(self.found, differences, charts),
-            sections.faces(self.found, self._sheets()),
-            sections.cards(self._folded()),
-            sections.parameters(parameters),
-            provenance,
-        ]
-        return page.render_page(TITLE, self._lead, self._note, sections.numbers(self.found), parts)
+        return _page_template().render(
+            run=self.sources.params,
+            note=SYNTHETIC if self._measured_on_rendered_faces() else "",
+            sections=[*shown, *(["cards"] if documents else []), "parameters", "provenance"],
+            numbers=tables.headline_numbers(self.found),
+            tables=self._tables(),
+            figures=self._figures(),
+            pairs={name: self._shown(each.faces) for name, each in self.sources.params.benchmarks.items()},
+            photos={name: self._shown(name) for name in self.sources.params.photos},
+            sheets=self.sheets,
+            cards=documents,
+            parameters=formatting.as_yaml(self.sources.params.model_dump(mode="json")),
+            provenance=provenance,
+        )
 
     @cached_property
     def found(self) -> dict[str, Any]:
@@ -76,121 +93,124 @@ class RunReport:
     @cached_property
     def model_cards(self) -> dict[str, str]:
         """The card of each network that was trained, and of each that was downloaded, by name."""
-        trained = {name: self._trained(name, facts) for name, facts in self._exported.items()}
-        return trained | {
-            name: data_card.render_data_card(
-                entry,
-                self._params,
-                self.found,
-                self._results(f"data/raw/{name}") if entry.kind == "model" else "",
-            )
-            for name, entry in self.entries.items()
-            if entry.kind in ("model", "weights")
-        }
+        made = {name: self._model_card(name, export) for name, export in self._exports.items()}
+        for name, entry in self.entries.items():
+            if entry.kind in ("model", "weights"):
+                results = self._results(f"data/raw/{name}") if entry.kind == "model" else ""
+                made[name] = cards.render_data_card(entry, self.sources.params, self.found, results)
+        return made
 
     @cached_property
     def data_cards(self) -> dict[str, str]:
         """The card of each data set, by name."""
         return {
-            name: data_card.render_data_card(entry, self._params, self.found)
+            name: cards.render_data_card(entry, self.sources.params, self.found)
             for name, entry in self.entries.items()
             if entry.kind not in ("model", "weights")
         }
 
-    @property
-    def _params(self) -> Params:
-        return self.sources.params
-
-    @property
-    def _lead(self) -> str:
-        params = self._params
-        judged = f"verification by the protocol {params.verify.protocol}" if params.benchmarks else ""
-        said = [
-            f"Network {params.model}",
-            f"faces found by {params.detect.detector}" * bool(params.photos),
-            judged,
-        ]
-        return ", ".join(filter(None, said)) + "."
-
-    @property
-    def _note(self) -> str:
-        tested = [self._entry(each.faces) for each in self._params.benchmarks.values()]
-        tested += [self._entry(each.probes) for each in self._params.identification.values()]
-        return SYNTHETIC if any(entry.generator for entry in tested) else ""
-
     @cached_property
-    def _exported(self) -> dict[str, Any]:
-        """What the stage export knows of each network that was trained."""
-        return {
-            name: load_metrics(self.sources.metrics / f"export/{name}.json") for name in self._params.networks
-        }
-
-    def _scores(self, name: str) -> Path:
-        return self.sources.scores / name
+    def _exports(self) -> dict[str, Any]:
+        """Metrics of the stage export by network."""
+        exports = self.sources.metrics / "export"
+        return {name: load_metrics(exports / f"{name}.json") for name in self.sources.params.networks}
 
     def _entry(self, faces: str) -> CatalogEntry:
-        """The entry that a face set comes from: that of a pack for its members."""
+        """The catalog entry of a face set, or of the pack it is a member of."""
         return self.entries[faces.split("/")[0]]
 
-    def _pairs(self) -> dict[str, PagePicture | None]:
-        """Benchmark -> its pairs at the edge of the threshold, None where its people may not be shown."""
+    def _shown(self, faces: str) -> bool:
+        """Whether the people in a face set may be shown."""
+        return self._entry(faces).shown
+
+    def _measured_on_rendered_faces(self) -> bool:
+        tested = [each.faces for each in self.sources.params.benchmarks.values()]
+        tested += [each.probes for each in self.sources.params.identification.values()]
+        return any(self._entry(faces).generator for faces in tested)
+
+    def _tables(self) -> dict[str, tables.Table]:
+        details = {
+            name: load_metrics(self.sources.scores / name / "details.json")
+            for name in self.sources.params.benchmarks
+        }
+        differences = {name: export["max_difference"] for name, export in self._exports.items()}
         return {
-            name: PagePicture(_PAIRS, self.sheets / f"pairs/{name}.jpg")
-            if self._entry(each.faces).shown
-            else None
-            for name, each in self._params.benchmarks.items()
+            "verification": tables.verification_table(self.found),
+            "rates": tables.rates_table(details),
+            "identification": tables.identification_table(self.found),
+            "noise": tables.noise_table(self.found),
+            "training": tables.training_table(self.found, differences),
+            "alignment": tables.alignment_table(self.found),
         }
 
-    def _sheets(self) -> dict[str, Sequence[PagePicture] | None]:
-        """Photo set -> its sheets, None where its people may not be shown."""
-        kinds = {"photos": _PHOTOS, "faces": _FACES}
-        return {
-            name: [
-                PagePicture(caption, self.sheets / kind / f"{name}.jpg") for kind, caption in kinds.items()
-            ]
-            if self.entries[name].shown
-            else None
-            for name in self._params.photos
-        }
+    def _figures(self) -> dict[str, dict[str, Path]]:
+        """Section -> caption -> file of each figure that the stage plots drew."""
+        found: dict[str, dict[str, Path]] = {section: {} for section in _SECTIONS}
+        for figure in load_metrics(self.figures / "index.json"):
+            found[figure["section"]][figure["caption"]] = self.figures / f"{figure['name']}.svg"
+        return found
 
-    def _folded(self) -> Iterator[Fold]:
-        for kind, documents in (("Model", self.model_cards), ("Data", self.data_cards)):
-            for name, text in documents.items():
-                yield Fold(f"{kind} card: {name}", [Card(text)])
-
-    def _trained(self, name: str, known: Mapping[str, Any]) -> str:
-        entries = [self.entries[each] for each in self._params.training_sets]
-        return model_card.render_model_card(
+    def _model_card(self, name: str, export: Mapping[str, Any]) -> str:
+        entries = [self.entries[each] for each in self.sources.params.training_sets]
+        return cards.render_model_card(
             name,
-            known,
+            export,
             self.found["train"][name],
-            self._params.train.model_dump(mode="json"),
+            self.sources.params.train.model_dump(mode="json"),
             [f"{entry.name}: {entry.title} ({entry.licence})" for entry in entries],
             self._results(f"models/{name}"),
             rendered=all(entry.generator for entry in entries),
         )
 
     def _results(self, model: str) -> str:
-        """Markdown of what was measured, if it was this model (a path, with or without its suffix)."""
-        measured, best = self._params.model, f"{model}_best.pt"
+        """Markdown of the benchmarks, if they measured this model (a path, with or without its suffix)."""
+        measured, best = self.sources.params.model, f"{model}_best.pt"
         if measured not in (model, f"{model}.pt", f"{model}.onnx", best):
             return "Not measured in this run, which measures another network."
-        said = (
-            [f"Of {Path(best).name}, the weights that were best while it trained."]
-            if measured == best
-            else []
-        )
-        for group, make in (("verification", tables.verification), ("identification", tables.identification)):
+        parts = []
+        if measured == best:
+            parts.append(f"Of {Path(best).name}, the weights that were best while it trained.")
+        for group, make in (
+            ("verification", tables.verification_table),
+            ("identification", tables.identification_table),
+        ):
             if self.found.get(group):
-                table = make(self.found)
-                rows = ([wording.escaped(cell) for cell in row] for row in table.rows)
-                said += [wording.table(table.header, rows), table.note]
-        return "\n\n".join(said) or "Nothing was measured in this run."
+                parts.append(make(self.found).markdown())
+        return "\n\n".join(parts) or "Nothing was measured in this run."
 
 
-_PAIRS = (
-    "Errors nearest the threshold, then the same person farthest apart and different people closest. Under a pair stand "
-    "its distance and the threshold of its fold."
-)
-_PHOTOS = "White: found by the detector; green: the face that was taken, shown as aligned beside its photo."
-_FACES = "Faces as aligned, with the detector's score or the distance of the landmarks from the template."
+def _page_template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        finalize=_keep_percent_together,
+    )
+    environment.filters |= {"embedded": embed_picture, "markdown": markdown_to_html}
+    return environment.get_template("page.html")
+
+
+def _keep_percent_together(value: Any) -> Any:
+    """A text whose percent signs stay on the line of their numbers."""
+    return value.replace(" %", "\u00a0%") if type(value) is str else value
+
+
+def embed_picture(path: Path) -> Markup:
+    """A .svg, .png or .jpg file as an address that holds it; FormatError for any other file."""
+    if path.suffix not in _PICTURES:
+        raise FormatError(f"The page cannot show {path.name}; give it {', '.join(_PICTURES)}.")
+    encoded = base64.b64encode(path.read_bytes()).decode("ascii")
+    return Markup(f"data:{_PICTURES[path.suffix]};base64,{encoded}")
+
+
+def markdown_to_html(text: str) -> Markup:
+    """A Markdown document as HTML, headings two levels down; HTML and pictures in it are shown as text."""
+    parser = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
+    tokens = parser.parse(text)
+    for token in tokens:
+        if token.type in ("heading_open", "heading_close"):
+            token.tag = f"h{int(token.tag[1]) + 2}"
+    return Markup(parser.renderer.render(tokens, parser.options, {}))

@@ -1,45 +1,110 @@
-"""The tables of a run, for the page and for the cards alike: a header and rows of text.
+"""Headline numbers and tables of a run, as text: what the page and the cards show of its metrics.
 
-`found` is everything measured, nested by group and name as `facerec.reporting.summary.collect_metrics` does it.
+`found` is always all metrics of the run, as `facerec.reporting.summary.collect_metrics` nests them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from facerec.evaluation.verification.result import rate_name
-from facerec.reporting.wording import NONE, count, interval, number, percent
+from facerec.reporting import formatting
+from facerec.reporting.formatting import UNKNOWN, as_count, as_interval, as_number, as_percent
 
 Found = Mapping[str, Any]
+Row = list[tuple[str, str]]
+"""Header and cell of each column."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """The first column names the rows; `note` explains what is not said by the header."""
+    """A table of text whose first column names the rows; `note` explains what the header does not."""
 
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     note: str = ""
 
+    @classmethod
+    def from_rows(cls, rows: Sequence[Row], note: str = "") -> Table:
+        """A table of rows that name their columns.
 
-def verification(found: Found) -> Table:
-    """Accuracy and the true accept rate at the headline false accept rate, a row a benchmark."""
+        >>> Table.from_rows([[("Benchmark", "lfw"), ("Pairs", "6,000")]]).header
+        ('Benchmark', 'Pairs')
+        """
+        header = tuple(name for name, _ in rows[0]) if rows else ()
+        return cls(header, tuple(tuple(cell for _, cell in row) for row in rows), note)
+
+    def markdown(self) -> str:
+        """The table in Markdown, its note below."""
+        rows = [[formatting.escape_markdown(cell) for cell in row] for row in self.rows]
+        return f"{formatting.markdown_table(self.header, rows)}\n\n{self.note}"
+
+
+@dataclass(frozen=True)
+class HeadlineNumber:
+    """A number at the top of the page.
+
+    Attributes:
+        title: the benchmark it belongs to.
+        value: as text.
+        label: the name of the metric.
+        place: the value as a share of 1, for the bar below it.
+        interval: its 95 % interval as shares of 1.
+        notes: lines below the bar.
+    """
+
+    title: str
+    value: str
+    label: str
+    place: float
+    interval: tuple[float, float] | None
+    notes: tuple[str, ...]
+
+
+def headline_numbers(found: Found) -> list[HeadlineNumber]:
+    """Accuracy of each benchmark, rank 1 of each identification task, and the share of photos that gave a face."""
+    numbers = [_accuracy(name, each) for name, each in found.get("verification", {}).items()]
+    numbers += [_rank1(name, runs) for name, runs in found.get("identification", {}).items()]
+    aligned = found.get("align", {}).values()
+    photos, faces, fallbacks = (
+        sum(each[key] for each in aligned) for key in ("photos", "faces", "fallbacks")
+    )
+    if photos:
+        lost = f"{as_count(photos - faces)} of {as_count(photos)} gave none"
+        notes = (f"{lost}, {as_count(fallbacks)} only by a fallback",)
+        share = faces / photos
+        numbers.append(HeadlineNumber("All photos", as_percent(share), "gave a face", share, None, notes))
+    return numbers
+
+
+def _accuracy(name: str, values: Found) -> HeadlineNumber:
+    accuracy, low, high = (values[key] for key in ("accuracy", "accuracy_low", "accuracy_high"))
+    notes = [f"95 % interval {as_interval(low, high)}"]
+    if values.get("tar_supported", True):
+        within = as_interval(values["tar_low"], values["tar_high"])
+        notes.append(
+            f"TAR {as_percent(values['tar'], 1)} at FAR {rate_name(values['far_target'])} ({within})"
+        )
+    return HeadlineNumber(name, as_percent(accuracy), "accuracy", accuracy, (low, high), tuple(notes))
+
+
+def _rank1(name: str, runs: Found) -> HeadlineNumber:
+    cleaned, raw = runs["cleaned"], runs["raw"]
+    band = cleaned.get("interval", {}).get("rank1")
+    interval = (band["lo"], band["hi"]) if band else None
+    notes = [f"95 % interval {as_interval(*interval)}"] if interval else []
+    count, rank1 = as_count(cleaned["distractors"]), cleaned["rank1"]
+    notes.append(f"among {count} distractors, {as_percent(raw['rank1'])} before noise removal")
+    return HeadlineNumber(name, as_percent(rank1), "rank 1", rank1, interval, tuple(notes))
+
+
+def verification_table(found: Found) -> Table:
+    """Accuracy and the true accept rate at the headline false accept rate; one row for each benchmark."""
     benchmarks = found.get("verification", {})
     targets = sorted({each["far_target"] for each in benchmarks.values()})
-    header = (
-        "Benchmark",
-        "Accuracy",
-        "95 % interval",
-        f"TAR at FAR {' or '.join(map(rate_name, targets))}",
-        "95 % interval",
-        "AUC",
-        "EER",
-        "Threshold",
-        "Pairs",
-        "Failures",
-    )
+    tar = f"TAR at FAR {' or '.join(map(rate_name, targets))}"
     note = (
         "Accuracy is the mean over folds ± their spread, each fold's threshold being set on the others; the threshold "
         f"shown is their mean. Intervals come from drawing anew {_units(benchmarks)}. Failures are pairs with a face "
@@ -47,7 +112,7 @@ def verification(found: Found) -> Table:
     )
     if not all(each.get("tar_supported", True) for each in benchmarks.values()):
         note += " An asterisk marks a FAR that is too low for the number of different-person pairs."
-    return Table(header, tuple(_verification(name, each) for name, each in benchmarks.items()), note)
+    return Table.from_rows([_verification_row(name, each, tar) for name, each in benchmarks.items()], note)
 
 
 def _units(benchmarks: Mapping[str, Found]) -> str:
@@ -55,26 +120,26 @@ def _units(benchmarks: Mapping[str, Found]) -> str:
     return "identities, or pairs where nobody says who is shown" if len(units) > 1 else "".join(units)
 
 
-def _verification(name: str, values: Found) -> tuple[str, ...]:
+def _verification_row(name: str, values: Found, tar: str) -> Row:
     doubt = "" if values.get("tar_supported", True) else "*"
-    return (
-        name,
-        f"{100 * values['accuracy']:.2f} ± {percent(values['accuracy_std'])}",
-        interval(values.get("accuracy_low"), values.get("accuracy_high")),
-        percent(values["tar"]) + doubt,
-        interval(values.get("tar_low"), values.get("tar_high")),
-        number(values.get("auc")),
-        percent(values.get("eer")),
-        number(values.get("threshold")),
-        count(values.get("pairs")),
-        count(values.get("failures")),
-    )
+    return [
+        ("Benchmark", name),
+        ("Accuracy", f"{100 * values['accuracy']:.2f} ± {as_percent(values['accuracy_std'])}"),
+        ("95 % interval", as_interval(values.get("accuracy_low"), values.get("accuracy_high"))),
+        (tar, as_percent(values["tar"]) + doubt),
+        ("95 % interval", as_interval(values.get("tar_low"), values.get("tar_high"))),
+        ("AUC", as_number(values.get("auc"))),
+        ("EER", as_percent(values.get("eer"))),
+        ("Threshold", as_number(values.get("threshold"))),
+        ("Pairs", as_count(values.get("pairs"))),
+        ("Failures", as_count(values.get("failures"))),
+    ]
 
 
-def rates(details: Mapping[str, Found]) -> Table:
-    """True accept rates with intervals by false accept rate, from the details.json of each benchmark.
+def rates_table(details: Mapping[str, Found]) -> Table:
+    """True accept rates with intervals, from the details.json of each benchmark.
 
-    Down to the first rate for which no benchmark has enough pairs.
+    The columns are false accept rates, down to the first for which no benchmark has enough pairs.
     """
     by_target = {name: {rate["far"]: rate for rate in each["rates"]} for name, each in details.items()}
     targets = sorted({target for each in by_target.values() for target in each}, reverse=True)
@@ -83,134 +148,102 @@ def rates(details: Mapping[str, Found]) -> Table:
         for target in targets
     ]
     shown = targets[: supported.count(True) + 1]
-    rows = ((name, *(_rate(each.get(target)) for target in shown)) for name, each in by_target.items())
+    rows = ((name, *(_rate_cell(each.get(target)) for target in shown)) for name, each in by_target.items())
     return Table(("TAR at FAR", *map(rate_name, shown)), tuple(rows))
 
 
-def _rate(rate: Found | None) -> str:
+def _rate_cell(rate: Found | None) -> str:
     if rate is None:
-        return NONE
+        return UNKNOWN
     if rate["tar"] is None:
         return f"needs {rate['pairs_needed']:,} pairs"
-    return f"{percent(rate['tar'], 1)} ({interval(rate['low'], rate['high'])})"
+    return f"{as_percent(rate['tar'], 1)} ({as_interval(rate['low'], rate['high'])})"
 
 
-def identification(found: Found) -> Table:
-    """Rank 1 and true positive rates, a row a task and run: raw, then cleaned of the listed noise."""
-    runs = list(_runs(found.get("identification", {})))
-    keys = sorted(
-        {key for _, each in runs for key in each if key.startswith("tpr@")}, key=_rate_of, reverse=True
-    )
-    header = (
-        "Features",
-        "Rank 1",
-        "95 % interval",
-        "Rank 10",
-        *(f"TPR at FPR {key[4:]}" for key in keys),
-        "Pairs",
-        "Probes",
-        "Distractors",
-        "Failures",
-    )
+def identification_table(found: Found) -> Table:
+    """Rank 1 and true positive rates; for each task a row with the listed noise and a row without."""
+    tasks = found.get("identification", {})
+    runs = {f"{name}, {run}": each[run] for name, each in tasks.items() for run in ("raw", "cleaned")}
+    keys = {key.removeprefix("tpr@") for each in runs.values() for key in each if key.startswith("tpr@")}
+    fprs = sorted(keys, key=float, reverse=True)
     note = (
         "Every probe looks for each of its mates, other photos of the same person, among all distractors; rank 1 is how "
         "often the mate scores above every one of them. Raw, and cleaned of the noise that is listed."
     )
-    return Table(header, tuple(_identification(name, each, keys) for name, each in runs), note)
+    return Table.from_rows([_identification_row(name, each, fprs) for name, each in runs.items()], note)
 
 
-def _runs(tasks: Mapping[str, Found]) -> Iterator[tuple[str, Found]]:
-    for name, runs in tasks.items():
-        for run in sorted(runs, reverse=True):  # raw before cleaned
-            yield f"{name}, {run}", runs[run]
-
-
-def _rate_of(key: str) -> float:
-    return float(key.removeprefix("tpr@"))
-
-
-def _identification(name: str, values: Found, keys: Sequence[str]) -> tuple[str, ...]:
+def _identification_row(name: str, values: Found, fprs: Sequence[str]) -> Row:
     bands = values.get("interval", {})
     rank1 = bands.get("rank1", {})
     failures = values.get("probe_failures", 0) + values.get("distractor_failures", 0)
-    return (
-        name,
-        percent(values["rank1"]),
-        interval(rank1.get("lo"), rank1.get("hi")),
-        percent(values.get("rank10")),
-        *(_banded(values.get(key), bands.get(key, {})) for key in keys),
-        *(count(values.get(key)) for key in ("pairs", "probes", "distractors")),
-        count(failures),
-    )
+    rates = [(fpr, values.get(f"tpr@{fpr}"), bands.get(f"tpr@{fpr}", {})) for fpr in fprs]
+    return [
+        ("Features", name),
+        ("Rank 1", as_percent(values["rank1"])),
+        ("95 % interval", as_interval(rank1.get("lo"), rank1.get("hi"))),
+        ("Rank 10", as_percent(values.get("rank10"))),
+        *((f"TPR at FPR {fpr}", _rate_with_band(rate, band)) for fpr, rate, band in rates),
+        *((who.capitalize(), as_count(values.get(who))) for who in ("pairs", "probes", "distractors")),
+        ("Failures", as_count(failures)),
+    ]
 
 
-def _banded(value: float | None, band: Found) -> str:
-    shown = percent(value, 1)
-    return f"{shown} ({interval(band['lo'], band['hi'])})" if band else shown
+def _rate_with_band(value: float | None, band: Found) -> str:
+    shown = as_percent(value, 1)
+    return f"{shown} ({as_interval(band['lo'], band['hi'])})" if band else shown
 
 
-def noise(found: Found) -> Table:
-    """How much of the listed noise was found among the features."""
-    header = ("Noise", "Probes listed", "found", "Distractors listed", "found")
-    keys = ("probes_listed", "probes_matched", "distractors_listed", "distractors_matched")
-    rows = (
-        (name, *(count(each["noise"].get(key)) for key in keys))
+def noise_table(found: Found) -> Table:
+    """How many photos of the noise lists were found among the features."""
+    columns = ("probes_listed", "probes_matched", "distractors_listed", "distractors_matched")
+    headers = ("Probes listed", "found", "Distractors listed", "found")
+    rows = [
+        [("Noise", name), *zip(headers, (as_count(each["noise"].get(key)) for key in columns), strict=True)]
         for name, each in found.get("denoise", {}).items()
-    )
-    return Table(header, tuple(rows))
+    ]
+    return Table.from_rows(rows)
 
 
-def training(found: Found, differences: Mapping[str, float]) -> Table:
-    """What each network was trained on and what came of it; `differences` are those of torch and ONNX."""
-    header = ("Network", "Faces", "Identities", "Epochs", "Last loss", "Last accuracy", "Torch against ONNX")
-    rows = tuple(
-        (
-            name,
-            *(count(each.get(key)) for key in ("images", "identities", "epochs")),
-            number(each.get("train_loss")),
-            percent(each.get("train_accuracy")),
-            f"{differences[name]:.1g}" if name in differences else NONE,
-        )
+def training_table(found: Found, differences: Mapping[str, float]) -> Table:
+    """Training data and last epoch of each network; `differences` are the largest between torch and ONNX."""
+    rows = [
+        [
+            ("Network", name),
+            ("Faces", as_count(each.get("images"))),
+            *((key.capitalize(), as_count(each.get(key))) for key in ("identities", "epochs")),
+            ("Last loss", as_number(each.get("train_loss"))),
+            ("Last accuracy", as_percent(each.get("train_accuracy"))),
+            ("Torch against ONNX", f"{differences[name]:.1g}" if name in differences else UNKNOWN),
+        ]
         for name, each in found.get("train", {}).items()
-    )
+    ]
     note = (
         "Accuracy is the share of training faces nearest to the centre of their own class. The last column is the "
         "largest difference between two values of an embedding."
     )
-    return Table(header, rows, note)
+    return Table.from_rows(rows, note)
 
 
-def enrolment(found: Found) -> Table:
-    """What was detected and aligned, a row a photo set."""
-    header = (
-        "Photo set",
-        "Photos",
-        "With a face",
-        "Several faces",
-        "Faces kept",
-        "By fallback",
-        "Left out",
-        "Identities",
-        "Score, 5th percentile",
-        "Off the template, median",
-    )
-    rows = []
-    for name, each in found.get("align", {}).items():
-        seen = found.get("detect", {}).get(name, {})
-        residual = each.get("residual_median")
-        rows.append(
-            (
-                name,
-                count(each.get("photos")),
-                count(seen.get("with_face")),
-                count(seen.get("several_faces")),
-                f"{count(each.get('faces'))} ({percent(each.get('enrolled'))})",
-                count(each.get("fallbacks")),
-                count(each.get("failures")),
-                count(each.get("identities") or None),
-                number(each.get("score_p05")),
-                NONE if residual is None else f"{residual:.2f} px",
-            )
-        )
+def alignment_table(found: Found) -> Table:
+    """Results of detection and alignment; one row for each photo set."""
+    sets = found.get("align", {}).items()
+    rows = [_alignment_row(name, each, found.get("detect", {}).get(name, {})) for name, each in sets]
     note = "A fallback is a face that the first rung did not give: found in a padded view, annotated, or cut blindly."
-    return Table(header, tuple(rows), note)
+    return Table.from_rows(rows, note)
+
+
+def _alignment_row(name: str, aligned: Found, detected: Found) -> Row:
+    residual = aligned.get("residual_median")
+    return [
+        ("Photo set", name),
+        ("Photos", as_count(aligned.get("photos"))),
+        ("With a face", as_count(detected.get("with_face"))),
+        ("Several faces", as_count(detected.get("several_faces"))),
+        ("Faces kept", f"{as_count(aligned.get('faces'))} ({as_percent(aligned.get('enrolled'))})"),
+        ("By fallback", as_count(aligned.get("fallbacks"))),
+        ("Left out", as_count(aligned.get("failures"))),
+        ("Identities", as_count(aligned.get("identities") or None)),
+        ("Score, 5th percentile", as_number(aligned.get("score_p05"))),
+        ("Off the template, median", UNKNOWN if residual is None else f"{residual:.2f} px"),
+    ]

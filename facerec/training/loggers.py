@@ -60,9 +60,9 @@ def curves(batch: int, first: int) -> Iterator[CurveLogger]:
 
 @contextmanager
 def _writer(name: str, first: int) -> Iterator[Write]:
-    if name not in _WRITERS:
-        raise ParamsError(f"FACEREC_LIVE knows {', '.join(_WRITERS)}, not {name!r}.")
-    module, opened = _WRITERS[name]
+    if name not in LOGGERS:
+        raise ParamsError(f"FACEREC_LIVE knows {', '.join(LOGGERS)}, not {name!r}.")
+    module, opened = LOGGERS[name]
     try:
         imported = importlib.import_module(module)
     except ModuleNotFoundError as error:
@@ -99,7 +99,7 @@ def _dvclive(module: Any, folder: Path, first: int) -> Iterator[Write]:
         yield write
 
 
-_WRITERS: dict[str, tuple[str, Callable[..., Any]]] = {
+LOGGERS: dict[str, tuple[str, Callable[..., Any]]] = {
     "tensorboard": ("torch.utils.tensorboard", _tensorboard),
     "dvclive": ("dvclive", _dvclive),
 }

@@ -1,0 +1,144 @@
+"""The figures of a run: which there are, what each shows, and the results it is drawn from.
+
+The stage plots draws them and writes a list of them beside them; the stage report puts them on the page in that order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+from matplotlib.figure import Figure
+
+from facerec.core import atomic_dir, write_json
+from facerec.evaluation import curves
+from facerec.reporting import figures
+from facerec.reporting.summary import Sources, load_metrics
+
+
+@dataclass(frozen=True)
+class PlannedFigure:
+    """A figure that can be drawn.
+
+    Attributes:
+        name: of its files, without suffix.
+        section: of the page: "verification", "identification" or "training".
+        caption: on the page.
+        draw: makes the figure.
+    """
+
+    name: str
+    section: str
+    caption: str
+    draw: Callable[[], Figure]
+
+
+def write_figures(planned: Iterable[PlannedFigure], out: Path) -> None:
+    """Replace directory `out` by each figure as PNG and SVG, and index.json, which lists them."""
+    planned = list(planned)
+    with atomic_dir(out) as folder:
+        for each in planned:
+            figures.save_figure(each.draw(), folder / f"{each.name}.png", folder / f"{each.name}.svg")
+        write_json(folder / "index.json", index_figures(planned))
+
+
+def index_figures(planned: Iterable[PlannedFigure]) -> list[dict[str, str]]:
+    """Name, section and caption of each figure, in the order of the page."""
+    return [{"name": each.name, "section": each.section, "caption": each.caption} for each in planned]
+
+
+def plan_figures(sources: Sources, found: Mapping[str, Any]) -> Iterator[PlannedFigure]:
+    """All figures of a run, in the order of the page.
+
+    Args:
+        sources: of the run.
+        found: its metrics, as `facerec.reporting.summary.collect_metrics` nests them.
+    """
+    yield from _plan_verification(sources, found)
+    for name in sources.params.identification:
+        caption = f"{name}: how often the mate is among the best k, with 95 % bands; higher is better."
+        draw = partial(_draw_identification, sources, name, "cmc", figures.cmc_figure)
+        yield PlannedFigure(f"{name}_cmc", "identification", caption, draw)
+        caption = f"{name}: matches found against false alarms, with 95 % bands; higher is better."
+        draw = partial(_draw_identification, sources, name, "roc", figures.identification_roc)
+        yield PlannedFigure(f"{name}_roc", "identification", caption, draw)
+    for name in sources.params.networks:
+        yield from _plan_training(sources, name, found["train"][name])
+
+
+def _plan_verification(sources: Sources, found: Mapping[str, Any]) -> Iterator[PlannedFigure]:
+    section, results = "verification", found.get("verification", {})
+    if not results:
+        return
+    caption = "True accepts against false accepts, with 95 % bands; higher is better."
+    yield PlannedFigure("verification_roc", section, caption, partial(_draw_roc, sources, results))
+    caption = "The same errors on axes of normal deviates, with 95 % bands; lower is better."
+    yield PlannedFigure("verification_det", section, caption, partial(_draw_det, sources, results))
+    for name in sources.params.benchmarks:
+        caption = f"{name}: distances of its pairs. Where the two overlap, a threshold errs."
+        draw = partial(_draw_distances, sources, name, results[name]["threshold"])
+        yield PlannedFigure(f"{name}_scores", section, caption, draw)
+
+
+def _plan_training(sources: Sources, name: str, trained: Mapping[str, Any]) -> Iterator[PlannedFigure]:
+    section = "training"
+    caption = f"{name}: loss and accuracy over the training batches of each epoch."
+    yield PlannedFigure(f"{name}_training", section, caption, partial(_draw_training, sources, name))
+    if "best_step" in trained:
+        caption = f"{name}: benchmarks judged while it trained; those that choose weights do not test them."
+        draw = partial(_draw_validation, sources, name, trained["best_step"])
+        yield PlannedFigure(f"{name}_validation", section, caption, draw)
+    caption = (
+        f"{name}: the same embeddings by the weights and by their ONNX export; points belong on the line."
+    )
+    yield PlannedFigure(f"{name}_parity", section, caption, partial(_draw_parity, sources, name))
+
+
+def _draw_roc(sources: Sources, results: Mapping[str, Any]) -> Figure:
+    accuracy = {name: (each["accuracy"], each["accuracy_std"]) for name, each in results.items()}
+    return figures.verification_roc(_verification_rocs(sources), accuracy)
+
+
+def _draw_det(sources: Sources, results: Mapping[str, Any]) -> Figure:
+    return figures.det_figure(
+        _verification_rocs(sources), {name: each["eer"] for name, each in results.items()}
+    )
+
+
+def _verification_rocs(sources: Sources) -> dict[str, Any]:
+    return {name: _curve(sources, name, "roc") for name in sources.params.benchmarks}
+
+
+def _draw_distances(sources: Sources, name: str, threshold: float) -> Figure:
+    scores = pq.read_table(sources.scores / name / "scores.parquet", columns=["distance", "same"])
+    records = curves.histogram_records(scores["distance"].to_numpy(), scores["same"].to_numpy())
+    return figures.score_histogram(records, threshold, f"{name}: distances of its pairs")
+
+
+def _draw_identification(sources: Sources, name: str, kind: str, draw: Callable[[Any], Figure]) -> Figure:
+    runs = ("raw", "cleaned")
+    return draw({run: load_metrics(sources.scores / name / f"{run}_curves.json")[kind] for run in runs})
+
+
+def _draw_training(sources: Sources, name: str) -> Figure:
+    both = zip(_curve(sources, name, "loss"), _curve(sources, name, "accuracy"), strict=True)
+    return figures.training_figure([{**a, **b} for a, b in both], "epoch", f"Training of {name}")
+
+
+def _draw_validation(sources: Sources, name: str, best: int) -> Figure:
+    looks = _curve(sources, name, "validation")
+    return figures.validation_figure(looks, best, f"{name}, judged while it trained")
+
+
+def _draw_parity(sources: Sources, name: str) -> Figure:
+    points = _curve(sources, name, "parity")
+    return figures.parity_figure([point["torch"] for point in points], [point["onnx"] for point in points])
+
+
+def _curve(sources: Sources, name: str, kind: str) -> Any:
+    """Records of reports/curves/<name>_<kind>.json."""
+    return load_metrics(sources.curves / f"{name}_{kind}.json")[kind]
