@@ -9,10 +9,11 @@ import pytest
 from facerec.core import ParamsError
 from facerec.detection import Faces
 from facerec.imaging import images
-from facerec.recognition import drawing, results
+from facerec.recognition import results
 from facerec.recognition.faces import PhotoFace, Portrait
 from facerec.recognition.results import Candidate, IdentifiedFace, PhotoComparison, SearchResult
 from facerec.recognition.thresholds import Measurement, Threshold
+from facerec.reporting import recognition_pictures
 from facerec.store.gallery import GalleryEntry
 
 ODD = ("plain", "$x^{2$ _%", "李小龍", "a" * 200, "a/" * 60 + "b.jpg")
@@ -68,27 +69,31 @@ def test_comparisons_are_drawn(
 ) -> None:
     first, second = portrait(ODD[1], face()), portrait(ODD[2], face(score=None), shape)
     answer = PhotoComparison(first, second, similarity, threshold() if decided else None, "")
-    drawing.save_picture(drawing.draw_comparison(answer), tmp_path / "x.png")
+    recognition_pictures.save_picture(recognition_pictures.draw_comparison(answer), tmp_path / "x.png")
     assert images.decode((tmp_path / "x.png").read_bytes()).shape == (990, 1350, 3)
 
 
 def test_searches_are_drawn(tmp_path: Path) -> None:
     for names, decided in ((ODD, threshold()), (ODD[:1], None)):
-        drawing.save_picture(drawing.draw_search(search(names, decided)), tmp_path / "x.svg")
+        recognition_pictures.save_picture(
+            recognition_pictures.draw_search(search(names, decided)), tmp_path / "x.svg"
+        )
         assert b"<svg" in (tmp_path / "x.svg").read_bytes()
 
 
 def test_equal_answers_give_equal_bytes(tmp_path: Path) -> None:
     for name in ("a.png", "b.png"):
-        drawing.save_picture(drawing.draw_search(search(ODD[:2], threshold())), tmp_path / name)
+        recognition_pictures.save_picture(
+            recognition_pictures.draw_search(search(ODD[:2], threshold())), tmp_path / name
+        )
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
 def test_names_of_pictures() -> None:
-    drawing.check_picture_name(Path("x.png"))
+    recognition_pictures.check_picture_name(Path("x.png"))
     for name in ("x.jpg", "x", "x.PNG "):
         with pytest.raises(ParamsError, match=r"written as \.png or \.svg"):
-            drawing.check_picture_name(Path(name))
+            recognition_pictures.check_picture_name(Path(name))
 
 
 def test_long_names_keep_what_tells_them_apart() -> None:

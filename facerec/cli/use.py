@@ -67,14 +67,14 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Same person or not? Similarity of two photos, judged at a false accept rate measured on a benchmark."""
-    from facerec.recognition import drawing
+    from facerec.reporting import recognition_pictures
 
     if picture is not None:
-        drawing.check_picture_name(picture)
+        recognition_pictures.check_picture_name(picture)
     recogniser = _recogniser(model, params, detector, weights, min_face, rule, rung)
     found = recogniser.compare(first, second, recogniser.threshold(FAR if far is None else far, scores))
     if picture is not None:
-        drawing.save_picture(drawing.draw_comparison(found), picture)
+        recognition_pictures.save_picture(recognition_pictures.draw_comparison(found), picture)
     if as_json:
         print_json(found.to_dict() | _tools(recogniser))
     else:
@@ -146,10 +146,10 @@ def search(
     as_json: Json = False,
 ) -> None:
     """Who of a gallery is in a photo? Every face with the people it is most like, or "unknown"."""
-    from facerec.recognition import drawing
+    from facerec.reporting import recognition_pictures
 
     if picture is not None:
-        drawing.check_picture_name(picture)
+        recognition_pictures.check_picture_name(picture)
     if far is not None and fpir is not None:
         raise ParamsError(
             "--far is the rate of one comparison and --fpir that of the search; give one of them."
@@ -159,7 +159,7 @@ def search(
     threshold = _search_threshold(recogniser, len(known), far, fpir, scores)
     found = recogniser.search(known, photo, threshold, top, rule is None, every_photo)
     if picture is not None:
-        drawing.save_picture(drawing.draw_search(found), picture)
+        recognition_pictures.save_picture(recognition_pictures.draw_search(found), picture)
     if as_json:
         print_json(found.to_dict() | _tools(recogniser))
     else:

@@ -12,15 +12,7 @@ from facerec.params.evaluation import Benchmark, Identification, Identify, Verif
 from facerec.params.experiment import Params
 from facerec.params.faces import DETECTOR_OPTIONS, Align, Detect
 from facerec.params.reading import load_params, parse_params
-from facerec.params.training import (
-    Augment,
-    Backbone,
-    HeadParams,
-    SamplerParams,
-    Schedule,
-    Train,
-    Validation,
-)
+from facerec.params.training import Augment, Backbone, HeadParams, SamplerParams, Schedule, Train, Validation
 
 __all__ = [
     "DETECTOR_OPTIONS",

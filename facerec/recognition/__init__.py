@@ -14,5 +14,4 @@ The threshold comes from the largest benchmark below data/scores that this model
     thresholds.py  thresholds from the scores of a benchmark; false accept rates, ranks
     results.py     results of a comparison and a search, in words and for JSON
     enrolling.py   folders, archives and lists of photos into a gallery file
-    drawing.py     pictures of results
 """
