@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--seeds", default="1,2,3")
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    experiment = params.load(ROOT / "params.yaml")
+    experiment = params.load_params(ROOT / "params.yaml")
     for seed, name in product(map(int, asked.seeds.split(",")), asked.heads.split(",")):
         if not any((row["head"], row["seed"]) == (name, seed) for row in known()):
             row = {"head": name, "seed": seed, **run(experiment, name, seed)}

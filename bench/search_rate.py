@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec.evaluation.verification.result import rate_name
-from facerec.recognition import Measurement, UnsupportedRateError, decisions, thresholds
+from facerec.recognition.thresholds import Measurement, UnsupportedRateError, read_measurement, search_fpir
 from facerec.store import embeddings
 from facerec.store.embeddings import normalise
 
@@ -53,7 +53,7 @@ def main(embedded: Path, scores: Path) -> None:
     known = embeddings.read_embeddings(embedded)
     if known.origin is None:
         raise SystemExit(f"{embedded} does not say which model made it; embed again.")
-    rates = supported(thresholds.read_scores_of(scores, known.origin.model))
+    rates = supported(read_measurement(scores, known.origin.model))
     first = np.unique(known.identities, return_index=True)[1]
     people = normalise(known.matrix[first])
     people = people[np.isfinite(people).all(axis=1)]
@@ -67,7 +67,7 @@ def main(embedded: Path, scores: Path) -> None:
     for far, threshold in rates:
         for photos in (size for size in SIZES if size + STRANGERS <= len(people)):
             share = accepted(people, np.random.default_rng(1), photos, threshold)
-            formula = decisions.search_rate(far, photos)
+            formula = search_fpir(far, photos)
             print(f"| {photos:,} | {rate_name(far)} | {100 * share:.1f} % | {100 * formula:.1f} % |")
 
 

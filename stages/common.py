@@ -30,7 +30,7 @@ def run(stage: Callable[..., None]) -> None:
 
     def timed() -> None:
         with timing.record_stage(Path(script).stem, *arguments[:1]):
-            stage(params.load(), *arguments)
+            stage(params.load_params(), *arguments)
 
     sys.exit(console.run_command(timed))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from facerec.embedding.embed_set import embed_set
+from facerec.embedding.embed_set import embed_face_set
 from facerec.params import Params
 from facerec.store import embeddings
 from stages import common
@@ -11,7 +11,7 @@ from stages import common
 def embed(params: Params, name: str) -> None:
     """Embed every face of benchmark `name` with params.model."""
     faces = common.FACES / "test" / params.benchmarks[name].faces
-    embeddings.write_embeddings(embed_set(params.model, faces), common.EMBEDDINGS / f"{name}.npy")
+    embeddings.write_embeddings(embed_face_set(params.model, faces), common.EMBEDDINGS / f"{name}.npy")
 
 
 if __name__ == "__main__":

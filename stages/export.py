@@ -18,7 +18,7 @@ def export(params: Params, name: str) -> None:
     both = zip(parity.torch.ravel()[:POINTS].tolist(), parity.onnx.ravel()[:POINTS].tolist(), strict=True)
     points = [{"torch": torch_value, "onnx": onnx_value} for torch_value, onnx_value in both]
     write_json(common.CURVES / f"{name}_parity.json", {"parity": points})
-    known = exporting.export_facts(weights, onnx, parity)
+    known = exporting.describe_export(weights, onnx, parity)
     write_json(common.METRICS / f"export/{name}.json", known)
     training = summary.load_metrics(common.METRICS / f"train/{name}.json")[name]
     recipe = params.train.model_dump(mode="json")

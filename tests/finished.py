@@ -26,7 +26,7 @@ EMPTY = '<svg xmlns="http://www.w3.org/2000/svg" width="537" height="416"/>\n'
 
 def default() -> Params:
     """The parameters of the default experiment."""
-    return params.load(ROOT / "profiles/default.yaml")
+    return params.load_params(ROOT / "profiles/default.yaml")
 
 
 def make(root: Path, run: Params, drawn: bool = False, **entries: CatalogEntry) -> RunReport:

@@ -31,7 +31,7 @@ def main() -> None:
     executable = browser.find()
     if executable is None or not PAGE.is_file():
         raise FacerecError(f"It takes Chromium and {PAGE}: install chromium, run `dvc repro`.")
-    real = [name for name in params.load().download if entries.load_entry(name).generator is None]
+    real = [name for name in params.load_params().download if entries.load_entry(name).generator is None]
     if real:
         raise FacerecError(
             f"{PAGE} is about {', '.join(real)}; pictures for the README show rendered faces only."

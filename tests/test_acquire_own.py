@@ -89,7 +89,7 @@ def test_own_photos_become_a_set_with_pairs_and_a_profile(project: Path, kind: s
     assert len(listed) == 100
     assert (listed.first >= 0).all()
     assert ((photos.labels[listed.first] == photos.labels[listed.second]) == listed.same).all()
-    wanted = profiles.parameters(project / "profiles", "mine")
+    wanted = profiles.load_profile(project / "profiles", "mine")
     assert list(wanted.benchmarks) == ["mine"]
     assert wanted.model == "data/raw/mobilefacenet_foamliu"
     assert list(wanted.download) == ["mine", "mobilefacenet_foamliu"]
@@ -107,7 +107,7 @@ def test_photos_are_added_again_after_a_change(project: Path) -> None:
     (project / "photos/p00/1.jpg").write_bytes(encode_jpeg(np.zeros((8, 8, 3), np.uint8)))
     user_dataset.add_dataset(project / "photos", "mine", wish, project / "profiles", replace=True)
     assert first.entry.read_text() != before, "DVC sees it, and downloads again"
-    assert profiles.parameters(project / "profiles", "mine").networks == ["backbone"]
+    assert profiles.load_profile(project / "profiles", "mine").networks == ["backbone"]
 
 
 def test_photos_to_train_on_need_no_pairs(project: Path) -> None:
@@ -115,7 +115,7 @@ def test_photos_to_train_on_need_no_pairs(project: Path) -> None:
         project / "photos", "mine", user_dataset.AddOptions("train"), project / "profiles"
     )
     assert added.pairs == 0
-    wanted = profiles.parameters(project / "profiles", "mine")
+    wanted = profiles.load_profile(project / "profiles", "mine")
     assert wanted.photos["mine"] == "train"
     assert "mine" not in wanted.benchmarks
 

@@ -13,7 +13,7 @@ FILE = "data/raw/retinaface_mnet025/retinaface_mobilenet0.25.pth"
 
 def parse(**detect):
     download = {**DEFAULT["download"], "retinaface_mnet025": {}}
-    return params.parse({**DEFAULT, "download": download, "detect": detect}).detect
+    return params.parse_params({**DEFAULT, "download": download, "detect": detect}).detect
 
 
 def test_the_names_are_those_of_the_registry():
@@ -21,7 +21,7 @@ def test_the_names_are_those_of_the_registry():
 
 
 def test_each_detector_gets_its_options():
-    assert params.parse(DEFAULT).detect.options() == {
+    assert params.parse_params(DEFAULT).detect.options() == {
         "min_face": 40, "thresholds": (0.6, 0.7, 0.7), "factor": 0.709,
     }  # fmt: skip
     assert parse(detector="retinaface-mnet0.25", weights=FILE, threshold=0.8).options() == {

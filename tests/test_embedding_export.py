@@ -64,10 +64,10 @@ def test_equal_weights_give_the_same_file() -> None:
     torch.manual_seed(0)
     network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, SIZE), torch.nn.PReLU(4), torch.nn.Flatten())
     stored = storage.StoredBackbone(network, "tiny", 4, {}, Preprocessing(size=SIZE, template=TEMPLATE))
-    first, second = export.to_onnx(stored), export.to_onnx(stored)
+    first, second = export.encode_onnx(stored), export.encode_onnx(stored)
     assert first == second
     torch.nn.init.ones_(network[0].weight)
-    assert export.to_onnx(stored) != first
+    assert export.encode_onnx(stored) != first
 
 
 @pytest.mark.slow

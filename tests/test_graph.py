@@ -78,7 +78,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("name", profiles.profile_names(ROOT / "profiles"))
 def test_every_profile_makes_a_graph_in_which_nothing_is_missing(name: str, clone: Path) -> None:
     profiles.apply_profile(ROOT / "profiles", name, clone / "params.yaml")
-    parsed = params.load(clone / "params.yaml")
+    parsed = params.load_params(clone / "params.yaml")
     with Repo(str(clone)) as repo:
         repo.index.check_graph()
         stages = {str(getattr(stage, "name", "")) for stage in repo.index.stages}

@@ -52,7 +52,7 @@ def test_the_first_fold_is_recognised(lfw: Path, tmp_path: Path) -> None:
     found = table.detect_set(tmp_path / "photos", tmp_path / "faces.parquet", "retinaface-mnet0.25", weights)
     assert found.with_face >= 0.999 * found.photos
     aligning.align_set(tmp_path / "photos", tmp_path / "faces.parquet", tmp_path / "faces")
-    embedded = embed_set.embed_set(lfw / "mobilefacenet_foamliu", tmp_path / "faces")
+    embedded = embed_set.embed_face_set(lfw / "mobilefacenet_foamliu", tmp_path / "faces")
     embeddings.write_embeddings(embedded, tmp_path / "lfw.npy")
     options = evaluation.VerifyOptions(far=1e-2, trials=200)
     judged = evaluation.verify_files(

@@ -18,7 +18,7 @@ from facerec.backbones import storage
 from facerec.catalog import entries
 from facerec.core import FormatError
 from facerec.embedding import export
-from facerec.embedding.embed_set import embed_set, feature_set
+from facerec.embedding.embed_set import embed_face_set, embed_features
 from facerec.store import embeddings, pairs, scores, training_sets
 from facerec.store.embeddings import Embeddings, Origin
 from facerec.store.preprocessing import Preprocessing
@@ -129,9 +129,9 @@ def test_the_catalogue_knows_what_is_rendered(tmp_path: Path, monkeypatch) -> No
 
 def test_embeddings_say_what_made_them(files: Path, tmp_path: Path) -> None:
     write_set(tmp_path / "faces", range(2), 2, dataset="synth_lfw")
-    made = embed_set(files / "backbone.onnx", tmp_path / "faces")
+    made = embed_face_set(files / "backbone.onnx", tmp_path / "faces")
     assert made.origin == Origin(network().digest(), "synth_lfw", True)
-    assert feature_set(files / "backbone.pt", tmp_path / "faces").origin == made.origin
+    assert embed_features(files / "backbone.pt", tmp_path / "faces").origin == made.origin
     for name in ("a", "b"):
         embeddings.write_embeddings(made, tmp_path / f"{name}.npy")
     assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()

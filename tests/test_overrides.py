@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from facerec import params
 from facerec.core import ParamsError
-from facerec.params import overrides, profiles
+from facerec.params import profiles
+from facerec.params.profiles import list_overrides
 from tests.conftest import ROOT
 
 FOLDER = ROOT / "profiles"
@@ -58,28 +59,28 @@ def applied(folder: Path, tree: dict[str, Any], arguments: list[str]) -> Any:
 def test_dvc_arrives_at_the_new_parameters(
     tmp_path_factory: pytest.TempPathFactory, old: dict[str, Any], new: dict[str, Any]
 ) -> None:
-    arguments = overrides.between(old, new)
+    arguments = list_overrides(old, new)
     assert applied(tmp_path_factory.getbasetemp(), old, arguments) == new
     assert bool(arguments) == (repr(old) != repr(new)) or old == new
 
 
 @pytest.mark.parametrize("name", profiles.profile_names(FOLDER))
 def test_every_profile_can_be_run_without_being_written(name: str, tmp_path: Path) -> None:
-    default, wanted = (yaml.safe_load(profiles.compose(FOLDER, each)) for each in ("default", name))
-    arguments = overrides.between(default, wanted)
+    default, wanted = (yaml.safe_load(profiles.compose_params(FOLDER, each)) for each in ("default", name))
+    arguments = list_overrides(default, wanted)
     assert applied(tmp_path, default, arguments) == wanted
-    assert params.load(tmp_path / "params.yaml") == params.parse(wanted)
-    assert overrides.between(wanted, wanted) == []
+    assert params.load_params(tmp_path / "params.yaml") == params.parse_params(wanted)
+    assert list_overrides(wanted, wanted) == []
 
 
 @given(TREES)
 def test_a_shell_hands_them_on_unchanged(tree: dict[str, Any]) -> None:
-    arguments = overrides.between({}, tree)
+    arguments = list_overrides({}, tree)
     assert shlex.split(shlex.join(arguments)) == arguments
 
 
 def test_a_shell_and_xargs_read_what_is_quoted() -> None:
-    arguments = overrides.between({"a": {"b": 1}}, {"c": "it's 1, or ~/{x}", "d": [1, "two words"]})
+    arguments = list_overrides({"a": {"b": 1}}, {"c": "it's 1, or ~/{x}", "d": [1, "two words"]})
     line = shlex.join(arguments)
     for script in ("eval printf '%s\\\\n' \"$line\"", 'printf %s "$line" | xargs printf "%s\\n"'):
         shown = subprocess.run(["sh", "-c", script], env={"line": line, "PATH": "/usr/bin:/bin"}, stdout=-1)
@@ -87,12 +88,12 @@ def test_a_shell_and_xargs_read_what_is_quoted() -> None:
 
 
 def test_a_number_is_not_its_text_and_not_true() -> None:
-    assert overrides.between({"a": 1}, {"a": "1"}) == ["a='1'"]
-    assert overrides.between({"a": 1}, {"a": True}) == ["a=true"]
-    assert overrides.between({"a": 1}, {"a": 1.0}) == ["a=1.0"]
-    assert overrides.between({"a": 1}, {"a": 1}) == []
+    assert list_overrides({"a": 1}, {"a": "1"}) == ["a='1'"]
+    assert list_overrides({"a": 1}, {"a": True}) == ["a=true"]
+    assert list_overrides({"a": 1}, {"a": 1.0}) == ["a=1.0"]
+    assert list_overrides({"a": 1}, {"a": 1}) == []
 
 
 def test_a_key_that_hydra_cannot_name_is_refused() -> None:
     with pytest.raises(ParamsError, match="'300w' cannot be written after -S; edit params"):
-        overrides.between({}, {"300w": {}})
+        list_overrides({}, {"300w": {}})

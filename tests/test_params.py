@@ -30,7 +30,7 @@ def with_value(key: str, value: Any) -> dict[str, Any]:
 
 
 def test_the_default_experiment_is_valid() -> None:
-    assert params.load(ROOT / "params.yaml").align.size == 112
+    assert params.load_params(ROOT / "params.yaml").align.size == 112
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_the_default_experiment_is_valid() -> None:
 )
 def test_a_mistake_is_refused_by_name(key: str, value: Any, message: str) -> None:
     with pytest.raises(ParamsError, match=re.escape(message)) as caught:
-        params.parse(with_value(key, value), "params.yaml")
+        params.parse_params(with_value(key, value), "params.yaml")
     assert str(caught.value).startswith("params.yaml: ")
     assert "\n" not in str(caught.value)
 
@@ -61,7 +61,7 @@ def test_a_mistake_is_refused_by_name(key: str, value: Any, message: str) -> Non
 def test_a_missing_key_is_named() -> None:
     raw = copy.deepcopy(DEFAULT)
     del raw["train"]["epochs"], raw["verify"]
-    parsed = pytest.raises(ParamsError, params.parse, raw)
+    parsed = pytest.raises(ParamsError, params.parse_params, raw)
     assert "key verify is missing" in str(parsed.value)
 
 
@@ -69,12 +69,12 @@ def test_a_missing_key_is_named() -> None:
 def test_what_is_no_mapping_is_one_sentence(tmp_path: Path, text: str) -> None:
     (tmp_path / "params.yaml").write_text(text)
     with pytest.raises(ParamsError, match=r"params\.yaml"):
-        params.load(tmp_path / "params.yaml")
+        params.load_params(tmp_path / "params.yaml")
 
 
 def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(ParamsError, match="is missing; run from the repository root"):
-        params.load(tmp_path / "params.yaml")
+        params.load_params(tmp_path / "params.yaml")
 
 
 LEAVES = sorted({f"{a}.{b}" for a in ("detect", "align", "train", "verify", "identify") for b in DEFAULT[a]})
@@ -85,7 +85,7 @@ LEAVES = sorted({f"{a}.{b}" for a in ("detect", "align", "train", "verify", "ide
 )
 def test_no_value_escapes_validation(key: str, value: Any) -> None:
     try:
-        parsed = params.parse(with_value(key, value))
+        parsed = params.parse_params(with_value(key, value))
     except ParamsError as error:
         assert key.split(".")[0] in str(error)
     else:

@@ -29,13 +29,13 @@ def test_params_yaml_is_the_default_profile() -> None:
 @pytest.mark.parametrize("name", profiles.profile_names(FOLDER))
 def test_every_profile_is_valid_and_says_what_it_is(name: str, tmp_path: Path) -> None:
     profiles.apply_profile(FOLDER, name, tmp_path / "params.yaml")
-    parsed = params.load(tmp_path / "params.yaml")
+    parsed = params.load_params(tmp_path / "params.yaml")
     assert parsed.benchmarks or parsed.identification
     assert len(profiles.describe_profile(FOLDER, name)) > 40
 
 
 def test_lfw_trains_nothing_and_renders_nothing() -> None:
-    raw = yaml.safe_load(profiles.compose(FOLDER, "lfw"))
+    raw = yaml.safe_load(profiles.compose_params(FOLDER, "lfw"))
     assert raw["networks"] == []
     assert sorted(raw["download"]) == ["lfw", "mobilefacenet_foamliu", "retinaface_mnet025"]
 
@@ -50,9 +50,9 @@ def folder(tmp_path: Path) -> Path:
 def test_a_profile_is_laid_over_its_base(folder: Path) -> None:
     (folder / "_both.yaml").write_text("verify: {far: 0.02, seed: 7}\n")
     (folder / "mine.yaml").write_text("# Mine.\nbase: _both\nverify: {far: 0.03}\n")
-    parsed = profiles.parameters(folder, "mine")
+    parsed = profiles.load_profile(folder, "mine")
     assert (parsed.verify.far, parsed.verify.seed, parsed.train.epochs) == (0.03, 7, 8)
-    first = profiles.compose(folder, "mine").splitlines()[0]
+    first = profiles.compose_params(folder, "mine").splitlines()[0]
     assert first == "# Profile mine: profiles/default.yaml with _both.yaml, then mine.yaml laid over it."
     assert profiles.profile_names(folder) == ["default", "mine"], "a base is no profile"
 
@@ -71,17 +71,17 @@ def test_a_profile_is_laid_over_its_base(folder: Path) -> None:
 def test_a_wrong_profile_is_one_sentence(folder: Path, text: str, message: str) -> None:
     (folder / "mine.yaml").write_text(text)
     with pytest.raises(ParamsError, match=message) as caught:
-        profiles.compose(folder, "mine")
+        profiles.compose_params(folder, "mine")
     assert "\n" not in str(caught.value)
 
 
 def test_an_unknown_profile_is_refused() -> None:
     with pytest.raises(ParamsError, match="there is no profile lwf \\(did you mean lfw\\?"):
-        profiles.compose(FOLDER, "lwf")
+        profiles.compose_params(FOLDER, "lwf")
 
 
 @given(TREES, TREES)
 def test_a_patch_takes_effect_once(base: Any, patch: Any) -> None:
-    merged = profiles.merge(base, patch)
-    assert profiles.merge(merged, patch) == merged
-    assert profiles.merge(merged, {}) == (merged if isinstance(merged, dict) else {})
+    merged = profiles.merge_patch(base, patch)
+    assert profiles.merge_patch(merged, patch) == merged
+    assert profiles.merge_patch(merged, {}) == (merged if isinstance(merged, dict) else {})

@@ -90,7 +90,7 @@ def test_writing_a_profile_says_what_is_missing(project: Path) -> None:
     shown = json.loads(run("packs", "--json").stdout)
     assert shown["next"] == "dvc repro"
     assert shown["missing"].endswith("vgg2_fp: see facerec profile --list packs")
-    assert (project / "params.yaml").read_text() == profiles.compose(FOLDER, "packs")
+    assert (project / "params.yaml").read_text() == profiles.compose_params(FOLDER, "packs")
     assert "missing" not in json.loads(run("default", "--json").stdout)
     assert (project / "params.yaml").read_text() == (ROOT / "params.yaml").read_text()
 
@@ -119,4 +119,4 @@ def test_a_broken_parameter_file_is_named_first(project: Path) -> None:
     (project / "params.yaml").write_text("model: x\n")
     with pytest.raises(ParamsError, match=r"params\.yaml: key networks is missing"):
         run("cfp", "--print")
-    assert params.parse(yaml.safe_load(profiles.compose(FOLDER, "cfp")))
+    assert params.parse_params(yaml.safe_load(profiles.compose_params(FOLDER, "cfp")))

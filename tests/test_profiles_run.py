@@ -81,9 +81,9 @@ def downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def run(name: str, tmp_path: Path) -> Params:
     """The stages of profile `name` in the order of the graph."""
-    tree = profiles.merge(yaml.safe_load(profiles.compose(ROOT / "profiles", name)), CHEAP)
+    tree = profiles.merge_patch(yaml.safe_load(profiles.compose_params(ROOT / "profiles", name)), CHEAP)
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(tree))
-    parsed = params.load("params.yaml")
+    parsed = params.load_params("params.yaml")
     for entry in parsed.download:
         download.download(parsed, entry)
     for photos, split in parsed.photos.items():
@@ -149,7 +149,7 @@ def test_cfp_from_its_archive_to_both_protocols(downloads: Path, tmp_path: Path)
 
 
 def test_verification_packs_need_nothing_but_a_network(downloads: Path, tmp_path: Path) -> None:
-    parsed = profiles.parameters(ROOT / "profiles", "packs")
+    parsed = profiles.load_profile(ROOT / "profiles", "packs")
     for name in parsed.packs:
         (downloads / name).mkdir()
         packs.verification(downloads / name / f"{name}.bin", [True, False] * 10)

@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facerec import aligning, embedding, recognition
+from facerec import aligning, embedding
 from facerec.aligning import crops
 from facerec.core import FacerecError, FormatError, ImageError, ParamsError
 from facerec.detection import table
 from facerec.imaging import images
 from facerec.params import Align
-from facerec.recognition import Enrolled, Named, NoFaceError, Recogniser, Refused
+from facerec.recognition.faces import NoFaceError
+from facerec.recognition.recogniser import EnrolledPhoto, NamedPhoto, Recogniser, RefusedPhoto
 from facerec.store import gallery as galleries
 from facerec.store import shards
 from facerec.store.embeddings import normalise
@@ -38,14 +39,16 @@ def recogniser(files: Path) -> Recogniser:
     return Recogniser(files / "backbone.pt")
 
 
-def named(files: Path, *names: str) -> list[Named]:
-    return [Named(name, f"{name}.jpg", (files / f"{name}.jpg").read_bytes()) for name in names]
+def named(files: Path, *names: str) -> list[NamedPhoto]:
+    return [NamedPhoto(name, f"{name}.jpg", (files / f"{name}.jpg").read_bytes()) for name in names]
 
 
 @pytest.fixture
 def team(files: Path, recogniser: Recogniser) -> galleries.Gallery:
     made = [
-        each.entry for each in recogniser.enroll(named(files, "ann", "bob")) if isinstance(each, Enrolled)
+        each.entry
+        for each in recogniser.enroll(named(files, "ann", "bob"))
+        if isinstance(each, EnrolledPhoto)
     ]
     return recogniser.gallery().with_entries(made)
 
@@ -187,16 +190,16 @@ def test_an_experiment_says_how_faces_are_found(files, tmp_path, monkeypatch):
     text = (ROOT / "profiles/default.yaml").read_text()
     changed = text.replace("min_face: 40", "min_face: 31").replace("retry: 0.5", "retry: 0.25")
     (tmp_path / "params.yaml").write_text(changed.replace("rule: center", "rule: largest"))
-    made = recognition.of_experiment()
+    made = Recogniser.of_experiment()
     assert (made.name, made.finder.detector.min_face, made.finder.retry) == ("models/backbone.pt", 31, 0.25)
-    assert (made.finder.options.rule, made.finder.options.fallbacks) == ("largest", ("detector", "retry"))
-    other = recognition.of_experiment(
-        model=files / "backbone.pt", options={"min_face": 50}, rule="center", fallbacks=["detector"]
+    assert (made.finder.options.rule, made.finder.options.rungs) == ("largest", ("detector", "retry"))
+    other = Recogniser.of_experiment(
+        model=files / "backbone.pt", options={"min_face": 50}, rule="center", rungs=["detector"]
     )
     assert (other.finder.detector.min_face, other.finder.options.fallbacks) == (50, ("detector",))
     assert other.embedder.digest == made.embedder.digest
     with pytest.raises(ParamsError, match=r"missing\.yaml is missing"):
-        recognition.of_experiment("missing.yaml")
+        Recogniser.of_experiment("missing.yaml")
 
 
 def test_thresholds_of_another_model_are_refused_and_not_found(files, recogniser, tmp_path, monkeypatch):
@@ -213,14 +216,14 @@ def test_thresholds_of_another_model_are_refused_and_not_found(files, recogniser
 
 def test_enrolling_keeps_what_a_gallery_needs(files, recogniser):
     photos = named(files, "ann", "blank", "group")
-    photos.append(Named("bob", "cut.jpg", photos[0].data[:500]))
+    photos.append(NamedPhoto("bob", "cut.jpg", photos[0].data[:500]))
     enrolled = list(recogniser.enroll(photos))
     ann, nobody, several, cut = enrolled
-    assert isinstance(ann, Enrolled)
+    assert isinstance(ann, EnrolledPhoto)
     assert (ann.faces, several.faces) == (1, 2)
     assert (ann.entry.name, ann.entry.source, ann.entry.rung) == ("ann", "ann.jpg", "detector")
     assert ann.entry.face == recogniser.portrait(files / "ann.jpg").face.crop
-    assert nobody == Refused("blank.jpg", nobody.reason)
+    assert nobody == RefusedPhoto("blank.jpg", nobody.reason)
     assert nobody.reason.startswith("There is no face")
     assert cut.reason.startswith("The JPEG is cut short")
     (bare,) = recogniser.enroll(photos[:1], keep_faces=False)
@@ -249,13 +252,13 @@ def test_the_same_photo_is_found_again_and_strangers_are_unknown(files, recognis
 
 
 def test_a_search_takes_every_face_or_one_every_person_or_every_photo(files, recogniser, team):
-    turned = Named("ann", "turned.jpg", photo("ann", roll=0.2))
+    turned = NamedPhoto("ann", "turned.jpg", photo("ann", roll=0.2))
     (more,) = recogniser.enroll([turned])
     larger = team.with_entries([more.entry])
     found = recogniser.search(larger, files / "group.jpg")
     assert len(found.people) == 2
     assert all(len(person.candidates) == 2 for person in found.people)
-    one = recogniser.search(larger, files / "group.jpg", everyone=False, every_photo=True)
+    one = recogniser.search(larger, files / "group.jpg", all_faces=False, every_photo=True)
     assert len(one.people) == 1
     assert sorted(each.entry.source for each in one.people[0].candidates) == [
         "ann.jpg",
@@ -292,7 +295,3 @@ def test_a_detector_of_ones_own_will_do(files):
 
     with pytest.raises(FacerecError, match="There is no face"):
         Recogniser(files / "backbone.pt", Nobody()).portrait(cartoon.photo({})[0])
-
-
-def test_the_package_names_what_people_need():
-    assert set(recognition.__all__) <= set(dir(recognition))

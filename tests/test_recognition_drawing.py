@@ -9,10 +9,11 @@ import pytest
 from facerec.core import ParamsError
 from facerec.detection import Faces
 from facerec.imaging import images
-from facerec.recognition import drawing, results
+from facerec.recognition import results
 from facerec.recognition.faces import PhotoFace, Portrait
-from facerec.recognition.results import Candidate, Identified, PhotoComparison, Search
+from facerec.recognition.results import Candidate, IdentifiedFace, PhotoComparison, SearchResult
 from facerec.recognition.thresholds import Measurement, Threshold
+from facerec.reporting import recognition_pictures
 from facerec.store.gallery import GalleryEntry
 
 ODD = ("plain", "$x^{2$ _%", "李小龍", "a" * 200, "a/" * 60 + "b.jpg")
@@ -41,7 +42,7 @@ def portrait(name: str, chosen: PhotoFace, shape: tuple[int, int] = (120, 150)) 
     return Portrait(name, np.full((*shape, 3), 80, np.uint8), found, chosen)
 
 
-def search(names: tuple[str, ...], decided: Threshold | None) -> Search:
+def search(names: tuple[str, ...], decided: Threshold | None) -> SearchResult:
     people = []
     for number, name in enumerate(names):
         entry = GalleryEntry(
@@ -51,10 +52,12 @@ def search(names: tuple[str, ...], decided: Threshold | None) -> Search:
             Candidate(replace(entry), similarity) for similarity in (0.9, 0.4, -0.1)[: number % 3 + 1]
         )
         people.append(
-            Identified(face(number % 3, None if number == 1 else 0.9), candidates, name if number else None)
+            IdentifiedFace(
+                face(number % 3, None if number == 1 else 0.9), candidates, name if number else None
+            )
         )
     pixels = np.full((400, 500, 3), 80, np.uint8)
-    return Search(names[0], pixels, tuple(people), decided, 9, "no evidence")
+    return SearchResult(names[0], pixels, tuple(people), decided, 9, "no evidence")
 
 
 @pytest.mark.parametrize(
@@ -66,30 +69,34 @@ def test_comparisons_are_drawn(
 ) -> None:
     first, second = portrait(ODD[1], face()), portrait(ODD[2], face(score=None), shape)
     answer = PhotoComparison(first, second, similarity, threshold() if decided else None, "")
-    drawing.save(drawing.comparison(answer), tmp_path / "x.png")
+    recognition_pictures.save_picture(recognition_pictures.draw_comparison(answer), tmp_path / "x.png")
     assert images.decode((tmp_path / "x.png").read_bytes()).shape == (990, 1350, 3)
 
 
 def test_searches_are_drawn(tmp_path: Path) -> None:
     for names, decided in ((ODD, threshold()), (ODD[:1], None)):
-        drawing.save(drawing.search(search(names, decided)), tmp_path / "x.svg")
+        recognition_pictures.save_picture(
+            recognition_pictures.draw_search(search(names, decided)), tmp_path / "x.svg"
+        )
         assert b"<svg" in (tmp_path / "x.svg").read_bytes()
 
 
 def test_equal_answers_give_equal_bytes(tmp_path: Path) -> None:
     for name in ("a.png", "b.png"):
-        drawing.save(drawing.search(search(ODD[:2], threshold())), tmp_path / name)
+        recognition_pictures.save_picture(
+            recognition_pictures.draw_search(search(ODD[:2], threshold())), tmp_path / name
+        )
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
 def test_names_of_pictures() -> None:
-    drawing.check_name(Path("x.png"))
+    recognition_pictures.check_picture_name(Path("x.png"))
     for name in ("x.jpg", "x", "x.PNG "):
         with pytest.raises(ParamsError, match=r"written as \.png or \.svg"):
-            drawing.check_name(Path(name))
+            recognition_pictures.check_picture_name(Path(name))
 
 
 def test_long_names_keep_what_tells_them_apart() -> None:
-    assert results.short("photos/ann/1.jpg") == "photos/ann/1.jpg"
-    assert results.short("/a/very/long/path/to/the/photos/of/ann/1.jpg", 20) == "photos/of/ann/1.jpg"
-    assert results.short("x" * 50, 10) == "…" + "x" * 9
+    assert results.shorten_name("photos/ann/1.jpg") == "photos/ann/1.jpg"
+    assert results.shorten_name("/a/very/long/path/to/the/photos/of/ann/1.jpg", 20) == "photos/of/ann/1.jpg"
+    assert results.shorten_name("x" * 50, 10) == "…" + "x" * 9

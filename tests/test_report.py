@@ -243,7 +243,7 @@ def test_a_run_that_trains_nothing_and_measures_a_published_network(tmp_path: Pa
 
 
 def profile(name: str) -> Params:
-    return profiles.parameters(ROOT / "profiles", name)
+    return profiles.load_profile(ROOT / "profiles", name)
 
 
 @pytest.mark.parametrize("name", ["default", "lfw"])

@@ -27,7 +27,7 @@ RECIPES = {
 
 def recipe_of(name: str, folder: Path) -> Train:
     profiles.apply_profile(FOLDER, name, folder / "params.yaml")
-    parsed = params.load(folder / "params.yaml")
+    parsed = params.load_params(folder / "params.yaml")
     assert [*parsed.download] == parsed.packs == parsed.training_sets, "only its pack, nothing synthetic"
     assert {benchmark.faces.split("/")[0] for benchmark in parsed.benchmarks.values()} == {*parsed.packs}
     assert (ROOT / f"data/catalog/{parsed.packs[0]}.yaml").is_file()

@@ -1,45 +1,31 @@
 """The `facerec` command: the steps of the graph on plain files, without DVC.
 
-One file a group of commands; each registers its commands on `common.app`. People get tables and progress on
-standard error; `--json` prints one JSON object on standard output and nothing else there. Heavy imports
-happen inside the commands, so that `--help` is quick.
+    facerec detect photos/ --json
+
+One file for each group of commands, which registers them on `common.app`:
+
+    use.py          compare, enroll, search
+    data.py         catalog, download, add, import, unpack, pack, export, inspect, sheet
+    faces.py        detect, align
+    models.py       train, onnx, embed
+    measure.py      verify, megaface, figure
+    experiments.py  profile, check, compare-runs, experiments
+
+People get tables and progress on standard error; `--json` prints one JSON object on standard output and nothing else
+there. Heavy imports are inside the commands, so that `--help` is quick.
 """
 
 from __future__ import annotations
 
 import sys
 
-from facerec.cli import (
-    catalogue,
-    comparing,
-    data,
-    evaluation,
-    experiment,
-    faces,
-    figures,
-    megaface,
-    models,
-    recognising,
-)
+from facerec.cli import data, experiments, faces, measure, models, use
 from facerec.cli.common import app
 from facerec.core import console
 
-__all__ = [
-    "app",
-    "catalogue",
-    "comparing",
-    "data",
-    "evaluation",
-    "experiment",
-    "faces",
-    "figures",
-    "main",
-    "megaface",
-    "models",
-    "recognising",
-]
+__all__ = ["app", "data", "experiments", "faces", "main", "measure", "models", "use"]
 
 
 def main() -> None:
-    """Entry point: one clear sentence and an exit code on failure."""
+    """Run the command; a failure ends with one sentence and an exit code."""
     sys.exit(console.run_command(app))

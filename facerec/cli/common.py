@@ -1,4 +1,4 @@
-"""What the groups of commands share: the application, its usual arguments, and how results are shown."""
+"""Shared by the groups of commands: the application, common arguments, and how results are printed."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ app = typer.Typer(
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+Model = Annotated[Path, typer.Argument(help="backbone.pt, an .onnx file, or a downloaded model's directory.")]
 Out = Annotated[Path, typer.Argument(help="What to write; replaced whole.")]
 
 
 def check_out(out: Path, source: Path, replace: bool) -> None:
-    """Refuse to write over what is there unless asked to, and over the source at all."""
+    """Raise ParamsError where `out` holds the source, or exists and is not to be replaced."""
     if out.resolve() in (source.resolve(), *source.resolve().parents):
         raise ParamsError(f"{out} holds the source {source} and would be replaced; name another OUT.")
     if not replace and out.exists() and not (out.is_dir() and not any(out.iterdir())):
@@ -41,10 +42,15 @@ def parse_size(text: str) -> tuple[int, int]:
     return int(sides[0]), int(sides[-1])
 
 
+def print_json(values: dict[str, Any]) -> None:
+    """Print one JSON object on standard output, keys sorted."""
+    sys.stdout.write(json.dumps(values, sort_keys=True) + "\n")
+
+
 def report(title: str, values: dict[str, Any], as_json: bool = False) -> None:
     """Show flat `values` as a table for people, or as JSON for programs."""
     if as_json:
-        sys.stdout.write(json.dumps(values, sort_keys=True) + "\n")
+        print_json(values)
         return
     table = Table(title=title, title_justify="left", show_header=False)
     for key, value in values.items():

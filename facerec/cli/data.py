@@ -1,19 +1,55 @@
-"""Commands that get data and turn its formats into each other."""
+"""Commands for data: the catalog, downloads, own photos, and conversions between formats."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 import yaml
+from rich.console import Console
+from rich.table import Table
 
-from facerec.cli.common import Json, Out, app, check_out, parse_size, report
+from facerec.cli.common import Json, Out, app, check_out, parse_size, print_json, report
 from facerec.core import ParamsError, console
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from facerec.catalog.entries import CatalogEntry
 
 New = Annotated[Path, typer.Argument(help="Folder to write; must be new or empty.")]
 Arrays = Literal["bgr", "rgb"]
 Replace = Annotated[bool, typer.Option("--replace", help="Replace OUT whole if it exists.")]
+
+
+@app.command()
+def catalog(
+    name: Annotated[
+        str | None, typer.Argument(help="An entry to show in full; all in short without.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List the data sets and weights that `facerec download` knows, or show one in full."""
+    from facerec.catalog import entries
+
+    if name is not None:
+        report(name, _describe_entry(entries.load_entry(name)), as_json)
+        return
+    rows = [_summarise_entry(entries.load_entry(each)) for each in entries.entry_names()]
+    if as_json:
+        print_json({"entries": rows})
+        return
+    lines = [{**row, "MB": "" if row["bytes"] is None else f"{row['bytes'] / 1e6:,.0f}"} for row in rows]
+    table, room = Table(box=None, pad_edge=False), Console(stderr=True).width
+    for heading in ("name", "kind", "MB", "how", "here"):  # one line for each entry: only its title is cut
+        width = max(len(heading), *(len(line[heading]) for line in lines))
+        table.add_column(heading, min_width=width, justify="right" if heading == "MB" else "left")
+        room -= width + 1
+    table.add_column("what", no_wrap=True, overflow="ellipsis", width=max(room - 1, 8))
+    for line in lines:
+        table.add_row(*(line[key] for key in ("name", "kind", "MB", "how", "here", "title")))
+    Console(stderr=True).print(table)
 
 
 @app.command()
@@ -25,7 +61,7 @@ def download(
     """Fetch or render a data set or model."""
     from facerec.catalog import entries
 
-    found, options = entries.load_entry(entry), _options(option or [])
+    found, options = entries.load_entry(entry), _parse_options(option or [])
     if found.generator is None:
         from facerec.catalog import sets
 
@@ -45,9 +81,9 @@ def add(
     name: Annotated[str, typer.Argument(help="What to call them: letters, digits, underscores.")],
     to: Annotated[str, typer.Option(help="test: measure a network on them; train: train on them.")] = "test",
     model: Annotated[
-        str | None, typer.Option(help="Model of the catalogue to measure; else the one trained here.")
+        str | None, typer.Option(help="Model of the catalog to measure; else the one trained here.")
     ] = None,
-    pairs: Annotated[int, typer.Option(min=20, help="Verification pairs drawn at most.")] = 6000,
+    pairs: Annotated[int, typer.Option(min=20, help="Verification pairs at most.")] = 6000,
     profiles: Annotated[Path, typer.Option(help="Where the profiles are.")] = Path("profiles"),
     replace: Annotated[
         bool, typer.Option("--replace", help="Add again, after a change of the photos.")
@@ -83,9 +119,7 @@ def import_photos(
         Path | None,
         typer.Option("--list", help="Lines 'path label'; by default a photo's folder is its identity."),
     ] = None,
-    unlabelled: Annotated[
-        bool, typer.Option("--unlabelled", help="Nobody knows who the photos show.")
-    ] = False,
+    unlabelled: Annotated[bool, typer.Option("--unlabelled", help="The identities are unknown.")] = False,
     replace: Replace = False,
     as_json: Json = False,
 ) -> None:
@@ -186,7 +220,7 @@ def export(
 
 @app.command()
 def inspect(
-    what: Annotated[str, typer.Argument(help="Any file or folder, or the name of a catalogue entry.")],
+    what: Annotated[str, typer.Argument(help="Any file or folder, or the name of a catalog entry.")],
     sheet: Annotated[
         Path | None, typer.Option(help="Contact sheet of its images to write, .png or .jpg.")
     ] = None,
@@ -226,7 +260,7 @@ def sheet(
 
 
 def _words(value: Any) -> str:
-    """A plain value for people."""
+    """A plain value in words."""
     if isinstance(value, dict):
         return ", ".join(f"{key} {_nested(inner)}" for key, inner in value.items())
     if isinstance(value, list | tuple):
@@ -240,7 +274,7 @@ def _nested(value: Any) -> str:
     return f"({_words(value)})" if isinstance(value, dict | list | tuple) else _words(value)
 
 
-def _options(pairs: list[str]) -> dict[str, Any]:
+def _parse_options(pairs: list[str]) -> dict[str, Any]:
     """key=value words as a mapping; values are read as YAML."""
     options = {}
     for pair in pairs:
@@ -249,3 +283,50 @@ def _options(pairs: list[str]) -> dict[str, Any]:
             raise ParamsError(f"--option takes key=value, not {pair!r}.")
         options[key] = yaml.safe_load(value)
     return options
+
+
+def _summarise_entry(entry: CatalogEntry) -> dict[str, Any]:
+    from facerec.catalog import downloads
+
+    return {
+        "name": entry.name,
+        "title": entry.title,
+        "kind": entry.kind,
+        "licence": entry.licence,
+        "bytes": downloads.total_size(entry),
+        "how": downloads.acquisition(entry),
+        "here": downloads.location(entry),
+    }
+
+
+def _describe_entry(entry: CatalogEntry) -> dict[str, Any]:
+    """All fields that are not empty, files by name."""
+    from facerec.catalog import downloads
+
+    texts = {
+        "terms": entry.terms,
+        "citation": entry.citation,
+        "homepage": entry.homepage,
+        "by hand": entry.manual,
+        "counts": _join_counts(entry.counts),
+        "published counts": _join_counts(entry.published),
+        "people in reports": _describe_pictures(entry),
+    }
+    files = {f"file {file.name}": "\n".join(file.urls) or "no address" for file in entry.files}
+    places = {} if not entry.files else {"put files into": downloads.target_folders(entry)}
+    return {
+        **_summarise_entry(entry),
+        **files,
+        **places,
+        **{key: text for key, text in texts.items() if text},
+    }
+
+
+def _describe_pictures(entry: CatalogEntry) -> str:
+    if entry.kind not in ("photos", "pack"):
+        return ""
+    return "shown" if entry.shown else "not shown; pictures: true would allow it"
+
+
+def _join_counts(counts: BaseModel) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in counts.model_dump(exclude_none=True).items())

@@ -1,17 +1,33 @@
-"""Commands from photos to aligned faces."""
+"""Commands from photos to aligned faces: detect, align."""
 
 from __future__ import annotations
 
-from functools import partial
-from pathlib import Path
-from typing import Annotated
+import json
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from itertools import tee
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
 from facerec import params as parameters
 from facerec.cli.common import Json, app, check_out, detector_options, parse_size, report
+from facerec.core import FormatError, ImageError, ParamsError, track
+
+if TYPE_CHECKING:
+    from facerec.aligning import AlignmentStatistics
+    from facerec.detection import Detector
+    from facerec.detection.finding import FoundFaces
 
 DETECT, ALIGN = parameters.Detect(), parameters.Align()
+POINTS = ("left eye", "right eye", "nose", "left mouth corner", "right mouth corner")
+"""The five landmarks in the order of every array and table; left and right as seen in the photo."""
 
 
 @app.command()
@@ -34,20 +50,23 @@ def detect(
     A photo that cannot be decoded is listed with the reason; it is an error only if none can.
     """
     from facerec import detection
-    from facerec.cli import detect_photos
+    from facerec.detection.table import detect_set
+    from facerec.store import shards
 
     options = detector_options(weights, min_face)
     if table is not None:
-        report("Detection", detect_photos.tabulate(photos, table, detector, options, draw), as_json)
+        if len(photos) != 1 or not shards.is_shard_set(photos[0]) or draw is not None:
+            raise ParamsError("--table takes one directory of photo shards, and no --draw.")
+        report("Detection", asdict(detect_set(photos[0], table, detector, options)), as_json)
         return
-    drawer = None if draw is None else detect_photos.Drawer(draw, photos)
-    looked = list(
-        detect_photos.look(
-            detection.build_detector(detector, **options), detect_photos.collect(photos), drawer
-        )
-    )
-    (detect_photos.show_json if as_json else partial(detect_photos.show, landmarks=landmarks))(looked)
-    detect_photos.check(looked)
+    drawer = None if draw is None else FaceDrawer(draw, photos)
+    built = detection.build_detector(detector, **options)
+    detected = list(detect_photos(built, collect_photos(photos), drawer))
+    if as_json:
+        sys.stdout.write(json.dumps({"photos": [_describe_photo(*each) for each in detected]}) + "\n")
+    else:
+        _show_photos(detected, landmarks)
+    _check_decoded(detected)
 
 
 @app.command()
@@ -82,8 +101,6 @@ def align(
     as_json: Json = False,
 ) -> None:
     """Find the faces of photos, keep one a photo, and write them aligned."""
-    from facerec.cli import align_photos
-
     check_out(out, photos, replace)
     options = parameters.parse_options(
         parameters.Align,
@@ -99,5 +116,167 @@ def align(
         },
         "align",
     )
-    found = detections or align_photos.DetectorChoice(detector, detector_options(weights, min_face))
-    align_photos.show(align_photos.align(photos, out, options, found, folder, sheet), as_json)
+    chosen = detector, detector_options(weights, min_face)
+    values = align_photos(photos, out, options, detections, chosen, folder, sheet).as_dict()
+    if not as_json:
+        values = {key.replace("_", " "): _in_words(value) for key, value in values.items()}
+    report("Alignment", values, as_json)
+
+
+def collect_photos(paths: Sequence[Path]) -> Iterator[tuple[str, bytes | memoryview]]:
+    """(name, encoded bytes) of the photos in files, folders, archives and sets of photo shards, in this order.
+
+    Raises FormatError for a path that does not exist, a folder without photos and a damaged archive or set.
+    """
+    from facerec.interop.photos import photo_rows
+    from facerec.store import shards
+
+    for path in paths:
+        if not path.exists():
+            raise FormatError(f"{path} does not exist; name photos, folders, archives or photo shards.")
+        if shards.is_shard_set(path):
+            opened = shards.read_shards(path, "photos")
+            yield from ((source, opened.image(row)) for row, source in enumerate(opened.sources))
+        elif _holds_several(path):
+            yield from ((row["source"], row["image"]) for row in photo_rows(path, labelled=False))
+        else:
+            yield str(path), path.read_bytes()
+
+
+def _holds_several(path: Path) -> bool:
+    """Whether `path` is a folder or, by its content, an archive."""
+    from facerec.interop import archives
+
+    return path.is_dir() or archives.is_archive(path)
+
+
+class FaceDrawer:
+    """Writes photos with their faces drawn: one photo to the file `out`, several to files in that folder."""
+
+    def __init__(self, out: Path, paths: Sequence[Path]) -> None:
+        from facerec.interop import exporting
+
+        self._out, self._taken = out, exporting.TakenNames()
+        self._single = out.suffix in (".jpg", ".png") and not out.is_dir()
+        if self._single and (len(paths) != 1 or (paths[0].exists() and _holds_several(paths[0]))):
+            raise ParamsError(f"--draw {out} is one picture, but there may be several photos; name a folder.")
+        if not self._single and out.is_file():
+            raise ParamsError(f"--draw takes a folder, or a .jpg or .png for one photo, not the file {out}.")
+
+    def __call__(self, photo: str, data: bytes | memoryview, found: FoundFaces) -> None:
+        """Draw the photo called `photo`."""
+        from facerec import detection
+        from facerec.imaging import images, sheets
+        from facerec.interop import exporting
+
+        name = self._taken.claim(exporting.safe_name(f"{PurePosixPath(photo).stem}.jpg"))
+        picture = detection.draw_faces(images.decode(data), found.faces)
+        sheets.write_sheet(picture, self._out if self._single else self._out / name)
+
+
+def detect_photos(
+    detector: Detector,
+    photos: Iterator[tuple[str, bytes | memoryview]],
+    draw: FaceDrawer | None = None,
+) -> Iterator[tuple[str, FoundFaces]]:
+    """(name, what was found) for each photo, in order; also drawn if `draw` is given."""
+    from facerec.detection.finding import find_faces
+
+    seen, given = tee(track(photos, "Detecting faces", unit="photos"))
+    for found, (name, data) in zip(find_faces(detector, (data for _, data in given)), seen, strict=False):
+        if draw is not None and not found.error:
+            draw(name, data, found)
+        yield name, found
+
+
+def _show_photos(detected: Sequence[tuple[str, FoundFaces]], landmarks: bool) -> None:
+    """A table with a row for each face, and one for each photo without faces or that failed."""
+    shown = Table(title="Faces", title_justify="left")
+    shown.add_column("photo", overflow="fold")
+    for column in ("face", "score"):
+        shown.add_column(column, justify="right", no_wrap=True)
+    shown.add_column("x1, y1, x2, y2", overflow="fold")
+    if landmarks:
+        shown.add_column("landmarks", no_wrap=True)
+    for photo, found in detected:
+        faces = found.faces
+        if len(faces) == 0:
+            shown.add_row(escape(photo), "-", "-", escape(found.error or "no face found"))
+        for number in range(len(faces)):
+            box = ", ".join(f"{value:.1f}" for value in faces.boxes[number])
+            points = zip(POINTS, faces.landmarks[number], strict=True)
+            lines = [f"{name} {x:.1f}, {y:.1f}" for name, (x, y) in points] if landmarks else []
+            row = (escape(photo), str(number), f"{faces.scores[number]:.3f}", box)
+            shown.add_row(*row, *(["\n".join(lines)] if landmarks else []))
+    Console(stderr=True).print(shown)
+
+
+def _describe_photo(name: str, found: FoundFaces) -> dict[str, Any]:
+    (height, width), faces = found.size, found.faces
+    """Plain values, for JSON; coordinates are pixels of the upright photo."""
+    described = [
+        {
+            "box": [round(float(value), 2) for value in faces.boxes[number]],
+            "score": round(float(faces.scores[number]), 5),
+            "landmarks": [[round(float(value), 2) for value in point] for point in faces.landmarks[number]],
+        }
+        for number in range(len(faces))
+    ]
+    error = found.error or None
+    return {"photo": name, "height": height, "width": width, "error": error, "faces": described}
+
+
+def _check_decoded(detected: Sequence[tuple[str, FoundFaces]]) -> None:
+    """Raise ImageError where not one photo could be decoded."""
+    failed = [f"{name}: {found.error}" for name, found in detected if found.error]
+    if failed and len(failed) == len(detected):
+        several = f"None of the {len(failed)} photos could be decoded; the first, {failed[0]}"
+        raise ImageError(failed[0] if len(failed) == 1 else several)
+
+
+def align_photos(
+    source: Path,
+    out: Path,
+    options: parameters.Align,
+    detections: Path | None,
+    detector: tuple[str, Mapping[str, Any]],
+    folder: bool = False,
+    sheet: Path | None = None,
+) -> AlignmentStatistics:
+    """Write the faces of the photos at `source` to `out`, as shards or, where `folder`, as files.
+
+    `detections` is the detection table of `source`, which is then a set of photo shards; without one, `detector`
+    (name and options of `facerec.detection.build_detector`) finds the faces.
+    """
+    from facerec import aligning
+    from facerec.detection.table import detect_set
+    from facerec.imaging import sheets
+    from facerec.interop import exporting
+    from facerec.interop.photos import as_shards
+    from facerec.reporting import photo_sheets
+    from facerec.store import shards
+
+    if sheet is not None:
+        sheets.check_sheet_name(sheet)
+    if detections is not None and not shards.is_shard_set(source):
+        raise ParamsError(f"--detections belong to photo shards, and {source} is none.")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", suffix=".tmp", dir=out.parent) as name:
+        temporary = Path(name)
+        with as_shards(source, temporary) as photos:
+            rows = detections or temporary / "detections.parquet"
+            if detections is None:
+                detect_set(photos, rows, *detector)
+            faces = temporary / "faces" if folder else out
+            counts = aligning.align_set(photos, rows, faces, options)
+            if sheet is not None:
+                photo_sheets.write_face_sheet(faces, photos, sheet)
+            if folder:
+                exporting.export_images(faces, out)
+    return counts
+
+
+def _in_words(value: Any) -> Any:
+    if isinstance(value, dict):
+        return ", ".join(f"{count:,} {name}" for name, count in value.items()) or "none"
+    return "none" if value is None else value

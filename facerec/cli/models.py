@@ -1,4 +1,4 @@
-"""Commands that train, convert and apply a network."""
+"""Commands for networks: train, export to ONNX, embed a face set."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ from typing import Annotated
 import typer
 
 from facerec import params as parameters
-from facerec.cli.common import Json, app, report
-
-Model = Annotated[Path, typer.Argument(help="backbone.pt, an .onnx file, or a downloaded model's directory.")]
+from facerec.cli.common import Json, Model, app, report
 
 
 @app.command()
@@ -38,7 +36,7 @@ def train(
     from facerec.store import shards
 
     sets = [shards.read_shards(folder, "faces") for folder in faces]
-    recipe, place = parameters.load(params).train, torch_device()
+    recipe, place = parameters.load_params(params).train, torch_device()
     with distributed.joined(place):
         if trial:
             trained = training.fit(sets, recipe, place)
@@ -72,7 +70,7 @@ def embed(
     out: Annotated[Path, typer.Argument(help="NAME.npy to write; NAME.parquet goes beside it.")],
 ) -> None:
     """Embed every face of a set."""
-    from facerec.embedding.embed_set import embed_set
+    from facerec.embedding.embed_set import embed_face_set
     from facerec.store import embeddings
 
-    embeddings.write_embeddings(embed_set(model, faces), out)
+    embeddings.write_embeddings(embed_face_set(model, faces), out)

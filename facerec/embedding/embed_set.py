@@ -1,4 +1,4 @@
-"""Embeddings of a whole face set, with a row for every photo of it, found or not."""
+"""Embeddings of whole face sets, with a row for every photo, also for those without a face."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from facerec.store.embeddings import Embeddings, Origin, normalise
 from facerec.store.shards import read_failures
 
 
-def embed_set(model: str | Path, faces: str | Path) -> Embeddings:
+def embed_face_set(model: str | Path, faces: str | Path) -> Embeddings:
     """Embed face set `faces` with the network at `model` (see `facerec.embedding.load_embedder`).
 
-    Photos that gave no face are rows of NaN at the end, so that a benchmark can count them.
+    Photos without a face are rows of NaN at the end, so that a benchmark can count them.
     """
     aligned = shards.read_shards(faces, "faces")
     embedder = embedding.load_embedder(model, torch_device())
@@ -33,7 +33,7 @@ def embed_set(model: str | Path, faces: str | Path) -> Embeddings:
     )
 
 
-def feature_set(model: str | Path, faces: str | Path) -> Embeddings:
-    """As `embed_set`, with rows of length 1, as identification needs them."""
-    embedded = embed_set(model, faces)
+def embed_features(model: str | Path, faces: str | Path) -> Embeddings:
+    """As `embed_face_set`, with rows of length 1, as identification needs them."""
+    embedded = embed_face_set(model, faces)
     return replace(embedded, matrix=normalise(embedded.matrix))

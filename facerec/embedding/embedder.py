@@ -1,24 +1,49 @@
-"""Any network that maps faces to embeddings, with everything needed to feed it."""
+"""`Embedder`: a network of any kind with its preprocessing, and `load_embedder`, which opens one from a file.
+
+A network comes as backbone.pt of this project, as .onnx, as TorchScript (.pt, .ts) or as weights in a published
+layout (.pt, .pth, .ckpt; see `facerec.backbones.published`). Its preprocessing is in our own files, in the metadata of
+an ONNX file, or in preprocessing.yaml beside the file. A network that declares none is refused, since a wrong guess
+would cost accuracy without any error.
+"""
 
 from __future__ import annotations
 
+import json
+import re
+import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import TypeAlias
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
+import onnxruntime
 import torch
+import yaml
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from facerec.core import FormatError, track
+from facerec.backbones import published, storage
+from facerec.backbones.storage import StoredBackbone
+from facerec.core import FormatError, digests, track
 from facerec.store.face_dataset import FaceDataset
 from facerec.store.preprocessing import Preprocessing
 from facerec.store.shards import Shards
-from facerec.store.training_sets import TrainingSet
+from facerec.store.training_sets import TrainingSet, parse_training_sets
 
 CPU = torch.device("cpu")
+
+METADATA_KEY = "facerec.preprocessing"
+"""Key of an ONNX file's metadata for the preprocessing, as JSON."""
+DIGEST_KEY = "facerec.model"
+"""Key for the digest of the exported backbone (`StoredBackbone.digest`)."""
+TRAINED_ON_KEY = "facerec.trained_on"
+"""Key for the training sets of the exported backbone, as JSON."""
+
+_TORCH = (".pt", ".pth", ".ckpt", ".ts", ".tar")
+_DECLARATION = "preprocessing.yaml"
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 Network: TypeAlias = Callable[[Tensor], Tensor]
 """Input (b, 3, h, w) float32 on the device of the images -> embeddings (b, dim) float32."""
@@ -26,28 +51,39 @@ Network: TypeAlias = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Embedder:
-    """A network with everything needed to feed it; made by `load`."""
+    """A network and its preprocessing; usually made by `load_embedder`.
+
+    >>> embedder = Embedder(lambda images: images.mean(dim=(2, 3)), 3, Preprocessing())
+    >>> embedder.embed(np.zeros((2, 112, 112, 3), np.uint8)).shape
+    (2, 3)
+
+    Attributes:
+        network: maps images (b, 3, h, w) float32 to embeddings (b, network_dim).
+        network_dim: length of the network's output.
+        preprocessing: size, colours, normalisation and flip of the faces.
+        device: where the network runs.
+        digest: 64 hexadecimal digits that identify the network with its preprocessing; "" where unknown.
+        trained_on: the face sets it was trained on; None where unknown.
+    """
 
     network: Network
     network_dim: int
     preprocessing: Preprocessing
     device: torch.device = CPU
     digest: str = ""
-    """64 hexadecimal digits that tell this network, with its preprocessing, from others; "" where unknown."""
     trained_on: tuple[TrainingSet, ...] | None = None
-    """The face sets it has learnt from; None where nobody wrote them down."""
 
     @property
     def dim(self) -> int:
-        """Length of an embedding after the fusion of both flips."""
+        """Length of an embedding, after the fusion with that of the mirrored face."""
         return self.network_dim * (2 if self.preprocessing.flip == "concat" else 1)
 
     def embed(self, images: Shards | NDArray[np.uint8], batch: int = 64) -> NDArray[np.float32]:
         """Embeddings (n, dim) float32 of a face set or of RGB uint8 images (n, h, w, 3).
 
-        They are not normalised. The last batch is filled up, so that a face's embedding does not
-        depend on how many others there are. Raises FormatError for faces of another size or
-        template than the network takes and ImageError for bytes that cannot be decoded.
+        They are not normalised. The last batch is padded, so that an embedding does not depend on the number of
+        faces. Raises FormatError for faces of another size or template than the network takes and ImageError for
+        bytes that cannot be decoded.
         """
         rows = [self._embed_batch(pixels, batch) for pixels in self._pixels(images, batch)]
         return np.concatenate(rows) if rows else np.empty((0, self.dim), np.float32)
@@ -78,7 +114,7 @@ class Embedder:
 
     @torch.inference_mode()
     def _fuse(self, faces: Tensor) -> Tensor:
-        """Embeddings of faces (b, h, w, 3) uint8, those of their mirror images fused in as declared."""
+        """Embeddings of faces (b, h, w, 3) uint8, fused with those of the mirrored faces as declared."""
         original = self.network(self.preprocessing.apply(faces))
         if self.preprocessing.flip == "none":
             return original
@@ -88,3 +124,173 @@ class Embedder:
         if self.preprocessing.flip == "sum-normalised":
             return functional.normalize(original) + functional.normalize(mirrored)
         return original + mirrored
+
+
+class OnnxNetwork:
+    """An ONNX model (file or content) as a `Network`, run by onnxruntime on the CPU."""
+
+    def __init__(self, model: Path | bytes, origin: str) -> None:
+        try:
+            self.session = onnxruntime.InferenceSession(model, _options(), providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's own classes, without a common base
+            raise FormatError(f"{origin} cannot be read as ONNX ({str(error).splitlines()[0]}).") from error
+        inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
+        if len(inputs) != 1 or len(inputs[0].shape) != 4 or len(outputs[0].shape) != 2:
+            raise FormatError(f"{origin} does not map images (b, 3, h, w) to embeddings (b, dim).")
+        self.input: str = inputs[0].name
+        self.fixed_batch = inputs[0].shape[0] if isinstance(inputs[0].shape[0], int) else None
+        self.size = tuple(inputs[0].shape[2:])  # a name where any size is allowed
+        self.metadata: dict[str, str] = self.session.get_modelmeta().custom_metadata_map
+        self.dim = int(outputs[0].shape[1])
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Embeddings of (b, 3, h, w); a network exported for a fixed batch is run that many at a time."""
+        pixels = np.ascontiguousarray(images.numpy())
+        size = self.fixed_batch or len(pixels)
+        parts = [self._run(pixels[start : start + size], size) for start in range(0, len(pixels), size)]
+        return torch.from_numpy(np.concatenate(parts))
+
+    def _run(self, pixels: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+        missing = size - len(pixels)
+        padded = np.pad(pixels, ((0, missing), (0, 0), (0, 0), (0, 0))) if missing else pixels
+        output: NDArray[np.float32] = self.session.run(None, {self.input: padded})[0]
+        return output[: len(pixels)]
+
+
+def _options() -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    # Threads that spin while they wait halve the speed of the others where cores are shared.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
+
+
+def load_embedder(path: str | Path, device: torch.device | None = None) -> Embedder:
+    """The network at `path`, a file or a directory that holds one model, with its preprocessing.
+
+    `device` is where a torch network runs (default: the CPU); ONNX always runs on the CPU. Raises FormatError when
+    the file is no model of a known kind or nothing declares its preprocessing.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = _find_model(path)
+    if not path.is_file():
+        raise FormatError(f"{path} does not exist; train, export or download it first.")
+    if path.suffix == ".onnx":
+        return onnx_embedder(path, str(path))
+    if path.suffix not in _TORCH:
+        raise FormatError(
+            f"{path} is no model: a model is .onnx, {', '.join(_TORCH)}, or a directory of one."
+        )
+    if _is_script(path):
+        return _script_embedder(path, device or CPU)
+    if storage.is_backbone_file(path):
+        return torch_embedder(storage.load_backbone(path), device or CPU)
+    preprocessing = _declared_beside(path)
+    network, dim = published.load_published(path, preprocessing.input_size)
+    return _with_digest(_torch_network_embedder(network, dim, preprocessing, device or CPU), path)
+
+
+def torch_embedder(stored: StoredBackbone, device: torch.device = CPU) -> Embedder:
+    """An embedder that runs a stored network on `device`."""
+    embedder = _torch_network_embedder(stored.network, stored.dim, stored.preprocessing, device)
+    return replace(embedder, digest=stored.digest(), trained_on=stored.trained_on)
+
+
+def _with_digest(embedder: Embedder, model: Path | bytes) -> Embedder:
+    """With a digest of the file's bytes and the preprocessing, for a model that was not made by this project."""
+    content = digests.of_bytes(model) if isinstance(model, bytes) else digests.of_file(model)
+    prepared = json.dumps(embedder.preprocessing.to_dict(), sort_keys=True)
+    return replace(embedder, digest=digests.of_bytes(prepared.encode() + bytes.fromhex(content)))
+
+
+def _torch_network_embedder(
+    network: torch.nn.Module, dim: int, preprocessing: Preprocessing, device: torch.device
+) -> Embedder:
+    network = network.to(device).to(memory_format=torch.channels_last).eval()
+    return Embedder(network, dim, preprocessing, device)
+
+
+def _is_script(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    except (zipfile.BadZipFile, OSError):
+        return False
+
+
+def _script_embedder(path: Path, device: torch.device) -> Embedder:
+    """An embedder of a TorchScript file; its output length is measured on one grey face."""
+    preprocessing = _declared_beside(path)
+    try:
+        network = torch.jit.load(str(path), map_location=device).eval()  # type: ignore[no-untyped-call]
+        with torch.inference_mode():
+            output = network(torch.zeros(1, 3, *preprocessing.input_size, device=device))
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise FormatError(
+            f"{path} cannot be run on faces of {preprocessing.input_size} ({reason})."
+        ) from error
+    if not isinstance(output, torch.Tensor) or output.ndim != 2:
+        raise FormatError(f"{path} does not map images (b, 3, h, w) to embeddings (b, dim).")
+    return _with_digest(Embedder(network, output.shape[1], preprocessing, device), path)
+
+
+def onnx_embedder(model: Path | bytes, origin: str) -> Embedder:
+    """An embedder of an ONNX file or its content; `origin` names it in errors."""
+    network = OnnxNetwork(model, origin)
+    preprocessing = _declared_preprocessing(network, model if isinstance(model, Path) else None, origin)
+    due = preprocessing.input_size
+    if any(isinstance(side, int) and side != wanted for side, wanted in zip(network.size, due, strict=True)):
+        raise FormatError(f"{origin} takes {network.size} pixels, but its preprocessing makes {due}.")
+    embedder = Embedder(network, network.dim, preprocessing, trained_on=_trained_on(network.metadata, origin))
+    digest = network.metadata.get(DIGEST_KEY)
+    if digest is None:
+        return _with_digest(embedder, model)
+    if not _DIGEST.fullmatch(digest):
+        raise FormatError(f"{origin} is damaged: its {DIGEST_KEY} is no digest; export it again.")
+    return replace(embedder, digest=digest)
+
+
+def _trained_on(metadata: dict[str, str], origin: str) -> tuple[TrainingSet, ...] | None:
+    return parse_training_sets(_parse_json(metadata.get(TRAINED_ON_KEY, "null"), origin), origin)
+
+
+def _parse_json(text: str, origin: str) -> Any:
+    """A value of an ONNX file's metadata."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"{origin} is damaged: its metadata are no JSON; export it again.") from error
+
+
+def _find_model(directory: Path) -> Path:
+    found = sorted(path for path in directory.iterdir() if path.suffix in (".onnx", *_TORCH))
+    if len(found) != 1:
+        raise FormatError(f"{directory} must hold exactly one model, but holds {len(found)}; name its file.")
+    return found[0]
+
+
+def _declared_preprocessing(network: OnnxNetwork, path: Path | None, origin: str) -> Preprocessing:
+    """The preprocessing inside an ONNX model, or else that in preprocessing.yaml beside its file."""
+    inside = network.metadata.get(METADATA_KEY)
+    if inside is not None:
+        return Preprocessing.from_dict(_parse_json(inside, origin), origin)
+    if path is None:
+        raise FormatError(f"Nothing says how faces are prepared for {origin}.")
+    return _declared_beside(path)
+
+
+def _declared_beside(path: Path) -> Preprocessing:
+    """The preprocessing declared in preprocessing.yaml beside the model `path`."""
+    declaration = path.with_name(_DECLARATION)
+    if not declaration.is_file():
+        raise FormatError(
+            f"Nothing says how faces are prepared for {path}; put a {_DECLARATION} beside it (size, crop, colour, "
+            "mean, std, flip)."
+        )
+    try:
+        return Preprocessing.from_dict(
+            yaml.safe_load(declaration.read_text(encoding="utf-8")), str(declaration)
+        )
+    except yaml.YAMLError as error:
+        raise FormatError(f"{declaration} is not valid YAML: {' '.join(str(error).split())}.") from error

@@ -1,7 +1,6 @@
-"""backbone.pt to ONNX: one self-contained file with its preprocessing inside, checked against torch.
+"""Export of backbone.pt to ONNX: one file with the preprocessing inside, checked against torch.
 
-The file is the same for the same weights: names of this machine's files, versions of tools and other
-traces that exporters leave are removed.
+Equal weights give equal bytes: file names, stack traces and other notes of the exporter are removed.
 """
 
 from __future__ import annotations
@@ -28,13 +27,13 @@ from facerec.store.training_sets import training_sets_to_plain
 
 OPSET = 18
 TOLERANCE = 1e-4
-"""Largest difference between a value of a normalised embedding in torch and in ONNX that is accepted."""
+"""Largest accepted difference between the values of a normalised embedding in torch and in ONNX."""
 
 _RANDOM_FACES = 16
 
 
 class ExportError(FacerecError):
-    """The exported network does not compute what the trained one does."""
+    """The exported network gives other embeddings than the trained one."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +52,12 @@ class Parity:
 def export_onnx(source: str | Path, target: str | Path, faces: NDArray[np.uint8] | None = None) -> Parity:
     """Write the network of `source` (backbone.pt) as ONNX to `target`, atomically.
 
-    Input "images" (batch, 3, h, w) float32, output "embeddings" (batch, dim), any batch. Both files
-    embed `faces` (n, h, w, 3) uint8 RGB, if given, and random pixels. Raises ExportError, writing
-    nothing, where they differ by more than TOLERANCE; else returns both embeddings.
+    The input is "images" (batch, 3, h, w) float32, the output "embeddings" (batch, dim), for any batch. Both files
+    embed `faces` (n, h, w, 3) uint8 RGB, if given, and random pixels. Raises ExportError and writes nothing where
+    the embeddings differ by more than TOLERANCE; else returns both.
     """
     stored = storage.load_backbone(source)
-    encoded = to_onnx(stored)
+    encoded = encode_onnx(stored)
     result = check_parity(stored, encoded, faces)
     if not result.max_difference <= TOLERANCE:
         raise ExportError(
@@ -70,8 +69,8 @@ def export_onnx(source: str | Path, target: str | Path, faces: NDArray[np.uint8]
     return result
 
 
-def export_facts(source: str | Path, target: str | Path, found: Parity) -> dict[str, Any]:
-    """Plain values of the network of `source` (backbone.pt) and its export `target`, for JSON and the model card."""
+def describe_export(source: str | Path, target: str | Path, found: Parity) -> dict[str, Any]:
+    """Facts about the network of `source` (backbone.pt) and its export `target`, for JSON and the model card."""
     stored = storage.load_backbone(source)
     files = {path.name: path for path in (Path(source), Path(target))}
     return {
@@ -89,7 +88,7 @@ def export_facts(source: str | Path, target: str | Path, found: Parity) -> dict[
     }
 
 
-def to_onnx(stored: StoredBackbone) -> bytes:
+def encode_onnx(stored: StoredBackbone) -> bytes:
     """The network as an ONNX file; its metadata hold preprocessing, digest and training sets."""
     network = stored.network.cpu().eval()
     example = torch.zeros(2, 3, *stored.preprocessing.input_size)

@@ -1,4 +1,4 @@
-"""Benchmarks and how they are judged: `benchmarks`, `identification`, `verify` and `identify`."""
+"""Parameters of the benchmarks: `benchmarks`, `identification`, `verify` and `identify`."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class Verify(Strict):
     """The verification protocol, by its published name, and the headline false accept rate."""
 
     protocol: Literal["insightface", "concat-mean", "youden"] = "insightface"
-    """Rules by which thresholds and accuracy are found; figures of different protocols are never comparable."""
+    """Rules by which thresholds and accuracy are found; metrics of different protocols are not comparable."""
     far: Share = 1e-3
     """False accept rate at which the headline TAR is given."""
     bootstrap: Annotated[int, Field(ge=2, le=100_000)] = 1000
-    """Trials of the bootstrap over identities, from which intervals and bands come."""
+    """Trials of the bootstrap over identities, for intervals and bands."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
     """Of the bootstrap."""
 
@@ -48,7 +48,7 @@ class Identify(Strict):
     """Identification: noise removal, false positive rates, random subsets of the distractors, bootstrap."""
 
     noise: Literal["published", "centre", "zero", "delete"] = "published"
-    """What becomes of listed noise: InsightFace's published way, the person's centre, zeros, or no row at all."""
+    """What replaces the rows of listed noise: InsightFace's published way, the person's centre, zeros, or nothing."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
     """Of the published noise removal, the random subsets and the bootstrap."""
     fprs: Annotated[tuple[Share, ...], Field(min_length=1)] = (1e-6,)
@@ -56,4 +56,4 @@ class Identify(Strict):
     sweeps: Annotated[int, Field(ge=0, le=100)] = 3
     """Random orders of the distractors, each cut into subsets of 10, 100, 1,000 ...; 0 for none."""
     bootstrap: Annotated[int, Field(ge=0, le=100_000)] = 200
-    """Draws of the identities for the 95 % bands; 0 for none."""
+    """Trials of the bootstrap over identities for the 95 % bands; 0 for none."""

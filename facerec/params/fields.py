@@ -1,4 +1,4 @@
-"""Types that parameter models share: names, shares, and a base that takes no unknown key."""
+"""Field types of the parameter models, and their strict base class."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Strict(BaseModel):
-    """A model that takes no unknown key and does not change."""
+    """An immutable model that rejects unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)

@@ -1,4 +1,4 @@
-"""From a parameter file to `Params`, or to one sentence that says which key is wrong and what is allowed."""
+"""Reading and validating params.yaml; an error names the wrong key and what is allowed there."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from facerec.params.fields import Strict
 M = TypeVar("M", bound=Strict)
 
 
-def load(path: str | Path = "params.yaml") -> Params:
-    """Read and validate a parameter file; ParamsError says which key is wrong and what is allowed."""
+def load_params(path: str | Path = "params.yaml") -> Params:
+    """Read and validate a parameter file; ParamsError names the wrong key and what is allowed there."""
     path = Path(path)
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -29,11 +29,11 @@ def load(path: str | Path = "params.yaml") -> Params:
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ParamsError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from error
-    return parse(raw, str(path))
+    return parse_params(raw, str(path))
 
 
-def parse(raw: Any, origin: str = "params") -> Params:
-    """Validate the parsed form of a parameter file; `origin` names it in errors."""
+def parse_params(raw: Any, origin: str = "params") -> Params:
+    """Validate the parsed content of a parameter file; `origin` names it in errors."""
     if not isinstance(raw, dict):
         raise ParamsError(f"{origin} must be a mapping of keys to values, not {type(raw).__name__}.")
     return parse_options(Params, raw, origin)

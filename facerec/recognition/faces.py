@@ -1,7 +1,7 @@
-"""From a photo to its faces, ready to be compared: found, chosen, aligned and embedded as the benchmarks' were.
+"""The faces of a photo, detected, chosen, aligned and embedded in the way of the benchmarks.
 
-Choosing and aligning are those of `facerec.aligning`. The crop passes through JPEG as it does there, so that a
-benchmark's photo gives the embedding that was measured.
+Choosing and aligning use `facerec.aligning`, and the crop is encoded as JPEG as it is there. So a benchmark's photo
+gets the embedding that was measured.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import tee
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,9 +41,9 @@ class PhotoFace:
 
     Attributes:
         box: (4,) float32 x1, y1, x2, y2 in photo pixels; None where no box was found (fallback "crop").
-        landmarks: (5, 2) float32 in photo pixels, ordered as in `facerec.detection.Faces`; None likewise.
-        score: of the detector, 0..1; None likewise.
-        fallback: where the face was found, of `facerec.aligning.FALLBACKS`.
+        landmarks: (5, 2) float32 in photo pixels, ordered as in `facerec.detection.Faces`; None without a box.
+        score: of the detector, 0..1; None without a box.
+        fallback: what found it, of `facerec.aligning.FALLBACKS`.
         crop: JPEG bytes of the aligned face.
         embedding: (dim,) float32 of length 1.
     """
@@ -55,15 +55,25 @@ class PhotoFace:
     crop: bytes
     embedding: NDArray[np.float32]
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON; coordinates are pixels of the upright photo."""
+        landmarks = None if self.landmarks is None else [_rounded(point) for point in self.landmarks]
+        return {
+            "box": None if self.box is None else _rounded(self.box),
+            "landmarks": landmarks,
+            "score": None if self.score is None else round(self.score, 5),
+            "rung": self.fallback,
+        }
+
 
 @dataclass(frozen=True)
 class Portrait:
-    """A photo and the one face of it that was chosen.
+    """A photo and its chosen face.
 
     Attributes:
-        name: what the photo is called.
+        name: of the photo.
         pixels: RGB (h, w, 3), upright.
-        found: all faces that were found where the chosen one was.
+        found: all faces of the pass of the detector that found the chosen one.
         face: the chosen one.
     """
 
@@ -75,7 +85,14 @@ class Portrait:
 
 @dataclass(frozen=True)
 class FaceFinder:
-    """Finds and embeds faces: a detector and the score below which it looks again, how a face is chosen, a network."""
+    """Finds, chooses, aligns and embeds faces.
+
+    Attributes:
+        detector: finds the faces.
+        retry: photos whose best face scores less are looked at again, as `detect.retry` says.
+        options: how a face is chosen and cropped.
+        embedder: the network.
+    """
 
     detector: Detector
     retry: float
@@ -83,7 +100,7 @@ class FaceFinder:
     embedder: Embedder
 
     def portraits(self, photos: Iterable[tuple[str, bytes | Pixels]]) -> Iterator[Portrait | FacerecError]:
-        """For every photo, by its name, the chosen face, or why there is none (ImageError, NoFaceError)."""
+        """For every photo (name, content) its chosen face, or the error why there is none (ImageError, NoFaceError)."""
         wanted, seen = tee(photos)
         found = find_faces(self.detector, (data for _, data in wanted), self.retry)
         for (name, data), each in zip(seen, found, strict=True):
@@ -92,21 +109,21 @@ class FaceFinder:
             except (ImageError, NoFaceError) as error:
                 yield error
 
-    def everyone(self, name: str, data: bytes | Pixels) -> tuple[Pixels, list[PhotoFace]]:
-        """The photo's pixels and all its faces by descending score; where the detector finds none, the chosen one.
+    def all_faces(self, name: str, data: bytes | Pixels) -> tuple[Pixels, list[PhotoFace]]:
+        """The photo's pixels and all its faces by descending score; where the detector finds none, that of a fallback.
 
         Raises ImageError for a photo that cannot be decoded and NoFaceError for one without a face.
         """
         found = next(find_faces(self.detector, [data], self.retry))
-        everyone = self._everyone(found)
-        if not everyone:
+        detected = self._detected(found)
+        if not detected:
             portrait = self._portrait(name, data, found)
             return portrait.pixels, [portrait.face]
         pixels = _decoded(name, data)
-        return pixels, self._faces(pixels, everyone)
+        return pixels, self._embedded(pixels, detected)
 
-    def _everyone(self, found: FoundFaces) -> list[fallbacks.ChosenFace]:
-        """The faces found in the photo itself, as far as they can be cut out."""
+    def _detected(self, found: FoundFaces) -> list[fallbacks.ChosenFace]:
+        """The faces that the detector found in the photo and that can be cropped."""
         if "detector" not in self.options.fallbacks:
             return []
         columns, every = vars(found.faces), range(len(found.faces))
@@ -124,15 +141,15 @@ class FaceFinder:
             [fallbacks.PhotoFaces(found.size, found.faces, found.retried)], self.options
         )
         if not isinstance(chosen, fallbacks.ChosenFace):
-            raise NoFaceError(f"{name}: {_nobody(chosen, self.options)}")
+            raise NoFaceError(f"{name}: {_no_face_advice(chosen, self.options)}")
         pixels = _decoded(name, data)
         faces = found.retried if chosen.fallback == "retry" else found.faces
-        return Portrait(name, pixels, faces, self._faces(pixels, [chosen])[0])
+        return Portrait(name, pixels, faces, self._embedded(pixels, [chosen])[0])
 
-    def _faces(self, pixels: Pixels, chosen: Sequence[fallbacks.ChosenFace]) -> list[PhotoFace]:
+    def _embedded(self, pixels: Pixels, chosen: Sequence[fallbacks.ChosenFace]) -> list[PhotoFace]:
         matrices = crop_matrices(chosen, [pixels.shape[:2]] * len(chosen), self.options)
         crops = [cut_crop(pixels, matrix, self.options) for matrix in matrices]
-        # One at a time: a face's embedding is the same whoever stands beside it, and nothing is filled up.
+        # One at a time, so that an embedding does not depend on the other faces, and no batch is padded.
         embedded = self.embedder.embed(np.stack([images.decode(crop) for crop in crops]), batch=1)
         unit = normalise(embedded)
         if not np.isfinite(unit).all():
@@ -144,7 +161,7 @@ class FaceFinder:
 
 
 def load_photo(photo: Photo, name: str = "the photo") -> tuple[str, bytes | Pixels]:
-    """A photo's name (its path, else `name`) and its content; FormatError where there is no such file."""
+    """A photo's name (its path, else `name`) and its content; FormatError where the file is missing."""
     if isinstance(photo, bytes | np.ndarray):
         return name, photo
     path = Path(photo)
@@ -154,6 +171,10 @@ def load_photo(photo: Photo, name: str = "the photo") -> tuple[str, bytes | Pixe
     return str(photo), path.read_bytes()
 
 
+def _rounded(values: NDArray[np.float32]) -> list[float]:
+    return [round(float(value), 2) for value in values]
+
+
 def _decoded(name: str, data: bytes | Pixels) -> Pixels:
     try:
         return data if isinstance(data, np.ndarray) else images.decode(data)
@@ -161,8 +182,8 @@ def _decoded(name: str, data: bytes | Pixels) -> Pixels:
         raise ImageError(f"{name}: {error}") from error
 
 
-def _nobody(reason: FacerecError, options: Align) -> str:
-    """Why there is no face and what to try."""
+def _no_face_advice(reason: FacerecError, options: Align) -> str:
+    """The reason why there is no face, with advice."""
     advice = "lower min_face, or try another detector"
     if "crop" not in options.fallbacks:
         advice += "; for a photo of nothing but a face add the fallback crop"

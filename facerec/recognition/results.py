@@ -1,22 +1,20 @@
-"""Answers to the two questions of face recognition, and how they are put into words.
+"""Results of comparing two photos and of searching a gallery, in words and as plain values for JSON.
 
-*Comparison*: do two photos show one person? *Search*: who of a gallery is in a photo? An answer without a threshold
-gives similarities and decides nothing.
+A result without a threshold gives similarities and no decision.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from facerec.evaluation.verification.result import rate_name
-from facerec.recognition import decisions
 from facerec.recognition.faces import PhotoFace, Pixels, Portrait
-from facerec.recognition.thresholds import Threshold
+from facerec.recognition.thresholds import Threshold, format_percent, search_fpir, squared_distance
 from facerec.store.gallery import GalleryEntry
 from facerec.store.training_sets import TrainingSet, only_rendered
 
 UNKNOWN = "unknown"
-"""What a face is called that is like nobody of the gallery."""
+"""Shown instead of a name for a face that matches no person of the gallery."""
 
 NO_THRESHOLD = (
     "no threshold is known for this model, so nothing is decided: measure one (`facerec embed` and `facerec verify` "
@@ -26,12 +24,13 @@ NO_THRESHOLD = (
 
 @dataclass(frozen=True)
 class PhotoComparison:
-    """Two photos and how alike their chosen faces are.
+    """How similar the chosen faces of two photos are.
 
     Attributes:
+        first, second: the photos, each with its chosen face.
         similarity: cosine of both embeddings, in [-1, 1].
-        threshold: what decides; None where none is known.
-        caution: why the answer says nothing about real people, "" where that is not known.
+        threshold: decides whether they show one person; None where none is known.
+        caution: why the result is no evidence about real people, else "".
     """
 
     first: Portrait
@@ -43,135 +42,152 @@ class PhotoComparison:
     @property
     def distance(self) -> float:
         """Squared distance of both embeddings of length 1, in [0, 4]."""
-        return decisions.squared_distance(self.similarity)
+        return squared_distance(self.similarity)
 
     @property
     def same(self) -> bool | None:
-        """Whether both photos are taken for one person; None without a threshold."""
+        """Whether both photos count as one person; None without a threshold."""
         return None if self.threshold is None else self.threshold.accepts(self.similarity)
 
+    @property
+    def decision(self) -> str:
+        """The decision in words, with the rate and the benchmark behind it."""
+        if self.threshold is None:
+            return NO_THRESHOLD
+        return f"{'same person' if self.same else 'different people'}, at {self.threshold.basis}"
+
     def __str__(self) -> str:
-        return sentences(match_verdict(self), self.caution)
+        return join_sentences(self.decision, self.caution)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        photos = [
+            {"photo": portrait.name, "faces": len(portrait.found), **portrait.face.to_dict()}
+            for portrait in (self.first, self.second)
+        ]
+        similarity = {"similarity": self.similarity, "distance": self.distance, "same": self.same}
+        return {"photos": photos, **similarity, **_decision_values(self)}
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """Somebody of a gallery, by the photo that is most like a face: `similarity` is their cosine."""
+    """A photo of the gallery and the cosine of its embedding to that of a face."""
 
     entry: GalleryEntry
     similarity: float
 
 
 @dataclass(frozen=True)
-class Identified:
-    """A face and who it may be.
+class IdentifiedFace:
+    """A face and the people of the gallery it may be.
 
     Attributes:
-        candidates: the most alike of the gallery, best first.
-        name: of the best one where the threshold accepts it, else None: unknown, or nothing decided.
+        face: the face that was searched for.
+        candidates: the most similar of the gallery, best first.
+        name: of the best candidate where the threshold accepts it, else None.
     """
 
     face: PhotoFace
     candidates: tuple[Candidate, ...]
     name: str | None
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        candidates = [
+            {
+                "name": each.entry.name,
+                "photo": each.entry.source,
+                "similarity": each.similarity,
+                "distance": squared_distance(each.similarity),
+            }
+            for each in self.candidates
+        ]
+        return {**self.face.to_dict(), "name": self.name, "candidates": candidates}
+
 
 @dataclass(frozen=True)
-class Search:
-    """A photo and who of a gallery is in it.
+class SearchResult:
+    """A photo and the people of a gallery in it.
 
     Attributes:
-        name: what the photo is called. pixels: RGB (h, w, 3), upright.
+        name: of the photo.
+        pixels: RGB (h, w, 3), upright.
         people: its faces, by descending score of the detector.
-        threshold: what decides; None where none is known.
-        comparisons: photos that each face was compared with.
-        caution: why the answer says nothing about real people, "" where that is not known.
+        threshold: decides which candidates are accepted; None where none is known.
+        comparisons: number of photos that each face was compared with.
+        caution: why the result is no evidence about real people, else "".
     """
 
     name: str
     pixels: Pixels
-    people: tuple[Identified, ...]
+    people: tuple[IdentifiedFace, ...]
     threshold: Threshold | None
     comparisons: int
     caution: str
 
     @property
     def fpir(self) -> float | None:
-        """Chance that a stranger's face is taken for anybody of the gallery; None without a threshold."""
+        """Chance that a person who is not in the gallery is named; None without a threshold."""
         if self.threshold is None:
             return None
-        return decisions.search_rate(self.threshold.point.far, self.comparisons)
+        return search_fpir(self.threshold.point.far, self.comparisons)
+
+    @property
+    def decision(self) -> str:
+        """The rate of one comparison and that of the whole search, in words."""
+        if self.threshold is None or self.fpir is None:
+            return NO_THRESHOLD
+        return (
+            f"decided at {self.threshold.basis} for each comparison; among {self.comparisons:,} photos a stranger "
+            f"is taken for somebody in about {format_percent(self.fpir)} of searches"
+        )
 
     def __str__(self) -> str:
-        return sentences(rates(self), self.caution)
+        return join_sentences(self.decision, self.caution)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        faces = [person.to_dict() for person in self.people]
+        rates = {"comparisons": self.comparisons, "fpir": self.fpir}
+        return {"photo": self.name, "faces": faces, **rates, **_decision_values(self)}
 
 
-def match_verdict(comparison: PhotoComparison) -> str:
-    """The decision in words, with the rate and the benchmark it rests on."""
-    if comparison.threshold is None:
-        return NO_THRESHOLD
-    decided = "same person" if comparison.same else "different people"
-    return f"{decided}, at {basis(comparison.threshold)}"
+def _decision_values(result: PhotoComparison | SearchResult) -> dict[str, Any]:
+    return {
+        "threshold": None if result.threshold is None else result.threshold.to_dict(),
+        "decision": join_sentences(result.decision),
+        "caution": join_sentences(result.caution),
+    }
 
 
-def basis(threshold: Threshold) -> str:
-    """What a decision rests on: "a false accept rate of 1e-2 measured on lfw (3,000 different pairs)"."""
-    faces = " of synthetic faces" if threshold.measured.rendered else ""
-    pairs = f"{threshold.point.pairs:,} different pairs{faces}"
-    rate = rate_name(float(f"{threshold.point.far:.3g}"))
-    return f"a false accept rate of {rate} measured on {threshold.measured.benchmark} ({pairs})"
-
-
-def reliability(threshold: Threshold) -> str:
-    """How far the rate of a threshold could be off, and how many true pairs it accepts."""
-    point, tar = threshold.point, threshold.tar
-    known = f"{point.accepted:,} of the {point.pairs:,} different pairs are above it"
-    truly = "" if tar is None else f", of the same pairs {100 * tar:.1f} %"
-    return f"{known}{truly}; the true rate may be {percent(point.low)} to {percent(point.high)} (95 %)"
-
-
-def rates(search: Search) -> str:
-    """What a search's decisions rest on: the rate of one comparison and that of the whole search."""
-    if search.threshold is None or search.fpir is None:
-        return NO_THRESHOLD
-    return (
-        f"decided at {basis(search.threshold)} for each comparison; among {search.comparisons:,} photos a stranger "
-        f"is taken for somebody in about {percent(search.fpir)} of searches"
-    )
-
-
-def caution(trained_on: tuple[TrainingSet, ...] | None, threshold: Threshold | None) -> str:
-    """One sentence where the network, or the threshold's benchmark, has seen rendered faces only; else ""."""
-    network, measured = only_rendered(trained_on), threshold is not None and threshold.measured.rendered
-    if not (network or measured):
-        return ""
+def describe_caution(trained_on: tuple[TrainingSet, ...] | None, threshold: Threshold | None) -> str:
+    """A sentence where the network was trained, or the threshold measured, on rendered faces only; else ""."""
     sources = []
-    if network:
-        sources.append(f"the network was trained on synthetic faces only ({_names(trained_on)})")
-    if measured and threshold is not None:
+    if only_rendered(trained_on):
+        names = ", ".join(each.name for each in trained_on or ())
+        sources.append(f"the network was trained on synthetic faces only ({names})")
+    if threshold is not None and threshold.measured.rendered:
         sources.append(f"the threshold was measured on synthetic faces ({threshold.measured.benchmark})")
-    return f"No evidence about real people: {' and '.join(sources)}"
+    return f"No evidence about real people: {' and '.join(sources)}" if sources else ""
 
 
-def sentences(*parts: str) -> str:
-    """The parts that say something, each as a sentence."""
+def join_sentences(*parts: str) -> str:
+    """The parts that are not empty, each as a sentence.
+
+    >>> join_sentences("same person", "")
+    'Same person.'
+    """
     return " ".join(f"{part[0].upper()}{part[1:]}." for part in parts if part)
 
 
-def percent(share: float) -> str:
-    """A share as people read it: two significant digits, and as many decimals as they need."""
-    value = 100 * share
-    return f"{value:.2g} %" if value < 99.5 else f"{value:.4g} %"
+def shorten_name(name: str, most: int = 40) -> str:
+    """At most so many letters of a name: the last parts of a path that fit, else the end of the name.
 
-
-def short(name: str, most: int = 40) -> str:
-    """A name of at most so many letters: the last parts of a path, else the end, which say more than the beginning."""
+    >>> shorten_name("/photos/of/ann/1.jpg", 10)
+    'ann/1.jpg'
+    """
     parts = name.split("/")
     while len(parts) > 1 and len("/".join(parts)) > most:
         parts = parts[1:]
     name = "/".join(parts)
     return name if len(name) <= most else f"…{name[1 - most :]}"
-
-
-def _names(sets: tuple[TrainingSet, ...] | None) -> str:
-    return ", ".join(each.name for each in sets or ())

@@ -1,39 +1,71 @@
-"""Thresholds from measured scores: those of a benchmark, by the same model, and never a constant.
+"""Decision thresholds: from a benchmark's scores and a false accept rate to "same person or not".
 
-`dvc repro` writes them to data/scores/<benchmark>; they remember which model, photos and protocol they are of.
+`dvc repro` writes the scores to data/scores/<benchmark>, with the model, photos and protocol they belong to. Distances
+are squared, |a - b|^2 = 2 - 2 cos of embeddings of length 1, in [0, 4]. Two photos count as one person when their
+distance is strictly below the threshold, as everywhere in `facerec.evaluation.verification`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from facerec.core import FormatError
-from facerec.evaluation.verification.counting import Bools, Floats
-from facerec.recognition import decisions
-from facerec.recognition.decisions import OperatingPoint
+import numpy as np
+from numpy.typing import ArrayLike
+
+from facerec.core import FormatError, ParamsError
+from facerec.evaluation.verification.counting import Bools, Floats, wilson
+from facerec.evaluation.verification.result import rate_name
 from facerec.store import scores
 
 FOLDER = Path("data/scores")
-"""Where the default experiment leaves its benchmarks' scores."""
+"""Where the default experiment writes the scores of its benchmarks."""
 
 _SQUARED: dict[str, Callable[[Floats], Floats]] = {
     "insightface": lambda distances: distances,
     "youden": lambda negated_cosines: 2 + 2 * negated_cosines,
 }
-"""Protocol -> squared distances by those it keeps."""
+"""Protocol -> how its stored distances become squared distances."""
 _NO_FACE = 4.0  # the greatest squared distance, which verification gives to pairs that lack a face
+_ROUNDING = 1 + 1e-12  # so that .29 of 100 pairs are 29, not 28.999999999999996
+
+
+class UnsupportedRateError(ParamsError):
+    """There are too few impostor pairs to measure a false accept rate as low as the one asked for."""
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """A threshold and its false accept rate.
+
+    Attributes:
+        threshold: the greatest squared distance at which at most the share `far` of the impostor pairs is accepted.
+        far: the false accept rate asked for.
+        accepted: impostor pairs whose distance is below the threshold.
+        pairs: all impostor pairs.
+        low, high: 95 % interval of the false accept rate on further pairs of that kind.
+    """
+
+    threshold: float
+    far: float
+    accepted: int
+    pairs: int
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """A benchmark's pairs with two faces, measured by a known model: what thresholds are taken from.
+    """The pairs of a benchmark in which both photos have a face, measured with a known model.
 
     Attributes:
         benchmark: its name.
-        rendered: whether its photos are rendered, so that nobody in them exists.
-        distances: (n,) squared. same: (n,) truth.
+        rendered: whether its photos are rendered and show no real people.
+        distances: (n,) squared.
+        same: (n,) whether a pair is genuine.
     """
 
     benchmark: str
@@ -43,7 +75,7 @@ class Measurement:
 
     @property
     def different(self) -> int:
-        """Different-person pairs."""
+        """Number of impostor pairs."""
         return int((~self.same).sum())
 
     def at(self, far: float) -> Threshold:
@@ -52,45 +84,77 @@ class Measurement:
         Raises ParamsError for an impossible rate, UnsupportedRateError where the pairs are too few for it.
         """
         try:
-            point = decisions.at_far(self.distances[~self.same], far)
-        except decisions.UnsupportedRateError as error:
-            raise decisions.UnsupportedRateError(f"{self.benchmark} is too small: {error}.") from error
+            point = threshold_at_far(self.distances[~self.same], far)
+        except UnsupportedRateError as error:
+            raise UnsupportedRateError(f"{self.benchmark} is too small: {error}.") from error
         return Threshold(self, point)
 
 
 @dataclass(frozen=True)
 class Threshold:
-    """At which distance two photos are taken for one person, and on what that was measured."""
+    """The distance below which two photos count as one person, and the measurement it comes from."""
 
     measured: Measurement
     point: OperatingPoint
 
     @property
     def distance(self) -> float:
-        """Two photos nearer than this, as squared distance, are taken for one person."""
+        """The threshold as squared distance."""
         return self.point.threshold
 
     @property
     def similarity(self) -> float:
-        """The same as a cosine."""
+        """The threshold as cosine."""
         return 1 - self.point.threshold / 2
 
     @property
     def tar(self) -> float | None:
-        """Share of the benchmark's same-person pairs that are accepted; None where it has none."""
+        """Share of the benchmark's genuine pairs that are accepted; None where it has none."""
         accepted = self.measured.distances[self.measured.same] < self.distance
         return float(accepted.mean()) if len(accepted) else None
 
     def accepts(self, similarity: float) -> bool:
-        """Whether two embeddings of this cosine are taken for one person."""
-        return decisions.squared_distance(similarity) < self.distance
+        """Whether two embeddings of this cosine count as one person."""
+        return squared_distance(similarity) < self.distance
+
+    @property
+    def basis(self) -> str:
+        """The rate and the benchmark: "a false accept rate of 1e-2 measured on lfw (3,000 different pairs)"."""
+        faces = " of synthetic faces" if self.measured.rendered else ""
+        pairs = f"{self.point.pairs:,} different pairs{faces}"
+        rate = rate_name(float(f"{self.point.far:.3g}"))
+        return f"a false accept rate of {rate} measured on {self.measured.benchmark} ({pairs})"
+
+    @property
+    def reliability(self) -> str:
+        """In words: the interval of the false accept rate, and the share of genuine pairs that are accepted."""
+        point, tar = self.point, self.tar
+        known = f"{point.accepted:,} of the {point.pairs:,} different pairs are above it"
+        truly = "" if tar is None else f", of the same pairs {100 * tar:.1f} %"
+        interval = f"{format_percent(point.low)} to {format_percent(point.high)}"
+        return f"{known}{truly}; the true rate may be {interval} (95 %)"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {
+            "similarity": self.similarity,
+            "distance": self.distance,
+            "far": self.point.far,
+            "benchmark": self.measured.benchmark,
+            "synthetic": self.measured.rendered,
+            "different_pairs": self.point.pairs,
+            "different_accepted": self.point.accepted,
+            "far_low": self.point.low,
+            "far_high": self.point.high,
+            "tar": self.tar,
+        }
 
 
-def read_scores_of(path: str | Path, model: str) -> Measurement:
-    """What the model of digest `model` measured, in scores.parquet or its directory.
+def read_measurement(path: str | Path, model: str) -> Measurement:
+    """The measurement in scores.parquet, or its folder, of the model with the digest `model`.
 
-    Raises FormatError where another model did, nobody knows which, or where the protocol shifts embeddings fold by
-    fold, so that its distances are no function of two photos.
+    Raises FormatError where the scores are of another or an unknown model, or where the protocol shifts embeddings
+    fold by fold, so that its distances depend on more than the two photos.
     """
     scored = scores.read_scores(path)
     origin = None if scored.measured is None else scored.measured.origin
@@ -111,15 +175,119 @@ def read_scores_of(path: str | Path, model: str) -> Measurement:
     return Measurement(scored.measured.benchmark, origin.rendered, distances[faces], scored.same[faces])
 
 
-def find_threshold(model: str, folder: Path = FOLDER) -> Measurement | None:
-    """What the model of digest `model` measured, in the folders below `folder`; None where it did not.
+def find_measurement(model: str, folder: Path = FOLDER) -> Measurement | None:
+    """The measurement of the model with the digest `model` in the folders below `folder`; None where there is none.
 
-    Of several benchmarks the one with the most different-person pairs, which can tell the lowest rates; of equals
-    the first by name. Raises FormatError for a damaged table.
+    Of several benchmarks the one with the most impostor pairs, since it supports the lowest rates; the first by name
+    among equals. Raises FormatError for a damaged table.
     """
     found = []
     for path in sorted(folder.glob(f"*/{scores.NAME}")):
         measured = scores.read_scores(path).measured
         if measured and measured.origin and measured.origin.model == model and measured.protocol in _SQUARED:
-            found.append(read_scores_of(path, model))
+            found.append(read_measurement(path, model))
     return max(found, key=lambda each: each.different, default=None)
+
+
+def threshold_at_far(distances: ArrayLike, far: float) -> OperatingPoint:
+    """The operating point at the false accept rate `far`, by the distances (n,) of impostor pairs.
+
+    With k = floor(far n) the threshold is the (k + 1)-th smallest distance, exactly. The interval is Wilson's, which
+    takes pairs as independent. Raises ParamsError unless 0 < far < 1, UnsupportedRateError where n < 1 / far.
+
+    >>> threshold_at_far([0.5, 1.0, 1.5, 2.0], far=0.25).threshold
+    1.0
+    """
+    ordered = np.sort(np.asarray(distances, np.float64))
+    count = len(ordered)
+    if not 0 < far < 1:
+        raise ParamsError(f"A false accept rate lies between 0 and 1, such as 1e-2, not {far:g}.")
+    if far * count * _ROUNDING < 1:
+        lowest = f"; the lowest rate they can tell is {rate_name(lowest_far(count))}" if count > 1 else ""
+        raise UnsupportedRateError(
+            f"a false accept rate of {rate_name(float(f'{far:.3g}'))} needs {math.ceil(1 / far / _ROUNDING):,} different-person "
+            f"pairs, and there are {count:,}{lowest}"
+        )
+    position = min(math.floor(far * count * _ROUNDING), count - 1)
+    threshold = float(ordered[position])
+    accepted = int(
+        np.searchsorted(ordered, threshold, side="left")
+    )  # fewer than `position` where distances tie
+    low, high = wilson(accepted / count, count)
+    return OperatingPoint(threshold, far, accepted, count, float(low), float(high))
+
+
+def lowest_far(count: int) -> float:
+    """The lowest false accept rate that `count` impostor pairs can measure, 1 / count, to two digits upwards."""
+    return round_up(1 / count)
+
+
+def round_up(rate: float) -> float:
+    """The rate to two significant digits, never less.
+
+    >>> round_up(0.001234)
+    0.0013
+    """
+    exponent = math.floor(math.log10(rate)) - 1
+    return float(f"{math.ceil(rate / 10.0**exponent / _ROUNDING)}e{exponent}")
+
+
+def search_fpir(far: float, comparisons: int) -> float:
+    """Chance that a search of so many comparisons names a person who is not in the gallery: 1 - (1 - far)^n.
+
+    The false positive identification rate (FPIR, ISO/IEC 19795-1) of independent comparisons. It is lower where they
+    depend on each other, as those with several photos of one person do.
+    """
+    return -math.expm1(comparisons * math.log1p(-far))
+
+
+def far_for_fpir(fpir: float, comparisons: int) -> float:
+    """The false accept rate of one comparison at which a search of so many has the rate `fpir`; undoes `search_fpir`."""
+    if not 0 < fpir < 1:
+        raise ParamsError(
+            f"A false positive identification rate lies between 0 and 1, such as 1e-1, not {fpir:g}."
+        )
+    return -math.expm1(math.log1p(-fpir) / max(comparisons, 1))
+
+
+def cosine_similarities(probes: ArrayLike, gallery: ArrayLike) -> Floats:
+    """Cosines (n, m) of embeddings (n, d) and (m, d), in float64 and [-1, 1]; their lengths do not matter.
+
+    >>> cosine_similarities([[3.0, 0.0]], [[1.0, 0.0], [0.0, 2.0]]).tolist()
+    [[1.0, 0.0]]
+    """
+    first, second = (_unit_rows(rows) for rows in (probes, gallery))
+    return np.asarray(np.clip(first @ second.T, -1, 1), np.float64)
+
+
+def _unit_rows(rows: ArrayLike) -> Floats:
+    wide = np.atleast_2d(np.asarray(rows, np.float64))
+    return np.asarray(wide / np.linalg.norm(wide, axis=1, keepdims=True), np.float64)
+
+
+def squared_distance(similarity: float) -> float:
+    """|a - b|^2 of two embeddings of length 1 by their cosine."""
+    return 2 - 2 * similarity
+
+
+def rank_gallery(similarity: ArrayLike, names: Sequence[str], every_photo: bool = False) -> list[int]:
+    """Rows of a gallery by descending similarity (m,), ties in gallery order.
+
+    Only the best row of each person counts, by `names` (m,), unless `every_photo` is set.
+
+    >>> rank_gallery([0.2, 0.9, 0.8], ["Ann", "Bo", "Bo"])
+    [1, 0]
+    """
+    order: list[int] = np.argsort(-np.asarray(similarity, np.float64), kind="stable").tolist()
+    if every_photo:
+        return order
+    best: dict[str, int] = {}
+    for row in order:
+        best.setdefault(names[row], row)
+    return list(best.values())
+
+
+def format_percent(share: float) -> str:
+    """A share in per cent: two significant digits, and as many decimals as they need."""
+    value = 100 * share
+    return f"{value:.2g} %" if value < 99.5 else f"{value:.4g} %"

@@ -54,7 +54,7 @@ def render_model_card(
 
     Args:
         name: of the network.
-        export: `facerec.embedding.export.export_facts` of its files.
+        export: `facerec.embedding.export.describe_export` of its files.
         training: metrics of the stage train.
         recipe: params.train.
         sets: names of the training sets.

@@ -85,7 +85,7 @@ def make_project(root: Path) -> Project:
     """A committed copy of the repository with the tiny experiment."""
     copy_sources(root)
     base = yaml.safe_load((root / "profiles/default.yaml").read_text())
-    tiny = yaml.safe_dump(profiles.merge(base, TINY), sort_keys=False)
+    tiny = yaml.safe_dump(profiles.merge_patch(base, TINY), sort_keys=False)
     (root / "params.yaml").write_text(tiny)
     project = Project(root)
     project.run("git", "init", "--quiet", "--initial-branch=main")

@@ -1,4 +1,4 @@
-"""Commands of MegaFace-style identification: features in and out, noise, ranks, published results."""
+"""Commands that measure: verification, MegaFace-style identification, and curves of several runs in one figure."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Annotated, Any
 import typer
 
 from facerec import params as parameters
-from facerec.cli.common import Json, Out, app, report
-from facerec.cli.models import Model
-from facerec.core import ParamsError
+from facerec.cli.common import Json, Model, Out, app, report
+from facerec.core import ParamsError, console
+
+VERIFY, IDENTIFY = parameters.Verify(), parameters.Identify()
+VARIANTS = "published, centre, zero or delete"
 
 megaface = typer.Typer(help="MegaFace-style identification.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(megaface, name="megaface")
@@ -18,8 +20,45 @@ app.add_typer(megaface, name="megaface")
 Features = Annotated[Path, typer.Argument(help="Directory of probe and distractor features.")]
 Algorithm = Annotated[str, typer.Option(help="NAME in the feature files' PHOTO_NAME.bin.")]
 Fprs = Annotated[list[float] | None, typer.Option("--fpr", help="False positive rate; repeatable.")]
-IDENTIFY = parameters.Identify()
-VARIANTS = "published, centre, zero or delete"
+
+
+@app.command()
+def verify(
+    embedded: Annotated[Path | None, typer.Argument(help="NAME.npy written by embed.")] = None,
+    pairs: Annotated[
+        Path | None, typer.Argument(help="pairs.txt of LFW, pairs.parquet, or another list.")
+    ] = None,
+    embeddings: Annotated[
+        Path | None, typer.Option(help="Instead: .npy (2n, d), pair i in rows 2i, 2i + 1.")
+    ] = None,
+    same: Annotated[Path | None, typer.Option(help="With --embeddings: .npy (n,) of true and false.")] = None,
+    protocol: Annotated[str, typer.Option(help="insightface, concat-mean or youden.")] = VERIFY.protocol,
+    far: Annotated[float, typer.Option(help="False accept rate to read TAR at.")] = VERIFY.far,
+    bootstrap: Annotated[
+        int, typer.Option(help="Trials of the bootstrap over identities.")
+    ] = VERIFY.bootstrap,
+    seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = VERIFY.seed,
+    out: Annotated[Path, typer.Option(help="Directory for every pair's score.")] = Path("scores"),
+    as_json: Json = False,
+) -> None:
+    """Same person or not: accuracy over 10 folds, TAR at FAR, AUC, EER, each with its interval."""
+    from facerec import evaluation
+
+    options = evaluation.VerifyOptions(protocol, far, bootstrap, seed)
+    if embedded and pairs and not (embeddings or same):
+        judged = evaluation.verify_files(embedded, pairs, options, out)
+    elif embeddings and same and not (embedded or pairs):
+        judged = evaluation.verify_arrays(embeddings, same, options)
+    else:
+        raise ParamsError(
+            "verify takes EMBEDDED and PAIRS, or --embeddings and --same; see `facerec verify --help`."
+        )
+    if judged.doubt:
+        console.note(judged.doubt)
+    found = judged.metrics()
+    if as_json:
+        found |= {"fold_accuracy": judged.details()["fold_accuracy"]}
+    report(f"{len(judged.result.same)} pairs, protocol {protocol}", found, as_json)
 
 
 @megaface.command()
@@ -30,14 +69,14 @@ def features(
     out: Out,
 ) -> None:
     """L2-normalised features of probes and distractors."""
-    from facerec.embedding.embed_set import feature_set
+    from facerec.embedding.embed_set import embed_features
     from facerec.store import embeddings
 
-    embeddings.write_feature_sets(feature_set(model, probes), feature_set(model, distractors), out)
+    embeddings.write_feature_sets(embed_features(model, probes), embed_features(model, distractors), out)
 
 
 @megaface.command("import")
-def import_(
+def import_features(
     folder: Annotated[Path, typer.Argument(help="Holds the devkit's facescrub/ and megaface/.")],
     probe_list: Annotated[Path, typer.Argument(help="facescrub_features_list.json or the like.")],
     distractor_list: Annotated[Path, typer.Argument(help="megaface_features_list.json or the like.")],
@@ -46,26 +85,26 @@ def import_(
     as_json: Json = False,
 ) -> None:
     """Features out of the devkit's folders of .bin files."""
-    from facerec.evaluation.identification import on_files as evaluation
+    from facerec.evaluation.identification import on_files
 
-    counts = evaluation.import_features(folder, probe_list, distractor_list, algorithm, out)
+    counts = on_files.import_features(folder, probe_list, distractor_list, algorithm, out)
     report("Imported", counts, as_json)
 
 
 @megaface.command()
 def export(features: Features, out: Out, algorithm: Algorithm = "facerec", as_json: Json = False) -> None:
     """Features into the devkit's folders of .bin files, with their lists."""
-    from facerec.evaluation.identification import on_files as evaluation
+    from facerec.evaluation.identification import on_files
 
-    report("Exported", evaluation.export_features(features, algorithm, out), as_json)
+    report("Exported", on_files.export_features(features, algorithm, out), as_json)
 
 
 @megaface.command("scores")
-def scores_(features: Features, out: Out, as_json: Json = False) -> None:
+def write_scores(features: Features, out: Out, as_json: Json = False) -> None:
     """The devkit's score files: every probe against every probe and every distractor."""
-    from facerec.evaluation.identification import on_files as evaluation
+    from facerec.evaluation.identification import on_files
 
-    report("Scores", evaluation.write_scores(features, out), as_json)
+    report("Scores", on_files.write_scores(features, out), as_json)
 
 
 @megaface.command()
@@ -79,9 +118,9 @@ def denoise(
     as_json: Json = False,
 ) -> None:
     """Remove the published noise from features."""
-    from facerec.evaluation.identification import on_files as evaluation
+    from facerec.evaluation.identification import on_files
 
-    cleaned = evaluation.denoise_files(features, probe_noises, distractor_noises, variant, seed, out)
+    cleaned = on_files.denoise_files(features, probe_noises, distractor_noises, variant, seed, out)
     report("Noise", cleaned.metrics(), as_json)
 
 
@@ -98,42 +137,43 @@ def identify(
     distractor_noises: Annotated[Path | None, typer.Option(help="List of noisy distractors.")] = None,
     fpr: Fprs = None,
     sweeps: Annotated[int, typer.Option(help="Random sets cut into 10, 100, 1,000 ... distractors.")] = 0,
-    bootstrap: Annotated[int, typer.Option(help="Draws of the identities for 95 % bands.")] = 0,
+    bootstrap: Annotated[
+        int, typer.Option(help="Trials of the bootstrap over identities, for 95 % bands.")
+    ] = 0,
     seed: Annotated[int, typer.Option(help="Of noise, sweeps and bands.")] = IDENTIFY.seed,
     devkit: Annotated[Path | None, typer.Option(help="Directory for the devkit's JSON files.")] = None,
     as_json: Json = False,
 ) -> None:
     """Rank every probe's mates among the distractors: rank-1 and TPR at FPR."""
-    from facerec.evaluation.identification import npy_inputs
-    from facerec.evaluation.identification import on_files as evaluation
+    from facerec.evaluation.identification import npy_inputs, on_files
 
     fprs = fpr or list(IDENTIFY.fprs)
     counts: dict[str, int] = {}
     if features is not None:
-        _none("a directory of features", probes, ids, distractors, noise, probe_list, distractor_list)
-        judged = evaluation.identify_files(features, fprs, sweeps, bootstrap, seed)
+        _require_none("a directory of features", probes, ids, distractors, noise, probe_list, distractor_list)
+        judged = on_files.identify_files(features, fprs, sweeps, bootstrap, seed)
     else:
         files = npy_inputs.NpyInputs(
-            *_all("FEATURES, or --probes, --ids and --distractors", probes, ids, distractors)
+            *_require_all("FEATURES, or --probes, --ids and --distractors", probes, ids, distractors)
         )
         needed = "--noise with --probe-list, --probe-noises, --distractor-list and --distractor-noises"
         noisy = (probe_list, probe_noises, distractor_list, distractor_noises)
         listed = None
         if noise is None:
-            _none("no --noise", *noisy)
+            _require_none("no --noise", *noisy)
         else:
-            listed = npy_inputs.NoiseLists(noise, *_all(needed, *noisy))
+            listed = npy_inputs.NoiseLists(noise, *_require_all(needed, *noisy))
         result, counts = npy_inputs.identify_npy(files, listed, fprs, sweeps, seed)
-        judged = evaluation.judge(result, bootstrap, seed)
+        judged = on_files.judge(result, bootstrap, seed)
     if devkit is not None:
-        evaluation.write_identification({"identify": judged}, devkit)
+        on_files.write_identification({"identify": judged}, devkit)
     shown: dict[str, Any] = judged.answer() if as_json else judged.result.metrics()
     report("Identification", {**shown, **({"noise": counts} if counts else {})}, as_json)
 
 
 @megaface.command("published")
-def published_(
-    result: Annotated[Path, typer.Argument(help="cmc_*.json of the devkit, anyone's.")],
+def show_published(
+    result: Annotated[Path, typer.Argument(help="cmc_*.json of the devkit.")],
     fpr: Fprs = None,
     as_json: Json = False,
 ) -> None:
@@ -146,13 +186,36 @@ def published_(
     report(f"{result}", found if as_json else shown, as_json)
 
 
-def _all(what: str, *given: Path | None) -> list[Path]:
+def _require_all(what: str, *given: Path | None) -> list[Path]:
     chosen = [path for path in given if path is not None]
     if len(chosen) < len(given):
         raise ParamsError(f"Give {what}.")
     return chosen
 
 
-def _none(what: str, *given: object) -> None:
+def _require_none(what: str, *given: object) -> None:
     if any(value is not None for value in given):
         raise ParamsError(f"With {what} leave out the options that belong to plain files.")
+
+
+@app.command()
+def figure(
+    out: Annotated[Path, typer.Argument(help="Picture to write, .png or .svg.")],
+    curves: Annotated[
+        list[str], typer.Argument(help="NAME=FILE: our curves or a devkit's cmc_*.json; repeatable.")
+    ],
+    kind: Annotated[str, typer.Option(help="roc or cmc.")] = "roc",
+    title: Annotated[str, typer.Option(help="Title; a plain one by default.")] = "",
+) -> None:
+    """Draw the curves of several runs, models or systems in one figure."""
+    from facerec.reporting import figures, overlay
+
+    files: dict[str, Path] = {}
+    for word in curves:
+        name, equals, path = word.partition("=")
+        if not (equals and name and path):
+            raise ParamsError(f"figure takes NAME=FILE, not {word!r}.")
+        if name in files:
+            raise ParamsError(f"two curves are named {name}; give each its own name.")
+        files[name] = Path(path)
+    figures.save_figure(overlay.overlay_curves(files, kind, title), out)

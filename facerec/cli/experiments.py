@@ -1,0 +1,288 @@
+"""Commands about experiments: profiles and parameters, and the comparison of runs."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+import yaml
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
+
+from facerec import params as parameters
+from facerec.cli.common import Json, app, print_json, report
+from facerec.core import FacerecError, FormatError, ParamsError
+from facerec.params import profiles
+
+if TYPE_CHECKING:
+    from dvc.fs.dvc import DVCFileSystem
+
+    from facerec.evaluation.comparison import Side
+
+PARAMS = Path("params.yaml")
+WORKSPACE = "workspace"
+"""DVC's name for the files on the disk, as a revision."""
+_SCORES = "/data/scores"  # from the root of the project, also in a subfolder of it
+
+
+class RevisionError(FacerecError):
+    """A revision that is unknown, or whose scores are missing."""
+
+
+@app.command()
+def profile(
+    name: Annotated[str, typer.Argument(help="The profile; none lists them all.")] = "",
+    listed: Annotated[bool, typer.Option("--list", help="Say what it needs; write nothing.")] = False,
+    printed: Annotated[
+        bool, typer.Option("--print", help="Print arguments of dvc exp run; write nothing.")
+    ] = False,
+    folder: Annotated[Path, typer.Option(help="Where the profiles are.")] = Path("profiles"),
+    as_json: Json = False,
+) -> None:
+    """Write params.yaml for a profile, such as lfw; `default` goes back. Without a name, list the profiles."""
+    if listed or not name:
+        _list_profiles(folder, [name] if name else profiles.profile_names(folder), as_json)
+    elif printed:
+        _print_overrides(folder, name, as_json)
+    else:
+        lacking = _missing(_needs(folder, name))
+        profiles.apply_profile(folder, name, PARAMS)
+        told = {"missing": f"{', '.join(lacking)}: see facerec profile --list {name}"} if lacking else {}
+        report(f"Profile {name}", {"written": str(PARAMS), **told, "next": "dvc repro"}, as_json)
+
+
+@app.command()
+def check(path: Annotated[Path, typer.Argument(help="Parameter file.")] = PARAMS) -> None:
+    """Validate params.yaml; a mistake is named, with what is allowed."""
+    parsed = parameters.load_params(path)
+    report(f"{path} is valid", {"model": parsed.model, "benchmarks": ", ".join(parsed.benchmarks)})
+
+
+def _print_overrides(folder: Path, name: str, as_json: bool) -> None:
+    """The -S arguments that turn this params.yaml into that of the profile, on one line, quoted for a shell."""
+    parameters.load_params(PARAMS)
+    now, wanted = (
+        yaml.safe_load(text) for text in (PARAMS.read_text(), profiles.compose_params(folder, name))
+    )
+    arguments = [word for change in profiles.list_overrides(now, wanted) for word in ("-S", change)]
+    sys.stdout.write(f"{json.dumps({'arguments': arguments}) if as_json else shlex.join(arguments)}\n")
+
+
+def _needs(folder: Path, name: str) -> list[dict[str, Any]]:
+    """The catalog entries of a profile, and where each is."""
+    from facerec.catalog import downloads
+    from facerec.catalog.entries import load_entry
+
+    entries = [load_entry(each) for each in profiles.load_profile(folder, name).entries]
+    return [
+        {
+            "name": entry.name,
+            "bytes": downloads.total_size(entry),
+            "how": downloads.acquisition(entry),
+            "here": downloads.location(entry),
+        }
+        for entry in entries
+    ]
+
+
+def _missing(needs: list[dict[str, Any]]) -> list[str]:
+    return [need["name"] for need in needs if need["how"] != "rendered" and need["here"] in ("", "partly")]
+
+
+def _list_profiles(folder: Path, names: list[str], as_json: bool) -> None:
+    from facerec.catalog import downloads
+    from facerec.catalog.entries import load_entry
+
+    found = {name: _needs(folder, name) for name in names}
+    lacking = dict.fromkeys(each for needs in found.values() for each in _missing(needs))
+    advice = {name: downloads.describe_missing(load_entry(name)) for name in lacking}
+    about = {name: profiles.describe_profile(folder, name) for name in names}
+    if as_json:
+        rows = [{"name": name, "about": about[name], "needs": needs} for name, needs in found.items()]
+        print_json({"profiles": rows, "missing": advice})
+        return
+    console = Console(stderr=True, highlight=False)
+    for name, needs in found.items():
+        console.print(name, style="bold")
+        _indented(console, about[name] if len(names) == 1 else f"{about[name].partition('. ')[0]}.")
+        for need in needs:
+            _indented(console, f"{need['name']:24}{_megabytes(need['bytes'])}  {_describe_place(need)}")
+    if advice:
+        console.print("Where to get what is missing", style="bold")
+    for name, how in advice.items():
+        _indented(console, f"{name}: {_describe_source(how)}")
+
+
+def _indented(console: Console, text: str) -> None:
+    console.print(Padding(Text(text, overflow="fold"), (0, 0, 0, 4), expand=False))
+
+
+def _megabytes(size: int | None) -> str:
+    return " " * 10 if size is None else f"{size / 1e6:>7,.1f} MB"
+
+
+def _describe_place(need: dict[str, Any]) -> str:
+    if need["how"] == "rendered":
+        return "rendered here"
+    return str(need["here"]) if need["here"] not in ("", "partly") else f"missing, {need['how']}"
+
+
+def _describe_source(how: dict[str, Any]) -> str:
+    """Where to get what is missing, for people."""
+    files = ", ".join(how["files"])
+    if how["by"] == "download":
+        return f"{files}: the stage download fetches it from {' or '.join(how['from'])}. {how['by hand']}".strip()
+    return f"{files}: put it into {how['put files into']}. {how['by hand']} See {how['homepage']}"
+
+
+@app.command("compare-runs")
+def compare_runs(
+    first: Annotated[str, typer.Argument(metavar="REV1", help="Branch, tag, commit or experiment.")],
+    second: Annotated[
+        str, typer.Argument(metavar="REV2", help="Another, or workspace: the files on the disk.")
+    ] = "workspace",
+    benchmark: Annotated[list[str] | None, typer.Option(help="Only this one; repeatable.")] = None,
+    trials: Annotated[int, typer.Option(help="Trials of the bootstrap over identities.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 1,
+    level: Annotated[
+        float,
+        typer.Option(
+            help="Confidence level of the intervals; verdicts use the significance level 1 - LEVEL."
+        ),
+    ] = 0.95,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Tables in Markdown on standard output.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Is REV2 better than REV1? Differences with intervals and p-values, from scores in the DVC cache."""
+    from facerec.evaluation import comparison
+    from facerec.evaluation.statistics.significance import Trials
+    from facerec.reporting import comparison as reporting
+
+    if markdown and as_json:
+        raise ParamsError("--markdown and --json both go to standard output; give one of them.")
+    bootstrap = Trials(trials, seed, level)
+    with tempfile.TemporaryDirectory(prefix="facerec-") as folder:
+        here, there = (
+            fetch_scores(name, Path(folder) / str(place)) for place, name in enumerate((first, second))
+        )
+        found = comparison.compare_runs(here, there, bootstrap, benchmark or ())
+    if not found.benchmarks:
+        reasons = "; ".join(reporting.omission_reasons(found.omitted))
+        raise FormatError(f"{first} and {second} share no benchmark that compares ({reasons}).")
+    made = reporting.ComparisonReport(first, second, bootstrap, found.benchmarks, found.omitted)
+    if as_json:
+        report("Comparison", reporting.comparison_as_json(made), as_json)
+    elif markdown:
+        sys.stdout.write(reporting.markdown_tables(made))
+    else:
+        Console(stderr=True).print(reporting.terminal_tables(made))
+
+
+@app.command("experiments")
+def list_experiments(
+    commits: Annotated[int, typer.Option("--num", "-n", help="Those of the last so many commits.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """All experiments of `dvc exp show`: the parameters they changed, accuracy and rank-1."""
+    from facerec.reporting import comparison as reporting
+
+    rows = reporting.parse_experiments(dvc_experiments(commits))
+    if as_json:
+        report("Experiments", {"experiments": [reporting.experiment_as_dict(row) for row in rows]}, as_json)
+    else:
+        console = Console(stderr=True)
+        console.print(reporting.experiments_table(rows, console.width))
+
+
+def fetch_scores(revision: str, folder: Path) -> Side:
+    """Copy the scores of `revision` into `folder`, a folder for each benchmark; nothing is checked out.
+
+    A revision is a branch, tag, commit, the name of an experiment, or "workspace". Raises RevisionError where it is
+    unknown or has no scores, or where they are neither on the disk nor in the cache.
+    """
+    from facerec.evaluation.comparison import Side
+
+    with _explaining_errors(revision):
+        files = _open_revision(revision)
+        for path in _score_files(files):
+            target = folder / PurePosixPath(path).relative_to(_SCORES)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            files.get_file(path, str(target))
+    side = Side(revision, folder)
+    if not side.benchmarks():
+        raise RevisionError(f"{revision} has no scores below {_SCORES[1:]}; run `dvc repro` there.")
+    return side
+
+
+def dvc_experiments(commits: int) -> list[dict[str, Any]]:
+    """The output of `dvc exp show --json` for the last so many commits; RevisionError with its message."""
+    command = [sys.executable, "-m", "dvc", "exp", "show", "--json", "--num", str(commits)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        told = [
+            line.removeprefix("ERROR: ") for line in done.stderr.splitlines() if line.startswith("ERROR: ")
+        ]
+        raise RevisionError(f"dvc exp show failed: {' '.join(told) or done.stderr.strip()}.")
+    found: list[dict[str, Any]] = json.loads(done.stdout)
+    return found
+
+
+def _open_revision(revision: str) -> DVCFileSystem:
+    from dvc.api import DVCFileSystem
+
+    files = DVCFileSystem(rev=None if revision == WORKSPACE else revision)
+    if getattr(files.repo, "dvc_dir", None) is None:
+        raise RevisionError(f"{revision} is no DVC project; go to the repository of the experiment.")
+    return files
+
+
+def _score_files(files: DVCFileSystem) -> list[str]:
+    """The files with the scores of pairs, for every benchmark of the graph whose stage has run."""
+    from facerec.evaluation.comparison import RESULT
+
+    try:
+        benchmarks = files.ls(_SCORES, dvc_only=True)
+    except FileNotFoundError:
+        return []
+    made = [
+        each["name"]
+        for each in benchmarks
+        if each["dvc_info"].get("md5") or files.exists(f"{each['name']}/{RESULT}")
+    ]
+    paths = [path for benchmark in made for path in files.ls(benchmark, detail=False)]
+    return [path for path in paths if path.endswith((f"/{RESULT}", ".parquet"))]
+
+
+@contextmanager
+def _explaining_errors(revision: str) -> Iterator[None]:
+    """Turn DVC's errors into one sentence."""
+    from dvc.exceptions import DvcException
+    from dvc.scm import RevError, SCMError
+    from dvc_data.index import DataIndexError
+
+    try:
+        yield
+    except RevError as error:
+        raise RevisionError(
+            f"there is no revision {revision}; `git branch --all`, `git log` and `dvc exp list` name them."
+        ) from error
+    except SCMError as error:
+        raise RevisionError(f"{error}; go to the repository of the experiment.") from error
+    except (DataIndexError, FileNotFoundError) as error:
+        raise RevisionError(
+            f"some scores of {revision} are not in DVC's cache; fetch them with `dvc pull`, or check the revision "
+            "out and make them again with `dvc repro`."
+        ) from error
+    except DvcException as error:
+        raise RevisionError(f"DVC cannot read {revision}: {error}.") from error
