@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facerec.core import FormatError, ParamsError
+from facerec.evaluation.curves import rate_name, wilson
 from facerec.evaluation.verification import PROTOCOLS, evaluate
-from facerec.evaluation.verification.counting import accepted, auc, eer, roc, wilson
-from facerec.evaluation.verification.result import rate_name
+from facerec.evaluation.verification.counting import accepted, auc, eer, roc
 
 GOLDEN = Path(__file__).parent / "golden" / "verification"
 

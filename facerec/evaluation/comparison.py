@@ -17,11 +17,11 @@ import numpy as np
 import pyarrow as pa
 
 from facerec.core import FacerecError, FormatError, ParamsError, track
+from facerec.evaluation.curves import rate_name
 from facerec.evaluation.identification import outcomes
 from facerec.evaluation.identification import paired as identification
 from facerec.evaluation.statistics.significance import DEFAULT, RunComparison, Trials
 from facerec.evaluation.verification import paired as verification
-from facerec.evaluation.verification.result import rate_name
 from facerec.store import parquet
 from facerec.store.scores import NAME
 

@@ -13,12 +13,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from facerec.evaluation.verification.counting import wilson
-
 POINTS = 200
 Records = list[dict[str, float]]
 Band = tuple[NDArray[np.float64], NDArray[np.float64]]
 """(low, high) for each record of a curve."""
+
+
+def rate_name(rate: float) -> str:
+    """A rate as people write it: .001 -> '1e-3', .0005 -> '5e-4', .00015 -> '1.5e-4'."""
+    mantissa, exponent = f"{rate:e}".split("e")
+    return f"{float(mantissa):g}e{int(exponent)}"
+
+
+def wilson(share: ArrayLike, count: ArrayLike, z: float = 1.959963984540054) -> Band:
+    """Wilson score interval (lower, upper) of a share seen in `count` independent trials; z = 1.96 is 95 %."""
+    p, n = np.asarray(share, dtype=np.float64), np.asarray(count, dtype=np.float64)
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return np.clip(centre - half, 0, 1), np.clip(centre + half, 0, 1)
 
 
 def roc_records(fpr: ArrayLike, tpr: ArrayLike, positives: int, points: int = POINTS) -> Records:

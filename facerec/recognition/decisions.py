@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from facerec.core import ParamsError
-from facerec.evaluation.verification.counting import Floats, wilson
-from facerec.evaluation.verification.result import rate_name
+from facerec.evaluation.curves import rate_name, wilson
+from facerec.evaluation.verification.counting import Floats
 
 _ROUNDING = 1 + 1e-12
 """So that .29 of 100 pairs are 29, not 28.999999999999996."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from facerec.evaluation.verification.result import rate_name
+from facerec.evaluation.curves import rate_name
 from facerec.recognition import decisions
 from facerec.recognition.faces import PhotoFace, Pixels, Portrait
 from facerec.recognition.thresholds import Threshold

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from facerec.evaluation.verification.result import rate_name
+from facerec.evaluation.curves import rate_name
 from facerec.reporting import tables
 from facerec.reporting.page import Block, Code, Fold, Grid, Number, PagePicture, Pictures, Section, Text
 from facerec.reporting.tables import Found

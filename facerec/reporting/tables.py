@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from facerec.evaluation.verification.result import rate_name
+from facerec.evaluation.curves import rate_name
 from facerec.reporting.wording import NONE, count, interval, number, percent
 
 Found = Mapping[str, Any]

@@ -12,12 +12,11 @@ import numpy as np
 
 from facerec.core import atomic_dir, write_json
 from facerec.evaluation import curves, identification
-from facerec.evaluation.curves import Records
+from facerec.evaluation.curves import Records, rate_name
 from facerec.evaluation.identification import noise, outcomes, pairing, published, ranking, scores
 from facerec.evaluation.identification.bootstrap import Band, Bootstrap
 from facerec.evaluation.identification.noise import facescrub_key, megaface_key
 from facerec.evaluation.identification.outcomes import Probes
-from facerec.evaluation.verification.result import rate_name
 from facerec.interop import devkit, lists
 from facerec.store import embeddings
 from facerec.store.embeddings import Embeddings

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from facerec.core import FormatError
+from facerec.evaluation.curves import rate_name
 from facerec.evaluation.identification.scores import Ints
 from facerec.evaluation.identification.separation import Doubles, Separation
 from facerec.evaluation.statistics import bootstrap
 from facerec.evaluation.statistics.significance import DEFAULT, RunComparison, Trials, difference
-from facerec.evaluation.verification.result import rate_name
 
 
 @dataclass(frozen=True)

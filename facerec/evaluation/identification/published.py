@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec.core import FormatError
-from facerec.evaluation.verification.result import rate_name
+from facerec.evaluation.curves import rate_name
 
 Doubles = NDArray[np.float64]
 READINGS = ("log", "linear", "next")

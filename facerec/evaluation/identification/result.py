@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facerec.evaluation.curves import rate_name
 from facerec.evaluation.identification.scores import Ints
 from facerec.evaluation.identification.separation import Separation
 from facerec.evaluation.identification.sweeps import Subset
-from facerec.evaluation.verification.result import rate_name
 
 
 @dataclass(frozen=True)

@@ -96,11 +96,3 @@ def eer(fpr: Floats, tpr: Floats) -> float:
     step = gap[after] - gap[before]
     share = -gap[before] / step if step > 0 else 0.0
     return float(fpr[before] + share * (fpr[after] - fpr[before]))
-
-
-def wilson(share: ArrayLike, count: ArrayLike, z: float = 1.959963984540054) -> tuple[Floats, Floats]:
-    """Wilson score interval (lower, upper) of a share seen in `count` independent trials; z = 1.96 is 95 %."""
-    p, n = np.asarray(share, dtype=np.float64), np.asarray(count, dtype=np.float64)
-    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return np.clip(centre - half, 0, 1), np.clip(centre + half, 0, 1)

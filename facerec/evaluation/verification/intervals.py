@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from facerec.core import FormatError, ParamsError
+from facerec.evaluation.curves import wilson
 from facerec.evaluation.statistics.bootstrap import identity_weights, interval, pair_weights
-from facerec.evaluation.verification.counting import Bools, Floats, auc, eer, wilson
+from facerec.evaluation.verification.counting import Bools, Floats, auc, eer
 from facerec.evaluation.verification.result import VerificationResult
 from facerec.evaluation.verification.weighted_bootstrap import Ints, rocs
 

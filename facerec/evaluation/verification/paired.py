@@ -20,12 +20,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from facerec.core import FormatError
+from facerec.evaluation.curves import rate_name
 from facerec.evaluation.statistics import bootstrap
 from facerec.evaluation.statistics.significance import DEFAULT, RunComparison, Trials, difference
 from facerec.evaluation.verification.counting import Bools, Floats
 from facerec.evaluation.verification.intervals import people
 from facerec.evaluation.verification.protocols import PROTOCOLS
-from facerec.evaluation.verification.result import rate_name
 from facerec.evaluation.verification.weighted_bootstrap import Ints, WeightedPairs
 
 _CHUNK = 50  # trials at once

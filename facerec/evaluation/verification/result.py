@@ -6,13 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facerec.evaluation.verification.counting import Bools, Floats, wilson
-
-
-def rate_name(rate: float) -> str:
-    """A rate as people write it: .001 -> '1e-3', .0005 -> '5e-4', .00015 -> '1.5e-4'."""
-    mantissa, exponent = f"{rate:e}".split("e")
-    return f"{float(mantissa):g}e{int(exponent)}"
+from facerec.evaluation.curves import rate_name, wilson
+from facerec.evaluation.verification.counting import Bools, Floats
 
 
 @dataclass(frozen=True)
