@@ -25,7 +25,7 @@ import torch
 
 from facerec.evaluation.identification import identify, normalise
 from facerec.evaluation.identification.result import IdentificationResult
-from facerec.evaluation.identification.scores import NpyRows
+from facerec.evaluation.identification.scoring import NpyRows
 
 PROBES, PEOPLE, DIM, BLOCK = 3530, 80, 512, 1024
 

@@ -203,7 +203,7 @@ def test_outcomes_at_rest_are_the_result(tmp_path: Path) -> None:
     result = identify(
         rows, [f"p{k}" for k in labels], normalise(rng.normal(size=(30, 8))).astype(np.float32), (1e-2,)
     )
-    probes = outcomes.Probes([f"{k}.jpg" for k in range(40)], [f"p{k}" for k in labels])
+    probes = outcomes.ProbeNames([f"{k}.jpg" for k in range(40)], [f"p{k}" for k in labels])
     for name in ("a", "b"):
         outcomes.write_outcomes(result, probes, tmp_path, name)
     for table in ("pairs", "people"):

@@ -7,8 +7,8 @@ import pytest
 
 from facerec.core import FormatError
 from facerec.evaluation.statistics.significance import RunComparison, Trials
-from facerec.evaluation.verification import PROTOCOLS, evaluate, paired
-from facerec.evaluation.verification.weighted_bootstrap import WeightedPairs
+from facerec.evaluation.verification import PROTOCOLS, evaluate, resampling
+from facerec.evaluation.verification.resampling import WeightedPairs
 
 FARS = (0.2, 0.05)
 
@@ -39,28 +39,28 @@ def distances(
     return np.clip(values, 0, 4)
 
 
-def run(values: np.ndarray, same: np.ndarray, count: int = 5) -> paired.VerificationRun:
+def run(values: np.ndarray, same: np.ndarray, count: int = 5) -> resampling.VerificationRun:
     """A run in `count` folds."""
     folds = np.arange(len(values)) * count // len(values)
-    judged = WeightedPairs(values, same, folds, PROTOCOLS["insightface"], FARS).figures(
+    judged = WeightedPairs(values, same, folds, PROTOCOLS["insightface"], FARS).metrics(
         np.ones((1, len(values)))
     )[0]
     names = ("accuracy", "tar@2e-1", "tar@5e-2", "auc", "eer")
-    return paired.VerificationRun(values, folds, dict(zip(names, judged.tolist(), strict=True)))
+    return resampling.VerificationRun(values, folds, dict(zip(names, judged.tolist(), strict=True)))
 
 
-def named(first: np.ndarray, second: np.ndarray, same: np.ndarray) -> paired.ComparedPairs:
-    return paired.ComparedPairs(same, [f"p{k}" for k in first], [f"p{k}" for k in second])
+def named(first: np.ndarray, second: np.ndarray, same: np.ndarray) -> resampling.ComparedPairs:
+    return resampling.ComparedPairs(same, [f"p{k}" for k in first], [f"p{k}" for k in second])
 
 
 def compare(
-    a: paired.VerificationRun,
-    b: paired.VerificationRun,
-    pairs: paired.ComparedPairs,
+    a: resampling.VerificationRun,
+    b: resampling.VerificationRun,
+    pairs: resampling.ComparedPairs,
     trials: int = 200,
     seed: int = 1,
 ) -> RunComparison:
-    return paired.compare_verification(a, b, pairs, "insightface", FARS, Trials(trials, seed))
+    return resampling.compare_verification(a, b, pairs, "insightface", FARS, Trials(trials, seed))
 
 
 @pytest.mark.parametrize("protocol", ["insightface", "youden"])
@@ -74,7 +74,7 @@ def test_the_protocol_on_pairs_that_count_once_is_the_protocol(protocol: str) ->
     rows[7] = np.nan
     result = evaluate(rows, same, protocol, fars=FARS)
     folds = np.repeat(np.arange(10), result.fold_sizes)
-    found = WeightedPairs(result.distances, same, folds, PROTOCOLS[protocol], FARS).figures(np.ones((1, 200)))
+    found = WeightedPairs(result.distances, same, folds, PROTOCOLS[protocol], FARS).metrics(np.ones((1, 200)))
     expected = [result.accuracy, *(rate.tar for rate in result.rates), result.auc, result.eer]
     assert found[0] == pytest.approx(expected, abs=1e-12)
 
@@ -89,7 +89,7 @@ def test_the_protocol_on_drawn_pairs_is_the_protocol_on_pairs_written_out(protoc
     )
     counts = np.concatenate([rng.permutation([1, 1, 1, 1, 1, 1, 1, 2, 2, 3]) for _ in range(10)])  # 14 a fold
     once = evaluate(rows, same, protocol, fars=FARS)
-    drawn = WeightedPairs(once.distances, same, np.arange(100) // 10, PROTOCOLS[protocol], FARS).figures(
+    drawn = WeightedPairs(once.distances, same, np.arange(100) // 10, PROTOCOLS[protocol], FARS).metrics(
         counts[None]
     )
     written = np.repeat(np.arange(100), counts)
@@ -104,7 +104,7 @@ def test_a_trial_without_one_kind_does_not_count() -> None:
     judge = WeightedPairs(
         distances(first, second, same, 1), same, np.arange(60) // 6, PROTOCOLS["insightface"], FARS
     )
-    assert np.isnan(judge.figures(np.stack([same, ~same]).astype(float))).all()
+    assert np.isnan(judge.metrics(np.stack([same, ~same]).astype(float))).all()
 
 
 def test_equal_runs_differ_by_nothing() -> None:
@@ -167,7 +167,7 @@ def test_pairs_that_share_nobody_are_as_certain_as_pairs_drawn_alone() -> None:
     second = np.where(same, first, first + 300)  # nobody twice
     one, other = (run(distances(first, second, same, seed, hard=0), same) for seed in (1, 2))
     apart = compare(one, other, named(first, second, same), 400).figures
-    alone = compare(one, other, paired.ComparedPairs(same, [""] * 300, [""] * 300), 400)
+    alone = compare(one, other, resampling.ComparedPairs(same, [""] * 300, [""] * 300), 400)
     assert alone.unit == "pairs"
     for name in ("accuracy", "auc", "eer"):
         width = apart[name].high - apart[name].low
@@ -178,7 +178,7 @@ def test_pairs_of_shared_people_are_less_certain() -> None:
     first, second, same = world(12, 12)
     one, other = (run(distances(first, second, same, seed, 0.2, 0.4), same) for seed in (1, 2))
     people = compare(one, other, named(first, second, same)).figures["accuracy"]
-    alone = compare(one, other, paired.ComparedPairs(same, [""] * len(same), [""] * len(same))).figures[
+    alone = compare(one, other, resampling.ComparedPairs(same, [""] * len(same), [""] * len(same))).figures[
         "accuracy"
     ]
     assert people.high - people.low > 1.3 * (alone.high - alone.low)
@@ -190,6 +190,6 @@ def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(FormatError, match="same 60 pairs"):
         compare(
             one,
-            paired.VerificationRun(one.distances[1:], one.folds[1:], one.figures),
+            resampling.VerificationRun(one.distances[1:], one.folds[1:], one.figures),
             named(first, second, same),
         )

@@ -65,7 +65,7 @@ def scores_(features: Features, out: Out, as_json: Json = False) -> None:
     """The devkit's score files: every probe against every probe and every distractor."""
     from facerec.evaluation.identification import on_files as evaluation
 
-    report("Scores", evaluation.write_scores(features, out), as_json)
+    report("Scores", evaluation.write_devkit_scores(features, out), as_json)
 
 
 @megaface.command()
@@ -104,7 +104,7 @@ def identify(
     as_json: Json = False,
 ) -> None:
     """Rank every probe's mates among the distractors: rank-1 and TPR at FPR."""
-    from facerec.evaluation.identification import npy_inputs
+    from facerec.evaluation.identification import on_files
     from facerec.evaluation.identification import on_files as evaluation
 
     fprs = fpr or list(IDENTIFY.fprs)
@@ -113,7 +113,7 @@ def identify(
         _none("a directory of features", probes, ids, distractors, noise, probe_list, distractor_list)
         judged = evaluation.identify_files(features, fprs, sweeps, bootstrap, seed)
     else:
-        files = npy_inputs.NpyInputs(
+        files = on_files.NpyInputs(
             *_all("FEATURES, or --probes, --ids and --distractors", probes, ids, distractors)
         )
         needed = "--noise with --probe-list, --probe-noises, --distractor-list and --distractor-noises"
@@ -122,9 +122,9 @@ def identify(
         if noise is None:
             _none("no --noise", *noisy)
         else:
-            listed = npy_inputs.NoiseLists(noise, *_all(needed, *noisy))
-        result, counts = npy_inputs.identify_npy(files, listed, fprs, sweeps, seed)
-        judged = evaluation.judge(result, bootstrap, seed)
+            listed = on_files.NoiseLists(noise, *_all(needed, *noisy))
+        result, counts = on_files.identify_npy(files, listed, fprs, sweeps, seed)
+        judged = evaluation.record_result(result, bootstrap, seed)
     if devkit is not None:
         evaluation.write_identification({"identify": judged}, devkit)
     shown: dict[str, Any] = judged.answer() if as_json else judged.result.metrics()
@@ -138,9 +138,9 @@ def published_(
     as_json: Json = False,
 ) -> None:
     """Rank-1 and TPR at FPR of a devkit JSON, in the three readings in use."""
-    from facerec.evaluation.identification import published
+    from facerec.evaluation.identification.devkit import read_published
 
-    found = published.read_published(result).metrics(tuple(fpr or IDENTIFY.fprs))
+    found = read_published(result).metrics(tuple(fpr or IDENTIFY.fprs))
     flat = {f"tpr@{rate} {name}": tpr for rate, read in found["tpr"].items() for name, tpr in read.items()}
     shown = {"rank1": found["rank1"], **flat, "distractors": found["distractors"]}
     report(f"{result}", found if as_json else shown, as_json)

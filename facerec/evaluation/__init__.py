@@ -1,10 +1,10 @@
 """Evaluation on files: from embeddings to results at rest, for verification and for MegaFace-style identification."""
 
 from facerec.evaluation.verification.on_files import (
-    VerificationEvaluation,
+    VerificationRecord,
     VerifyOptions,
     verify_arrays,
     verify_files,
 )
 
-__all__ = ["VerificationEvaluation", "VerifyOptions", "verify_arrays", "verify_files"]
+__all__ = ["VerificationRecord", "VerifyOptions", "verify_arrays", "verify_files"]

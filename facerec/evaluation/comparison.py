@@ -19,9 +19,9 @@ import pyarrow as pa
 from facerec.core import FacerecError, FormatError, ParamsError, track
 from facerec.evaluation.curves import rate_name
 from facerec.evaluation.identification import outcomes
-from facerec.evaluation.identification import paired as identification
-from facerec.evaluation.statistics.significance import DEFAULT, RunComparison, Trials
-from facerec.evaluation.verification import paired as verification
+from facerec.evaluation.identification import resampling as identification
+from facerec.evaluation.statistics.significance import DEFAULT_TRIALS, RunComparison, Trials
+from facerec.evaluation.verification import resampling as verification
 from facerec.store import parquet
 from facerec.store.scores import NAME
 
@@ -52,7 +52,7 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Compared:
+class ComparedRuns:
     """Benchmarks that were compared, verification first, and why others were not."""
 
     benchmarks: dict[str, RunComparison]
@@ -75,7 +75,9 @@ class _Scores:
 _Both = tuple[_Scores, _Scores]
 
 
-def compare_runs(first: Side, second: Side, trials: Trials = DEFAULT, only: Sequence[str] = ()) -> Compared:
+def compare_runs(
+    first: Side, second: Side, trials: Trials = DEFAULT_TRIALS, only: Sequence[str] = ()
+) -> ComparedRuns:
     """Compare two runs on all their benchmarks, or on those named in `only`.
 
     Raises ParamsError for a name that neither run knows, and FormatError for damaged scores.
@@ -92,7 +94,7 @@ def compare_runs(first: Side, second: Side, trials: Trials = DEFAULT, only: Sequ
         except _ApartError as reason:
             omitted[name] = str(reason)
     ordered = sorted(compared, key=lambda name: (compared[name].headline, name))
-    return Compared({name: compared[name] for name in ordered}, omitted)
+    return ComparedRuns({name: compared[name] for name in ordered}, omitted)
 
 
 def _compare(name: str, first: Side, second: Side, trials: Trials) -> RunComparison:
@@ -174,7 +176,7 @@ def _figures(result: dict[str, Any]) -> dict[str, float]:
 
 
 def _identification(both: _Both, trials: Trials) -> RunComparison:
-    _refuse_old(both, [outcomes.written(scores.folder, "cleaned") for scores in both])
+    _refuse_old(both, [outcomes.has_outcomes(scores.folder, "cleaned") for scores in both])
     _one(both, "cleaned of noise by variant", [scores.result["cleaned"]["noise"] for scores in both])
     cleaned, raw = (_ranked(both, run, trials) for run in ("cleaned", "raw"))
     figures = {**cleaned.figures, "rank1_raw": raw.figures["rank1"]}

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from facerec.core import ParamsError
 from facerec.evaluation.curves import rate_name, wilson
-from facerec.evaluation.verification.counting import Floats
+from facerec.evaluation.verification.distances import Floats
 
 _ROUNDING = 1 + 1e-12
 """So that .29 of 100 pairs are 29, not 28.999999999999996."""

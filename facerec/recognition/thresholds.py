@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from facerec.core import FormatError
-from facerec.evaluation.verification.counting import Bools, Floats
+from facerec.evaluation.verification.distances import Bools, Floats
 from facerec.recognition import decisions
 from facerec.recognition.decisions import OperatingPoint
 from facerec.store import scores

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec.core import FormatError, ParamsError
-from facerec.evaluation.identification.scores import Bools, Floats, Ints, Rows
+from facerec.evaluation.identification.scoring import Bools, FeatureRows, Floats, Ints
 from facerec.store.embeddings import normalise
 
 VARIANTS = ("published", "centre", "zero", "delete")
@@ -36,7 +36,7 @@ _JITTER = 1e-3
 
 
 @dataclass(frozen=True)
-class Cleaned:
+class CleanedFeatures:
     """Features after noise removal.
 
     Attributes:
@@ -54,13 +54,13 @@ class Cleaned:
 
     def metrics(self) -> dict[str, int]:
         """Flat counts for a metrics file."""
-        return metrics(self.probe_counts, self.distractor_counts)
+        return noise_metrics(self.probe_counts, self.distractor_counts)
 
 
 class CleanDistractors:
     """Distractors after noise removal, a slice of rows at a time, so that they need not fit in memory."""
 
-    def __init__(self, rows: Rows, noisy: Bools, variant: str) -> None:
+    def __init__(self, rows: FeatureRows, noisy: Bools, variant: str) -> None:
         """Clean (m, d) rows of those that are `noisy` (m,)."""
         _check_variant(variant)
         self._rows, self._noisy, self._variant = rows, noisy, variant
@@ -94,7 +94,7 @@ def remove_noise(
     distractor_noise: Collection[str],
     variant: str = "published",
     seed: int = 0,
-) -> Cleaned:
+) -> CleanedFeatures:
     """Clean (n, d) probes and (m, d) distractors of the faces named as noise.
 
     Args:
@@ -111,11 +111,11 @@ def remove_noise(
         FormatError: when names or labels do not fit the matrices.
         ParamsError: for an unknown variant.
     """
-    clean, kept = clean_probes(probes, labels, listed(probe_names, probe_noise), variant, seed)
+    clean, kept = clean_probes(probes, labels, match_noise(probe_names, probe_noise), variant, seed)
     _check_length("distractor names", distractor_names, distractors.shape[0])
-    others = CleanDistractors(distractors, listed(distractor_names, distractor_noise), variant)
+    others = CleanDistractors(distractors, match_noise(distractor_names, distractor_noise), variant)
     counts = count_noises(probe_names, probe_noise), count_noises(distractor_names, distractor_noise)
-    return Cleaned(clean, others[: others.shape[0]], kept, others.kept, *counts)
+    return CleanedFeatures(clean, others[: others.shape[0]], kept, others.kept, *counts)
 
 
 def clean_probes(
@@ -140,7 +140,7 @@ def clean_probes(
     return clean, np.arange(len(probes))
 
 
-def listed(names: Sequence[str], noise: Collection[str]) -> Bools:
+def match_noise(names: Sequence[str], noise: Collection[str]) -> Bools:
     """(n,) whether each name is on the noise list."""
     noisy = frozenset(noise)
     return np.fromiter((name in noisy for name in names), dtype=bool, count=len(names))
@@ -151,7 +151,7 @@ def count_noises(names: Sequence[str], noise: Collection[str]) -> tuple[int, int
     return len(noise), len(set(noise) & set(names))
 
 
-def metrics(probes: tuple[int, int], distractors: tuple[int, int]) -> dict[str, int]:
+def noise_metrics(probes: tuple[int, int], distractors: tuple[int, int]) -> dict[str, int]:
     """Counts of both lists for a metrics file."""
     names = ("probes_listed", "probes_matched", "distractors_listed", "distractors_matched")
     return dict(zip(names, (*probes, *distractors), strict=True))

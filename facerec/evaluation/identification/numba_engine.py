@@ -13,8 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from facerec.evaluation.identification.engines import Mates
-from facerec.evaluation.identification.scores import Features, Floats, Ints
+from facerec.evaluation.identification.scoring import Features, Floats, Ints, MateScores
 
 
 class NumbaBlock:
@@ -37,7 +36,7 @@ class NumbaBlock:
         dots, _, others = self._block
         return NumbaBlock(self._engine, np.take(dots, chosen, axis=1), others[chosen])
 
-    def count_beaten(self, mates: Mates, counter: Ints) -> None:
+    def count_beaten(self, mates: MateScores, counter: Ints) -> None:
         """See `engines.Block`."""
         (dots, probes, others), best = self._block, self._best
 
@@ -85,11 +84,11 @@ class NumbaEngine:
         torch.mm(self._probes, torch.from_numpy(others.rows).T, out=dots)
         return NumbaBlock(self, dots.numpy(), others.squares)
 
-    def counter(self, mates: Mates) -> Ints:
+    def counter(self, mates: MateScores) -> Ints:
         """See `engines.Engine`."""
         return np.zeros(len(mates.scores), dtype=np.int64)
 
-    def counts(self, counter: Ints, mates: Mates) -> Ints:
+    def counts(self, counter: Ints, mates: MateScores) -> Ints:
         """See `engines.Engine`."""
         return counter
 

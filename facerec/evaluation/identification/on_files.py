@@ -9,21 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from facerec.core import atomic_dir, write_json
+from facerec.core import FormatError, atomic_dir, write_json
 from facerec.evaluation import curves, identification
 from facerec.evaluation.curves import Records, rate_name
-from facerec.evaluation.identification import noise, outcomes, pairing, published, ranking, scores
-from facerec.evaluation.identification.bootstrap import Band, Bootstrap
+from facerec.evaluation.identification import noise, outcomes, ranking, scoring
+from facerec.evaluation.identification.devkit import parse_published
 from facerec.evaluation.identification.noise import facescrub_key, megaface_key
-from facerec.evaluation.identification.outcomes import Probes
+from facerec.evaluation.identification.outcomes import ProbeNames
+from facerec.evaluation.identification.resampling import Band, IdentificationBootstrap
+from facerec.evaluation.identification.scoring import FeatureRows, NpyRows
 from facerec.interop import devkit, lists
 from facerec.store import embeddings
 from facerec.store.embeddings import Embeddings
 
 
 @dataclass(frozen=True)
-class IdentificationEvaluation:
+class IdentificationRecord:
     """A result and its bands.
 
     Attributes:
@@ -33,14 +36,14 @@ class IdentificationEvaluation:
     """
 
     result: identification.IdentificationResult
-    bootstrap: Bootstrap | None
-    probes: Probes | None = None
+    bootstrap: IdentificationBootstrap | None
+    probes: ProbeNames | None = None
 
     def metrics(self) -> dict[str, Any]:
         """Scalars, nested where a figure has several forms: exact, its 95 % interval, as the devkit shows it."""
         found: dict[str, Any] = {**self.result.metrics()}
         fprs = [fpr for fpr in self.result.tpr if self.result.supported[fpr]]
-        coarse = published.parse_published(self.result.devkit)
+        coarse = parse_published(self.result.devkit)
         shown = {f"tpr@{rate_name(fpr)}": coarse.tpr(fpr) for fpr in fprs}
         found["devkit"] = {"rank1": coarse.rank1, **shown}
         if self.bootstrap is not None:
@@ -85,7 +88,7 @@ class IdentificationEvaluation:
 
 def denoise_files(
     features: Path, probe_noises: Path, distractor_noises: Path, variant: str, seed: int, out: Path
-) -> noise.Cleaned:
+) -> noise.CleanedFeatures:
     """Clean the L2-normalised features of directory `features` into directory `out` by two noise lists."""
     probes, distractors = embeddings.read_feature_sets(features)
     cleaned = noise.remove_noise(
@@ -109,25 +112,25 @@ def denoise_files(
 
 def identify_files(
     features: Path, fprs: Sequence[float], sweeps: int = 0, bootstrap: int = 0, seed: int = 0
-) -> IdentificationEvaluation:
+) -> IdentificationRecord:
     """Rank the probes of directory `features` among its distractors."""
     probes, distractors = embeddings.read_feature_sets(features)
     found = identification.identify(
         probes.matrix, probes.identities, distractors.matrix, fprs, sweeps=sweeps, seed=seed
     )
-    return judge(found, bootstrap, seed, Probes(probes.sources, probes.identities))
+    return record_result(found, bootstrap, seed, ProbeNames(probes.sources, probes.identities))
 
 
-def judge(
-    result: identification.IdentificationResult, bootstrap: int, seed: int, probes: Probes | None = None
-) -> IdentificationEvaluation:
+def record_result(
+    result: identification.IdentificationResult, bootstrap: int, seed: int, probes: ProbeNames | None = None
+) -> IdentificationRecord:
     """The result with as many draws of its identities."""
-    return IdentificationEvaluation(result, Bootstrap(result, bootstrap, seed) if bootstrap else None, probes)
+    return IdentificationRecord(
+        result, IdentificationBootstrap(result, bootstrap, seed) if bootstrap else None, probes
+    )
 
 
-def write_identification(
-    runs: Mapping[str, IdentificationEvaluation], out: Path, noise: str = "none"
-) -> None:
+def write_identification(runs: Mapping[str, IdentificationRecord], out: Path, noise: str = "none") -> None:
     """Write result.json and, for each named run, the JSON files of the devkit, curves and sweeps into `out`.
 
     Where the probes have names, what became of each is written too (`facerec.evaluation.identification.outcomes`). `noise` is the
@@ -176,19 +179,19 @@ def export_features(features: Path, algorithm: str, out: Path) -> dict[str, int]
     return {"probes": len(probes), "distractors": len(distractors), "dim": probes.matrix.shape[1]}
 
 
-def write_scores(features: Path, out: Path) -> dict[str, int]:
+def write_devkit_scores(features: Path, out: Path) -> dict[str, int]:
     """Write the devkit's score files of feature directory `features`: probes x probes, probes x distractors.
 
     -|x - y|^2 in float32, greater is more alike; 14 GB for all of MegaFace, and as much while it is written.
     Counts of rows and columns.
     """
     probes, distractors = embeddings.read_feature_sets(features)
-    engine = ranking.build_engine(scores.checked_features(probes.matrix, "probes"))
+    engine = ranking.choose_engine(scoring.checked_features(probes.matrix, "probes"))
     with atomic_dir(out) as folder:
         for name, others in (("facescrub_facescrub", probes), ("facescrub_megaface", distractors)):
             columns = folder / f"{name}.npy"  # comes in columns, is kept in rows
             matrix = np.lib.format.open_memmap(columns, "w+", np.float32, (len(probes), len(others)))
-            for start, block in pairing.score_blocks(engine, others.matrix, name):
+            for start, block in scoring.score_blocks(engine, others.matrix, name):
                 matrix[:, start : start + block.shape[1]] = block
             devkit.write_matrix(matrix, folder / f"{name}.bin")
             columns.unlink()
@@ -209,3 +212,79 @@ def _known(band: Band) -> Band:
     """The band with 0 where no trial had anything to count, which JSON cannot say."""
     low, high = band
     return np.nan_to_num(low), np.nan_to_num(high)
+
+
+@dataclass(frozen=True)
+class NpyInputs:
+    """One matrix and one list a side; the distractors' list matters only for noise.
+
+    Attributes:
+        probes, distractors: .npy matrices of L2-normalised features, a row a face.
+        ids: identity of each probe, one a line, or the devkit's JSON list.
+    """
+
+    probes: Path
+    ids: Path
+    distractors: Path
+
+
+@dataclass(frozen=True)
+class NoiseLists:
+    """What is listed as noise, and the photos that the rows belong to.
+
+    Attributes:
+        variant: see `facerec.evaluation.identification.noise`.
+        probe_list, distractor_list: photo of each row, one a line, or the devkit's JSON list.
+        probe_noises, distractor_noises: the noise lists.
+    """
+
+    variant: str
+    probe_list: Path
+    probe_noises: Path
+    distractor_list: Path
+    distractor_noises: Path
+
+
+def identify_npy(
+    files: NpyInputs, cleaned_of: NoiseLists | None, fprs: Sequence[float], sweeps: int = 0, seed: int = 0
+) -> tuple[identification.IdentificationResult, dict[str, int]]:
+    """Rank the probes; distractors are read and cleaned a block at a time. The result, and counts of the noise."""
+    rows, others = NpyRows(files.probes), NpyRows(files.distractors)
+    probes, ids = rows[: len(rows)], np.array(read_name_column(files.ids, "id"))
+    counts: dict[str, int] = {}
+    cleaned: tuple[NDArray[np.floating], NDArray[np.str_], FeatureRows] = (probes, ids, others)
+    if cleaned_of is not None:
+        cleaned, counts = _clean(cleaned_of, probes, ids, others, seed)
+    return identification.identify(*cleaned, fprs, sweeps=sweeps, seed=seed), counts
+
+
+def read_name_column(path: Path, column: str = "path") -> list[str]:
+    """Names from a text file, one a line, or a `column`, "path" or "id", of the devkit's JSON list."""
+    if path.suffix == ".json":
+        listed = lists.read_feature_list(path)
+        return list(listed.ids if column == "id" else listed.paths)
+    try:
+        return path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise FormatError(f"cannot read the list {path}: {error}; give one name a line.") from error
+
+
+def _clean(
+    listed: NoiseLists,
+    probes: NDArray[np.floating],
+    ids: NDArray[np.str_],
+    distractors: FeatureRows,
+    seed: int,
+) -> tuple[tuple[NDArray[np.floating], NDArray[np.str_], FeatureRows], dict[str, int]]:
+    photos = [facescrub_key(name) for name in read_name_column(listed.probe_list)]
+    wrong = [facescrub_key(name) for name in lists.read_noises(listed.probe_noises)]
+    clean, kept = noise.clean_probes(probes, ids, noise.match_noise(photos, wrong), listed.variant, seed)
+    strangers = [megaface_key(name) for name in read_name_column(listed.distractor_list)]
+    known = [megaface_key(name) for name in lists.read_noises(listed.distractor_noises)]
+    if len(strangers) != distractors.shape[0]:
+        raise FormatError(
+            f"{listed.distractor_list} names {len(strangers)} photos for {distractors.shape[0]} distractors."
+        )
+    others = noise.CleanDistractors(distractors, noise.match_noise(strangers, known), listed.variant)
+    counts = noise.noise_metrics(noise.count_noises(photos, wrong), noise.count_noises(strangers, known))
+    return (clean, ids[kept], others), counts

@@ -22,8 +22,8 @@ import pyarrow.parquet as pq
 
 from facerec.core import FormatError
 from facerec.evaluation.identification import IdentificationResult
-from facerec.evaluation.identification.scores import Bools, Ints
-from facerec.evaluation.identification.separation import Separation
+from facerec.evaluation.identification.result import Separation
+from facerec.evaluation.identification.scoring import Bools, Ints
 from facerec.store import parquet
 
 _PAIRS = pa.schema(
@@ -39,7 +39,7 @@ _PEOPLE = pa.schema({"identity": pa.string(), "probes": pa.int32(), "impostors":
 
 
 @dataclass(frozen=True)
-class Probes:
+class ProbeNames:
     """Photo and person of each probe, by name."""
 
     photos: Sequence[str]
@@ -47,7 +47,7 @@ class Probes:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunOutcomes:
     """A run as it is compared.
 
     Attributes:
@@ -67,7 +67,7 @@ class Outcome:
     separation: Separation
 
 
-def write_outcomes(result: IdentificationResult, probes: Probes, folder: Path, name: str) -> None:
+def write_outcomes(result: IdentificationResult, probes: ProbeNames, folder: Path, name: str) -> None:
     """Write both tables of run `name` into `folder`; the same result gives the same bytes."""
     pairs, people = _pairs(result, probes), _people(result, probes)
     pq.write_table(pairs, folder / f"{name}_pairs.parquet", compression="none")
@@ -77,12 +77,12 @@ def write_outcomes(result: IdentificationResult, probes: Probes, folder: Path, n
     pq.write_table(people, out, compression="none", use_dictionary=words, column_encoding=places)
 
 
-def written(folder: Path, name: str) -> bool:
+def has_outcomes(folder: Path, name: str) -> bool:
     """Whether `folder` holds run `name`."""
     return all((folder / f"{name}_{table}.parquet").is_file() for table in ("pairs", "people"))
 
 
-def read_outcomes(folder: Path, name: str, distractors: int) -> Outcome:
+def read_outcomes(folder: Path, name: str, distractors: int) -> RunOutcomes:
     """Read run `name` of `folder`, whose probes were ranked among so many distractors."""
     pairs = _sorted(folder / f"{name}_pairs.parquet", _PAIRS, ("identity", "probe", "mate"))
     people = _sorted(folder / f"{name}_people.parquet", _PEOPLE, ("identity",))
@@ -95,10 +95,10 @@ def read_outcomes(folder: Path, name: str, distractors: int) -> Outcome:
     triples = zip(*(pairs[column].to_pylist() for column in ("identity", "probe", "mate")), strict=True)
     ranks = pairs["rank"].to_numpy().astype(np.int64)
     found = _separation(pairs, _impostors(people, folder / name), identity, int(probes.sum()) * distractors)
-    return Outcome(list(triples), identity, ranks, names, probes, found)
+    return RunOutcomes(list(triples), identity, ranks, names, probes, found)
 
 
-def _pairs(result: IdentificationResult, probes: Probes) -> pa.Table:
+def _pairs(result: IdentificationResult, probes: ProbeNames) -> pa.Table:
     photos, identities = pa.array(probes.photos), pa.array(probes.identities)
     counts, missing = _false_positives(result)
     columns = [
@@ -124,7 +124,7 @@ def _false_positives(result: IdentificationResult) -> tuple[Ints, Bools]:
     return counts, missing
 
 
-def _people(result: IdentificationResult, probes: Probes) -> pa.Table:
+def _people(result: IdentificationResult, probes: ProbeNames) -> pa.Table:
     numbers = np.unique(result.identity, return_index=True)[1]
     names = [probes.identities[row] for row in numbers.tolist()]
     highest = result.separation.tail_identity[: result.separation.known]

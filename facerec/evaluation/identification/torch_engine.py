@@ -11,8 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from facerec.evaluation.identification.engines import NEAREST, Mates
-from facerec.evaluation.identification.scores import Features, Floats, Ints
+from facerec.evaluation.identification.scoring import NEAREST, Features, Floats, Ints, MateScores
 
 
 class TorchBlock:
@@ -30,7 +29,7 @@ class TorchBlock:
         """See `engines.Block`."""
         return TorchBlock(self._scores[:, torch.from_numpy(chosen).to(self._scores.device)])
 
-    def count_beaten(self, mates: Mates, counter: tuple[torch.Tensor, torch.Tensor]) -> None:
+    def count_beaten(self, mates: MateScores, counter: tuple[torch.Tensor, torch.Tensor]) -> None:
         """See `engines.Block`; sorted scores, because a search for each mate is cheaper than one a score."""
         padded, counts = counter
         rows = torch.nonzero(self._best > padded[:, 0]).ravel()
@@ -81,7 +80,7 @@ class TorchEngine:
             torch.backends.cuda.matmul.allow_tf32 = allowed
         return TorchBlock(dots.mul_(2).sub_(self._squares).sub_(squares))
 
-    def counter(self, mates: Mates) -> tuple[torch.Tensor, torch.Tensor]:
+    def counter(self, mates: MateScores) -> tuple[torch.Tensor, torch.Tensor]:
         """See `engines.Engine`: mates in a row a probe, behind them infinity, and as many counts."""
         place, most = _places(mates)
         padded = np.full((len(mates.starts) - 1, max(most, 1)), np.inf, dtype=np.float32)
@@ -89,13 +88,13 @@ class TorchEngine:
         counts = torch.zeros(padded.shape, dtype=torch.int64, device=self._device)
         return torch.from_numpy(padded).to(self._device), counts
 
-    def counts(self, counter: tuple[torch.Tensor, torch.Tensor], mates: Mates) -> Ints:
+    def counts(self, counter: tuple[torch.Tensor, torch.Tensor], mates: MateScores) -> Ints:
         """See `engines.Engine`."""
         counted: Ints = counter[1].cpu().numpy()[_places(mates)[0]]
         return counted
 
 
-def _places(mates: Mates) -> tuple[tuple[Ints, Ints], int]:
+def _places(mates: MateScores) -> tuple[tuple[Ints, Ints], int]:
     """((row, column) of each mate in a padded matrix, most mates of one probe)."""
     many = np.diff(mates.starts)
     rows = np.repeat(np.arange(len(many)), many)

@@ -38,7 +38,7 @@ class Trials:
             raise ParamsError(f"a seed is not negative: {self.seed}.")
 
 
-DEFAULT = Trials()
+DEFAULT_TRIALS = Trials()
 
 
 @dataclass(frozen=True)
@@ -84,10 +84,10 @@ class RunComparison:
     equal: bool
 
 
-def difference(first: float, second: float, drawn: ArrayLike, level: float) -> Difference:
+def summarise_difference(first: float, second: float, drawn: ArrayLike, level: float) -> Difference:
     """Sum up (trials,) bootstrapped differences second - first; trials of NaN do not count."""
     values = np.asarray(drawn, dtype=np.float64)
-    low, high = bootstrap.interval(values, level)
+    low, high = bootstrap.percentile_interval(values, level)
     return Difference(first, second, float(low), float(high), p_value(values))
 
 

@@ -1,8 +1,15 @@
 """Verification: are two faces the same person? Protocols as pure numpy, from embeddings to a frozen result."""
 
-from facerec.evaluation.verification.folds import evaluate
-from facerec.evaluation.verification.intervals import Intervals, bootstrap
+from facerec.evaluation.verification.cross_validation import TarAtFar, VerificationResult, evaluate
 from facerec.evaluation.verification.protocols import PROTOCOLS, Protocol
-from facerec.evaluation.verification.result import TarAtFar, VerificationResult
+from facerec.evaluation.verification.resampling import VerificationIntervals, bootstrap_intervals
 
-__all__ = ["PROTOCOLS", "Intervals", "Protocol", "TarAtFar", "VerificationResult", "bootstrap", "evaluate"]
+__all__ = [
+    "PROTOCOLS",
+    "Protocol",
+    "TarAtFar",
+    "VerificationIntervals",
+    "VerificationResult",
+    "bootstrap_intervals",
+    "evaluate",
+]

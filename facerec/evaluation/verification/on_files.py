@@ -39,11 +39,11 @@ class VerifyOptions:
 
 
 @dataclass(frozen=True)
-class VerificationEvaluation:
+class VerificationRecord:
     """What a run found, and how far its figures could be off."""
 
     result: verification.VerificationResult
-    intervals: verification.Intervals
+    intervals: verification.VerificationIntervals
 
     def metrics(self) -> dict[str, Any]:
         """Flat scalars: those of the result with the bootstrap's intervals."""
@@ -97,7 +97,7 @@ class VerificationEvaluation:
         return curves.banded(records, "tpr", self.intervals.roc([record["fpr"] for record in records]))
 
 
-def verify_files(embedded: Path, compared: Path, options: VerifyOptions, out: Path) -> VerificationEvaluation:
+def verify_files(embedded: Path, compared: Path, options: VerifyOptions, out: Path) -> VerificationRecord:
     """Judge the pairs of file `compared` (any form of `formats.pairs`) with the embeddings of file `embedded`.
 
     Directory `out` gets scores.parquet (a row a pair: both photos and who they show, "" where unknown, truth,
@@ -107,8 +107,8 @@ def verify_files(embedded: Path, compared: Path, options: VerifyOptions, out: Pa
     listed = pairs.read_pairs(compared, faces.sources)
     result = verification.evaluate(faces.interleave(listed), listed.same, options.protocol, fars=options.fars)
     first, second = (_named(faces, rows) for rows in (listed.first, listed.second))
-    judged = VerificationEvaluation(
-        result, verification.bootstrap(result, first, second, options.trials, options.seed)
+    judged = VerificationRecord(
+        result, verification.bootstrap_intervals(result, first, second, options.trials, options.seed)
     )
     measured = scores.Measured(embedded.stem, options.protocol, faces.origin)
     photos = {"first": _photos(faces, listed.first), "second": _photos(faces, listed.second)}
@@ -120,7 +120,7 @@ def verify_files(embedded: Path, compared: Path, options: VerifyOptions, out: Pa
     return judged
 
 
-def verify_arrays(embedded: Path, same: Path, options: VerifyOptions) -> VerificationEvaluation:
+def verify_arrays(embedded: Path, same: Path, options: VerifyOptions) -> VerificationRecord:
     """As `verify` for plain .npy files: embeddings (2n, d), pair i in rows 2i and 2i + 1, and truth (n,).
 
     Nothing says who the photos show, so the intervals take pairs as independent.
@@ -128,8 +128,8 @@ def verify_arrays(embedded: Path, same: Path, options: VerifyOptions) -> Verific
     rows, truth = _array(embedded), _array(same)
     result = verification.evaluate(rows, truth, options.protocol, fars=options.fars)
     nobody = [""] * len(result.same)
-    return VerificationEvaluation(
-        result, verification.bootstrap(result, nobody, nobody, options.trials, options.seed)
+    return VerificationRecord(
+        result, verification.bootstrap_intervals(result, nobody, nobody, options.trials, options.seed)
     )
 
 

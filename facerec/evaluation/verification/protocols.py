@@ -19,8 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facerec.evaluation.verification.counting import Accepted, Bools, Floats
-from facerec.evaluation.verification.distances import EmbeddingPairs, cosines
+from facerec.evaluation.verification.distances import Accepted, Bools, EmbeddingPairs, Floats, cosines
 
 
 @dataclass(frozen=True)

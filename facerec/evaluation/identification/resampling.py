@@ -1,22 +1,71 @@
-"""Two identification runs on the same probes: what differs, and whether by more than chance.
+"""95 % bands of an identification result by bootstrap over the probes' identities.
 
-In every trial the same people are drawn for both runs, with all their probes: their searches, and their impostor
-scores. The distractors stay, so what is told is about other people among these distractors.
+All of a person's probes come and go together: their pairs, and their impostor scores. The distractors stay.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from facerec.core import FormatError
 from facerec.evaluation.curves import rate_name
-from facerec.evaluation.identification.scores import Ints
-from facerec.evaluation.identification.separation import Doubles, Separation
+from facerec.evaluation.identification.result import Doubles, IdentificationResult, Separation
+from facerec.evaluation.identification.scoring import Ints
 from facerec.evaluation.statistics import bootstrap
-from facerec.evaluation.statistics.significance import DEFAULT, RunComparison, Trials, difference
+from facerec.evaluation.statistics.significance import (
+    DEFAULT_TRIALS,
+    RunComparison,
+    Trials,
+    summarise_difference,
+)
+
+Band = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
+class IdentificationBootstrap:
+    """Draws of the identities of one result, and what the figures would be with them."""
+
+    def __init__(self, result: IdentificationResult, trials: int = 1000, seed: int = 0) -> None:
+        """Draw `trials` times as many identities as there are."""
+        self._result = result
+        self._weights = bootstrap.identity_weights(int(result.identity.max()) + 1, trials, seed)
+
+    def cmc(self, ranks: ArrayLike) -> Band:
+        """(low, high) of the share of pairs whose mate is among the best k, for each k of `ranks`, 1 is best."""
+        ks = np.asarray(ranks, dtype=np.int64)
+        pairs = self._result.identity[self._result.probe]
+        identities = self._weights.shape[1]
+        places = np.searchsorted(ks, self._result.ranks + 1)  # the first k that includes the rank
+        hits = np.zeros((identities, len(ks) + 1))
+        np.add.at(hits, (pairs, places), 1)
+        totals = np.bincount(pairs, minlength=identities)
+        return bootstrap.percentile_interval(
+            bootstrap.weighted_shares(self._weights, np.cumsum(hits, axis=1)[:, : len(ks)], totals)
+        )
+
+    def roc(self, fprs: Sequence[float] | NDArray[np.float64]) -> Band:
+        """(low, high) of the true-positive rate at each false-positive rate, both drawn anew in each trial.
+
+        Where a trial allows more false positives than are exactly known, its rate is that at the last known.
+        """
+        rates = np.asarray(fprs, dtype=np.float64)
+        return bootstrap.percentile_interval(
+            np.stack([self._tpr(weights, rates) for weights in self._weights])
+        )
+
+    def _tpr(self, weights: NDArray[np.float64], fprs: NDArray[np.float64]) -> NDArray[np.float64]:
+        negatives = float(weights @ self._probes) * self._result.distractors
+        return self._result.separation.drawn_tpr(weights, fprs, negatives)
+
+    @cached_property
+    def _probes(self) -> Ints:
+        """(identities,) probes of each."""
+        return np.bincount(self._result.identity, minlength=self._weights.shape[1])
 
 
 @dataclass(frozen=True)
@@ -41,7 +90,7 @@ class IdentificationRun:
         """(trials, 1 + fprs) the same where identity i counts draws[:, i] times and pair i is of identity[i]."""
         people = draws.shape[1]
         hits = np.bincount(identity, self.ranks == 0, minlength=people)
-        rank1 = bootstrap.shares(draws, hits, np.bincount(identity, minlength=people))
+        rank1 = bootstrap.weighted_shares(draws, hits, np.bincount(identity, minlength=people))
         if not fprs:
             return rank1[:, None]
         negatives = draws @ self.probes * (self.separation.negatives / self.probes.sum())
@@ -57,7 +106,7 @@ def compare_identification(
     second: IdentificationRun,
     identity: Ints,
     fprs: Sequence[float] = (),
-    trials: Trials = DEFAULT,
+    trials: Trials = DEFAULT_TRIALS,
 ) -> RunComparison:
     """Compare two runs by rank-1 and by the true-positive rate at `fprs`; pair i is of identity[i].
 
@@ -72,7 +121,8 @@ def compare_identification(
     return RunComparison(
         headline="rank1",
         figures={
-            name: difference(here[k], there[k], drawn[:, k], trials.level) for k, name in enumerate(names)
+            name: summarise_difference(here[k], there[k], drawn[:, k], trials.level)
+            for k, name in enumerate(names)
         },
         pairs=len(identity),
         unit="identities",
