@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facerec.core import FormatError, ParamsError
-from facerec.evaluation.identification import identify, normalise
+from facerec.evaluation.identification import identify
 from facerec.evaluation.identification.impostors import HighestScores
+from facerec.store.embeddings import normalise
 
 GOLDEN = Path(__file__).parent / "golden" / "megaface"
 

@@ -10,12 +10,14 @@ import pytest
 import torch
 
 from facerec.core import FormatError
-from facerec.evaluation.identification import devkit, identify, normalise
+from facerec.evaluation.identification import devkit, identify
 from facerec.evaluation.identification.impostors import CountsAbove
+from facerec.evaluation.identification.on_files import NpyRows
 from facerec.evaluation.identification.resampling import IdentificationBootstrap
-from facerec.evaluation.identification.scoring import NpyRows, checked_features
+from facerec.evaluation.identification.scoring import checked_features
 from facerec.evaluation.identification.torch_engine import TorchEngine
 from facerec.evaluation.statistics import bootstrap
+from facerec.store.embeddings import normalise
 
 GOLDEN = Path(__file__).parent / "golden" / "megaface"
 PUBLISHED = "megaface/cmc_facescrub_megaface_0_1000000_1.json"

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from facerec.core import FormatError, ParamsError
 from facerec.evaluation.curves import rate_name, wilson
-from facerec.evaluation.verification import PROTOCOLS, evaluate
+from facerec.evaluation.verification import evaluate
 from facerec.evaluation.verification.distances import auc, count_accepted, eer, roc
+from facerec.evaluation.verification.protocols import PROTOCOLS
 
 GOLDEN = Path(__file__).parent / "golden" / "verification"
 

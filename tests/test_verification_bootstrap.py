@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from facerec.core import FormatError, ParamsError
-from facerec.evaluation.verification import bootstrap_intervals, evaluate
+from facerec.evaluation.verification import evaluate
+from facerec.evaluation.verification.resampling import bootstrap_intervals
 
 
 def world(

@@ -7,8 +7,9 @@ import pytest
 
 from facerec.core import FormatError
 from facerec.evaluation.statistics.significance import RunComparison, Trials
-from facerec.evaluation.verification import PROTOCOLS, evaluate, resampling
-from facerec.evaluation.verification.resampling import WeightedPairs
+from facerec.evaluation.verification import evaluate, resampling
+from facerec.evaluation.verification.protocols import PROTOCOLS
+from facerec.evaluation.verification.weighted_pairs import WeightedPairs
 
 FARS = (0.2, 0.05)
 

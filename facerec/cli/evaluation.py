@@ -34,13 +34,13 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Same person or not: accuracy over 10 folds, TAR at FAR, AUC, EER, each with its interval."""
-    from facerec import evaluation
+    from facerec.evaluation.verification import on_files
 
-    options = evaluation.VerifyOptions(protocol, far, bootstrap, seed)
+    options = on_files.VerifyOptions(protocol, far, bootstrap, seed)
     if embedded and pairs and not (embeddings or same):
-        judged = evaluation.verify_files(embedded, pairs, options, out)
+        judged = on_files.verify_files(embedded, pairs, options, out)
     elif embeddings and same and not (embedded or pairs):
-        judged = evaluation.verify_arrays(embeddings, same, options)
+        judged = on_files.verify_arrays(embeddings, same, options)
     else:
         raise ParamsError(
             "verify takes EMBEDDED and PAIRS, or --embeddings and --same; see `facerec verify --help`."

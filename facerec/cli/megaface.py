@@ -104,7 +104,6 @@ def identify(
     as_json: Json = False,
 ) -> None:
     """Rank every probe's mates among the distractors: rank-1 and TPR at FPR."""
-    from facerec.evaluation.identification import on_files
     from facerec.evaluation.identification import on_files as evaluation
 
     fprs = fpr or list(IDENTIFY.fprs)
@@ -113,7 +112,7 @@ def identify(
         _none("a directory of features", probes, ids, distractors, noise, probe_list, distractor_list)
         judged = evaluation.identify_files(features, fprs, sweeps, bootstrap, seed)
     else:
-        files = on_files.NpyInputs(
+        files = evaluation.NpyInputs(
             *_all("FEATURES, or --probes, --ids and --distractors", probes, ids, distractors)
         )
         needed = "--noise with --probe-list, --probe-noises, --distractor-list and --distractor-noises"
@@ -122,8 +121,8 @@ def identify(
         if noise is None:
             _none("no --noise", *noisy)
         else:
-            listed = on_files.NoiseLists(noise, *_all(needed, *noisy))
-        result, counts = on_files.identify_npy(files, listed, fprs, sweeps, seed)
+            listed = evaluation.NoiseLists(noise, *_all(needed, *noisy))
+        result, counts = evaluation.identify_npy(files, listed, fprs, sweeps, seed)
         judged = evaluation.record_result(result, bootstrap, seed)
     if devkit is not None:
         evaluation.write_identification({"identify": judged}, devkit)

@@ -7,9 +7,6 @@ puts another in its place.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -68,11 +65,6 @@ def banded(records: Records, rate: str, band: Band) -> Records:
         {**record, "lo": min(lo, record[rate]), "hi": max(hi, record[rate])}
         for record, lo, hi in zip(records, low, high, strict=True)
     ]
-
-
-def plot_data(**curves: Sequence[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """What `facerec.core.files.write_json` is to write for `dvc plots`: lists of records under their names."""
-    return {name: [dict(record) for record in records] for name, records in curves.items()}
 
 
 def _highest(

@@ -31,7 +31,7 @@ class Measured:
 
     benchmark: str
     protocol: str
-    """Of `facerec.evaluation.verification.PROTOCOLS`; it says what a distance is."""
+    """Of `facerec.evaluation.verification.protocols`; it says what a distance is."""
     origin: Origin | None
 
 

@@ -1,8 +1,14 @@
-"""The MegaFace devkit's JSON, number for number: its thinned CMC and ROC, and its matches.
+"""The MegaFace devkit's JSON, number for number: writing its curves and matches, and reading published results.
 
-The devkit's ROC counts only the first 100 probes as negatives and keeps a point where the curve has risen
-by more than .01 since the last, so it is for comparison with published files; the exact figures are in
-`facerec.evaluation.identification.IdentificationResult`.
+The devkit's ROC counts only the first 100 probes as negatives and keeps a point where the curve has risen by more than
+.01 since the last, so it is for comparison with published files; the exact metrics are in `IdentificationResult`.
+
+"The TPR at FPR 1e-6" of a published file is therefore read between two points that may be a point apart. Published
+numbers do so in at least three ways that differ by up to half a point, so each is named:
+
+    log     on a straight line over log FPR, as the curve looks on the usual axis
+    linear  on a straight line over FPR
+    next    the first point at or above the rate asked for
 """
 
 from __future__ import annotations
@@ -21,7 +27,11 @@ from facerec.core import FormatError
 from facerec.evaluation.curves import rate_name
 from facerec.evaluation.identification.scoring import Engine, Features, Floats, Ints, MatePairs, score_blocks
 
+Doubles = NDArray[np.float64]
+READINGS = ("log", "linear", "next")
+
 PROBES_AS_NEGATIVES = 100
+TRIALS = 10  # random galleries of the traditional CMC
 _STEP = np.float32(0.01)
 
 
@@ -74,19 +84,20 @@ def devkit_matches(
     ]
 
 
-TRIALS = 10
-
-
 def traditional_ranks(
     engine: Engine, ready: Features, pairs: MatePairs, found: Ints, distractors: int, seed: int
 ) -> Ints:
-    """(TRIALS * (probes - identities),) 0-based ranks; `found` are the ranks of `pairs` among the distractors."""
+    """Ranks among distractors and one photo of every person: the gallery of the devkit's traditional CMC.
+
+    Returns:
+        (TRIALS * (probes - identities),) 0-based ranks. `found` are the ranks of `pairs` among the distractors.
+    """
     rng = np.random.default_rng(seed)
     keys = pairs.probe * len(ready.rows) + pairs.mate
     order = np.argsort(keys)
     trials = []
     for _ in range(TRIALS):
-        gallery = _draw(pairs.identity, rng)
+        gallery = _draw_gallery(pairs.identity, rng)
         searching = np.setdiff1d(np.arange(len(ready.rows)), gallery)
         own = gallery[pairs.identity[searching]]
         place = order[np.searchsorted(keys, searching * len(ready.rows) + own, sorter=order)]
@@ -96,7 +107,7 @@ def traditional_ranks(
     return np.concatenate(trials)
 
 
-def _draw(identity: Ints, rng: np.random.Generator) -> Ints:
+def _draw_gallery(identity: Ints, rng: np.random.Generator) -> Ints:
     """(identities,) one random probe of each."""
     order = np.lexsort((rng.random(len(identity)), identity))
     return order[np.searchsorted(identity[order], np.arange(identity.max() + 1))]
@@ -108,10 +119,6 @@ def _better_in_gallery(engine: Engine, ready: Features, gallery: Ints, identity:
     scores = np.concatenate([block for _, block in score_blocks(engine, rows, "probes")], axis=1)
     own = scores[np.arange(len(identity)), identity]
     return np.asarray((scores > own[:, None]).sum(axis=1), dtype=np.int64)
-
-
-Doubles = NDArray[np.float64]
-READINGS = ("log", "linear", "next")
 
 
 @dataclass(frozen=True)
@@ -135,7 +142,7 @@ class PublishedCurves:
         return float(self.cmc[1][0]) if self.cmc[0][0] == 1 else 0.0
 
     def tpr(self, fpr: float) -> dict[str, float]:
-        """The true-positive rate at `fpr` in every reading; between points that do not bracket it, absent."""
+        """The true positive rate at `fpr` in every reading; a reading whose two points do not enclose it is absent."""
         x, y = self.roc
         after = int(np.searchsorted(x, fpr, side="left"))
         if after == len(x):
@@ -156,7 +163,7 @@ class PublishedCurves:
 
 
 def parse_published(value: Mapping[str, Any], origin: str = "the devkit's JSON") -> PublishedCurves:
-    """Curves from {"cmc", "roc"[, "traditional_cmc"]} as the devkit and `Result.devkit` have them."""
+    """Curves from {"cmc", "roc"[, "traditional_cmc"]} as the devkit and `IdentificationResult.devkit` have them."""
     cmc, roc = (_curve(value, name, origin) for name in ("cmc", "roc"))
     traditional = _curve(value, "traditional_cmc", origin) if "traditional_cmc" in value else None
     shifted = None if traditional is None else (traditional[0] + 1, traditional[1])

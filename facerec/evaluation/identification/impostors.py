@@ -1,4 +1,10 @@
-"""Counts over impostor scores that are shown block by block: the greatest of all, and those above given marks."""
+"""Counts over impostor scores that come block by block: the greatest, those above given marks, and random subsets.
+
+Subsets: the devkit repeats an experiment among 10, 100, 1,000 ... distractors with several random lists. Here a set is
+one random order of the distractors, and its subset of size k the first k of that order, so the subsets of a set are
+nested and each distractor belongs to one ring: the smallest subset it is in. Each ring is counted once, in the one pass
+over all distractors.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +15,7 @@ from numpy.typing import NDArray
 
 from facerec.evaluation.identification.scoring import Engine, Floats, Ints, MateScores, ScoreBlock
 
-_BATCH = 1 << 21  # scores sorted at once by `Above`
+_BATCH = 1 << 21  # scores sorted at once by `CountsAbove`
 
 
 class HighestScores:
@@ -38,7 +44,7 @@ class HighestScores:
         self.threshold = float(self._scores[0].min())
 
     def descending(self) -> tuple[Floats, NDArray[np.int32]]:
-        """(scores, probes), up to `size`, greatest score first; minus infinity is left out by `add`ing none."""
+        """(scores, probes), up to `size`, greatest score first; minus infinity is never `add`ed."""
         if not self._scores:
             return np.empty(0, dtype=np.float32), np.empty(0, dtype=np.int32)
         scores, probes = np.concatenate(self._scores), np.concatenate(self._probes)
@@ -76,24 +82,8 @@ class CountsAbove:
 
 
 @dataclass(frozen=True)
-class SubsetResult:
-    """Identification among some of the distractors.
-
-    Attributes:
-        size: how many distractors. set: which random order they are from, counted from 1.
-        rank1: share of pairs whose mate scores above all of them.
-        tpr: exact true-positive rate by false-positive rate, where the subset supports the rate.
-    """
-
-    size: int
-    set: int
-    rank1: float
-    tpr: dict[float, float]
-
-
-@dataclass(frozen=True)
 class SubsetCounts:
-    """What a subset's scores amount to: beaten (p,) in the order of the mates, and its greatest scores."""
+    """Counts of a subset: scores above each mate, (p,) in the order of the mates, and its greatest scores."""
 
     size: int
     set: int
@@ -101,7 +91,7 @@ class SubsetCounts:
     tail: Floats
 
 
-class Rings:
+class SubsetSweeps:
     """Counts of every ring of every set, added up block by block."""
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Noise removal: what known mislabelled faces of FaceScrub and MegaFace do to the features.
+"""Noise removal: features of FaceScrub and MegaFace without the faces that are known to be mislabelled.
 
 Four variants in use, named because they give different numbers:
 
@@ -62,7 +62,7 @@ class CleanDistractors:
 
     def __init__(self, rows: FeatureRows, noisy: Bools, variant: str) -> None:
         """Clean (m, d) rows of those that are `noisy` (m,)."""
-        _check_variant(variant)
+        _refuse_unknown(variant)
         self._rows, self._noisy, self._variant = rows, noisy, variant
         self.kept: Ints = np.flatnonzero(~noisy) if variant == "delete" else np.arange(len(noisy))
         self.shape = (len(self.kept), rows.shape[1] + _widens(variant))
@@ -100,9 +100,9 @@ def remove_noise(
     Args:
         probes: L2-normalised features; NaN rows (faces not enrolled) stay NaN and add to no sum.
         labels: (n,) identity of each probe.
-        probe_names: (n,) names as the noise list has them (see `names.facescrub`).
+        probe_names: (n,) names as the noise list has them (see `facescrub_key`).
         distractors: L2-normalised features of strangers.
-        distractor_names: (m,) names as the noise list has them (see `names.megaface`).
+        distractor_names: (m,) names as the noise list has them (see `megaface_key`).
         probe_noise, distractor_noise: names listed as noise; those that are absent are only counted.
         variant: "published", "centre", "zero" or "delete".
         seed: of the published variant's random draw.
@@ -112,7 +112,7 @@ def remove_noise(
         ParamsError: for an unknown variant.
     """
     clean, kept = clean_probes(probes, labels, match_noise(probe_names, probe_noise), variant, seed)
-    _check_length("distractor names", distractor_names, distractors.shape[0])
+    _refuse_other_length("distractor names", distractor_names, distractors.shape[0])
     others = CleanDistractors(distractors, match_noise(distractor_names, distractor_noise), variant)
     counts = count_noises(probe_names, probe_noise), count_noises(distractor_names, distractor_noise)
     return CleanedFeatures(clean, others[: others.shape[0]], kept, others.kept, *counts)
@@ -126,9 +126,9 @@ def clean_probes(
     seed: int = 0,
 ) -> tuple[Floats, Ints]:
     """(cleaned features, the rows of the originals that these are); arguments as in `remove_noise`."""
-    _check_variant(variant)
-    _check_length("probe labels", labels, len(probes))
-    _check_length("probe names", noisy, len(probes))
+    _refuse_unknown(variant)
+    _refuse_other_length("probe labels", labels, len(probes))
+    _refuse_other_length("probe names", noisy, len(probes))
     if variant == "delete":
         kept = np.flatnonzero(~noisy)
         return np.asarray(probes[kept], dtype=np.float32), kept
@@ -157,12 +157,12 @@ def noise_metrics(probes: tuple[int, int], distractors: tuple[int, int]) -> dict
     return dict(zip(names, (*probes, *distractors), strict=True))
 
 
-def _check_variant(variant: str) -> None:
+def _refuse_unknown(variant: str) -> None:
     if variant not in VARIANTS:
         raise ParamsError(f"There is no noise variant {variant!r}; choose from {', '.join(VARIANTS)}.")
 
 
-def _check_length(what: str, names: Sequence[Any] | NDArray[Any], rows: int) -> None:
+def _refuse_other_length(what: str, names: Sequence[Any] | NDArray[Any], rows: int) -> None:
     if len(names) != rows:
         raise FormatError(f"There are {len(names)} {what} for {rows} rows of features; give one a row.")
 

@@ -1,4 +1,7 @@
-"""MegaFace-style identification on files: features and noise lists to results at rest, and the devkit's files."""
+"""MegaFace-style identification on files: from features and noise lists to the result record, and the devkit's files.
+
+The record of a task is DIR/result.json, which the summary, the report and the comparison of runs read.
+"""
 
 from __future__ import annotations
 
@@ -12,35 +15,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec.core import FormatError, atomic_dir, write_json
-from facerec.evaluation import curves, identification
-from facerec.evaluation.curves import Records, rate_name
+from facerec.evaluation import curves
+from facerec.evaluation.curves import Band, Records, rate_name
 from facerec.evaluation.identification import noise, outcomes, ranking, scoring
 from facerec.evaluation.identification.devkit import parse_published
 from facerec.evaluation.identification.noise import facescrub_key, megaface_key
 from facerec.evaluation.identification.outcomes import ProbeNames
-from facerec.evaluation.identification.resampling import Band, IdentificationBootstrap
-from facerec.evaluation.identification.scoring import FeatureRows, NpyRows
+from facerec.evaluation.identification.resampling import IdentificationBootstrap
+from facerec.evaluation.identification.result import IdentificationResult
 from facerec.interop import devkit, lists
-from facerec.store import embeddings
+from facerec.store import embeddings, npy
 from facerec.store.embeddings import Embeddings
 
 
 @dataclass(frozen=True)
 class IdentificationRecord:
-    """A result and its bands.
+    """A result with its bands, as it is written to result.json.
 
     Attributes:
-        result: what `facerec.evaluation.identification.identify` found.
+        result: of `facerec.evaluation.identification.identify`.
         bootstrap: draws of its identities; None where no bands were asked for.
         probes: names of its probes, where known.
     """
 
-    result: identification.IdentificationResult
+    result: IdentificationResult
     bootstrap: IdentificationBootstrap | None
     probes: ProbeNames | None = None
 
     def metrics(self) -> dict[str, Any]:
-        """Scalars, nested where a figure has several forms: exact, its 95 % interval, as the devkit shows it."""
+        """Scalars, nested where a metric has several forms: exact, its 95 % interval, as the devkit shows it."""
         found: dict[str, Any] = {**self.result.metrics()}
         fprs = [fpr for fpr in self.result.tpr if self.result.supported[fpr]]
         coarse = parse_published(self.result.devkit)
@@ -55,7 +58,7 @@ class IdentificationRecord:
         return found
 
     def answer(self) -> dict[str, Any]:
-        """As `facerec megaface identify --json` prints it: rates nested by false-positive rate."""
+        """As `facerec megaface identify --json` prints it: rates nested by false positive rate."""
         found = {key: value for key, value in self.metrics().items() if not key.startswith("tpr@")}
         rates = {rate_name(fpr): tpr for fpr, tpr in self.result.tpr.items()}
         lacking = [rate_name(fpr) for fpr, enough in self.result.supported.items() if not enough]
@@ -115,14 +118,14 @@ def identify_files(
 ) -> IdentificationRecord:
     """Rank the probes of directory `features` among its distractors."""
     probes, distractors = embeddings.read_feature_sets(features)
-    found = identification.identify(
+    found = ranking.identify(
         probes.matrix, probes.identities, distractors.matrix, fprs, sweeps=sweeps, seed=seed
     )
     return record_result(found, bootstrap, seed, ProbeNames(probes.sources, probes.identities))
 
 
 def record_result(
-    result: identification.IdentificationResult, bootstrap: int, seed: int, probes: ProbeNames | None = None
+    result: IdentificationResult, bootstrap: int, seed: int, probes: ProbeNames | None = None
 ) -> IdentificationRecord:
     """The result with as many draws of its identities."""
     return IdentificationRecord(
@@ -133,8 +136,8 @@ def record_result(
 def write_identification(runs: Mapping[str, IdentificationRecord], out: Path, noise: str = "none") -> None:
     """Write result.json and, for each named run, the JSON files of the devkit, curves and sweeps into `out`.
 
-    Where the probes have names, what became of each is written too (`facerec.evaluation.identification.outcomes`). `noise` is the
-    variant of its removal behind the run "cleaned".
+    Where the probes have names, the outcomes of all searches are written too (`outcomes`). `noise` is the variant of noise
+    removal behind the run "cleaned".
     """
     with atomic_dir(out) as folder:
         for name, run in runs.items():
@@ -209,9 +212,41 @@ def _rows(original: Embeddings, kept: Any, matrix: Any) -> Embeddings:
 
 
 def _known(band: Band) -> Band:
-    """The band with 0 where no trial had anything to count, which JSON cannot say."""
+    """The band with 0 instead of NaN, which JSON lacks, where no trial had anything to count."""
     low, high = band
     return np.nan_to_num(low), np.nan_to_num(high)
+
+
+class NpyRows:
+    """Rows of a 2-d float matrix in a .npy file."""
+
+    def __init__(self, path: str | Path) -> None:
+        """Read the header only; FormatError where this is no whole 2-d float matrix."""
+        mapped = npy.read_npy(path)
+        if not isinstance(mapped, np.memmap) or mapped.ndim != 2 or mapped.dtype.kind != "f":
+            raise FormatError(
+                f"{path} holds {mapped.dtype} {mapped.shape}; needed is a float matrix with a row a face."
+            )
+        if not mapped.flags.c_contiguous:
+            raise FormatError(f"{path} is stored column after column; save it with numpy.ascontiguousarray.")
+        self.shape: tuple[int, ...] = mapped.shape
+        self.dtype: np.dtype[Any] = mapped.dtype
+        self._start = int(mapped.offset)
+        self._stride = self.shape[1] * self.dtype.itemsize
+        self._path = Path(path)
+
+    def __len__(self) -> int:
+        return int(self.shape[0])
+
+    def __getitem__(self, rows: slice) -> NDArray[Any]:
+        """The rows of a contiguous slice, as a new array."""
+        first, last, step = rows.indices(len(self))
+        if step != 1:
+            raise ValueError("rows are read in order, one after the other")
+        count = max(last - first, 0)
+        start = self._start + first * self._stride
+        values = np.fromfile(self._path, self.dtype, count * self.shape[1], offset=start)
+        return values.reshape(count, self.shape[1])
 
 
 @dataclass(frozen=True)
@@ -247,15 +282,15 @@ class NoiseLists:
 
 def identify_npy(
     files: NpyInputs, cleaned_of: NoiseLists | None, fprs: Sequence[float], sweeps: int = 0, seed: int = 0
-) -> tuple[identification.IdentificationResult, dict[str, int]]:
+) -> tuple[IdentificationResult, dict[str, int]]:
     """Rank the probes; distractors are read and cleaned a block at a time. The result, and counts of the noise."""
     rows, others = NpyRows(files.probes), NpyRows(files.distractors)
     probes, ids = rows[: len(rows)], np.array(read_name_column(files.ids, "id"))
     counts: dict[str, int] = {}
-    cleaned: tuple[NDArray[np.floating], NDArray[np.str_], FeatureRows] = (probes, ids, others)
+    cleaned: tuple[NDArray[np.floating], NDArray[np.str_], scoring.FeatureRows] = (probes, ids, others)
     if cleaned_of is not None:
         cleaned, counts = _clean(cleaned_of, probes, ids, others, seed)
-    return identification.identify(*cleaned, fprs, sweeps=sweeps, seed=seed), counts
+    return ranking.identify(*cleaned, fprs, sweeps=sweeps, seed=seed), counts
 
 
 def read_name_column(path: Path, column: str = "path") -> list[str]:
@@ -273,9 +308,9 @@ def _clean(
     listed: NoiseLists,
     probes: NDArray[np.floating],
     ids: NDArray[np.str_],
-    distractors: FeatureRows,
+    distractors: scoring.FeatureRows,
     seed: int,
-) -> tuple[tuple[NDArray[np.floating], NDArray[np.str_], FeatureRows], dict[str, int]]:
+) -> tuple[tuple[NDArray[np.floating], NDArray[np.str_], scoring.FeatureRows], dict[str, int]]:
     photos = [facescrub_key(name) for name in read_name_column(listed.probe_list)]
     wrong = [facescrub_key(name) for name in lists.read_noises(listed.probe_noises)]
     clean, kept = noise.clean_probes(probes, ids, noise.match_noise(photos, wrong), listed.variant, seed)

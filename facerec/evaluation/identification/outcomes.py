@@ -1,13 +1,13 @@
-"""What became of every probe, at rest, so that two runs can be compared search by search.
+"""Outcomes of every search as Parquet tables, from which two runs are compared.
 
 A run NAME of a task is two Parquet tables:
 
 - NAME_pairs.parquet, a row an ordered pair of one person's probes: `identity`, the photos `probe` and `mate`, the
   mate's `rank` (distractors above it, 0 is best), and `false_positives`, how many impostor scores, of all probes
   against all distractors, are above the pair's own; null where a face is missing.
-- NAME_people.parquet, a row a person: `identity`, how many `probes` there are, and `impostors`, the places that their
-  impostor scores take among the highest of all, 0 for the very highest. As many places are known as are listed in all
-  rows; a count of false positives beyond that says only that there are more.
+- NAME_people.parquet, a row a person: `identity`, how many `probes` there are, and `impostors`, the places of their
+  impostor scores among the highest of all, 0 for the highest. All rows together list as many places as are known; a
+  count of false positives beyond that says only that there are more.
 """
 
 from __future__ import annotations
@@ -21,9 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from facerec.core import FormatError
-from facerec.evaluation.identification import IdentificationResult
-from facerec.evaluation.identification.result import Separation
-from facerec.evaluation.identification.scoring import Bools, Ints
+from facerec.evaluation.identification.result import Bools, IdentificationResult, Ints, Separation
 from facerec.store import parquet
 
 _PAIRS = pa.schema(
@@ -48,7 +46,7 @@ class ProbeNames:
 
 @dataclass(frozen=True)
 class RunOutcomes:
-    """A run as it is compared.
+    """The outcomes of one run, as they are compared.
 
     Attributes:
         pairs: p names (identity, probe, mate), in sorted order.
@@ -157,7 +155,7 @@ def _impostors(people: pa.Table, where: Path) -> Ints:
 
 
 def _separation(pairs: pa.Table, impostors: Ints, identity: Ints, negatives: int) -> Separation:
-    """Rates do not mind that every positive is in it in both directions."""
+    """Every positive is in it in both directions, which does not change the rates."""
     counts = pairs["false_positives"].fill_null(-1).to_numpy().astype(np.int64)
     order = np.argsort(-counts, kind="stable")  # ascending by score
     return Separation(

@@ -16,16 +16,11 @@ from numpy.typing import ArrayLike, NDArray
 from facerec.core import FormatError, ParamsError, track
 from facerec.evaluation.identification import devkit
 from facerec.evaluation.identification.devkit import traditional_ranks
-from facerec.evaluation.identification.impostors import (
-    CountsAbove,
-    HighestScores,
-    Rings,
-    SubsetCounts,
-    SubsetResult,
-)
+from facerec.evaluation.identification.impostors import CountsAbove, HighestScores, SubsetCounts, SubsetSweeps
 from facerec.evaluation.identification.result import (
     IdentificationResult,
     Separation,
+    SubsetResult,
     allowed_false_positives,
     count_false_positives,
     supports_rate,
@@ -75,7 +70,7 @@ def scan_distractors(
     positives: Floats,
     distractors: FeatureRows,
     tail_size: int,
-    rings: Rings | None,
+    rings: SubsetSweeps | None,
 ) -> DistractorScan:
     """Multiply, count and forget, a block of distractors at a time; `rings` is filled on the way."""
     n = len(mates.starts) - 1
@@ -176,7 +171,7 @@ def identify(
     rings = None
     if sweeps:
         most = allowed_false_positives(max(fprs, default=0), run.negatives) + 1
-        rings = Rings(engine, mates, run.distractors, sweeps, most, seed)
+        rings = SubsetSweeps(engine, mates, run.distractors, sweeps, most, seed)
     found = scan_distractors(engine, mates, run.pairs.scores[positives], others, size, rings)
     return _result(run, found, positives, size, rings.subsets() if rings else [])
 

@@ -1,21 +1,20 @@
-"""95 % bands of an identification result by bootstrap over the probes' identities.
+"""Bands of an identification result, and whether two runs differ: the bootstrap over the identities of the probes.
 
-All of a person's probes come and go together: their pairs, and their impostor scores. The distractors stay.
+All probes of a person are drawn together, with their pairs and their impostor scores. The distractors stay, so the
+bands tell about other people among these distractors. Two runs are compared in the same trials.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from facerec.core import FormatError
-from facerec.evaluation.curves import rate_name
-from facerec.evaluation.identification.result import Doubles, IdentificationResult, Separation
-from facerec.evaluation.identification.scoring import Ints
+from facerec.evaluation.curves import Band, rate_name
+from facerec.evaluation.identification.result import Doubles, IdentificationResult, Ints, Separation
 from facerec.evaluation.statistics import bootstrap
 from facerec.evaluation.statistics.significance import (
     DEFAULT_TRIALS,
@@ -24,53 +23,10 @@ from facerec.evaluation.statistics.significance import (
     summarise_difference,
 )
 
-Band = tuple[NDArray[np.float64], NDArray[np.float64]]
-
-
-class IdentificationBootstrap:
-    """Draws of the identities of one result, and what the figures would be with them."""
-
-    def __init__(self, result: IdentificationResult, trials: int = 1000, seed: int = 0) -> None:
-        """Draw `trials` times as many identities as there are."""
-        self._result = result
-        self._weights = bootstrap.identity_weights(int(result.identity.max()) + 1, trials, seed)
-
-    def cmc(self, ranks: ArrayLike) -> Band:
-        """(low, high) of the share of pairs whose mate is among the best k, for each k of `ranks`, 1 is best."""
-        ks = np.asarray(ranks, dtype=np.int64)
-        pairs = self._result.identity[self._result.probe]
-        identities = self._weights.shape[1]
-        places = np.searchsorted(ks, self._result.ranks + 1)  # the first k that includes the rank
-        hits = np.zeros((identities, len(ks) + 1))
-        np.add.at(hits, (pairs, places), 1)
-        totals = np.bincount(pairs, minlength=identities)
-        return bootstrap.percentile_interval(
-            bootstrap.weighted_shares(self._weights, np.cumsum(hits, axis=1)[:, : len(ks)], totals)
-        )
-
-    def roc(self, fprs: Sequence[float] | NDArray[np.float64]) -> Band:
-        """(low, high) of the true-positive rate at each false-positive rate, both drawn anew in each trial.
-
-        Where a trial allows more false positives than are exactly known, its rate is that at the last known.
-        """
-        rates = np.asarray(fprs, dtype=np.float64)
-        return bootstrap.percentile_interval(
-            np.stack([self._tpr(weights, rates) for weights in self._weights])
-        )
-
-    def _tpr(self, weights: NDArray[np.float64], fprs: NDArray[np.float64]) -> NDArray[np.float64]:
-        negatives = float(weights @ self._probes) * self._result.distractors
-        return self._result.separation.drawn_tpr(weights, fprs, negatives)
-
-    @cached_property
-    def _probes(self) -> Ints:
-        """(identities,) probes of each."""
-        return np.bincount(self._result.identity, minlength=self._weights.shape[1])
-
 
 @dataclass(frozen=True)
 class IdentificationRun:
-    """What one run found for p probe-mate pairs of k identities.
+    """One run over p probe-mate pairs of k identities.
 
     Attributes:
         ranks: (p,) distractors that score above the mate, 0 is best.
@@ -82,23 +38,49 @@ class IdentificationRun:
     separation: Separation
     probes: Ints
 
-    def figures(self, fprs: Sequence[float]) -> list[float]:
-        """Rank-1 and the true-positive rates at `fprs`."""
+    def metrics(self, fprs: Sequence[float]) -> list[float]:
+        """Rank-1 and the true positive rates at `fprs`."""
         return [float(np.mean(self.ranks == 0)), *(self.separation.tpr(fpr) for fpr in fprs)]
 
-    def drawn(self, draws: Doubles, identity: Ints, fprs: Sequence[float]) -> Doubles:
-        """(trials, 1 + fprs) the same where identity i counts draws[:, i] times and pair i is of identity[i]."""
-        people = draws.shape[1]
-        hits = np.bincount(identity, self.ranks == 0, minlength=people)
-        rank1 = bootstrap.weighted_shares(draws, hits, np.bincount(identity, minlength=people))
-        if not fprs:
-            return rank1[:, None]
+    def cmc_trials(self, draws: Doubles, identity: Ints, ranks: ArrayLike) -> Doubles:
+        """(trials, ranks) share of pairs whose mate is among the best k, for each k of `ranks`, 1 is best.
+
+        Identity i counts draws[:, i] times, and pair j is of identity[j].
+        """
+        ks, people = np.asarray(ranks, dtype=np.int64), draws.shape[1]
+        places = np.searchsorted(ks, self.ranks + 1)  # the first k that includes the rank
+        hits = np.zeros((people, len(ks) + 1))
+        np.add.at(hits, (identity, places), 1)
+        totals = np.bincount(identity, minlength=people)
+        return bootstrap.weighted_shares(draws, np.cumsum(hits, axis=1)[:, : len(ks)], totals)
+
+    def tpr_trials(self, draws: Doubles, fprs: ArrayLike) -> Doubles:
+        """(trials, fprs) true positive rate at each false positive rate, both measured again in each trial.
+
+        Where a trial allows more false positives than are exactly known, its rate is that at the last known.
+        """
+        rates = np.asarray(fprs, dtype=np.float64)
         negatives = draws @ self.probes * (self.separation.negatives / self.probes.sum())
-        rates = [
-            self.separation.drawn_tpr(weights, fprs, count)
-            for weights, count in zip(draws, negatives.tolist(), strict=True)
-        ]
-        return np.column_stack([rank1, np.array(rates)])
+        trials = zip(draws, negatives.tolist(), strict=True)
+        return np.array([self.separation.weighted_tpr(weights, rates, count) for weights, count in trials])
+
+
+class IdentificationBootstrap:
+    """95 % bands of one result."""
+
+    def __init__(self, result: IdentificationResult, trials: int = 1000, seed: int = 0) -> None:
+        """Draw `trials` times as many identities as there are."""
+        self._run = IdentificationRun(result.ranks, result.separation, np.bincount(result.identity))
+        self._identity = result.identity[result.probe]
+        self._draws = bootstrap.identity_weights(len(self._run.probes), trials, seed)
+
+    def cmc(self, ranks: ArrayLike) -> Band:
+        """(low, high) of the share of pairs whose mate is among the best k, for each k of `ranks`, 1 is best."""
+        return bootstrap.percentile_interval(self._run.cmc_trials(self._draws, self._identity, ranks))
+
+    def roc(self, fprs: ArrayLike) -> Band:
+        """(low, high) of the true positive rate at each false positive rate."""
+        return bootstrap.percentile_interval(self._run.tpr_trials(self._draws, fprs))
 
 
 def compare_identification(
@@ -108,7 +90,7 @@ def compare_identification(
     fprs: Sequence[float] = (),
     trials: Trials = DEFAULT_TRIALS,
 ) -> RunComparison:
-    """Compare two runs by rank-1 and by the true-positive rate at `fprs`; pair i is of identity[i].
+    """Compare two runs by rank-1 and by the true positive rate at `fprs`; pair i is of identity[i].
 
     Raises FormatError when the runs do not fit the pairs.
     """
@@ -116,8 +98,8 @@ def compare_identification(
         raise FormatError(f"both runs must have ranked the same {len(identity)} pairs.")
     draws = bootstrap.identity_weights(len(first.probes), trials.count, trials.seed)
     names = ("rank1", *(f"tpr@{rate_name(fpr)}" for fpr in fprs))
-    here, there = (run.figures(fprs) for run in (first, second))
-    drawn = second.drawn(draws, identity, fprs) - first.drawn(draws, identity, fprs)
+    here, there = (run.metrics(fprs) for run in (first, second))
+    drawn = _trials(second, draws, identity, fprs) - _trials(first, draws, identity, fprs)
     return RunComparison(
         headline="rank1",
         figures={
@@ -129,6 +111,11 @@ def compare_identification(
         units=len(np.unique(identity)),
         equal=_equal(first, second),
     )
+
+
+def _trials(run: IdentificationRun, draws: Doubles, identity: Ints, fprs: Sequence[float]) -> Doubles:
+    rank1 = run.cmc_trials(draws, identity, [1])
+    return np.hstack([rank1, run.tpr_trials(draws, fprs)]) if fprs else rank1
 
 
 def _equal(first: IdentificationRun, second: IdentificationRun) -> bool:

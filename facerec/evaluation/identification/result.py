@@ -1,4 +1,7 @@
-"""What an identification run found: frozen, with every rank."""
+"""The result of an identification run: every rank, and exact rates at low false positive rates.
+
+Billions of impostor scores are too many to keep, so `Separation` keeps the highest of them.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec.evaluation.curves import rate_name
-from facerec.evaluation.identification.impostors import SubsetResult
-from facerec.evaluation.identification.scoring import Bools, Floats, Ints
+
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+Doubles = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class SubsetResult:
+    """Identification among some of the distractors.
+
+    Attributes:
+        size: how many distractors. set: which random order they are from, counted from 1.
+        rank1: share of pairs whose mate scores above all of them.
+        tpr: exact true positive rate by false positive rate, where the subset supports the rate.
+    """
+
+    size: int
+    set: int
+    rank1: float
+    tpr: dict[float, float]
 
 
 @dataclass(frozen=True)
@@ -25,18 +46,18 @@ class IdentificationResult:
             probe, then by mate, the last two as in the list given.
         probe, mate: (p,) rows of the probes that each rank belongs to.
         identity: (probes,) number of each probe's identity, in sorted order of their names.
-        tpr: true-positive rate by false-positive rate asked for, exact: positives are the unordered
+        tpr: true positive rate by false positive rate asked for, exact: positives are the unordered
             same-identity pairs, negatives are all probes x all distractors. Where a positive and a
             negative score alike the positive goes first, as in the devkit.
-        supported: by false-positive rate, whether there are at least 1/rate negatives. Where there are
+        supported: by false positive rate, whether there are at least 1/rate negatives. Where there are
             not, `tpr` is the rate at no false positive at all.
         cmc: (k, share of pairs whose mate is among the best k), k = 1, ... at each k where it rises.
         roc: (fpr, tpr) as above, at each fpr where tpr rises; up to the last exactly known fpr.
-        separation: what `tpr` and `roc` were read from.
+        separation: the positives and highest impostors from which `tpr` and `roc` follow.
         devkit: {"cmc", "roc", "traditional_cmc", "matches"} as the MegaFace devkit writes them to JSON.
         sweeps: the same among random subsets of the distractors, by size, then set.
         pairs, probes, distractors: how many there are.
-        failures: (probes, distractors) that could not be enrolled (a row of NaN). A pair with such a
+        failures: (probes, distractors) that have no features (a row of NaN). A pair with such a
             probe ranks last; such a distractor never outranks anyone.
     """
 
@@ -72,9 +93,6 @@ class IdentificationResult:
         }
 
 
-Doubles = NDArray[np.float64]
-
-
 @dataclass(frozen=True)
 class Separation:
     """Positives by ascending score, and the impostors that score highest.
@@ -82,10 +100,10 @@ class Separation:
     Attributes:
         pair: (p,) row of each unordered same-identity pair among the ordered ones.
         identity: (p,) of each.
-        enrolled: (p,) whether both its faces have features.
+        enrolled: (p,) whether both faces have features.
         false_positives: (p,) impostors that score strictly above it, right up to `known`.
         tail_identity: (k,) identity of the probe of the k highest impostors, highest first.
-        known: so many false positives are exactly known.
+        known: up to how many false positives are exactly known.
         negatives: all probes x all distractors.
     """
 
@@ -99,11 +117,10 @@ class Separation:
 
     def tpr(self, fpr: float) -> float:
         """Share of the positives with at most fpr * negatives impostors above them."""
-        return float(
-            np.mean((self.false_positives <= allowed_false_positives(fpr, self.negatives)) & self.enrolled)
-        )
+        few = self.false_positives <= allowed_false_positives(fpr, self.negatives)
+        return float(np.mean(few & self.enrolled))
 
-    def drawn_tpr(self, weights: Doubles, fprs: Sequence[float] | Doubles, negatives: float) -> Doubles:
+    def weighted_tpr(self, weights: Doubles, fprs: Sequence[float] | Doubles, negatives: float) -> Doubles:
         """(fprs,) shares of the positives where identity i counts weights[i] times; NaN where that leaves none.
 
         `negatives` is how many impostors there are then. Where a rate allows more false positives than are exactly
@@ -131,7 +148,7 @@ class Separation:
         return steps / self.negatives, np.searchsorted(seen, steps, side="right") / len(self.identity)
 
 
-def count_false_positives(positives: Floats, tail: Floats) -> Ints:
+def count_false_positives(positives: NDArray[np.float32], tail: NDArray[np.float32]) -> Ints:
     """(p,) impostors of the descending tail that are strictly above each positive, which come ascending."""
     return np.searchsorted(-tail, -positives, side="left").astype(np.int64)
 

@@ -1,7 +1,11 @@
-"""Features ready to be multiplied, and their dot products block by block, so that memory stays flat.
+"""Scores of probes against faces, block by block so that memory stays flat: features, engines, and mates.
 
-The score is the MegaFace devkit's: s(x, y) = 2 x.y - x.x - y.y = -|x - y|^2 in float32; greater is more
-alike. A row of NaN is a face that could not be enrolled: it scores minus infinity against everything.
+The score is the MegaFace devkit's: s(x, y) = 2 x.y - x.x - y.y = -|x - y|^2 in float32; greater is more alike. A row of
+NaN is a face that is missing: it scores minus infinity against everything.
+
+An `Engine` multiplies the probes with a block of faces and searches the scores. Two engines give equal results: numba on
+the CPU, torch on any torch device. Both take their dot products from torch.mm, whose float32 sums may differ in the last
+bit between devices.
 """
 
 from __future__ import annotations
@@ -9,24 +13,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facerec.core import FormatError
-from facerec.store import npy
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 BLOCK = 1024  # distractors multiplied at once: with 3,530 probes 14 MB of scores, which stay in the cache
+NEAREST = 5  # distractors remembered for each probe, as in the devkit's `matches`
 
 
 class FeatureRows(Protocol):
-    """A matrix that is read a slice of rows at a time: an array, a memory map, `rows.NpyRows`."""
+    """A matrix that is read a slice of rows at a time: an array, a memory map, `on_files.NpyRows`."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -34,10 +37,10 @@ class FeatureRows(Protocol):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of the numbers."""
+        """Type of the numbers."""
 
     def __getitem__(self, rows: slice, /) -> NDArray[Any]:
-        """Those rows."""
+        """The rows of a contiguous slice."""
 
 
 @dataclass(frozen=True)
@@ -69,41 +72,6 @@ def feature_blocks(rows: FeatureRows, what: str) -> Iterator[tuple[int, Features
         yield start, checked_features(rows[start : start + BLOCK], what, start)
 
 
-class NpyRows:
-    """Rows of a 2-d float matrix in a .npy file."""
-
-    def __init__(self, path: str | Path) -> None:
-        """Read the header only; FormatError where this is no whole 2-d float matrix."""
-        mapped = npy.read_npy(path)
-        if not isinstance(mapped, np.memmap) or mapped.ndim != 2 or mapped.dtype.kind != "f":
-            raise FormatError(
-                f"{path} holds {mapped.dtype} {mapped.shape}; needed is a float matrix with a row a face."
-            )
-        if not mapped.flags.c_contiguous:
-            raise FormatError(f"{path} is stored column after column; save it with numpy.ascontiguousarray.")
-        self.shape: tuple[int, ...] = mapped.shape
-        self.dtype: np.dtype[Any] = mapped.dtype
-        self._start = int(mapped.offset)
-        self._stride = self.shape[1] * self.dtype.itemsize
-        self._path = Path(path)
-
-    def __len__(self) -> int:
-        return int(self.shape[0])
-
-    def __getitem__(self, rows: slice) -> NDArray[Any]:
-        """The rows of a contiguous slice, as a new array."""
-        first, last, step = rows.indices(len(self))
-        if step != 1:
-            raise ValueError("rows are read in order, one after the other")
-        count = max(last - first, 0)
-        start = self._start + first * self._stride
-        values = np.fromfile(self._path, self.dtype, count * self.shape[1], offset=start)
-        return values.reshape(count, self.shape[1])
-
-
-NEAREST = 5  # distractors remembered for each probe, as in the devkit's `matches`
-
-
 @dataclass(frozen=True)
 class MateScores:
     """Scores of each probe's mates: probe i's are the ascending scores[starts[i]:starts[i + 1]]."""
@@ -132,7 +100,7 @@ class ScoreBlock(Protocol):
 
 
 class Engine(Protocol):
-    """Multiplies the probes that it was made with."""
+    """An engine multiplies the probes that it was made with."""
 
     def load(self, others: Features) -> ScoreBlock:
         """The block of these distractors."""
@@ -141,7 +109,7 @@ class Engine(Protocol):
         """Zeros for `count_beaten` to add to."""
 
     def counts(self, counter: Any, mates: MateScores) -> Ints:
-        """What was counted, in the order of mates.scores."""
+        """The counts, in the order of mates.scores."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +119,7 @@ class MatePairs:
     Attributes:
         identity: (n,) number of each probe's identity, in sorted order of their names.
         probe, mate: (p,) rows of the probes.
-        scores: (p,) of those pairs.
+        scores: (p,) of the pairs.
     """
 
     identity: Ints

@@ -1,15 +1,16 @@
-"""Verification: are two faces the same person? Protocols as pure numpy, from embeddings to a frozen result."""
+"""Verification: do two photos show the same person? From embeddings of pairs to accuracy, TAR at FAR, AUC and EER.
 
-from facerec.evaluation.verification.cross_validation import TarAtFar, VerificationResult, evaluate
-from facerec.evaluation.verification.protocols import PROTOCOLS, Protocol
-from facerec.evaluation.verification.resampling import VerificationIntervals, bootstrap_intervals
+`evaluate` takes arrays and gives a frozen result:
 
-__all__ = [
-    "PROTOCOLS",
-    "Protocol",
-    "TarAtFar",
-    "VerificationIntervals",
-    "VerificationResult",
-    "bootstrap_intervals",
-    "evaluate",
-]
+    from facerec.evaluation.verification import evaluate
+
+    result = evaluate(embeddings, same, protocol="insightface")  # pair i is rows 2i and 2i + 1
+    result.accuracy, result.tar, result.auc
+
+`protocols` describes the three published protocols, `resampling` says how far the
+metrics could be off and compares two runs, `on_files` works on files.
+"""
+
+from facerec.evaluation.verification.cross_validation import evaluate
+
+__all__ = ["evaluate"]

@@ -1,4 +1,8 @@
-"""What a verification run found: frozen, with every score kept so that curves need no second run."""
+"""Cross-validated verification accuracy, as LFW defined it: thresholds from nine folds judge the tenth.
+
+`evaluate` takes arrays and returns a frozen `VerificationResult`, which keeps every distance, so that curves and
+intervals need no second run.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from facerec.core import FormatError, ParamsError
 from facerec.evaluation.curves import rate_name, wilson
@@ -25,15 +29,15 @@ from facerec.evaluation.verification.protocols import PROTOCOLS, Protocol, inter
 
 @dataclass(frozen=True)
 class TarAtFar:
-    """True-accept rate at one target false-accept rate.
+    """True accept rate at one target false accept rate.
 
     Attributes:
-        target: the false-accept rate asked for; each fold's threshold is set on the other folds.
-        tar: mean over folds of the share of same-person pairs accepted.
+        target: the false accept rate asked for; each fold's threshold is set on the other folds.
+        tar: mean over folds of the share of genuine pairs accepted.
         tar_std: its standard deviation over folds (ddof 0).
-        far: mean over folds of the share of different-person pairs that were accepted in fact.
+        far: mean over folds of the share of impostor pairs that were in fact accepted.
         threshold: mean over folds of the threshold; 0 (insightface) where no threshold reaches the target.
-        supported: whether there are at least 1/target different-person pairs. Where there are not, the
+        supported: whether there are at least 1/target impostor pairs. Where there are not, the
             number is what the protocol yields, but says nothing about that rate.
     """
 
@@ -56,14 +60,14 @@ class VerificationResult:
         fold_accuracy: (k,) accuracy of each fold at the threshold chosen on the others.
         fold_thresholds: (k,) those thresholds, on `distances`.
         fold_sizes: (k,) pairs in each fold.
-        rates: true-accept rates at the targets asked for, in that order.
+        rates: true accept rates at the targets asked for, in that order.
         fpr, tpr: the exact ROC of all pairs, from (0, 0) to (1, 1).
         roc_thresholds: the threshold of each ROC point; the last is infinite.
         auc: area under that ROC. eer: its equal error rate.
         distances: (n,) distance of each pair, as measured in its own fold; smaller is more alike.
         same: (n,) truth.
-        failures: pairs with a face that could not be enrolled (a row of NaN or zeros), counted as
-            non-matches: errors where the pair is the same person.
+        failures: pairs with a face that is missing (a row of NaN or zeros), counted as
+            non-matches: errors where the pair is genuine.
     """
 
     protocol: str
@@ -84,7 +88,7 @@ class VerificationResult:
 
     @property
     def tar(self) -> float:
-        """True-accept rate at the first target."""
+        """True accept rate at the first target."""
         return self.rates[0].tar
 
     @property
@@ -94,13 +98,23 @@ class VerificationResult:
 
     @property
     def far(self) -> float:
-        """False-accept rate that the thresholds for the first target gave."""
+        """False accept rate that the thresholds for the first target gave."""
         return self.rates[0].far
 
     @property
     def threshold(self) -> float:
         """Mean over folds of the accuracy threshold."""
         return float(np.mean(self.fold_thresholds))
+
+    @property
+    def pair_folds(self) -> NDArray[np.int64]:
+        """(n,) number of the fold of each pair."""
+        return np.repeat(np.arange(len(self.fold_sizes)), self.fold_sizes)
+
+    @property
+    def pair_thresholds(self) -> Floats:
+        """(n,) threshold that judged each pair, chosen on the other folds."""
+        return self.fold_thresholds[self.pair_folds]
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -146,23 +160,25 @@ def evaluate(
     folds: int = 10,
     fars: Sequence[float] = (1e-3,),
 ) -> VerificationResult:
-    """Evaluate n pairs of faces.
+    """Verify n pairs of faces by cross-validation, with the protocols' published rules.
+
+    >>> genuine, impostor = [[1.0, 0.0], [1.0, 0.1]], [[1.0, 0.0], [0.0, 1.0]]
+    >>> result = evaluate([*genuine, *impostor] * 10, [True, False] * 10)
+    >>> result.accuracy, result.tar
+    (1.0, 1.0)
 
     Args:
         embeddings: (2n, d) floats; pair i is rows 2i and 2i + 1, in any scale. A row of NaN or zeros is a
-            face that could not be enrolled: its pair is a non-match at the greatest distance, an error
-            if it is the same person.
+            missing face: its pair is a non-match at the greatest distance, an error if it is genuine.
         same: (n,) whether a pair is the same person.
         protocol: "insightface", "concat-mean" or "youden"; see `facerec.evaluation.verification.protocols`.
         folds: contiguous folds in the order of the pairs, the first n mod folds of them one pair longer.
-        fars: false-accept rates at which to give the true-accept rate.
+        fars: false accept rates at which to give the true accept rate.
 
     Raises:
         FormatError: for arrays that do not fit each other, values that are infinite, pairs all of one kind,
             or fewer pairs than folds.
         ParamsError: for an unknown protocol, fewer than two folds, or rates outside (0, 1).
-
-    Source: the protocols' published code as described in `facerec.evaluation.verification.protocols`.
     """
     rules = _check_options(protocol, folds, fars)
     pairs = check_pairs(embeddings, same)
@@ -199,7 +215,7 @@ def _check_options(protocol: str, folds: int, fars: Sequence[float]) -> Protocol
         raise ParamsError(f"Cross-validation needs at least 2 folds, not {folds}.")
     if not fars or not all(0 < far < 1 for far in fars):
         raise ParamsError(
-            f"False-accept rates must lie between 0 and 1, and there must be one; not {list(fars)}."
+            f"False accept rates must lie between 0 and 1, and there must be one; not {list(fars)}."
         )
     return PROTOCOLS[protocol]
 

@@ -16,7 +16,7 @@ fold measured it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,10 +32,11 @@ from facerec.evaluation.statistics.significance import (
     summarise_difference,
 )
 from facerec.evaluation.verification.cross_validation import VerificationResult
-from facerec.evaluation.verification.distances import Accepted, Bools, Floats, auc, divide_or_nan, eer
-from facerec.evaluation.verification.protocols import PROTOCOLS, Protocol, interpolate
+from facerec.evaluation.verification.protocols import PROTOCOLS
+from facerec.evaluation.verification.weighted_pairs import Ints, WeightedPairs, roc_metrics
 
-Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 Interval = tuple[float, float]
 _BAND = 200
 
@@ -108,11 +109,11 @@ def bootstrap_intervals(
 def _pooled_metrics(result: VerificationResult, weights: Floats, fprs: Floats) -> Floats:
     """(trials, 3 + fprs): accuracy at the thresholds of the folds, AUC, EER, and TPR of the pooled ROC at `fprs`."""
     starts = np.cumsum([0, *result.fold_sizes[:-1]])
-    right = (result.distances < np.repeat(result.fold_thresholds, result.fold_sizes)) == result.same
+    right = (result.distances < result.pair_thresholds) == result.same
     good, drawn = (np.add.reduceat(each, starts, axis=1) for each in (weights * right, weights))
     folds = np.divide(good, drawn, out=np.full_like(good, np.nan), where=drawn > 0)
     return np.column_stack(
-        [np.nanmean(folds, axis=1), _roc_metrics(result.distances, result.same, weights, fprs)]
+        [np.nanmean(folds, axis=1), roc_metrics(result.distances, result.same, weights, fprs)]
     )
 
 
@@ -206,192 +207,3 @@ def _at_least_wilson(interval: Interval, result: VerificationResult) -> Interval
         return interval
     low, high = wilson(result.accuracy, len(result.same))
     return float(low), float(high)
-
-
-class WeightedPairs:
-    """The pairs of one run, sorted once for all trials."""
-
-    def __init__(
-        self, distances: Floats, same: Bools, folds: Ints, rules: Protocol, fars: Sequence[float] = ()
-    ) -> None:
-        """Take (n,) distances, truths and folds of the pairs, and the false accept rates to find TAR at."""
-        self._distances, self._same, self._rules = distances, same, rules
-        self._fars = list(fars)
-        self._all = _Part.of(distances, same, np.ones(len(same), dtype=bool))
-        self._grid = rules.far_thresholds[_steps(self._all.impostor.below(rules.far_thresholds))]
-        self._far_places = self._all.impostor.below(self._grid)
-        self._folds = [self._fold(folds == fold) for fold in np.unique(folds)]
-
-    def metrics(self, weights: Floats) -> Floats:
-        """(trials, 1 + fars + 2) accuracy, TARs, AUC and EER where pair i counts weights[:, i] times.
-
-        NaN in a trial that drew none of the genuine or none of the impostor pairs.
-        """
-        sums = self._all.sums(weights)
-        false_accepts = np.take(sums.impostor, self._far_places, axis=1)
-        folds = _mean([self._judge(fold, weights, sums, false_accepts) for fold in self._folds])
-        found = np.hstack([folds, _roc_metrics(self._distances, self._same, weights)])
-        found[(sums.genuine[:, -1] == 0) | (sums.impostor[:, -1] == 0)] = np.nan
-        return found
-
-    def _fold(self, test: Bools) -> _Fold:
-        own = _Part.of(self._distances, self._same, test)
-        candidates = self._rules.thresholds(self._distances[~test])
-        genuine, impostor = self._all.below(candidates)
-        starts = np.append(0, np.flatnonzero((np.diff(genuine) != 0) | (np.diff(impostor) != 0)) + 1)
-        return _Fold(
-            own=own,
-            candidates=candidates,
-            repeats=np.diff(np.append(starts, len(candidates))),
-            places=(genuine[starts], impostor[starts]),
-            own_places=own.below(candidates[starts]),
-            far_places=own.impostor.below(self._grid),
-        )
-
-    def _judge(self, fold: _Fold, weights: Floats, sums: _Sums, false_accepts: Floats) -> Floats:
-        """(trials, 1 + fars) accuracy and TARs of one fold; NaN where no pair that they need was drawn."""
-        own = fold.own.sums(weights)
-        train = sums.at(*fold.places) - own.at(*fold.own_places)
-        thresholds = self._best(fold, self._rules.goodness(train))
-        accuracy = own.at_own(*fold.own.below(thresholds)).accuracy
-        accuracy[np.isnan(thresholds)] = np.nan
-        trained = divide_or_nan(
-            false_accepts - np.take(own.impostor, fold.far_places, axis=1), train.negatives
-        )
-        chosen = np.array([interpolate(self._fars, curve, self._grid) for curve in trained])
-        tars = [own.at_own(*fold.own.below(column)).tpr for column in chosen.T]
-        return np.hstack([accuracy, *tars])
-
-    def _best(self, fold: _Fold, goodness: Floats) -> Floats:
-        """(trials,) the threshold of each; NaN where nothing was drawn to choose it on."""
-        chosen = np.full(len(goodness), np.nan)
-        for trial in np.flatnonzero(~np.isnan(goodness).any(axis=1)):
-            chosen[trial] = self._rules.best(fold.candidates, np.repeat(goodness[trial], fold.repeats))
-        return chosen
-
-
-@dataclass(frozen=True)
-class _Sums:
-    """(trials, m + 1) running sums of the weights of the genuine and the impostor pairs, by ascending distance."""
-
-    genuine: Floats
-    impostor: Floats
-
-    def at(self, genuine: Ints, impostor: Ints) -> Accepted:
-        """Accepted in each trial when the `genuine` and `impostor` (t,) closest pairs are."""
-        return Accepted(
-            np.take(self.genuine, genuine, axis=1),  # several times as fast as an index
-            np.take(self.impostor, impostor, axis=1),
-            self.genuine[:, -1:],
-            self.impostor[:, -1:],
-        )
-
-    def at_own(self, genuine: Ints, impostor: Ints) -> Accepted:
-        """The same for (trials,) numbers of pairs, each trial's own."""
-        trials = np.arange(len(self.genuine))
-        return Accepted(
-            self.genuine[trials, genuine][:, None],
-            self.impostor[trials, impostor][:, None],
-            self.genuine[:, -1:],
-            self.impostor[:, -1:],
-        )
-
-
-@dataclass(frozen=True)
-class _Kind:
-    """Rows of pairs of one kind by ascending distance, and those distances."""
-
-    rows: Ints
-    distances: Floats
-
-    @classmethod
-    def of(cls, distances: Floats, inside: Bools) -> _Kind:
-        rows = np.flatnonzero(inside)
-        rows = rows[np.argsort(distances[rows], kind="stable")]
-        return cls(rows, distances[rows])
-
-    def below(self, thresholds: Floats) -> Ints:
-        """How many of the pairs each threshold accepts."""
-        return np.searchsorted(self.distances, thresholds, side="left").astype(np.int64)
-
-    def sums(self, weights: Floats) -> Floats:
-        return np.hstack(
-            [np.zeros((len(weights), 1)), np.cumsum(np.take(weights, self.rows, axis=1), axis=1)]
-        )
-
-
-@dataclass(frozen=True)
-class _Part:
-    """Pairs of both kinds: all, or those of a fold."""
-
-    genuine: _Kind
-    impostor: _Kind
-
-    @classmethod
-    def of(cls, distances: Floats, same: Bools, inside: Bools) -> _Part:
-        return cls(_Kind.of(distances, inside & same), _Kind.of(distances, inside & ~same))
-
-    def below(self, thresholds: Floats) -> tuple[Ints, Ints]:
-        return self.genuine.below(thresholds), self.impostor.below(thresholds)
-
-    def sums(self, weights: Floats) -> _Sums:
-        return _Sums(self.genuine.sums(weights), self.impostor.sums(weights))
-
-
-@dataclass(frozen=True)
-class _Fold:
-    """A fold and what may judge it.
-
-    Attributes:
-        own: its pairs.
-        candidates: (t,) thresholds to choose from.
-        repeats: (r,) how many of them, one after another, accept the same pairs.
-        places, own_places: (r,) genuine and impostor pairs that those accept, of all and of its own.
-        far_places: impostor pairs of its own that are accepted at each threshold for a false accept rate.
-    """
-
-    own: _Part
-    candidates: Floats
-    repeats: Ints
-    places: tuple[Ints, Ints]
-    own_places: tuple[Ints, Ints]
-    far_places: Ints
-
-
-def _steps(counts: Ints) -> Ints:
-    """Places in ascending `counts` on both sides of a step, and both ends: all that interpolation needs."""
-    steps = np.flatnonzero(np.diff(counts))
-    return np.unique(np.concatenate([[0], steps, steps + 1, [len(counts) - 1]]))
-
-
-def _mean(folds: Sequence[Floats]) -> Floats:
-    """Mean over the folds that have a value."""
-    values = np.array(folds)
-    return divide_or_nan(np.nansum(values, axis=0), (~np.isnan(values)).sum(axis=0))
-
-
-def _roc_metrics(distances: Floats, same: Bools, weights: Floats, fprs: Floats | None = None) -> Floats:
-    """(trials, 2 + fprs) AUC, EER and TPR at `fprs` of the ROC of all pairs."""
-    at = np.empty(0) if fprs is None else fprs
-    return np.array(
-        [
-            [auc(fpr, tpr), eer(fpr, tpr), *tpr[np.searchsorted(fpr, at, side="right") - 1]]
-            for fpr, tpr in weighted_rocs(distances, same, weights)
-        ]
-    )
-
-
-def weighted_rocs(distances: Floats, same: Bools, weights: Floats) -> Iterator[tuple[Floats, Floats]]:
-    """(fpr, tpr) of each trial, from (0, 0) to (1, 1), a point a distinct distance.
-
-    Args:
-        distances, same: (n,) of the pairs.
-        weights: (trials, n) how often each pair counts.
-    """
-    order = np.argsort(distances, kind="stable")
-    ends = np.append(np.flatnonzero(np.diff(distances[order])), len(order) - 1)
-    drawn, truth = np.take(weights, order, axis=1), same[order]
-    accepted = [np.cumsum(drawn * kind, axis=1)[:, ends] for kind in (~truth, truth)]
-    origin = np.zeros((len(weights), 1))
-    fpr, tpr = (np.hstack([origin, sums / np.maximum(sums[:, -1:], 1e-300)]) for sums in accepted)
-    yield from zip(fpr, tpr, strict=True)
