@@ -46,7 +46,7 @@ class CleanedFeatures:
     """
 
     probes: Floats
-    distractors: Floats
+    distractors: Any
     kept_probes: Ints
     kept_distractors: Ints
     probe_counts: tuple[int, int]
@@ -54,7 +54,8 @@ class CleanedFeatures:
 
     def metrics(self) -> dict[str, int]:
         """Flat counts for a metrics file."""
-        return noise_metrics(self.probe_counts, self.distractor_counts)
+        names = ("probes_listed", "probes_matched", "distractors_listed", "distractors_matched")
+        return dict(zip(names, (*self.probe_counts, *self.distractor_counts), strict=True))
 
 
 class CleanDistractors:
@@ -88,7 +89,7 @@ def remove_noise(
     probes: NDArray[np.floating],
     labels: Sequence[Any] | NDArray[Any],
     probe_names: Sequence[str],
-    distractors: NDArray[np.floating],
+    distractors: FeatureRows,
     distractor_names: Sequence[str],
     probe_noise: Collection[str],
     distractor_noise: Collection[str],
@@ -100,9 +101,10 @@ def remove_noise(
     Args:
         probes: L2-normalised features; NaN rows (faces not enrolled) stay NaN and add to no sum.
         labels: (n,) identity of each probe.
-        probe_names: (n,) names as the noise list has them (see `facescrub_key`).
-        distractors: L2-normalised features of strangers.
-        distractor_names: (m,) names as the noise list has them (see `megaface_key`).
+        probe_names: (n,) names in any spelling that `facescrub_key` takes.
+        distractors: L2-normalised features of strangers. An array gives an array; rows that are read from a file are
+            cleaned when they are read.
+        distractor_names: (m,) names in any spelling that `megaface_key` takes.
         probe_noise, distractor_noise: names listed as noise; those that are absent are only counted.
         variant: "published", "centre", "zero" or "delete".
         seed: of the published variant's random draw.
@@ -111,19 +113,23 @@ def remove_noise(
         FormatError: when names or labels do not fit the matrices.
         ParamsError: for an unknown variant.
     """
-    clean, kept = clean_probes(probes, labels, match_noise(probe_names, probe_noise), variant, seed)
     _refuse_other_length("distractor names", distractor_names, distractors.shape[0])
-    others = CleanDistractors(distractors, match_noise(distractor_names, distractor_noise), variant)
-    counts = count_noises(probe_names, probe_noise), count_noises(distractor_names, distractor_noise)
-    return CleanedFeatures(clean, others[: others.shape[0]], kept, others.kept, *counts)
+    photos, wrong = ([facescrub_key(name) for name in names] for names in (probe_names, probe_noise))
+    strangers, known = (
+        [megaface_key(name) for name in names] for names in (distractor_names, distractor_noise)
+    )
+    clean, kept = _clean_probes(probes, labels, _match(photos, wrong), variant, seed)
+    others = CleanDistractors(distractors, _match(strangers, known), variant)
+    whole = others[: others.shape[0]] if isinstance(distractors, np.ndarray) else others
+    return CleanedFeatures(clean, whole, kept, others.kept, _count(photos, wrong), _count(strangers, known))
 
 
-def clean_probes(
+def _clean_probes(
     probes: NDArray[np.floating],
     labels: Sequence[Any] | NDArray[Any],
     noisy: Bools,
-    variant: str = "published",
-    seed: int = 0,
+    variant: str,
+    seed: int,
 ) -> tuple[Floats, Ints]:
     """(cleaned features, the rows of the originals that these are); arguments as in `remove_noise`."""
     _refuse_unknown(variant)
@@ -140,21 +146,15 @@ def clean_probes(
     return clean, np.arange(len(probes))
 
 
-def match_noise(names: Sequence[str], noise: Collection[str]) -> Bools:
+def _match(names: Sequence[str], noise: Collection[str]) -> Bools:
     """(n,) whether each name is on the noise list."""
     noisy = frozenset(noise)
     return np.fromiter((name in noisy for name in names), dtype=bool, count=len(names))
 
 
-def count_noises(names: Sequence[str], noise: Collection[str]) -> tuple[int, int]:
+def _count(names: Sequence[str], noise: Collection[str]) -> tuple[int, int]:
     """(entries of the noise list, how many different ones of them are among the names)."""
     return len(noise), len(set(noise) & set(names))
-
-
-def noise_metrics(probes: tuple[int, int], distractors: tuple[int, int]) -> dict[str, int]:
-    """Counts of both lists for a metrics file."""
-    names = ("probes_listed", "probes_matched", "distractors_listed", "distractors_matched")
-    return dict(zip(names, (*probes, *distractors), strict=True))
 
 
 def _refuse_unknown(variant: str) -> None:

@@ -19,7 +19,6 @@ from facerec.evaluation import curves
 from facerec.evaluation.curves import Band, Records, rate_name
 from facerec.evaluation.identification import noise, outcomes, ranking, scoring
 from facerec.evaluation.identification.devkit import parse_published
-from facerec.evaluation.identification.noise import facescrub_key, megaface_key
 from facerec.evaluation.identification.outcomes import ProbeNames
 from facerec.evaluation.identification.resampling import IdentificationBootstrap
 from facerec.evaluation.identification.result import IdentificationResult
@@ -97,11 +96,11 @@ def denoise_files(
     cleaned = noise.remove_noise(
         probes.matrix,
         probes.identities,
-        [facescrub_key(source) for source in probes.sources],
+        probes.sources,
         distractors.matrix,
-        [megaface_key(source) for source in distractors.sources],
-        [facescrub_key(entry) for entry in lists.read_noises(probe_noises)],
-        [megaface_key(entry) for entry in lists.read_noises(distractor_noises)],
+        distractors.sources,
+        lists.read_noises(probe_noises),
+        lists.read_noises(distractor_noises),
         variant,
         seed,
     )
@@ -284,13 +283,24 @@ def identify_npy(
     files: NpyInputs, cleaned_of: NoiseLists | None, fprs: Sequence[float], sweeps: int = 0, seed: int = 0
 ) -> tuple[IdentificationResult, dict[str, int]]:
     """Rank the probes; distractors are read and cleaned a block at a time. The result, and counts of the noise."""
-    rows, others = NpyRows(files.probes), NpyRows(files.distractors)
+    rows, distractors = NpyRows(files.probes), NpyRows(files.distractors)
     probes, ids = rows[: len(rows)], np.array(read_name_column(files.ids, "id"))
-    counts: dict[str, int] = {}
-    cleaned: tuple[NDArray[np.floating], NDArray[np.str_], scoring.FeatureRows] = (probes, ids, others)
-    if cleaned_of is not None:
-        cleaned, counts = _clean(cleaned_of, probes, ids, others, seed)
-    return ranking.identify(*cleaned, fprs, sweeps=sweeps, seed=seed), counts
+    if cleaned_of is None:
+        return ranking.identify(probes, ids, distractors, fprs, sweeps=sweeps, seed=seed), {}
+    clean = noise.remove_noise(
+        probes,
+        ids,
+        read_name_column(cleaned_of.probe_list),
+        distractors,
+        read_name_column(cleaned_of.distractor_list),
+        lists.read_noises(cleaned_of.probe_noises),
+        lists.read_noises(cleaned_of.distractor_noises),
+        cleaned_of.variant,
+        seed,
+    )
+    kept = ids[clean.kept_probes]
+    found = ranking.identify(clean.probes, kept, clean.distractors, fprs, sweeps=sweeps, seed=seed)
+    return found, clean.metrics()
 
 
 def read_name_column(path: Path, column: str = "path") -> list[str]:
@@ -302,24 +312,3 @@ def read_name_column(path: Path, column: str = "path") -> list[str]:
         return path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise FormatError(f"cannot read the list {path}: {error}; give one name a line.") from error
-
-
-def _clean(
-    listed: NoiseLists,
-    probes: NDArray[np.floating],
-    ids: NDArray[np.str_],
-    distractors: scoring.FeatureRows,
-    seed: int,
-) -> tuple[tuple[NDArray[np.floating], NDArray[np.str_], scoring.FeatureRows], dict[str, int]]:
-    photos = [facescrub_key(name) for name in read_name_column(listed.probe_list)]
-    wrong = [facescrub_key(name) for name in lists.read_noises(listed.probe_noises)]
-    clean, kept = noise.clean_probes(probes, ids, noise.match_noise(photos, wrong), listed.variant, seed)
-    strangers = [megaface_key(name) for name in read_name_column(listed.distractor_list)]
-    known = [megaface_key(name) for name in lists.read_noises(listed.distractor_noises)]
-    if len(strangers) != distractors.shape[0]:
-        raise FormatError(
-            f"{listed.distractor_list} names {len(strangers)} photos for {distractors.shape[0]} distractors."
-        )
-    others = noise.CleanDistractors(distractors, noise.match_noise(strangers, known), listed.variant)
-    counts = noise.noise_metrics(noise.count_noises(photos, wrong), noise.count_noises(strangers, known))
-    return (clean, ids[kept], others), counts
