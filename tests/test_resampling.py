@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -50,3 +53,20 @@ def test_the_interval_holds_its_level() -> None:
 def test_a_statistic_of_no_points_has_no_interval() -> None:
     low, high = bootstrap.percentile_interval(np.empty((50, 0)))
     assert low.shape == high.shape == (0,)
+
+
+def test_statistics_load_neither_benchmarks_nor_reporting() -> None:
+    loaded = subprocess.run(
+        [sys.executable, "-c", "import sys, facerec.evaluation.statistics.significance; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    assert "facerec.evaluation.statistics.bootstrap" in loaded
+    others = (
+        "facerec.evaluation.identification",
+        "facerec.evaluation.verification",
+        "facerec.reporting",
+        "torch",
+    )
+    assert not [name for name in loaded if name.startswith(others)]

@@ -1,8 +1,7 @@
-"""Curves as short lists of records, for `dvc plots` and for our own figures.
+"""Rates and curves of rates: their names, Wilson's interval, and curves as short lists of records for plots.
 
-At most 200 points a curve, spaced evenly on the logarithmic axis on which it is read, with both ends kept.
-`lo` and `hi` are a 95 % interval: Wilson's, which takes pairs as independent, unless `banded`
-puts another in its place.
+A curve has at most 200 points, spaced evenly on its logarithmic axis, with both ends kept. `lo` and `hi` are a 95 %
+interval: Wilson's, which takes pairs as independent, unless `banded` replaces it.
 """
 
 from __future__ import annotations
@@ -17,13 +16,22 @@ Band = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 def rate_name(rate: float) -> str:
-    """A rate as people write it: .001 -> '1e-3', .0005 -> '5e-4', .00015 -> '1.5e-4'."""
+    """A rate as it is written in the names of metrics.
+
+    >>> rate_name(0.001), rate_name(0.0005), rate_name(0.00015)
+    ('1e-3', '5e-4', '1.5e-4')
+    """
     mantissa, exponent = f"{rate:e}".split("e")
     return f"{float(mantissa):g}e{int(exponent)}"
 
 
 def wilson(share: ArrayLike, count: ArrayLike, z: float = 1.959963984540054) -> Band:
-    """Wilson score interval (lower, upper) of a share seen in `count` independent trials; z = 1.96 is 95 %."""
+    """Wilson score interval (low, high) of a share measured in `count` independent trials; z = 1.96 is 95 %.
+
+    >>> low, high = wilson(0.9, 100)
+    >>> round(float(low), 3), round(float(high), 3)
+    (0.826, 0.945)
+    """
     p, n = np.asarray(share, dtype=np.float64), np.asarray(count, dtype=np.float64)
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))

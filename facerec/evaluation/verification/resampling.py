@@ -46,7 +46,7 @@ class VerificationIntervals:
     """95 % intervals (low, high) of one run.
 
     Attributes:
-        unit: what was drawn, "identities" or "pairs".
+        unit: "identities" or "pairs", whichever were drawn.
         trials, seed: of the bootstrap.
         accuracy: of the mean over folds.
         tar: of the true accept rate on the pooled ROC, by target false accept rate.
@@ -119,12 +119,12 @@ def _pooled_metrics(result: VerificationResult, weights: Floats, fprs: Floats) -
 
 @dataclass(frozen=True)
 class VerificationRun:
-    """What one run found on n pairs.
+    """One run on n pairs.
 
     Attributes:
-        distances: (n,) of each pair, as measured in its own fold.
+        distances: (n,) distance of each pair, as measured in its own fold.
         folds: (n,) number of each pair's fold.
-        figures: "accuracy", "auc", "eer" and TAR by "tar@1e-3", as the run published them.
+        figures: metrics by name, "accuracy", "auc", "eer" and TAR by "tar@1e-3", as the run published them.
     """
 
     distances: Floats
@@ -184,7 +184,7 @@ def compare_verification(
 
 
 def number_identities(first: Sequence[str], second: Sequence[str], same: Bools) -> tuple[Ints, Ints, str]:
-    """Numbers of the identities on both sides, and the unit: "identities", or "pairs" where nobody is known.
+    """Number the identities on both sides; the unit is "identities", or "pairs" where no identity is known.
 
     Names are "" where unknown. In a pair of one person one name is enough; any other pair with an unknown face is a
     unit of its own.
@@ -202,7 +202,7 @@ def number_identities(first: Sequence[str], second: Sequence[str], same: Bools) 
 
 
 def _at_least_wilson(interval: Interval, result: VerificationResult) -> Interval:
-    """Drawing anew cannot show errors that no pair had: an interval without width is Wilson's."""
+    """Wilson's interval where the bootstrap has no width: drawing pairs again cannot show errors that none had."""
     if interval[0] < interval[1]:
         return interval
     low, high = wilson(result.accuracy, len(result.same))
