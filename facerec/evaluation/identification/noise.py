@@ -99,7 +99,7 @@ def remove_noise(
     """Clean (n, d) probes and (m, d) distractors of the faces named as noise.
 
     Args:
-        probes: L2-normalised features; NaN rows (faces not enrolled) stay NaN and add to no sum.
+        probes: L2-normalised features; NaN rows (missing faces) stay NaN and add to no sum.
         labels: (n,) identity of each probe.
         probe_names: (n,) names in any spelling that `facescrub_key` takes.
         distractors: L2-normalised features of strangers. An array gives an array; rows that are read from a file are

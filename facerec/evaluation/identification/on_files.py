@@ -217,7 +217,7 @@ def _known(band: Band) -> Band:
 
 
 class NpyRows:
-    """Rows of a 2-d float matrix in a .npy file."""
+    """Rows of a 2-d float matrix in a .npy file, read when they are asked for."""
 
     def __init__(self, path: str | Path) -> None:
         """Read the header only; FormatError where this is no whole 2-d float matrix."""
@@ -264,7 +264,7 @@ class NpyInputs:
 
 @dataclass(frozen=True)
 class NoiseLists:
-    """What is listed as noise, and the photos that the rows belong to.
+    """Noise lists, and the photos that the rows of the matrices belong to.
 
     Attributes:
         variant: see `facerec.evaluation.identification.noise`.
@@ -282,7 +282,7 @@ class NoiseLists:
 def identify_npy(
     files: NpyInputs, cleaned_of: NoiseLists | None, fprs: Sequence[float], sweeps: int = 0, seed: int = 0
 ) -> tuple[IdentificationResult, dict[str, int]]:
-    """Rank the probes; distractors are read and cleaned a block at a time. The result, and counts of the noise."""
+    """Rank the probes and return the result and counts of noise; distractors are read and cleaned a block at a time."""
     rows, distractors = NpyRows(files.probes), NpyRows(files.distractors)
     probes, ids = rows[: len(rows)], np.array(read_name_column(files.ids, "id"))
     if cleaned_of is None:

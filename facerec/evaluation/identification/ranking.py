@@ -45,7 +45,7 @@ _TAIL = 1 << 18  # negatives kept exactly, at least: up to FPR 7e-5 at the full 
 
 @dataclass(frozen=True)
 class DistractorScan:
-    """What one pass yields.
+    """Counts and scores of one pass over the distractors.
 
     Attributes:
         beaten: (p,) scores strictly above each mate, in the order of the mates.
@@ -72,7 +72,7 @@ def scan_distractors(
     tail_size: int,
     rings: SubsetSweeps | None,
 ) -> DistractorScan:
-    """Multiply, count and forget, a block of distractors at a time; `rings` is filled on the way."""
+    """Score the probes against the distractors and count, a block at a time; `rings` is filled on the way."""
     n = len(mates.starts) - 1
     counter, tail, above = engine.counter(mates), HighestScores(tail_size), CountsAbove(positives)
     nearest = np.full((n, NEAREST), -np.inf, dtype=np.float32)
@@ -109,7 +109,7 @@ def choose_engine(probes: Features) -> Engine:
 
 @dataclass(frozen=True)
 class _Run:
-    """What is ranked, and by what."""
+    """The probes and pairs that are ranked, the engine, and the options."""
 
     engine: Engine
     ready: Features
@@ -129,7 +129,7 @@ class _Run:
         return ranks
 
     def lost(self) -> NDArray[np.bool_]:
-        """(p,) pairs with a face that was not enrolled."""
+        """(p,) pairs with a missing face."""
         return np.asarray(self.ready.missing[self.pairs.probe] | self.ready.missing[self.pairs.mate])
 
 
@@ -145,15 +145,18 @@ def identify(
     """Rank every probe's mates among the distractors.
 
     Args:
-        probes: (n, d) features, L2-normalised (`facerec.evaluation.identification.normalise`); they are used as they
-            are, because noise removal marks rows by an extra dimension. NaN rows are faces not enrolled.
+        probes: (n, d) features, L2-normalised (`facerec.store.embeddings.normalise`); they are used as they
+            are, because noise removal marks rows by an extra dimension. NaN rows are missing faces.
         labels: (n,) identity of each probe, names or numbers.
-        distractors: (m, d) features of strangers: an array, or `rows.NpyRows` where they do not fit in
+        distractors: (m, d) features of strangers: an array, or `on_files.NpyRows` where they do not fit in
             memory; 1024 rows are read at a time.
         fprs: false-positive rates at which to give the exact true-positive rate.
         sweeps: how many random orders of the distractors to cut into subsets of 10, 100, 1,000 ...
         seed: of those orders and of the galleries of the traditional CMC.
-        engine: what multiplies; by default the one for this machine's device.
+        engine: multiplies and searches; by default the one for this machine's device.
+
+    >>> identify(np.eye(3)[[0, 0]], ["a", "a"], np.eye(3)[1:]).rank1
+    1.0
 
     Raises:
         FormatError: for shapes that do not fit, infinite values, no distractors, or no identity with two
@@ -179,7 +182,7 @@ def identify(
 def _result(
     run: _Run, found: DistractorScan, positives: Ints, size: int, subsets: list[SubsetCounts]
 ) -> IdentificationResult:
-    """Everything that follows from the counts."""
+    """The result that follows from the counts."""
     pairs, total = run.pairs, run.negatives
     ranks = np.where(run.lost(), run.distractors, run.from_mates(found.beaten))
     k, counts = np.unique(ranks, return_counts=True)

@@ -8,7 +8,7 @@ as the protocol does. This is the one difference, and it is measured: choosing t
 20 % wider than the binomial's where pairs are independent; keeping them would tell equally good runs of 180 pairs apart
 in 11 % of cases where it should be 5 %, since the luck of the thresholds is a large part of a paired difference.
 
-Where it is unknown who the photos show (a .bin pack names nobody), pairs are drawn instead of people. That takes them as
+Where it is unknown who the photos show (a .bin pack has no names), pairs are drawn instead of people. That takes them as
 independent and makes the intervals a little too narrow; `unit` says which it was. The protocol concat-mean measures the
 training pairs of a fold by the mean of that fold, which no run keeps, so trials use the distance of each pair as its own
 fold measured it.
@@ -134,7 +134,7 @@ class VerificationRun:
 
 @dataclass(frozen=True)
 class ComparedPairs:
-    """The n pairs that both runs judged: whether each is one person, and who its photos show, "" where unknown."""
+    """The n pairs that both runs judged: whether each is genuine, and the identities of its photos, "" where unknown."""
 
     same: Bools
     first: Sequence[str]

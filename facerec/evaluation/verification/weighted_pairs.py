@@ -19,7 +19,7 @@ Ints = NDArray[np.int64]
 
 
 class WeightedPairs:
-    """The pairs of one run, sorted once for all trials, and what its protocol finds when they are weighed."""
+    """The pairs of one run, sorted once for all trials, and the metrics of its protocol when they are weighted."""
 
     def __init__(
         self, distances: Floats, same: Bools, folds: Ints, rules: Protocol, fars: Sequence[float] = ()
@@ -126,7 +126,7 @@ class _SortedPairs:
 
 @dataclass(frozen=True)
 class _FoldPairs:
-    """A fold and what may judge it.
+    """A fold, and the thresholds that may be chosen for it.
 
     Attributes:
         own: its pairs.
