@@ -11,9 +11,9 @@ import torch
 
 from facerec.core import FormatError
 from facerec.evaluation.identification import devkit, identify
+from facerec.evaluation.identification.bands import IdentificationBootstrap
 from facerec.evaluation.identification.impostors import CountsAbove
 from facerec.evaluation.identification.on_files import NpyRows
-from facerec.evaluation.identification.resampling import IdentificationBootstrap
 from facerec.evaluation.identification.scoring import checked_features
 from facerec.evaluation.identification.torch_engine import TorchEngine
 from facerec.evaluation.statistics import bootstrap

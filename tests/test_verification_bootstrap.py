@@ -7,7 +7,7 @@ import pytest
 
 from facerec.core import FormatError, ParamsError
 from facerec.evaluation.verification import evaluate
-from facerec.evaluation.verification.resampling import bootstrap_intervals
+from facerec.evaluation.verification.intervals import bootstrap_intervals
 
 
 def world(

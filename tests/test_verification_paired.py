@@ -7,9 +7,9 @@ import pytest
 
 from facerec.core import FormatError
 from facerec.evaluation.statistics.significance import RunComparison, Trials
-from facerec.evaluation.verification import evaluate, resampling
+from facerec.evaluation.verification import evaluate, paired
+from facerec.evaluation.verification.paired import WeightedPairs
 from facerec.evaluation.verification.protocols import PROTOCOLS
-from facerec.evaluation.verification.weighted_pairs import WeightedPairs
 
 FARS = (0.2, 0.05)
 
@@ -40,28 +40,28 @@ def distances(
     return np.clip(values, 0, 4)
 
 
-def run(values: np.ndarray, same: np.ndarray, count: int = 5) -> resampling.VerificationRun:
+def run(values: np.ndarray, same: np.ndarray, count: int = 5) -> paired.VerificationRun:
     """A run in `count` folds."""
     folds = np.arange(len(values)) * count // len(values)
     judged = WeightedPairs(values, same, folds, PROTOCOLS["insightface"], FARS).metrics(
         np.ones((1, len(values)))
     )[0]
     names = ("accuracy", "tar@2e-1", "tar@5e-2", "auc", "eer")
-    return resampling.VerificationRun(values, folds, dict(zip(names, judged.tolist(), strict=True)))
+    return paired.VerificationRun(values, folds, dict(zip(names, judged.tolist(), strict=True)))
 
 
-def named(first: np.ndarray, second: np.ndarray, same: np.ndarray) -> resampling.ComparedPairs:
-    return resampling.ComparedPairs(same, [f"p{k}" for k in first], [f"p{k}" for k in second])
+def named(first: np.ndarray, second: np.ndarray, same: np.ndarray) -> paired.ComparedPairs:
+    return paired.ComparedPairs(same, [f"p{k}" for k in first], [f"p{k}" for k in second])
 
 
 def compare(
-    a: resampling.VerificationRun,
-    b: resampling.VerificationRun,
-    pairs: resampling.ComparedPairs,
+    a: paired.VerificationRun,
+    b: paired.VerificationRun,
+    pairs: paired.ComparedPairs,
     trials: int = 200,
     seed: int = 1,
 ) -> RunComparison:
-    return resampling.compare_verification(a, b, pairs, "insightface", FARS, Trials(trials, seed))
+    return paired.compare_verification(a, b, pairs, "insightface", FARS, Trials(trials, seed))
 
 
 @pytest.mark.parametrize("protocol", ["insightface", "youden"])
@@ -168,7 +168,7 @@ def test_pairs_that_share_nobody_are_as_certain_as_pairs_drawn_alone() -> None:
     second = np.where(same, first, first + 300)  # nobody twice
     one, other = (run(distances(first, second, same, seed, hard=0), same) for seed in (1, 2))
     apart = compare(one, other, named(first, second, same), 400).figures
-    alone = compare(one, other, resampling.ComparedPairs(same, [""] * 300, [""] * 300), 400)
+    alone = compare(one, other, paired.ComparedPairs(same, [""] * 300, [""] * 300), 400)
     assert alone.unit == "pairs"
     for name in ("accuracy", "auc", "eer"):
         width = apart[name].high - apart[name].low
@@ -179,7 +179,7 @@ def test_pairs_of_shared_people_are_less_certain() -> None:
     first, second, same = world(12, 12)
     one, other = (run(distances(first, second, same, seed, 0.2, 0.4), same) for seed in (1, 2))
     people = compare(one, other, named(first, second, same)).figures["accuracy"]
-    alone = compare(one, other, resampling.ComparedPairs(same, [""] * len(same), [""] * len(same))).figures[
+    alone = compare(one, other, paired.ComparedPairs(same, [""] * len(same), [""] * len(same))).figures[
         "accuracy"
     ]
     assert people.high - people.low > 1.3 * (alone.high - alone.low)
@@ -191,6 +191,6 @@ def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(FormatError, match="same 60 pairs"):
         compare(
             one,
-            resampling.VerificationRun(one.distances[1:], one.folds[1:], one.figures),
+            paired.VerificationRun(one.distances[1:], one.folds[1:], one.figures),
             named(first, second, same),
         )

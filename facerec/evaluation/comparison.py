@@ -19,9 +19,10 @@ import pyarrow as pa
 from facerec.core import FacerecError, FormatError, ParamsError, track
 from facerec.evaluation.curves import rate_name
 from facerec.evaluation.identification import outcomes
-from facerec.evaluation.identification import resampling as identification
+from facerec.evaluation.identification import paired as identification
+from facerec.evaluation.identification.bands import IdentificationRun
 from facerec.evaluation.statistics.significance import DEFAULT_TRIALS, RunComparison, Trials
-from facerec.evaluation.verification import resampling as verification
+from facerec.evaluation.verification import paired as verification
 from facerec.store import parquet
 from facerec.store.scores import NAME
 
@@ -194,9 +195,7 @@ def _ranked(both: _Both, run: str, trials: Trials) -> RunComparison:
         raise _IncomparableError("its probes show other people")
     rates = [key for key in results[0] if key.startswith("tpr@") and key in results[1]]
     fprs = sorted((float(key.removeprefix("tpr@")) for key in rates if run == "cleaned"), reverse=True)
-    one, other = (
-        identification.IdentificationRun(each.ranks, each.separation, each.probes) for each in (first, second)
-    )
+    one, other = (IdentificationRun(each.ranks, each.separation, each.probes) for each in (first, second))
     return identification.compare_identification(one, other, first.identity, fprs, trials)
 
 

@@ -8,8 +8,8 @@
     result = identify(normalise(probes), names, normalise(distractors), fprs=(1e-6,))
     result.rank1, result.tpr[1e-6], result.cmc
 
-`noise` removes mislabelled faces first, `devkit` reads and writes the MegaFace devkit's JSON, `resampling` gives bands
-and compares two runs, `on_files` works on files.
+`noise` removes mislabelled faces first, `devkit` reads and writes the MegaFace devkit's JSON, `bands` gives intervals,
+`paired` compares two runs, `on_files` works on files.
 """
 
 from facerec.evaluation.identification.ranking import identify

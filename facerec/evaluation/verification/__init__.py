@@ -7,8 +7,8 @@
     result = evaluate(embeddings, same, protocol="insightface")  # pair i is rows 2i and 2i + 1
     result.accuracy, result.tar, result.auc
 
-`protocols` describes the three published protocols, `resampling` says how far the
-metrics could be off and compares two runs, `on_files` works on files.
+`protocols` describes the three published protocols, `intervals` says how far the metrics
+could be off, `paired` compares two runs, `on_files` works on files.
 """
 
 from facerec.evaluation.verification.cross_validation import evaluate

@@ -18,7 +18,7 @@ from facerec.core import FormatError, atomic_dir, write_json
 from facerec.evaluation import curves
 from facerec.evaluation.curves import Records
 from facerec.evaluation.verification.cross_validation import VerificationResult, evaluate
-from facerec.evaluation.verification.resampling import VerificationIntervals, bootstrap_intervals
+from facerec.evaluation.verification.intervals import VerificationIntervals, bootstrap_intervals
 from facerec.store import embeddings, npy, pairs, scores
 from facerec.store.embeddings import Embeddings
 from facerec.store.pairs import Pairs

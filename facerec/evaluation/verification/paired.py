@@ -1,21 +1,97 @@
-"""A protocol on weighted pairs: its metrics when each pair counts as often as a bootstrap drew it.
+"""Paired comparison of two verification runs: what differs, and whether by more than chance.
 
-The pairs are judged as the protocol says: the folds stay, and the thresholds of each fold, for accuracy and for a false
-accept rate, are chosen again on the other folds.
+Both runs are judged in the same trials of the bootstrap over identities, so that what is hard for both cancels. In every
+trial the pairs are judged as the protocol says: the folds stay, and the thresholds of each fold, for accuracy and for a
+false accept rate, are chosen again on the other folds (`intervals` says why). The protocol concat-mean measures the
+training pairs of a fold by the mean of that fold, which no run keeps, so trials use the distance of each pair as its own
+fold measured it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from facerec.evaluation.verification.distances import Accepted, Bools, Floats, auc, divide_or_nan, eer
-from facerec.evaluation.verification.protocols import Protocol, interpolate
+from facerec.core import FormatError
+from facerec.evaluation.curves import rate_name
+from facerec.evaluation.statistics.bootstrap import pair_changes
+from facerec.evaluation.statistics.significance import (
+    DEFAULT_TRIALS,
+    RunComparison,
+    Trials,
+    summarise_difference,
+)
+from facerec.evaluation.verification.distances import Accepted, Bools, Floats, divide_or_nan
+from facerec.evaluation.verification.intervals import Ints, number_identities, roc_metrics
+from facerec.evaluation.verification.protocols import PROTOCOLS, Protocol, interpolate
 
-Ints = NDArray[np.int64]
+
+@dataclass(frozen=True)
+class VerificationRun:
+    """One run on n pairs.
+
+    Attributes:
+        distances: (n,) distance of each pair, as measured in its own fold.
+        folds: (n,) number of each pair's fold.
+        figures: metrics by name, "accuracy", "auc", "eer" and TAR by "tar@1e-3", as the run published them.
+    """
+
+    distances: Floats
+    folds: Ints
+    figures: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class ComparedPairs:
+    """The n pairs that both runs judged: whether each is genuine, and the identities of its photos, "" where unknown."""
+
+    same: Bools
+    first: Sequence[str]
+    second: Sequence[str]
+
+
+def compare_verification(
+    first: VerificationRun,
+    second: VerificationRun,
+    pairs: ComparedPairs,
+    protocol: str,
+    fars: Sequence[float] = (),
+    trials: Trials = DEFAULT_TRIALS,
+) -> RunComparison:
+    """Compare two runs that one protocol judged, by accuracy, TAR at `fars`, AUC and EER.
+
+    The metrics are those the runs published; the trials say how far their difference may be off. Raises FormatError when
+    the runs do not fit the pairs.
+    """
+    count = len(pairs.same)
+    if any(len(each) != count for run in (first, second) for each in (run.distances, run.folds)):
+        raise FormatError(f"both runs must have judged the same {count} pairs.")
+    left, right, unit = number_identities(pairs.first, pairs.second, pairs.same)
+    rules = PROTOCOLS[protocol]
+    here, there = (
+        WeightedPairs(run.distances, pairs.same, run.folds, rules, fars) for run in (first, second)
+    )
+    changes = pair_changes(
+        lambda weights: there.metrics(weights) - here.metrics(weights), left, right, trials.count, trials.seed
+    )
+    names = ("accuracy", *(f"tar@{rate_name(far)}" for far in fars), "auc", "eer")
+    figures = {}
+    for name, change in zip(names, changes.T, strict=True):
+        a, b = first.figures[name], second.figures[name]
+        figures[name] = summarise_difference(a, b, b - a + change, trials.level)
+    return RunComparison(
+        headline="accuracy",
+        figures=figures,
+        pairs=count,
+        unit=unit,
+        units=len(np.unique([left, right])),
+        equal=all(
+            np.array_equal(a, b)
+            for a, b in ((first.distances, second.distances), (first.folds, second.folds))
+        ),
+    )
 
 
 class WeightedPairs:
@@ -154,30 +230,3 @@ def _mean(folds: Sequence[Floats]) -> Floats:
     """Mean over the folds that have a value."""
     values = np.array(folds)
     return divide_or_nan(np.nansum(values, axis=0), (~np.isnan(values)).sum(axis=0))
-
-
-def roc_metrics(distances: Floats, same: Bools, weights: Floats, fprs: Floats | None = None) -> Floats:
-    """(trials, 2 + fprs) AUC, EER and TPR at `fprs` of the ROC of all pairs."""
-    at = np.empty(0) if fprs is None else fprs
-    return np.array(
-        [
-            [auc(fpr, tpr), eer(fpr, tpr), *tpr[np.searchsorted(fpr, at, side="right") - 1]]
-            for fpr, tpr in weighted_rocs(distances, same, weights)
-        ]
-    )
-
-
-def weighted_rocs(distances: Floats, same: Bools, weights: Floats) -> Iterator[tuple[Floats, Floats]]:
-    """(fpr, tpr) of each trial, from (0, 0) to (1, 1), a point a distinct distance.
-
-    Args:
-        distances, same: (n,) of the pairs.
-        weights: (trials, n) how often each pair counts.
-    """
-    order = np.argsort(distances, kind="stable")
-    ends = np.append(np.flatnonzero(np.diff(distances[order])), len(order) - 1)
-    drawn, truth = np.take(weights, order, axis=1), same[order]
-    accepted = [np.cumsum(drawn * kind, axis=1)[:, ends] for kind in (~truth, truth)]
-    origin = np.zeros((len(weights), 1))
-    fpr, tpr = (np.hstack([origin, sums / np.maximum(sums[:, -1:], 1e-300)]) for sums in accepted)
-    yield from zip(fpr, tpr, strict=True)

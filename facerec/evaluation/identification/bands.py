@@ -1,7 +1,7 @@
-"""Bands of an identification result, and whether two runs differ: the bootstrap over the identities of the probes.
+"""Bands of an identification result: 95 % intervals by the bootstrap over the identities of the probes.
 
 All probes of a person are drawn together, with their pairs and their impostor scores. The distractors stay, so the
-bands tell about other people among these distractors. Two runs are compared in the same trials.
+bands tell about other people among these distractors.
 """
 
 from __future__ import annotations
@@ -12,16 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from facerec.core import FormatError
-from facerec.evaluation.curves import Band, rate_name
+from facerec.evaluation.curves import Band
 from facerec.evaluation.identification.result import Doubles, IdentificationResult, Ints, Separation
 from facerec.evaluation.statistics import bootstrap
-from facerec.evaluation.statistics.significance import (
-    DEFAULT_TRIALS,
-    RunComparison,
-    Trials,
-    summarise_difference,
-)
 
 
 @dataclass(frozen=True)
@@ -81,50 +74,3 @@ class IdentificationBootstrap:
     def roc(self, fprs: ArrayLike) -> Band:
         """(low, high) of the true positive rate at each false positive rate."""
         return bootstrap.percentile_interval(self._run.tpr_trials(self._draws, fprs))
-
-
-def compare_identification(
-    first: IdentificationRun,
-    second: IdentificationRun,
-    identity: Ints,
-    fprs: Sequence[float] = (),
-    trials: Trials = DEFAULT_TRIALS,
-) -> RunComparison:
-    """Compare two runs by rank-1 and by the true positive rate at `fprs`; pair i is of identity[i].
-
-    Raises FormatError when the runs do not fit the pairs.
-    """
-    if not len(first.ranks) == len(second.ranks) == len(identity):
-        raise FormatError(f"both runs must have ranked the same {len(identity)} pairs.")
-    draws = bootstrap.identity_weights(len(first.probes), trials.count, trials.seed)
-    names = ("rank1", *(f"tpr@{rate_name(fpr)}" for fpr in fprs))
-    here, there = (run.metrics(fprs) for run in (first, second))
-    drawn = _trials(second, draws, identity, fprs) - _trials(first, draws, identity, fprs)
-    return RunComparison(
-        headline="rank1",
-        figures={
-            name: summarise_difference(here[k], there[k], drawn[:, k], trials.level)
-            for k, name in enumerate(names)
-        },
-        pairs=len(identity),
-        unit="identities",
-        units=len(np.unique(identity)),
-        equal=_equal(first, second),
-    )
-
-
-def _trials(run: IdentificationRun, draws: Doubles, identity: Ints, fprs: Sequence[float]) -> Doubles:
-    rank1 = run.cmc_trials(draws, identity, [1])
-    return np.hstack([rank1, run.tpr_trials(draws, fprs)]) if fprs else rank1
-
-
-def _equal(first: IdentificationRun, second: IdentificationRun) -> bool:
-    one, other = first.separation, second.separation
-    return all(
-        np.array_equal(a, b)
-        for a, b in (
-            (first.ranks, second.ranks),
-            (one.false_positives, other.false_positives),
-            (one.tail_identity, other.tail_identity),
-        )
-    )

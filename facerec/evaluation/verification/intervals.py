@@ -1,42 +1,32 @@
-"""How far the metrics of a verification run could be off, and whether two runs differ: the bootstrap over identities.
+"""Intervals of a verification result: how far its metrics could be off, by the bootstrap over identities.
 
-In every trial people are drawn and each pair counts as often as its people were (`statistics.bootstrap`). Two runs are
-compared in the same trials, so that what is hard for both cancels.
+In every trial people are drawn and each pair counts as often as its people were (`statistics.bootstrap`).
 
-Intervals of one run keep the thresholds of its folds for accuracy. Comparisons choose thresholds again in every trial,
-as the protocol does. This is the one difference, and it is measured: choosing them again makes the intervals of one run
-20 % wider than the binomial's where pairs are independent; keeping them would tell equally good runs of 180 pairs apart
-in 11 % of cases where it should be 5 %, since the luck of the thresholds is a large part of a paired difference.
+Intervals of one run keep the thresholds of its folds for accuracy. The comparison of two runs (`paired`) chooses
+thresholds again in every trial, as the protocol does. This is the one difference, and it is measured: choosing them
+again makes the intervals of one run 20 % wider than the binomial's where pairs are independent; keeping them would tell
+equally good runs of 180 pairs apart in 11 % of cases where it should be 5 %, since the luck of the thresholds is a large
+part of a paired difference.
 
 Where it is unknown who the photos show (a .bin pack has no names), pairs are drawn instead of people. That takes them as
-independent and makes the intervals a little too narrow; `unit` says which it was. The protocol concat-mean measures the
-training pairs of a fold by the mean of that fold, which no run keeps, so trials use the distance of each pair as its own
-fold measured it.
+independent and makes the intervals a little too narrow; `unit` says which it was.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from facerec.core import FormatError, ParamsError
-from facerec.evaluation.curves import rate_name, wilson
-from facerec.evaluation.statistics.bootstrap import pair_changes, pair_trials, percentile_interval
-from facerec.evaluation.statistics.significance import (
-    DEFAULT_TRIALS,
-    RunComparison,
-    Trials,
-    summarise_difference,
-)
+from facerec.evaluation.curves import wilson
+from facerec.evaluation.statistics.bootstrap import pair_trials, percentile_interval
 from facerec.evaluation.verification.cross_validation import VerificationResult
-from facerec.evaluation.verification.protocols import PROTOCOLS
-from facerec.evaluation.verification.weighted_pairs import Ints, WeightedPairs, roc_metrics
+from facerec.evaluation.verification.distances import Bools, Floats, auc, eer
 
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
+Ints = NDArray[np.int64]
 Interval = tuple[float, float]
 _BAND = 200
 
@@ -117,72 +107,6 @@ def _pooled_metrics(result: VerificationResult, weights: Floats, fprs: Floats) -
     )
 
 
-@dataclass(frozen=True)
-class VerificationRun:
-    """One run on n pairs.
-
-    Attributes:
-        distances: (n,) distance of each pair, as measured in its own fold.
-        folds: (n,) number of each pair's fold.
-        figures: metrics by name, "accuracy", "auc", "eer" and TAR by "tar@1e-3", as the run published them.
-    """
-
-    distances: Floats
-    folds: Ints
-    figures: Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class ComparedPairs:
-    """The n pairs that both runs judged: whether each is genuine, and the identities of its photos, "" where unknown."""
-
-    same: Bools
-    first: Sequence[str]
-    second: Sequence[str]
-
-
-def compare_verification(
-    first: VerificationRun,
-    second: VerificationRun,
-    pairs: ComparedPairs,
-    protocol: str,
-    fars: Sequence[float] = (),
-    trials: Trials = DEFAULT_TRIALS,
-) -> RunComparison:
-    """Compare two runs that one protocol judged, by accuracy, TAR at `fars`, AUC and EER.
-
-    The metrics are those the runs published; the trials say how far their difference may be off. Raises FormatError when
-    the runs do not fit the pairs.
-    """
-    count = len(pairs.same)
-    if any(len(each) != count for run in (first, second) for each in (run.distances, run.folds)):
-        raise FormatError(f"both runs must have judged the same {count} pairs.")
-    left, right, unit = number_identities(pairs.first, pairs.second, pairs.same)
-    rules = PROTOCOLS[protocol]
-    here, there = (
-        WeightedPairs(run.distances, pairs.same, run.folds, rules, fars) for run in (first, second)
-    )
-    changes = pair_changes(
-        lambda weights: there.metrics(weights) - here.metrics(weights), left, right, trials.count, trials.seed
-    )
-    names = ("accuracy", *(f"tar@{rate_name(far)}" for far in fars), "auc", "eer")
-    figures = {}
-    for name, change in zip(names, changes.T, strict=True):
-        a, b = first.figures[name], second.figures[name]
-        figures[name] = summarise_difference(a, b, b - a + change, trials.level)
-    return RunComparison(
-        headline="accuracy",
-        figures=figures,
-        pairs=count,
-        unit=unit,
-        units=len(np.unique([left, right])),
-        equal=all(
-            np.array_equal(a, b)
-            for a, b in ((first.distances, second.distances), (first.folds, second.folds))
-        ),
-    )
-
-
 def number_identities(first: Sequence[str], second: Sequence[str], same: Bools) -> tuple[Ints, Ints, str]:
     """Number the identities on both sides; the unit is "identities", or "pairs" where no identity is known.
 
@@ -207,3 +131,30 @@ def _at_least_wilson(interval: Interval, result: VerificationResult) -> Interval
         return interval
     low, high = wilson(result.accuracy, len(result.same))
     return float(low), float(high)
+
+
+def roc_metrics(distances: Floats, same: Bools, weights: Floats, fprs: Floats | None = None) -> Floats:
+    """(trials, 2 + fprs) AUC, EER and TPR at `fprs` of the ROC of all pairs."""
+    at = np.empty(0) if fprs is None else fprs
+    return np.array(
+        [
+            [auc(fpr, tpr), eer(fpr, tpr), *tpr[np.searchsorted(fpr, at, side="right") - 1]]
+            for fpr, tpr in weighted_rocs(distances, same, weights)
+        ]
+    )
+
+
+def weighted_rocs(distances: Floats, same: Bools, weights: Floats) -> Iterator[tuple[Floats, Floats]]:
+    """(fpr, tpr) of each trial, from (0, 0) to (1, 1), a point a distinct distance.
+
+    Args:
+        distances, same: (n,) of the pairs.
+        weights: (trials, n) how often each pair counts.
+    """
+    order = np.argsort(distances, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(distances[order])), len(order) - 1)
+    drawn, truth = np.take(weights, order, axis=1), same[order]
+    accepted = [np.cumsum(drawn * kind, axis=1)[:, ends] for kind in (~truth, truth)]
+    origin = np.zeros((len(weights), 1))
+    fpr, tpr = (np.hstack([origin, sums / np.maximum(sums[:, -1:], 1e-300)]) for sums in accepted)
+    yield from zip(fpr, tpr, strict=True)
