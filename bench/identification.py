@@ -23,9 +23,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from facerec.evaluation.identification import identify, normalise
+from facerec.evaluation.identification import identify
+from facerec.evaluation.identification.on_files import NpyRows
 from facerec.evaluation.identification.result import IdentificationResult
-from facerec.evaluation.identification.scores import NpyRows
+from facerec.store.embeddings import normalise
 
 PROBES, PEOPLE, DIM, BLOCK = 3530, 80, 512, 1024
 

@@ -1,4 +1,4 @@
-"""megaface_identify@task: raw and cleaned features -> rank-1, TPR@FPR, CMC, ROC and the devkit's JSON."""
+"""megaface_identify@task: raw and cleaned features -> the result record, CMC, ROC and the devkit's JSON."""
 
 from __future__ import annotations
 
@@ -16,9 +16,6 @@ def identify(params: Params, name: str) -> None:
         for kind in ("cleaned", "features")
     )
     on_files.write_identification({"cleaned": cleaned, "raw": raw}, common.SCORES / name, how.noise)
-    rates = {key: value for key, value in cleaned.result.metrics().items() if key.startswith("tpr@")}
-    metrics = {"rank1": cleaned.result.rank1, "rank1_raw": raw.result.rank1, **rates}
-    write_json(common.METRICS / f"identify/{name}.json", {name: metrics})
     cmc, roc = cleaned.curves
     write_json(common.CURVES / f"{name}_cmc.json", {"cmc": cmc})
     write_json(common.CURVES / f"{name}_identification_roc.json", {"roc": roc})

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from facerec import evaluation, params
+from facerec import params
 from facerec.catalog.entries import CatalogEntry, load_entry
 from facerec.core import write_json, write_text
-from facerec.evaluation import curves
 from facerec.evaluation.identification import on_files
+from facerec.evaluation.verification.on_files import VerifyOptions, verify_files
 from facerec.imaging import sheets
 from facerec.params import Params
 from facerec.reporting import run_figures, summary
@@ -69,11 +69,11 @@ def verified(sources: summary.Sources, root: Path, name: str, noise: float) -> N
     embeddings.write_embeddings(people(noise, 1), root / f"{name}.npy")
     listed = pairs.Pairs(first, second % (PEOPLE * PHOTOS), same)
     pairs.write_pairs(listed, root / f"{name}.parquet.pairs.parquet")
-    options = evaluation.VerifyOptions(far=0.1, trials=20)
-    judged = evaluation.verify_files(
+    options = VerifyOptions(far=0.1, trials=20)
+    judged = verify_files(
         root / f"{name}.npy", root / f"{name}.parquet.pairs.parquet", options, sources.scores / name
     )
-    write_json(sources.curves / f"{name}_roc.json", curves.plot_data(roc=judged.roc()))
+    write_json(sources.curves / f"{name}_roc.json", {"roc": judged.roc()})
     picture(root / f"sheets/pairs/{name}.jpg")
 
 

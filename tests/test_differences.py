@@ -30,7 +30,7 @@ def test_a_p_value_has_no_side(drawn: list[float]) -> None:
 def test_the_interval_leaves_out_zero_where_p_is_small() -> None:
     rng = np.random.default_rng(0)
     for shift in np.linspace(-4, 4, 81):
-        found = significance.difference(0.5, 0.5 + shift, shift + rng.normal(size=999), 0.95)
+        found = significance.summarise_difference(0.5, 0.5 + shift, shift + rng.normal(size=999), 0.95)
         apart = found.low > 0 or found.high < 0
         assert apart == (found.p < 0.05) or found.p == pytest.approx(0.05, abs=0.006)
 

@@ -18,11 +18,12 @@ from facerec import embedding
 from facerec.backbones import storage
 from facerec.embedding import METADATA_KEY, export
 from facerec.imaging import alignment, images
-from facerec.store.preprocessing import FLIPS, Preprocessing
+from facerec.store.preprocessing import Preprocessing
 from tests import cartoon
 from tests.conftest import ROOT
 from tests.models import SIZE, TEMPLATE, faces_of
 
+FLIPS = ("none", "sum", "sum-normalised", "concat")
 EMBEDDING, ALIGNMENT = re.findall(r"```python\n(.*?)```", (ROOT / "docs/onnx.md").read_text(), re.DOTALL)
 RULES = Preprocessing(
     size=SIZE, template=TEMPLATE, crop=(8, 24), mean=(120.0, 110.0, 100.0), std=(60.0, 61.0, 62.0)

@@ -12,16 +12,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from facerec import evaluation
 from facerec.core import FormatError, ParamsError
 from facerec.evaluation import comparison
 from facerec.evaluation.comparison import Side
 from facerec.evaluation.identification import identify, on_files, outcomes
 from facerec.evaluation.statistics.significance import Trials
+from facerec.evaluation.verification.on_files import VerifyOptions, verify_files
 from facerec.store import embeddings
 from facerec.store.embeddings import Embeddings, normalise
 
-OPTIONS = evaluation.VerifyOptions(far=0.1, trials=10)
+OPTIONS = VerifyOptions(far=0.1, trials=10)
 TRIALS = Trials(100)
 PEOPLE, EACH = 20, 4
 
@@ -53,7 +53,7 @@ def judge(
     embeddings.write_embeddings(known or faces(seed), side.with_suffix(".npy"))
     side.with_suffix(".txt").write_text("\n".join(lines or pairs_list()))
     settings = replace(OPTIONS, **options)  # type: ignore[arg-type]
-    evaluation.verify_files(side.with_suffix(".npy"), side.with_suffix(".txt"), settings, side / "lfw")
+    verify_files(side.with_suffix(".npy"), side.with_suffix(".txt"), settings, side / "lfw")
     return Side(side.name, side)
 
 
@@ -203,7 +203,7 @@ def test_outcomes_at_rest_are_the_result(tmp_path: Path) -> None:
     result = identify(
         rows, [f"p{k}" for k in labels], normalise(rng.normal(size=(30, 8))).astype(np.float32), (1e-2,)
     )
-    probes = outcomes.Probes([f"{k}.jpg" for k in range(40)], [f"p{k}" for k in labels])
+    probes = outcomes.ProbeNames([f"{k}.jpg" for k in range(40)], [f"p{k}" for k in labels])
     for name in ("a", "b"):
         outcomes.write_outcomes(result, probes, tmp_path, name)
     for table in ("pairs", "people"):
@@ -219,7 +219,7 @@ def test_outcomes_at_rest_are_the_result(tmp_path: Path) -> None:
     for fpr in (1e-3, 1e-2, 0.1, 0.5):
         assert found.tpr(fpr) == result.separation.tpr(fpr)
     weights = rng.integers(0, 3, 8).astype(float)
-    drawn = [each.drawn_tpr(weights, [1e-2, 0.1], 1000.0) for each in (found, result.separation)]
+    drawn = [each.weighted_tpr(weights, [1e-2, 0.1], 1000.0) for each in (found, result.separation)]
     assert np.array_equal(*drawn)
     missing = pq.read_table(tmp_path / "a_pairs.parquet")["false_positives"].null_count
     assert missing == 8  # four pairs of photo 7, both ways

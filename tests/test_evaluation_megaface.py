@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from facerec import cli
 from facerec.core import FacerecError
-from facerec.evaluation.identification import identify, published
+from facerec.evaluation.identification import identify
+from facerec.evaluation.identification.devkit import read_published
 from facerec.evaluation.identification.on_files import identify_files, write_identification
 from facerec.interop import devkit, photo_lists
 from facerec.store import embeddings
@@ -83,7 +84,7 @@ def test_plain_files_give_the_devkits_files(plain, golden):
     wrote = json.loads((plain / "devkit/identify_cmc.json").read_text())
     for curve in ("cmc", "roc"):
         assert np.allclose(wrote[curve], expected[curve], rtol=0, atol=1e-6)
-    assert published.read_published(plain / "devkit/identify_cmc.json").traditional_cmc is not None
+    assert read_published(plain / "devkit/identify_cmc.json").traditional_cmc is not None
     matches = json.loads((plain / "devkit/identify_matches.json").read_text())
     theirs = json.loads((GOLDEN / "g1_matches.json").read_text())
     assert [row["probes"] for row in matches] == [row["probes"] for row in theirs]

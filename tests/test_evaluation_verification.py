@@ -9,13 +9,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from facerec import evaluation
 from facerec.core import FormatError
-from facerec.evaluation import verification
+from facerec.evaluation.verification import on_files
+from facerec.evaluation.verification.protocols import PROTOCOLS
 from facerec.store import embeddings, pairs
 from facerec.store.embeddings import Embeddings
 
-OPTIONS = evaluation.VerifyOptions(far=0.1, trials=50)
+OPTIONS = on_files.VerifyOptions(far=0.1, trials=50)
 
 
 @pytest.fixture
@@ -42,8 +42,8 @@ def test_files_by_name_and_plain_arrays_agree(files, tmp_path: Path) -> None:
     embedded, listed, interleaved, same = files
     np.save(tmp_path / "E.npy", interleaved)
     np.save(tmp_path / "S.npy", same)
-    named = evaluation.verify_files(embedded, listed, OPTIONS, tmp_path / "out").metrics()
-    plain = evaluation.verify_arrays(tmp_path / "E.npy", tmp_path / "S.npy", OPTIONS).metrics()
+    named = on_files.verify_files(embedded, listed, OPTIONS, tmp_path / "out").metrics()
+    plain = on_files.verify_arrays(tmp_path / "E.npy", tmp_path / "S.npy", OPTIONS).metrics()
     assert (named["interval_over"], plain["interval_over"]) == ("identities", "pairs")
     assert named["failures"] == 1
     points = {key for key in named if not key.endswith(("_low", "_high", "_over"))}
@@ -56,9 +56,9 @@ def test_figures_near_chance_come_with_what_to_look_at(files, tmp_path: Path) ->
     _, _, interleaved, same = files
     np.save(tmp_path / "E.npy", interleaved)
     np.save(tmp_path / "S.npy", same)
-    assert evaluation.verify_arrays(tmp_path / "E.npy", tmp_path / "S.npy", OPTIONS).doubt is None
+    assert on_files.verify_arrays(tmp_path / "E.npy", tmp_path / "S.npy", OPTIONS).doubt is None
     np.save(tmp_path / "E.npy", np.random.default_rng(1).normal(size=interleaved.shape))
-    doubt = evaluation.verify_arrays(tmp_path / "E.npy", tmp_path / "S.npy", OPTIONS).doubt
+    doubt = on_files.verify_arrays(tmp_path / "E.npy", tmp_path / "S.npy", OPTIONS).doubt
     assert doubt is not None
     assert "near chance" in doubt
     assert "docs/troubleshooting.md" in doubt
@@ -66,7 +66,7 @@ def test_figures_near_chance_come_with_what_to_look_at(files, tmp_path: Path) ->
 
 def test_what_is_written_tells_every_pair_fold_and_rate(files, tmp_path: Path) -> None:
     embedded, listed, _, same = files
-    judged = evaluation.verify_files(embedded, listed, OPTIONS, tmp_path / "out")
+    judged = on_files.verify_files(embedded, listed, OPTIONS, tmp_path / "out")
     assert json.loads((tmp_path / "out/result.json").read_text()) == judged.metrics()
     details = json.loads((tmp_path / "out/details.json").read_text())
     assert np.mean(details["fold_accuracy"]) == pytest.approx(judged.result.accuracy)
@@ -89,22 +89,21 @@ def test_what_is_written_tells_every_pair_fold_and_rate(files, tmp_path: Path) -
 
 def test_the_curve_lies_inside_its_band(files, tmp_path: Path) -> None:
     embedded, listed, _, _ = files
-    records = evaluation.verify_files(embedded, listed, OPTIONS, tmp_path / "out").roc()
+    records = on_files.verify_files(embedded, listed, OPTIONS, tmp_path / "out").roc()
     assert all(record["lo"] <= record["tpr"] <= record["hi"] for record in records)
     assert any(record["lo"] < record["hi"] for record in records)
 
 
 def test_every_protocol_runs_on_files(files, tmp_path: Path) -> None:
     embedded, listed, _, _ = files
-    for protocol in verification.PROTOCOLS:
-        options = evaluation.VerifyOptions(protocol, far=0.1, trials=10)
+    for protocol in PROTOCOLS:
+        options = on_files.VerifyOptions(protocol, far=0.1, trials=10)
         assert (
-            evaluation.verify_files(embedded, listed, options, tmp_path / protocol).metrics()["accuracy"]
-            > 0.7
+            on_files.verify_files(embedded, listed, options, tmp_path / protocol).metrics()["accuracy"] > 0.7
         )
 
 
 def test_arrays_that_are_none_are_refused(tmp_path: Path) -> None:
     (tmp_path / "E.npy").write_bytes(b"no array")
     with pytest.raises(FormatError, match=r"cannot read .*E\.npy as a \.npy array"):
-        evaluation.verify_arrays(tmp_path / "E.npy", tmp_path / "S.npy", OPTIONS)
+        on_files.verify_arrays(tmp_path / "E.npy", tmp_path / "S.npy", OPTIONS)

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facerec.core import FormatError, ParamsError
-from facerec.evaluation.identification import identify, normalise
-from facerec.evaluation.identification.negatives import Tail
+from facerec.evaluation.identification import identify
+from facerec.evaluation.identification.impostors import HighestScores
+from facerec.store.embeddings import normalise
 
 GOLDEN = Path(__file__).parent / "golden" / "megaface"
 
@@ -105,7 +106,7 @@ def test_equals_brute_force(seed, strangers):
 def test_blocks_change_nothing(monkeypatch, block):
     faces = some_faces(3, strangers=200)
     whole = identify(*faces, fprs=(1e-2,))
-    monkeypatch.setattr("facerec.evaluation.identification.scores.BLOCK", block)
+    monkeypatch.setattr("facerec.evaluation.identification.scoring.BLOCK", block)
     parts = identify(*faces, fprs=(1e-2,))
     assert np.array_equal(whole.ranks, parts.ranks)
     assert (whole.tpr, whole.devkit["cmc"], whole.devkit["roc"]) == (
@@ -129,7 +130,7 @@ def test_a_short_tail_still_gives_exact_rates(monkeypatch):
 @settings(max_examples=50, deadline=None)
 @given(st.integers(1, 30), st.lists(st.lists(st.integers(-9, 9), min_size=1, max_size=20), max_size=20))
 def test_the_tail_is_the_greatest(size, blocks):
-    tail = Tail(size)
+    tail = HighestScores(size)
     for number, block in enumerate(blocks):
         scores = np.array([value for value in block if value > tail.threshold], dtype=np.float32)
         tail.add(scores, np.full(len(scores), number, dtype=np.int32))

@@ -6,9 +6,16 @@ import numpy as np
 import pytest
 
 from facerec.core import FormatError, ParamsError
-from facerec.evaluation.identification import identify, normalise, remove_noise
-from facerec.evaluation.identification.noise import VARIANTS, CleanDistractors, facescrub_key, megaface_key
+from facerec.evaluation.identification import identify
+from facerec.evaluation.identification.noise import (
+    VARIANTS,
+    CleanDistractors,
+    facescrub_key,
+    megaface_key,
+    remove_noise,
+)
 from facerec.interop import photo_lists
+from facerec.store.embeddings import normalise
 
 
 def world(seed: int = 0, d: int = 12) -> dict:

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 from facerec.core import FormatError
-from facerec.evaluation.identification import identify, paired
-from facerec.evaluation.identification.bootstrap import Bootstrap
-from facerec.evaluation.identification.result import IdentificationResult
-from facerec.evaluation.identification.separation import Separation
+from facerec.evaluation.identification import bands, identify, paired
+from facerec.evaluation.identification.bands import IdentificationBootstrap
+from facerec.evaluation.identification.result import IdentificationResult, Separation
 from facerec.evaluation.statistics.significance import Trials
 from facerec.store.embeddings import normalise
 
@@ -29,15 +28,15 @@ def result(seed: int, noise: float = 0.5, people: int = 12) -> IdentificationRes
     return identify(probes, labels, normalise(strangers).astype(np.float32), FPRS)
 
 
-def run(found: IdentificationResult) -> paired.IdentificationRun:
-    return paired.IdentificationRun(found.ranks, found.separation, np.bincount(found.identity))
+def run(found: IdentificationResult) -> bands.IdentificationRun:
+    return bands.IdentificationRun(found.ranks, found.separation, np.bincount(found.identity))
 
 
-def ranked(ranks: np.ndarray) -> paired.IdentificationRun:
+def ranked(ranks: np.ndarray) -> bands.IdentificationRun:
     """A run that knows only ranks, of `ranks` (people, pairs)."""
     nothing = np.zeros(0, dtype=np.int64)
     apart = Separation(nothing, nothing, nothing.astype(bool), nothing, nothing, 0, 1)
-    return paired.IdentificationRun(ranks.ravel(), apart, np.full(len(ranks), 3))
+    return bands.IdentificationRun(ranks.ravel(), apart, np.full(len(ranks), 3))
 
 
 def test_figures_are_those_of_the_runs() -> None:
@@ -53,11 +52,11 @@ def test_figures_are_those_of_the_runs() -> None:
 def test_against_nothing_the_interval_is_that_of_the_run_alone() -> None:
     one = result(1)
     blind = replace(one.separation, enrolled=np.zeros(len(one.separation.identity), dtype=bool))
-    none = paired.IdentificationRun(np.full(one.pairs, 9), blind, np.bincount(one.identity))
+    none = bands.IdentificationRun(np.full(one.pairs, 9), blind, np.bincount(one.identity))
     found = paired.compare_identification(
         none, run(one), one.identity[one.probe], FPRS, Trials(150, seed=3)
     ).figures
-    alone = Bootstrap(one, 150, 3)
+    alone = IdentificationBootstrap(one, 150, 3)
     low, high = alone.cmc([1])
     assert (found["rank1"].low, found["rank1"].high) == pytest.approx((low[0], high[0]))
     low, high = alone.roc(FPRS)

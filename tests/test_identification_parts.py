@@ -10,12 +10,14 @@ import pytest
 import torch
 
 from facerec.core import FormatError
-from facerec.evaluation.identification import identify, normalise, published
-from facerec.evaluation.identification.bootstrap import Bootstrap
-from facerec.evaluation.identification.negatives import Above
-from facerec.evaluation.identification.scores import NpyRows, checked_features
+from facerec.evaluation.identification import devkit, identify
+from facerec.evaluation.identification.bands import IdentificationBootstrap
+from facerec.evaluation.identification.impostors import CountsAbove
+from facerec.evaluation.identification.on_files import NpyRows
+from facerec.evaluation.identification.scoring import checked_features
 from facerec.evaluation.identification.torch_engine import TorchEngine
 from facerec.evaluation.statistics import bootstrap
+from facerec.store.embeddings import normalise
 
 GOLDEN = Path(__file__).parent / "golden" / "megaface"
 PUBLISHED = "megaface/cmc_facescrub_megaface_0_1000000_1.json"
@@ -100,8 +102,8 @@ def test_cmc_bands_equal_a_plain_bootstrap(result):
     shares = [
         [np.average(result.ranks < k, weights=weight[people]) for k in (1, 10, 2501)] for weight in weights
     ]
-    low, high = Bootstrap(result, trials=300, seed=1).cmc([1, 10, 2501])
-    assert np.allclose([low, high], bootstrap.interval(shares))
+    low, high = IdentificationBootstrap(result, trials=300, seed=1).cmc([1, 10, 2501])
+    assert np.allclose([low, high], bootstrap.percentile_interval(shares))
     assert low[0] < result.rank1 < high[0]
     assert low[2] == high[2] == 1
 
@@ -118,7 +120,10 @@ def test_roc_bands_equal_a_plain_bootstrap():
         above = ((scores > mates[:, None, None]).sum(axis=2) * weight[labels]).sum(axis=1)
         limit = np.array([1e-3, 1e-2]) * (weight[labels].sum() * 300)
         expected.append([np.average(above <= most, weights=weight[person]) for most in limit])
-    assert np.allclose(Bootstrap(result, trials=40, seed=2).roc([1e-3, 1e-2]), bootstrap.interval(expected))
+    assert np.allclose(
+        IdentificationBootstrap(result, trials=40, seed=2).roc([1e-3, 1e-2]),
+        bootstrap.percentile_interval(expected),
+    )
 
 
 def test_the_traditional_cmc_agrees_with_the_devkits_draws(golden):
@@ -144,11 +149,11 @@ def test_the_traditional_gallery_holds_the_other_people():
 
 
 def test_counts_above_marks_equal_a_plain_count(monkeypatch):
-    monkeypatch.setattr("facerec.evaluation.identification.negatives._BATCH", 50)
+    monkeypatch.setattr("facerec.evaluation.identification.impostors._BATCH", 50)
     rng = np.random.default_rng(0)
     marks = np.sort(rng.integers(-5, 5, size=30)).astype(np.float32)
     blocks = [rng.integers(-6, 6, size=(3, 7)).astype(np.float32) for _ in range(9)]
-    above = Above(marks)
+    above = CountsAbove(marks)
     for block in blocks:
         above.add(block)
     everything = np.concatenate(blocks).ravel()
@@ -192,14 +197,14 @@ def test_a_cut_matrix_is_refused(tmp_path):
 
 
 def test_readings_of_a_published_curve():
-    curves = published.parse_published(
+    curves = devkit.parse_published(
         {"cmc": [[0, 9], [0.9, 1]], "roc": [[0, 1e-6, 1e-4, 1], [0.5, 0.6, 0.8, 1]]}
     )
     assert (curves.rank1, curves.distractors) == (0.9, 9)
     assert curves.tpr(1e-5) == pytest.approx({"log": 0.7, "linear": 0.6 + 0.2 * 9 / 99, "next": 0.8})
     assert curves.tpr(1e-6) == {"log": 0.6, "linear": 0.6, "next": 0.6}
     assert curves.tpr(5e-7) == pytest.approx({"linear": 0.55, "next": 0.6})
-    late = published.parse_published({"cmc": [[3, 9], [0.9, 1]], "roc": [[0.5], [1]]})
+    late = devkit.parse_published({"cmc": [[3, 9], [0.9, 1]], "roc": [[0.5], [1]]})
     assert (late.rank1, late.tpr(0.1), late.tpr(0.9)) == (0, {"next": 1.0}, {})
 
 
@@ -215,17 +220,17 @@ def test_readings_of_a_published_curve():
 def test_other_json_is_no_result(tmp_path, text):
     (tmp_path / "cmc.json").write_text(text)
     with pytest.raises(FormatError):
-        published.read_published(tmp_path / "cmc.json")
+        devkit.read_published(tmp_path / "cmc.json")
 
 
 def test_our_devkit_json_reads_like_a_published_one(result):
-    curves = published.parse_published(result.devkit)
+    curves = devkit.parse_published(result.devkit)
     assert curves.rank1 == pytest.approx(result.rank1, abs=1e-6)
     assert curves.distractors == result.distractors
 
 
 def test_a_published_result(mirror):
-    curves = published.read_published(mirror / PUBLISHED)
+    curves = devkit.read_published(mirror / PUBLISHED)
     assert (curves.distractors, round(curves.rank1, 6)) == (966804, 0.980616)
     assert curves.tpr(1e-6) == pytest.approx(
         {"log": 0.982645, "linear": 0.980257, "next": 0.985376}, abs=1e-6

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facerec import aligning, evaluation
+from facerec import aligning
 from facerec.catalog import entries
 from facerec.catalog.sets import acquire
 from facerec.detection import table
 from facerec.embedding import embed_set
+from facerec.evaluation.verification import on_files
 from facerec.interop import pair_lists
 from facerec.store import embeddings, pairs, shards
 
@@ -54,8 +55,8 @@ def test_the_first_fold_is_recognised(lfw: Path, tmp_path: Path) -> None:
     aligning.align_set(tmp_path / "photos", tmp_path / "faces.parquet", tmp_path / "faces")
     embedded = embed_set.embed_face_set(lfw / "mobilefacenet_foamliu", tmp_path / "faces")
     embeddings.write_embeddings(embedded, tmp_path / "lfw.npy")
-    options = evaluation.VerifyOptions(far=1e-2, trials=200)
-    judged = evaluation.verify_files(
+    options = on_files.VerifyOptions(far=1e-2, trials=200)
+    judged = on_files.verify_files(
         tmp_path / "lfw.npy", tmp_path / "pairs.parquet", options, tmp_path / "scores"
     )
     assert judged.result.failures == 0

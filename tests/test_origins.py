@@ -13,12 +13,13 @@ import pytest
 import torch
 import yaml
 
-from facerec import embedding, evaluation, training
+from facerec import embedding, training
 from facerec.backbones import storage
 from facerec.catalog import entries
 from facerec.core import FormatError
 from facerec.embedding import export
 from facerec.embedding.embed_set import embed_face_set, embed_features
+from facerec.evaluation.verification import on_files
 from facerec.store import embeddings, pairs, scores, training_sets
 from facerec.store.embeddings import Embeddings, Origin
 from facerec.store.preprocessing import Preprocessing
@@ -154,9 +155,9 @@ def test_scores_say_how_they_were_measured(tmp_path: Path) -> None:
     )
     first = np.arange(0, 40, 2)
     pairs.write_pairs(pairs.Pairs(first, first + 1, np.arange(20) % 2 == 0), tmp_path / "pairs.parquet")
-    options = evaluation.VerifyOptions(far=0.1, trials=2)
+    options = on_files.VerifyOptions(far=0.1, trials=2)
     for out in ("a", "b"):
-        judged = evaluation.verify_files(
+        judged = on_files.verify_files(
             tmp_path / "lfw.npy", tmp_path / "pairs.parquet", options, tmp_path / out
         )
     assert (tmp_path / "a/scores.parquet").read_bytes() == (tmp_path / "b/scores.parquet").read_bytes()

@@ -74,7 +74,7 @@ def test_cmc_and_histogram_records():
     assert len(records) <= curves.POINTS
     bins = curves.histogram_records([0, 0.1, 0.9, 1], [True, True, False, False], bins=2)
     assert [(b["same"], b["different"]) for b in bins] == [(2, 0), (0, 2)]
-    assert json.loads(json.dumps(curves.plot_data(cmc=records)))["cmc"] == records
+    assert json.loads(json.dumps({"cmc": records}))["cmc"] == records
 
 
 @pytest.fixture(scope="module")
@@ -202,9 +202,9 @@ def _write_plots(folder: Path, shift: float) -> None:
     fpr, tpr = a_roc()
     for name in ("a", "b"):
         records = curves.roc_records(fpr, np.maximum(tpr - shift, 0), 500)
-        write_json(folder / name / "roc.json", curves.plot_data(roc=records))
+        write_json(folder / name / "roc.json", {"roc": records})
     cmc = curves.cmc_records(np.arange(1, 301), np.linspace(0.5 - shift, 1, 300), 60)
-    write_json(folder / "cmc.json", curves.plot_data(cmc=cmc))
+    write_json(folder / "cmc.json", {"cmc": cmc})
     write_json(folder / "training.json", {"training": [{"step": k, "loss": 9 - k + shift} for k in range(9)]})
 
 

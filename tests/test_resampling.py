@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -27,26 +30,43 @@ def test_shares_equal_a_count_of_the_drawn_people() -> None:
     rng = np.random.default_rng(0)
     hits, totals = rng.integers(0, 5, size=(6, 3)), np.full(6, 5)
     weights = bootstrap.identity_weights(6, 20, seed=1)
-    found = bootstrap.shares(weights, hits, totals)
+    found = bootstrap.weighted_shares(weights, hits, totals)
     for row, weight in zip(found, weights, strict=True):
         drawn = np.repeat(np.arange(6), weight.astype(int))
         assert row == pytest.approx(hits[drawn].sum(axis=0) / totals[drawn].sum())
-    assert bootstrap.shares(weights, hits[:, 0], totals) == pytest.approx(found[:, 0])
+    assert bootstrap.weighted_shares(weights, hits[:, 0], totals) == pytest.approx(found[:, 0])
 
 
 def test_a_trial_without_cases_does_not_count() -> None:
-    found = bootstrap.shares([[2, 0], [0, 2]], [3, 0], [4, 0])
+    found = bootstrap.weighted_shares([[2, 0], [0, 2]], [3, 0], [4, 0])
     assert found[0] == 0.75
     assert np.isnan(found[1])
-    assert bootstrap.interval(found) == (0.75, 0.75)
+    assert bootstrap.percentile_interval(found) == (0.75, 0.75)
 
 
 def test_the_interval_holds_its_level() -> None:
     values = np.arange(1001)[:, None] * [1, 10]
-    low, high = bootstrap.interval(values)
+    low, high = bootstrap.percentile_interval(values)
     assert np.allclose([low, high], [[25, 250], [975, 9750]])
 
 
 def test_a_statistic_of_no_points_has_no_interval() -> None:
-    low, high = bootstrap.interval(np.empty((50, 0)))
+    low, high = bootstrap.percentile_interval(np.empty((50, 0)))
     assert low.shape == high.shape == (0,)
+
+
+def test_statistics_load_neither_benchmarks_nor_reporting() -> None:
+    loaded = subprocess.run(
+        [sys.executable, "-c", "import sys, facerec.evaluation.statistics.significance; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    assert "facerec.evaluation.statistics.bootstrap" in loaded
+    others = (
+        "facerec.evaluation.identification",
+        "facerec.evaluation.verification",
+        "facerec.reporting",
+        "torch",
+    )
+    assert not [name for name in loaded if name.startswith(others)]

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facerec.core import FormatError, ParamsError
-from facerec.evaluation.verification import PROTOCOLS, evaluate
-from facerec.evaluation.verification.counting import accepted, auc, eer, roc, wilson
-from facerec.evaluation.verification.result import rate_name
+from facerec.evaluation.curves import rate_name, wilson
+from facerec.evaluation.verification import evaluate
+from facerec.evaluation.verification.distances import auc, count_accepted, eer, roc
+from facerec.evaluation.verification.protocols import PROTOCOLS
 
 GOLDEN = Path(__file__).parent / "golden" / "verification"
 
@@ -47,7 +48,9 @@ def test_equals_the_reference(golden):
 def test_curve_sums_equal_the_reference(golden):
     embeddings, same, expected = golden
     distances = evaluate(embeddings, same).distances
-    counts = [accepted(d, s, np.arange(0, 4, 0.01)) for d, s in zip(*_folds(distances, same), strict=True)]
+    counts = [
+        count_accepted(d, s, np.arange(0, 4, 0.01)) for d, s in zip(*_folds(distances, same), strict=True)
+    ]
     assert np.mean([c.tpr for c in counts], axis=0).sum() == pytest.approx(expected["tpr_sum"], abs=1e-9)
     assert np.mean([c.fpr for c in counts], axis=0).sum() == pytest.approx(expected["fpr_sum"], abs=1e-9)
 

@@ -7,8 +7,9 @@ import pytest
 
 from facerec.core import FormatError
 from facerec.evaluation.statistics.significance import RunComparison, Trials
-from facerec.evaluation.verification import PROTOCOLS, evaluate, paired
-from facerec.evaluation.verification.weighted_bootstrap import WeightedPairs
+from facerec.evaluation.verification import evaluate, paired
+from facerec.evaluation.verification.paired import WeightedPairs
+from facerec.evaluation.verification.protocols import PROTOCOLS
 
 FARS = (0.2, 0.05)
 
@@ -42,7 +43,7 @@ def distances(
 def run(values: np.ndarray, same: np.ndarray, count: int = 5) -> paired.VerificationRun:
     """A run in `count` folds."""
     folds = np.arange(len(values)) * count // len(values)
-    judged = WeightedPairs(values, same, folds, PROTOCOLS["insightface"], FARS).figures(
+    judged = WeightedPairs(values, same, folds, PROTOCOLS["insightface"], FARS).metrics(
         np.ones((1, len(values)))
     )[0]
     names = ("accuracy", "tar@2e-1", "tar@5e-2", "auc", "eer")
@@ -74,7 +75,7 @@ def test_the_protocol_on_pairs_that_count_once_is_the_protocol(protocol: str) ->
     rows[7] = np.nan
     result = evaluate(rows, same, protocol, fars=FARS)
     folds = np.repeat(np.arange(10), result.fold_sizes)
-    found = WeightedPairs(result.distances, same, folds, PROTOCOLS[protocol], FARS).figures(np.ones((1, 200)))
+    found = WeightedPairs(result.distances, same, folds, PROTOCOLS[protocol], FARS).metrics(np.ones((1, 200)))
     expected = [result.accuracy, *(rate.tar for rate in result.rates), result.auc, result.eer]
     assert found[0] == pytest.approx(expected, abs=1e-12)
 
@@ -89,7 +90,7 @@ def test_the_protocol_on_drawn_pairs_is_the_protocol_on_pairs_written_out(protoc
     )
     counts = np.concatenate([rng.permutation([1, 1, 1, 1, 1, 1, 1, 2, 2, 3]) for _ in range(10)])  # 14 a fold
     once = evaluate(rows, same, protocol, fars=FARS)
-    drawn = WeightedPairs(once.distances, same, np.arange(100) // 10, PROTOCOLS[protocol], FARS).figures(
+    drawn = WeightedPairs(once.distances, same, np.arange(100) // 10, PROTOCOLS[protocol], FARS).metrics(
         counts[None]
     )
     written = np.repeat(np.arange(100), counts)
@@ -104,7 +105,7 @@ def test_a_trial_without_one_kind_does_not_count() -> None:
     judge = WeightedPairs(
         distances(first, second, same, 1), same, np.arange(60) // 6, PROTOCOLS["insightface"], FARS
     )
-    assert np.isnan(judge.figures(np.stack([same, ~same]).astype(float))).all()
+    assert np.isnan(judge.metrics(np.stack([same, ~same]).astype(float))).all()
 
 
 def test_equal_runs_differ_by_nothing() -> None:

@@ -42,13 +42,13 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Same person or not: accuracy over 10 folds, TAR at FAR, AUC, EER, each with its interval."""
-    from facerec import evaluation
+    from facerec.evaluation.verification import on_files
 
-    options = evaluation.VerifyOptions(protocol, far, bootstrap, seed)
+    options = on_files.VerifyOptions(protocol, far, bootstrap, seed)
     if embedded and pairs and not (embeddings or same):
-        judged = evaluation.verify_files(embedded, pairs, options, out)
+        judged = on_files.verify_files(embedded, pairs, options, out)
     elif embeddings and same and not (embedded or pairs):
-        judged = evaluation.verify_arrays(embeddings, same, options)
+        judged = on_files.verify_arrays(embeddings, same, options)
     else:
         raise ParamsError(
             "verify takes EMBEDDED and PAIRS, or --embeddings and --same; see `facerec verify --help`."
@@ -104,7 +104,7 @@ def write_scores(features: Features, out: Out, as_json: Json = False) -> None:
     """The devkit's score files: every probe against every probe and every distractor."""
     from facerec.evaluation.identification import on_files
 
-    report("Scores", on_files.write_scores(features, out), as_json)
+    report("Scores", on_files.write_devkit_scores(features, out), as_json)
 
 
 @megaface.command()
@@ -145,7 +145,7 @@ def identify(
     as_json: Json = False,
 ) -> None:
     """Rank every probe's mates among the distractors: rank-1 and TPR at FPR."""
-    from facerec.evaluation.identification import npy_inputs, on_files
+    from facerec.evaluation.identification import on_files
 
     fprs = fpr or list(IDENTIFY.fprs)
     counts: dict[str, int] = {}
@@ -153,7 +153,7 @@ def identify(
         _require_none("a directory of features", probes, ids, distractors, noise, probe_list, distractor_list)
         judged = on_files.identify_files(features, fprs, sweeps, bootstrap, seed)
     else:
-        files = npy_inputs.NpyInputs(
+        files = on_files.NpyInputs(
             *_require_all("FEATURES, or --probes, --ids and --distractors", probes, ids, distractors)
         )
         needed = "--noise with --probe-list, --probe-noises, --distractor-list and --distractor-noises"
@@ -162,9 +162,9 @@ def identify(
         if noise is None:
             _require_none("no --noise", *noisy)
         else:
-            listed = npy_inputs.NoiseLists(noise, *_require_all(needed, *noisy))
-        result, counts = npy_inputs.identify_npy(files, listed, fprs, sweeps, seed)
-        judged = on_files.judge(result, bootstrap, seed)
+            listed = on_files.NoiseLists(noise, *_require_all(needed, *noisy))
+        result, counts = on_files.identify_npy(files, listed, fprs, sweeps, seed)
+        judged = on_files.record_result(result, bootstrap, seed)
     if devkit is not None:
         on_files.write_identification({"identify": judged}, devkit)
     shown: dict[str, Any] = judged.answer() if as_json else judged.result.metrics()
@@ -178,9 +178,9 @@ def show_published(
     as_json: Json = False,
 ) -> None:
     """Rank-1 and TPR at FPR of a devkit JSON, in the three readings in use."""
-    from facerec.evaluation.identification import published
+    from facerec.evaluation.identification.devkit import read_published
 
-    found = published.read_published(result).metrics(tuple(fpr or IDENTIFY.fprs))
+    found = read_published(result).metrics(tuple(fpr or IDENTIFY.fprs))
     flat = {f"tpr@{rate} {name}": tpr for rate, read in found["tpr"].items() for name, tpr in read.items()}
     shown = {"rank1": found["rank1"], **flat, "distractors": found["distractors"]}
     report(f"{result}", found if as_json else shown, as_json)

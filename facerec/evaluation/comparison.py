@@ -1,7 +1,7 @@
-"""Two runs compared on every benchmark that both judged, from the scores that verification and identification keep.
+"""Comparison of two runs on every benchmark they share, by the result records and scores they left.
 
-Pairs are matched by the names of their photos. A benchmark on which two runs do not compare is listed with the
-reason instead.
+Pairs are matched by the names of their photos. A benchmark on which two runs cannot be compared is listed with the
+reason.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ import numpy as np
 import pyarrow as pa
 
 from facerec.core import FacerecError, FormatError, ParamsError, track
+from facerec.evaluation.curves import rate_name
 from facerec.evaluation.identification import outcomes
 from facerec.evaluation.identification import paired as identification
-from facerec.evaluation.statistics.significance import DEFAULT, RunComparison, Trials
+from facerec.evaluation.identification.bands import IdentificationRun
+from facerec.evaluation.statistics.significance import DEFAULT_TRIALS, RunComparison, Trials
 from facerec.evaluation.verification import paired as verification
-from facerec.evaluation.verification.result import rate_name
 from facerec.store import tables
 from facerec.store.scores import NAME
 
@@ -41,31 +42,31 @@ _SCORES = pa.schema(
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two runs: what people call it, and the folder that holds a folder of scores a benchmark."""
+    """One of the two runs: its name for people, and the folder that holds a folder of scores for each benchmark."""
 
     name: str
     folder: Path
 
     def benchmarks(self) -> set[str]:
-        """Names of the benchmarks it judged."""
+        """Names of the benchmarks with a result."""
         return {path.parent.name for path in self.folder.glob(f"*/{RESULT}")}
 
 
 @dataclass(frozen=True)
-class Compared:
-    """Benchmarks that were compared, verification first, and why others were not."""
+class ComparedRuns:
+    """Benchmarks that were compared, verification first, and the reason why others were not."""
 
     benchmarks: dict[str, RunComparison]
     omitted: dict[str, str]
 
 
-class _ApartError(FacerecError):
-    """Why two runs do not compare on a benchmark."""
+class _IncomparableError(FacerecError):
+    """The reason why two runs cannot be compared on a benchmark."""
 
 
 @dataclass(frozen=True)
 class _Scores:
-    """What one run says of one benchmark."""
+    """The result of one run on one benchmark, and the folder of its scores."""
 
     run: str
     folder: Path
@@ -75,7 +76,9 @@ class _Scores:
 _Both = tuple[_Scores, _Scores]
 
 
-def compare_runs(first: Side, second: Side, trials: Trials = DEFAULT, only: Sequence[str] = ()) -> Compared:
+def compare_runs(
+    first: Side, second: Side, trials: Trials = DEFAULT_TRIALS, only: Sequence[str] = ()
+) -> ComparedRuns:
     """Compare two runs on all their benchmarks, or on those named in `only`.
 
     Raises ParamsError for a name that neither run knows, and FormatError for damaged scores.
@@ -89,27 +92,27 @@ def compare_runs(first: Side, second: Side, trials: Trials = DEFAULT, only: Sequ
     for name in track(sorted(set(only) or judged), "compare", unit="benchmarks"):
         try:
             compared[name] = _compare(name, first, second, trials)
-        except _ApartError as reason:
+        except _IncomparableError as reason:
             omitted[name] = str(reason)
     ordered = sorted(compared, key=lambda name: (compared[name].headline, name))
-    return Compared({name: compared[name] for name in ordered}, omitted)
+    return ComparedRuns({name: compared[name] for name in ordered}, omitted)
 
 
 def _compare(name: str, first: Side, second: Side, trials: Trials) -> RunComparison:
     for side, other in ((first, second), (second, first)):
         if name not in side.benchmarks():
-            raise _ApartError(f"only {other.name} has it")
-    both = (_read(name, first), _read(name, second))
+            raise _IncomparableError(f"only {other.name} has it")
+    both = (_read_result(name, first), _read_result(name, second))
     kinds = ["accuracy" in scores.result for scores in both]
     if kinds[0] != kinds[1]:
-        raise _ApartError("it is verification in one run and identification in the other")
+        raise _IncomparableError("it is verification in one run and identification in the other")
     try:
         return (_verification if kinds[0] else _identification)(both, trials)
     except (KeyError, TypeError) as error:
         raise FormatError(f"the results of {name} are not whole ({error}); run `dvc repro`.") from error
 
 
-def _read(name: str, side: Side) -> _Scores:
+def _read_result(name: str, side: Side) -> _Scores:
     folder = side.folder / name
     try:
         found = json.loads((folder / RESULT).read_text(encoding="utf-8"))
@@ -122,8 +125,8 @@ def _read(name: str, side: Side) -> _Scores:
 
 def _verification(both: _Both, trials: Trials) -> RunComparison:
     _refuse_old(both, ["protocol" in scores.result for scores in both])
-    protocol = _one(both, "judged by protocol", [scores.result["protocol"] for scores in both])
-    (keys, people, first), (other_keys, other_people, second) = (_judged(scores) for scores in both)
+    protocol = _shared(both, "judged by protocol", [scores.result["protocol"] for scores in both])
+    (keys, people, first), (other_keys, other_people, second) = (_read_run(scores) for scores in both)
     _refuse_other_pairs(both, (keys, other_keys))
     known = other_people | people
     pairs = verification.ComparedPairs(
@@ -136,10 +139,10 @@ def _verification(both: _Both, trials: Trials) -> RunComparison:
     return verification.compare_verification(first, second, pairs, protocol, fars, trials)
 
 
-def _judged(
+def _read_run(
     scores: _Scores,
 ) -> tuple[list[tuple[str, str, bool]], dict[str, str], verification.VerificationRun]:
-    """Pairs by their photos, whichever comes first, and truth; who photos show; and what the run found.
+    """Pairs by the names of their photos in sorted order, with truth; the identity of each photo; and the run.
 
     All are in the sorted order of the pairs.
     """
@@ -161,12 +164,12 @@ def _judged(
     ]
     order = sorted(range(len(keys)), key=keys.__getitem__)
     distances, folds = (table[column].to_numpy()[order] for column in ("distance", "fold"))
-    run = verification.VerificationRun(distances, folds.astype(np.int64), _figures(scores.result))
+    run = verification.VerificationRun(distances, folds.astype(np.int64), _metrics(scores.result))
     return [keys[row] for row in order], people, run
 
 
-def _figures(result: dict[str, Any]) -> dict[str, float]:
-    """Those of verification, with TAR at every false accept rate that the pairs support."""
+def _metrics(result: dict[str, Any]) -> dict[str, float]:
+    """Metrics of a verification record, with TAR at every false accept rate that the pairs support."""
     rates = {key: value for key, value in result.items() if key.startswith("tar@")}
     if result["tar_supported"]:
         rates[f"tar@{rate_name(result['far_target'])}"] = result["tar"]
@@ -174,8 +177,8 @@ def _figures(result: dict[str, Any]) -> dict[str, float]:
 
 
 def _identification(both: _Both, trials: Trials) -> RunComparison:
-    _refuse_old(both, [outcomes.written(scores.folder, "cleaned") for scores in both])
-    _one(both, "cleaned of noise by variant", [scores.result["cleaned"]["noise"] for scores in both])
+    _refuse_old(both, [outcomes.has_outcomes(scores.folder, "cleaned") for scores in both])
+    _shared(both, "cleaned of noise by variant", [scores.result["cleaned"]["noise"] for scores in both])
     cleaned, raw = (_ranked(both, run, trials) for run in ("cleaned", "raw"))
     figures = {**cleaned.figures, "rank1_raw": raw.figures["rank1"]}
     return replace(cleaned, figures=figures, equal=cleaned.equal and raw.equal)
@@ -183,31 +186,33 @@ def _identification(both: _Both, trials: Trials) -> RunComparison:
 
 def _ranked(both: _Both, run: str, trials: Trials) -> RunComparison:
     results = [scores.result[run] for scores in both]
-    distractors = _one(both, "ranked among distractors, in number", [each["distractors"] for each in results])
+    distractors = _shared(
+        both, "ranked among distractors, in number", [each["distractors"] for each in results]
+    )
     first, second = (outcomes.read_outcomes(scores.folder, run, distractors) for scores in both)
     _refuse_other_pairs(both, (first.pairs, second.pairs))
     if first.people != second.people:
-        raise _ApartError("its probes show other people")
+        raise _IncomparableError("its probes show other people")
     rates = [key for key in results[0] if key.startswith("tpr@") and key in results[1]]
     fprs = sorted((float(key.removeprefix("tpr@")) for key in rates if run == "cleaned"), reverse=True)
-    one, other = (
-        identification.IdentificationRun(each.ranks, each.separation, each.probes) for each in (first, second)
-    )
+    one, other = (IdentificationRun(each.ranks, each.separation, each.probes) for each in (first, second))
     return identification.compare_identification(one, other, first.identity, fprs, trials)
 
 
-def _one(both: _Both, what: str, values: Sequence[Any]) -> Any:
-    """The value that both have."""
+def _shared(both: _Both, what: str, values: Sequence[Any]) -> Any:
+    """The value that both share; otherwise they cannot be compared."""
     if values[0] != values[1]:
         told = " and ".join(f"{value} in {scores.run}" for scores, value in zip(both, values, strict=True))
-        raise _ApartError(f"it is {what} {told}")
+        raise _IncomparableError(f"it is {what} {told}")
     return values[0]
 
 
 def _refuse_old(both: _Both, complete: Sequence[bool]) -> None:
     for scores, whole in zip(both, complete, strict=True):
         if not whole:
-            raise _ApartError(f"the scores in {scores.run} are of an older facerec; run `dvc repro` there")
+            raise _IncomparableError(
+                f"the scores in {scores.run} are of an older facerec; run `dvc repro` there"
+            )
 
 
 def _refuse_other_pairs(both: _Both, keys: Sequence[Sequence[Any]]) -> None:
@@ -218,4 +223,4 @@ def _refuse_other_pairs(both: _Both, keys: Sequence[Sequence[Any]]) -> None:
         f"{(one - other).total():,} of {one.total():,} are only in {scores.run}"
         for scores, one, other in ((both[0], here, there), (both[1], there, here))
     ]
-    raise _ApartError(f"its pairs differ: {' and '.join(told)}")
+    raise _IncomparableError(f"its pairs differ: {' and '.join(told)}")

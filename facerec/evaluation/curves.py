@@ -1,24 +1,41 @@
-"""Curves as short lists of records, for `dvc plots` and for our own figures.
+"""Rates and curves of rates: their names, Wilson's interval, and curves as short lists of records for plots.
 
-At most 200 points a curve, spaced evenly on the logarithmic axis on which it is read, with both ends kept.
-`lo` and `hi` are a 95 % interval: Wilson's, which takes pairs as independent, unless `banded`
-puts another in its place.
+A curve has at most 200 points, spaced evenly on its logarithmic axis, with both ends kept. `lo` and `hi` are a 95 %
+interval: Wilson's, which takes pairs as independent, unless `banded` replaces it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-
-from facerec.evaluation.verification.counting import wilson
 
 POINTS = 200
 Records = list[dict[str, float]]
 Band = tuple[NDArray[np.float64], NDArray[np.float64]]
 """(low, high) for each record of a curve."""
+
+
+def rate_name(rate: float) -> str:
+    """A rate as it is written in the names of metrics.
+
+    >>> rate_name(0.001), rate_name(0.0005), rate_name(0.00015)
+    ('1e-3', '5e-4', '1.5e-4')
+    """
+    mantissa, exponent = f"{rate:e}".split("e")
+    return f"{float(mantissa):g}e{int(exponent)}"
+
+
+def wilson(share: ArrayLike, count: ArrayLike, z: float = 1.959963984540054) -> Band:
+    """Wilson score interval (low, high) of a share measured in `count` independent trials; z = 1.96 is 95 %.
+
+    >>> low, high = wilson(0.9, 100)
+    >>> round(float(low), 3), round(float(high), 3)
+    (0.826, 0.945)
+    """
+    p, n = np.asarray(share, dtype=np.float64), np.asarray(count, dtype=np.float64)
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return np.clip(centre - half, 0, 1), np.clip(centre + half, 0, 1)
 
 
 def roc_records(fpr: ArrayLike, tpr: ArrayLike, positives: int, points: int = POINTS) -> Records:
@@ -56,11 +73,6 @@ def banded(records: Records, rate: str, band: Band) -> Records:
         {**record, "lo": min(lo, record[rate]), "hi": max(hi, record[rate])}
         for record, lo, hi in zip(records, low, high, strict=True)
     ]
-
-
-def plot_data(**curves: Sequence[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """What `facerec.core.files.write_json` is to write for `dvc plots`: lists of records under their names."""
-    return {name: [dict(record) for record in records] for name, records in curves.items()}
 
 
 def _highest(

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from facerec.core import FormatError, ParamsError
-from facerec.evaluation.verification.counting import Bools, Floats, wilson
-from facerec.evaluation.verification.result import rate_name
+from facerec.evaluation.curves import rate_name, wilson
+from facerec.evaluation.verification.distances import Bools, Floats
 from facerec.store import scores
 
 FOLDER = Path("data/scores")

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from facerec.core import FormatError, ParamsError
-from facerec.evaluation.identification import published
+from facerec.evaluation.identification import devkit
 from facerec.reporting import figures
 
 Records = Sequence[Mapping[str, float]]
@@ -56,7 +56,7 @@ def _read_curves(path: Path, kind: str) -> dict[str, Records]:
     if not isinstance(value, dict):
         raise FormatError(f"{path} holds no curves: it is no JSON object.")
     if _is_devkit(value):
-        curves = published.parse_published(value, str(path))
+        curves = devkit.parse_published(value, str(path))
         return {kind: _records(*(curves.cmc if kind == "cmc" else curves.roc), _AXES[kind])}
     wanted = {*_AXES[kind], "lo", "hi"}
     return {

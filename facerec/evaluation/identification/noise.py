@@ -1,4 +1,4 @@
-"""Noise removal: what known mislabelled faces of FaceScrub and MegaFace do to the features.
+"""Noise removal: features of FaceScrub and MegaFace without the faces that are known to be mislabelled.
 
 Four variants in use, named because they give different numbers:
 
@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec.core import FormatError, ParamsError
-from facerec.evaluation.identification.scores import Bools, Floats, Ints, Rows
+from facerec.evaluation.identification.scoring import Bools, FeatureRows, Floats, Ints
 from facerec.store.embeddings import normalise
 
 VARIANTS = ("published", "centre", "zero", "delete")
@@ -36,7 +36,7 @@ _JITTER = 1e-3
 
 
 @dataclass(frozen=True)
-class Cleaned:
+class CleanedFeatures:
     """Features after noise removal.
 
     Attributes:
@@ -46,7 +46,7 @@ class Cleaned:
     """
 
     probes: Floats
-    distractors: Floats
+    distractors: Any
     kept_probes: Ints
     kept_distractors: Ints
     probe_counts: tuple[int, int]
@@ -54,15 +54,16 @@ class Cleaned:
 
     def metrics(self) -> dict[str, int]:
         """Flat counts for a metrics file."""
-        return metrics(self.probe_counts, self.distractor_counts)
+        names = ("probes_listed", "probes_matched", "distractors_listed", "distractors_matched")
+        return dict(zip(names, (*self.probe_counts, *self.distractor_counts), strict=True))
 
 
 class CleanDistractors:
     """Distractors after noise removal, a slice of rows at a time, so that they need not fit in memory."""
 
-    def __init__(self, rows: Rows, noisy: Bools, variant: str) -> None:
+    def __init__(self, rows: FeatureRows, noisy: Bools, variant: str) -> None:
         """Clean (m, d) rows of those that are `noisy` (m,)."""
-        _check_variant(variant)
+        _refuse_unknown(variant)
         self._rows, self._noisy, self._variant = rows, noisy, variant
         self.kept: Ints = np.flatnonzero(~noisy) if variant == "delete" else np.arange(len(noisy))
         self.shape = (len(self.kept), rows.shape[1] + _widens(variant))
@@ -88,21 +89,22 @@ def remove_noise(
     probes: NDArray[np.floating],
     labels: Sequence[Any] | NDArray[Any],
     probe_names: Sequence[str],
-    distractors: NDArray[np.floating],
+    distractors: FeatureRows,
     distractor_names: Sequence[str],
     probe_noise: Collection[str],
     distractor_noise: Collection[str],
     variant: str = "published",
     seed: int = 0,
-) -> Cleaned:
+) -> CleanedFeatures:
     """Clean (n, d) probes and (m, d) distractors of the faces named as noise.
 
     Args:
-        probes: L2-normalised features; NaN rows (faces not enrolled) stay NaN and add to no sum.
+        probes: L2-normalised features; NaN rows (missing faces) stay NaN and add to no sum.
         labels: (n,) identity of each probe.
-        probe_names: (n,) names as the noise list has them (see `names.facescrub`).
-        distractors: L2-normalised features of strangers.
-        distractor_names: (m,) names as the noise list has them (see `names.megaface`).
+        probe_names: (n,) names in any spelling that `facescrub_key` takes.
+        distractors: L2-normalised features of strangers. An array gives an array; rows that are read from a file are
+            cleaned when they are read.
+        distractor_names: (m,) names in any spelling that `megaface_key` takes.
         probe_noise, distractor_noise: names listed as noise; those that are absent are only counted.
         variant: "published", "centre", "zero" or "delete".
         seed: of the published variant's random draw.
@@ -111,24 +113,28 @@ def remove_noise(
         FormatError: when names or labels do not fit the matrices.
         ParamsError: for an unknown variant.
     """
-    clean, kept = clean_probes(probes, labels, listed(probe_names, probe_noise), variant, seed)
-    _check_length("distractor names", distractor_names, distractors.shape[0])
-    others = CleanDistractors(distractors, listed(distractor_names, distractor_noise), variant)
-    counts = count_noises(probe_names, probe_noise), count_noises(distractor_names, distractor_noise)
-    return Cleaned(clean, others[: others.shape[0]], kept, others.kept, *counts)
+    _refuse_other_length("distractor names", distractor_names, distractors.shape[0])
+    photos, wrong = ([facescrub_key(name) for name in names] for names in (probe_names, probe_noise))
+    strangers, known = (
+        [megaface_key(name) for name in names] for names in (distractor_names, distractor_noise)
+    )
+    clean, kept = _clean_probes(probes, labels, _match(photos, wrong), variant, seed)
+    others = CleanDistractors(distractors, _match(strangers, known), variant)
+    whole = others[: others.shape[0]] if isinstance(distractors, np.ndarray) else others
+    return CleanedFeatures(clean, whole, kept, others.kept, _count(photos, wrong), _count(strangers, known))
 
 
-def clean_probes(
+def _clean_probes(
     probes: NDArray[np.floating],
     labels: Sequence[Any] | NDArray[Any],
     noisy: Bools,
-    variant: str = "published",
-    seed: int = 0,
+    variant: str,
+    seed: int,
 ) -> tuple[Floats, Ints]:
     """(cleaned features, the rows of the originals that these are); arguments as in `remove_noise`."""
-    _check_variant(variant)
-    _check_length("probe labels", labels, len(probes))
-    _check_length("probe names", noisy, len(probes))
+    _refuse_unknown(variant)
+    _refuse_other_length("probe labels", labels, len(probes))
+    _refuse_other_length("probe names", noisy, len(probes))
     if variant == "delete":
         kept = np.flatnonzero(~noisy)
         return np.asarray(probes[kept], dtype=np.float32), kept
@@ -140,29 +146,23 @@ def clean_probes(
     return clean, np.arange(len(probes))
 
 
-def listed(names: Sequence[str], noise: Collection[str]) -> Bools:
+def _match(names: Sequence[str], noise: Collection[str]) -> Bools:
     """(n,) whether each name is on the noise list."""
     noisy = frozenset(noise)
     return np.fromiter((name in noisy for name in names), dtype=bool, count=len(names))
 
 
-def count_noises(names: Sequence[str], noise: Collection[str]) -> tuple[int, int]:
+def _count(names: Sequence[str], noise: Collection[str]) -> tuple[int, int]:
     """(entries of the noise list, how many different ones of them are among the names)."""
     return len(noise), len(set(noise) & set(names))
 
 
-def metrics(probes: tuple[int, int], distractors: tuple[int, int]) -> dict[str, int]:
-    """Counts of both lists for a metrics file."""
-    names = ("probes_listed", "probes_matched", "distractors_listed", "distractors_matched")
-    return dict(zip(names, (*probes, *distractors), strict=True))
-
-
-def _check_variant(variant: str) -> None:
+def _refuse_unknown(variant: str) -> None:
     if variant not in VARIANTS:
         raise ParamsError(f"There is no noise variant {variant!r}; choose from {', '.join(VARIANTS)}.")
 
 
-def _check_length(what: str, names: Sequence[Any] | NDArray[Any], rows: int) -> None:
+def _refuse_other_length(what: str, names: Sequence[Any] | NDArray[Any], rows: int) -> None:
     if len(names) != rows:
         raise FormatError(f"There are {len(names)} {what} for {rows} rows of features; give one a row.")
 

@@ -1,4 +1,4 @@
-"""The engine of the CPU: torch.mm, and compiled loops that pass over rows by their maximum."""
+"""The engine of the CPU: products by torch.mm, and compiled loops that skip rows by their greatest score."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from facerec.evaluation.identification.engines import Mates
-from facerec.evaluation.identification.scores import Features, Floats, Ints
+from facerec.evaluation.identification.scoring import Features, Floats, Ints, MateScores
 
 
 class NumbaBlock:
-    """Dot products with what turns them into scores; see `engines.Block`."""
+    """Dot products, and the squared lengths that turn them into scores; see `scoring.ScoreBlock`."""
 
     def __init__(self, engine: NumbaEngine, dots: Floats, others: Floats) -> None:
         """Dots (n, b) of the engine's probes and of rows with the squared lengths `others` (b,)."""
@@ -33,12 +32,12 @@ class NumbaBlock:
         return best
 
     def columns(self, chosen: Ints) -> NumbaBlock:
-        """See `engines.Block`."""
+        """See `scoring.ScoreBlock`."""
         dots, _, others = self._block
         return NumbaBlock(self._engine, np.take(dots, chosen, axis=1), others[chosen])
 
-    def count_beaten(self, mates: Mates, counter: Ints) -> None:
-        """See `engines.Block`."""
+    def count_beaten(self, mates: MateScores, counter: Ints) -> None:
+        """See `scoring.ScoreBlock`."""
         (dots, probes, others), best = self._block, self._best
 
         def count(r: slice) -> None:
@@ -48,17 +47,17 @@ class NumbaBlock:
         self._engine.by_rows(count)
 
     def keep_nearest(self, first: int, nearest: Floats, index: Ints) -> None:
-        """See `engines.Block`."""
+        """See `scoring.ScoreBlock`."""
         keep_nearest(*self._block, self._best, first, nearest, index)
 
     def above(self, threshold: float) -> tuple[Floats, NDArray[np.int32]]:
-        """See `engines.Block`."""
+        """See `scoring.ScoreBlock`."""
         found: tuple[Floats, NDArray[np.int32]]
         found = above(*self._block, self._best, np.float32(threshold))
         return found
 
     def scores(self, rows: int | None = None) -> Floats:
-        """See `engines.Block`."""
+        """See `scoring.ScoreBlock`."""
         dots, probes, others = self._block
         out = np.empty_like(dots[:rows])
         finish(dots[:rows], probes[:rows], others, out)
@@ -66,10 +65,10 @@ class NumbaBlock:
 
 
 class NumbaEngine:
-    """See `engines.Engine`; as many threads look through the scores as torch multiplies with."""
+    """See `scoring.Engine`; as many threads look through the scores as torch multiplies with."""
 
     def __init__(self, probes: Features) -> None:
-        """Blocks reuse the room of the greatest of them."""
+        """Take the probes; all blocks share one buffer of the size of the largest."""
         self.squares = probes.squares
         self._probes = torch.from_numpy(probes.rows)
         self._room = torch.empty(0, dtype=torch.float32)
@@ -77,7 +76,7 @@ class NumbaEngine:
         self._pool = ThreadPoolExecutor(self._threads)
 
     def load(self, others: Features) -> NumbaBlock:
-        """See `engines.Engine`."""
+        """See `scoring.Engine`."""
         n, b = len(self._probes), len(others.rows)
         if len(self._room) < n * b:
             self._room = torch.empty(n * b, dtype=torch.float32)
@@ -85,12 +84,12 @@ class NumbaEngine:
         torch.mm(self._probes, torch.from_numpy(others.rows).T, out=dots)
         return NumbaBlock(self, dots.numpy(), others.squares)
 
-    def counter(self, mates: Mates) -> Ints:
-        """See `engines.Engine`."""
+    def counter(self, mates: MateScores) -> Ints:
+        """See `scoring.Engine`."""
         return np.zeros(len(mates.scores), dtype=np.int64)
 
-    def counts(self, counter: Ints, mates: Mates) -> Ints:
-        """See `engines.Engine`."""
+    def counts(self, counter: Ints, mates: MateScores) -> Ints:
+        """See `scoring.Engine`."""
         return counter
 
     def by_rows(self, work: Callable[[slice], None]) -> None:
@@ -199,8 +198,8 @@ def above(
 ) -> tuple[Floats, NDArray[np.int32]]:
     """(scores, rows) of all that are strictly above `threshold`, row after row.
 
-    Room for every score is asked for and given back: memory that is never written to costs nothing, a second
-    reading of the dot products would.
+    Buffers for every score are allocated and cut afterwards: memory that is never written costs nothing, while reading
+    the dot products twice would.
     """
     width = dots.shape[1]
     scores = np.empty(width, dtype=np.float32)

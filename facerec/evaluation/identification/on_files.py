@@ -1,4 +1,7 @@
-"""MegaFace-style identification on files: features and noise lists to results at rest, and the devkit's files."""
+"""MegaFace-style identification on files: from features and noise lists to the result record, and the devkit's files.
+
+The record of a task is DIR/result.json, which the summary, the report and the comparison of runs read.
+"""
 
 from __future__ import annotations
 
@@ -9,39 +12,40 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from facerec.core import atomic_dir, write_json
-from facerec.evaluation import curves, identification
-from facerec.evaluation.curves import Records
-from facerec.evaluation.identification import noise, outcomes, pairing, published, ranking, scores
-from facerec.evaluation.identification.bootstrap import Band, Bootstrap
-from facerec.evaluation.identification.noise import facescrub_key, megaface_key
-from facerec.evaluation.identification.outcomes import Probes
-from facerec.evaluation.verification.result import rate_name
+from facerec.core import FormatError, atomic_dir, write_json
+from facerec.evaluation import curves
+from facerec.evaluation.curves import Band, Records, rate_name
+from facerec.evaluation.identification import noise, outcomes, ranking, scoring
+from facerec.evaluation.identification.bands import IdentificationBootstrap
+from facerec.evaluation.identification.devkit import parse_published
+from facerec.evaluation.identification.outcomes import ProbeNames
+from facerec.evaluation.identification.result import IdentificationResult
 from facerec.interop import devkit, photo_lists
-from facerec.store import embeddings
+from facerec.store import embeddings, tables
 from facerec.store.embeddings import Embeddings
 
 
 @dataclass(frozen=True)
-class IdentificationEvaluation:
-    """A result and its bands.
+class IdentificationRecord:
+    """A result with its bands, as it is written to result.json.
 
     Attributes:
-        result: what `facerec.evaluation.identification.identify` found.
+        result: of `facerec.evaluation.identification.identify`.
         bootstrap: draws of its identities; None where no bands were asked for.
         probes: names of its probes, where known.
     """
 
-    result: identification.IdentificationResult
-    bootstrap: Bootstrap | None
-    probes: Probes | None = None
+    result: IdentificationResult
+    bootstrap: IdentificationBootstrap | None
+    probes: ProbeNames | None = None
 
     def metrics(self) -> dict[str, Any]:
-        """Scalars, nested where a figure has several forms: exact, its 95 % interval, as the devkit shows it."""
+        """Scalars, nested where a metric has several forms: exact, its 95 % interval, as the devkit shows it."""
         found: dict[str, Any] = {**self.result.metrics()}
         fprs = [fpr for fpr in self.result.tpr if self.result.supported[fpr]]
-        coarse = published.parse_published(self.result.devkit)
+        coarse = parse_published(self.result.devkit)
         shown = {f"tpr@{rate_name(fpr)}": coarse.tpr(fpr) for fpr in fprs}
         found["devkit"] = {"rank1": coarse.rank1, **shown}
         if self.bootstrap is not None:
@@ -53,7 +57,7 @@ class IdentificationEvaluation:
         return found
 
     def answer(self) -> dict[str, Any]:
-        """As `facerec megaface identify --json` prints it: rates nested by false-positive rate."""
+        """As `facerec megaface identify --json` prints it: rates nested by false positive rate."""
         found = {key: value for key, value in self.metrics().items() if not key.startswith("tpr@")}
         rates = {rate_name(fpr): tpr for fpr, tpr in self.result.tpr.items()}
         lacking = [rate_name(fpr) for fpr, enough in self.result.supported.items() if not enough]
@@ -86,17 +90,17 @@ class IdentificationEvaluation:
 
 def denoise_files(
     features: Path, probe_noises: Path, distractor_noises: Path, variant: str, seed: int, out: Path
-) -> noise.Cleaned:
+) -> noise.CleanedFeatures:
     """Clean the L2-normalised features of directory `features` into directory `out` by two noise lists."""
     probes, distractors = embeddings.read_feature_sets(features)
     cleaned = noise.remove_noise(
         probes.matrix,
         probes.identities,
-        [facescrub_key(source) for source in probes.sources],
+        probes.sources,
         distractors.matrix,
-        [megaface_key(source) for source in distractors.sources],
-        [facescrub_key(entry) for entry in photo_lists.read_noises(probe_noises)],
-        [megaface_key(entry) for entry in photo_lists.read_noises(distractor_noises)],
+        distractors.sources,
+        photo_lists.read_noises(probe_noises),
+        photo_lists.read_noises(distractor_noises),
         variant,
         seed,
     )
@@ -110,29 +114,29 @@ def denoise_files(
 
 def identify_files(
     features: Path, fprs: Sequence[float], sweeps: int = 0, bootstrap: int = 0, seed: int = 0
-) -> IdentificationEvaluation:
+) -> IdentificationRecord:
     """Rank the probes of directory `features` among its distractors."""
     probes, distractors = embeddings.read_feature_sets(features)
-    found = identification.identify(
+    found = ranking.identify(
         probes.matrix, probes.identities, distractors.matrix, fprs, sweeps=sweeps, seed=seed
     )
-    return judge(found, bootstrap, seed, Probes(probes.sources, probes.identities))
+    return record_result(found, bootstrap, seed, ProbeNames(probes.sources, probes.identities))
 
 
-def judge(
-    result: identification.IdentificationResult, bootstrap: int, seed: int, probes: Probes | None = None
-) -> IdentificationEvaluation:
+def record_result(
+    result: IdentificationResult, bootstrap: int, seed: int, probes: ProbeNames | None = None
+) -> IdentificationRecord:
     """The result with as many draws of its identities."""
-    return IdentificationEvaluation(result, Bootstrap(result, bootstrap, seed) if bootstrap else None, probes)
+    return IdentificationRecord(
+        result, IdentificationBootstrap(result, bootstrap, seed) if bootstrap else None, probes
+    )
 
 
-def write_identification(
-    runs: Mapping[str, IdentificationEvaluation], out: Path, noise: str = "none"
-) -> None:
+def write_identification(runs: Mapping[str, IdentificationRecord], out: Path, noise: str = "none") -> None:
     """Write result.json and, for each named run, the JSON files of the devkit, curves and sweeps into `out`.
 
-    Where the probes have names, what became of each is written too (`facerec.evaluation.identification.outcomes`). `noise` is the
-    variant of its removal behind the run "cleaned".
+    Where the probes have names, the outcomes of all searches are written too (`outcomes`). `noise` is the variant of noise
+    removal behind the run "cleaned".
     """
     with atomic_dir(out) as folder:
         for name, run in runs.items():
@@ -177,19 +181,19 @@ def export_features(features: Path, algorithm: str, out: Path) -> dict[str, int]
     return {"probes": len(probes), "distractors": len(distractors), "dim": probes.matrix.shape[1]}
 
 
-def write_scores(features: Path, out: Path) -> dict[str, int]:
+def write_devkit_scores(features: Path, out: Path) -> dict[str, int]:
     """Write the devkit's score files of feature directory `features`: probes x probes, probes x distractors.
 
     -|x - y|^2 in float32, greater is more alike; 14 GB for all of MegaFace, and as much while it is written.
     Counts of rows and columns.
     """
     probes, distractors = embeddings.read_feature_sets(features)
-    engine = ranking.build_engine(scores.checked_features(probes.matrix, "probes"))
+    engine = ranking.choose_engine(scoring.checked_features(probes.matrix, "probes"))
     with atomic_dir(out) as folder:
         for name, others in (("facescrub_facescrub", probes), ("facescrub_megaface", distractors)):
             columns = folder / f"{name}.npy"  # comes in columns, is kept in rows
             matrix = np.lib.format.open_memmap(columns, "w+", np.float32, (len(probes), len(others)))
-            for start, block in pairing.score_blocks(engine, others.matrix, name):
+            for start, block in scoring.score_blocks(engine, others.matrix, name):
                 matrix[:, start : start + block.shape[1]] = block
             devkit.write_matrix(matrix, folder / f"{name}.bin")
             columns.unlink()
@@ -207,6 +211,104 @@ def _rows(original: Embeddings, kept: Any, matrix: Any) -> Embeddings:
 
 
 def _known(band: Band) -> Band:
-    """The band with 0 where no trial had anything to count, which JSON cannot say."""
+    """The band with 0 instead of NaN, which JSON lacks, where no trial had anything to count."""
     low, high = band
     return np.nan_to_num(low), np.nan_to_num(high)
+
+
+class NpyRows:
+    """Rows of a 2-d float matrix in a .npy file, read when they are asked for."""
+
+    def __init__(self, path: str | Path) -> None:
+        """Read the header only; FormatError where this is no whole 2-d float matrix."""
+        mapped = tables.read_npy(path)
+        if not isinstance(mapped, np.memmap) or mapped.ndim != 2 or mapped.dtype.kind != "f":
+            raise FormatError(
+                f"{path} holds {mapped.dtype} {mapped.shape}; needed is a float matrix with a row a face."
+            )
+        if not mapped.flags.c_contiguous:
+            raise FormatError(f"{path} is stored column after column; save it with numpy.ascontiguousarray.")
+        self.shape: tuple[int, ...] = mapped.shape
+        self.dtype: np.dtype[Any] = mapped.dtype
+        self._start = int(mapped.offset)
+        self._stride = self.shape[1] * self.dtype.itemsize
+        self._path = Path(path)
+
+    def __len__(self) -> int:
+        return int(self.shape[0])
+
+    def __getitem__(self, rows: slice) -> NDArray[Any]:
+        """The rows of a contiguous slice, as a new array."""
+        first, last, step = rows.indices(len(self))
+        if step != 1:
+            raise ValueError("rows are read in order, one after the other")
+        count = max(last - first, 0)
+        start = self._start + first * self._stride
+        values = np.fromfile(self._path, self.dtype, count * self.shape[1], offset=start)
+        return values.reshape(count, self.shape[1])
+
+
+@dataclass(frozen=True)
+class NpyInputs:
+    """One matrix and one list a side; the distractors' list matters only for noise.
+
+    Attributes:
+        probes, distractors: .npy matrices of L2-normalised features, a row a face.
+        ids: identity of each probe, one a line, or the devkit's JSON list.
+    """
+
+    probes: Path
+    ids: Path
+    distractors: Path
+
+
+@dataclass(frozen=True)
+class NoiseLists:
+    """Noise lists, and the photos that the rows of the matrices belong to.
+
+    Attributes:
+        variant: see `facerec.evaluation.identification.noise`.
+        probe_list, distractor_list: photo of each row, one a line, or the devkit's JSON list.
+        probe_noises, distractor_noises: the noise lists.
+    """
+
+    variant: str
+    probe_list: Path
+    probe_noises: Path
+    distractor_list: Path
+    distractor_noises: Path
+
+
+def identify_npy(
+    files: NpyInputs, cleaned_of: NoiseLists | None, fprs: Sequence[float], sweeps: int = 0, seed: int = 0
+) -> tuple[IdentificationResult, dict[str, int]]:
+    """Rank the probes and return the result and counts of noise; distractors are read and cleaned a block at a time."""
+    rows, distractors = NpyRows(files.probes), NpyRows(files.distractors)
+    probes, ids = rows[: len(rows)], np.array(read_name_column(files.ids, "id"))
+    if cleaned_of is None:
+        return ranking.identify(probes, ids, distractors, fprs, sweeps=sweeps, seed=seed), {}
+    clean = noise.remove_noise(
+        probes,
+        ids,
+        read_name_column(cleaned_of.probe_list),
+        distractors,
+        read_name_column(cleaned_of.distractor_list),
+        photo_lists.read_noises(cleaned_of.probe_noises),
+        photo_lists.read_noises(cleaned_of.distractor_noises),
+        cleaned_of.variant,
+        seed,
+    )
+    kept = ids[clean.kept_probes]
+    found = ranking.identify(clean.probes, kept, clean.distractors, fprs, sweeps=sweeps, seed=seed)
+    return found, clean.metrics()
+
+
+def read_name_column(path: Path, column: str = "path") -> list[str]:
+    """Names from a text file, one a line, or a `column`, "path" or "id", of the devkit's JSON list."""
+    if path.suffix == ".json":
+        listed = photo_lists.read_feature_list(path)
+        return list(listed.ids if column == "id" else listed.paths)
+    try:
+        return path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise FormatError(f"cannot read the list {path}: {error}; give one name a line.") from error

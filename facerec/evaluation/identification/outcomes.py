@@ -1,13 +1,13 @@
-"""What became of every probe, at rest, so that two runs can be compared search by search.
+"""Outcomes of every search as Parquet tables, from which two runs are compared.
 
 A run NAME of a task is two Parquet tables:
 
 - NAME_pairs.parquet, a row an ordered pair of one person's probes: `identity`, the photos `probe` and `mate`, the
   mate's `rank` (distractors above it, 0 is best), and `false_positives`, how many impostor scores, of all probes
   against all distractors, are above the pair's own; null where a face is missing.
-- NAME_people.parquet, a row a person: `identity`, how many `probes` there are, and `impostors`, the places that their
-  impostor scores take among the highest of all, 0 for the very highest. As many places are known as are listed in all
-  rows; a count of false positives beyond that says only that there are more.
+- NAME_people.parquet, a row a person: `identity`, how many `probes` there are, and `impostors`, the places of their
+  impostor scores among the highest of all, 0 for the highest. All rows together list as many places as are known; a
+  count of false positives beyond that says only that there are more.
 """
 
 from __future__ import annotations
@@ -21,9 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from facerec.core import FormatError
-from facerec.evaluation.identification import IdentificationResult
-from facerec.evaluation.identification.scores import Bools, Ints
-from facerec.evaluation.identification.separation import Separation
+from facerec.evaluation.identification.result import Bools, IdentificationResult, Ints, Separation
 from facerec.store import tables
 
 _PAIRS = pa.schema(
@@ -39,7 +37,7 @@ _PEOPLE = pa.schema({"identity": pa.string(), "probes": pa.int32(), "impostors":
 
 
 @dataclass(frozen=True)
-class Probes:
+class ProbeNames:
     """Photo and person of each probe, by name."""
 
     photos: Sequence[str]
@@ -47,8 +45,8 @@ class Probes:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """A run as it is compared.
+class RunOutcomes:
+    """The outcomes of one run, as they are compared.
 
     Attributes:
         pairs: p names (identity, probe, mate), in sorted order.
@@ -67,7 +65,7 @@ class Outcome:
     separation: Separation
 
 
-def write_outcomes(result: IdentificationResult, probes: Probes, folder: Path, name: str) -> None:
+def write_outcomes(result: IdentificationResult, probes: ProbeNames, folder: Path, name: str) -> None:
     """Write both tables of run `name` into `folder`; the same result gives the same bytes."""
     pairs, people = _pairs(result, probes), _people(result, probes)
     pq.write_table(pairs, folder / f"{name}_pairs.parquet", compression="none")
@@ -77,12 +75,12 @@ def write_outcomes(result: IdentificationResult, probes: Probes, folder: Path, n
     pq.write_table(people, out, compression="none", use_dictionary=words, column_encoding=places)
 
 
-def written(folder: Path, name: str) -> bool:
+def has_outcomes(folder: Path, name: str) -> bool:
     """Whether `folder` holds run `name`."""
     return all((folder / f"{name}_{table}.parquet").is_file() for table in ("pairs", "people"))
 
 
-def read_outcomes(folder: Path, name: str, distractors: int) -> Outcome:
+def read_outcomes(folder: Path, name: str, distractors: int) -> RunOutcomes:
     """Read run `name` of `folder`, whose probes were ranked among so many distractors."""
     pairs = _sorted(folder / f"{name}_pairs.parquet", _PAIRS, ("identity", "probe", "mate"))
     people = _sorted(folder / f"{name}_people.parquet", _PEOPLE, ("identity",))
@@ -95,10 +93,10 @@ def read_outcomes(folder: Path, name: str, distractors: int) -> Outcome:
     triples = zip(*(pairs[column].to_pylist() for column in ("identity", "probe", "mate")), strict=True)
     ranks = pairs["rank"].to_numpy().astype(np.int64)
     found = _separation(pairs, _impostors(people, folder / name), identity, int(probes.sum()) * distractors)
-    return Outcome(list(triples), identity, ranks, names, probes, found)
+    return RunOutcomes(list(triples), identity, ranks, names, probes, found)
 
 
-def _pairs(result: IdentificationResult, probes: Probes) -> pa.Table:
+def _pairs(result: IdentificationResult, probes: ProbeNames) -> pa.Table:
     photos, identities = pa.array(probes.photos), pa.array(probes.identities)
     counts, missing = _false_positives(result)
     columns = [
@@ -124,7 +122,7 @@ def _false_positives(result: IdentificationResult) -> tuple[Ints, Bools]:
     return counts, missing
 
 
-def _people(result: IdentificationResult, probes: Probes) -> pa.Table:
+def _people(result: IdentificationResult, probes: ProbeNames) -> pa.Table:
     numbers = np.unique(result.identity, return_index=True)[1]
     names = [probes.identities[row] for row in numbers.tolist()]
     highest = result.separation.tail_identity[: result.separation.known]
@@ -157,7 +155,7 @@ def _impostors(people: pa.Table, where: Path) -> Ints:
 
 
 def _separation(pairs: pa.Table, impostors: Ints, identity: Ints, negatives: int) -> Separation:
-    """Rates do not mind that every positive is in it in both directions."""
+    """Every positive is in it in both directions, which does not change the rates."""
     counts = pairs["false_positives"].fill_null(-1).to_numpy().astype(np.int64)
     order = np.argsort(-counts, kind="stable")  # ascending by score
     return Separation(

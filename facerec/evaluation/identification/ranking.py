@@ -16,28 +16,36 @@ from numpy.typing import ArrayLike, NDArray
 from facerec.core import FormatError, ParamsError, track
 from facerec.evaluation.identification import devkit
 from facerec.evaluation.identification.devkit import traditional_ranks
-from facerec.evaluation.identification.engines import NEAREST, Engine, Mates
-from facerec.evaluation.identification.negatives import Above, Tail
-from facerec.evaluation.identification.pairing import MatePairs, pair_up
-from facerec.evaluation.identification.result import IdentificationResult
-from facerec.evaluation.identification.scores import (
+from facerec.evaluation.identification.impostors import CountsAbove, HighestScores, SubsetCounts, SubsetSweeps
+from facerec.evaluation.identification.result import (
+    IdentificationResult,
+    Separation,
+    SubsetResult,
+    allowed_false_positives,
+    count_false_positives,
+    supports_rate,
+)
+from facerec.evaluation.identification.scoring import (
     BLOCK,
+    NEAREST,
+    Engine,
+    FeatureRows,
     Features,
     Floats,
     Ints,
-    Rows,
+    MatePairs,
+    MateScores,
     checked_features,
     feature_blocks,
+    pair_mates,
 )
-from facerec.evaluation.identification.separation import Separation, allowed, false_positives, supports
-from facerec.evaluation.identification.sweeps import Counted, Rings, Subset
 
 _TAIL = 1 << 18  # negatives kept exactly, at least: up to FPR 7e-5 at the full size of MegaFace
 
 
 @dataclass(frozen=True)
-class Scan:
-    """What one pass yields.
+class DistractorScan:
+    """Counts and scores of one pass over the distractors.
 
     Attributes:
         beaten: (p,) scores strictly above each mate, in the order of the mates.
@@ -56,12 +64,17 @@ class Scan:
     missing: int
 
 
-def scan(
-    engine: Engine, mates: Mates, positives: Floats, distractors: Rows, tail_size: int, rings: Rings | None
-) -> Scan:
-    """Multiply, count and forget, a block of distractors at a time; `rings` is filled on the way."""
+def scan_distractors(
+    engine: Engine,
+    mates: MateScores,
+    positives: Floats,
+    distractors: FeatureRows,
+    tail_size: int,
+    rings: SubsetSweeps | None,
+) -> DistractorScan:
+    """Score the probes against the distractors and count, a block at a time; `rings` is filled on the way."""
     n = len(mates.starts) - 1
-    counter, tail, above = engine.counter(mates), Tail(tail_size), Above(positives)
+    counter, tail, above = engine.counter(mates), HighestScores(tail_size), CountsAbove(positives)
     nearest = np.full((n, NEAREST), -np.inf, dtype=np.float32)
     index = np.full((n, NEAREST), -1, dtype=np.int64)
     missing = 0
@@ -77,10 +90,10 @@ def scan(
             rings.add(start, len(others.rows), block)
         missing += int(others.missing.sum())
     counts = engine.counts(counter, mates)
-    return Scan(counts, nearest, index, *tail.descending(), above.counts(), missing)
+    return DistractorScan(counts, nearest, index, *tail.descending(), above.counts(), missing)
 
 
-def build_engine(probes: Features) -> Engine:
+def choose_engine(probes: Features) -> Engine:
     """The engine for the device of this machine's settings: numba on the CPU, else torch."""
     from facerec.core import torch_device
 
@@ -96,7 +109,7 @@ def build_engine(probes: Features) -> Engine:
 
 @dataclass(frozen=True)
 class _Run:
-    """What is ranked, and by what."""
+    """The probes and pairs that are ranked, the engine, and the options."""
 
     engine: Engine
     ready: Features
@@ -116,14 +129,14 @@ class _Run:
         return ranks
 
     def lost(self) -> NDArray[np.bool_]:
-        """(p,) pairs with a face that was not enrolled."""
+        """(p,) pairs with a missing face."""
         return np.asarray(self.ready.missing[self.pairs.probe] | self.ready.missing[self.pairs.mate])
 
 
 def identify(
     probes: ArrayLike,
     labels: ArrayLike,
-    distractors: ArrayLike | Rows,
+    distractors: ArrayLike | FeatureRows,
     fprs: Sequence[float] = (1e-6,),
     sweeps: int = 0,
     seed: int = 0,
@@ -132,15 +145,18 @@ def identify(
     """Rank every probe's mates among the distractors.
 
     Args:
-        probes: (n, d) features, L2-normalised (`facerec.evaluation.identification.normalise`); they are used as they
-            are, because noise removal marks rows by an extra dimension. NaN rows are faces not enrolled.
+        probes: (n, d) features, L2-normalised (`facerec.store.embeddings.normalise`); they are used as they
+            are, because noise removal marks rows by an extra dimension. NaN rows are missing faces.
         labels: (n,) identity of each probe, names or numbers.
-        distractors: (m, d) features of strangers: an array, or `rows.NpyRows` where they do not fit in
+        distractors: (m, d) features of strangers: an array, or `on_files.NpyRows` where they do not fit in
             memory; 1024 rows are read at a time.
         fprs: false-positive rates at which to give the exact true-positive rate.
         sweeps: how many random orders of the distractors to cut into subsets of 10, 100, 1,000 ...
         seed: of those orders and of the galleries of the traditional CMC.
-        engine: what multiplies; by default the one for this machine's device.
+        engine: multiplies and searches; by default the one for this machine's device.
+
+    >>> identify(np.eye(3)[[0, 0]], ["a", "a"], np.eye(3)[1:]).rank1
+    1.0
 
     Raises:
         FormatError: for shapes that do not fit, infinite values, no distractors, or no identity with two
@@ -149,22 +165,24 @@ def identify(
     """
     rows, names, others = _check(probes, labels, distractors, fprs)
     ready = checked_features(rows, "probes")
-    engine = engine or build_engine(ready)
-    run = _Run(engine, ready, pair_up(engine, ready, names), others.shape[0], fprs, seed)
+    engine = engine or choose_engine(ready)
+    run = _Run(engine, ready, pair_mates(engine, ready, names), others.shape[0], fprs, seed)
     positives, mates = run.pairs.positives, run.pairs.by_probe[1]
-    size = min(run.negatives, max(_TAIL, 2 * allowed(max(fprs, default=0), run.negatives) + 1))
+    size = min(
+        run.negatives, max(_TAIL, 2 * allowed_false_positives(max(fprs, default=0), run.negatives) + 1)
+    )
     rings = None
     if sweeps:
-        most = allowed(max(fprs, default=0), run.negatives) + 1
-        rings = Rings(engine, mates, run.distractors, sweeps, most, seed)
-    found = scan(engine, mates, run.pairs.scores[positives], others, size, rings)
+        most = allowed_false_positives(max(fprs, default=0), run.negatives) + 1
+        rings = SubsetSweeps(engine, mates, run.distractors, sweeps, most, seed)
+    found = scan_distractors(engine, mates, run.pairs.scores[positives], others, size, rings)
     return _result(run, found, positives, size, rings.subsets() if rings else [])
 
 
 def _result(
-    run: _Run, found: Scan, positives: Ints, size: int, subsets: list[Counted]
+    run: _Run, found: DistractorScan, positives: Ints, size: int, subsets: list[SubsetCounts]
 ) -> IdentificationResult:
-    """Everything that follows from the counts."""
+    """The result that follows from the counts."""
     pairs, total = run.pairs, run.negatives
     ranks = np.where(run.lost(), run.distractors, run.from_mates(found.beaten))
     k, counts = np.unique(ranks, return_counts=True)
@@ -173,7 +191,7 @@ def _result(
         pair=positives,
         identity=pairs.identity[pairs.probe[positives]],
         enrolled=np.isfinite(scores),
-        false_positives=false_positives(scores, found.tail),
+        false_positives=count_false_positives(scores, found.tail),
         tail_identity=pairs.identity[found.tail_probe],
         known=len(found.tail) - int(len(found.tail) == size < total),
         negatives=total,
@@ -185,7 +203,7 @@ def _result(
         mate=pairs.mate,
         identity=pairs.identity,
         tpr={fpr: separation.tpr(fpr) for fpr in run.fprs},
-        supported={fpr: supports(fpr, total) for fpr in run.fprs},
+        supported={fpr: supports_rate(fpr, total) for fpr in run.fprs},
         cmc=(k + 1, np.cumsum(counts) / len(ranks)),
         roc=separation.roc(),
         separation=separation,
@@ -199,8 +217,8 @@ def _result(
 
 
 def _check(
-    probes: ArrayLike, labels: ArrayLike, distractors: ArrayLike | Rows, fprs: Sequence[float]
-) -> tuple[NDArray[np.floating], NDArray[np.generic], Rows]:
+    probes: ArrayLike, labels: ArrayLike, distractors: ArrayLike | FeatureRows, fprs: Sequence[float]
+) -> tuple[NDArray[np.floating], NDArray[np.generic], FeatureRows]:
     rows, names = np.asarray(probes), np.asarray(labels)
     others: Any = distractors if hasattr(distractors, "shape") else np.asarray(distractors)
     for what, matrix in (("probes", rows), ("distractors", others)):
@@ -219,21 +237,21 @@ def _check(
     return rows, names, others
 
 
-def _subset(run: _Run, positives: Floats, counted: Counted) -> Subset:
+def _subset(run: _Run, positives: Floats, counted: SubsetCounts) -> SubsetResult:
     ranks = run.from_mates(counted.beaten)
     negatives = len(run.ready.rows) * counted.size
-    beaten = false_positives(positives, counted.tail)
+    beaten = count_false_positives(positives, counted.tail)
     enrolled = np.isfinite(positives)
     tpr = {
-        fpr: float(np.mean((beaten <= allowed(fpr, negatives)) & enrolled))
+        fpr: float(np.mean((beaten <= allowed_false_positives(fpr, negatives)) & enrolled))
         for fpr in run.fprs
-        if supports(fpr, negatives)
+        if supports_rate(fpr, negatives)
     }
     rank1 = float(np.mean((ranks == 0) & ~run.lost()))
-    return Subset(counted.size, counted.set, rank1, tpr)
+    return SubsetResult(counted.size, counted.set, rank1, tpr)
 
 
-def _devkit(run: _Run, found: Scan, ranks: Ints) -> dict[str, object]:
+def _devkit(run: _Run, found: DistractorScan, ranks: Ints) -> dict[str, object]:
     negatives = min(devkit.PROBES_AS_NEGATIVES, len(run.ready.rows)) * run.distractors
     drawn = traditional_ranks(run.engine, run.ready, run.pairs, ranks, run.distractors, run.seed)
     last = run.distractors + int(run.pairs.identity.max())
@@ -241,5 +259,7 @@ def _devkit(run: _Run, found: Scan, ranks: Ints) -> dict[str, object]:
         "cmc": devkit.devkit_cmc(ranks, run.distractors),
         "roc": devkit.devkit_roc(found.devkit_above, negatives),
         "traditional_cmc": devkit.devkit_cmc(drawn, last),
-        "matches": devkit.matches(found.nearest, found.nearest_index, run.pairs.probe, run.pairs.mate, ranks),
+        "matches": devkit.devkit_matches(
+            found.nearest, found.nearest_index, run.pairs.probe, run.pairs.mate, ranks
+        ),
     }

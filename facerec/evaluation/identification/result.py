@@ -1,17 +1,39 @@
-"""What an identification run found: frozen, with every rank."""
+"""The result of an identification run: every rank, and exact rates at low false positive rates.
+
+Billions of impostor scores are too many to keep, so `Separation` keeps the highest of them.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.evaluation.identification.scores import Ints
-from facerec.evaluation.identification.separation import Separation
-from facerec.evaluation.identification.sweeps import Subset
-from facerec.evaluation.verification.result import rate_name
+from facerec.evaluation.curves import rate_name
+
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+Doubles = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class SubsetResult:
+    """Identification among some of the distractors.
+
+    Attributes:
+        size: how many distractors. set: which random order they are from, counted from 1.
+        rank1: share of pairs whose mate scores above all of them.
+        tpr: exact true positive rate by false positive rate, where the subset supports the rate.
+    """
+
+    size: int
+    set: int
+    rank1: float
+    tpr: dict[float, float]
 
 
 @dataclass(frozen=True)
@@ -24,18 +46,18 @@ class IdentificationResult:
             probe, then by mate, the last two as in the list given.
         probe, mate: (p,) rows of the probes that each rank belongs to.
         identity: (probes,) number of each probe's identity, in sorted order of their names.
-        tpr: true-positive rate by false-positive rate asked for, exact: positives are the unordered
+        tpr: true positive rate by false positive rate asked for, exact: positives are the unordered
             same-identity pairs, negatives are all probes x all distractors. Where a positive and a
             negative score alike the positive goes first, as in the devkit.
-        supported: by false-positive rate, whether there are at least 1/rate negatives. Where there are
+        supported: by false positive rate, whether there are at least 1/rate negatives. Where there are
             not, `tpr` is the rate at no false positive at all.
         cmc: (k, share of pairs whose mate is among the best k), k = 1, ... at each k where it rises.
         roc: (fpr, tpr) as above, at each fpr where tpr rises; up to the last exactly known fpr.
-        separation: what `tpr` and `roc` were read from.
+        separation: the positives and highest impostors from which `tpr` and `roc` follow.
         devkit: {"cmc", "roc", "traditional_cmc", "matches"} as the MegaFace devkit writes them to JSON.
         sweeps: the same among random subsets of the distractors, by size, then set.
         pairs, probes, distractors: how many there are.
-        failures: (probes, distractors) that could not be enrolled (a row of NaN). A pair with such a
+        failures: (probes, distractors) that have no features (a row of NaN). A pair with such a
             probe ranks last; such a distractor never outranks anyone.
     """
 
@@ -50,7 +72,7 @@ class IdentificationResult:
     roc: tuple[NDArray[np.float64], NDArray[np.float64]]
     separation: Separation
     devkit: dict[str, Any]
-    sweeps: tuple[Subset, ...]
+    sweeps: tuple[SubsetResult, ...]
     pairs: int
     probes: int
     distractors: int
@@ -69,3 +91,73 @@ class IdentificationResult:
             "probe_failures": self.failures[0],
             "distractor_failures": self.failures[1],
         }
+
+
+@dataclass(frozen=True)
+class Separation:
+    """Positives by ascending score, and the impostors that score highest.
+
+    Attributes:
+        pair: (p,) row of each unordered same-identity pair among the ordered ones.
+        identity: (p,) of each.
+        enrolled: (p,) whether both faces have features.
+        false_positives: (p,) impostors that score strictly above it, right up to `known`.
+        tail_identity: (k,) identity of the probe of the k highest impostors, highest first.
+        known: up to how many false positives are exactly known.
+        negatives: all probes x all distractors.
+    """
+
+    pair: Ints
+    identity: Ints
+    enrolled: Bools
+    false_positives: Ints
+    tail_identity: Ints
+    known: int
+    negatives: int
+
+    def tpr(self, fpr: float) -> float:
+        """Share of the positives with at most fpr * negatives impostors above them."""
+        few = self.false_positives <= allowed_false_positives(fpr, self.negatives)
+        return float(np.mean(few & self.enrolled))
+
+    def weighted_tpr(self, weights: Doubles, fprs: Sequence[float] | Doubles, negatives: float) -> Doubles:
+        """(fprs,) shares of the positives where identity i counts weights[i] times; NaN where that leaves none.
+
+        `negatives` is how many impostors there are then. Where a rate allows more false positives than are exactly
+        known, the share is that at the last known.
+        """
+        above = np.append(0.0, np.cumsum(weights[self.tail_identity]))  # by false positives in the list
+        seen, identity = self._known_positives
+        found = np.append(0.0, np.cumsum(weights[identity]))
+        allowed = np.asarray(fprs, dtype=np.float64) * negatives * (1 + 1e-12)
+        total = weights[self.identity].sum()
+        if not total:
+            return np.full(len(allowed), np.nan)
+        return np.asarray(found[np.searchsorted(above[seen], allowed, side="right")] / total)
+
+    @cached_property
+    def _known_positives(self) -> tuple[Ints, Ints]:
+        """(false positives, identity) of the positives with exactly known counts, best first."""
+        known = np.flatnonzero(self.enrolled & (self.false_positives <= self.known))[::-1]
+        return self.false_positives[known], self.identity[known]
+
+    def roc(self) -> tuple[Doubles, Doubles]:
+        """(fpr, tpr) at each step of the curve, up to `known` false positives."""
+        seen = np.sort(self.false_positives[self.enrolled & (self.false_positives <= self.known)])
+        steps = np.unique(np.concatenate([[0], seen, [self.known]]))
+        return steps / self.negatives, np.searchsorted(seen, steps, side="right") / len(self.identity)
+
+
+def count_false_positives(positives: NDArray[np.float32], tail: NDArray[np.float32]) -> Ints:
+    """(p,) impostors of the descending tail that are strictly above each positive, which come ascending."""
+    return np.searchsorted(-tail, -positives, side="left").astype(np.int64)
+
+
+def allowed_false_positives(fpr: float, negatives: int) -> int:
+    """False positives that a rate allows; rounding of the product must not lose one."""
+    return int(fpr * negatives * (1 + 1e-12))
+
+
+def supports_rate(fpr: float, negatives: int) -> bool:
+    """Whether there are enough negatives for one false positive at this rate."""
+    return fpr * negatives >= 1 - 1e-9

@@ -1,6 +1,6 @@
-"""Is the difference between two runs real? Intervals and p-values from paired bootstrap trials.
+"""Significance of the difference between two runs: intervals, p-values and verdicts from paired bootstrap trials.
 
-Both runs are judged in the same trials, so what they share, such as people who are hard for any network, cancels.
+Both runs are measured in the same trials, so that what is hard for any network cancels.
 Sources: Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13 (percentile intervals); Liu and
 Singh, "Notions of limiting P values based on data depth and bootstrap", JASA 1997 (the p-value that goes with
 them); Davison and Hinkley, "Bootstrap Methods and their Application", 1997, section 4.2 (why one is added to counts
@@ -23,7 +23,13 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Trials:
-    """How often people are drawn, from which seed, and the level of the intervals; ParamsError for no test."""
+    """Trials of a comparison; ParamsError for values that make no test.
+
+    Attributes:
+        count: how many trials.
+        seed: of the draws.
+        level: of the intervals, such as 0.95.
+    """
 
     count: int = 1000
     seed: int = 1
@@ -38,17 +44,17 @@ class Trials:
             raise ParamsError(f"a seed is not negative: {self.seed}.")
 
 
-DEFAULT = Trials()
+DEFAULT_TRIALS = Trials()
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One figure of two runs.
+    """One metric of two runs.
 
     Attributes:
-        first, second: the figure in either run.
+        first, second: the metric in either run.
         low, high: percentile interval of second - first.
-        p: two-sided p-value of "the runs are equally good by this figure".
+        p: two-sided p-value of "the runs are equally good by this metric".
     """
 
     first: float
@@ -59,7 +65,7 @@ class Difference:
 
     @property
     def difference(self) -> float:
-        """How much greater the figure is in the second run."""
+        """How much greater the metric is in the second run."""
         return self.second - self.first
 
 
@@ -68,10 +74,10 @@ class RunComparison:
     """Two runs on one benchmark.
 
     Attributes:
-        headline: name of the figure by which the runs are judged, the first of `figures`.
-        figures: by name, as in metrics: "accuracy", "tar@1e-3", "rank1".
-        pairs: how many pairs were judged.
-        unit: what was drawn, "identities" or "pairs".
+        headline: name of the metric that decides, the first of `figures`.
+        figures: metrics by name: "accuracy", "tar@1e-3", "rank1".
+        pairs: how many pairs both runs measured.
+        unit: "identities" or "pairs", whichever were drawn.
         units: how many of them there are.
         equal: whether both runs gave every pair the same outcome, to the bit.
     """
@@ -84,10 +90,10 @@ class RunComparison:
     equal: bool
 
 
-def difference(first: float, second: float, drawn: ArrayLike, level: float) -> Difference:
-    """Sum up (trials,) bootstrapped differences second - first; trials of NaN do not count."""
+def summarise_difference(first: float, second: float, drawn: ArrayLike, level: float) -> Difference:
+    """The metric of two runs with the interval and p-value of (trials,) differences second - first, without NaN."""
     values = np.asarray(drawn, dtype=np.float64)
-    low, high = bootstrap.interval(values, level)
+    low, high = bootstrap.percentile_interval(values, level)
     return Difference(first, second, float(low), float(high), p_value(values))
 
 
@@ -104,7 +110,11 @@ def p_value(drawn: ArrayLike) -> float:
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """p-values adjusted for their number: below x, all of them together are wrong with a chance of at most x."""
+    """p-values adjusted for their number by Holm's method, which bounds the chance of any false alarm.
+
+    >>> holm({"lfw": 0.01, "cfp": 0.04})
+    {'lfw': 0.02, 'cfp': 0.04}
+    """
     adjusted: dict[str, float] = {}
     least = 0.0
     for place, name in enumerate(sorted(p_values, key=lambda name: p_values[name])):
@@ -114,7 +124,7 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
 
 
 def run_verdict(found: RunComparison, p: float, level: float) -> str:
-    """What the headline figure says of the second run, given its p-value adjusted for how many are looked at."""
+    """The second run against the first: "identical", "better", "worse" or "no difference shown", by an adjusted p-value."""
     if found.equal:
         return "identical"
     if p > 1 - level:

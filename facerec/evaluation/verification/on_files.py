@@ -1,7 +1,11 @@
-"""Verification on files: embeddings and a list of pairs to results at rest."""
+"""Verification on files: from embeddings and a list of pairs to the result record of a benchmark.
+
+The record is DIR/result.json, which the summary, the report and the comparison of runs read.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,14 +15,17 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from facerec.core import FormatError, atomic_dir, write_json
-from facerec.evaluation import curves, verification
+from facerec.evaluation import curves
 from facerec.evaluation.curves import Records
+from facerec.evaluation.verification.cross_validation import VerificationResult, evaluate
+from facerec.evaluation.verification.intervals import VerificationIntervals, bootstrap_intervals
 from facerec.interop import pair_lists
 from facerec.store import embeddings, scores, tables
 from facerec.store.embeddings import Embeddings
+from facerec.store.pairs import Pairs
 
 DECADES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
-"""False accept rates at which TAR is given as far as the number of different pairs supports it."""
+"""False accept rates at which TAR is given as far as the number of impostor pairs supports it."""
 
 _CHANCE = 0.55
 """An accuracy whose interval reaches below this could be luck."""
@@ -40,11 +47,12 @@ class VerifyOptions:
 
 
 @dataclass(frozen=True)
-class VerificationEvaluation:
-    """What a run found, and how far its figures could be off."""
+class VerificationRecord:
+    """A result with its intervals, as it is written to result.json, and the pairs it is about."""
 
-    result: verification.VerificationResult
-    intervals: verification.Intervals
+    result: VerificationResult
+    intervals: VerificationIntervals
+    pairs: Pairs
 
     def metrics(self) -> dict[str, Any]:
         """Flat scalars: those of the result with the bootstrap's intervals."""
@@ -61,7 +69,7 @@ class VerificationEvaluation:
 
     @property
     def doubt(self) -> str | None:
-        """What to look at where the network can hardly tell people apart, else None."""
+        """Advice where the network can hardly tell people apart, else None."""
         low, high = self.intervals.accuracy
         if low >= _CHANCE:
             return None
@@ -72,7 +80,7 @@ class VerificationEvaluation:
         )
 
     def details(self) -> dict[str, Any]:
-        """What no single number says: every fold, and every false accept rate with whether it is supported."""
+        """Every fold, and every false accept rate with its TAR where the pairs support it."""
         result = self.result
         rates = [
             {
@@ -98,60 +106,67 @@ class VerificationEvaluation:
         return curves.banded(records, "tpr", self.intervals.roc([record["fpr"] for record in records]))
 
 
-def verify_files(embedded: Path, compared: Path, options: VerifyOptions, out: Path) -> VerificationEvaluation:
-    """Judge the pairs of file `compared` (any form of `formats.pairs`) with the embeddings of file `embedded`.
+def verify_files(embedded: Path, compared: Path, options: VerifyOptions, out: Path) -> VerificationRecord:
+    """Judge the pairs of file `compared` (any form of `store.pairs`) with the embeddings of file `embedded`.
 
     Directory `out` gets scores.parquet (a row a pair: both photos and who they show, "" where unknown, truth,
     distance, fold and its threshold), result.json (scalars) and details.json (folds and rates).
     """
     faces = embeddings.read_embeddings(embedded)
     listed = pair_lists.read_pairs(compared, faces.sources)
-    result = verification.evaluate(faces.interleave(listed), listed.same, options.protocol, fars=options.fars)
-    first, second = (_named(faces, rows) for rows in (listed.first, listed.second))
-    judged = VerificationEvaluation(
-        result, verification.bootstrap(result, first, second, options.trials, options.seed)
-    )
+    result = evaluate(faces.interleave(listed), listed.same, options.protocol, fars=options.fars)
+    first, second = (_identities(faces, rows) for rows in (listed.first, listed.second))
+    judged = _record(result, listed, first, second, options)
     measured = scores.Measured(embedded.stem, options.protocol, faces.origin)
-    photos = {"first": _photos(faces, listed.first), "second": _photos(faces, listed.second)}
-    people = {"first_identity": pa.array(first), "second_identity": pa.array(second)}
+    table = pa.table(
+        {
+            "first": _photos(faces, listed.first),
+            "second": _photos(faces, listed.second),
+            "first_identity": pa.array(first),
+            "second_identity": pa.array(second),
+            "same": result.same,
+            "distance": result.distances,
+            "fold": result.pair_folds.astype(np.int32),
+            "threshold": result.pair_thresholds,
+        }
+    )
     with atomic_dir(out) as folder:
-        scores.write_scores(pa.table({**photos, **people, **_scores(result)}), measured, folder)
+        scores.write_scores(table, measured, folder)
         write_json(folder / "result.json", judged.metrics())
         write_json(folder / "details.json", judged.details())
     return judged
 
 
-def verify_arrays(embedded: Path, same: Path, options: VerifyOptions) -> VerificationEvaluation:
-    """As `verify` for plain .npy files: embeddings (2n, d), pair i in rows 2i and 2i + 1, and truth (n,).
+def verify_arrays(embedded: Path, same: Path, options: VerifyOptions) -> VerificationRecord:
+    """As `verify_files` for plain .npy files: embeddings (2n, d), pair i in rows 2i and 2i + 1, and truth (n,).
 
-    Nothing says who the photos show, so the intervals take pairs as independent.
+    The files do not say who the photos show, so the intervals take pairs as independent.
     """
-    rows, truth = _array(embedded), _array(same)
-    result = verification.evaluate(rows, truth, options.protocol, fars=options.fars)
-    nobody = [""] * len(result.same)
-    return VerificationEvaluation(
-        result, verification.bootstrap(result, nobody, nobody, options.trials, options.seed)
-    )
+    result = evaluate(_array(embedded), _array(same), options.protocol, fars=options.fars)
+    first = np.arange(0, 2 * len(result.same), 2)
+    unknown = [""] * len(first)
+    return _record(result, Pairs(first, first + 1, result.same), unknown, unknown, options)
 
 
-def _named(faces: Embeddings, rows: NDArray[np.int64]) -> list[str]:
-    """Identity of each row, "" where the photo has no face or nobody's name is known."""
+def _record(
+    result: VerificationResult,
+    listed: Pairs,
+    first: Sequence[str],
+    second: Sequence[str],
+    options: VerifyOptions,
+) -> VerificationRecord:
+    found = bootstrap_intervals(result, first, second, options.trials, options.seed)
+    return VerificationRecord(result, found, listed)
+
+
+def _identities(faces: Embeddings, rows: NDArray[np.int64]) -> list[str]:
+    """Identity of each row, "" where the photo has no face or its name is unknown."""
     return [faces.identities[row] if row >= 0 else "" for row in rows.tolist()]
 
 
 def _photos(faces: Embeddings, rows: NDArray[np.int64]) -> pa.Array:
     """Source of each row; null where the set lacks the photo."""
     return pa.array([*faces.sources, None]).take(pa.array(np.where(rows < 0, len(faces), rows)))
-
-
-def _scores(result: verification.VerificationResult) -> dict[str, NDArray[Any]]:
-    folds = np.repeat(np.arange(len(result.fold_sizes), dtype=np.int32), result.fold_sizes)
-    return {
-        "same": result.same,
-        "distance": result.distances,
-        "fold": folds,
-        "threshold": result.fold_thresholds[folds],
-    }
 
 
 def _array(path: Path) -> NDArray[Any]:

@@ -1,45 +1,41 @@
-"""Two verification runs on the same pairs: what differs, and whether by more than chance.
+"""Paired comparison of two verification runs: what differs, and whether by more than chance.
 
-In every trial the same people are drawn for both runs, and both are judged anew by their protocol, thresholds
-and all.
-
-A pair of two people counts w_a w_b times (`facerec.evaluation.statistics.bootstrap`), which is right for what its people do in all their
-pairs, but takes the noise of the pair itself three times over: where few pairs share people, as in LFW, differences
-would spread up to 1.7 times too wide. So that noise is measured by drawing pairs of two people by themselves, the
-surplus is taken off the variance, but never below that of drawing all pairs by themselves, and the trials are drawn
-in by as much. Sources: Owen, "The pigeonhole bootstrap", Annals of Applied Statistics 2007 (why three times);
-Aronow, Samii and Assenova, "Cluster-robust variance estimation for dyadic data", Political Analysis 2015 (what the
-variance is).
+Both runs are judged in the same trials of the bootstrap over identities, so that what is hard for both cancels. In every
+trial the pairs are judged as the protocol says: the folds stay, and the thresholds of each fold, for accuracy and for a
+false accept rate, are chosen again on the other folds (`intervals` says why). The protocol concat-mean measures the
+training pairs of a fold by the mean of that fold, which no run keeps, so trials use the distance of each pair as its own
+fold measured it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from facerec.core import FormatError
-from facerec.evaluation.statistics import bootstrap
-from facerec.evaluation.statistics.significance import DEFAULT, RunComparison, Trials, difference
-from facerec.evaluation.verification.counting import Bools, Floats
-from facerec.evaluation.verification.intervals import people
-from facerec.evaluation.verification.protocols import PROTOCOLS
-from facerec.evaluation.verification.result import rate_name
-from facerec.evaluation.verification.weighted_bootstrap import Ints, WeightedPairs
-
-_CHUNK = 50  # trials at once
-_SURPLUS = 2.0  # times too often that the noise of a pair of two people is in the trials
+from facerec.evaluation.curves import rate_name
+from facerec.evaluation.statistics.bootstrap import pair_changes
+from facerec.evaluation.statistics.significance import (
+    DEFAULT_TRIALS,
+    RunComparison,
+    Trials,
+    summarise_difference,
+)
+from facerec.evaluation.verification.distances import Accepted, Bools, Floats, divide_or_nan
+from facerec.evaluation.verification.intervals import Ints, number_identities, roc_metrics
+from facerec.evaluation.verification.protocols import PROTOCOLS, Protocol, interpolate
 
 
 @dataclass(frozen=True)
 class VerificationRun:
-    """What one run found on n pairs.
+    """One run on n pairs.
 
     Attributes:
-        distances: (n,) of each pair, as measured in its own fold.
+        distances: (n,) distance of each pair, as measured in its own fold.
         folds: (n,) number of each pair's fold.
-        figures: "accuracy", "auc", "eer" and TAR by "tar@1e-3", as the run published them.
+        figures: metrics by name, "accuracy", "auc", "eer" and TAR by "tar@1e-3", as the run published them.
     """
 
     distances: Floats
@@ -49,7 +45,7 @@ class VerificationRun:
 
 @dataclass(frozen=True)
 class ComparedPairs:
-    """The n pairs that both runs judged: whether each is one person, and who its photos show, "" where unknown."""
+    """The n pairs that both runs judged: whether each is genuine, and the identities of its photos, "" where unknown."""
 
     same: Bools
     first: Sequence[str]
@@ -62,74 +58,175 @@ def compare_verification(
     pairs: ComparedPairs,
     protocol: str,
     fars: Sequence[float] = (),
-    trials: Trials = DEFAULT,
+    trials: Trials = DEFAULT_TRIALS,
 ) -> RunComparison:
     """Compare two runs that one protocol judged, by accuracy, TAR at `fars`, AUC and EER.
 
-    Figures are those published; trials say how far they may be off. (concat-mean measures the pairs that train a
-    fold by that fold's mean, which no run keeps; trials take each pair as its own fold measured it.) Raises
-    FormatError when the runs do not fit the pairs.
+    The metrics are those the runs published; the trials say how far their difference may be off. Raises FormatError when
+    the runs do not fit the pairs.
     """
     count = len(pairs.same)
     if any(len(each) != count for run in (first, second) for each in (run.distances, run.folds)):
         raise FormatError(f"both runs must have judged the same {count} pairs.")
-    left, right, unit = people(pairs.first, pairs.second, pairs.same)
-    judges = [
-        WeightedPairs(r.distances, pairs.same, r.folds, PROTOCOLS[protocol], fars) for r in (first, second)
-    ]
-    changes = _changes(judges, left, right, trials)
+    left, right, unit = number_identities(pairs.first, pairs.second, pairs.same)
+    rules = PROTOCOLS[protocol]
+    here, there = (
+        WeightedPairs(run.distances, pairs.same, run.folds, rules, fars) for run in (first, second)
+    )
+    changes = pair_changes(
+        lambda weights: there.metrics(weights) - here.metrics(weights), left, right, trials.count, trials.seed
+    )
     names = ("accuracy", *(f"tar@{rate_name(far)}" for far in fars), "auc", "eer")
     figures = {}
     for name, change in zip(names, changes.T, strict=True):
-        here, there = first.figures[name], second.figures[name]
-        figures[name] = difference(here, there, there - here + change, trials.level)
+        a, b = first.figures[name], second.figures[name]
+        figures[name] = summarise_difference(a, b, b - a + change, trials.level)
     return RunComparison(
         headline="accuracy",
         figures=figures,
         pairs=count,
         unit=unit,
         units=len(np.unique([left, right])),
-        equal=_equal(first, second),
+        equal=all(
+            np.array_equal(a, b)
+            for a, b in ((first.distances, second.distances), (first.folds, second.folds))
+        ),
     )
 
 
-def _changes(judges: Sequence[WeightedPairs], left: Ints, right: Ints, trials: Trials) -> Floats:
-    """(trials, figures) by how much drawing people moves the difference between two runs' figures."""
-    identities = int(max(left.max(), right.max())) + 1
-    people = bootstrap.identity_weights(identities, trials.count, trials.seed)
-    moves = _moves(judges, people, lambda draws: bootstrap.pair_weights(draws, left, right))
-    if np.array_equal(left, right):
-        return moves
-    lone = [
-        _of_lone_pairs(judges, pairs, trials) for pairs in (np.ones(len(left), dtype=bool), left != right)
-    ]
-    spread, least, noise = (np.nanvar(each, axis=0) for each in (moves, *lone))
-    true = np.minimum(np.maximum(spread - _SURPLUS * noise, least), spread)
-    narrowed: Floats = moves * np.sqrt(np.divide(true, spread, out=np.ones_like(spread), where=spread > 0))
-    return narrowed
+class WeightedPairs:
+    """The pairs of one run, sorted once for all trials, and the metrics of its protocol when they are weighted."""
+
+    def __init__(
+        self, distances: Floats, same: Bools, folds: Ints, rules: Protocol, fars: Sequence[float] = ()
+    ) -> None:
+        """Take (n,) distances, truths and folds of the pairs, and the false accept rates to find TAR at."""
+        self._distances, self._same, self._rules = distances, same, rules
+        self._fars = list(fars)
+        self._all = _SortedPairs.of(distances, same, np.ones(len(same), dtype=bool))
+        impostors = np.append(0, np.cumsum(~self._all.same))[self._all.below(rules.far_thresholds)]
+        self._grid = rules.far_thresholds[_steps(impostors)]
+        self._far_places = self._all.below(self._grid)
+        self._folds = [self._fold(folds == fold) for fold in np.unique(folds)]
+
+    def metrics(self, weights: Floats) -> Floats:
+        """(trials, 1 + fars + 2) accuracy, TARs, AUC and EER where pair i counts weights[:, i] times.
+
+        NaN in a trial that drew none of the genuine or none of the impostor pairs.
+        """
+        sums = self._all.sums(weights)
+        false_accepts = np.take(sums.impostor, self._far_places, axis=1)
+        folds = _mean([self._judge(fold, weights, sums, false_accepts) for fold in self._folds])
+        found = np.hstack([folds, roc_metrics(self._distances, self._same, weights)])
+        found[(sums.genuine[:, -1] == 0) | (sums.impostor[:, -1] == 0)] = np.nan
+        return found
+
+    def _fold(self, test: Bools) -> _FoldPairs:
+        own = _SortedPairs.of(self._distances, self._same, test)
+        candidates = self._rules.thresholds(self._distances[~test])
+        places = self._all.below(candidates)
+        starts = np.append(0, np.flatnonzero(np.diff(places)) + 1)
+        return _FoldPairs(
+            own=own,
+            candidates=candidates,
+            repeats=np.diff(np.append(starts, len(candidates))),
+            places=places[starts],
+            own_places=own.below(candidates[starts]),
+            far_places=own.below(self._grid),
+        )
+
+    def _judge(self, fold: _FoldPairs, weights: Floats, sums: _Sums, false_accepts: Floats) -> Floats:
+        """(trials, 1 + fars) accuracy and TARs of one fold; NaN where no pair that they need was drawn."""
+        own = fold.own.sums(weights)
+        train = sums.accepted(fold.places) - own.accepted(fold.own_places)
+        thresholds = self._best(fold, self._rules.goodness(train))
+        accuracy = own.accepted(fold.own.below(thresholds)[:, None]).accuracy
+        accuracy[np.isnan(thresholds)] = np.nan
+        trained = divide_or_nan(
+            false_accepts - np.take(own.impostor, fold.far_places, axis=1), train.negatives
+        )
+        chosen = np.array([interpolate(self._fars, curve, self._grid) for curve in trained])
+        tars = [own.accepted(fold.own.below(column)[:, None]).tpr for column in chosen.T]
+        return np.hstack([accuracy, *tars])
+
+    def _best(self, fold: _FoldPairs, goodness: Floats) -> Floats:
+        """(trials,) the threshold of each; NaN where nothing was drawn to choose it on."""
+        chosen = np.full(len(goodness), np.nan)
+        for trial in np.flatnonzero(~np.isnan(goodness).any(axis=1)):
+            chosen[trial] = self._rules.best(fold.candidates, np.repeat(goodness[trial], fold.repeats))
+        return chosen
 
 
-def _of_lone_pairs(judges: Sequence[WeightedPairs], some: Bools, trials: Trials) -> Floats:
-    """As `_changes`, with `some` pairs drawn, each by itself, and the others as they are."""
+@dataclass(frozen=True)
+class _Sums:
+    """(trials, m + 1) running sums of the weights of the genuine and the impostor pairs, by ascending distance."""
 
-    def weigh(draws: Floats) -> Floats:
-        weights = np.ones((len(draws), len(some)))
-        weights[:, some] = draws
-        return weights
+    genuine: Floats
+    impostor: Floats
 
-    return _moves(judges, bootstrap.identity_weights(int(some.sum()), trials.count, trials.seed), weigh)
-
-
-def _moves(judges: Sequence[WeightedPairs], draws: Floats, weigh: Callable[[Floats], Floats]) -> Floats:
-    """(trials, figures) difference of the judges' figures with the pairs weighed by `draws`, less the plain one."""
-    first, second = judges
-    rows = []
-    for start in range(0, len(draws), _CHUNK):
-        weights = weigh(draws[start : start + _CHUNK])
-        rows.append(second.figures(weights) - first.figures(weights))
-    plain = weigh(np.ones((1, draws.shape[1])))
-    return np.concatenate(rows) - (second.figures(plain) - first.figures(plain))
+    def accepted(self, places: Ints) -> Accepted:
+        """Counts when so many of the closest pairs are accepted: (t,) for all trials, or (trials, 1), each its own."""
+        take = np.take if places.ndim == 1 else np.take_along_axis
+        return Accepted(
+            take(self.genuine, places, axis=1),
+            take(self.impostor, places, axis=1),
+            self.genuine[:, -1:],
+            self.impostor[:, -1:],
+        )
 
 
-def _equal(first: VerificationRun, second: VerificationRun) -> bool:
-    return np.array_equal(first.distances, second.distances) and np.array_equal(first.folds, second.folds)
+@dataclass(frozen=True)
+class _SortedPairs:
+    """Rows of some pairs by ascending distance, those distances, and whether they are genuine."""
+
+    rows: Ints
+    distances: Floats
+    same: Bools
+
+    @classmethod
+    def of(cls, distances: Floats, same: Bools, inside: Bools) -> _SortedPairs:
+        rows = np.flatnonzero(inside)
+        rows = rows[np.argsort(distances[rows], kind="stable")]
+        return cls(rows, distances[rows], same[rows])
+
+    def below(self, thresholds: Floats) -> Ints:
+        """How many of the pairs each threshold accepts."""
+        return np.searchsorted(self.distances, thresholds, side="left").astype(np.int64)
+
+    def sums(self, weights: Floats) -> _Sums:
+        drawn, zeros = np.take(weights, self.rows, axis=1), np.zeros((len(weights), 1))
+        return _Sums(
+            *(np.hstack([zeros, np.cumsum(drawn * kind, axis=1)]) for kind in (self.same, ~self.same))
+        )
+
+
+@dataclass(frozen=True)
+class _FoldPairs:
+    """A fold, and the thresholds that may be chosen for it.
+
+    Attributes:
+        own: its pairs.
+        candidates: (t,) thresholds to choose from.
+        repeats: (r,) how many of them, one after another, accept the same pairs.
+        places, own_places: (r,) pairs that those accept, of all and of its own.
+        far_places: pairs of its own that are accepted at each threshold for a false accept rate.
+    """
+
+    own: _SortedPairs
+    candidates: Floats
+    repeats: Ints
+    places: Ints
+    own_places: Ints
+    far_places: Ints
+
+
+def _steps(counts: Ints) -> Ints:
+    """Places in ascending `counts` on both sides of a step, and both ends: all that interpolation needs."""
+    steps = np.flatnonzero(np.diff(counts))
+    return np.unique(np.concatenate([[0], steps, steps + 1, [len(counts) - 1]]))
+
+
+def _mean(folds: Sequence[Floats]) -> Floats:
+    """Mean over the folds that have a value."""
+    values = np.array(folds)
+    return divide_or_nan(np.nansum(values, axis=0), (~np.isnan(values)).sum(axis=0))

@@ -1,4 +1,4 @@
-"""The verification protocols in use. They give different numbers for one model, so each has a name.
+"""The verification protocols in use. They give different numbers for one model.
 
     insightface   squared distance of L2-normalised embeddings, in [0, 4]; thresholds 0, .01, ... 3.99, the
                   first of the most accurate (InsightFace `verification.py`, the common reading of LFW)
@@ -19,8 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facerec.evaluation.verification.counting import Accepted, Bools, Floats
-from facerec.evaluation.verification.distances import EmbeddingPairs, cosines
+from facerec.evaluation.verification.distances import Accepted, Bools, EmbeddingPairs, Floats, cosines
 
 
 @dataclass(frozen=True)
@@ -28,12 +27,12 @@ class Protocol:
     """How one protocol measures pairs and chooses thresholds.
 
     Attributes:
-        name: what the numbers are to be called.
+        name: of the protocol.
         distances: (pairs, (n,) mask of training pairs) -> (n,) distances.
         per_fold: whether the distances depend on the training pairs.
         thresholds: training distances -> thresholds to try, in the order in which ties are settled.
         far_thresholds: ascending thresholds between which the one for a false-accept rate is interpolated.
-        goodness: counts at the thresholds -> what the threshold is to maximise.
+        goodness: counts at the thresholds -> the value that the threshold maximises.
         choose: thresholds that are equally good -> the threshold.
         spread: fold accuracies -> their spread as this protocol reports it.
     """

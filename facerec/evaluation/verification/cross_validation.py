@@ -1,0 +1,276 @@
+"""Cross-validated verification accuracy, as LFW defined it: thresholds from nine folds judge the tenth.
+
+`evaluate` takes arrays and returns a frozen `VerificationResult`, which keeps every distance, so that curves and
+intervals need no second run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from facerec.core import FormatError, ParamsError
+from facerec.evaluation.curves import rate_name, wilson
+from facerec.evaluation.verification.distances import (
+    Bools,
+    EmbeddingPairs,
+    Floats,
+    auc,
+    check_pairs,
+    count_accepted,
+    eer,
+    roc,
+)
+from facerec.evaluation.verification.protocols import PROTOCOLS, Protocol, interpolate
+
+
+@dataclass(frozen=True)
+class TarAtFar:
+    """True accept rate at one target false accept rate.
+
+    Attributes:
+        target: the false accept rate asked for; each fold's threshold is set on the other folds.
+        tar: mean over folds of the share of genuine pairs accepted.
+        tar_std: its standard deviation over folds (ddof 0).
+        far: mean over folds of the share of impostor pairs that were in fact accepted.
+        threshold: mean over folds of the threshold; 0 (insightface) where no threshold reaches the target.
+        supported: whether there are at least 1/target impostor pairs. Where there are not, the
+            number is what the protocol yields, but says nothing about that rate.
+    """
+
+    target: float
+    tar: float
+    tar_std: float
+    far: float
+    threshold: float
+    supported: bool
+
+
+@dataclass(frozen=True)
+class VerificationResult:
+    """Verification of n pairs in k folds.
+
+    Attributes:
+        protocol: name of the protocol.
+        accuracy: mean over folds.
+        accuracy_std: spread over folds as the protocol defines it.
+        fold_accuracy: (k,) accuracy of each fold at the threshold chosen on the others.
+        fold_thresholds: (k,) those thresholds, on `distances`.
+        fold_sizes: (k,) pairs in each fold.
+        rates: true accept rates at the targets asked for, in that order.
+        fpr, tpr: the exact ROC of all pairs, from (0, 0) to (1, 1).
+        roc_thresholds: the threshold of each ROC point; the last is infinite.
+        auc: area under that ROC. eer: its equal error rate.
+        distances: (n,) distance of each pair, as measured in its own fold; smaller is more alike.
+        same: (n,) truth.
+        failures: pairs with a face that is missing (a row of NaN or zeros), counted as
+            non-matches: errors where the pair is genuine.
+    """
+
+    protocol: str
+    accuracy: float
+    accuracy_std: float
+    fold_accuracy: Floats
+    fold_thresholds: Floats
+    fold_sizes: tuple[int, ...]
+    rates: tuple[TarAtFar, ...]
+    fpr: Floats
+    tpr: Floats
+    roc_thresholds: Floats
+    auc: float
+    eer: float
+    distances: Floats
+    same: Bools
+    failures: int
+
+    @property
+    def tar(self) -> float:
+        """True accept rate at the first target."""
+        return self.rates[0].tar
+
+    @property
+    def tar_std(self) -> float:
+        """Standard deviation over folds of `tar`."""
+        return self.rates[0].tar_std
+
+    @property
+    def far(self) -> float:
+        """False accept rate that the thresholds for the first target gave."""
+        return self.rates[0].far
+
+    @property
+    def threshold(self) -> float:
+        """Mean over folds of the accuracy threshold."""
+        return float(np.mean(self.fold_thresholds))
+
+    @property
+    def pair_folds(self) -> NDArray[np.int64]:
+        """(n,) number of the fold of each pair."""
+        return np.repeat(np.arange(len(self.fold_sizes)), self.fold_sizes)
+
+    @property
+    def pair_thresholds(self) -> Floats:
+        """(n,) threshold that judged each pair, chosen on the other folds."""
+        return self.fold_thresholds[self.pair_folds]
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % Wilson interval of the accuracy; takes pairs as independent, so it is a little too narrow."""
+        right = float(np.average(self.fold_accuracy, weights=self.fold_sizes))
+        low, high = wilson(right, sum(self.fold_sizes))
+        return float(low), float(high)
+
+    def metrics(self) -> dict[str, float]:
+        """Flat scalars for a metrics file; `tar` is at the first target, others are named 'tar@1e-4'."""
+        low, high = self.interval
+        first, *others = self.rates
+        return {
+            "accuracy": self.accuracy,
+            "accuracy_std": self.accuracy_std,
+            "accuracy_low": low,
+            "accuracy_high": high,
+            "tar": first.tar,
+            "tar_std": first.tar_std,
+            "tar_supported": first.supported,
+            "far": first.far,
+            "far_target": first.target,
+            **{f"tar@{rate_name(rate.target)}": rate.tar for rate in others if rate.supported},
+            "auc": self.auc,
+            "eer": self.eer,
+            "threshold": self.threshold,
+            "pairs": len(self.same),
+            "failures": self.failures,
+        }
+
+
+@dataclass(frozen=True)
+class _Fold:
+    test: slice
+    train: Bools
+    distances: Floats  # (n,) of all pairs, as this fold measures them
+
+
+def evaluate(
+    embeddings: ArrayLike,
+    same: ArrayLike,
+    protocol: str = "insightface",
+    folds: int = 10,
+    fars: Sequence[float] = (1e-3,),
+) -> VerificationResult:
+    """Verify n pairs of faces by cross-validation, with the protocols' published rules.
+
+    >>> genuine, impostor = [[1.0, 0.0], [1.0, 0.1]], [[1.0, 0.0], [0.0, 1.0]]
+    >>> result = evaluate([*genuine, *impostor] * 10, [True, False] * 10)
+    >>> result.accuracy, result.tar
+    (1.0, 1.0)
+
+    Args:
+        embeddings: (2n, d) floats; pair i is rows 2i and 2i + 1, in any scale. A row of NaN or zeros is a
+            missing face: its pair is a non-match at the greatest distance, an error if it is genuine.
+        same: (n,) whether a pair is the same person.
+        protocol: "insightface", "concat-mean" or "youden"; see `facerec.evaluation.verification.protocols`.
+        folds: contiguous folds in the order of the pairs, the first n mod folds of them one pair longer.
+        fars: false accept rates at which to give the true accept rate.
+
+    Raises:
+        FormatError: for arrays that do not fit each other, values that are infinite, pairs all of one kind,
+            or fewer pairs than folds.
+        ParamsError: for an unknown protocol, fewer than two folds, or rates outside (0, 1).
+    """
+    rules = _check_options(protocol, folds, fars)
+    pairs = check_pairs(embeddings, same)
+    parts = _split(pairs, rules, folds)
+    choices = [_judge(fold, pairs.same, rules) for fold in parts]
+    thresholds, accuracies = (np.array(column) for column in zip(*choices, strict=True))
+    distances = np.concatenate([fold.distances[fold.test] for fold in parts])
+    fpr, tpr, roc_thresholds = roc(distances, pairs.same)
+    return VerificationResult(
+        protocol=protocol,
+        accuracy=float(accuracies.mean()),
+        accuracy_std=rules.spread(accuracies),
+        fold_accuracy=accuracies,
+        fold_thresholds=thresholds,
+        fold_sizes=tuple(fold.test.stop - fold.test.start for fold in parts),
+        rates=_tar_at_far(parts, pairs.same, rules, fars),
+        fpr=fpr,
+        tpr=tpr,
+        roc_thresholds=roc_thresholds,
+        auc=auc(fpr, tpr),
+        eer=eer(fpr, tpr),
+        distances=distances,
+        same=pairs.same,
+        failures=int(pairs.failed.sum()),
+    )
+
+
+def _check_options(protocol: str, folds: int, fars: Sequence[float]) -> Protocol:
+    if protocol not in PROTOCOLS:
+        raise ParamsError(
+            f"There is no verification protocol {protocol!r}; choose from {', '.join(PROTOCOLS)}."
+        )
+    if folds < 2:
+        raise ParamsError(f"Cross-validation needs at least 2 folds, not {folds}.")
+    if not fars or not all(0 < far < 1 for far in fars):
+        raise ParamsError(
+            f"False accept rates must lie between 0 and 1, and there must be one; not {list(fars)}."
+        )
+    return PROTOCOLS[protocol]
+
+
+def _split(pairs: EmbeddingPairs, rules: Protocol, folds: int) -> list[_Fold]:
+    n = len(pairs)
+    if n < folds:
+        raise FormatError(f"{n} pairs cannot fill {folds} folds; give more pairs or ask for fewer folds.")
+    sizes = [n // folds + (fold < n % folds) for fold in range(folds)]
+    ends = np.cumsum(sizes).tolist()
+    parts: list[_Fold] = []
+    for end, size in zip(ends, sizes, strict=True):
+        train = np.ones(n, dtype=bool)
+        train[end - size : end] = False
+        reuse = parts and not rules.per_fold
+        distances = parts[0].distances if reuse else rules.distances(pairs, train)
+        parts.append(_Fold(slice(end - size, end), train, distances))
+    return parts
+
+
+def _judge(fold: _Fold, same: Bools, rules: Protocol) -> tuple[np.float64, np.float64]:
+    """The threshold chosen on the training folds, and the accuracy it gives on the test fold."""
+    train_distances = fold.distances[fold.train]
+    candidates = rules.thresholds(train_distances)
+    goodness = rules.goodness(count_accepted(train_distances, same[fold.train], candidates))
+    threshold = rules.best(candidates, goodness)
+    test = count_accepted(fold.distances[fold.test], same[fold.test], threshold)
+    return threshold, np.float64(test.accuracy[0])
+
+
+def _tar_at_far(
+    parts: Sequence[_Fold], same: Bools, rules: Protocol, fars: Sequence[float]
+) -> tuple[TarAtFar, ...]:
+    """Rates per target; means leave out folds without pairs of the kind in question."""
+    thresholds = np.array([_far_thresholds(fold, same, rules, fars) for fold in parts])  # (folds, targets)
+    tested = [
+        count_accepted(fold.distances[fold.test], same[fold.test], row)
+        for fold, row in zip(parts, thresholds, strict=True)
+    ]
+    tars = np.array([counts.tpr for counts in tested if counts.positives])
+    reached = np.array([counts.fpr for counts in tested if counts.negatives])
+    negatives = int((~same).sum())
+    return tuple(
+        TarAtFar(
+            target=far,
+            tar=float(tars[:, k].mean()),
+            tar_std=float(tars[:, k].std()),
+            far=float(reached[:, k].mean()),
+            threshold=float(thresholds[:, k].mean()),
+            supported=negatives * far >= 1 - 1e-9,
+        )
+        for k, far in enumerate(fars)
+    )
+
+
+def _far_thresholds(fold: _Fold, same: Bools, rules: Protocol, fars: Sequence[float]) -> Floats:
+    train = count_accepted(fold.distances[fold.train], same[fold.train], rules.far_thresholds)
+    return interpolate(fars, train.fpr, rules.far_thresholds)
