@@ -83,16 +83,12 @@ def compare(decoded: list[np.ndarray], landmarks: np.ndarray, transform: Any) ->
 
     def peer_step() -> list[np.ndarray]:
         return [
-            transform.warp(
-                photo, np.linalg.inv(peer_matrix(points)), output_shape=(112, 112), preserve_range=True
-            )
+            transform.warp(photo, np.linalg.inv(peer_matrix(points)), output_shape=(112, 112), preserve_range=True)
             for photo, points in zip(decoded, landmarks, strict=True)
         ]
 
     theirs, crops = peer_estimates()[:, :2], our_step()
-    print(
-        f"largest difference of a matrix entry: {np.abs(theirs - alignment.similarity(landmarks)).max():.1e}"
-    )
+    print(f"largest difference of a matrix entry: {np.abs(theirs - alignment.similarity(landmarks)).max():.1e}")
     np.testing.assert_allclose(theirs, alignment.similarity(landmarks), rtol=0, atol=1e-9)
     own = [cv2.warpAffine(photo, matrix, (112, 112)) for photo, matrix in zip(decoded, theirs, strict=True)]
     equal = sum(np.array_equal(crop, other) for crop, other in zip(crops, own, strict=True))

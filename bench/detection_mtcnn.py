@@ -33,9 +33,7 @@ def peer_faces(peer: Any, photos: list[Any]) -> list[Faces]:
     """The faces that facenet-pytorch finds, as our `Faces`."""
     found = []
     for start in range(0, len(photos), BATCH):
-        for boxes, scores, points in zip(
-            *peer.detect(photos[start : start + BATCH], landmarks=True), strict=True
-        ):
+        for boxes, scores, points in zip(*peer.detect(photos[start : start + BATCH], landmarks=True), strict=True):
             arrays = ([], [], []) if boxes is None else (boxes, points, scores)
             b, p, s = (np.array(array, np.float32) for array in arrays)
             found.append(Faces(b.reshape(-1, 4), p.reshape(-1, 5, 2), s))
@@ -65,12 +63,8 @@ def main() -> None:
             pairs.append((0.0, np.inf))
     overlaps, errors = np.array(pairs).T
     agree = (overlaps >= 0.95) & (errors <= 1)
-    print(
-        f"{len(pairs)} kept faces of {len(photos)} photos: {agree.mean():.1%} agree (IoU >= .95, landmarks in 1 px)"
-    )
-    print(
-        f"landmark difference: median {np.median(errors):.3f} px, 99th percentile {np.quantile(errors, 0.99):.2f} px"
-    )
+    print(f"{len(pairs)} kept faces of {len(photos)} photos: {agree.mean():.1%} agree (IoU >= .95, landmarks in 1 px)")
+    print(f"landmark difference: median {np.median(errors):.3f} px, 99th percentile {np.quantile(errors, 0.99):.2f} px")
     sides = {"ours": lambda: ours.detect(photos[:TIMED]), "peer": lambda: peer_faces(peer, photos[:TIMED])}
     seconds = side_by_side(sides, repeats=3)
     print_head("photos of 250 x 250, one thread", "ours", "facenet-pytorch")

@@ -100,9 +100,7 @@ def page(experiment: Params, rows: list[Row]) -> str:
     ]
     for name in names:
         mine = [row for row in rows if row["head"] == name]
-        losses = (
-            f"{fmean(row['first_loss'] for row in mine):.3g} to {fmean(row['last_loss'] for row in mine):.3g}"
-        )
+        losses = f"{fmean(row['first_loss'] for row in mine):.3g} to {fmean(row['last_loss'] for row in mine):.3g}"
         cells = [spread([100 * row[benchmark] for row in mine]) for benchmark in experiment.benchmarks]
         which = ", ".join(str(row["seed"]) for row in sorted(mine, key=lambda row: row["seed"]))
         lines.append(f"| `{name}` | {which} | {losses} | {' | '.join(cells)} |")

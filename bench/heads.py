@@ -101,16 +101,11 @@ def compare() -> None:
     assert off_full <= 2e-5, off_full
     print(f"off float64  full {off_full:.1e}     chunked {off_chunked:.1e}")
     full, ours = measured(False), measured(True)
-    print(
-        f"memory     full {full / 1e6:7.1f} MB  chunked {ours / 1e6:7.1f} MB  chunked / full {ours / full:6.3f}"
-    )
+    print(f"memory     full {full / 1e6:7.1f} MB  chunked {ours / 1e6:7.1f} MB  chunked / full {ours / full:6.3f}")
     for threads in sorted({1, len(os.sched_getaffinity(0))}):
         torch.set_num_threads(threads)
         taken = side_by_side(
-            {
-                "full": lambda: step(head, embeddings, labels),
-                "chunked": lambda: step(chunked, embeddings, labels),
-            },
+            {"full": lambda: step(head, embeddings, labels), "chunked": lambda: step(chunked, embeddings, labels)},
             repeats=5,
         )
         ratio = taken["chunked"] / taken["full"]
@@ -167,8 +162,7 @@ def together(world: int) -> tuple[float, float]:
     ours, theirs = context.Pipe()
     with tempfile.TemporaryDirectory() as folder:
         processes = [
-            context.Process(target=train, args=(rank, world, f"{folder}/meeting", theirs))
-            for rank in range(world)
+            context.Process(target=train, args=(rank, world, f"{folder}/meeting", theirs)) for rank in range(world)
         ]
         for process in processes:
             process.start()

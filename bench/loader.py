@@ -28,9 +28,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "set")
         shards.write_shards(
-            cartoons(FACES, FACES),
-            path,
-            shards.Meta("faces", "cartoons", size=(SIDE, SIDE), template="arcface-112"),
+            cartoons(FACES, FACES), path, shards.Meta("faces", "cartoons", size=(SIDE, SIDE), template="arcface-112")
         )
         found = shards.read_shards(path)
         order = np.random.default_rng(2).permutation(FACES).reshape(-1, BATCH)

@@ -57,18 +57,9 @@ def mistakes(plain: Embedder, faces: shards.Shards) -> Iterator[tuple[str, float
         judged(fed(plain, mean=(127.5,) * 3, std=(127.5,) * 3), faces),
     )
     yield "pixels in 0..1, no mean", judged(fed(plain, mean=(0.0,) * 3, std=(255.0,) * 3), faces)
-    yield (
-        "the largest face, not the most central",
-        judged(plain, aligned("largest", Align(rule="largest"))),
-    )
-    yield (
-        "the surest face, not the most central",
-        judged(plain, aligned("best", Align(rule="best-score"))),
-    )
-    yield (
-        "the detector's box cut out, not aligned",
-        judged(plain, aligned("box", Align(crop="box", margin=0.04))),
-    )
+    yield ("the largest face, not the most central", judged(plain, aligned("largest", Align(rule="largest"))))
+    yield ("the surest face, not the most central", judged(plain, aligned("best", Align(rule="best-score"))))
+    yield ("the detector's box cut out, not aligned", judged(plain, aligned("box", Align(crop="box", margin=0.04))))
     yield "shifted by four pixels", judged(plain, faces, change=lambda images: np.roll(images, 4, axis=2))
     yield "protocol concat-mean", judged(fed(plain, flip="concat"), faces, protocol="concat-mean")
 

@@ -71,9 +71,7 @@ def planted() -> list[Row]:
 def insightface(folder: Path) -> list[Row]:
     """Records of a pack as `write_pack` writes them, with 0 to 4 images an identity."""
     rng = np.random.default_rng(2)
-    groups = [
-        (label, [b"\xff\xd8" + rng.bytes(50 * label + k) for k in range(label % 5)]) for label in range(12)
-    ]
+    groups = [(label, [b"\xff\xd8" + rng.bytes(50 * label + k) for k in range(label % 5)]) for label in range(12)]
     recordio.write_pack(folder / "pack", groups)
     reader = recordio.RecordReader(folder / "pack/train.rec")
     rows = []

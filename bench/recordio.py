@@ -66,12 +66,7 @@ def compare(path: Path) -> None:
             lambda: drain(map(ours.payload, shuffled)),
             lambda: drain(map(theirs.read_idx, shuffled)),
         ),
-        (
-            "in order, stored bytes",
-            4,
-            lambda: drain(map(ours.payload, stored)),
-            lambda: drain(their_records()),
-        ),
+        ("in order, stored bytes", 4, lambda: drain(map(ours.payload, stored)), lambda: drain(their_records())),
         (
             "random, label and image",
             None,

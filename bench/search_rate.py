@@ -46,9 +46,7 @@ def accepted(people: NDArray[np.float32], rng: np.random.Generator, photos: int,
 def main(embedded: Path, scores: Path) -> None:
     """Print both tables."""
     if not embedded.is_file() or not scores.is_dir():
-        print(
-            f"{embedded} or {scores} is not there, so nothing was measured; run facerec profile lfw and dvc repro."
-        )
+        print(f"{embedded} or {scores} is not there, so nothing was measured; run facerec profile lfw and dvc repro.")
         return
     known = embeddings.read_embeddings(embedded)
     if known.origin is None:

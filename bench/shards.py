@@ -26,20 +26,13 @@ def rows() -> Iterator[dict[str, object]]:
     for number, size in enumerate(rng.integers(3000, 9000, IMAGES)):
         label = number % 200
         name = f"{label:03d}"
-        yield {
-            "image": rng.bytes(int(size)),
-            "label": label,
-            "identity": name,
-            "source": f"{name}/{number}.jpg",
-        }
+        yield {"image": rng.bytes(int(size)), "label": label, "identity": name, "source": f"{name}/{number}.jpg"}
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "set")
-        shards.write_shards(
-            rows(), path, shards.Meta("faces", "noise", size=(112, 112), template="arcface-112")
-        )
+        shards.write_shards(rows(), path, shards.Meta("faces", "noise", size=(112, 112), template="arcface-112"))
         loose = [Path(folder, f"{number}.jpg") for number in range(IMAGES)]
         for place, row in zip(loose, rows(), strict=True):
             place.write_bytes(row["image"])
@@ -52,26 +45,14 @@ def compare(found: shards.Shards, parts: list[Path], loose: list[Path]) -> None:
     shuffled = np.random.default_rng(2).permutation(IMAGES).tolist()
     print_head(f"{IMAGES:,} images", "shards", "peer")
     for what, ours, peer in (
-        (
-            "in order, copied / whole files read",
-            lambda: copy(found, range(IMAGES)),
-            lambda: read_parts(parts),
-        ),
-        (
-            "in order, viewed / whole files read",
-            lambda: view(found, range(IMAGES)),
-            lambda: read_parts(parts),
-        ),
+        ("in order, copied / whole files read", lambda: copy(found, range(IMAGES)), lambda: read_parts(parts)),
+        ("in order, viewed / whole files read", lambda: view(found, range(IMAGES)), lambda: read_parts(parts)),
         (
             "in order, copied / a file an image",
             lambda: copy(found, range(IMAGES)),
             lambda: read_loose(loose, range(IMAGES)),
         ),
-        (
-            "random, copied / a file an image",
-            lambda: copy(found, shuffled),
-            lambda: read_loose(loose, shuffled),
-        ),
+        ("random, copied / a file an image", lambda: copy(found, shuffled), lambda: read_loose(loose, shuffled)),
         ("open the set / read its files", lambda: shards.read_shards(found.path), lambda: read_parts(parts)),
     ):
         seconds = side_by_side({"ours": ours, "peer": peer})

@@ -62,9 +62,7 @@ def whole(sets: Sequence[shards.Shards]) -> tuple[list[float], list[float]]:
     return [after - before for before, after in itertools.pairwise(ends)], losses
 
 
-def bare(
-    faces: TrainingFaces, ready: Sequence[tuple[Tensor, Tensor]], steps: int
-) -> tuple[list[float], list[float]]:
+def bare(faces: TrainingFaces, ready: Sequence[tuple[Tensor, Tensor]], steps: int) -> tuple[list[float], list[float]]:
     """Seconds of every bare step but the first, and the losses."""
     with reproducible(RECIPE.seed):
         stored, head = initial_weights(faces, RECIPE, CPU)
@@ -88,10 +86,7 @@ def main() -> None:
         sets = [shards.read_shards(path, "faces")]
         faces = TrainingFaces(sets)
         ready = [
-            (
-                Preprocessing().apply(torch.from_numpy(faces.batch(order))),
-                torch.from_numpy(faces.labels[order]),
-            )
+            (Preprocessing().apply(torch.from_numpy(faces.batch(order))), torch.from_numpy(faces.labels[order]))
             for order in data.create_sampler(faces, RECIPE).batches(1)
         ]
         ours: list[float] = []
@@ -104,9 +99,7 @@ def main() -> None:
             assert all(abs(a - b) <= 1e-4 * abs(b) for a, b in zip(losses, expected, strict=True)), number
     print(f"MobileFaceNet, batch {BATCH}, {len(ours)} steps, {torch.get_num_threads()} torch threads")
     for name, taken in (("bare", theirs), ("trainer", ours)):
-        print(
-            f"{name:8} median {median(taken):6.3f} s a step, all {BATCH * len(taken) / sum(taken):6.1f} images/s"
-        )
+        print(f"{name:8} median {median(taken):6.3f} s a step, all {BATCH * len(taken) / sum(taken):6.1f} images/s")
     print(f"trainer / bare, rates by the medians   x {median(theirs) / median(ours):5.3f}   (aim 0.95)")
     print(f"trainer / bare, rates of all steps     x {sum(theirs) / sum(ours):5.3f}")
 

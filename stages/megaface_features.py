@@ -12,8 +12,7 @@ def features(params: Params, name: str) -> None:
     """Embed the probes and distractors of identification task `name` with params.model."""
     task = params.identification[name]
     probes, distractors = (
-        embed_features(params.model, common.FACES / "test" / faces)
-        for faces in (task.probes, task.distractors)
+        embed_features(params.model, common.FACES / "test" / faces) for faces in (task.probes, task.distractors)
     )
     embeddings.write_feature_sets(probes, distractors, common.MEGAFACE / name / "features")
 

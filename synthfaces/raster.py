@@ -49,13 +49,7 @@ def rasterise(
 
 @_compiled
 def _rasterise(
-    screen: Floats,
-    triangles: Ints,
-    coverage: Floats,
-    strands: Floats,
-    depth: Floats,
-    index: Ints,
-    weights: Floats,
+    screen: Floats, triangles: Ints, coverage: Floats, strands: Floats, depth: Floats, index: Ints, weights: Floats
 ) -> None:
     height, width = depth.shape
     rows, columns = strands.shape
@@ -161,8 +155,7 @@ def illuminate(
         shine = 0.0
         if gloss[n] > 0:
             shine = (
-                gloss[n] * mirror ** power[kind] * (0.15 + 0.85 * lit[n])
-                + 0.04 * (1 - max(nz, 0.0)) ** 4 * open_sky[n]
+                gloss[n] * mirror ** power[kind] * (0.15 + 0.85 * lit[n]) + 0.04 * (1 - max(nz, 0.0)) ** 4 * open_sky[n]
             )
         for k in range(3):
             diffuse = max((facing + wrap[kind, k]) / (1 + wrap[kind, k]), 0.0) * lit[n]
@@ -210,12 +203,7 @@ def shadow(depth: Floats, x: Floats, y: Floats, z: Floats, bias: float) -> Float
 
 @_compiled
 def _cast_rays(
-    origin: Floats,
-    directions: Floats,
-    points: Floats,
-    triangles: Ints,
-    hit: NDArray[np.int64],
-    weights: Floats,
+    origin: Floats, directions: Floats, points: Floats, triangles: Ints, hit: NDArray[np.int64], weights: Floats
 ) -> None:
     for r in range(len(directions)):
         farthest = 0.0

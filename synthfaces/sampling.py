@@ -210,16 +210,10 @@ def _rgb(colour: NDArray[np.float64]) -> Colour:
 
 
 def sample_shot(
-    person: Identity,
-    rng: Generator,
-    capture: CaptureConfig,
-    yaw: float | None = None,
-    age: float | None = None,
+    person: Identity, rng: Generator, capture: CaptureConfig, yaw: float | None = None, age: float | None = None
 ) -> Shot:
     """Draw a photo of `person`; `yaw` (degrees) and `age` (years) are not drawn where given."""
-    drawn_yaw = (
-        rng.uniform(-75, 75) if rng.random() < capture.wide else np.clip(rng.normal(0, capture.yaw), -55, 55)
-    )
+    drawn_yaw = rng.uniform(-75, 75) if rng.random() < capture.wide else np.clip(rng.normal(0, capture.yaw), -55, 55)
     drawn_age = person.age + np.clip(rng.normal(0, capture.age_spread), -12, 12)
     return Shot(
         yaw=float(drawn_yaw if yaw is None else yaw),
@@ -275,9 +269,7 @@ def _sample_clothes(rng: Generator, male: bool) -> Clothes:
     colour = _sample_cloth_colour(rng)
     if kind == "suit":
         colour = _triple(np.array([0.03, 0.034, 0.045]) * rng.uniform(0.5, 3.0))
-    return Clothes(
-        kind, colour, _sample_cloth_colour(rng), float(rng.uniform(-1, 1)), int(rng.choice([0, 0, 0, 1, 2]))
-    )
+    return Clothes(kind, colour, _sample_cloth_colour(rng), float(rng.uniform(-1, 1)), int(rng.choice([0, 0, 0, 1, 2])))
 
 
 def _sample_cloth_colour(rng: Generator) -> Colour:

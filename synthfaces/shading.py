@@ -16,17 +16,7 @@ from numpy.typing import NDArray
 from synthfaces import mesh, skin
 from synthfaces.raster import illuminate, interpolate, rasterise, sample_bilinear, shadow, vertex_normals
 from synthfaces.subject import Clothes, Colour, Identity, Light, Shot
-from synthfaces.surface import (
-    POWER,
-    WRAP,
-    Floats,
-    Material,
-    Surface,
-    f32,
-    noise_field,
-    smoothstep,
-    strand_texture,
-)
+from synthfaces.surface import POWER, WRAP, Floats, Material, Surface, f32, noise_field, smoothstep, strand_texture
 
 _TURN = np.radians(24)  # how far eyes turn
 _GIVE_UP = np.radians(50)  # a face turned further than this does not look at the camera
@@ -62,9 +52,7 @@ class Look:
     normal: Floats
 
 
-def draw_surface(
-    person: Identity, shot: Shot, surface: Surface, posed: Floats, screen: Floats, scene: Floats
-) -> None:
+def draw_surface(person: Identity, shot: Shot, surface: Surface, posed: Floats, screen: Floats, scene: Floats) -> None:
     """Draw `surface`, at `posed` (v, 3) in camera space and `screen` (v, 3), into the linear picture `scene` (s, s, 3)."""
     pixels = _find_visible(surface, posed, screen, person.hair.kind, len(scene))
     scene[pixels.covered] = _shade_pixels(person, shot, surface, posed, pixels)

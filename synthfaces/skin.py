@@ -55,9 +55,7 @@ def _complexion(skin: Skin) -> Floats:
     offset = skin.texture
     light = 1 + 0.035 * skin.blotch * chart_noise(18, 18, 1, offset) + 0.02 * chart_noise(3, 3, 2, offset)
     light += 0.025 * chart_noise(0.8, 0.8, 3, offset)
-    light *= (
-        1 - 0.28 * skin.eye_rings * face_spot(0.3, -0.2, 0.2, 0.09) - 0.12 * face_spot(0.3, 0.1, 0.22, 0.08)
-    )
+    light *= 1 - 0.28 * skin.eye_rings * face_spot(0.3, -0.2, 0.2, 0.09) - 0.12 * face_spot(0.3, 0.1, 0.22, 0.08)
     flush = (
         face_spot(0.45, -0.42, 0.24, 0.22)
         + 0.7 * face_spot(0.0, -0.36, 0.16, 0.14)
@@ -80,9 +78,7 @@ def _folds() -> Floats:
     on = face_chart()
     wobble = 0.03 * chart_noise(25, 7, 7, (0, 0))
     lines = np.clip(np.sin((on.y + wobble) * 62), 0, 1) ** 3
-    forehead = (
-        lines * smoothstep(0.36, 0.42, on.y) * smoothstep(0.66, 0.58, on.y) * smoothstep(0.5, 0.2, on.side)
-    )
+    forehead = lines * smoothstep(0.36, 0.42, on.y) * smoothstep(0.66, 0.58, on.y) * smoothstep(0.5, 0.2, on.side)
     run = np.clip((-0.42 - on.y) / 0.36, 0, 1)
     groove = np.exp(-(((on.side - 0.19 - 0.17 * run) / 0.025) ** 2))
     nasolabial = groove * smoothstep(-0.40, -0.48, on.y) * smoothstep(-0.84, -0.74, on.y)
@@ -137,9 +133,7 @@ def _beard_area(kind: str) -> Floats:
         return lip
     if kind == "goatee":
         chin = smoothstep(0.36, 0.22, side) * smoothstep(-0.74, -0.84, y) * smoothstep(-1.36, -1.16, y)
-        corner = (
-            np.exp(-(((on.side - 0.31) / 0.05) ** 2)) * smoothstep(-0.5, -0.6, y) * smoothstep(-1, -0.8, y)
-        )
+        corner = np.exp(-(((on.side - 0.31) / 0.05) ** 2)) * smoothstep(-0.5, -0.6, y) * smoothstep(-1, -0.8, y)
         return f32(np.maximum.reduce([chin * front, lip, corner * front]))
     cheek = np.interp(on.side, _CHEEK_X, _CHEEK_Y).astype(np.float32)
     jaw = smoothstep(0.05, -0.12, y - cheek) * smoothstep(-1.32, -1.1, y) * smoothstep(-0.6, -0.45, on.z)

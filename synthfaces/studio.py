@@ -39,9 +39,7 @@ class Person:
 
     def identity(self, seed: int) -> Identity:
         """The person in the world of `seed`."""
-        return sample_identity(
-            f"{self.world}-{self.index:05d}", stream(seed, "identity", self.world, self.index)
-        )
+        return sample_identity(f"{self.world}-{self.index:05d}", stream(seed, "identity", self.world, self.index))
 
 
 @dataclass(frozen=True)
@@ -100,9 +98,7 @@ def _take_photo(session: Session, person: Identity, pose: Pose) -> EncodedPhoto:
     return EncodedPhoto(encode_jpeg(taken.image, shot.camera.quality), taken.box, taken.landmarks)
 
 
-def _sample_bystander(
-    seed: int, names: tuple[str | int, ...], rng: np.random.Generator
-) -> tuple[Identity, Shot]:
+def _sample_bystander(seed: int, names: tuple[str | int, ...], rng: np.random.Generator) -> tuple[Identity, Shot]:
     """A smaller person at the edge of the photo, who is in no set."""
     person = sample_identity("bystander", stream(seed, "bystander", *names))
     shot = sample_shot(person, rng, _BEHIND)
@@ -116,9 +112,7 @@ def _align_photo(taken: RenderedPhoto, rng: np.random.Generator, quality: int) -
     matrix = similarity(found[None])[0]
     points = taken.landmarks @ matrix[:, :2].T + matrix[:, 2]
     corners = np.array([0, 0, 111, 111], np.float32)
-    return EncodedPhoto(
-        encode_jpeg(warp(taken.image, matrix), max(quality, 85)), corners, points.astype(np.float32)
-    )
+    return EncodedPhoto(encode_jpeg(warp(taken.image, matrix), max(quality, 85)), corners, points.astype(np.float32))
 
 
 def sample_names(count: int, rng: Generator) -> list[str]:

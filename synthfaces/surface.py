@@ -77,12 +77,8 @@ class Surface:
 def join_surfaces(parts: Sequence[Surface]) -> Surface:
     """One surface out of several."""
     starts = np.cumsum([0, *(len(part.points) for part in parts[:-1])]).astype(np.int32)
-    moved = [
-        replace(part, triangles=part.triangles + start) for part, start in zip(parts, starts, strict=True)
-    ]
-    return Surface(
-        **{each.name: np.concatenate([getattr(m, each.name) for m in moved]) for each in fields(Surface)}
-    )
+    moved = [replace(part, triangles=part.triangles + start) for part, start in zip(parts, starts, strict=True)]
+    return Surface(**{each.name: np.concatenate([getattr(m, each.name) for m in moved]) for each in fields(Surface)})
 
 
 def smoothstep(low: float, high: float, value: ArrayLike) -> Floats:
@@ -101,11 +97,7 @@ def opaque(count: int) -> Floats:
 
 
 def solid(
-    shape: Shape,
-    colour: Iterable[float],
-    gloss: float = 0.0,
-    follow: float = 1.0,
-    material: int = Material.PROP,
+    shape: Shape, colour: Iterable[float], gloss: float = 0.0, follow: float = 1.0, material: int = Material.PROP
 ) -> Surface:
     """`shape` in one colour; gloss 0 means cloth."""
     points, triangles = shape
@@ -152,9 +144,7 @@ def tube(path: ArrayLike, radius: ArrayLike, sides: int = 8, closed: bool = Fals
 
 def ball(centre: ArrayLike, radii: ArrayLike, steps: int = 12) -> Shape:
     """An ellipsoid."""
-    down, around = np.meshgrid(
-        np.linspace(0, np.pi, steps), np.linspace(0, 2 * np.pi, 2 * steps), indexing="ij"
-    )
+    down, around = np.meshgrid(np.linspace(0, np.pi, steps), np.linspace(0, 2 * np.pi, 2 * steps), indexing="ij")
     unit = np.stack([np.sin(down) * np.cos(around), np.cos(down), np.sin(down) * np.sin(around)], axis=2)
     return sheet(np.asarray(centre) + unit * np.asarray(radii))
 

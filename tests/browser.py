@@ -58,10 +58,7 @@ def opened(
 ) -> Iterator[tuple[Page, list[str]]]:
     """A page with everything that went wrong while it was open: console, exceptions, requests beyond the file."""
     context = browser.new_context(
-        viewport={"width": width, "height": height},
-        color_scheme=scheme,
-        device_scale_factor=scale,
-        offline=True,
+        viewport={"width": width, "height": height}, color_scheme=scheme, device_scale_factor=scale, offline=True
     )
     problems: list[str] = []
     address = file.resolve().as_uri()

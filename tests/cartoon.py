@@ -45,9 +45,7 @@ def paint(easel: Easel, skin: Colour) -> np.ndarray:
         easel.ellipse(side * 0.05, 0.16, 0.022, 0.015, DARK)
     easel.ellipse(0, 0.36, 0.19, 0.055, LIPS)
     easel.ellipse(0, 0.36, 0.17, 0.012, MOUTH)
-    return np.array(
-        [easel.place(*p) for p in ((-0.22, -0.1), (0.22, -0.1), (0, 0.13), (-0.19, 0.36), (0.19, 0.36))]
-    )
+    return np.array([easel.place(*p) for p in ((-0.22, -0.1), (0.22, -0.1), (0, 0.13), (-0.19, 0.36), (0.19, 0.36))])
 
 
 def photo(

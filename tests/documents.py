@@ -21,12 +21,8 @@ from pathlib import Path
 
 from tests.conftest import ROOT
 
-_FENCE = re.compile(
-    r"^(?P<mark>`{3,})(?P<language>\S*)[^\n]*\n(?P<body>.*?)^(?P=mark)`*\s*$", re.DOTALL | re.MULTILINE
-)
-_NOTE = re.compile(
-    r"<!--\s*(?P<kind>not run|run first|run instead):(?P<text>(?:(?!-->).)*)-->\s*\Z", re.DOTALL
-)
+_FENCE = re.compile(r"^(?P<mark>`{3,})(?P<language>\S*)[^\n]*\n(?P<body>.*?)^(?P=mark)`*\s*$", re.DOTALL | re.MULTILINE)
+_NOTE = re.compile(r"<!--\s*(?P<kind>not run|run first|run instead):(?P<text>(?:(?!-->).)*)-->\s*\Z", re.DOTALL)
 _SPAN = re.compile(r"(?<!`)`([^`\n]+(?:\n[^`\n]+)?)`(?!`)")
 _COMMENT = re.compile(r"\s+#\s.*$")
 RUN = ("console", "python")
@@ -112,6 +108,4 @@ def lacking(printed: list[str], output: str) -> list[str]:
     """The lines of `printed` that are not in `output`, where "..." stands for anything."""
     lines = [" ".join(line.split()) for line in output.splitlines()]
     patterns = {line: ".*".join(map(re.escape, " ".join(line.split()).split("..."))) for line in printed}
-    return [
-        line for line, pattern in patterns.items() if not any(re.fullmatch(pattern, each) for each in lines)
-    ]
+    return [line for line, pattern in patterns.items() if not any(re.fullmatch(pattern, each) for each in lines)]

@@ -70,9 +70,7 @@ def verified(sources: summary.Sources, root: Path, name: str, noise: float) -> N
     listed = pairs.Pairs(first, second % (PEOPLE * PHOTOS), same)
     pairs.write_pairs(listed, root / f"{name}.parquet.pairs.parquet")
     options = VerifyOptions(far=0.1, trials=20)
-    judged = verify_files(
-        root / f"{name}.npy", root / f"{name}.parquet.pairs.parquet", options, sources.scores / name
-    )
+    judged = verify_files(root / f"{name}.npy", root / f"{name}.parquet.pairs.parquet", options, sources.scores / name)
     write_json(sources.curves / f"{name}_roc.json", {"roc": judged.roc()})
     picture(root / f"sheets/pairs/{name}.jpg")
 
@@ -137,13 +135,7 @@ def trained(sources: summary.Sources, name: str) -> None:
     write_json(sources.curves / f"{name}_parity.json", {"parity": parity})
     files = {f"{name}{suffix}": {"bytes": 400_000, "sha256": "cd" * 32} for suffix in (".pt", ".onnx")}
     prepared = {"size": [112, 112], "template": "arcface-112", "flip": "sum"}
-    facts = {
-        "digest": "ef" * 32,
-        "backbone": "mobilefacenet",
-        "parameters": 91_232,
-        "dim": 128,
-        "files": files,
-    }
+    facts = {"digest": "ef" * 32, "backbone": "mobilefacenet", "parameters": 91_232, "dim": 128, "files": files}
     export = {**facts, "preprocessing": prepared, "input_size": [112, 112], "max_difference": 1e-6}
     write_json(sources.metrics / f"export/{name}.json", export)
 

@@ -20,9 +20,7 @@ Work = Callable[..., Answer]
 def member(rank: int, world: int, folder: Path, work: Work, arguments: tuple[Any, ...]) -> None:
     """One process of a run; its answer goes into a file."""
     torch.set_num_threads(1)
-    os.environ.update(
-        RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(world), LOCAL_WORLD_SIZE=str(world)
-    )
+    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(world), LOCAL_WORLD_SIZE=str(world))
     with distributed.joined(CPU, meeting=f"file://{folder / 'meeting'}"):
         answer = work(*arguments)
     torch.save(answer, folder / f"answer.{rank}")
@@ -34,9 +32,7 @@ def together(world: int, folder: Path, work: Work, *arguments: Any) -> list[Answ
     # Optimisers import the first one, in seconds.
     context.set_forkserver_preload(["torch._dynamo", "tests.processes", "facerec.training"])
     folder.mkdir(parents=True, exist_ok=True)
-    processes = [
-        context.Process(target=member, args=(rank, world, folder, work, arguments)) for rank in range(world)
-    ]
+    processes = [context.Process(target=member, args=(rank, world, folder, work, arguments)) for rank in range(world)]
     for process in processes:
         process.start()
     for process in processes:

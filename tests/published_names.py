@@ -24,13 +24,7 @@ BLOCKS = {
     200: (6, 26, 60, 6),
 }
 # Inputs, channels inside and outputs of MobileFaceNet's 15 bottlenecks.
-BOTTLENECKS = (
-    *[(64, 128, 64)] * 5,
-    (64, 256, 128),
-    *[(128, 256, 128)] * 6,
-    (128, 512, 128),
-    *[(128, 256, 128)] * 2,
-)
+BOTTLENECKS = (*[(64, 128, 64)] * 5, (64, 256, 128), *[(128, 256, 128)] * 6, (128, 512, 128), *[(128, 256, 128)] * 2)
 
 
 def filled(shapes: Shapes) -> dict[str, Tensor]:
@@ -99,11 +93,7 @@ def xiaoccer(dim: int = 128, width: int = 6) -> Shapes:
 
 
 def _block(name: str, outputs: int, inputs: int, kernel: int = 1) -> Shapes:
-    return (
-        conv(f"{name}.conv", outputs, inputs, kernel)
-        | norm(f"{name}.bn", outputs)
-        | prelu(f"{name}.prelu", outputs)
-    )
+    return conv(f"{name}.conv", outputs, inputs, kernel) | norm(f"{name}.bn", outputs) | prelu(f"{name}.prelu", outputs)
 
 
 def insightface_mobile(dim: int = 512) -> Shapes:
@@ -234,11 +224,7 @@ def _shortcut(unit: str, inputs: int, outputs: int) -> Shapes:
 
 
 def _output(dim: int, channels: int = 512) -> Shapes:
-    return (
-        norm("output_layer.0", channels)
-        | linear("output_layer.3", dim, channels * 49)
-        | norm("output_layer.4", dim)
-    )
+    return norm("output_layer.0", channels) | linear("output_layer.3", dim, channels * 49) | norm("output_layer.4", dim)
 
 
 def attention(depth: int, dim: int = 512) -> Shapes:

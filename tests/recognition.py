@@ -54,12 +54,7 @@ def blank() -> bytes:
 
 
 def write_scores(
-    folder: Path,
-    model: str,
-    different: np.ndarray,
-    benchmark: str = "made_up",
-    rendered: bool = False,
-    **how: object,
+    folder: Path, model: str, different: np.ndarray, benchmark: str = "made_up", rendered: bool = False, **how: object
 ) -> Path:
     """Scores as the stage verify leaves them: ten same pairs at distance 0, and these different ones."""
     distances = np.concatenate([np.zeros(10), different])

@@ -33,9 +33,7 @@ def main() -> None:
         raise FacerecError(f"It takes Chromium and {PAGE}: install chromium, run `dvc repro`.")
     real = [name for name in params.load_params().download if entries.load_entry(name).generator is None]
     if real:
-        raise FacerecError(
-            f"{PAGE} is about {', '.join(real)}; pictures for the README show rendered faces only."
-        )
+        raise FacerecError(f"{PAGE} is about {', '.join(real)}; pictures for the README show rendered faces only.")
     with browser.launched(executable) as chromium:
         for name, (width, height, scheme, scale) in SHOTS.items():
             with browser.opened(chromium, PAGE, width, height, scheme, scale) as (page, _):

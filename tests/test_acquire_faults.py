@@ -50,25 +50,16 @@ HTML = {"Content-Type": "text/html; charset=utf-8"}
 FAULTS = {
     "cut off": ([{"cut": 100_000}], "peer closed connection"),
     "cut off without a length": ([{"cut": 100_000, "length": None}], "closed the connection after 100000"),
-    "shorter than listed": (
-        [{"body": BODY[:-9]}],
-        f"offers {len(BODY) - 9} bytes, but the file has {len(BODY)}",
-    ),
+    "shorter than listed": ([{"body": BODY[:-9]}], f"offers {len(BODY) - 9} bytes, but the file has {len(BODY)}"),
     "longer than listed": ([{"body": BODY + b"x"}], f"offers {len(BODY) + 1} bytes"),
     "declared too short": ([{"length": 1000}], "offers 1000 bytes"),
     "declared too long": ([{"length": len(BODY) + 7}], f"offers {len(BODY) + 7} bytes"),
     "endless": ([{"length": None, "endless": True}], f"sends more than the {len(BODY)} bytes"),
     "corrupted": ([{"body": WRONG}], "what came is not the listed file"),
     "a web page": ([{"body": PAGE, "headers": HTML}], "answered a web page"),
-    "a web page that hides it": (
-        [{"body": b"\n<!DOCTYPE html><p>Log in", "length": None}],
-        "answered a web page",
-    ),
+    "a web page that hides it": ([{"body": b"\n<!DOCTYPE html><p>Log in", "length": None}], "answered a web page"),
     "missing": ([{"status": 404}], "answered 404"),
-    "too many requests": (
-        [{"status": 429, "headers": {"Retry-After": "0"}}],
-        r"answered 429 .*\(3 attempts\)",
-    ),
+    "too many requests": ([{"status": 429, "headers": {"Retry-After": "0"}}], r"answered 429 .*\(3 attempts\)"),
     "server error": ([{"status": 500}], r"answered 500 .*\(3 attempts\)"),
     "redirect loop": ([{"status": 302, "headers": {"Location": "/file.tgz"}}], "redirects"),
     "redirect to a file": ([{"status": 302, "headers": {"Location": "file:///etc/passwd"}}], "protocol"),
@@ -205,9 +196,7 @@ def test_the_address_given_is_the_only_thing_asked_for(server, tmp_path):  # noq
 
 NAMES = ("ETag", "Last-Modified", "Retry-After", "Content-Range", "Content-Type", "Location")
 GARBAGE = st.text(st.characters(max_codepoint=255, exclude_categories=["Cc"]), max_size=30)
-LIKELY = st.sampled_from(
-    ['W/"x"', '"\xe9"', "bytes 5-9/3", "bytes */5", "9" * 400, "text/html", "//[", "-1", " "]
-)
+LIKELY = st.sampled_from(['W/"x"', '"\xe9"', "bytes 5-9/3", "bytes */5", "9" * 400, "text/html", "//[", "-1", " "])
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

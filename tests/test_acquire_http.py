@@ -47,9 +47,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         self.send_response(status)
         if start:
-            self.send_header(
-                "Content-Range", f"bytes {step.get('shift', 0) + start}-{len(body) - 1}/{len(body)}"
-            )
+            self.send_header("Content-Range", f"bytes {step.get('shift', 0) + start}-{len(body) - 1}/{len(body)}")
         for name, value in step.get("headers", {}).items():
             self.send_header(name, value)
         length = step.get("length", len(body) - start)
@@ -191,12 +189,7 @@ def test_a_passing_trouble_is_waited_for(server, partial, status):
 def test_the_pauses_grow_and_the_server_may_ask_for_longer(server, partial, monkeypatch):
     pauses = []
     monkeypatch.setattr(http.time, "sleep", pauses.append)
-    server.script.steps = [
-        {"status": 503},
-        {"status": 503},
-        {"status": 503, "headers": {"Retry-After": "7"}},
-        {},
-    ]
+    server.script.steps = [{"status": 503}, {"status": 503}, {"status": 503, "headers": {"Retry-After": "7"}}, {}]
     http.download_file(server.url, partial, True, http.RetryPolicy(attempts=9, pause=1, timeout=5))
     assert pauses == [1, 2, 7]
 

@@ -60,9 +60,7 @@ def test_a_copy_in_the_mirror_counts_as_the_first(tmp_path, folder, monkeypatch)
     monkeypatch.setenv("FACEREC_MIRROR", str(shelf))
     assert get(entry(), tmp_path / "d").read_bytes() == FIRST
     (shelf / "small/x.bin").write_bytes(OTHER)
-    with pytest.raises(
-        AcquireError, match=r"is not the listed file.*recorded in .*small\.yaml; remove it there"
-    ):
+    with pytest.raises(AcquireError, match=r"is not the listed file.*recorded in .*small\.yaml; remove it there"):
         get(entry(), tmp_path / "d")
     (folder / "small.yaml").unlink()
     assert get(entry(), tmp_path / "d").read_bytes() == OTHER
@@ -103,9 +101,7 @@ def test_a_broken_record_is_named(folder, text):
     folder.mkdir()
     (folder / "small.yaml").write_text(text)
     made = entry()
-    with pytest.raises(
-        AcquireError, match=r"cannot read .*known/small\.yaml; restore it from git or delete it"
-    ):
+    with pytest.raises(AcquireError, match=r"cannot read .*known/small\.yaml; restore it from git or delete it"):
         downloads.known_versions(made, made.files[0])
 
 

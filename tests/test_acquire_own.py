@@ -21,11 +21,7 @@ from facerec.store import shards
 from tests.conftest import ROOT
 
 
-@given(
-    counts=st.lists(st.integers(1, 5), min_size=1, max_size=60),
-    most=st.integers(1, 400),
-    seed=st.integers(0, 5),
-)
+@given(counts=st.lists(st.integers(1, 5), min_size=1, max_size=60), most=st.integers(1, 400), seed=st.integers(0, 5))
 def test_drawn_pairs_are_true_new_and_fold_by_fold(counts: list[int], most: int, seed: int) -> None:
     photos = {f"p{k}": [f"p{k}/{n}.jpg" for n in range(count)] for k, count in enumerate(counts)}
     several = sum(count > 1 for count in counts)
@@ -75,10 +71,7 @@ def test_own_photos_become_a_set_with_pairs_and_a_profile(project: Path, kind: s
     if kind == "archive":
         source = Path(shutil.make_archive(str(project / "mine"), "zip", project / "photos"))
     added = user_dataset.add_dataset(
-        source,
-        "mine",
-        user_dataset.AddOptions(pairs=100, model="mobilefacenet_foamliu"),
-        project / "profiles",
+        source, "mine", user_dataset.AddOptions(pairs=100, model="mobilefacenet_foamliu"), project / "profiles"
     )
     assert (added.photos, added.identities, added.pairs, added.apart) == (75, 25, 100, True)
     assert entries.load_entry("mine").shown
@@ -111,9 +104,7 @@ def test_photos_are_added_again_after_a_change(project: Path) -> None:
 
 
 def test_photos_to_train_on_need_no_pairs(project: Path) -> None:
-    added = user_dataset.add_dataset(
-        project / "photos", "mine", user_dataset.AddOptions("train"), project / "profiles"
-    )
+    added = user_dataset.add_dataset(project / "photos", "mine", user_dataset.AddOptions("train"), project / "profiles")
     assert added.pairs == 0
     wanted = profiles.load_profile(project / "profiles", "mine")
     assert wanted.photos["mine"] == "train"

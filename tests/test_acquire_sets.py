@@ -81,10 +81,7 @@ def test_photos_from_a_mirror_folder(shelf, tmp_path):
     assert found.labels.tolist() == [0, 0, 1]
     assert (found.meta.dataset, found.meta.licence) == ("small", "CC0")
     assert pair_lists.read_pairs(tmp_path / "raw/small/pairs.txt", found.sources).second.tolist() == [1, 2]
-    assert sorted(place.name for place in (tmp_path / "raw/small").iterdir()) == [
-        "pairs.txt",
-        "part-00000.arrow",
-    ]
+    assert sorted(place.name for place in (tmp_path / "raw/small").iterdir()) == ["pairs.txt", "part-00000.arrow"]
     assert (tmp_path / "raw/small/pairs.txt").read_bytes() == PAIRS
 
 
@@ -228,9 +225,7 @@ def test_photos_may_lie_unpacked_in_a_folder_of_their_name(shelf, tmp_path):
 
 
 def test_photos_by_view_with_their_protocol(shelf, tmp_path):
-    names = [
-        f"top/Data/Images/{name}/{view}/01.jpg" for name in ("001", "002") for view in ("frontal", "profile")
-    ]
+    names = [f"top/Data/Images/{name}/{view}/01.jpg" for name in ("001", "002") for view in ("frontal", "profile")]
     extra = {"top/Protocol/Pair_list_F.txt": b"1 ../Data/Images/001/frontal/01.jpg", "top/readme.txt": b"no"}
     with zipfile.ZipFile(shelf / "cfp.zip", "w") as archive:
         for name in names:
@@ -241,12 +236,7 @@ def test_photos_by_view_with_their_protocol(shelf, tmp_path):
     made = entry(files=files, layout="identity-view", counts={"photos": 4, "identities": 2})
     sets.acquire(made, tmp_path / "raw")
     found = shards.read_shards(tmp_path / "raw", "photos")
-    assert found.sources == [
-        "001/frontal/01.jpg",
-        "001/profile/01.jpg",
-        "002/frontal/01.jpg",
-        "002/profile/01.jpg",
-    ]
+    assert found.sources == ["001/frontal/01.jpg", "001/profile/01.jpg", "002/frontal/01.jpg", "002/profile/01.jpg"]
     assert found.labels.tolist() == [0, 0, 1, 1]
     assert (tmp_path / "raw/Protocol/Pair_list_F.txt").read_bytes() == extra["top/Protocol/Pair_list_F.txt"]
     assert sorted(place.name for place in (tmp_path / "raw").iterdir()) == ["Protocol", "part-00000.arrow"]
@@ -309,9 +299,7 @@ def test_generated_sets_take_the_options_of_both(tmp_path, monkeypatch):
 
     calls = []
     monkeypatch.setattr(synthetic_sets, "generate", lambda *given, **options: calls.append((given, options)))
-    generated = entry(
-        generator="synthetic", part="lfw", files=[], options={"seed": 1, "pairs": 20}, counts={}
-    )
+    generated = entry(generator="synthetic", part="lfw", files=[], options={"seed": 1, "pairs": 20}, counts={})
     synthetic_sets.render_set(generated, tmp_path / "raw", {"pairs": 40})
     assert calls == [(("lfw", tmp_path / "raw"), {"seed": 1, "pairs": 40})]
 

@@ -58,9 +58,7 @@ def test_no_faces_give_no_matrices():
 def test_template_of_112_high_and_96_wide_lies_8_pixels_to_the_left():
     np.testing.assert_allclose(alignment.template((112, 96)) + np.array([8, 0]), alignment.TEMPLATE)
     square, narrow = alignment.similarity(LANDMARKS), alignment.similarity(LANDMARKS, (112, 96))
-    np.testing.assert_allclose(
-        square[:, :, 2] - narrow[:, :, 2], np.tile((8.0, 0.0), (len(square), 1)), atol=1e-9
-    )
+    np.testing.assert_allclose(square[:, :, 2] - narrow[:, :, 2], np.tile((8.0, 0.0), (len(square), 1)), atol=1e-9)
 
 
 @pytest.mark.parametrize(

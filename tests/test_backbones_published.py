@@ -52,9 +52,7 @@ def assert_answers(network: torch.nn.Module, case: str, width: int) -> None:
     np.testing.assert_allclose(found[:8], expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
 
-@pytest.mark.parametrize(
-    "case", [pytest.param(case, marks=[pytest.mark.slow] * (case in SLOW)) for case in ANSWERS]
-)
+@pytest.mark.parametrize("case", [pytest.param(case, marks=[pytest.mark.slow] * (case in SLOW)) for case in ANSWERS])
 def test_networks_answer_as_the_publishers_code(case: str) -> None:
     width = 96 if case == "xiaoccer" else 112
     network, _ = published.fit_published(names.filled(ANSWERS[case]), (112, width), case)
@@ -132,10 +130,7 @@ def changed(shapes: names.Shapes, old: str, new: str) -> dict[str, Tensor]:
         (changed(names.face_pytorch(50, "se"), ".fc1.", ".fc3."), "units of this kind are unknown"),
         (changed(names.counted(50), "body.3.res_layer.1.", "body.3.res_layer.9."), "out of range"),
         (
-            {
-                "body.0.res_layer.4.running_mean": torch.zeros(96),
-                "body.0.res_layer.1.weight": torch.zeros(96, 64),
-            },
+            {"body.0.res_layer.4.running_mean": torch.zeros(96), "body.0.res_layer.1.weight": torch.zeros(96, 64)},
             "units of 96 channels are unknown",
         ),
         (changed(names.foamliu(), "conv3.bias", "conv3.offset"), "conv3.bias"),

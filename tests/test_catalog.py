@@ -166,10 +166,7 @@ SHA = "0" * 64
         ({"files": [{"name": "a", "use": "photos", "only": "b"}]}, "only names another file of the entry"),
         ({"licence": ""}, "licence"),
         ({"pictures": "some"}, "pictures: "),
-        (
-            {"kind": "lists", "files": [{"name": "a"}], "pictures": True},
-            "pictures goes with photos or a pack",
-        ),
+        ({"kind": "lists", "files": [{"name": "a"}], "pictures": True}, "pictures goes with photos or a pack"),
         ({"name": "mi-ne"}, "name: "),
     ],
 )

@@ -72,17 +72,11 @@ def test_a_clone_passes_and_a_mistake_does_not(clone: Path, tmp_path: Path) -> N
 def test_a_lock_of_other_stages_is_refused(clone: Path, tmp_path: Path) -> None:
     done = hook("lock", clone, tmp_path)
     assert done.returncode != 0
-    assert (
-        "error: dvc.lock is of another dvc.yaml or params.yaml: render@synth_people is not in" in done.stdout
-    )
+    assert "error: dvc.lock is of another dvc.yaml or params.yaml: render@synth_people is not in" in done.stdout
 
 
 LOCKED: dict[str, Any] = {
-    "verify@lfw": {
-        "cmd": "verify lfw",
-        "deps": [{"path": "b"}, {"path": "a", "md5": "1"}],
-        "outs": [{"path": "o"}],
-    }
+    "verify@lfw": {"cmd": "verify lfw", "deps": [{"path": "b"}, {"path": "a", "md5": "1"}], "outs": [{"path": "o"}]}
 }
 
 

@@ -31,9 +31,7 @@ def run(folder):
 
     def run(*words):
         command = [str(Path(sys.executable).with_name("facerec")), *words]
-        done = subprocess.run(
-            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120
-        )
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
         return done.returncode, done.stdout, done.stderr
 
     return run
@@ -68,11 +66,7 @@ def test_there_and_back(run, tmp_path):
 
 
 def test_a_mistake_is_one_sentence_and_exit_code_1(run):
-    assert run("inspect", "lwf", "--json") == (
-        1,
-        "",
-        "error: there is no lwf, neither on disk nor in the catalog.\n",
-    )
+    assert run("inspect", "lwf", "--json") == (1, "", "error: there is no lwf, neither on disk nor in the catalog.\n")
 
 
 def test_inspecting_for_programs_and_for_people(run, tmp_path):

@@ -142,9 +142,7 @@ def test_windows_are_averaged_as_torch_averages_by_area(corner, size, shape):
     cut = black[top + 100 : top + 100 + size[1], left + 100 : left + 100 + size[0]]
     pixels = torch.from_numpy(cut.copy()).permute(2, 0, 1)[None]
     expected = torch.nn.functional.interpolate(pixels, size=shape, mode="area")[0].permute(1, 2, 0)
-    np.testing.assert_allclose(
-        average_window(image, window, shape), (expected.numpy() - 127.5) / 128, atol=2e-6
-    )
+    np.testing.assert_allclose(average_window(image, window, shape), (expected.numpy() - 127.5) / 128, atol=2e-6)
 
 
 def test_a_part_of_an_averaged_window_is_that_part():
@@ -184,9 +182,7 @@ def test_mtcnn_takes_views_of_any_stride(mtcnn):
     np.testing.assert_array_equal(mtcnn.detect([bgr[..., ::-1]])[0].boxes, mtcnn.detect([image])[0].boxes)
 
 
-@pytest.mark.parametrize(
-    "bad", [np.zeros((50, 50), np.uint8), np.zeros((50, 50, 3)), np.zeros((50, 50, 4), np.uint8)]
-)
+@pytest.mark.parametrize("bad", [np.zeros((50, 50), np.uint8), np.zeros((50, 50, 3)), np.zeros((50, 50, 4), np.uint8)])
 def test_what_is_not_rgb_uint8_is_refused(mtcnn, bad):
     with pytest.raises(ImageError, match="Image 1 is"):
         mtcnn.detect([np.zeros((50, 50, 3), np.uint8), bad])
@@ -214,9 +210,7 @@ def test_mtcnn_pyramid_starts_at_min_face_and_ends_at_the_window(mtcnn):
     assert mtcnn.scales(19, 300) == []
 
 
-@pytest.mark.parametrize(
-    "options", [{"min_face": 5}, {"factor": 1.0}, {"thresholds": (0.5,)}, {"colour": "RGB"}]
-)
+@pytest.mark.parametrize("options", [{"min_face": 5}, {"factor": 1.0}, {"thresholds": (0.5,)}, {"colour": "RGB"}])
 def test_impossible_options_are_refused(options):
     with pytest.raises(ParamsError, match="mtcnn"):
         detection.build_detector("mtcnn", **options)
@@ -319,9 +313,7 @@ def test_tidy_faces_are_rounded_sorted_and_have_no_negative_zero():
 
 def test_drawing_marks_a_copy():
     image = np.zeros((100, 100, 3), np.uint8)
-    marked = detection.draw_faces(
-        image, Faces(np.array([[10, 10, 50, 50]]), np.full((1, 5, 2), 30.0), np.ones(1))
-    )
+    marked = detection.draw_faces(image, Faces(np.array([[10, 10, 50, 50]]), np.full((1, 5, 2), 30.0), np.ones(1)))
     assert image.sum() == 0
     assert (marked[10, 10:50] == 255).all()
     assert tuple(marked[30, 30]) == (255, 0, 255)

@@ -13,14 +13,10 @@ def faces(*rows: tuple[float, float, float, float, float]) -> Faces:
     return Faces(table[:, :4], np.zeros((len(table), 5, 2), np.float32), table[:, 4])
 
 
-CROWD = faces(
-    (0, 0, 40, 40, 0.99), (80, 80, 120, 120, 0.8), (130, 130, 190, 190, 0.81), (0, 150, 50, 200, 0.98)
-)
+CROWD = faces((0, 0, 40, 40, 0.99), (80, 80, 120, 120, 0.8), (130, 130, 190, 190, 0.81), (0, 150, 50, 200, 0.98))
 
 
-@pytest.mark.parametrize(
-    ("rule", "expected"), [("center", 1), ("largest", 2), ("score-area", 2), ("best-score", 0)]
-)
+@pytest.mark.parametrize(("rule", "expected"), [("center", 1), ("largest", 2), ("score-area", 2), ("best-score", 0)])
 def test_each_rule_chooses_its_face(rule, expected):
     assert detection.choose_face(CROWD, (200, 200), rule) == expected
 

@@ -28,9 +28,7 @@ class Spot:
         rows, columns = np.nonzero(image[..., 1] > 128)
         centre = [columns.mean(), rows.mean()]
         box = [columns.min() - 0.5, rows.min() - 0.5, columns.max() + 0.5, rows.max() + 0.5]
-        return Faces(
-            np.array([box], np.float32), np.array([[centre] * 5], np.float32), np.ones(1, np.float32)
-        )
+        return Faces(np.array([box], np.float32), np.array([[centre] * 5], np.float32), np.ones(1, np.float32))
 
 
 def photo(height: int, width: int) -> bytes:
@@ -60,6 +58,4 @@ def test_order_and_reasons_survive_batches(monkeypatch: pytest.MonkeyPatch) -> N
     data = [photo(90 + number, 100) if number % 3 else b"" for number in range(12)]
     found = list(finding.find_faces(Spot(), data))
     assert [each.size[0] for each in found] == [90 + number if number % 3 else 0 for number in range(12)]
-    assert [each.error for each in found] == [
-        "" if number % 3 else "The file is empty." for number in range(12)
-    ]
+    assert [each.error for each in found] == ["" if number % 3 else "The file is empty." for number in range(12)]

@@ -39,10 +39,7 @@ def test_each_detector_gets_its_options():
         ({"detector": "retinaface-r50", "weights": FILE, "min_face": 20}, "retinaface-r50 has no min_face"),
         ({"detector": "retinaface-r50"}, "weights of retinaface-r50 must be a file, not null"),
         ({"detector": "mtcnn", "weights": FILE}, "weights of mtcnn must be null, since they come with"),
-        (
-            {"detector": "retina-face", "weights": "data/raw/nowhere/a.pth"},
-            "data/raw/nowhere, which download",
-        ),
+        ({"detector": "retina-face", "weights": "data/raw/nowhere/a.pth"}, "data/raw/nowhere, which download"),
         ({"detector": "retina-face", "weights": "data/raw/synth_lfw"}, "data/raw/synth_lfw, which download"),
         ({"detector": "viola-jones"}, "detect.detector should be 'mtcnn'"),
     ],

@@ -33,8 +33,7 @@ def test_the_network_has_the_published_tensors_and_sizes(weights):
     state = torch.load(weights, weights_only=True)
     assert len(state) == 300
     assert (
-        sum(value.numel() for name, value in state.items() if "running" not in name and "num_" not in name)
-        == 426_608
+        sum(value.numel() for name, value in state.items() if "running" not in name and "num_" not in name) == 426_608
     )
     assert state["ssh1.conv7x7_3.0.weight"].shape == (16, 16, 3, 3)
     boxes, scores, landmarks = load(weights)(torch.zeros(2, 3, 100, 130))
@@ -69,9 +68,7 @@ def test_resnet50_weights_give_the_outputs_of_the_network_they_were_saved_from(t
     torch.manual_seed(2)
     network = retinaface_resnet50().eval()
     torch.save({f"module.{name}": value for name, value in network.state_dict().items()}, tmp_path / "w.pth")
-    detector = detection.build_detector(
-        "retinaface-r50", weights=tmp_path / "w.pth", device="cpu", threshold=1e-3
-    )
+    detector = detection.build_detector("retinaface-r50", weights=tmp_path / "w.pth", device="cpu", threshold=1e-3)
     x = torch.randn(1, 3, 70, 50)
     with torch.inference_mode():
         for ours, theirs in zip(detector._network(x), network(x), strict=True):
@@ -222,9 +219,7 @@ def real(mirror):
 
 def test_every_photo_of_lfw_has_a_face(real):
     _, photos, found = real
-    chosen = [
-        detection.choose_face(faces, photo.shape[:2]) for photo, faces in zip(photos, found, strict=True)
-    ]
+    chosen = [detection.choose_face(faces, photo.shape[:2]) for photo, faces in zip(photos, found, strict=True)]
     assert None not in chosen
     landmarks = np.array([faces.landmarks[face] for faces, face in zip(found, chosen, strict=True)])
     assert np.median(alignment.residuals(landmarks)) < 3.5

@@ -16,17 +16,13 @@ def people():
         rng = sampling.stream(1, "detection", number)
         person = sampling.sample_identity(f"person {number}", rng)
         taken.append(
-            render.render_photo(
-                person, sampling.sample_shot(person, rng, sampling.CaptureConfig(occlusion=0.0))
-            )
+            render.render_photo(person, sampling.sample_shot(person, rng, sampling.CaptureConfig(occlusion=0.0)))
         )
     return taken
 
 
 def test_mtcnn_finds_rendered_people_and_their_landmarks(people):
-    found = detection.build_detector("mtcnn", min_face=40, device="cpu").detect(
-        [taken.image for taken in people]
-    )
+    found = detection.build_detector("mtcnn", min_face=40, device="cpu").detect([taken.image for taken in people])
     assert [len(faces) for faces in found] == [1] * COUNT
     landmarks = np.array([faces.landmarks[0] for faces in found])
     truth = np.array([taken.landmarks for taken in people])

@@ -36,9 +36,7 @@ def test_the_interval_leaves_out_zero_where_p_is_small() -> None:
 
 
 def test_holm_as_in_his_paper() -> None:
-    assert significance.holm({"a": 0.01, "b": 0.04, "c": 0.03}) == pytest.approx(
-        {"a": 0.03, "b": 0.06, "c": 0.06}
-    )
+    assert significance.holm({"a": 0.01, "b": 0.04, "c": 0.03}) == pytest.approx({"a": 0.03, "b": 0.06, "c": 0.06})
     assert significance.holm({"a": 0.5, "b": 0.9}) == {"a": 1.0, "b": 1.0}
     assert significance.holm({}) == {}
 

@@ -25,9 +25,7 @@ from tests.models import SIZE, TEMPLATE, faces_of
 
 FLIPS = ("none", "sum", "sum-normalised", "concat")
 EMBEDDING, ALIGNMENT = re.findall(r"```python\n(.*?)```", (ROOT / "docs/onnx.md").read_text(), re.DOTALL)
-RULES = Preprocessing(
-    size=SIZE, template=TEMPLATE, crop=(8, 24), mean=(120.0, 110.0, 100.0), std=(60.0, 61.0, 62.0)
-)
+RULES = Preprocessing(size=SIZE, template=TEMPLATE, crop=(8, 24), mean=(120.0, 110.0, 100.0), std=(60.0, 61.0, 62.0))
 ALONE = """
 import runpy, sys
 for name in ("facerec", "torch", "onnx", "PIL"):
@@ -63,9 +61,7 @@ def with_rules(exported: Path, target: Path, flip: str, colour: str) -> Path:
 
 @pytest.mark.parametrize("flip", FLIPS)
 @pytest.mark.parametrize("colour", ["RGB", "BGR"])
-def test_onnxruntime_alone_finds_the_same_embeddings(
-    exported: Path, tmp_path: Path, flip: str, colour: str
-) -> None:
+def test_onnxruntime_alone_finds_the_same_embeddings(exported: Path, tmp_path: Path, flip: str, colour: str) -> None:
     model = with_rules(exported, tmp_path / "models/backbone.onnx", flip, colour)
     encoded = [images.encode_jpeg(face) for face in faces_of(1, 2)]
     for name, data in zip(("one.jpg", "two.jpg"), encoded, strict=True):

@@ -59,20 +59,9 @@ def test_commands_in_the_text_exist(page: Path) -> None:
 
 
 def test_wrong_commands_are_noticed() -> None:
-    for line in (
-        "make nothing",
-        "dvc repo",
-        "dvc exp run --quickly",
-        "facerec detekt",
-        "facerec embed --fast x",
-    ):
+    for line in ("make nothing", "dvc repo", "dvc exp run --quickly", "facerec detekt", "facerec embed --fast x"):
         assert unknown(line.split()), line
-    for line in (
-        "make test",
-        "dvc exp run -S KEY=VALUE",
-        "facerec COMMAND --json",
-        "facerec megaface identify",
-    ):
+    for line in ("make test", "dvc exp run -S KEY=VALUE", "facerec COMMAND --json", "facerec megaface identify"):
         assert not unknown(line.split()), line
 
 

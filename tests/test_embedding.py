@@ -44,9 +44,7 @@ def left_half(images: Tensor) -> Tensor:
 
 def test_preprocessing_crops_orders_channels_and_normalises() -> None:
     images = np.random.default_rng(0).integers(0, 256, (2, 4, 8, 3), np.uint8)
-    rules = Preprocessing(
-        size=(4, 8), crop=(1, 6), colour="BGR", mean=(1.0, 2.0, 3.0), std=(10.0, 20.0, 40.0)
-    )
+    rules = Preprocessing(size=(4, 8), crop=(1, 6), colour="BGR", mean=(1.0, 2.0, 3.0), std=(10.0, 20.0, 40.0))
     prepared = rules.apply(torch.from_numpy(images))
     assert rules.input_size == (4, 5)
     assert prepared.dtype == torch.float32
@@ -94,12 +92,7 @@ def test_flips_are_fused_as_declared(flip: str) -> None:
     left = images[:, :, : SIZE[1] // 2].mean((1, 2))
     right = images[:, :, SIZE[1] // 2 :].mean((1, 2))
     unit = [half / np.linalg.norm(half, axis=1, keepdims=True) for half in (left, right)]
-    expected = {
-        "none": left,
-        "sum": left + right,
-        "sum-normalised": sum(unit),
-        "concat": np.hstack([left, right]),
-    }
+    expected = {"none": left, "sum": left + right, "sum-normalised": sum(unit), "concat": np.hstack([left, right])}
     result = embedder.embed(images)
     assert result.dtype == np.float32
     assert result.shape == (3, embedder.dim)

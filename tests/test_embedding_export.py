@@ -50,13 +50,7 @@ def test_the_file_is_self_contained_and_says_nothing_of_this_machine(exported: P
     assert [(o.domain, o.version) for o in network.opset_import] == [("", export.OPSET)]
     assert not any(tensor.external_data for tensor in network.graph.initializer)
     content = exported.read_bytes()
-    for trace in (
-        b".py",
-        b"facerec.backbones",
-        b"site-packages",
-        str(Path.cwd()).encode(),
-        torch.__version__.encode(),
-    ):
+    for trace in (b".py", b"facerec.backbones", b"site-packages", str(Path.cwd()).encode(), torch.__version__.encode()):
         assert trace not in content
 
 
@@ -71,9 +65,7 @@ def test_equal_weights_give_the_same_file() -> None:
 
 
 @pytest.mark.slow
-def test_an_export_that_computes_something_else_is_not_written(
-    model: Path, tmp_path: Path, monkeypatch
-) -> None:
+def test_an_export_that_computes_something_else_is_not_written(model: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(export, "TOLERANCE", 0.0)
     with pytest.raises(export.ExportError, match="differs from torch by"):
         export.export_onnx(model, tmp_path / "wrong.onnx")

@@ -32,13 +32,7 @@ def as_xiaoccer(key: str) -> str:
     block = re.match(r"body\.(\d+)\.layers\.(\d)\.(\d)\.(.*)", key)
     if block:
         return f"blocks.{block[1]}.conv.{3 * int(block[2]) + int(block[3])}.{block[4]}"
-    names = {
-        "stem.0": "conv1",
-        "stem.1": "dw_conv1",
-        "expand": "conv2",
-        "pool": "linear7",
-        "project": "linear1",
-    }
+    names = {"stem.0": "conv1", "stem.1": "dw_conv1", "expand": "conv2", "pool": "linear7", "project": "linear1"}
     ours = next(name for name in names if key.startswith(name))
     part, rest = key.removeprefix(ours + ".").split(".", 1)
     return f"{names[ours]}.{('conv', 'bn', 'prelu')[int(part)]}.{rest}"

@@ -107,9 +107,7 @@ def enrol(scene, tmp_path):
     def run(**options):
         folder = scene[0]
         out = tmp_path / "faces"
-        counts = aligning.align_set(
-            folder / "photos", folder / "found.parquet", out, Align(**options), workers=1
-        )
+        counts = aligning.align_set(folder / "photos", folder / "found.parquet", out, Align(**options), workers=1)
         found = shards.read_shards(out, "faces")
         by_kind = {source.removesuffix(".jpg"): found.row(row) for row, source in enumerate(found.sources)}
         lost = {failure.source.removesuffix(".jpg"): failure for failure in read_failures(out)}
@@ -201,9 +199,7 @@ def test_the_last_fallback_is_the_middle_of_the_photo(enrol, scene):
 )
 def test_a_set_names_its_geometry(scene, tmp_path, options, template):
     folder = scene[0]
-    aligning.align_set(
-        folder / "photos", folder / "found.parquet", tmp_path / "faces", Align(**options), workers=1
-    )
+    aligning.align_set(folder / "photos", folder / "found.parquet", tmp_path / "faces", Align(**options), workers=1)
     meta = shards.read_shards(tmp_path / "faces", "faces").meta
     size = alignment.shape_of(options.get("size", 112))
     assert meta == shards.Meta("faces", "drawn", licence="CC0", size=size, template=template)
@@ -235,11 +231,7 @@ def test_counts_describe_scores_and_residuals(enrol, scene):
     assert counts.residual_median == pytest.approx(np.median(residuals))
     assert counts.residual_p95 == pytest.approx(np.percentile(residuals, 95))
     assert counts.score_min == pytest.approx(0.8)
-    assert json.loads(json.dumps(counts.as_dict()))["rungs"] == {
-        "detector": 3,
-        "annotation": 1 + 1,
-        "crop": 4,
-    }
+    assert json.loads(json.dumps(counts.as_dict()))["rungs"] == {"detector": 3, "annotation": 1 + 1, "crop": 4}
 
 
 def test_an_empty_set_has_no_faces_and_no_quantiles(tmp_path):
@@ -277,12 +269,7 @@ def test_the_rule_annotated_needs_annotated_photos(tmp_path):
     found = pa.Table.from_pylist([finding(0, PLAIN, 0, -1, None, None)], table._SCHEMA)
     pq.write_table(found, tmp_path / "found.parquet")
     with pytest.raises(ParamsError, match="none in"):
-        aligning.align_set(
-            tmp_path / "photos",
-            tmp_path / "found.parquet",
-            tmp_path / "faces",
-            Align(rule="annotated"),
-        )
+        aligning.align_set(tmp_path / "photos", tmp_path / "found.parquet", tmp_path / "faces", Align(rule="annotated"))
 
 
 def outputs(folder) -> list[str]:

@@ -117,9 +117,7 @@ def test_pairs_meet_by_name_in_any_order(tmp_path: Path) -> None:
 def test_a_photo_without_a_face_is_still_the_same_pair(tmp_path: Path) -> None:
     lost = faces(1)
     lost.matrix[:EACH] = np.nan  # nobody finds p0
-    found = comparison.compare_runs(
-        judge(tmp_path / "one", 1), judge(tmp_path / "two", 1, known=lost), TRIALS
-    )
+    found = comparison.compare_runs(judge(tmp_path / "one", 1), judge(tmp_path / "two", 1, known=lost), TRIALS)
     figures = found.benchmarks["lfw"].figures
     assert found.benchmarks["lfw"].units == PEOPLE
     assert figures["accuracy"].difference < 0
@@ -145,9 +143,7 @@ def test_reasons_not_to_compare(tmp_path: Path) -> None:
     one, lines = judge(tmp_path / "one", 1), pairs_list()
     other = judge(tmp_path / "other", 1, protocol="youden")
     assert reason(one, other) == "it is judged by protocol insightface in one and youden in other"
-    fewer = judge(
-        tmp_path / "fewer", 1, [*lines[:100], *(line.replace("p3/", "p4/") for line in lines[100:110])]
-    )
+    fewer = judge(tmp_path / "fewer", 1, [*lines[:100], *(line.replace("p3/", "p4/") for line in lines[100:110])])
     told = reason(one, fewer)
     assert told.startswith("its pairs differ: ")
     assert told.endswith("of 120 are only in one and 1 of 110 are only in fewer")
@@ -200,16 +196,12 @@ def test_outcomes_at_rest_are_the_result(tmp_path: Path) -> None:
     labels = rng.permutation(np.repeat(np.arange(8), 5))
     rows = normalise(np.eye(8)[labels] + 0.4 * rng.normal(size=(40, 8))).astype(np.float32)
     rows[7] = np.nan
-    result = identify(
-        rows, [f"p{k}" for k in labels], normalise(rng.normal(size=(30, 8))).astype(np.float32), (1e-2,)
-    )
+    result = identify(rows, [f"p{k}" for k in labels], normalise(rng.normal(size=(30, 8))).astype(np.float32), (1e-2,))
     probes = outcomes.ProbeNames([f"{k}.jpg" for k in range(40)], [f"p{k}" for k in labels])
     for name in ("a", "b"):
         outcomes.write_outcomes(result, probes, tmp_path, name)
     for table in ("pairs", "people"):
-        assert (tmp_path / f"a_{table}.parquet").read_bytes() == (
-            tmp_path / f"b_{table}.parquet"
-        ).read_bytes()
+        assert (tmp_path / f"a_{table}.parquet").read_bytes() == (tmp_path / f"b_{table}.parquet").read_bytes()
     stored = outcomes.read_outcomes(tmp_path, "a", 30)
     assert stored.people == sorted(f"p{k}" for k in range(8))
     assert sorted(stored.ranks) == sorted(result.ranks)
@@ -230,11 +222,7 @@ def test_damaged_scores_are_named(tmp_path: Path) -> None:
     (two.folder / "lfw/scores.parquet").write_bytes(b"no table")
     with pytest.raises(FormatError, match=r"scores\.parquet is not a readable table"):
         comparison.compare_runs(one, two, TRIALS)
-    for text, told in (
-        ("[]", "is no mapping"),
-        ("{", "cannot read"),
-        ('{"accuracy": 1, "protocol": 1}', "not whole"),
-    ):
+    for text, told in (("[]", "is no mapping"), ("{", "cannot read"), ('{"accuracy": 1, "protocol": 1}', "not whole")):
         (one.folder / "lfw/result.json").write_text(text)
         with pytest.raises(FormatError, match=told):
             comparison.compare_runs(one, one, TRIALS)

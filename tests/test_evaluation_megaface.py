@@ -36,9 +36,7 @@ def plain(golden, tmp_path) -> Path:
     probes, distractors = photos(golden)
     (tmp_path / "P.txt").write_text("\n".join(probes))
     photo_lists.write_feature_list(photo_lists.FeatureList(tuple(distractors)), tmp_path / "D.json")
-    (tmp_path / "Pn.txt").write_text(
-        "\n".join(["#noise", "nobody.png", *(f"p_{k}.png" for k in range(0, 144, 4))])
-    )
+    (tmp_path / "Pn.txt").write_text("\n".join(["#noise", "nobody.png", *(f"p_{k}.png" for k in range(0, 144, 4))]))
     (tmp_path / "Dn.txt").write_text("0/0/32.jpg\n")
     return tmp_path
 
@@ -92,16 +90,7 @@ def test_plain_files_give_the_devkits_files(plain, golden):
 
 @pytest.mark.parametrize("variant", ["published", "centre", "zero", "delete"])
 def test_plain_noise_equals_noise_of_a_directory(plain, features, variant):
-    noise = [
-        "--noise",
-        variant,
-        "--seed",
-        3,
-        "--probe-list",
-        plain / "P.txt",
-        "--probe-noises",
-        plain / "Pn.txt",
-    ]
+    noise = ["--noise", variant, "--seed", 3, "--probe-list", plain / "P.txt", "--probe-noises", plain / "Pn.txt"]
     noise += ["--distractor-list", plain / "D.json", "--distractor-noises", plain / "Dn.txt"]
     direct = on_files(plain, *noise)
     lists_of_noise, out = (plain / "Pn.txt", plain / "Dn.txt"), plain / "cleaned"
@@ -150,9 +139,7 @@ def test_features_travel_through_the_devkits_folders(features, tmp_path):
     listed = [tmp_path / f"devkit/{name}_features_list.json" for name in ("facescrub", "megaface")]
     assert run("import", tmp_path / "devkit", *listed, tmp_path / "back", "--algorithm", "mine") == counts
     for name in ("probes", "distractors"):
-        before, after = (
-            embeddings.read_embeddings(folder / f"{name}.npy") for folder in (features, tmp_path / "back")
-        )
+        before, after = (embeddings.read_embeddings(folder / f"{name}.npy") for folder in (features, tmp_path / "back"))
         assert np.array_equal(before.matrix, after.matrix)
         assert (before.sources, before.identities) == (after.sources, after.identities)
 

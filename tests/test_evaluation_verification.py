@@ -25,9 +25,7 @@ def files(tmp_path: Path) -> tuple[Path, Path, np.ndarray, np.ndarray]:
     people = np.repeat(np.arange(30), 4)
     rows = (np.eye(30)[people] + 0.3 * rng.normal(size=(120, 30))).astype(np.float32)
     sources = [f"p{person}/{photo}.jpg" for photo, person in enumerate(people)]
-    embeddings.write_embeddings(
-        Embeddings(rows, sources, [f"p{person}" for person in people]), tmp_path / "faces.npy"
-    )
+    embeddings.write_embeddings(Embeddings(rows, sources, [f"p{person}" for person in people]), tmp_path / "faces.npy")
     first = rng.integers(0, 120, 100)
     same = np.arange(100) % 2 == 0
     second = np.where(same, people[first] * 4 + rng.integers(0, 4, 100), (first + 40) % 120)
@@ -72,14 +70,7 @@ def test_what_is_written_tells_every_pair_fold_and_rate(files, tmp_path: Path) -
     assert np.mean(details["fold_accuracy"]) == pytest.approx(judged.result.accuracy)
     by_rate = {rate["far"]: rate for rate in details["rates"]}
     assert by_rate[0.1]["tar"] is not None
-    assert by_rate[1e-3] == {
-        "far": 1e-3,
-        "tar": None,
-        "tar_std": None,
-        "low": None,
-        "high": None,
-        "pairs_needed": 1000,
-    }
+    assert by_rate[1e-3] == {"far": 1e-3, "tar": None, "tar_std": None, "low": None, "high": None, "pairs_needed": 1000}
     table = pq.read_table(tmp_path / "out/scores.parquet").to_pandas()
     right = (table.distance < table.threshold) == table.same
     assert right.groupby(table.fold).mean().tolist() == pytest.approx(details["fold_accuracy"])
@@ -98,9 +89,7 @@ def test_every_protocol_runs_on_files(files, tmp_path: Path) -> None:
     embedded, listed, _, _ = files
     for protocol in PROTOCOLS:
         options = on_files.VerifyOptions(protocol, far=0.1, trials=10)
-        assert (
-            on_files.verify_files(embedded, listed, options, tmp_path / protocol).metrics()["accuracy"] > 0.7
-        )
+        assert on_files.verify_files(embedded, listed, options, tmp_path / protocol).metrics()["accuracy"] > 0.7
 
 
 def test_arrays_that_are_none_are_refused(tmp_path: Path) -> None:

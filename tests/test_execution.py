@@ -99,9 +99,7 @@ class Clock:
         monkeypatch.setattr(time, "monotonic", lambda: self.now)
 
 
-def logged(
-    clock: Clock, capsys: pytest.CaptureFixture[str], steps: int, seconds: float, kept: int = 0
-) -> str:
+def logged(clock: Clock, capsys: pytest.CaptureFixture[str], steps: int, seconds: float, kept: int = 0) -> str:
     with progress._Lines(Console(stderr=True, width=40)) as lines:
         lines.get_time = lambda: clock.now
         task = lines.add_task("Detecting faces", total=steps * 100, completed=kept * 100, unit="photos")
@@ -111,9 +109,7 @@ def logged(
     return capsys.readouterr().err
 
 
-def test_a_log_gets_a_line_now_and_then(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_log_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     lines = logged(Clock(monkeypatch), capsys, 600, 10).splitlines()
     assert lines[0] == "Detecting faces: 100/60000"
     assert lines[1] == "Detecting faces: 200/60000, 10.0 photos/s, 1:39:40 left"
@@ -121,9 +117,7 @@ def test_a_log_gets_a_line_now_and_then(
     assert 20 < len(lines) < 45
 
 
-def test_short_work_says_nothing_in_a_log(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_short_work_says_nothing_in_a_log(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert logged(Clock(monkeypatch), capsys, 9, 1) == ""
 
 

@@ -14,9 +14,7 @@ import pytest
 from tests.conftest import ROOT
 
 PROGRAMS = re.findall(
-    r"^## An? (\w+)\n.*?```python\n(.*?)```",
-    (ROOT / "docs/extending.md").read_text(),
-    re.DOTALL | re.MULTILINE,
+    r"^## An? (\w+)\n.*?```python\n(.*?)```", (ROOT / "docs/extending.md").read_text(), re.DOTALL | re.MULTILINE
 )
 
 

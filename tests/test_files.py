@@ -114,11 +114,7 @@ def test_an_experiment_in_a_folder_of_its_own_has_the_projects_machine_settings(
     [
         (FacerecError("it is broken; mend it"), 1, "error: it is broken; mend it\n"),
         (KeyboardInterrupt(), 130, "interrupted"),
-        (
-            OSError(errno.ENOSPC, "No space left on device", "x.arrow"),
-            1,
-            "no space left on the disk (x.arrow)",
-        ),
+        (OSError(errno.ENOSPC, "No space left on device", "x.arrow"), 1, "no space left on the disk (x.arrow)"),
         (PermissionError(errno.EACCES, "denied", "y"), 1, "no permission to read or write (y)"),
         (MemoryError(), 1, "out of memory"),
         (torch.OutOfMemoryError("CUDA out of memory."), 1, "lower train.batch, raise train.accumulate"),
@@ -203,8 +199,7 @@ def replace(target: Path, count: int) -> None:
 
 def test_folders_replaced_by_several_processes_stay_whole(tmp_path: Path) -> None:
     writers = [
-        multiprocessing.get_context("fork").Process(target=replace, args=(tmp_path / "out", 100))
-        for _ in range(3)
+        multiprocessing.get_context("fork").Process(target=replace, args=(tmp_path / "out", 100)) for _ in range(3)
     ]
     for writer in writers:
         writer.start()

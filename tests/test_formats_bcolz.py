@@ -124,9 +124,7 @@ def test_missing_and_foreign_files_are_named(folder, name, data):
         pixels(bcolz.read_bcolz(folder))
 
 
-@pytest.mark.parametrize(
-    "flags", [[1, 0, 2, 0], [0.0, 1, 0, 1], [[1, 0, 1, 0]], ["a", "b", "c", "d"], [1, 0]]
-)
+@pytest.mark.parametrize("flags", [[1, 0, 2, 0], [0.0, 1, 0, 1], [[1, 0, 1, 0]], ["a", "b", "c", "d"], [1, 0]])
 def test_lists_of_other_things_are_refused(folder, flags):
     np.save(folder.parent / "tiny_list.npy", flags)
     with pytest.raises(FormatError, match="tiny_list"):

@@ -104,12 +104,7 @@ def test_what_is_missing_or_damaged_is_named_in_one_error(tmp_path):
     devkit.write_matrix(np.full((2, 1), np.nan, np.float32), tmp_path / "a/5.jpg_mine.bin")
     with pytest.raises(FormatError, match="5 of the 7 features of 'mine'") as caught:
         devkit.read_devkit_features(tmp_path, photos, "mine")
-    for part in (
-        "a/1.jpg has no file 1.jpg_mine.bin",
-        "2.jpg_mine.bin is no devkit matrix",
-        "has 3 numbers",
-        "2 more",
-    ):
+    for part in ("a/1.jpg has no file 1.jpg_mine.bin", "2.jpg_mine.bin is no devkit matrix", "has 3 numbers", "2 more"):
         assert part in str(caught.value)
     devkit.write_devkit_features(tmp_path, ["b/x 1.png", "b/x_1.jpg"], FEATURES, "mine")
     with pytest.raises(FormatError, match=r"b/x_1\.png may be x 1\.png_mine\.bin or x_1\.jpg_mine\.bin"):

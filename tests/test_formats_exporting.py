@@ -28,20 +28,14 @@ def test_faces_go_to_folders_of_their_identities(tmp_path):
     rows = [(0, "Ann", "Ann/Ann_0001.png"), (1, "Bob", "Bob/Bob_0001.jpeg"), (0, "Ann", "Ann/Ann_0002")]
     one, two, three = drawn.face_set(tmp_path / "faces", rows)
     assert exporting.export_images(tmp_path / "faces", tmp_path / "out") == {"images": 3, "folders": 2}
-    assert files(tmp_path / "out") == {
-        "Ann/Ann_0001.jpg": one,
-        "Ann/Ann_0002.jpg": three,
-        "Bob/Bob_0001.jpeg": two,
-    }
+    assert files(tmp_path / "out") == {"Ann/Ann_0001.jpg": one, "Ann/Ann_0002.jpg": three, "Bob/Bob_0001.jpeg": two}
 
 
 def test_photos_come_back_as_they_went_in(tmp_path):
     rows = [(0, "Ann", "Ann/Ann_0001.jpg"), (0, "Ann", "Ann/Ann_0002.jpg"), (1, "Bob", "Bob/Bob_0001.jpg")]
     drawn.face_set(tmp_path / "photos", rows, kind="photos")
     exporting.export_images(tmp_path / "photos", tmp_path / "out")
-    shards.write_shards(
-        photos.photo_rows(tmp_path / "out"), tmp_path / "again", shards.Meta("photos", "drawn")
-    )
+    shards.write_shards(photos.photo_rows(tmp_path / "out"), tmp_path / "again", shards.Meta("photos", "drawn"))
     one, other = (tmp_path / name / "part-00000.arrow" for name in ("photos", "again"))
     assert one.read_bytes() == other.read_bytes()
 
@@ -63,10 +57,7 @@ def test_a_list_file_names_every_image_and_its_label(tmp_path):
 
 def test_a_limit_takes_the_first_images(tmp_path):
     images = drawn.face_set(tmp_path / "faces", [(i, f"p{i}", f"{i}.jpg") for i in range(5)])
-    assert exporting.export_images(tmp_path / "faces", tmp_path / "out", limit=2) == {
-        "images": 2,
-        "folders": 2,
-    }
+    assert exporting.export_images(tmp_path / "faces", tmp_path / "out", limit=2) == {"images": 2, "folders": 2}
     assert files(tmp_path / "out") == {"p0/0.jpg": images[0], "p1/1.jpg": images[1]}
 
 

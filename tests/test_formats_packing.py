@@ -20,9 +20,7 @@ FACES = [drawn.jpeg(number) for number in range(4)]
 def same_files(one, other):
     """Whether both folders hold the same files, byte for byte."""
     names = [sorted(path.name for path in folder.iterdir()) for folder in (one, other)]
-    return names[0] == names[1] and all(
-        (one / name).read_bytes() == (other / name).read_bytes() for name in names[0]
-    )
+    return names[0] == names[1] and all((one / name).read_bytes() == (other / name).read_bytes() for name in names[0])
 
 
 def round_trip(pack, tmp_path):
@@ -46,9 +44,7 @@ def test_any_pack_in_the_usual_form_comes_back_byte_for_byte(tmp_path, groups):
 
 
 @settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    st.lists(st.tuples(st.integers(-1, 9), st.integers(0, 3)), min_size=1, max_size=12),
-)
+@given(st.lists(st.tuples(st.integers(-1, 9), st.integers(0, 3)), min_size=1, max_size=12))
 def test_any_set_packs_to_its_faces_by_identity(tmp_path, rows):
     made = [{"image": FACES[i], "label": label, "identity": "", "source": ""} for label, i in rows]
     shards.write_shards(made, tmp_path / "faces", shards.Meta("faces", "x", size=(112, 112)))

@@ -106,10 +106,7 @@ def read(path, text, sources=SOURCES):
 @pytest.mark.parametrize("gap", [" ", "  ", "\t", ",", ", "])
 @pytest.mark.parametrize("other", ["0", "-1"])
 def test_lists_of_two_paths_are_read(tmp_path, gap, other):
-    lines = [
-        ("Ann/Ann_0001.jpg", "Ann/Ann_0002.jpg", "1"),
-        ("Ann/Ann_0001.jpg", "faces/Bob/Bob_0003.png", other),
-    ]
+    lines = [("Ann/Ann_0001.jpg", "Ann/Ann_0002.jpg", "1"), ("Ann/Ann_0001.jpg", "faces/Bob/Bob_0003.png", other)]
     text = "\r\n".join(gap.join(line) for line in lines) + "\r\n\r\n"
     assert read(tmp_path / "pairs.txt", text) == [(0, 1, True), (0, 3, False)]
 

@@ -24,13 +24,7 @@ TREE = {
     "lfw/README.txt": b"x",
     "lfw/Ann/notes": b"no photo",
 }
-SOURCES = [
-    "Ann/Ann_0001.jpg",
-    "Ann/Ann_0002.jpg",
-    "Bob/Bob_0001.jpg",
-    "Cy Young/Cy_0001.PNG",
-    "Cy Young/no extension",
-]
+SOURCES = ["Ann/Ann_0001.jpg", "Ann/Ann_0002.jpg", "Bob/Bob_0001.jpg", "Cy Young/Cy_0001.PNG", "Cy Young/no extension"]
 
 
 def folder(path, tree):
@@ -281,10 +275,7 @@ def test_listed_photos_come_in_the_order_of_the_list(tmp_path, maker):
 def test_lists_that_do_not_fit_are_refused(tmp_path):
     place = folder(tmp_path / "set", {"Ann/1.jpg": JPEG, "Bob/1.jpg": JPEG})
     for text, message in [
-        (
-            "Ann/1.jpg 0\nCy/1.jpg 1\nDee/1.jpg 1\n",
-            r"lacks 2 of the 3 photos of its list, the first is 'Cy/1.jpg'",
-        ),
+        ("Ann/1.jpg 0\nCy/1.jpg 1\nDee/1.jpg 1\n", r"lacks 2 of the 3 photos of its list, the first is 'Cy/1.jpg'"),
         ("1.jpg 0\n", "may be"),
         ("Ann/1.jpg 0\nset/Ann/1.jpg 0\n", "twice"),
     ]:

@@ -113,10 +113,7 @@ def test_golden_pack_from_its_own_images(tmp_path):
     for label, image in recordio.RecordReader(GOLDEN / "train.rec").images():
         groups.setdefault(label, []).append(image)
     recordio.write_pack(tmp_path / "pack", groups.items())
-    wrote, golden = (
-        recordio.RecordReader(tmp_path / "pack/train.rec"),
-        recordio.RecordReader(GOLDEN / "train.rec"),
-    )
+    wrote, golden = (recordio.RecordReader(tmp_path / "pack/train.rec"), recordio.RecordReader(GOLDEN / "train.rec"))
     assert wrote.payload(0) == golden.payload(0)
     assert [wrote.payload(key) for key in (13, 14, 15)] == [golden.payload(key) for key in (13, 14, 15)]
     assert list(wrote.images()) == list(golden.images())

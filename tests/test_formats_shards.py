@@ -214,10 +214,7 @@ def _foreign(path: Path, metadata: dict[bytes, bytes]) -> None:
             {b"facerec": b'{"version": 1, "kind": "faces", "dataset": "", "size": [99999, 99999]}'},
             "promises faces of 99999x99999",
         ),
-        (
-            {b"facerec": b'{"version": 2, "kind": "photos", "dataset": ""}'},
-            "has version 2, this program reads 1",
-        ),
+        ({b"facerec": b'{"version": 2, "kind": "photos", "dataset": ""}'}, "has version 2, this program reads 1"),
         (
             {b"facerec": b'{"version": 1, "kind": "photos", "dataset": "", "size": null, "colour": "BGR"}'},
             "holds BGR pixels",

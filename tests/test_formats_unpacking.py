@@ -148,10 +148,7 @@ def test_a_pack_without_training_faces_gives_the_stage_an_empty_folder(golden, t
         (lambda path: None, "does not exist"),
         (lambda path: path.mkdir(), r"neither a \.rec nor a verification pack"),
         (lambda path: path.write_bytes(b"x"), "is no pack"),
-        (
-            lambda path: (path.mkdir(), verification_packs.write_bin(path / "x.bin", [], [])),
-            "holds no images",
-        ),
+        (lambda path: (path.mkdir(), verification_packs.write_bin(path / "x.bin", [], [])), "holds no images"),
         (lambda path: (path.mkdir(), (path / "x.rec").touch()), "holds no images"),
     ],
 )
@@ -176,14 +173,10 @@ def test_sizes_that_contradict_are_refused(tmp_path):
 
 
 def test_images_that_are_not_aligned_are_photos(tmp_path):
-    verification_packs.write_bin(
-        tmp_path / "x.bin", [drawn.jpeg(0, (100, 90)), drawn.jpeg(1, (80, 90))], [True]
-    )
+    verification_packs.write_bin(tmp_path / "x.bin", [drawn.jpeg(0, (100, 90)), drawn.jpeg(1, (80, 90))], [True])
     with pytest.raises(FormatError, match=r"100x90 pixels .* no usual size .* --size 100x90 .* --photos"):
         unpacking.unpack(tmp_path / "x.bin", tmp_path / "out")
-    with pytest.raises(
-        FormatError, match=r"x/000001\.jpg: 80x90 pixels where the first face has 100x90; .*--photos"
-    ):
+    with pytest.raises(FormatError, match=r"x/000001\.jpg: 80x90 pixels where the first face has 100x90; .*--photos"):
         unpacking.unpack(tmp_path / "x.bin", tmp_path / "out", Expected(size=(100, 90)))
     unpacked(tmp_path / "x.bin", tmp_path / "out", photos=True)
     assert shards.read_shards(tmp_path / "out", "photos").meta.size is None
@@ -203,9 +196,7 @@ def test_a_damaged_member_leaves_the_old_outputs(golden, tmp_path):
         unpacking.unpack(golden, tmp_path / "out")
     with pytest.raises(FormatError, match=r"lfw\.bin"):
         unpacking.unpack_pack(golden, tmp_path / "train", tmp_path / "test")
-    assert (
-        len(shards.read_shards(tmp_path / "out/lfw")) == len(shards.read_shards(tmp_path / "test/lfw")) == 20
-    )
+    assert len(shards.read_shards(tmp_path / "out/lfw")) == len(shards.read_shards(tmp_path / "test/lfw")) == 20
 
 
 def test_the_order_of_files_in_the_folder_does_not_matter(golden, tmp_path):

@@ -25,18 +25,11 @@ def entry(name: str, photo: int, **changes: object) -> GalleryEntry:
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
-PEOPLE = [
-    entry("Eve", 1),
-    entry("Ann", 2),
-    entry("Ann", 3, score=None, rung="crop", face=None),
-    entry("Zoë", 4),
-]
+PEOPLE = [entry("Eve", 1), entry("Ann", 2), entry("Ann", 3, score=None, rung="crop", face=None), entry("Zoë", 4)]
 
 
 def same(first: Gallery, second: Gallery) -> bool:
-    plain = [
-        [{**vars(each), "embedding": each.embedding.tolist()} for each in g.entries] for g in (first, second)
-    ]
+    plain = [[{**vars(each), "embedding": each.embedding.tolist()} for each in g.entries] for g in (first, second)]
     return first.model == second.model and plain[0] == plain[1]
 
 
@@ -92,8 +85,7 @@ def test_an_empty_gallery_is_one(tmp_path: Path) -> None:
 def table(**columns: object) -> pa.Table:
     """A gallery's table with some columns replaced."""
     rows = [
-        {**vars(each), "embedding": each.embedding.tolist()}
-        for each in Gallery(MODEL).with_entries(PEOPLE).entries
+        {**vars(each), "embedding": each.embedding.tolist()} for each in Gallery(MODEL).with_entries(PEOPLE).entries
     ]
     made = pa.Table.from_pylist(rows, gallery._SCHEMA)
     for name, values in columns.items():
@@ -162,7 +154,5 @@ def test_inspect_lists_whom_it_holds(tmp_path: Path) -> None:
     assert len(found.pictures) == 3
     gallery.write_gallery(Gallery(replace(MODEL, trained_on=None)), tmp_path / "x.gallery")
     assert (
-        inspect(tmp_path / "x.gallery").facts["trained_on"]
-        == training_sets.describe_training_sets(None)
-        == "unknown"
+        inspect(tmp_path / "x.gallery").facts["trained_on"] == training_sets.describe_training_sets(None) == "unknown"
     )

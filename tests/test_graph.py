@@ -42,9 +42,7 @@ def test_every_stage_script_is_in_the_graph() -> None:
 def test_every_stage_can_come_from_the_run_cache() -> None:
     for stage in GRAPH:
         uncached = [out for out in body(stage)["outs"] if not isinstance(out, str)]
-        assert uncached == [], (
-            f"{stage}: DVC never restores a stage with a plain output that it does not cache"
-        )
+        assert uncached == [], f"{stage}: DVC never restores a stage with a plain output that it does not cache"
 
 
 def mappings(value: object) -> list[dict[str, object]]:
@@ -87,8 +85,7 @@ def test_every_profile_makes_a_graph_in_which_nothing_is_missing(name: str, clon
     missing = {
         path
         for path in needed
-        if not path.exists()
-        and not any(path == out or path in out.parents or out in path.parents for out in made)
+        if not path.exists() and not any(path == out or path in out.parents or out in path.parents for out in made)
     }
     assert missing == set()
     assert {f"render@{entry}" for entry in parsed.render} <= stages

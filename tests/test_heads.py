@@ -44,9 +44,7 @@ EVERY = [
 
 def planted(head: heads.CosineHead, angles: list[float]) -> tuple[torch.Tensor, torch.Tensor]:
     """Embeddings at these angles from centre 0, and their labels."""
-    first, second = torch.zeros(
-        2, 8 if head.weight.ndim == 3 else head.weight.shape[1], dtype=head.weight.dtype
-    )
+    first, second = torch.zeros(2, 8 if head.weight.ndim == 3 else head.weight.shape[1], dtype=head.weight.dtype)
     first[0], second[1] = 1, 1
     with torch.no_grad():
         if head.weight.ndim == 2:
@@ -90,9 +88,7 @@ def test_gradients_agree_with_finite_differences(name: str, options: dict[str, f
 
 @pytest.mark.parametrize(("name", "options"), EVERY)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
-def test_loss_and_gradients_are_finite_at_the_poles(
-    name: str, options: dict[str, float], dtype: torch.dtype
-) -> None:
+def test_loss_and_gradients_are_finite_at_the_poles(name: str, options: dict[str, float], dtype: torch.dtype) -> None:
     head = heads.build_head(name, 8, 3, **options)
     embeddings, labels = planted(head, [0.0, math.pi, 1e-4, math.pi - 1e-4])
     head.eval() if name == "adacos" else head.train()
@@ -108,9 +104,7 @@ def test_arcface_continues_beyond_pi_with_a_smaller_cosine() -> None:
     head = heads.build_head("arcface", 4, 2, scale=1.0, margin=0.5).double()
     angles = [1.0, math.pi - 0.6, math.pi - 0.4, 3.1]
     embeddings, labels = planted(head, angles)
-    expected = [math.cos(a + 0.5) for a in angles[:2]] + [
-        math.cos(a) - 0.5 * math.sin(0.5) for a in angles[2:]
-    ]
+    expected = [math.cos(a + 0.5) for a in angles[:2]] + [math.cos(a) - 0.5 * math.sin(0.5) for a in angles[2:]]
     own = head.logits(embeddings, labels)[:, 0].detach().numpy()
     np.testing.assert_allclose(own, expected, atol=1e-12)
 
@@ -123,9 +117,7 @@ def test_combined_margin_contains_arcface_and_cosface(angle: float, margin: floa
         combined = heads.build_head("combined", 4, 2, m1=1.0, **options).double()
         combined.weight = single.weight
         embeddings, labels = planted(single, [angle])
-        assert torch.allclose(
-            single.logits(embeddings, labels), combined.logits(embeddings, labels), atol=1e-9
-        )
+        assert torch.allclose(single.logits(embeddings, labels), combined.logits(embeddings, labels), atol=1e-9)
 
 
 def test_a_margin_changes_only_the_own_class_and_makes_it_harder() -> None:

@@ -100,13 +100,10 @@ def test_adacos_sets_its_scale_by_the_batch() -> None:
     cosine = head.cosine(embeddings).detach().numpy()
     head(embeddings, labels)
     others = [
-        sum(math.exp(before * c[j]) for j in range(3) if j != y)
-        for c, y in zip(cosine, labels.tolist(), strict=True)
+        sum(math.exp(before * c[j]) for j in range(3) if j != y) for c, y in zip(cosine, labels.tolist(), strict=True)
     ]
     angles = sorted(math.acos(c[y]) for c, y in zip(cosine, labels.tolist(), strict=True))
-    expected = math.log(np.mean(others)) / math.cos(
-        min(math.pi / 4, angles[2])
-    )  # torch's median: the lower one
+    expected = math.log(np.mean(others)) / math.cos(min(math.pi / 4, angles[2]))  # torch's median: the lower one
     assert float(head.current) == pytest.approx(max(expected, 1.0), rel=1e-6)
 
 
@@ -138,13 +135,9 @@ def test_adaface_gives_long_embeddings_the_larger_additive_margin() -> None:
 
 
 def test_adaface_gradients_are_true_for_a_given_quality(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        AdaFace, "_quality", lambda self, x: torch.linspace(-1, 1, len(x), dtype=x.dtype)[:, None]
-    )
+    monkeypatch.setattr(AdaFace, "_quality", lambda self, x: torch.linspace(-1, 1, len(x), dtype=x.dtype)[:, None])
     embeddings, labels = batch()
-    assert torch.autograd.gradcheck(
-        lambda x: built("adaface", scale=4.0)(x, labels), (embeddings.requires_grad_(),)
-    )
+    assert torch.autograd.gradcheck(lambda x: built("adaface", scale=4.0)(x, labels), (embeddings.requires_grad_(),))
 
 
 def test_magface_margin_grows_with_length_and_draws_lengths_outward() -> None:
@@ -154,9 +147,7 @@ def test_magface_margin_grows_with_length_and_draws_lengths_outward() -> None:
     theta = float(head.cosine(unit)[0, 0].detach().acos())
     for length, margin in ((5.0, 0.45), (60.0, 0.625), (300.0, 0.8)):
         expected = (
-            math.cos(theta + margin)
-            if theta + margin <= math.pi
-            else math.cos(theta) - margin * math.sin(margin)
+            math.cos(theta + margin) if theta + margin <= math.pi else math.cos(theta) - margin * math.sin(margin)
         )
         assert float(head.logits(length * unit, labels)[0, 0].detach()) == pytest.approx(expected, abs=1e-9)
     length = torch.tensor(40.0, dtype=torch.float64)
@@ -225,10 +216,7 @@ def test_triplet_loss_and_gradient() -> None:
 def test_every_head_works_inside_autocast_and_learns(name: str) -> None:
     torch.manual_seed(3)
     layer, head = torch.nn.Linear(6, 8), heads.build_head(name, 8, 4)
-    inputs, labels = (
-        torch.randn(4, 6).repeat_interleave(4, 0) + 0.2 * torch.randn(16, 6),
-        torch.arange(16) // 4,
-    )
+    inputs, labels = (torch.randn(4, 6).repeat_interleave(4, 0) + 0.2 * torch.randn(16, 6), torch.arange(16) // 4)
     optimiser = torch.optim.SGD([*layer.parameters(), *head.parameters()], lr=0.02, momentum=0.9)
     losses = []
     for _ in range(60):

@@ -49,9 +49,7 @@ def optimiser(kind: str, *modules: nn.Module) -> Optimizer:
     return SGD(parameters, lr=0.05, momentum=0.9, weight_decay=5e-4, nesterov=True)
 
 
-def train(
-    head: heads.Head, body: nn.Module, steps: Optimizer, numbers: range, accumulate: int = 1
-) -> list[float]:
+def train(head: heads.Head, body: nn.Module, steps: Optimizer, numbers: range, accumulate: int = 1) -> list[float]:
     """The losses of some steps."""
     losses, summed = [], distributed.GradientSum(body.parameters())
     for number in numbers:
@@ -236,8 +234,7 @@ def test_a_sampled_step_is_a_plain_step_of_the_sampled_centres(kind: str, accumu
     expected.grad = gradient[rows].clone()
     peer = optimiser(kind, nn.ParameterList([expected]))
     peer.state[expected] = {
-        name: value[rows].clone() if value.shape == before.shape else value.clone()
-        for name, value in state.items()
+        name: value[rows].clone() if value.shape == before.shape else value.clone() for name, value in state.items()
     }
     steps.step()
     peer.step()
@@ -326,9 +323,7 @@ def test_impossible_splits_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "1"}, "contradict each other"),
     ],
 )
-def test_a_broken_environment_is_told(
-    settings: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_broken_environment_is_told(settings: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
         monkeypatch.delenv(name, raising=False)
     assert distributed.launched() == distributed.Place(0, 1, 0)
@@ -342,10 +337,7 @@ def test_processes_that_cannot_meet_are_told(monkeypatch: pytest.MonkeyPatch) ->
     for name, value in {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("MASTER_ADDR", raising=False)
-    with (
-        pytest.raises(distributed.DistributedError, match="Process 0 of 2 did not meet"),
-        distributed.joined(CPU),
-    ):
+    with pytest.raises(distributed.DistributedError, match="Process 0 of 2 did not meet"), distributed.joined(CPU):
         pass
 
 

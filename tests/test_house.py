@@ -13,12 +13,8 @@ import pytest
 from tests.conftest import ROOT
 from tools.house import PAGE, circles, picture, rooms
 
-FILES = [
-    file for folder in ("facerec", "stages", "synthfaces") for file in sorted((ROOT / folder).rglob("*.py"))
-]
-MODULES = {
-    ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): file for file in FILES
-}
+FILES = [file for folder in ("facerec", "stages", "synthfaces") for file in sorted((ROOT / folder).rglob("*.py"))]
+MODULES = {".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): file for file in FILES}
 ROWS = re.findall(r"^\| (`.*?) \|", PAGE.read_text().partition("## The way of a photo")[0], re.MULTILINE)
 ORDER = [room.removeprefix("facerec/") for row in ROWS for room in re.findall(r"`([\w/]+)`", row)]
 
@@ -45,9 +41,7 @@ def test_rooms_do_not_import_one_another_in_circles() -> None:
 
 
 def test_files_do_not_import_one_another_in_circles() -> None:
-    graph = networkx.DiGraph(
-        (name, used) for name, file in MODULES.items() for used in imports(file) if used != name
-    )
+    graph = networkx.DiGraph((name, used) for name, file in MODULES.items() for used in imports(file) if used != name)
     assert [circle for circle in networkx.strongly_connected_components(graph) if len(circle) > 1] == []
 
 
@@ -82,9 +76,7 @@ def test_functions_are_short(file: Path) -> None:
     long = [
         node.name
         for node in ast.walk(ast.parse(file.read_text()))
-        if isinstance(node, ast.FunctionDef)
-        and node.end_lineno is not None
-        and node.end_lineno - node.lineno >= 60
+        if isinstance(node, ast.FunctionDef) and node.end_lineno is not None and node.end_lineno - node.lineno >= 60
     ]
     assert long == []
 

@@ -52,10 +52,7 @@ def brute_force(probes, labels, distractors):
     score = -((probes[:, None].astype(float) - distractors[None]) ** 2).sum(axis=2)
     mates = -((probes[:, None].astype(float) - probes[None]) ** 2).sum(axis=2)
     pairs = [
-        (i, j)
-        for a in np.unique(labels)
-        for i in np.flatnonzero(labels == a)
-        for j in np.flatnonzero(labels == a)
+        (i, j) for a in np.unique(labels) for i in np.flatnonzero(labels == a) for j in np.flatnonzero(labels == a)
     ]
     pairs = [(i, j) for i, j in pairs if i != j]
     ranks = [int((score[i] > mates[i, j]).sum()) for i, j in pairs]
@@ -181,10 +178,7 @@ def test_names_and_numbers_are_both_labels(golden, result):
         (lambda p, n, d: (p, n, d[:, :-1]), "one model for both"),
         (lambda p, n, d: (p, n[:-1], d), "as many labels"),
         (lambda p, n, d: (p, np.arange(len(p)), d), "no mate"),
-        (
-            lambda p, n, d: (p, n, np.where(np.arange(len(d))[:, None] == 9, np.inf, d)),
-            "Row 9 of the distractors",
-        ),
+        (lambda p, n, d: (p, n, np.where(np.arange(len(d))[:, None] == 9, np.inf, d)), "Row 9 of the distractors"),
     ],
 )
 def test_bad_arrays_are_explained(change, message):

@@ -53,9 +53,7 @@ def test_against_nothing_the_interval_is_that_of_the_run_alone() -> None:
     one = result(1)
     blind = replace(one.separation, enrolled=np.zeros(len(one.separation.identity), dtype=bool))
     none = bands.IdentificationRun(np.full(one.pairs, 9), blind, np.bincount(one.identity))
-    found = paired.compare_identification(
-        none, run(one), one.identity[one.probe], FPRS, Trials(150, seed=3)
-    ).figures
+    found = paired.compare_identification(none, run(one), one.identity[one.probe], FPRS, Trials(150, seed=3)).figures
     alone = IdentificationBootstrap(one, 150, 3)
     low, high = alone.cmc([1])
     assert (found["rank1"].low, found["rank1"].high) == pytest.approx((low[0], high[0]))
@@ -71,8 +69,7 @@ def test_equal_runs_and_swapped_runs() -> None:
     assert same.equal
     assert all((d.difference, d.low, d.high, d.p) == (0, 0, 0, 1) for d in same.figures.values())
     there, back = (
-        paired.compare_identification(*runs, identity, FPRS, Trials(100))
-        for runs in ((one, other), (other, one))
+        paired.compare_identification(*runs, identity, FPRS, Trials(100)) for runs in ((one, other), (other, one))
     )
     assert not there.equal
     for name, found in there.figures.items():
@@ -83,9 +80,7 @@ def test_equal_runs_and_swapped_runs() -> None:
 
 def test_a_better_network_is_seen() -> None:
     bad, good = result(1, 0.8), result(1, 0.3)
-    found = paired.compare_identification(
-        run(bad), run(good), bad.identity[bad.probe], FPRS, Trials(200)
-    ).figures
+    found = paired.compare_identification(run(bad), run(good), bad.identity[bad.probe], FPRS, Trials(200)).figures
     assert all(each.p < 0.02 and each.low > 0 for each in found.values())
 
 

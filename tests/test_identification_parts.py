@@ -99,9 +99,7 @@ def test_missing_faces_in_a_sweep_are_not_found():
 def test_cmc_bands_equal_a_plain_bootstrap(result):
     weights = bootstrap.identity_weights(12, 300, seed=1)
     people = result.identity[result.probe]
-    shares = [
-        [np.average(result.ranks < k, weights=weight[people]) for k in (1, 10, 2501)] for weight in weights
-    ]
+    shares = [[np.average(result.ranks < k, weights=weight[people]) for k in (1, 10, 2501)] for weight in weights]
     low, high = IdentificationBootstrap(result, trials=300, seed=1).cmc([1, 10, 2501])
     assert np.allclose([low, high], bootstrap.percentile_interval(shares))
     assert low[0] < result.rank1 < high[0]
@@ -121,8 +119,7 @@ def test_roc_bands_equal_a_plain_bootstrap():
         limit = np.array([1e-3, 1e-2]) * (weight[labels].sum() * 300)
         expected.append([np.average(above <= most, weights=weight[person]) for most in limit])
     assert np.allclose(
-        IdentificationBootstrap(result, trials=40, seed=2).roc([1e-3, 1e-2]),
-        bootstrap.percentile_interval(expected),
+        IdentificationBootstrap(result, trials=40, seed=2).roc([1e-3, 1e-2]), bootstrap.percentile_interval(expected)
     )
 
 
@@ -197,9 +194,7 @@ def test_a_cut_matrix_is_refused(tmp_path):
 
 
 def test_readings_of_a_published_curve():
-    curves = devkit.parse_published(
-        {"cmc": [[0, 9], [0.9, 1]], "roc": [[0, 1e-6, 1e-4, 1], [0.5, 0.6, 0.8, 1]]}
-    )
+    curves = devkit.parse_published({"cmc": [[0, 9], [0.9, 1]], "roc": [[0, 1e-6, 1e-4, 1], [0.5, 0.6, 0.8, 1]]})
     assert (curves.rank1, curves.distractors) == (0.9, 9)
     assert curves.tpr(1e-5) == pytest.approx({"log": 0.7, "linear": 0.6 + 0.2 * 9 / 99, "next": 0.8})
     assert curves.tpr(1e-6) == {"log": 0.6, "linear": 0.6, "next": 0.6}
@@ -211,11 +206,7 @@ def test_readings_of_a_published_curve():
 @pytest.mark.parametrize(
     "text",
     ["{", "[]", "{}", '{"cmc": [[0], [1]], "roc": 3}', '{"cmc": [[0], [1]], "roc": [[0, 1], [1]]}']
-    + [
-        '{"cmc": [[0], [1]], "roc": [[1, 0], [1, 1]]}',
-        '{"cmc": [[0], [1]], "roc": [[NaN], [1]]}',
-        "[" * 9999,
-    ],
+    + ['{"cmc": [[0], [1]], "roc": [[1, 0], [1, 1]]}', '{"cmc": [[0], [1]], "roc": [[NaN], [1]]}', "[" * 9999],
 )
 def test_other_json_is_no_result(tmp_path, text):
     (tmp_path / "cmc.json").write_text(text)
@@ -232,7 +223,5 @@ def test_our_devkit_json_reads_like_a_published_one(result):
 def test_a_published_result(mirror):
     curves = devkit.read_published(mirror / PUBLISHED)
     assert (curves.distractors, round(curves.rank1, 6)) == (966804, 0.980616)
-    assert curves.tpr(1e-6) == pytest.approx(
-        {"log": 0.982645, "linear": 0.980257, "next": 0.985376}, abs=1e-6
-    )
+    assert curves.tpr(1e-6) == pytest.approx({"log": 0.982645, "linear": 0.980257, "next": 0.985376}, abs=1e-6)
     assert curves.traditional_cmc is not None

@@ -37,9 +37,7 @@ def test_encoding_is_deterministic_and_quality_matters():
     assert len(images.encode_jpeg(gradient(), 50)) < len(images.encode_jpeg(gradient(), 95))
 
 
-@pytest.mark.parametrize(
-    "bad", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)]
-)
+@pytest.mark.parametrize("bad", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)])
 def test_only_rgb_pixels_are_encoded(bad):
     with pytest.raises(ImageError):
         images.encode_jpeg(bad)
@@ -105,9 +103,7 @@ def test_damaged_metadata_does_not_cost_the_photo(form, exif):
     assert np.abs(images.decode(data).astype(int) - gradient()).mean() < 4
 
 
-@pytest.mark.parametrize(
-    "options", [{}, {"progressive": True}, {"subsampling": 0}, {"restart_marker_blocks": 2}]
-)
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}, {"restart_marker_blocks": 2}])
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
 def test_every_kind_of_jpeg_has_its_colours(mode, options):
     decoded = images.decode(saved(gradient(), "JPEG", mode, quality=95, **options))
@@ -231,9 +227,7 @@ def test_other_cut_formats_are_errors(form):
 def test_flipped_bytes_give_pixels_or_an_image_error_and_nothing_else(form):
     exif = Image.Exif()
     exif[0x0112] = 6
-    whole = (
-        saved(gradient(20, 30), form, exif=exif.tobytes()) if form != "GIF" else saved(gradient(20, 30), form)
-    )
+    whole = saved(gradient(20, 30), form, exif=exif.tobytes()) if form != "GIF" else saved(gradient(20, 30), form)
     rng = np.random.default_rng(1)
     outcomes = set()
     for _ in range(150):

@@ -44,9 +44,7 @@ def test_the_first_fold_is_recognised(lfw: Path, tmp_path: Path) -> None:
     rows = np.unique(np.concatenate([listed.first[fold], listed.second[fold]]))
     shards.write_shards((photos.row(int(row)) for row in rows), tmp_path / "photos", photos.meta)
     again = {int(row): place for place, row in enumerate(rows)}
-    first, second = (
-        np.array([again[int(row)] for row in column[fold]]) for column in (listed.first, listed.second)
-    )
+    first, second = (np.array([again[int(row)] for row in column[fold]]) for column in (listed.first, listed.second))
     pairs.write_pairs(pairs.Pairs(first, second, listed.same[fold]), tmp_path / "pairs.parquet")
 
     weights = {"weights": lfw / "retinaface_mnet025/retinaface_mobilenet0.25.pth"}
@@ -56,9 +54,7 @@ def test_the_first_fold_is_recognised(lfw: Path, tmp_path: Path) -> None:
     embedded = embed_set.embed_face_set(lfw / "mobilefacenet_foamliu", tmp_path / "faces")
     embeddings.write_embeddings(embedded, tmp_path / "lfw.npy")
     options = on_files.VerifyOptions(far=1e-2, trials=200)
-    judged = on_files.verify_files(
-        tmp_path / "lfw.npy", tmp_path / "pairs.parquet", options, tmp_path / "scores"
-    )
+    judged = on_files.verify_files(tmp_path / "lfw.npy", tmp_path / "pairs.parquet", options, tmp_path / "scores")
     assert judged.result.failures == 0
     assert judged.result.accuracy >= 0.985  # 600 pairs set their threshold less surely than 6,000
     assert judged.result.auc >= 0.995

@@ -22,12 +22,7 @@ def write_set(path: Path, size: int, count: int = 3, template: str = "arcface-11
         small = rng.integers(0, 256, (8, 8, 3), np.uint8)
         face = np.asarray(cv2.resize(small, (size, size), interpolation=cv2.INTER_CUBIC), np.uint8)
         rows.append(
-            {
-                "image": images.encode_jpeg(face),
-                "label": number,
-                "identity": str(number),
-                "source": f"{number}.jpg",
-            }
+            {"image": images.encode_jpeg(face), "label": number, "identity": str(number), "source": f"{number}.jpg"}
         )
     shards.write_shards(rows, path, shards.Meta("faces", path.name, size=(size, size), template=template))
     return shards.read_shards(path)
@@ -60,12 +55,7 @@ def test_other_geometry_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("size", "wanted", "scale"),
-    [
-        ((112, 112), (112, 112), 1),
-        ((224, 224), (112, 112), 2),
-        ((224, 112), (112, 112), 0),
-        ((56, 56), (112, 112), 0),
-    ],
+    [((112, 112), (112, 112), 1), ((224, 224), (112, 112), 2), ((224, 112), (112, 112), 0), ((56, 56), (112, 112), 0)],
 )
 def test_reduction(size: tuple[int, int], wanted: tuple[int, int], scale: int) -> None:
     assert reduction(size, wanted) == scale

@@ -9,13 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from facerec.reporting import formatting
-from facerec.reporting.formatting import (
-    escape_markdown,
-    facts_table,
-    join_document,
-    link_markdown,
-    markdown_table,
-)
+from facerec.reporting.formatting import escape_markdown, facts_table, join_document, link_markdown, markdown_table
 from facerec.reporting.report import markdown_to_html
 
 
@@ -61,13 +55,7 @@ def test_any_text_comes_out_of_a_card_as_it_went_in(text: str) -> None:
 
 def test_only_web_addresses_become_links() -> None:
     assert 'href="https://a.example/b?c=d"' in markdown_to_html(link_markdown("https://a.example/b?c=d"))
-    for bad in (
-        "javascript:alert(1)",
-        "https://a.example/ onmouseover=x",
-        'https://a"onclick="x',
-        "file:///etc",
-        "",
-    ):
+    for bad in ("javascript:alert(1)", "https://a.example/ onmouseover=x", 'https://a"onclick="x', "file:///etc", ""):
         assert "<a" not in markdown_to_html(link_markdown(bad))
 
 

@@ -57,9 +57,7 @@ def test_another_weight_or_preprocessing_is_another_model() -> None:
     changed = network()
     next(changed.network.parameters()).data.view(-1)[0] += 1e-6
     assert len({each.digest() for each in (*others, changed)}) == 5
-    assert replace(network(), trained_on=None).digest() == network().digest(), (
-        "what it has seen is not what it does"
-    )
+    assert replace(network(), trained_on=None).digest() == network().digest(), "what it has seen is not what it does"
 
 
 def test_a_model_of_others_is_its_bytes_and_the_preprocessing_beside_it(files: Path, tmp_path: Path) -> None:
@@ -140,9 +138,7 @@ def test_embeddings_say_what_made_them(files: Path, tmp_path: Path) -> None:
     embeddings.write_embeddings(replace(made, origin=None), tmp_path / "a.npy")
     assert embeddings.read_embeddings(tmp_path / "a.npy").origin is None
     note = {b"facerec": json.dumps({"model": 1}).encode()}
-    pq.write_table(
-        pq.read_table(tmp_path / "b.parquet").replace_schema_metadata(note), tmp_path / "b.parquet"
-    )
+    pq.write_table(pq.read_table(tmp_path / "b.parquet").replace_schema_metadata(note), tmp_path / "b.parquet")
     with pytest.raises(FormatError, match=r"b\.parquet says of itself is damaged"):
         embeddings.read_embeddings(tmp_path / "b.npy")
 
@@ -157,9 +153,7 @@ def test_scores_say_how_they_were_measured(tmp_path: Path) -> None:
     pairs.write_pairs(pairs.Pairs(first, first + 1, np.arange(20) % 2 == 0), tmp_path / "pairs.parquet")
     options = on_files.VerifyOptions(far=0.1, trials=2)
     for out in ("a", "b"):
-        judged = on_files.verify_files(
-            tmp_path / "lfw.npy", tmp_path / "pairs.parquet", options, tmp_path / out
-        )
+        judged = on_files.verify_files(tmp_path / "lfw.npy", tmp_path / "pairs.parquet", options, tmp_path / out)
     assert (tmp_path / "a/scores.parquet").read_bytes() == (tmp_path / "b/scores.parquet").read_bytes()
     found = scores.read_scores(tmp_path / "a")
     assert found.measured == scores.Measured("lfw", "insightface", origin)

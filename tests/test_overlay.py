@@ -14,10 +14,7 @@ from facerec.reporting.overlay import overlay_curves
 
 ROC = {"roc": [{"fpr": 1e-3, "tpr": 0.5, "lo": 0.4, "hi": 0.6}, {"fpr": 1, "tpr": 1, "lo": 1, "hi": 1}]}
 CMC = {
-    name: [
-        {"rank": 1, "rate": rate, "lo": rate - 0.1, "hi": rate + 0.1},
-        {"rank": 9, "rate": 1, "lo": 1, "hi": 1},
-    ]
+    name: [{"rank": 1, "rate": rate, "lo": rate - 0.1, "hi": rate + 0.1}, {"rank": 9, "rate": 1, "lo": 1, "hi": 1}]
     for name, rate in (("raw", 0.4), ("cleaned", 0.6))
 }
 DEVKIT = {"cmc": [[0, 3, 99], [0.7, 0.9, 1.0]], "roc": [[0.0, 1e-4, 1.0], [0.2, 0.8, 1.0]]}
@@ -25,13 +22,7 @@ DEVKIT = {"cmc": [[0, 3, 99], [0.7, 0.9, 1.0]], "roc": [[0.0, 1e-4, 1.0], [0.2, 
 
 @pytest.fixture
 def files(tmp_path: Path) -> dict[str, Path]:
-    for name, value in (
-        ("ours", ROC),
-        ("ranks", CMC),
-        ("devkit", DEVKIT),
-        ("other", [1]),
-        ("empty", {"a": 1}),
-    ):
+    for name, value in (("ours", ROC), ("ranks", CMC), ("devkit", DEVKIT), ("other", [1]), ("empty", {"a": 1})):
         (tmp_path / f"{name}.json").write_text(json.dumps(value))
     return {path.stem: path for path in tmp_path.iterdir()}
 
@@ -63,11 +54,7 @@ def test_every_series_of_a_file_is_named(files) -> None:
 
 
 def test_what_holds_no_such_curve_is_refused(files, tmp_path: Path) -> None:
-    for name, reason in (
-        ("other", "no JSON object"),
-        ("empty", "holds no roc curve"),
-        ("ranks", "holds no roc curve"),
-    ):
+    for name, reason in (("other", "no JSON object"), ("empty", "holds no roc curve"), ("ranks", "holds no roc curve")):
         with pytest.raises(FormatError, match=reason):
             overlay_curves({"x": files[name]})
     with pytest.raises(FormatError, match="cannot read"):

@@ -24,20 +24,14 @@ from tests.conftest import ROOT
 FOLDER = ROOT / "profiles"
 
 # No control characters, and no interpolation of OmegaConf, which DVC would resolve in any parameter file.
-TEXTS = st.text(
-    st.characters(max_codepoint=0x24F, exclude_categories=["C"], exclude_characters="$"), max_size=8
-)
-NUMBERS = st.floats(-1e6, 1e6).map(
-    lambda number: round(number, 3)
-)  # DVC's YAML reader is an ulp off at 8.6e-13
+TEXTS = st.text(st.characters(max_codepoint=0x24F, exclude_categories=["C"], exclude_characters="$"), max_size=8)
+NUMBERS = st.floats(-1e6, 1e6).map(lambda number: round(number, 3))  # DVC's YAML reader is an ulp off at 8.6e-13
 LEAVES = st.none() | st.booleans() | st.integers(-(10**9), 10**9) | TEXTS | NUMBERS
 KEYS = st.from_regex(r"[A-Za-z_][A-Za-z0-9_-]{0,3}", fullmatch=True)
 TREES = st.dictionaries(
     KEYS,
     st.recursive(
-        LEAVES,
-        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
-        max_leaves=6,
+        LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3), max_leaves=6
     ),
     max_size=4,
 )

@@ -60,9 +60,7 @@ def test_each_row_has_its_pairs_in_order(faces: Path) -> None:
 
 def test_the_threshold_is_that_of_the_pair(faces: Path) -> None:
     rows = [(0, 1), (2, 3), (4, 5)]
-    sheet = pair_sheets.pair_sheet(
-        faces, listed(rows, [True] * 3), np.array([1.0, 1.2, 1.1]), np.array([1.1, 1, 1])
-    )
+    sheet = pair_sheets.pair_sheet(faces, listed(rows, [True] * 3), np.array([1.0, 1.2, 1.1]), np.array([1.1, 1, 1]))
     assert shown(sheet, 0) == [rows[2], rows[1]]
     assert shown(sheet, 1) == [rows[0]]
     assert len(sheet) == TITLE + 2 * ROW + 2 * TITLE  # nobody different: two titles without tiles
@@ -70,9 +68,7 @@ def test_the_threshold_is_that_of_the_pair(faces: Path) -> None:
 
 def test_pairs_without_a_face_are_left_out(faces: Path) -> None:
     rows = [(0, 1), (-1, 3), (4, COUNT)]
-    sheet = pair_sheets.pair_sheet(
-        faces, listed(rows, [True] * 3), np.array([2.0, np.inf, np.inf]), np.ones(3)
-    )
+    sheet = pair_sheets.pair_sheet(faces, listed(rows, [True] * 3), np.array([2.0, np.inf, np.inf]), np.ones(3))
     assert shown(sheet, 0) == [(0, 1)]
 
 

@@ -80,9 +80,7 @@ def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
 LEAVES = sorted({f"{a}.{b}" for a in ("detect", "align", "train", "verify", "identify") for b in DEFAULT[a]})
 
 
-@given(
-    st.sampled_from(LEAVES), st.one_of(st.none(), st.text(max_size=5), st.dictionaries(st.text(), st.none()))
-)
+@given(st.sampled_from(LEAVES), st.one_of(st.none(), st.text(max_size=5), st.dictionaries(st.text(), st.none())))
 def test_no_value_escapes_validation(key: str, value: Any) -> None:
     try:
         parsed = params.parse_params(with_value(key, value))

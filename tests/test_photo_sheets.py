@@ -113,9 +113,7 @@ def test_a_face_cut_blindly_has_no_landmarks_to_draw(made: Path, tmp_path: Path)
     options = Align(crop="box", fallbacks=("detector", "crop"))
     aligning.align_set(made / "photos", made / "d.parquet", tmp_path / "faces", options, workers=1)
     sheet = photo_sheets.photo_sheet(made / "photos", made / "d.parquet", tmp_path / "faces")
-    assert (
-        len(sheet) == len(drawn(made)) + TITLE + TILE[0]
-    )  # a row for the fallback crop; one photo is still broken
+    assert len(sheet) == len(drawn(made)) + TITLE + TILE[0]  # a row for the fallback crop; one photo is still broken
 
 
 def test_an_empty_set_has_a_sheet(tmp_path: Path) -> None:

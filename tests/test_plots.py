@@ -23,8 +23,7 @@ TEMPLATES = ROOT / ".dvc/plots"
 RATES = ("roc", "cmc")  # one drawing under two names, which earlier revisions hold on to
 RUNS = {"one run": ["workspace"], "three runs": ["workspace", "HEAD", "margin-0.3"]}
 OLDEST, NEWEST = (
-    pick(vl_convert.get_vegalite_versions(), key=lambda each: [*map(int, each.split("."))])
-    for pick in (min, max)
+    pick(vl_convert.get_vegalite_versions(), key=lambda each: [*map(int, each.split("."))]) for pick in (min, max)
 )
 """Versions of Vega-Lite that are at hand; DVC's page loads an older one still, 5.2, VS Code a newer one."""
 
@@ -50,9 +49,7 @@ def filled(path: str, runs: list[str]) -> dict[str, Any]:
     """The specification that `dvc plots` makes of the committed curve, the same for every run."""
     wanted = plots()[path]
     points = [
-        {**record, "rev": run, "filename": path, "field": wanted["y"]}
-        for run in runs
-        for record in records(path)
+        {**record, "rev": run, "filename": path, "field": wanted["y"]} for run in runs for record in records(path)
     ]
     source = [{"filename": path, "field": wanted["y"]}]
     drawn = VegaRenderer(points, path, **wanted, template_dir=str(TEMPLATES), anchors_y_definitions=source)
@@ -93,9 +90,7 @@ def test_every_plot_shows_a_line_and_its_band_for_every_run(runs: list[str], ver
         lines = marks(svg, "line")
         assert len(lines) == len(runs), path
         shown = [record for record in records(path) if record[wanted["x"]] > 0]
-        assert all(len(re.findall("[A-Z]", line, re.IGNORECASE)) >= min(len(shown), 2) for line in lines), (
-            path
-        )
+        assert all(len(re.findall("[A-Z]", line, re.IGNORECASE)) >= min(len(shown), 2) for line in lines), path
         bands = marks(svg, "area")
         assert len(bands) == (len(runs) if wanted["template"] in RATES else 0), path
         assert {*runs, wanted["title"], wanted["x_label"], wanted["y_label"]} <= {*texts(svg)}, path
@@ -134,9 +129,7 @@ def test_colours_are_the_theme_s_and_dvc_s(template: Path) -> None:
 def test_the_page_for_work_without_a_network_holds_vega() -> None:
     html = HTML(plots_page.page()).with_scripts(VegaRenderer.SCRIPTS).with_element("<div>here</div>").embed()
     assert "<div>here</div>" in html
-    assert html.index("window.vegaEmbed=") < html.index("<div>here</div>"), (
-        "it is there before plots are drawn"
-    )
+    assert html.index("window.vegaEmbed=") < html.index("<div>here</div>"), "it is there before plots are drawn"
     loaded = re.findall(r"<script[^>]*src=|<link|import\s*\(|^\s*(?:import|export)\s", html, re.MULTILINE)
     assert loaded == []
 

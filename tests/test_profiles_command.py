@@ -95,9 +95,7 @@ def test_writing_a_profile_says_what_is_missing(project: Path) -> None:
     assert (project / "params.yaml").read_text() == (ROOT / "params.yaml").read_text()
 
 
-def test_nothing_is_written_where_the_machine_is_set_up_wrongly(
-    project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_is_written_where_the_machine_is_set_up_wrongly(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FACEREC_MIRROR", str(project / "nowhere"))
     with pytest.raises(AcquireError, match=r"FACEREC_MIRROR names .*nowhere"):
         run("lfw")

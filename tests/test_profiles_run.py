@@ -41,13 +41,7 @@ from tests.conftest import ROOT
 
 CHEAP = {
     "download": {"retinaface_mnet025": None},
-    "detect": {
-        "detector": "mtcnn",
-        "weights": None,
-        "min_face": 40,
-        "thresholds": [0.6, 0.7, 0.7],
-        "factor": 0.709,
-    },
+    "detect": {"detector": "mtcnn", "weights": None, "min_face": 40, "thresholds": [0.6, 0.7, 0.7], "factor": 0.709},
     "verify": {"bootstrap": 10},
     "identify": {"bootstrap": 0, "sweeps": 0},
 }
@@ -128,9 +122,7 @@ def cfp_archive(path: Path, people: int = 10) -> None:
             pairs = {"FF": ((2 * n - 1, 2 * n), (2 * n - 1, 2 * other)), "FP": ((2 * n, n), (2 * n, other))}
             for protocol, (same, diff) in pairs.items():
                 for name, (i, j) in (("same", same), ("diff", diff)):
-                    archive.writestr(
-                        f"cfp-dataset/Protocol/Split/{protocol}/{n:02d}/{name}.txt", f"{i},{j}\n"
-                    )
+                    archive.writestr(f"cfp-dataset/Protocol/Split/{protocol}/{n:02d}/{name}.txt", f"{i},{j}\n")
 
 
 def test_cfp_from_its_archive_to_both_protocols(downloads: Path, tmp_path: Path) -> None:
@@ -171,9 +163,7 @@ def test_megaface_takes_the_listed_probes_among_all_distractors(downloads: Path,
         path.write_bytes(tight(100 + number) if number else images.encode_jpeg(cartoon.photo()[0] // 9 + 90))
     (downloads / "megaface_noises").mkdir()
     photo_lists.write_noises(["Person_A_3.png"], downloads / "megaface_noises/facescrub_noises.txt", "cite")
-    photo_lists.write_noises(
-        ["001/91@N00/1_0.jpg"], downloads / "megaface_noises/megaface_noises.txt", "cite"
-    )
+    photo_lists.write_noises(["001/91@N00/1_0.jpg"], downloads / "megaface_noises/megaface_noises.txt", "cite")
     parsed = run("megaface", tmp_path)
     plots.plots(parsed)
     report.report(parsed)

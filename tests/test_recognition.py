@@ -45,11 +45,7 @@ def named(files: Path, *names: str) -> list[NamedPhoto]:
 
 @pytest.fixture
 def team(files: Path, recogniser: Recogniser) -> galleries.Gallery:
-    made = [
-        each.entry
-        for each in recogniser.enroll(named(files, "ann", "bob"))
-        if isinstance(each, EnrolledPhoto)
-    ]
+    made = [each.entry for each in recogniser.enroll(named(files, "ann", "bob")) if isinstance(each, EnrolledPhoto)]
     return recogniser.gallery().with_entries(made)
 
 
@@ -58,8 +54,7 @@ def test_a_photo_gives_the_crop_and_the_embedding_of_the_pipeline(files, recogni
     monkeypatch.setenv("FACEREC_WORKERS", "1")
     people = ("ann", "bob", "eve", "group")
     rows = [
-        {"image": (files / f"{name}.jpg").read_bytes(), "label": 0, "identity": name, "source": name}
-        for name in people
+        {"image": (files / f"{name}.jpg").read_bytes(), "label": 0, "identity": name, "source": name} for name in people
     ]
     shards.write_shards(rows, tmp_path / "photos", shards.Meta("photos", "drawn"))
     table.detect_set(tmp_path / "photos", tmp_path / "found.parquet", "mtcnn")
@@ -152,11 +147,7 @@ def test_impossible_settings_are_refused_before_any_work(files):
 
 
 def test_networks_of_every_geometry_get_their_crops():
-    for size, template in (
-        ((112, 112), "arcface-112"),
-        ((112, 96), "arcface-112x96"),
-        ((128, 128), "arcface-128"),
-    ):
+    for size, template in (((112, 112), "arcface-112"), ((112, 96), "arcface-112x96"), ((128, 128), "arcface-128")):
         options = crops.options_for_network(size, template)
         assert (crops.crop_template(options), options.crop) == (template, "template")
     boxed = Align(crop="box", margin=0.25)
@@ -177,9 +168,7 @@ def test_a_threshold_decides_and_without_one_nothing_is_decided(files, recognise
         answer = recogniser.compare(first, second, recogniser.threshold(0.05, path))
         assert answer.same is same
         assert answer.similarity == open_one.similarity
-        assert str(answer).startswith(
-            f"{word}, at a false accept rate of 5e-2 measured on made_up (100 different"
-        )
+        assert str(answer).startswith(f"{word}, at a false accept rate of 5e-2 measured on made_up (100 different")
         assert str(answer).endswith("trained on synthetic faces only (synth_people).")
 
 
@@ -260,11 +249,7 @@ def test_a_search_takes_every_face_or_one_every_person_or_every_photo(files, rec
     assert all(len(person.candidates) == 2 for person in found.people)
     one = recogniser.search(larger, files / "group.jpg", all_faces=False, every_photo=True)
     assert len(one.people) == 1
-    assert sorted(each.entry.source for each in one.people[0].candidates) == [
-        "ann.jpg",
-        "bob.jpg",
-        "turned.jpg",
-    ]
+    assert sorted(each.entry.source for each in one.people[0].candidates) == ["ann.jpg", "bob.jpg", "turned.jpg"]
     likeness = [each.similarity for each in one.people[0].candidates]
     assert likeness == sorted(likeness, reverse=True)
 

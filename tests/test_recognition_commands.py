@@ -102,8 +102,7 @@ def test_compare_says_it_to_people(call):
     assert "1.000 (squared distance 0.000)" in err
     assert "5 of the 100 different pairs are above it" in err
     assert (
-        "Same person, at a false accept rate of 5e-2 measured on near (100 different pairs of synthetic faces)."
-        in err
+        "Same person, at a false accept rate of 5e-2 measured on near (100 different pairs of synthetic faces)." in err
     )
     assert CAUTION in err
     _, _, err = call("compare", "people/ann/1.jpg", "group.jpg", "--rule", "largest")
@@ -120,18 +119,14 @@ def test_compare_without_scores_decides_nothing(call, tmp_path):
     _, _, err = call("compare", *words)
     assert "similarity" in err
     assert "No threshold is known for this model, so nothing is decided" in err
-    assert "was measured with another model" in one_sentence(
-        call("compare", *words, "--scores", "data/scores/near")
-    )
+    assert "was measured with another model" in one_sentence(call("compare", *words, "--scores", "data/scores/near"))
 
 
 def test_rates_that_the_benchmark_cannot_tell_are_refused(call):
     err = one_sentence(call("compare", "people/ann/1.jpg", "eve.jpg", "--far", "1e-3"))
     assert "near is too small: a false accept rate of 1e-3 needs 1,000 different-person pairs" in err
     assert "the lowest rate they can tell is 1e-2" in err
-    assert "lies between 0 and 1" in one_sentence(
-        call("compare", "people/ann/1.jpg", "eve.jpg", "--far", "2")
-    )
+    assert "lies between 0 and 1" in one_sentence(call("compare", "people/ann/1.jpg", "eve.jpg", "--far", "2"))
 
 
 def test_enrolling_and_searching(call, folder, tmp_path):
@@ -147,10 +142,7 @@ def test_enrolling_and_searching(call, folder, tmp_path):
     code, out, err = call("search", team, "group.jpg", "--top", "1", "--picture", tmp_path / "who.png")
     assert (code, out) == (0, "")
     assert err.count("unknown") == 2
-    assert (
-        "for each comparison; among 3 photos a stranger is taken for somebody in about 3 % of searches."
-        in err
-    )
+    assert "for each comparison; among 3 photos a stranger is taken for somebody in about 3 % of searches." in err
     assert CAUTION in err
     assert images.decode((tmp_path / "who.png").read_bytes()).ndim == 3
     listed = one_object(call("search", team, "eve.jpg", "--every-photo", "--rule", "center", "--json")[1])
@@ -178,9 +170,7 @@ def test_forgetting_needs_no_model(call, tmp_path):
     assert one_object(out)["removed"] == {"ann": 2}
     assert galleries.read_gallery(team).people == {"bob": 1}
     assert b"ann/1.jpg" not in team.read_bytes()
-    assert "holds nobody called 'bop'; did you mean bob?" in one_sentence(
-        call("enroll", team, "--remove", "bop")
-    )
+    assert "holds nobody called 'bop'; did you mean bob?" in one_sentence(call("enroll", team, "--remove", "bop"))
     call("enroll", team, "--remove", "bob")
     assert "holds nobody" in one_sentence(call("search", team, "eve.jpg"))
     code, out, _ = call("enroll", team, "eve.jpg", "--name", "eve", "--remove", "ann", "--json")
@@ -206,9 +196,7 @@ def test_photos_come_from_anywhere(call, folder, tmp_path):
         assert result[0] == 0, result
         made = one_object(result[1])
         assert made["people"] == people
-    bare = one_object(
-        call("enroll", tmp_path / "bare", "eve.jpg", "--name", "Eve", "--without-faces", "--json")[1]
-    )
+    bare = one_object(call("enroll", tmp_path / "bare", "eve.jpg", "--name", "Eve", "--without-faces", "--json")[1])
     assert bare["people"] == {"Eve": 1}
     assert galleries.read_gallery(tmp_path / "bare").entries[0].face is None
     assert call("search", tmp_path / "bare", "eve.jpg", "--picture", tmp_path / "x.svg")[0] == 0
@@ -232,9 +220,7 @@ def test_photos_that_cannot_be_enrolled_are_told_and_the_others_are_kept(call, f
     before = (tmp_path / "team").read_bytes()
     err = one_sentence(call("enroll", tmp_path / "team", "blank.jpg", "text.jpg", "--name", "x"))
     assert "None of the 2 photos can be enrolled; the first, blank.jpg: There is no face" in err
-    assert "blank.jpg: There is no face" in one_sentence(
-        call("enroll", tmp_path / "new", "blank.jpg", "--name", "x")
-    )
+    assert "blank.jpg: There is no face" in one_sentence(call("enroll", tmp_path / "new", "blank.jpg", "--name", "x"))
     assert (tmp_path / "team").read_bytes() == before
     assert not (tmp_path / "new").exists()
 

@@ -19,9 +19,7 @@ from facerec.recognition.thresholds import (
 )
 
 DISTANCES = arrays(
-    np.float64,
-    st.integers(1, 60),
-    elements=st.one_of(st.sampled_from([0.0, 0.5, 1.0, 2.0]), st.floats(0, 4)),
+    np.float64, st.integers(1, 60), elements=st.one_of(st.sampled_from([0.0, 0.5, 1.0, 2.0]), st.floats(0, 4))
 )
 RATES = st.floats(1e-3, 0.999)
 
@@ -40,9 +38,7 @@ def test_a_threshold_accepts_as_many_as_the_rate_allows_and_the_next_greater_one
     assert accepted == point.accepted <= far * count * (1 + 1e-9)
     assert point.threshold in distances
     above = np.nextafter(point.threshold, np.inf)
-    assert int((distances < above).sum()) > np.floor(far * count * (1 + 1e-12)), (
-        "the greatest that keeps the rate"
-    )
+    assert int((distances < above).sum()) > np.floor(far * count * (1 + 1e-12)), "the greatest that keeps the rate"
     assert 0 <= point.low <= point.accepted / count + 1e-12
     assert point.accepted / count - 1e-12 <= point.high <= 1
     assert (point.pairs, point.far) == (count, far)
@@ -125,9 +121,7 @@ def test_similarities_are_cosines_whatever_the_lengths():
     assert cosine_similarities(first[0], first[0]).item() <= 1
 
 
-@given(
-    st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from([0.1, 0.5, 0.9])), min_size=1, max_size=20)
-)
+@given(st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from([0.1, 0.5, 0.9])), min_size=1, max_size=20))
 def test_people_are_ranked_by_their_best_photo(photos):
     names, values = [name for name, _ in photos], [value for _, value in photos]
     rows = rank_gallery(values, names)

@@ -45,28 +45,19 @@ def portrait(name: str, chosen: PhotoFace, shape: tuple[int, int] = (120, 150)) 
 def search(names: tuple[str, ...], decided: Threshold | None) -> SearchResult:
     people = []
     for number, name in enumerate(names):
-        entry = GalleryEntry(
-            name, f"{name}.jpg", f"{number:064x}", UNIT, 0.9, "detector", CROP if number % 2 else None
-        )
-        candidates = tuple(
-            Candidate(replace(entry), similarity) for similarity in (0.9, 0.4, -0.1)[: number % 3 + 1]
-        )
+        entry = GalleryEntry(name, f"{name}.jpg", f"{number:064x}", UNIT, 0.9, "detector", CROP if number % 2 else None)
+        candidates = tuple(Candidate(replace(entry), similarity) for similarity in (0.9, 0.4, -0.1)[: number % 3 + 1])
         people.append(
-            IdentifiedFace(
-                face(number % 3, None if number == 1 else 0.9), candidates, name if number else None
-            )
+            IdentifiedFace(face(number % 3, None if number == 1 else 0.9), candidates, name if number else None)
         )
     pixels = np.full((400, 500, 3), 80, np.uint8)
     return SearchResult(names[0], pixels, tuple(people), decided, 9, "no evidence")
 
 
 @pytest.mark.parametrize(
-    ("decided", "similarity", "shape"),
-    [(True, -1.0, (120, 150)), (True, 1.0, (3000, 60)), (False, 0.65, (120, 2000))],
+    ("decided", "similarity", "shape"), [(True, -1.0, (120, 150)), (True, 1.0, (3000, 60)), (False, 0.65, (120, 2000))]
 )
-def test_comparisons_are_drawn(
-    decided: bool, similarity: float, shape: tuple[int, int], tmp_path: Path
-) -> None:
+def test_comparisons_are_drawn(decided: bool, similarity: float, shape: tuple[int, int], tmp_path: Path) -> None:
     first, second = portrait(ODD[1], face()), portrait(ODD[2], face(score=None), shape)
     answer = PhotoComparison(first, second, similarity, threshold() if decided else None, "")
     recognition_pictures.save_picture(recognition_pictures.draw_comparison(answer), tmp_path / "x.png")
@@ -75,9 +66,7 @@ def test_comparisons_are_drawn(
 
 def test_searches_are_drawn(tmp_path: Path) -> None:
     for names, decided in ((ODD, threshold()), (ODD[:1], None)):
-        recognition_pictures.save_picture(
-            recognition_pictures.draw_search(search(names, decided)), tmp_path / "x.svg"
-        )
+        recognition_pictures.save_picture(recognition_pictures.draw_search(search(names, decided)), tmp_path / "x.svg")
         assert b"<svg" in (tmp_path / "x.svg").read_bytes()
 
 

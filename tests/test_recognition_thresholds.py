@@ -31,9 +31,7 @@ def test_pairs_without_a_face_do_not_count(tmp_path: Path) -> None:
     distances = np.append(DIFFERENT, [4.0] * 900)
     found = thresholds.read_measurement(write_scores(tmp_path / "lfw", MODEL, distances), MODEL)
     assert found.different == 100
-    with pytest.raises(
-        UnsupportedRateError, match=r"made_up is too small: .* 1e-3 needs 1,000 .* there are 100"
-    ):
+    with pytest.raises(UnsupportedRateError, match=r"made_up is too small: .* 1e-3 needs 1,000 .* there are 100"):
         found.at(1e-3)
 
 
@@ -48,9 +46,7 @@ def test_cosines_of_another_protocol_are_the_same_threshold(tmp_path: Path) -> N
 
 def test_scores_of_another_model_or_of_nobody_knows_which_are_refused(tmp_path: Path) -> None:
     path = write_scores(tmp_path / "lfw", OTHER, DIFFERENT)
-    with pytest.raises(
-        FormatError, match=r"lfw was measured with another model \(cdcdcdcdcdcd\) than this one \(abab"
-    ):
+    with pytest.raises(FormatError, match=r"lfw was measured with another model \(cdcdcdcdcdcd\) than this one \(abab"):
         thresholds.read_measurement(path, MODEL)
     with pytest.raises(FormatError, match="does not say which model"):
         thresholds.read_measurement(write_scores(tmp_path / "plain", MODEL, DIFFERENT, origin=None), MODEL)
@@ -78,9 +74,9 @@ def test_the_largest_benchmark_of_this_model_is_found(tmp_path: Path) -> None:
 
 
 def test_synthetic_models_and_benchmarks_carry_their_caution(tmp_path: Path) -> None:
-    rendered = thresholds.read_measurement(
-        write_scores(tmp_path / "a", MODEL, DIFFERENT, "synth_lfw", True), MODEL
-    ).at(0.1)
+    rendered = thresholds.read_measurement(write_scores(tmp_path / "a", MODEL, DIFFERENT, "synth_lfw", True), MODEL).at(
+        0.1
+    )
     real = thresholds.read_measurement(write_scores(tmp_path / "b", MODEL, DIFFERENT, "lfw"), MODEL).at(0.1)
     drawn = (TrainingSet("synth_people", True),)
     mixed = (*drawn, TrainingSet("ms1m_arcface", False))
@@ -94,9 +90,7 @@ def test_synthetic_models_and_benchmarks_carry_their_caution(tmp_path: Path) -> 
         "No evidence about real people: the threshold was measured on synthetic faces (synth_lfw)"
     )
     for threshold in (None, real):
-        assert results.describe_caution(drawn, threshold).endswith(
-            "trained on synthetic faces only (synth_people)"
-        )
+        assert results.describe_caution(drawn, threshold).endswith("trained on synthetic faces only (synth_people)")
     assert results.describe_caution(drawn, rendered).count("synthetic") == 2
 
 

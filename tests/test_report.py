@@ -21,9 +21,7 @@ from stages import report as stage
 from tests import finished
 from tests.conftest import ROOT
 
-EVIL = (
-    '"><script>alert(1)</script><img src=http://x.example/y onerror=alert(1)>|`[a](javascript:alert(1))\n# b'
-)
+EVIL = '"><script>alert(1)</script><img src=http://x.example/y onerror=alert(1)>|`[a](javascript:alert(1))\n# b'
 VOID = ("meta", "img", "link", "br", "hr")
 
 
@@ -102,9 +100,7 @@ def test_the_headline_has_every_benchmark_with_its_interval(default: RunReport, 
     text = checked(html).text.replace("\u00a0", " ")
     for name, each in default.found["verification"].items():
         low, high = (f"{100 * each[f'accuracy_{end}']:.1f}" for end in ("low", "high"))
-        assert re.search(
-            rf"{name}{100 * each['accuracy']:.2f} % accuracy\s+95 % interval {low} to {high} %", text
-        )
+        assert re.search(rf"{name}{100 * each['accuracy']:.2f} % accuracy\s+95 % interval {low} to {high} %", text)
     rank1 = default.found["identification"]["synth_megaface"]["cleaned"]["rank1"]
     assert f"{100 * rank1:.2f} % rank 1" in text
     assert "4 of 480 gave none, 4 only by a fallback" in text

@@ -37,13 +37,7 @@ def test_a_bad_page_would_be_noticed(chromium: Browser, tmp_path: Path) -> None:
         page.wait_for_load_state("load")
         assert page.evaluate("document.documentElement.scrollWidth") > 360
         told = "\n".join(problems)
-    for words in (
-        "asked for https://a.example",
-        "failed: https://a.example",
-        "missing.png",
-        "said",
-        "exception: ",
-    ):
+    for words in ("asked for https://a.example", "failed: https://a.example", "missing.png", "said", "exception: "):
         assert words in told
 
 
@@ -56,13 +50,9 @@ def test_nothing_goes_wrong_and_nothing_hangs_over(
         for folds in ("as they are", "all open"):
             if folds == "all open":
                 page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
-            reaches = page.evaluate(
-                "Math.max(document.body.scrollWidth, document.documentElement.scrollWidth)"
-            )
+            reaches = page.evaluate("Math.max(document.body.scrollWidth, document.documentElement.scrollWidth)")
             assert reaches <= width, folds
-        assert page.evaluate(
-            "Array.from(document.images).every(each => each.complete && each.naturalWidth > 0)"
-        )
+        assert page.evaluate("Array.from(document.images).every(each => each.complete && each.naturalWidth > 0)")
         assert page.title() == "Face recognition report"
         assert problems == []
 

@@ -130,9 +130,7 @@ def test_a_det_of_normal_scores_is_a_straight_line_through_its_equal_error_rate(
     inside = (np.abs(x) < 3) & (np.abs(y) < 3)
     assert inside.sum() > 50
     np.testing.assert_allclose(x[inside] + y[inside], -2, atol=0.02)  # slope -1, at d below the origin
-    ticks = {
-        label.get_text(): tick for label, tick in zip(axes.get_xticklabels(), axes.get_xticks(), strict=True)
-    }
+    ticks = {label.get_text(): tick for label, tick in zip(axes.get_xticklabels(), axes.get_xticks(), strict=True)}
     assert ticks["20%"] == pytest.approx(NormalDist().inv_cdf(0.2))
 
 

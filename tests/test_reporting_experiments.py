@@ -26,10 +26,7 @@ def told(rev: str, name: str | None, params: dict[str, Any], lfw: float, **more:
     return {"rev": rev, "name": name, "data": data, "error": None, **more}
 
 
-BASE = {
-    "train": {"head": {"name": "arcface", "margin": 0.2}, "flip": True},
-    "identify": {"fprs": [0.1, 0.01]},
-}
+BASE = {"train": {"head": {"name": "arcface", "margin": 0.2}, "flip": True}, "identify": {"fprs": [0.1, 0.01]}}
 OTHER = {"train": {"head": {"name": "cosface", "margin": 0.35}, "flip": False}, "identify": {"fprs": [0.1]}}
 SHOWN = [
     told("workspace", None, BASE, 0.9, experiments=None),
@@ -83,14 +80,7 @@ def test_it_fits_120_columns() -> None:
     assert all(len(line) <= 120 for line in lines)
     assert lines[0].split() == ["synth_lfw", "synth_megaface"]
     assert lines[1].split() == ["experiment", "created", "accuracy", "rank-1", "changed"]
-    assert lines[4].split()[:6] == [
-        "cosface",
-        "2026-01-31",
-        "09:05",
-        "95.00",
-        "40.00",
-        "train.head.name=cosface",
-    ]
+    assert lines[4].split()[:6] == ["cosface", "2026-01-31", "09:05", "95.00", "40.00", "train.head.name=cosface"]
     assert lines[-1].split() == ["lost", "error", "-", "-"]
 
 
@@ -99,9 +89,7 @@ def test_a_narrow_terminal_loses_the_day_and_no_change() -> None:
     Console(file=out, width=70).print(comparison.experiments_table(comparison.parse_experiments(SHOWN), 70))
     text = out.getvalue()
     assert "created" not in text
-    assert all(
-        change in text for change in ("train.head.name=cosface", "train.head.margin=0.35", "fprs=[0.1]")
-    )
+    assert all(change in text for change in ("train.head.name=cosface", "train.head.margin=0.35", "fprs=[0.1]"))
 
 
 def test_json_nests_figures_by_benchmark() -> None:

@@ -63,10 +63,5 @@ def test_statistics_load_neither_benchmarks_nor_reporting() -> None:
         check=True,
     ).stdout.split()
     assert "facerec.evaluation.statistics.bootstrap" in loaded
-    others = (
-        "facerec.evaluation.identification",
-        "facerec.evaluation.verification",
-        "facerec.reporting",
-        "torch",
-    )
+    others = ("facerec.evaluation.identification", "facerec.evaluation.verification", "facerec.reporting", "torch")
     assert not [name for name in loaded if name.startswith(others)]

@@ -124,8 +124,5 @@ def test_ten_kills_on_500_photos_give_the_same_bytes(tmp_path: Path, mirror: Pat
         rows = [{"image": files.read(name), "label": -1, "identity": "", "source": name} for name in names]
     shards.write_shards(rows, tmp_path / "photos", shards.Meta("photos", "lfw"))
     chance = random.Random(1)
-    kills = {
-        "detect": [chance.uniform(0, 3) for _ in range(6)],
-        "align": [chance.uniform(0, 0.2) for _ in range(4)],
-    }
+    kills = {"detect": [chance.uniform(0, 3) for _ in range(6)], "align": [chance.uniform(0, 0.2) for _ in range(4)]}
     kill_and_finish(tmp_path, "mtcnn", 16, kills)

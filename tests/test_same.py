@@ -16,9 +16,7 @@ PAGE = '<html><section id="faces">{rest}</section><section id="provenance"><p>{o
 CARDS = {"path": "reports/cards", "md5": "c"}
 
 
-def checkout(
-    root: Path, own: str, rest: str = "same", weights: str = "w", cards: str = "c", page: bool = True
-) -> Path:
+def checkout(root: Path, own: str, rest: str = "same", weights: str = "w", cards: str = "c", page: bool = True) -> Path:
     """A checkout whose page says `own` in its provenance and `rest` outside."""
     outs = [{**CARDS, "md5": cards}, *([{"path": "reports/index.html", "md5": own}] if page else [])]
     train = {"cmd": "train", "outs": [{"path": "models/backbone.pt", "md5": weights}]}

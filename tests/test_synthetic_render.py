@@ -125,9 +125,7 @@ def test_truth_is_where_the_pupils_are(person: Identity, shot: Shot) -> None:
 
 
 @pytest.mark.parametrize(("change", "axis", "sign"), [({"yaw": 30.0}, 0, 1), ({"pitch": 15.0}, 1, -1)])
-def test_turning_moves_the_nose(
-    person: Identity, shot: Shot, change: dict[str, float], axis: int, sign: int
-) -> None:
+def test_turning_moves_the_nose(person: Identity, shot: Shot, change: dict[str, float], axis: int, sign: int) -> None:
     def nose(taken: render.RenderedPhoto) -> float:
         return float(taken.landmarks[2, axis] - taken.landmarks[:2, axis].mean())
 

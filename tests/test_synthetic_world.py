@@ -40,10 +40,7 @@ class Drawing:
         for session in sessions:
             tone = (7 * session.person.index) % 250
             jpeg = encode_jpeg(np.full((112, 112, 3), tone, np.uint8))
-            yield [
-                EncodedPhoto(jpeg, np.zeros(4, np.float32), np.zeros((5, 2), np.float32))
-                for _ in session.poses
-            ]
+            yield [EncodedPhoto(jpeg, np.zeros(4, np.float32), np.zeros((5, 2), np.float32)) for _ in session.poses]
 
 
 @pytest.fixture
@@ -118,8 +115,7 @@ def test_facescrub_noise_is_listed(drawing: Drawing, tmp_path: Path) -> None:
     )
     assert photos.classes == 20
     assert all(
-        source.startswith(f"{name}/{name}_")
-        for source, name in zip(photos.sources, photos.identities, strict=True)
+        source.startswith(f"{name}/{name}_") for source, name in zip(photos.sources, photos.identities, strict=True)
     )
     assert (tmp_path / "f" / "facescrub_noises.txt").read_text().startswith("#")
 
@@ -151,11 +147,7 @@ def test_sets_share_nobody_but_the_planted_noise(drawing: Drawing, tmp_path: Pat
 
 
 def test_streams_depend_on_every_name() -> None:
-    draws = {
-        float(stream(seed, *name).random())
-        for seed in (1, 2)
-        for name in (("a", 1), ("a", 2), ("b", 1), ("a1",))
-    }
+    draws = {float(stream(seed, *name).random()) for seed in (1, 2) for name in (("a", 1), ("a", 2), ("b", 1), ("a1",))}
     assert len(draws) == 8
     assert stream(1, "a", 1).random() == stream(1, "a", 1).random()
 

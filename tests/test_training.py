@@ -38,9 +38,7 @@ def equal(a: training.Trained, b: training.Trained) -> bool:
     return all(torch.equal(value, weights(b)[key]) for key, value in weights(a).items())
 
 
-def test_two_runs_give_the_same_bits_whatever_the_number_of_threads_that_decode(
-    faces, monkeypatch, tmp_path
-) -> None:
+def test_two_runs_give_the_same_bits_whatever_the_number_of_threads_that_decode(faces, monkeypatch, tmp_path) -> None:
     paths = []
     runs = []
     for workers in ("1", "3"):
@@ -112,10 +110,7 @@ def test_sets_that_cannot_be_trained_on_are_refused(faces, tmp_path) -> None:
 
 
 def test_a_face_that_cannot_be_decoded_is_named(tmp_path) -> None:
-    rows = [
-        {"image": b"\xff\xd8 broken", "label": k, "identity": str(k), "source": f"{k}/1.jpg"}
-        for k in range(8)
-    ]
+    rows = [{"image": b"\xff\xd8 broken", "label": k, "identity": str(k), "source": f"{k}/1.jpg"} for k in range(8)]
     meta = shards.Meta("faces", "broken", size=SIZE, template=TEMPLATE)
     shards.write_shards(rows, tmp_path / "broken", meta)
     with pytest.raises(ImageError, match=r"Face \d of .*broken \(\d/1.jpg\)"):
@@ -131,15 +126,8 @@ def test_sets_merge_with_labels_of_their_own(faces, tmp_path) -> None:
     assert np.abs(merged.image(len(faces) + 3) - expected).mean() < 20  # a JPEG of it
 
 
-@given(
-    count=st.integers(1, 60),
-    batch=st.integers(1, 20),
-    seed=st.integers(0, 2**32 - 1),
-    epoch=st.integers(1, 1000),
-)
-def test_an_epoch_shows_every_face_at_most_once_in_full_batches(
-    count: int, batch: int, seed: int, epoch: int
-) -> None:
+@given(count=st.integers(1, 60), batch=st.integers(1, 20), seed=st.integers(0, 2**32 - 1), epoch=st.integers(1, 1000))
+def test_an_epoch_shows_every_face_at_most_once_in_full_batches(count: int, batch: int, seed: int, epoch: int) -> None:
     sampler = ShuffledSampler(np.arange(count), batch, seed)
     order = list(sampler.batches(epoch))
     shown = np.concatenate(order) if order else np.array([])
@@ -168,9 +156,7 @@ def test_mirroring_touches_only_the_chosen() -> None:
 
 def test_multistep_drops_at_its_milestones_after_a_linear_warm_up() -> None:
     schedule = Schedule(name="multistep", milestones=(2, 3.5), factor=0.1, warmup=1.0)
-    values = [
-        learning_rate(schedule, 0.4, 5, position) for position in (0.25, 0.5, 1.0, 1.99, 2.0, 3.49, 3.5, 4.9)
-    ]
+    values = [learning_rate(schedule, 0.4, 5, position) for position in (0.25, 0.5, 1.0, 1.99, 2.0, 3.49, 3.5, 4.9)]
     assert values == pytest.approx([0.1, 0.2, 0.4, 0.4, 0.04, 0.04, 0.004, 0.004])
 
 

@@ -68,9 +68,7 @@ def test_both_get_the_same_points_and_the_weights_do_not_change(faces, monkeypat
     assert board.points == dvclive.points
     assert board.points[-1] == "closed"
     names = ["loss", "accuracy", "norm", "lr", "images_per_second"]
-    assert [point[:2] for point in board.points[:-1]] == [
-        (step, name) for step in (2, 4, 6) for name in names
-    ]
+    assert [point[:2] for point in board.points[:-1]] == [(step, name) for step in (2, 4, 6) for name in names]
     assert all(point[2] >= 0 for point in board.points[:-1])
     assert (board.options["purge_step"], dvclive.options["resume"]) == (1, False)
     assert dvclive.options["save_dvc_exp"] is False

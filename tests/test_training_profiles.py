@@ -46,9 +46,7 @@ def test_it_is_the_published_recipe_and_trains(name: str, faces: shards.Shards, 
     assert published.nesterov
     assert published.momentum == 0.9
     small = Backbone(name="mobilefacenet", dim=16, width=0.125)
-    tried = published.model_copy(
-        update={"batch": 6, "epochs": 1, "backbone": small, "validation": Validation()}
-    )
+    tried = published.model_copy(update={"batch": 6, "epochs": 1, "backbone": small, "validation": Validation()})
     trained = training.fit([faces], tried, torch.device("cpu"))
     assert torch.tensor(trained.history[-1].loss).isfinite()
 

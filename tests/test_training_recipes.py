@@ -97,9 +97,7 @@ def test_the_kept_network_is_the_moving_average(faces) -> None:
 
 def decays(wanted: Train) -> dict[tuple[int, ...], set[float]]:
     """Weight decay by the shape of the parameter."""
-    network = storage.create_backbone(
-        TINY.name, 24, {"width": 0.125}, storage.Preprocessing(size=(32, 32))
-    ).network
+    network = storage.create_backbone(TINY.name, 24, {"width": 0.125}, storage.Preprocessing(size=(32, 32))).network
     found: dict[tuple[int, ...], set[float]] = {}
     for group in step.create_optimiser(network, build_head("arcface", 24, 4), wanted).param_groups:
         for parameter in group["params"]:
@@ -142,9 +140,7 @@ def test_identities_with_few_faces_are_left_out(tmp_path) -> None:
 
 
 @given(seed=st.integers(0, 2**32 - 1), epoch=st.integers(1, 100), people=st.integers(2, 4))
-def test_balanced_batches_hold_as_many_faces_of_each_identity(
-    faces, seed: int, epoch: int, people: int
-) -> None:
+def test_balanced_batches_hold_as_many_faces_of_each_identity(faces, seed: int, epoch: int, people: int) -> None:
     gathered = TrainingFaces([faces])
     sampler = BalancedSampler(gathered, batch=3 * people, images=3, seed=seed)
     batches = list(sampler.batches(epoch))
@@ -155,9 +151,7 @@ def test_balanced_batches_hold_as_many_faces_of_each_identity(
         assert (counts == 3).all()
         assert len(np.unique(batch)) == len(batch)
     for start in range(len(batches)):
-        assert all(
-            (a == b).all() for a, b in zip(sampler.batches(epoch, start), batches[start:], strict=True)
-        )
+        assert all((a == b).all() for a, b in zip(sampler.batches(epoch, start), batches[start:], strict=True))
 
 
 def test_balanced_batches_repeat_faces_only_where_there_are_too_few(faces) -> None:

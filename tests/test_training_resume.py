@@ -159,10 +159,7 @@ def test_checkpoints_are_of_one_recipe_and_one_set(faces, tmp_path, monkeypatch,
     assert "anew" not in capfd.readouterr().err
     assert stopped([faces], recipe(epochs=1, lr=0.02)) == 0
     assert stopped([other], recipe(epochs=1)) == 0
-    assert (
-        capfd.readouterr().err.count("starts anew: its checkpoints are of other data, parameters or code")
-        == 2
-    )
+    assert capfd.readouterr().err.count("starts anew: its checkpoints are of other data, parameters or code") == 2
     assert stopped([faces], recipe(epochs=1)) == 3
     with training.keep_checkpoints([faces], recipe(epochs=1)):
         pass
@@ -188,9 +185,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path) -> None:
 def test_a_loss_that_explodes_keeps_the_last_good_state(faces, tmp_path) -> None:
     wild = recipe(epochs=30, lr=10.0, head=HeadParams(name="softmax"), momentum=0.99)
     kept = Checkpoints(tmp_path, seconds=0)
-    with pytest.raises(
-        training.TrainingError, match=f"lower train.lr.*last good state is kept in {tmp_path}"
-    ):
+    with pytest.raises(training.TrainingError, match=f"lower train.lr.*last good state is kept in {tmp_path}"):
         training.fit([faces], wild, CPU, kept)
     good = kept.read()
     assert all(value.isfinite().all() for value in good["network"].values())

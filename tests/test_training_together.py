@@ -212,14 +212,8 @@ def test_the_best_is_the_first_of_the_best_looks(monkeypatch, faces, watched: Tr
 def test_missing_benchmarks_are_named(faces, watched: Train, tmp_path) -> None:
     (tmp_path / "empty").mkdir()
     for wanted, message in (
-        (
-            {"faces": str(tmp_path / "empty")},
-            r"finds no benchmark in .*empty; no set there has a pairs.parquet",
-        ),
-        (
-            {"faces": watched.validation.faces, "sets": ("lfw", "agedb")},
-            r"finds no agedb in .*; there are cfp, lfw",
-        ),
+        ({"faces": str(tmp_path / "empty")}, r"finds no benchmark in .*empty; no set there has a pairs.parquet"),
+        ({"faces": watched.validation.faces, "sets": ("lfw", "agedb")}, r"finds no agedb in .*; there are cfp, lfw"),
     ):
         with pytest.raises(ParamsError, match=message):
             trained(faces, recipe(validation=Validation(**wanted)))
@@ -247,11 +241,7 @@ def run(folder: Path, *arguments: str, **environment: str) -> subprocess.Complet
 @pytest.mark.slow
 def test_the_command_starts_the_processes_the_machine_asks_for(faces, tmp_path) -> None:
     content = yaml.safe_load((ROOT / "params.yaml").read_text())
-    content["train"] |= {
-        "epochs": 1,
-        "batch": 8,
-        "backbone": {"name": "mobilefacenet", "dim": 16, "width": 0.125},
-    }
+    content["train"] |= {"epochs": 1, "batch": 8, "backbone": {"name": "mobilefacenet", "dim": 16, "width": 0.125}}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))
     done = run(tmp_path, str(faces), "--json")
     assert done.returncode == 0, done.stderr
@@ -264,19 +254,14 @@ def test_the_command_starts_the_processes_the_machine_asks_for(faces, tmp_path) 
         "error: train.batch is 8, which 3 processes cannot share evenly; make it a multiple of 3.\n"
     )
     refused = run(tmp_path, str(faces), FACEREC_TORCHRUN="--processes 3")
-    assert refused.stderr.startswith(
-        "error: FACEREC_TORCHRUN is '--processes 3', which torchrun does not take ("
-    )
+    assert refused.stderr.startswith("error: FACEREC_TORCHRUN is '--processes 3', which torchrun does not take (")
     assert refused.stderr.count("\n") == 1
 
 
 def test_a_process_that_loses_the_others_says_so(monkeypatch) -> None:
     monkeypatch.setattr(distributed.process_group, "rank", lambda: 1)
     message = "Process 1 lost the others \\(Connection closed"
-    with (
-        pytest.raises(distributed.DistributedError, match=message),
-        distributed.process_group.communicating(),
-    ):
+    with pytest.raises(distributed.DistributedError, match=message), distributed.process_group.communicating():
         raise RuntimeError("Connection closed by peer")
     with pytest.raises(torch.OutOfMemoryError), distributed.process_group.communicating():
         raise torch.OutOfMemoryError("CUDA out of memory")

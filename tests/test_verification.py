@@ -48,9 +48,7 @@ def test_equals_the_reference(golden):
 def test_curve_sums_equal_the_reference(golden):
     embeddings, same, expected = golden
     distances = evaluate(embeddings, same).distances
-    counts = [
-        count_accepted(d, s, np.arange(0, 4, 0.01)) for d, s in zip(*_folds(distances, same), strict=True)
-    ]
+    counts = [count_accepted(d, s, np.arange(0, 4, 0.01)) for d, s in zip(*_folds(distances, same), strict=True)]
     assert np.mean([c.tpr for c in counts], axis=0).sum() == pytest.approx(expected["tpr_sum"], abs=1e-9)
     assert np.mean([c.fpr for c in counts], axis=0).sum() == pytest.approx(expected["fpr_sum"], abs=1e-9)
 

@@ -10,9 +10,7 @@ from facerec.evaluation.verification import evaluate
 from facerec.evaluation.verification.intervals import bootstrap_intervals
 
 
-def world(
-    people: int, seed: int = 0, noise: float = 1.1
-) -> tuple[np.ndarray, np.ndarray, list[str], list[str]]:
+def world(people: int, seed: int = 0, noise: float = 1.1) -> tuple[np.ndarray, np.ndarray, list[str], list[str]]:
     """Pairs among a few people, five same and five different ones a person, in random order."""
     rng = np.random.default_rng(seed)
     centres = rng.normal(size=(people, 8)) * rng.uniform(0.3, 2, size=(people, 1))
@@ -69,12 +67,8 @@ def test_a_weighted_curve_equals_the_curve_of_repeated_pairs(monkeypatch):
     rows, same, first, second = world(10)
     result = evaluate(rows, same, fars=(0.2,))
     counts = np.random.default_rng(3).integers(0, 3, len(same)).astype(float)
-    monkeypatch.setattr(
-        "facerec.evaluation.verification.intervals.pair_weights", lambda *_: np.tile(counts, (2, 1))
-    )
-    monkeypatch.setattr(
-        "facerec.evaluation.verification.intervals.identity_weights", lambda *_: np.zeros((2, 1))
-    )
+    monkeypatch.setattr("facerec.evaluation.verification.intervals.pair_weights", lambda *_: np.tile(counts, (2, 1)))
+    monkeypatch.setattr("facerec.evaluation.verification.intervals.identity_weights", lambda *_: np.zeros((2, 1)))
     found = bootstrap_intervals(result, first, second, trials=2)
     repeats = np.repeat(np.arange(len(same)), counts.astype(int))
     pairs = rows.reshape(len(same), 2, -1)[repeats]

@@ -25,12 +25,7 @@ def world(people: int, each: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray
 
 
 def distances(
-    first: np.ndarray,
-    second: np.ndarray,
-    same: np.ndarray,
-    seed: object,
-    noise: float = 0.35,
-    hard: float = 0.15,
+    first: np.ndarray, second: np.ndarray, same: np.ndarray, seed: object, noise: float = 0.35, hard: float = 0.15
 ) -> np.ndarray:
     """Squared distances that a network might give, some people being hard for this network alone."""
     rng = np.random.default_rng(seed)
@@ -43,9 +38,7 @@ def distances(
 def run(values: np.ndarray, same: np.ndarray, count: int = 5) -> paired.VerificationRun:
     """A run in `count` folds."""
     folds = np.arange(len(values)) * count // len(values)
-    judged = WeightedPairs(values, same, folds, PROTOCOLS["insightface"], FARS).metrics(
-        np.ones((1, len(values)))
-    )[0]
+    judged = WeightedPairs(values, same, folds, PROTOCOLS["insightface"], FARS).metrics(np.ones((1, len(values))))[0]
     names = ("accuracy", "tar@2e-1", "tar@5e-2", "auc", "eer")
     return paired.VerificationRun(values, folds, dict(zip(names, judged.tolist(), strict=True)))
 
@@ -55,11 +48,7 @@ def named(first: np.ndarray, second: np.ndarray, same: np.ndarray) -> paired.Com
 
 
 def compare(
-    a: paired.VerificationRun,
-    b: paired.VerificationRun,
-    pairs: paired.ComparedPairs,
-    trials: int = 200,
-    seed: int = 1,
+    a: paired.VerificationRun, b: paired.VerificationRun, pairs: paired.ComparedPairs, trials: int = 200, seed: int = 1
 ) -> RunComparison:
     return paired.compare_verification(a, b, pairs, "insightface", FARS, Trials(trials, seed))
 
@@ -69,9 +58,7 @@ def test_the_protocol_on_pairs_that_count_once_is_the_protocol(protocol: str) ->
     rng = np.random.default_rng(3)
     same = rng.permutation(np.arange(200) % 2 == 0)
     rows = np.repeat(rng.normal(size=(200, 8)), 2, axis=0)
-    rows[1::2] = np.where(same[:, None], rows[1::2], rng.normal(size=(200, 8))) + 0.8 * rng.normal(
-        size=(200, 8)
-    )
+    rows[1::2] = np.where(same[:, None], rows[1::2], rng.normal(size=(200, 8))) + 0.8 * rng.normal(size=(200, 8))
     rows[7] = np.nan
     result = evaluate(rows, same, protocol, fars=FARS)
     folds = np.repeat(np.arange(10), result.fold_sizes)
@@ -85,26 +72,18 @@ def test_the_protocol_on_drawn_pairs_is_the_protocol_on_pairs_written_out(protoc
     rng = np.random.default_rng(4)
     same = rng.permutation(np.arange(100) % 2 == 0)
     rows = np.repeat(rng.normal(size=(100, 8)), 2, axis=0)
-    rows[1::2] = np.where(same[:, None], rows[1::2], rng.normal(size=(100, 8))) + 0.8 * rng.normal(
-        size=(100, 8)
-    )
+    rows[1::2] = np.where(same[:, None], rows[1::2], rng.normal(size=(100, 8))) + 0.8 * rng.normal(size=(100, 8))
     counts = np.concatenate([rng.permutation([1, 1, 1, 1, 1, 1, 1, 2, 2, 3]) for _ in range(10)])  # 14 a fold
     once = evaluate(rows, same, protocol, fars=FARS)
-    drawn = WeightedPairs(once.distances, same, np.arange(100) // 10, PROTOCOLS[protocol], FARS).metrics(
-        counts[None]
-    )
+    drawn = WeightedPairs(once.distances, same, np.arange(100) // 10, PROTOCOLS[protocol], FARS).metrics(counts[None])
     written = np.repeat(np.arange(100), counts)
     out = evaluate(rows.reshape(100, 2, 8)[written].reshape(-1, 8), same[written], protocol, fars=FARS)
-    assert drawn[0] == pytest.approx(
-        [out.accuracy, *(rate.tar for rate in out.rates), out.auc, out.eer], abs=1e-12
-    )
+    assert drawn[0] == pytest.approx([out.accuracy, *(rate.tar for rate in out.rates), out.auc, out.eer], abs=1e-12)
 
 
 def test_a_trial_without_one_kind_does_not_count() -> None:
     first, second, same = world(10, 3)
-    judge = WeightedPairs(
-        distances(first, second, same, 1), same, np.arange(60) // 6, PROTOCOLS["insightface"], FARS
-    )
+    judge = WeightedPairs(distances(first, second, same, 1), same, np.arange(60) // 6, PROTOCOLS["insightface"], FARS)
     assert np.isnan(judge.metrics(np.stack([same, ~same]).astype(float))).all()
 
 
@@ -179,9 +158,7 @@ def test_pairs_of_shared_people_are_less_certain() -> None:
     first, second, same = world(12, 12)
     one, other = (run(distances(first, second, same, seed, 0.2, 0.4), same) for seed in (1, 2))
     people = compare(one, other, named(first, second, same)).figures["accuracy"]
-    alone = compare(one, other, paired.ComparedPairs(same, [""] * len(same), [""] * len(same))).figures[
-        "accuracy"
-    ]
+    alone = compare(one, other, paired.ComparedPairs(same, [""] * len(same), [""] * len(same))).figures["accuracy"]
     assert people.high - people.low > 1.3 * (alone.high - alone.low)
 
 
@@ -189,8 +166,4 @@ def test_what_does_not_fit_is_refused() -> None:
     first, second, same = world(10, 3)
     one = run(distances(first, second, same, 1), same)
     with pytest.raises(FormatError, match="same 60 pairs"):
-        compare(
-            one,
-            paired.VerificationRun(one.distances[1:], one.folds[1:], one.figures),
-            named(first, second, same),
-        )
+        compare(one, paired.VerificationRun(one.distances[1:], one.folds[1:], one.figures), named(first, second, same))

@@ -39,9 +39,7 @@ class Graph:
 
     def __init__(self, root: Path = ROOT) -> None:
         self._root = root
-        self._stages: dict[str, Any] = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))[
-            "stages"
-        ]
+        self._stages: dict[str, Any] = yaml.safe_load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 
     @property
     def stages(self) -> list[str]:
@@ -65,9 +63,7 @@ class Graph:
         outs = {name: yaml.safe_dump(body.get("do", body)["outs"]) for name, body in self._stages.items()}
         for unused in list(networkx.isolates(graph)):
             twins = [name for name in outs if outs[name] == outs[unused]]
-            graph.add_edges_from(
-                [(unused, after) for twin in twins for after in list(graph.successors(twin))]
-            )
+            graph.add_edges_from([(unused, after) for twin in twins for after in list(graph.successors(twin))])
         return graph
 
     def picture(self) -> str:

@@ -23,11 +23,7 @@ _GROUND = ("core", "imaging", "params")
 def rooms(root: Path = ROOT) -> networkx.DiGraph:
     """A node a room, an edge from each room to every room that it imports from, with the number of imports."""
     graph = networkx.DiGraph()
-    files = [
-        *(root / "facerec").rglob("*.py"),
-        *(root / "synthfaces").glob("*.py"),
-        *(root / "stages").glob("*.py"),
-    ]
+    files = [*(root / "facerec").rglob("*.py"), *(root / "synthfaces").glob("*.py"), *(root / "stages").glob("*.py")]
     for file in sorted(files):
         room = _room(".".join(file.relative_to(root).with_suffix("").parts))
         if room is None:

@@ -45,9 +45,7 @@ def main() -> None:
     locked = yaml.safe_load(file.read_text(encoding="utf-8"))["stages"] if file.is_file() else {}
     wrong = compare_locks(found, locked)
     if wrong:
-        raise ParamsError(
-            f"dvc.lock is of another dvc.yaml or params.yaml: {'; '.join(wrong)}. Run `dvc repro`."
-        )
+        raise ParamsError(f"dvc.lock is of another dvc.yaml or params.yaml: {'; '.join(wrong)}. Run `dvc repro`.")
 
 
 if __name__ == "__main__":

@@ -98,9 +98,7 @@ def align_set(
     if table.read_detections(detections).sources != source.sources:
         raise FormatError(f"{detections} is not a table of the photos in {photos}; detect again.")
     if options.rule == "annotated" and not _is_annotated(source):
-        raise ParamsError(
-            f"The rule 'annotated' needs annotated photos, and none in {photos} is; use 'center'."
-        )
+        raise ParamsError(f"The rule 'annotated' needs annotated photos, and none in {photos} is; use 'center'.")
     tally, failed = _Tally(options.fallbacks), list[Failure]()
     inputs = {"photos": photos, "detections": detections, "options": options.model_dump()}
     work = resumable.resumable_tables(

@@ -51,9 +51,7 @@ def options_for_network(size: tuple[int, int], template: str, **choosing: Any) -
     return options
 
 
-def crop_matrices(
-    faces: Sequence[ChosenFace], sizes: Sequence[tuple[int, int]], options: Align
-) -> NDArray[np.float64]:
+def crop_matrices(faces: Sequence[ChosenFace], sizes: Sequence[tuple[int, int]], options: Align) -> NDArray[np.float64]:
     """Transforms (n, 2, 3) from photos of `sizes` (height, width) to crops."""
     found = np.empty((len(faces), 2, 3))
     turned = np.array([face.turned for face in faces], bool)
@@ -113,9 +111,7 @@ def align_job(job: range) -> pa.Table:
     """The rows of the photos of `job`, as OUTCOME_SCHEMA says."""
     assert _worker is not None, "map_ordered runs start_worker first"
     outcomes = _outcomes(_worker, job)
-    return pa.Table.from_pylist(
-        [{**_known(_worker, number), **outcomes[number]} for number in job], OUTCOME_SCHEMA
-    )
+    return pa.Table.from_pylist([{**_known(_worker, number), **outcomes[number]} for number in job], OUTCOME_SCHEMA)
 
 
 def _known(worker: _Worker, number: int) -> dict[str, Any]:

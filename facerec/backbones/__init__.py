@@ -36,9 +36,7 @@ BACKBONES: dict[str, Callable[..., nn.Module]] = {
 """Backbones by name; besides these, timm/NAME is any model of the package timm."""
 
 
-def build_backbone(
-    name: str, dim: int = 512, size: tuple[int, int] = (112, 112), **options: Any
-) -> nn.Module:
+def build_backbone(name: str, dim: int = 512, size: tuple[int, int] = (112, 112), **options: Any) -> nn.Module:
     """The backbone `name`, freshly initialised from torch's global random state.
 
     `dim` is the length of the embedding, `size` the (height, width) of its input in pixels; `options`

@@ -80,12 +80,7 @@ class IResNet(StagedNetwork):
     frozen_scale = True
 
     def __init__(
-        self,
-        depth: int,
-        attention: str = "",
-        dim: int = 512,
-        size: tuple[int, int] = (112, 112),
-        dropout: float = 0.0,
+        self, depth: int, attention: str = "", dim: int = 512, size: tuple[int, int] = (112, 112), dropout: float = 0.0
     ) -> None:
         super().__init__()
         self.stem = nn.Sequential(
@@ -182,9 +177,7 @@ class SharedPReLUUnit(nn.Module):
         )
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or inputs != outputs:
-            self.shortcut = nn.Sequential(
-                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
-            )
+            self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, inputs, h, w) -> (b, outputs, h / stride, w / stride)."""
@@ -208,9 +201,7 @@ class SEResNet101IR(StagedNetwork):
         stages, inputs = [], CHANNELS[0]
         for number, (channels, count) in enumerate(zip(CHANNELS, SE_RESNET101_UNITS, strict=True)):
             first = SharedPReLUUnit(inputs, channels, 1 if number == 0 else 2)
-            stages.append(
-                nn.Sequential(first, *(SharedPReLUUnit(channels, channels, 1) for _ in range(count - 1)))
-            )
+            stages.append(nn.Sequential(first, *(SharedPReLUUnit(channels, channels, 1) for _ in range(count - 1))))
             inputs = channels
         self.body = nn.Sequential(*stages)
         area = _last_side(size[0]) * _last_side(size[1])

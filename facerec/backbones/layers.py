@@ -19,23 +19,12 @@ class EmbeddingOutput(nn.Sequential):
     `area` is h * w; `frozen_scale` keeps the weight of the last normalisation at one, as arcface_torch does.
     """
 
-    def __init__(
-        self,
-        channels: int,
-        area: int,
-        dim: int,
-        dropout: float = 0.0,
-        frozen_scale: bool = False,
-    ) -> None:
+    def __init__(self, channels: int, area: int, dim: int, dropout: float = 0.0, frozen_scale: bool = False) -> None:
         last = nn.BatchNorm1d(dim)
         if frozen_scale:
             last.weight.requires_grad_(False)
         super().__init__(
-            nn.BatchNorm2d(channels),
-            nn.Dropout(dropout),
-            nn.Flatten(),
-            nn.Linear(channels * area, dim),
-            last,
+            nn.BatchNorm2d(channels), nn.Dropout(dropout), nn.Flatten(), nn.Linear(channels * area, dim), last
         )
 
 

@@ -24,13 +24,7 @@ class Stage(NamedTuple):
 
 
 STEM = 64
-STAGES = (
-    Stage(2, 64, 5, 2),
-    Stage(4, 128, 1, 2),
-    Stage(2, 128, 6, 1),
-    Stage(4, 128, 1, 2),
-    Stage(2, 128, 2, 1),
-)
+STAGES = (Stage(2, 64, 5, 2), Stage(4, 128, 1, 2), Stage(2, 128, 6, 1), Stage(4, 128, 1, 2), Stage(2, 128, 2, 1))
 LAST = 512
 REDUCTION = 16  # image pixels per pixel of the last feature map
 
@@ -97,9 +91,7 @@ class MobileFaceNet(nn.Module):
 
     def __init__(self, dim: int = 512, size: tuple[int, int] = (112, 112), width: float = 1.0) -> None:
         super().__init__()
-        stem, inner, last = (
-            scaled(channels, width) for channels in (self.first, self.stages[-1].channels, LAST)
-        )
+        stem, inner, last = (scaled(channels, width) for channels in (self.first, self.stages[-1].channels, LAST))
         final_map = (math.ceil(size[0] / REDUCTION), math.ceil(size[1] / REDUCTION))
         self.stem = nn.Sequential(
             ConvNorm(3, stem, kernel=3, stride=2, padding=1),

@@ -26,10 +26,7 @@ class Variant(NamedTuple):
     modules: tuple[int, int, int]
 
 
-VARIANTS = {
-    56: Variant((256, 512, 512, 512), (1, 1, 1)),
-    92: Variant((256, 512, 1024, 2048), (1, 2, 3)),
-}
+VARIANTS = {56: Variant((256, 512, 512, 512), (1, 1, 1)), 92: Variant((256, 512, 1024, 2048), (1, 2, 3))}
 _POOLINGS = (3, 2, 1)
 """Poolings of the hourglasses in each stage: all of them reach the same lowest resolution."""
 
@@ -54,9 +51,7 @@ class PreActivationUnit(nn.Module):
         super().__init__()
         inner = outputs // 4
         self.residual = nn.Sequential(
-            *_convolution(inputs, inner),
-            *_convolution(inner, inner, 3, stride),
-            *_convolution(inner, outputs),
+            *_convolution(inputs, inner), *_convolution(inner, inner, 3, stride), *_convolution(inner, outputs)
         )
         self.shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
         self.projected = stride != 1 or inputs != outputs
@@ -98,13 +93,9 @@ class Attention(nn.Module):
     def __init__(self, channels: int, poolings: int, summed: bool = False) -> None:
         super().__init__()
         self.first = PreActivationUnit(channels, channels)
-        self.trunk = nn.Sequential(
-            PreActivationUnit(channels, channels), PreActivationUnit(channels, channels)
-        )
+        self.trunk = nn.Sequential(PreActivationUnit(channels, channels), PreActivationUnit(channels, channels))
         self.hourglass = Hourglass(channels, poolings)
-        self.weigh = nn.Sequential(
-            *_convolution(channels, channels), *_convolution(channels, channels), nn.Sigmoid()
-        )
+        self.weigh = nn.Sequential(*_convolution(channels, channels), *_convolution(channels, channels), nn.Sigmoid())
         self.last = PreActivationUnit(channels, channels)
         self.summed = summed
 
@@ -127,9 +118,7 @@ class ResidualAttention(StagedNetwork):
 
     summed_first = False
 
-    def __init__(
-        self, depth: int, dim: int = 512, size: tuple[int, int] = (112, 112), dropout: float = 0.4
-    ) -> None:
+    def __init__(self, depth: int, dim: int = 512, size: tuple[int, int] = (112, 112), dropout: float = 0.4) -> None:
         super().__init__()
         self.stem = nn.Sequential(
             nn.Conv2d(3, _STEM, 3, 1, 1, bias=False),
@@ -145,13 +134,10 @@ class ResidualAttention(StagedNetwork):
 
     def _stages(self, variant: Variant) -> list[nn.Sequential]:
         stages, inputs = [], _STEM
-        for number, (channels, modules) in enumerate(
-            zip(variant.channels, (*variant.modules, 0), strict=True)
-        ):
+        for number, (channels, modules) in enumerate(zip(variant.channels, (*variant.modules, 0), strict=True)):
             first = PreActivationUnit(inputs, channels, 1 if number == 0 else 2)
             attention = [
-                Attention(channels, _POOLINGS[number], number == 0 and self.summed_first)
-                for _ in range(modules)
+                Attention(channels, _POOLINGS[number], number == 0 and self.summed_first) for _ in range(modules)
             ]
             stages.append(nn.Sequential(first, *attention))
             inputs = channels

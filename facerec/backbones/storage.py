@@ -61,9 +61,7 @@ class StoredBackbone:
         return found.hexdigest()
 
 
-def create_backbone(
-    name: str, dim: int, options: dict[str, Any], preprocessing: Preprocessing
-) -> StoredBackbone:
+def create_backbone(name: str, dim: int, options: dict[str, Any], preprocessing: Preprocessing) -> StoredBackbone:
     """A freshly initialised network for the input size of `preprocessing`."""
     network = backbones.build_backbone(name, dim, preprocessing.input_size, **options)
     return StoredBackbone(network, name, dim, options, preprocessing, trained_on=())
@@ -119,9 +117,7 @@ def load_backbone(path: str | Path) -> StoredBackbone:
     try:
         stored.network.load_state_dict(content["state_dict"])
     except RuntimeError as error:
-        raise FormatError(
-            f"The weights in {path} do not fit its backbone {spec['name']!r}; train again."
-        ) from error
+        raise FormatError(f"The weights in {path} do not fit its backbone {spec['name']!r}; train again.") from error
     stored.network.eval()
     return replace(stored, trained_on=parse_training_sets(content.get("trained_on"), str(path)))
 

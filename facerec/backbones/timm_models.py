@@ -22,9 +22,7 @@ PREFIX = "timm/"
 class TimmBackbone(nn.Module):
     """(b, 3, h, w) -> (b, dim) by timm's model `name`, without its classifier and pooling."""
 
-    def __init__(
-        self, name: str, dim: int = 512, size: tuple[int, int] = (112, 112), dropout: float = 0.0
-    ) -> None:
+    def __init__(self, name: str, dim: int = 512, size: tuple[int, int] = (112, 112), dropout: float = 0.0) -> None:
         super().__init__()
         arguments, channels, area = _fitted(name, size)
         self.trunk = _trunk(name, arguments)

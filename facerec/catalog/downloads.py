@@ -171,15 +171,11 @@ def check_digest(path: Path, versions: Sequence[Version]) -> None:
     candidates = [version for version in versions if version.size in (None, size)]
     if not candidates:
         sizes = " or ".join(str(version.size) for version in versions)
-        raise AcquireError(
-            f"{path} has {size} bytes, not {sizes}; it is another file or was cut short{origin}."
-        )
+        raise AcquireError(f"{path} has {size} bytes, not {sizes}; it is another file or was cut short{origin}.")
     for version in candidates:
         if version.sha256 == digest(path) if version.sha256 else version.md5 == digest(path, "md5"):
             return
-    raise AcquireError(
-        f"{path} is not the listed file: its sha256 is {digest(path)}; delete or replace it{origin}."
-    )
+    raise AcquireError(f"{path} is not the listed file: its sha256 is {digest(path)}; delete or replace it{origin}.")
 
 
 def _digest(path: Path, algorithm: str = "sha256") -> str:
@@ -262,9 +258,7 @@ def _lock(handle: int, folder: Path) -> None:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        raise AcquireError(
-            f"another process is downloading into {folder}; try again when it is done."
-        ) from error
+        raise AcquireError(f"another process is downloading into {folder}; try again when it is done.") from error
 
 
 def _addresses(file: File, entry: CatalogEntry) -> list[str]:

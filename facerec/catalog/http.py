@@ -160,9 +160,7 @@ def _check_offer(response: httpx.Response, partial: Path, have: int, sizes: Coll
         raise AcquireError(f"the server offers {have + length} bytes, but the file has {_either(sizes)}")
     free = shutil.disk_usage(partial.parent).free
     if length > free:
-        raise AcquireError(
-            f"{length / 1e9:.1f} GB are to come, but {partial.parent} has room for {free / 1e9:.1f}"
-        )
+        raise AcquireError(f"{length / 1e9:.1f} GB are to come, but {partial.parent} has room for {free / 1e9:.1f}")
 
 
 def _answer(response: httpx.Response) -> str:

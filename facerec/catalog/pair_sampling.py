@@ -71,8 +71,7 @@ def sample_pairs(photos: Mapping[str, Sequence[str]], most: int, seed: int = 1) 
             f"{len(several)} people with two or more photos are too few for {FOLDS} folds of pairs; add people or photos."
         )
     return SampledPairs(
-        [pair for fold in zip(genuine, impostors, strict=True) for kind in fold for pair in kind[:size]],
-        apart,
+        [pair for fold in zip(genuine, impostors, strict=True) for kind in fold for pair in kind[:size]], apart
     )
 
 
@@ -87,9 +86,7 @@ def _sample_genuine(sampler: _Sampler, people: Sequence[str], count: int) -> lis
     """At most `count` genuine pairs, spread over the `people` as evenly as their photos allow."""
     choices = []
     for name in people:
-        free = [
-            pair for pair in combinations(sampler.photos[name], 2) if frozenset(pair) not in sampler.taken
-        ]
+        free = [pair for pair in combinations(sampler.photos[name], 2) if frozenset(pair) not in sampler.taken]
         order = sampler.random.permutation(len(free))
         choices += [(turn, *free[place]) for turn, place in enumerate(order)]
     chosen = sorted(choices, key=lambda choice: choice[0])[:count]

@@ -28,9 +28,7 @@ def count_set(entry: CatalogEntry, folder: Path) -> SetCounts:
         reader = recordio.RecordReader(folder / "train.rec")
         return SetCounts(photos=len(reader.image_keys()), identities=_identities(reader))
     packed = sorted(folder.glob("*.bin")) if entry.kind == "pack" else []
-    return SetCounts(
-        pairs=len(verification_packs.read_bin(packed[0])[1]) if len(packed) == 1 else _pairs(folder)
-    )
+    return SetCounts(pairs=len(verification_packs.read_bin(packed[0])[1]) if len(packed) == 1 else _pairs(folder))
 
 
 def _pairs(folder: Path) -> int | None:

@@ -26,10 +26,7 @@ _PACK_LIMITS = archives.Limits(member_bytes=1 << 40)
 
 
 def acquire(
-    entry: CatalogEntry,
-    path: str | Path,
-    options: Mapping[str, Any] | None = None,
-    downloads: Path = DOWNLOADS,
+    entry: CatalogEntry, path: str | Path, options: Mapping[str, Any] | None = None, downloads: Path = DOWNLOADS
 ) -> None:
     """Make the set of `entry` in directory `path`, which is replaced whole.
 
@@ -59,9 +56,7 @@ def _build(entry: CatalogEntry, fetched: Mapping[str, Path], folder: Path, scrat
             shutil.copyfile(fetched[file.name], folder / (file.save_as or file.name))
     if entry.preprocessing is not None:
         declared = entry.preprocessing.to_dict()
-        write_text(
-            folder / "preprocessing.yaml", yaml.safe_dump(declared, sort_keys=False, default_flow_style=None)
-        )
+        write_text(folder / "preprocessing.yaml", yaml.safe_dump(declared, sort_keys=False, default_flow_style=None))
 
 
 def _shards(

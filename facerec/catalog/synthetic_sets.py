@@ -69,9 +69,7 @@ def generate(part: str, path: Path, *, seed: int, **sizes: int) -> None:
         raise AcquireError(f"The synthetic world has no part {part!r}; use one of {', '.join(_PARTS)}.")
     writer, wanted = _PARTS[part]
     if set(sizes) != set(wanted) or any(size < 1 for size in sizes.values()):
-        raise AcquireError(
-            f"The part {part!r} needs positive {' and '.join(wanted)}, not {sizes or 'nothing'}."
-        )
+        raise AcquireError(f"The part {part!r} needs positive {' and '.join(wanted)}, not {sizes or 'nothing'}.")
     if sizes.get("pairs", 0) % (2 * FOLDS):
         raise AcquireError(f"pairs of the part {part!r} must be a multiple of 20, not {sizes['pairs']}.")
     with atomic_dir(path) as folder:
@@ -184,9 +182,7 @@ def _choose_some(count: int, share: float, rng: Generator) -> set[int]:
     return {int(place) for place in rng.choice(count, max(1, round(share * count)), replace=False)}
 
 
-def _write_photos(
-    folder: Path, dataset: str, sessions: Sequence[Session], rows: Sequence[Sequence[Named]]
-) -> None:
+def _write_photos(folder: Path, dataset: str, sessions: Sequence[Session], rows: Sequence[Sequence[Named]]) -> None:
     """Render `sessions` into photo shards; `rows` says what their photos are called."""
     identities = sorted({identity for session in rows for identity, _ in session if identity})
     labels = {identity: label for label, identity in enumerate(identities)}

@@ -63,9 +63,7 @@ class AddOptions:
     model: str | None = None
 
 
-def add_dataset(
-    source: Path, name: str, options: AddOptions, profiles: Path, replace: bool = False
-) -> AddedDataset:
+def add_dataset(source: Path, name: str, options: AddOptions, profiles: Path, replace: bool = False) -> AddedDataset:
     """Write data/catalog/NAME.yaml and the profile NAME for the photos at `source`, which are in identity folders.
 
     Equal photos give equal files. Raises ParamsError for a name that is taken or invalid, and FormatError for
@@ -85,8 +83,7 @@ def add_dataset(
     files = [_photos(name, source), *([] if sampled is None else [_copied(listed)])]
     described = _entry(name, files, found)
     write_text(
-        entry,
-        f"# The photos as they were added: {digest}. After a change of theirs, add them again.\n{described}",
+        entry, f"# The photos as they were added: {digest}. After a change of theirs, add them again.\n{described}"
     )
     write_text(profile, _profile(name, options, sampled is not None))
     count = len(sampled.pairs) if sampled else 0
@@ -169,10 +166,6 @@ def _profile(name: str, options: AddOptions, verified: bool) -> str:
     if options.model is not None:
         profile = {"base": _REAL, "model": f"data/raw/{options.model}", "networks": [], **profile}
         profile["download"][options.model] = {}
-    what = (
-        f"measured by {options.model or 'the network of the default experiment'}"
-        if verified
-        else "to train on"
-    )
+    what = f"measured by {options.model or 'the network of the default experiment'}" if verified else "to train on"
     head = f"# Own photos, {name}, {what}.\n# Made by {_MARK} PHOTOS {name}`; change it as you like.\n"
     return head + yaml.safe_dump(profile, sort_keys=False, width=_LONGEST)

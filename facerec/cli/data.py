@@ -25,9 +25,7 @@ Replace = Annotated[bool, typer.Option("--replace", help="Replace OUT whole if i
 
 @app.command()
 def catalog(
-    name: Annotated[
-        str | None, typer.Argument(help="An entry to show in full; all in short without.")
-    ] = None,
+    name: Annotated[str | None, typer.Argument(help="An entry to show in full; all in short without.")] = None,
     as_json: Json = False,
 ) -> None:
     """List the data sets and weights that `facerec download` knows, or show one in full."""
@@ -75,8 +73,7 @@ def download(
 @app.command()
 def add(
     photos: Annotated[
-        Path,
-        typer.Argument(help="Folder or archive of photos, those of each person in a folder of their own."),
+        Path, typer.Argument(help="Folder or archive of photos, those of each person in a folder of their own.")
     ],
     name: Annotated[str, typer.Argument(help="What to call them: letters, digits, underscores.")],
     to: Annotated[str, typer.Option(help="test: measure a network on them; train: train on them.")] = "test",
@@ -85,21 +82,15 @@ def add(
     ] = None,
     pairs: Annotated[int, typer.Option(min=20, help="Verification pairs at most.")] = 6000,
     profiles: Annotated[Path, typer.Option(help="Where the profiles are.")] = Path("profiles"),
-    replace: Annotated[
-        bool, typer.Option("--replace", help="Add again, after a change of the photos.")
-    ] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Add again, after a change of the photos.")] = False,
     as_json: Json = False,
 ) -> None:
     """Make photos of your own a data set of the graph, with pairs to verify on and a profile."""
     from facerec.catalog import user_dataset
 
-    added = user_dataset.add_dataset(
-        photos, name, user_dataset.AddOptions(to, pairs, model), profiles, replace
-    )
+    added = user_dataset.add_dataset(photos, name, user_dataset.AddOptions(to, pairs, model), profiles, replace)
     if not added.apart:
-        console.note(
-            "too few people for folds without shared ones, so thresholds know the people they are tried on"
-        )
+        console.note("too few people for folds without shared ones, so thresholds know the people they are tried on")
     written = [str(added.entry), str(added.profile)]
     told = {
         "photos": added.photos,
@@ -116,8 +107,7 @@ def import_photos(
     source: Annotated[Path, typer.Argument(help="Folder or archive (tar, tgz, zip) of photos.")],
     out: New,
     list_file: Annotated[
-        Path | None,
-        typer.Option("--list", help="Lines 'path label'; by default a photo's folder is its identity."),
+        Path | None, typer.Option("--list", help="Lines 'path label'; by default a photo's folder is its identity.")
     ] = None,
     unlabelled: Annotated[bool, typer.Option("--unlabelled", help="The identities are unknown.")] = False,
     replace: Replace = False,
@@ -130,9 +120,7 @@ def import_photos(
 
     check_out(out, source, replace)
     if list_file is not None and unlabelled:
-        raise ParamsError(
-            "--list says who the photos show and --unlabelled that nobody knows; give one of them."
-        )
+        raise ParamsError("--list says who the photos show and --unlabelled that nobody knows; give one of them.")
     rows = (
         photos.photo_rows(source, labelled=not unlabelled)
         if list_file is None
@@ -146,19 +134,12 @@ def import_photos(
 @app.command()
 def unpack(
     source: Annotated[
-        Path,
-        typer.Argument(help="Folder of a pack (train.rec, *.bin, bcolz), or one .rec, .bin or bcolz folder."),
+        Path, typer.Argument(help="Folder of a pack (train.rec, *.bin, bcolz), or one .rec, .bin or bcolz folder.")
     ],
     out: New,
-    size: Annotated[
-        str | None, typer.Option(help="Size the faces must have: 112, or 112x96 (height x width).")
-    ] = None,
-    photos: Annotated[
-        bool, typer.Option("--photos", help="The images are photos, not aligned faces.")
-    ] = False,
-    arrays: Annotated[
-        Arrays, typer.Option(help="Order of the channels in bcolz folders; no file says it.")
-    ] = "bgr",
+    size: Annotated[str | None, typer.Option(help="Size the faces must have: 112, or 112x96 (height x width).")] = None,
+    photos: Annotated[bool, typer.Option("--photos", help="The images are photos, not aligned faces.")] = False,
+    arrays: Annotated[Arrays, typer.Option(help="Order of the channels in bcolz folders; no file says it.")] = "bgr",
     replace: Replace = False,
     as_json: Json = False,
 ) -> None:
@@ -178,8 +159,7 @@ def pack(
     faces: Annotated[Path, typer.Argument(help="Face shards, or a folder of sets as unpack makes it.")],
     out: Annotated[Path, typer.Argument(help="Folder for train.rec, train.idx, property; or NAME.bin.")],
     pairs: Annotated[
-        Path | None,
-        typer.Option(help="Pairs of NAME.bin: pairs.txt or .parquet; by default pairs.parquet of FACES."),
+        Path | None, typer.Option(help="Pairs of NAME.bin: pairs.txt or .parquet; by default pairs.parquet of FACES.")
     ] = None,
     replace: Replace = False,
     as_json: Json = False,
@@ -204,9 +184,7 @@ def pack(
 def export(
     images: Annotated[Path, typer.Argument(help="Photo or face shards.")],
     out: New,
-    list_file: Annotated[
-        bool, typer.Option("--list", help="Also write OUT/list.txt, lines 'path label'.")
-    ] = False,
+    list_file: Annotated[bool, typer.Option("--list", help="Also write OUT/list.txt, lines 'path label'.")] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many images.")] = None,
     replace: Replace = False,
     as_json: Json = False,
@@ -221,9 +199,7 @@ def export(
 @app.command()
 def inspect(
     what: Annotated[str, typer.Argument(help="Any file or folder, or the name of a catalog entry.")],
-    sheet: Annotated[
-        Path | None, typer.Option(help="Contact sheet of its images to write, .png or .jpg.")
-    ] = None,
+    sheet: Annotated[Path | None, typer.Option(help="Contact sheet of its images to write, .png or .jpg.")] = None,
     as_json: Json = False,
 ) -> None:
     """Say what something is and what it holds: counts, sizes, identities, colour."""
@@ -314,12 +290,7 @@ def _describe_entry(entry: CatalogEntry) -> dict[str, Any]:
     }
     files = {f"file {file.name}": "\n".join(file.urls) or "no address" for file in entry.files}
     places = {} if not entry.files else {"put files into": downloads.target_folders(entry)}
-    return {
-        **_summarise_entry(entry),
-        **files,
-        **places,
-        **{key: text for key, text in texts.items() if text},
-    }
+    return {**_summarise_entry(entry), **files, **places, **{key: text for key, text in texts.items() if text}}
 
 
 def _describe_pictures(entry: CatalogEntry) -> str:

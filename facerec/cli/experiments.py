@@ -42,9 +42,7 @@ class RevisionError(FacerecError):
 def profile(
     name: Annotated[str, typer.Argument(help="The profile; none lists them all.")] = "",
     listed: Annotated[bool, typer.Option("--list", help="Say what it needs; write nothing.")] = False,
-    printed: Annotated[
-        bool, typer.Option("--print", help="Print arguments of dvc exp run; write nothing.")
-    ] = False,
+    printed: Annotated[bool, typer.Option("--print", help="Print arguments of dvc exp run; write nothing.")] = False,
     folder: Annotated[Path, typer.Option(help="Where the profiles are.")] = Path("profiles"),
     as_json: Json = False,
 ) -> None:
@@ -70,9 +68,7 @@ def check(path: Annotated[Path, typer.Argument(help="Parameter file.")] = PARAMS
 def _print_overrides(folder: Path, name: str, as_json: bool) -> None:
     """The -S arguments that turn this params.yaml into that of the profile, on one line, quoted for a shell."""
     parameters.load_params(PARAMS)
-    now, wanted = (
-        yaml.safe_load(text) for text in (PARAMS.read_text(), profiles.compose_params(folder, name))
-    )
+    now, wanted = (yaml.safe_load(text) for text in (PARAMS.read_text(), profiles.compose_params(folder, name)))
     arguments = [word for change in profiles.list_overrides(now, wanted) for word in ("-S", change)]
     sys.stdout.write(f"{json.dumps({'arguments': arguments}) if as_json else shlex.join(arguments)}\n")
 
@@ -154,14 +150,9 @@ def compare_runs(
     trials: Annotated[int, typer.Option(help="Trials of the bootstrap over identities.")] = 1000,
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 1,
     level: Annotated[
-        float,
-        typer.Option(
-            help="Confidence level of the intervals; verdicts use the significance level 1 - LEVEL."
-        ),
+        float, typer.Option(help="Confidence level of the intervals; verdicts use the significance level 1 - LEVEL.")
     ] = 0.95,
-    markdown: Annotated[
-        bool, typer.Option("--markdown", help="Tables in Markdown on standard output.")
-    ] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Tables in Markdown on standard output.")] = False,
     as_json: Json = False,
 ) -> None:
     """Is REV2 better than REV1? Differences with intervals and p-values, from scores in the DVC cache."""
@@ -173,9 +164,7 @@ def compare_runs(
         raise ParamsError("--markdown and --json both go to standard output; give one of them.")
     bootstrap = Trials(trials, seed, level)
     with tempfile.TemporaryDirectory(prefix="facerec-") as folder:
-        here, there = (
-            fetch_scores(name, Path(folder) / str(place)) for place, name in enumerate((first, second))
-        )
+        here, there = (fetch_scores(name, Path(folder) / str(place)) for place, name in enumerate((first, second)))
         found = comparison.compare_runs(here, there, bootstrap, benchmark or ())
     if not found.benchmarks:
         reasons = "; ".join(reporting.omission_reasons(found.omitted))
@@ -230,9 +219,7 @@ def dvc_experiments(commits: int) -> list[dict[str, Any]]:
     command = [sys.executable, "-m", "dvc", "exp", "show", "--json", "--num", str(commits)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        told = [
-            line.removeprefix("ERROR: ") for line in done.stderr.splitlines() if line.startswith("ERROR: ")
-        ]
+        told = [line.removeprefix("ERROR: ") for line in done.stderr.splitlines() if line.startswith("ERROR: ")]
         raise RevisionError(f"dvc exp show failed: {' '.join(told) or done.stderr.strip()}.")
     found: list[dict[str, Any]] = json.loads(done.stdout)
     return found
@@ -256,9 +243,7 @@ def _score_files(files: DVCFileSystem) -> list[str]:
     except FileNotFoundError:
         return []
     made = [
-        each["name"]
-        for each in benchmarks
-        if each["dvc_info"].get("md5") or files.exists(f"{each['name']}/{RESULT}")
+        each["name"] for each in benchmarks if each["dvc_info"].get("md5") or files.exists(f"{each['name']}/{RESULT}")
     ]
     paths = [path for benchmark in made for path in files.ls(benchmark, detail=False)]
     return [path for path in paths if path.endswith((f"/{RESULT}", ".parquet"))]

@@ -37,12 +37,8 @@ def detect(
     weights: Annotated[Path | None, typer.Option(help="File of the detector's weights.")] = None,
     min_face: Annotated[int | None, typer.Option(help="Smallest face, in pixels.")] = None,
     landmarks: Annotated[bool, typer.Option("--landmarks", help="Show the five landmarks too.")] = False,
-    draw: Annotated[
-        Path | None, typer.Option(help="Folder (or .jpg, .png) for the photos with faces drawn.")
-    ] = None,
-    table: Annotated[
-        Path | None, typer.Option(help="Parquet table to write, as the stage does, of shards.")
-    ] = None,
+    draw: Annotated[Path | None, typer.Option(help="Folder (or .jpg, .png) for the photos with faces drawn.")] = None,
+    table: Annotated[Path | None, typer.Option(help="Parquet table to write, as the stage does, of shards.")] = None,
     as_json: Json = False,
 ) -> None:
     """Find every face of every photo.
@@ -85,15 +81,12 @@ def align(
     crop: Annotated[str, typer.Option(help="What is cut: template or box.")] = ALIGN.crop,
     margin: Annotated[float, typer.Option(help="Share added around a box.")] = ALIGN.margin,
     quality: Annotated[int, typer.Option(min=1, max=100, help="JPEG quality.")] = ALIGN.quality,
-    subsampling: Annotated[
-        str, typer.Option(help="JPEG colour: yuv444, yuv422 or yuv420.")
-    ] = ALIGN.subsampling,
+    subsampling: Annotated[str, typer.Option(help="JPEG colour: yuv444, yuv422 or yuv420.")] = ALIGN.subsampling,
     detector: Annotated[str, typer.Option(help="Name of the detector.")] = DETECT.detector,
     weights: Annotated[Path | None, typer.Option(help="File of the detector's weights.")] = None,
     min_face: Annotated[int | None, typer.Option(help="Smallest face, in pixels.")] = None,
     detections: Annotated[
-        Path | None,
-        typer.Option(help="Table of PHOTOS made before by detect --table; nothing is detected then."),
+        Path | None, typer.Option(help="Table of PHOTOS made before by detect --table; nothing is detected then.")
     ] = None,
     folder: Annotated[bool, typer.Option("--folder", help="Write JPEG files instead of shards.")] = False,
     sheet: Annotated[Path | None, typer.Option(help="Contact sheet to write, .png or .jpg.")] = None,
@@ -175,9 +168,7 @@ class FaceDrawer:
 
 
 def detect_photos(
-    detector: Detector,
-    photos: Iterator[tuple[str, bytes | memoryview]],
-    draw: FaceDrawer | None = None,
+    detector: Detector, photos: Iterator[tuple[str, bytes | memoryview]], draw: FaceDrawer | None = None
 ) -> Iterator[tuple[str, FoundFaces]]:
     """(name, what was found) for each photo, in order; also drawn if `draw` is given."""
     from facerec.detection.finding import find_faces

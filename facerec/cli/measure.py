@@ -25,18 +25,12 @@ Fprs = Annotated[list[float] | None, typer.Option("--fpr", help="False positive 
 @app.command()
 def verify(
     embedded: Annotated[Path | None, typer.Argument(help="NAME.npy written by embed.")] = None,
-    pairs: Annotated[
-        Path | None, typer.Argument(help="pairs.txt of LFW, pairs.parquet, or another list.")
-    ] = None,
-    embeddings: Annotated[
-        Path | None, typer.Option(help="Instead: .npy (2n, d), pair i in rows 2i, 2i + 1.")
-    ] = None,
+    pairs: Annotated[Path | None, typer.Argument(help="pairs.txt of LFW, pairs.parquet, or another list.")] = None,
+    embeddings: Annotated[Path | None, typer.Option(help="Instead: .npy (2n, d), pair i in rows 2i, 2i + 1.")] = None,
     same: Annotated[Path | None, typer.Option(help="With --embeddings: .npy (n,) of true and false.")] = None,
     protocol: Annotated[str, typer.Option(help="insightface, concat-mean or youden.")] = VERIFY.protocol,
     far: Annotated[float, typer.Option(help="False accept rate to read TAR at.")] = VERIFY.far,
-    bootstrap: Annotated[
-        int, typer.Option(help="Trials of the bootstrap over identities.")
-    ] = VERIFY.bootstrap,
+    bootstrap: Annotated[int, typer.Option(help="Trials of the bootstrap over identities.")] = VERIFY.bootstrap,
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = VERIFY.seed,
     out: Annotated[Path, typer.Option(help="Directory for every pair's score.")] = Path("scores"),
     as_json: Json = False,
@@ -50,9 +44,7 @@ def verify(
     elif embeddings and same and not (embedded or pairs):
         judged = on_files.verify_arrays(embeddings, same, options)
     else:
-        raise ParamsError(
-            "verify takes EMBEDDED and PAIRS, or --embeddings and --same; see `facerec verify --help`."
-        )
+        raise ParamsError("verify takes EMBEDDED and PAIRS, or --embeddings and --same; see `facerec verify --help`.")
     if judged.doubt:
         console.note(judged.doubt)
     found = judged.metrics()
@@ -137,9 +129,7 @@ def identify(
     distractor_noises: Annotated[Path | None, typer.Option(help="List of noisy distractors.")] = None,
     fpr: Fprs = None,
     sweeps: Annotated[int, typer.Option(help="Random sets cut into 10, 100, 1,000 ... distractors.")] = 0,
-    bootstrap: Annotated[
-        int, typer.Option(help="Trials of the bootstrap over identities, for 95 % bands.")
-    ] = 0,
+    bootstrap: Annotated[int, typer.Option(help="Trials of the bootstrap over identities, for 95 % bands.")] = 0,
     seed: Annotated[int, typer.Option(help="Of noise, sweeps and bands.")] = IDENTIFY.seed,
     devkit: Annotated[Path | None, typer.Option(help="Directory for the devkit's JSON files.")] = None,
     as_json: Json = False,
@@ -173,9 +163,7 @@ def identify(
 
 @megaface.command("published")
 def show_published(
-    result: Annotated[Path, typer.Argument(help="cmc_*.json of the devkit.")],
-    fpr: Fprs = None,
-    as_json: Json = False,
+    result: Annotated[Path, typer.Argument(help="cmc_*.json of the devkit.")], fpr: Fprs = None, as_json: Json = False
 ) -> None:
     """Rank-1 and TPR at FPR of a devkit JSON, in the three readings in use."""
     from facerec.evaluation.identification.devkit import read_published
@@ -201,9 +189,7 @@ def _require_none(what: str, *given: object) -> None:
 @app.command()
 def figure(
     out: Annotated[Path, typer.Argument(help="Picture to write, .png or .svg.")],
-    curves: Annotated[
-        list[str], typer.Argument(help="NAME=FILE: our curves or a devkit's cmc_*.json; repeatable.")
-    ],
+    curves: Annotated[list[str], typer.Argument(help="NAME=FILE: our curves or a devkit's cmc_*.json; repeatable.")],
     kind: Annotated[str, typer.Option(help="roc or cmc.")] = "roc",
     title: Annotated[str, typer.Option(help="Title; a plain one by default.")] = "",
 ) -> None:

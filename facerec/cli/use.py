@@ -25,26 +25,20 @@ MODEL, PARAMS = Path("models/backbone.onnx"), Path("params.yaml")
 _NOTES = 20
 """Notes of enroll that people get; the JSON has all of them."""
 
-Model = Annotated[
-    Path | None, typer.Option(help="backbone.pt, an .onnx file, or a downloaded model's directory.")
-]
+Model = Annotated[Path | None, typer.Option(help="backbone.pt, an .onnx file, or a downloaded model's directory.")]
 Params = Annotated[
     Path | None,
-    typer.Option(
-        help="Experiment whose model, detector and choice of faces are used; params.yaml if it is there."
-    ),
+    typer.Option(help="Experiment whose model, detector and choice of faces are used; params.yaml if it is there."),
 ]
 Detector = Annotated[str | None, typer.Option(help="Name of the detector.")]
 Weights = Annotated[Path | None, typer.Option(help="File of the detector's weights.")]
 MinFace = Annotated[int | None, typer.Option(help="Smallest face, in pixels.")]
 Rule = Annotated[str | None, typer.Option(help="Which face: center, largest, score-area or best-score.")]
 Fallback = Annotated[
-    list[str] | None,
-    typer.Option(help="What is tried in turn, repeatable: detector, retry, low-score, crop."),
+    list[str] | None, typer.Option(help="What is tried in turn, repeatable: detector, retry, low-score, crop.")
 ]
 Scores = Annotated[
-    Path | None,
-    typer.Option(help="Scores of this model on a benchmark; by default the largest of data/scores/*."),
+    Path | None, typer.Option(help="Scores of this model on a benchmark; by default the largest of data/scores/*.")
 ]
 Far = Annotated[float | None, typer.Option(help="False accept rate of one comparison, 1e-2 by default.")]
 Picture = Annotated[Path | None, typer.Option(help="Picture of the result to write, .png or .svg.")]
@@ -128,8 +122,7 @@ def search(
     ] = False,
     far: Far = None,
     fpir: Annotated[
-        float | None,
-        typer.Option(help="Instead: chance that a person who is not in the gallery is named in a search."),
+        float | None, typer.Option(help="Instead: chance that a person who is not in the gallery is named in a search.")
     ] = None,
     scores: Scores = None,
     model: Model = None,
@@ -138,8 +131,7 @@ def search(
     weights: Weights = None,
     min_face: MinFace = None,
     rule: Annotated[
-        str | None,
-        typer.Option(help="Only one face: center, largest, score-area or best-score; by default every one."),
+        str | None, typer.Option(help="Only one face: center, largest, score-area or best-score; by default every one.")
     ] = None,
     fallback: Fallback = None,
     picture: Picture = None,
@@ -151,9 +143,7 @@ def search(
     if picture is not None:
         recognition_pictures.check_picture_name(picture)
     if far is not None and fpir is not None:
-        raise ParamsError(
-            "--far is the rate of one comparison and --fpir that of the search; give one of them."
-        )
+        raise ParamsError("--far is the rate of one comparison and --fpir that of the search; give one of them.")
     recogniser = _recogniser(model, params, detector, weights, min_face, rule, fallback)
     known = recogniser.gallery(gallery)
     threshold = _search_threshold(recogniser, len(known), far, fpir, scores)
@@ -255,11 +245,7 @@ def _show_search(found: SearchResult, recogniser: Recogniser) -> None:
             photo = escape(results.shorten_name(each.entry.source, 26))
             table.add_row(*first, escape(each.entry.name), similarity, photo)
         table.add_section()
-    known = (
-        ""
-        if threshold is None
-        else f"threshold (* above it) {threshold.similarity:.3f}; {threshold.reliability}"
-    )
+    known = "" if threshold is None else f"threshold (* above it) {threshold.similarity:.3f}; {threshold.reliability}"
     used = f"network {recogniser.name}, detector {recogniser.finder.detector.name}"
     _show_table(table, found.decision, known, used, found.caution)
 

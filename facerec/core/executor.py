@@ -24,9 +24,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def _start_worker(
-    alive: Connection, initializer: Callable[..., None] | None, arguments: tuple[Any, ...]
-) -> None:
+def _start_worker(alive: Connection, initializer: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
     import cv2
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle

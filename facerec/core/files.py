@@ -86,9 +86,7 @@ def _claim(path: Path, places: list[Path], create: Callable[[Path], int]) -> tup
         if _lock(lock) is not False and _is(lock, place):
             return place, lock
         os.close(lock)
-    raise FacerecError(
-        f"{_PLACES} other processes are writing {path}; wait for them, or delete {places[0]} ..."
-    )
+    raise FacerecError(f"{_PLACES} other processes are writing {path}; wait for them, or delete {places[0]} ...")
 
 
 def _swap_in(temporary: Path, path: Path) -> None:

@@ -78,9 +78,7 @@ class _Lines(Progress):
     def _write(self) -> None:
         for task in self.tasks:
             count, rate, duration = (column.render(task).plain.strip() for column in (_COUNT, _RATE, _TIME))
-            ending = (
-                f"took {duration}" if task.finished else f"{duration} left" if task.time_remaining else ""
-            )
+            ending = f"took {duration}" if task.finished else f"{duration} left" if task.time_remaining else ""
             line = f"{task.description}: {', '.join(filter(None, [count, rate, ending]))}"
             self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 

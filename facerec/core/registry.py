@@ -17,11 +17,7 @@ def options_of(maker: Callable[..., Any], given: tuple[str, ...]) -> list[str]:
 
 
 def create_registered(
-    kind: str,
-    makers: Mapping[str, Callable[..., T]],
-    name: str,
-    given: Mapping[str, Any],
-    options: Mapping[str, Any],
+    kind: str, makers: Mapping[str, Callable[..., T]], name: str, given: Mapping[str, Any], options: Mapping[str, Any]
 ) -> T:
     """makers[name](**given, **options); ParamsError for an unknown name or option of this `kind`."""
     if name not in makers:

@@ -56,9 +56,7 @@ def check_images(images: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]
     return [np.ascontiguousarray(image) for image in images]
 
 
-def sorted_faces(
-    boxes: NDArray[np.float64], landmarks: NDArray[np.float64], scores: NDArray[np.float64]
-) -> Faces:
+def sorted_faces(boxes: NDArray[np.float64], landmarks: NDArray[np.float64], scores: NDArray[np.float64]) -> Faces:
     """Faces by descending score, then position, rounded to 1/100 pixel and 1e-5 of score.
 
     Arithmetic in another batch differs in the last bit. Rounding removes that, so that the faces of a photo

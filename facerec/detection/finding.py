@@ -101,15 +101,11 @@ def _find(detector: Detector, batch: list[_Decoded | str], retry: float) -> Iter
             yield FoundFaces(faces, each.size, retried=retried)
 
 
-def _find_in_padded(
-    detector: Detector, decoded: list[_Decoded], found: list[Faces], retry: float
-) -> list[Faces]:
+def _find_in_padded(detector: Detector, decoded: list[_Decoded], found: list[Faces], retry: float) -> list[Faces]:
     """The faces found in padded views, one entry a photo; no faces for a photo that needs no second look."""
     again = [NO_FACES] * len(decoded)
     rows = [row for row, faces in enumerate(found) if retry >= 1 or faces.scores.max(initial=0) < retry]
-    for row, faces in zip(
-        rows, detector.detect([pad_photo(decoded[row].image) for row in rows]), strict=True
-    ):
+    for row, faces in zip(rows, detector.detect([pad_photo(decoded[row].image) for row in rows]), strict=True):
         height, width = decoded[row].image.shape[:2]
         again[row] = restore_faces(faces, (height, width))
     return again

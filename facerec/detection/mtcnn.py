@@ -122,9 +122,7 @@ class MTCNN:
             for scale in self.scales(*images[batch[0]].shape[:2])
         ]
         found = _suppressed(_joined(levels), 0.7)
-        return _Candidates(
-            found.photo, geometry.squared_boxes(found.moved(pixel=0)), found.scores, found.corrections
-        )
+        return _Candidates(found.photo, geometry.squared_boxes(found.moved(pixel=0)), found.scores, found.corrections)
 
     def _level(self, images: Sequence[Image], batch: list[int], scale: float) -> Iterator[_Candidates]:
         """Proposals of each photo of the batch at one scale, in photo pixels, tile by tile."""
@@ -146,9 +144,7 @@ class MTCNN:
         corrections, scores = self._look(self._rnet, images, proposed, 24)
         seen = _Candidates(proposed.photo, proposed.boxes, scores, corrections)
         kept = _suppressed(seen[scores > self.thresholds[1]], 0.7)
-        return _Candidates(
-            kept.photo, geometry.squared_boxes(kept.moved(pixel=1)), kept.scores, kept.corrections
-        )
+        return _Candidates(kept.photo, geometry.squared_boxes(kept.moved(pixel=1)), kept.scores, kept.corrections)
 
     def _output(self, images: Sequence[Image], refined: _Candidates) -> list[Faces]:
         """ONet: final boxes and landmarks."""
@@ -166,11 +162,7 @@ class MTCNN:
         return faces
 
     def _look(
-        self,
-        network: mtcnn_networks.MTCNNNetwork,
-        images: Sequence[Image],
-        candidates: _Candidates,
-        side: int,
+        self, network: mtcnn_networks.MTCNNNetwork, images: Sequence[Image], candidates: _Candidates, side: int
     ) -> _Outputs:
         """Outputs of RNet or ONet for the candidates' windows."""
         outputs = []

@@ -157,6 +157,4 @@ def read_mtcnn_weights(path: Path) -> list[NDArray[np.float32]]:
         arrays = _Unpickler(_Stream(data)).load()
         return [np.asarray(array.values, dtype=np.float32) for array in arrays]
     except Exception as error:  # a damaged pickle can raise nearly anything
-        raise FormatError(
-            f"{path} is not a readable MTCNN weight file ({error}); reinstall mtcnn."
-        ) from error
+        raise FormatError(f"{path} is not a readable MTCNN weight file ({error}); reinstall mtcnn.") from error

@@ -206,9 +206,7 @@ class _RetinaFace:
         device: str | torch.device | None = None,
     ) -> None:
         if not (0 < threshold < 1 and 0 < overlap < 1 and max_side >= 32):
-            raise ParamsError(
-                f"{self.name} needs threshold and overlap between 0 and 1 and max_side of 32 or more."
-            )
+            raise ParamsError(f"{self.name} needs threshold and overlap between 0 and 1 and max_side of 32 or more.")
         self.threshold, self.overlap, self.max_side = threshold, overlap, max_side
         self.device = torch_device() if device is None else torch.device(device)
         self._network = load_retinaface_weights(Path(weights), type(self)._make()).to(self.device)
@@ -241,9 +239,7 @@ class _RetinaFace:
             boxes, scores, landmarks = (output.cpu().numpy() for output in outputs)
             anchors = priors(*images[batch[0]].shape[:2])
             for number, photo in enumerate(batch):
-                found[photo] = _decoded(
-                    anchors, boxes[number], scores[number], landmarks[number], self.threshold
-                )
+                found[photo] = _decoded(anchors, boxes[number], scores[number], landmarks[number], self.threshold)
         return found
 
     def _tensor(self, images: list[Image]) -> torch.Tensor:
@@ -288,11 +284,7 @@ def _decoded(
     middle = centre + boxes[likely, :2] * _CENTRE_VARIANCE * side
     half = side * np.exp(boxes[likely, 2:].astype(np.float64) * _SIZE_VARIANCE) / 2
     shifts = landmarks[likely].reshape(-1, 5, 2) * _CENTRE_VARIANCE * side[:, None]
-    return (
-        np.hstack([middle - half, middle + half]),
-        centre[:, None] + shifts,
-        scores[likely].astype(np.float64),
-    )
+    return (np.hstack([middle - half, middle + half]), centre[:, None] + shifts, scores[likely].astype(np.float64))
 
 
 def _ratio(image: Image, seen: Image) -> NDArray[np.float64]:

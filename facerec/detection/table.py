@@ -138,15 +138,7 @@ def detect_set(
     count = len(shards.read_shards(photos, "photos"))
     arguments = (Path(photos), detector, dict(options or {}), retry)
     work = resumable.resumable_tables(
-        "detect",
-        _inputs(*arguments),
-        _detect,
-        count,
-        _JOB,
-        "Detecting faces",
-        workers,
-        _start,
-        arguments,
+        "detect", _inputs(*arguments), _detect, count, _JOB, "Detecting faces", workers, _start, arguments
     )
     with _one_thread(), work as tables:
         found = pa.concat_tables([_SCHEMA.empty_table(), *tables]).combine_chunks()

@@ -57,11 +57,7 @@ def gather_rows(local: Tensor, count: int) -> Tensor | None:
     parts = []
     for sender in range(world()):
         start, stop = rows_of(count, sender)
-        part = (
-            local.detach().contiguous()
-            if sender == rank()
-            else local.new_empty(stop - start, *local.shape[1:])
-        )
+        part = local.detach().contiguous() if sender == rank() else local.new_empty(stop - start, *local.shape[1:])
         with communicating():
             distributed.broadcast(part, sender)
         if rank() == 0:

@@ -70,11 +70,7 @@ def _explain(error: ChildFailedError) -> None:
         raise KeyboardInterrupt from error
     if console.SENTENCE in failure.error_file_data:
         raise LaunchError(failure.error_file_data["message"]["message"]) from error
-    how = (
-        f"was ended by signal {-failure.exitcode}"
-        if failure.exitcode < 0
-        else f"ended with {failure.exitcode}"
-    )
+    how = f"was ended by signal {-failure.exitcode}" if failure.exitcode < 0 else f"ended with {failure.exitcode}"
     raise LaunchError(f"Process {rank} of the run {how}; what it printed above may say why.") from error
 
 

@@ -178,9 +178,7 @@ def load_embedder(path: str | Path, device: torch.device | None = None) -> Embed
     if path.suffix == ".onnx":
         return onnx_embedder(path, str(path))
     if path.suffix not in _TORCH:
-        raise FormatError(
-            f"{path} is no model: a model is .onnx, {', '.join(_TORCH)}, or a directory of one."
-        )
+        raise FormatError(f"{path} is no model: a model is .onnx, {', '.join(_TORCH)}, or a directory of one.")
     if _is_script(path):
         return _script_embedder(path, device or CPU)
     if storage.is_backbone_file(path):
@@ -227,9 +225,7 @@ def _script_embedder(path: Path, device: torch.device) -> Embedder:
             output = network(torch.zeros(1, 3, *preprocessing.input_size, device=device))
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
-        raise FormatError(
-            f"{path} cannot be run on faces of {preprocessing.input_size} ({reason})."
-        ) from error
+        raise FormatError(f"{path} cannot be run on faces of {preprocessing.input_size} ({reason}).") from error
     if not isinstance(output, torch.Tensor) or output.ndim != 2:
         raise FormatError(f"{path} does not map images (b, 3, h, w) to embeddings (b, dim).")
     return _with_digest(Embedder(network, output.shape[1], preprocessing, device), path)
@@ -289,8 +285,6 @@ def _declared_beside(path: Path) -> Preprocessing:
             "mean, std, flip)."
         )
     try:
-        return Preprocessing.from_dict(
-            yaml.safe_load(declaration.read_text(encoding="utf-8")), str(declaration)
-        )
+        return Preprocessing.from_dict(yaml.safe_load(declaration.read_text(encoding="utf-8")), str(declaration))
     except yaml.YAMLError as error:
         raise FormatError(f"{declaration} is not valid YAML: {' '.join(str(error).split())}.") from error

@@ -82,8 +82,7 @@ def describe_export(source: str | Path, target: str | Path, found: Parity) -> di
         "input_size": list(stored.preprocessing.input_size),
         "max_difference": found.max_difference,
         "files": {
-            name: {"bytes": path.stat().st_size, "sha256": digests.of_file(path)}
-            for name, path in files.items()
+            name: {"bytes": path.stat().st_size, "sha256": digests.of_file(path)} for name, path in files.items()
         },
     }
 

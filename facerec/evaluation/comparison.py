@@ -76,9 +76,7 @@ class _Scores:
 _Both = tuple[_Scores, _Scores]
 
 
-def compare_runs(
-    first: Side, second: Side, trials: Trials = DEFAULT_TRIALS, only: Sequence[str] = ()
-) -> ComparedRuns:
+def compare_runs(first: Side, second: Side, trials: Trials = DEFAULT_TRIALS, only: Sequence[str] = ()) -> ComparedRuns:
     """Compare two runs on all their benchmarks, or on those named in `only`.
 
     Raises ParamsError for a name that neither run knows, and FormatError for damaged scores.
@@ -139,18 +137,14 @@ def _verification(both: _Both, trials: Trials) -> RunComparison:
     return verification.compare_verification(first, second, pairs, protocol, fars, trials)
 
 
-def _read_run(
-    scores: _Scores,
-) -> tuple[list[tuple[str, str, bool]], dict[str, str], verification.VerificationRun]:
+def _read_run(scores: _Scores) -> tuple[list[tuple[str, str, bool]], dict[str, str], verification.VerificationRun]:
     """Pairs by the names of their photos in sorted order, with truth; the identity of each photo; and the run.
 
     All are in the sorted order of the pairs.
     """
     table = tables.read_parquet(scores.folder / NAME, _SCORES)
     if any(table[column].null_count for column in ("same", "distance", "fold")):
-        raise FormatError(
-            f"some pairs of {scores.folder.name} in {scores.run} have no score; run `dvc repro`."
-        )
+        raise FormatError(f"some pairs of {scores.folder.name} in {scores.run} have no score; run `dvc repro`.")
     photos = [[name or "" for name in table[side].to_pylist()] for side in ("first", "second")]
     identities = [table[f"{side}_identity"].to_pylist() for side in ("first", "second")]
     people = {
@@ -159,9 +153,7 @@ def _read_run(
         for photo, person in zip(*names, strict=True)
         if photo and person
     }
-    keys = [
-        (min(a, b), max(a, b), same) for a, b, same in zip(*photos, table["same"].to_pylist(), strict=True)
-    ]
+    keys = [(min(a, b), max(a, b), same) for a, b, same in zip(*photos, table["same"].to_pylist(), strict=True)]
     order = sorted(range(len(keys)), key=keys.__getitem__)
     distances, folds = (table[column].to_numpy()[order] for column in ("distance", "fold"))
     run = verification.VerificationRun(distances, folds.astype(np.int64), _metrics(scores.result))
@@ -186,9 +178,7 @@ def _identification(both: _Both, trials: Trials) -> RunComparison:
 
 def _ranked(both: _Both, run: str, trials: Trials) -> RunComparison:
     results = [scores.result[run] for scores in both]
-    distractors = _shared(
-        both, "ranked among distractors, in number", [each["distractors"] for each in results]
-    )
+    distractors = _shared(both, "ranked among distractors, in number", [each["distractors"] for each in results])
     first, second = (outcomes.read_outcomes(scores.folder, run, distractors) for scores in both)
     _refuse_other_pairs(both, (first.pairs, second.pairs))
     if first.people != second.people:
@@ -210,9 +200,7 @@ def _shared(both: _Both, what: str, values: Sequence[Any]) -> Any:
 def _refuse_old(both: _Both, complete: Sequence[bool]) -> None:
     for scores, whole in zip(both, complete, strict=True):
         if not whole:
-            raise _IncomparableError(
-                f"the scores in {scores.run} are of an older facerec; run `dvc repro` there"
-            )
+            raise _IncomparableError(f"the scores in {scores.run} are of an older facerec; run `dvc repro` there")
 
 
 def _refuse_other_pairs(both: _Both, keys: Sequence[Sequence[Any]]) -> None:

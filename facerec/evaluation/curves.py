@@ -75,9 +75,7 @@ def banded(records: Records, rate: str, band: Band) -> Records:
     ]
 
 
-def _highest(
-    x: NDArray[np.float64], y: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _highest(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     last = np.append(np.flatnonzero(np.diff(x) > 0), len(x) - 1)
     return x[last], y[last]
 
@@ -92,8 +90,6 @@ def _thin(x: NDArray[np.float64], points: int) -> NDArray[np.int64]:
     return np.unique(np.concatenate([[0, start], inner[1:-1], [len(x) - 1]]))
 
 
-def _with_wilson(
-    x_name: str, x: NDArray[np.float64], y_name: str, y: NDArray[np.float64], count: int
-) -> Records:
+def _with_wilson(x_name: str, x: NDArray[np.float64], y_name: str, y: NDArray[np.float64], count: int) -> Records:
     points = [{x_name: a, y_name: b} for a, b in zip(x.tolist(), y.tolist(), strict=True)]
     return banded(points, y_name, wilson(y, count))

@@ -17,16 +17,7 @@ from facerec.core import registry
 from facerec.heads.adaptive import AdaCos, AdaFace, CurricularFace, MagFace
 from facerec.heads.base import CosineHead, Head
 from facerec.heads.chunked import Chunked, is_margin_head
-from facerec.heads.margins import (
-    ArcFace,
-    Combined,
-    CosFace,
-    MultiFace,
-    NormFace,
-    Softmax,
-    SphereFace,
-    SubCenterArcFace,
-)
+from facerec.heads.margins import ArcFace, Combined, CosFace, MultiFace, NormFace, Softmax, SphereFace, SubCenterArcFace
 from facerec.heads.pairwise import Circle, Triplet, UniFace
 from facerec.heads.sharded import Replicated, Sharded, classes_held, spread_head
 
@@ -73,9 +64,7 @@ def build_head(name: str, dim: int, classes: int, **options: Any) -> Head:
     return registry.create_registered("head", HEADS, name, {"dim": dim, "classes": classes}, options)
 
 
-def build_sharded(
-    name: str, dim: int, classes: int, rate: float = 1.0, seed: int = 0, **options: Any
-) -> Sharded:
+def build_sharded(name: str, dim: int, classes: int, rate: float = 1.0, seed: int = 0, **options: Any) -> Sharded:
     """The head `name` with its classes split over the joined processes, each using a share `rate` of them per step.
 
     Raises ParamsError as `build_head`, for heads that cannot be split, and for fewer than 2 classes per process.

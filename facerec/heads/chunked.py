@@ -101,9 +101,7 @@ def require_margin_head(head: Head) -> CosineHead:
 def is_margin_head(kind: type[Head]) -> bool:
     """Whether heads of this class change nothing but the cosine to the own class, so that they can be split by classes."""
     shared = ("cosine", "logits", "loss", "predict")
-    return issubclass(kind, CosineHead) and all(
-        getattr(kind, name) is getattr(CosineHead, name) for name in shared
-    )
+    return issubclass(kind, CosineHead) and all(getattr(kind, name) is getattr(CosineHead, name) for name in shared)
 
 
 def normalise(embeddings: Tensor, head: CosineHead) -> Tensor:
@@ -169,9 +167,7 @@ class _Walk(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(
-        ctx: Any, slope_others: Tensor, slope_cosine: Tensor, unused: Tensor
-    ) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, slope_others: Tensor, slope_cosine: Tensor, unused: Tensor) -> tuple[Tensor | None, ...]:
         embeddings, weight, labels, index, others = ctx.saved_tensors
         with torch.autocast(embeddings.device.type, enabled=False):
             query = ctx.scale * embeddings

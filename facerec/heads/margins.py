@@ -100,9 +100,7 @@ class SubCenterArcFace(ArcFace):
     Recognition by Large-Scale Noisy Web Faces", 2020, equation 2.
     """
 
-    def __init__(
-        self, dim: int, classes: int, scale: float = 64.0, margin: float = 0.5, centres: int = 3
-    ) -> None:
+    def __init__(self, dim: int, classes: int, scale: float = 64.0, margin: float = 0.5, centres: int = 3) -> None:
         super().__init__(dim, classes * centres, scale, margin)
         self.centres = centres
 
@@ -182,9 +180,7 @@ class MultiFace(Head):
     ) -> None:
         super().__init__()
         if slices < 1 or dim % slices:
-            raise ParamsError(
-                f"multiface cuts an embedding of {dim} in equal slices, which {slices} are not."
-            )
+            raise ParamsError(f"multiface cuts an embedding of {dim} in equal slices, which {slices} are not.")
         if inner not in MULTIFACE_INNER:
             raise ParamsError(f"multiface knows the inner heads {', '.join(MULTIFACE_INNER)}, not {inner!r}.")
         options = {} if inner == "normface" or margin is None else {"margin": margin}
@@ -205,8 +201,7 @@ class MultiFace(Head):
     def logits(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """(slices, b, classes), with the margin at `labels` (b,)."""
         parts = [
-            replace_own(cosine, labels, self.margin(own_cosine(cosine, labels)))
-            for cosine in self.cosine(embeddings)
+            replace_own(cosine, labels, self.margin(own_cosine(cosine, labels))) for cosine in self.cosine(embeddings)
         ]
         return self.scale * torch.stack(parts)
 

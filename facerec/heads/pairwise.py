@@ -26,9 +26,7 @@ class Triplet(Head):
     2015, with the mining of InsightFace 2018 (see `mine_triplets`).
     """
 
-    def __init__(
-        self, dim: int, classes: int, margin: float | None = None, metric: str = "euclidean"
-    ) -> None:
+    def __init__(self, dim: int, classes: int, margin: float | None = None, metric: str = "euclidean") -> None:
         super().__init__()
         if metric not in ("euclidean", "angular"):
             raise ParamsError(f"triplet measures by euclidean or angular, not {metric!r}.")
@@ -102,9 +100,7 @@ class UniFace(CosineHead):
     "UniFace: Unified Cross-Entropy Loss for Deep Face Recognition", 2023, equations 7 and 11.
     """
 
-    def __init__(
-        self, dim: int, classes: int, scale: float = 64.0, margin: float = 0.4, balance: float = 1.0
-    ) -> None:
+    def __init__(self, dim: int, classes: int, scale: float = 64.0, margin: float = 0.4, balance: float = 1.0) -> None:
         super().__init__(dim, classes, scale)
         self.m, self.balance = margin, balance
         self.bias = nn.Parameter(torch.tensor(math.log(classes * 10.0)))

@@ -38,9 +38,7 @@ def classes_held(kind: type[Head], classes: int) -> int:
     if not chunked.is_margin_head(kind):
         return classes
     if classes < 2 * distributed.world():
-        raise ParamsError(
-            f"{classes} classes cannot be split over {distributed.world()} processes; start fewer."
-        )
+        raise ParamsError(f"{classes} classes cannot be split over {distributed.world()} processes; start fewer.")
     start, stop = distributed.rows_of(classes)
     return stop - start
 
@@ -74,9 +72,7 @@ class Sharded(HeadWrapper):
     def __init__(self, head: Head, classes: int, rate: float = 1.0, seed: int = 0) -> None:
         super().__init__(chunked.require_margin_head(head))
         if not 0.0 < rate <= 1.0:
-            raise ParamsError(
-                f"The share of class centres a step uses must be above 0 and at most 1, not {rate}."
-            )
+            raise ParamsError(f"The share of class centres a step uses must be above 0 and at most 1, not {rate}.")
         self.classes, self.rate, self.seed = classes, rate, seed
         self.start, stop = distributed.rows_of(classes)
         if stop - self.start != len(self.head.weight):
@@ -172,9 +168,7 @@ class Sharded(HeadWrapper):
         """`optimiser.state_dict()` with the state of the centres of all processes; complete on rank 0."""
         shape = self.head.weight.shape
         state = optimiser.state_dict()
-        return self._with_centres(
-            optimiser, state, shape, lambda own: distributed.gather_rows(own, self.classes)
-        )
+        return self._with_centres(optimiser, state, shape, lambda own: distributed.gather_rows(own, self.classes))
 
     def load_whole_optimiser_state(self, optimiser: Optimizer, state: Mapping[str, Any]) -> None:
         """Load this process's part of a `whole_optimiser_state` from any number of processes into `optimiser`."""

@@ -97,9 +97,7 @@ def template_name(size: Size = 112) -> str:
     return _geometry(size).name
 
 
-def _fit(
-    landmarks: NDArray[np.float64], target: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def _fit(landmarks: NDArray[np.float64], target: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Transforms (n, 2, 3) and which of them exist (n,); the others hold NaN or infinity."""
     source, wanted = (np.ascontiguousarray(p).view(complex)[..., 0] for p in (landmarks, target))
     with np.errstate(all="ignore"):

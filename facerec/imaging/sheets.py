@@ -39,9 +39,7 @@ def contact_sheet(
     Raises ValueError for no images, images of unequal size or fewer than one column.
     """
     if not images or columns < 1 or any(image.shape != images[0].shape for image in images):
-        raise ValueError(
-            "A contact sheet takes at least one image, all of one size, and at least one column."
-        )
+        raise ValueError("A contact sheet takes at least one image, all of one size, and at least one column.")
     height, width = images[0].shape[:2]
     rows = -(-len(images) // columns)
     sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, np.uint8)
@@ -52,9 +50,7 @@ def contact_sheet(
             cv2.circle(tile, place, max(1, width // 90), (0, 230, 60), -1, cv2.LINE_AA)
         if labels is not None:
             place, white = (3, height - 5), (255, 255, 255)
-            cv2.putText(
-                tile, labels[number], place, cv2.FONT_HERSHEY_SIMPLEX, width / 500, white, 1, cv2.LINE_AA
-            )
+            cv2.putText(tile, labels[number], place, cv2.FONT_HERSHEY_SIMPLEX, width / 500, white, 1, cv2.LINE_AA)
         top, left = number // columns * (height + gap), number % columns * (width + gap)
         sheet[top : top + height, left : left + width] = tile
     return sheet

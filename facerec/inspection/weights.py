@@ -36,9 +36,7 @@ def _torch(path: Path) -> Description:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=_is_torch_zip(path))
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
         reason = str(error).splitlines()[0][:120]
-        raise FormatError(
-            f"{path} is no torch file of plain tensors, or it is damaged ({reason})."
-        ) from error
+        raise FormatError(f"{path} is no torch file of plain tensors, or it is damaged ({reason}).") from error
     tensors, pending = {}, [("", content)]
     while pending:  # nested mappings; a tensor is named by its dotted path
         name, value = pending.pop(0)

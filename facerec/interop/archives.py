@@ -61,9 +61,7 @@ class FileSource(Protocol):
 
 
 @contextmanager
-def open_source(
-    path: str | Path, limits: Limits = LIMITS, scratch: Path | None = None
-) -> Iterator[FileSource]:
+def open_source(path: str | Path, limits: Limits = LIMITS, scratch: Path | None = None) -> Iterator[FileSource]:
     """Open the files of `path`, a folder, tar, tgz or zip (recognised by content, not by name).
 
     `scratch` is the folder for the temporary file a tgz needs, the system's by default. Raises
@@ -90,9 +88,7 @@ def is_archive(path: Path) -> bool:
         return False
 
 
-def _archive(
-    file: BinaryIO, path: Path, limits: Limits, scratch: Path | None, stack: ExitStack
-) -> FileSource:
+def _archive(file: BinaryIO, path: Path, limits: Limits, scratch: Path | None, stack: ExitStack) -> FileSource:
     magic = file.read(4)
     file.seek(0)
     if magic == _ZIP:
@@ -197,9 +193,7 @@ class _Zip:
 def _check_packing(info: zipfile.ZipInfo, path: Path) -> None:
     """Refuse members for which zipfile would allocate any amount: lengths beyond the file, bzip2, LZMA."""
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise FormatError(
-            f"{path} is refused: {info.filename!r} is neither stored nor deflated; pack it anew."
-        )
+        raise FormatError(f"{path} is refused: {info.filename!r} is neither stored nor deflated; pack it anew.")
     if info.compress_size > path.stat().st_size:
         raise FormatError(f"{path} is refused: {info.filename!r} claims to be larger than the whole file.")
 

@@ -96,9 +96,7 @@ def read_bcolz(path: str | Path, colour: Colour = "bgr") -> BcolzPack:
     path = Path(path)
     shape, chunk_length = _meta(path)
     _check_chunks(path, -(-shape[0] // chunk_length))
-    return BcolzPack(
-        path, shape, _same(path, shape[0]), chunk_length, _lost(path, shape, chunk_length), colour
-    )
+    return BcolzPack(path, shape, _same(path, shape[0]), chunk_length, _lost(path, shape, chunk_length), colour)
 
 
 def describe_bcolz(path: Path) -> Description | None:
@@ -132,9 +130,7 @@ def _meta(path: Path) -> tuple[tuple[int, int, int], int]:
             f"{path} holds {str(storage.get('dtype'))[:20]} of shape {shape}, not float32 images (n, 3, h, w)."
         )
     if 12 * length * height * width > _LARGEST:
-        raise FormatError(
-            f"{path} is refused: its chunks of {length} images have more than {_LARGEST} bytes."
-        )
+        raise FormatError(f"{path} is refused: its chunks of {length} images have more than {_LARGEST} bytes.")
     return (images, height, width), length
 
 

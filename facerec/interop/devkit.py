@@ -78,9 +78,7 @@ def read_devkit_features(
     wrong: list[str] = []
     with ExitStack() as stack:
         place = None if out is None else stack.enter_context(atomic_file(out))
-        features = track(
-            _features(Path(folder), photos, algorithm), "read features", len(photos), unit="features"
-        )
+        features = track(_features(Path(folder), photos, algorithm), "read features", len(photos), unit="features")
         for row, feature in enumerate(features):
             if isinstance(feature, str):
                 wrong.append(feature)
@@ -212,9 +210,7 @@ def _features(folder: Path, photos: Sequence[str], algorithm: str) -> Iterator[N
 def _wrong(folder: str | Path, algorithm: str, wrong: list[str], count: int) -> str:
     more = f"; and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
     named = "; ".join(wrong[:_NAMED])
-    return (
-        f"{len(wrong)} of the {count} features of {algorithm!r} below {folder} cannot be used: {named}{more}."
-    )
+    return f"{len(wrong)} of the {count} features of {algorithm!r} below {folder} cannot be used: {named}{more}."
 
 
 def _empty(shape: tuple[int, int], place: Path | None) -> NDArray[np.float32]:
@@ -236,9 +232,7 @@ class _Finder:
             return exact
         name = exact.parent.name
         spelled = (name, name.replace(" ", "_"), name.replace("_", " "))
-        for parent in (
-            exact.parent.with_name(each) if each else exact.parent for each in dict.fromkeys(spelled)
-        ):
+        for parent in (exact.parent.with_name(each) if each else exact.parent for each in dict.fromkeys(spelled)):
             found = self._listed(parent).get(_plain(PurePosixPath(photo).name), [])
             if len(found) == 1:
                 return found[0]

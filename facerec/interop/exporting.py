@@ -156,9 +156,7 @@ def pack_bin(faces: str | Path, pairs_path: str | Path, out: str | Path) -> int:
             f"{lost} of the {len(found)} pairs of {pairs_path} name a photo without a face in {faces}; "
             "a .bin must hold them all."
         )
-    images = [
-        bytes(opened.image(row)) for row in track(rows.tolist(), f"pack {Path(out).name}", unit="faces")
-    ]
+    images = [bytes(opened.image(row)) for row in track(rows.tolist(), f"pack {Path(out).name}", unit="faces")]
     verification_packs.write_bin(out, images, found.same)
     return len(images)
 

@@ -95,12 +95,9 @@ def read_lfw(path: str | Path) -> list[tuple[Photo, Photo, bool]]:
     expected = 2 * folds * size
     body = [line for line in lines[1:] if line.strip()]
     if len(body) != expected or lines[1 : 1 + expected] != body:
-        raise FormatError(
-            f"{path} promises {expected} pairs in lines 2 to {expected + 1}, but holds {len(body)}."
-        )
+        raise FormatError(f"{path} promises {expected} pairs in lines 2 to {expected + 1}, but holds {len(body)}.")
     return [
-        _lfw_pair(line, same=(row // size) % 2 == 0, where=f"{path}, line {row + 2}")
-        for row, line in enumerate(body)
+        _lfw_pair(line, same=(row // size) % 2 == 0, where=f"{path}, line {row + 2}") for row, line in enumerate(body)
     ]
 
 
@@ -273,9 +270,7 @@ def _cfp_photos(path: Path) -> list[str]:
     for number, line in _numbered_lines(path):
         word, _, photo = line.replace("\t", " ").partition(" ")
         if word != str(len(photos) + 1) or not photo.strip():
-            raise FormatError(
-                f"{path}, line {number}: expected '{len(photos) + 1} path', found {line[:80]!r}."
-            )
+            raise FormatError(f"{path}, line {number}: expected '{len(photos) + 1} path', found {line[:80]!r}.")
         photos.append(photo.strip())
     return photos
 

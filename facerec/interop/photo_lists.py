@@ -37,9 +37,7 @@ class FeatureList:
 
     def __post_init__(self) -> None:
         if self.ids and len(self.ids) != len(self.paths):
-            raise FormatError(
-                f"a feature list names {len(self.paths)} photos but {len(self.ids)} identities."
-            )
+            raise FormatError(f"a feature list names {len(self.paths)} photos but {len(self.ids)} identities.")
 
 
 @dataclass(frozen=True)

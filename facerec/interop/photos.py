@@ -80,11 +80,7 @@ def listed_rows(
 
 
 def _rows(
-    files: archives.FileSource,
-    names: Sequence[str],
-    identities: Sequence[str],
-    labels: Mapping[str, int],
-    top: str,
+    files: archives.FileSource, names: Sequence[str], identities: Sequence[str], labels: Mapping[str, int], top: str
 ) -> Iterator[dict[str, Any]]:
     for name, identity in zip(names, identities, strict=True):
         yield {
@@ -164,7 +160,5 @@ def as_shards(source: str | Path, scratch: Path) -> Iterator[Path]:
     scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{source.name}.", suffix=".tmp", dir=scratch) as temporary:
         made = Path(temporary, "photos")
-        shards.write_shards(
-            photo_rows(source, scratch=Path(temporary)), made, shards.Meta("photos", source.stem)
-        )
+        shards.write_shards(photo_rows(source, scratch=Path(temporary)), made, shards.Meta("photos", source.stem))
         yield made

@@ -24,16 +24,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.core import (
-    Album,
-    Description,
-    FormatError,
-    atomic_dir,
-    atomic_file,
-    has_magic,
-    size_of,
-    write_text,
-)
+from facerec.core import Album, Description, FormatError, atomic_dir, atomic_file, has_magic, size_of, write_text
 from facerec.interop import rec_index
 from facerec.interop.rec_index import LONGEST_PAYLOAD, frame_payload, read_payload
 

@@ -114,9 +114,7 @@ def _tree(folder: Path, name: str) -> dict[str, Any]:
     try:
         tree = yaml.safe_load(_text(folder, name))
     except yaml.YAMLError as error:
-        raise ParamsError(
-            f"{folder / name}.yaml is not valid YAML: {' '.join(str(error).split())}."
-        ) from error
+        raise ParamsError(f"{folder / name}.yaml is not valid YAML: {' '.join(str(error).split())}.") from error
     if not isinstance(tree, dict):
         raise ParamsError(f"{folder / name}.yaml must be a mapping of keys to values.")
     return tree

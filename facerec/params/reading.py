@@ -24,9 +24,7 @@ def load_params(path: str | Path = "params.yaml") -> Params:
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise ParamsError(
-            f"{path} is missing; run from the repository root or restore it from git."
-        ) from error
+        raise ParamsError(f"{path} is missing; run from the repository root or restore it from git.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ParamsError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from error
     return parse_params(raw, str(path))

@@ -37,9 +37,7 @@ class GalleryChanges:
     def check(self) -> None:
         """Raise ParamsError for options that contradict each other."""
         if self.name is not None and self.list_file is not None:
-            raise ParamsError(
-                "--name says who all photos show and --list who each one does; give one of them."
-            )
+            raise ParamsError("--name says who all photos show and --list who each one does; give one of them.")
         if self.list_file is not None and len(self.paths) != 1:
             raise ParamsError("--list names the photos of one folder or archive; give exactly one.")
         if self.name is not None and not _is_name(self.name):
@@ -126,11 +124,7 @@ def _explain_failure(refused: list[RefusedPhoto]) -> str:
     if not refused:
         return "There is no photo to enroll."
     first = f"{refused[0].source}: {refused[0].reason}"
-    return (
-        first
-        if len(refused) == 1
-        else f"None of the {len(refused)} photos can be enrolled; the first, {first}"
-    )
+    return first if len(refused) == 1 else f"None of the {len(refused)} photos can be enrolled; the first, {first}"
 
 
 def _named_photos(enrolment: Enrolment, changes: GalleryChanges) -> Iterator[NamedPhoto]:

@@ -129,17 +129,13 @@ class FaceFinder:
         columns, every = vars(found.faces), range(len(found.faces))
         alone = [Faces(**{key: values[row : row + 1] for key, values in columns.items()}) for row in every]
         options = self.options.model_copy(update={"fallbacks": ("detector",)})
-        chosen = fallbacks.choose_faces(
-            [fallbacks.PhotoFaces(found.size, each, NO_FACES) for each in alone], options
-        )
+        chosen = fallbacks.choose_faces([fallbacks.PhotoFaces(found.size, each, NO_FACES) for each in alone], options)
         return [face for face in chosen if isinstance(face, fallbacks.ChosenFace)]
 
     def _portrait(self, name: str, data: bytes | Pixels, found: FoundFaces) -> Portrait:
         if found.error:
             raise ImageError(f"{name}: {found.error}")
-        (chosen,) = fallbacks.choose_faces(
-            [fallbacks.PhotoFaces(found.size, found.faces, found.retried)], self.options
-        )
+        (chosen,) = fallbacks.choose_faces([fallbacks.PhotoFaces(found.size, found.faces, found.retried)], self.options)
         if not isinstance(chosen, fallbacks.ChosenFace):
             raise NoFaceError(f"{name}: {_no_face_advice(chosen, self.options)}")
         pixels = _decoded(name, data)

@@ -116,9 +116,7 @@ class Recogniser:
     def model(self) -> galleries.GalleryModel:
         """The description of the network that galleries keep."""
         known = self.embedder
-        return galleries.GalleryModel(
-            known.digest, known.dim, known.preprocessing.to_dict(), known.trained_on
-        )
+        return galleries.GalleryModel(known.digest, known.dim, known.preprocessing.to_dict(), known.trained_on)
 
     def faces(self, photo: Photo) -> list[PhotoFace]:
         """All faces of a photo, by descending score; NoFaceError where there is none."""
@@ -159,9 +157,7 @@ class Recogniser:
         self._check_model(found, f"{path}")
         return found
 
-    def enroll(
-        self, photos: Iterable[NamedPhoto], keep_faces: bool = True
-    ) -> Iterator[EnrolledPhoto | RefusedPhoto]:
+    def enroll(self, photos: Iterable[NamedPhoto], keep_faces: bool = True) -> Iterator[EnrolledPhoto | RefusedPhoto]:
         """For every photo the gallery entry of its chosen face, or why there is none.
 
         `Gallery.with_entries` adds the entries. With `keep_faces` they hold the aligned face beside the embedding.

@@ -210,9 +210,7 @@ def threshold_at_far(distances: ArrayLike, far: float) -> OperatingPoint:
         )
     position = min(math.floor(far * count * _ROUNDING), count - 1)
     threshold = float(ordered[position])
-    accepted = int(
-        np.searchsorted(ordered, threshold, side="left")
-    )  # fewer than `position` where distances tie
+    accepted = int(np.searchsorted(ordered, threshold, side="left"))  # fewer than `position` where distances tie
     low, high = wilson(accepted / count, count)
     return OperatingPoint(threshold, far, accepted, count, float(low), float(high))
 
@@ -244,9 +242,7 @@ def search_fpir(far: float, comparisons: int) -> float:
 def far_for_fpir(fpir: float, comparisons: int) -> float:
     """The false accept rate of one comparison at which a search of so many has the rate `fpir`; undoes `search_fpir`."""
     if not 0 < fpir < 1:
-        raise ParamsError(
-            f"A false positive identification rate lies between 0 and 1, such as 1e-1, not {fpir:g}."
-        )
+        raise ParamsError(f"A false positive identification rate lies between 0 and 1, such as 1e-1, not {fpir:g}.")
     return -math.expm1(math.log1p(-fpir) / max(comparisons, 1))
 
 

@@ -183,8 +183,7 @@ def _faces(params: Params, detected: Mapping[str, Any], aligned: Mapping[str, An
     shortest, longest = detected["shortest_side"], detected["longest_side"]
     sides = f"{shortest:,}" if shortest == longest else f"{shortest:,} to {longest:,}"
     least, low, residual, most = (
-        formatting.as_number(aligned.get(key))
-        for key in ("score_min", "score_p05", "residual_median", "residual_p95")
+        formatting.as_number(aligned.get(key)) for key in ("score_min", "score_p05", "residual_median", "residual_p95")
     )
     return [
         ("Detector", escape_markdown(f"{params.detect.detector} ({given})")),

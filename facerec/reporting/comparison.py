@@ -65,9 +65,7 @@ def comparison_as_json(report: ComparisonReport) -> dict[str, Any]:
     """The whole comparison, metrics as shares of 1."""
     benchmarks = {}
     for name, found in report.benchmarks.items():
-        metrics = {
-            key: {**asdict(each), "difference": each.difference} for key, each in found.figures.items()
-        }
+        metrics = {key: {**asdict(each), "difference": each.difference} for key, each in found.figures.items()}
         judged = {"p_holm": report.adjusted[name], "verdict": report.verdict(name)}
         benchmarks[name] = {**asdict(found), "figures": metrics, **judged}
     runs = {"first": report.first, "second": report.second}
@@ -243,9 +241,7 @@ def _experiment(
         name=each.get("name") or each["rev"][: None if each["rev"] == "workspace" else 7],
         level=level,
         created="error" if each.get("error") else timestamp if state == "success" else state,
-        figures=_headlines(data)
-        if state == "success"
-        else {},  # DVC shows its commit's for one that still runs
+        figures=_headlines(data) if state == "success" else {},  # DVC shows its commit's for one that still runs
         changed=_changes(base, _parameters(each)),
     )
 

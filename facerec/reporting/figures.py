@@ -132,9 +132,7 @@ def cmc_figure(curves: Curves, title: str = "") -> Figure:
     for index, (name, records) in enumerate(curves.items()):
         x, y, low, high = _columns(records, "rank", "rate")
         first = y[0] if len(x) and x[0] == 1 else 0.0
-        x, y, low, high = (
-            np.append(c, e) for c, e in ((x, last), (y, y[-1]), (low, low[-1]), (high, high[-1]))
-        )
+        x, y, low, high = (np.append(c, e) for c, e in ((x, last), (y, y[-1]), (low, low[-1]), (high, high[-1])))
         _line(axes, index, f"{name}: {100 * first:.2f} % at rank 1", x, y, low, high)
     axes.set_xscale("log")
     axes.set_xlim(1, max(last, 10))
@@ -148,9 +146,7 @@ def cmc_figure(curves: Curves, title: str = "") -> Figure:
 
 @_styled
 def score_histogram(
-    records: Sequence[Mapping[str, float]],
-    threshold: float | None = None,
-    title: str = "Distances of the pairs",
+    records: Sequence[Mapping[str, float]], threshold: float | None = None, title: str = "Distances of the pairs"
 ) -> Figure:
     """Genuine and impostor pairs by score: records {"low", "high", "same", "different"}, drawn as shares of each kind."""
     figure, axes = _new()
@@ -174,9 +170,7 @@ _PANELS = (("loss", "Loss"), ("accuracy", "Accuracy"), ("lr", "Learning rate"))
 
 
 @_styled
-def training_figure(
-    records: Sequence[Mapping[str, float]], x: str = "step", title: str = "Training"
-) -> Figure:
+def training_figure(records: Sequence[Mapping[str, float]], x: str = "step", title: str = "Training") -> Figure:
     """Training curves: records with `x` and any of "loss", "accuracy" and "lr", each in its own panel."""
     panels = [(key, label) for key, label in _PANELS if any(key in record for record in records)]
     if not panels:
@@ -197,9 +191,7 @@ def training_figure(
 
 
 @_styled
-def validation_figure(
-    looks: Sequence[Mapping[str, Any]], best: int, title: str = "Judged during training"
-) -> Figure:
+def validation_figure(looks: Sequence[Mapping[str, Any]], best: int, title: str = "Judged during training") -> Figure:
     """Accuracy of benchmarks over training: records {"step", "accuracy": {name: share}}; `best` is the step kept."""
     figure, axes = _new()
     steps = [look["step"] for look in looks]
@@ -219,16 +211,12 @@ def parity_figure(reference: ArrayLike, other: ArrayLike) -> Figure:
     """Outputs of one network in PyTorch and ONNX against each other, of any equal shapes, with their largest gap."""
     a, b = (np.asarray(values, dtype=np.float64).ravel() for values in (reference, other))
     if a.shape != b.shape or not len(a):
-        raise FormatError(
-            f"A parity figure needs equally many values on both sides, not {len(a)} and {len(b)}."
-        )
+        raise FormatError(f"A parity figure needs equally many values on both sides, not {len(a)} and {len(b)}.")
     figure, axes = _new()
     low, high = min(a.min(), b.min()), max(a.max(), b.max())
     axes.plot([low, high], [low, high], color=_GREY, linewidth=1, zorder=1)
     step = max(1, len(a) // 4000)
-    axes.scatter(
-        a[::step], b[::step], s=7, color=COLOURS[0], alpha=0.5, linewidths=0, zorder=2, rasterized=True
-    )
+    axes.scatter(a[::step], b[::step], s=7, color=COLOURS[0], alpha=0.5, linewidths=0, zorder=2, rasterized=True)
     axes.set_aspect("equal")
     gap = f"greatest difference {np.abs(a - b).max():.1e}"
     axes.text(0.04, 0.95, gap, transform=axes.transAxes, va="top", color="#222222")

@@ -34,9 +34,7 @@ def overlay_curves(files: Mapping[str, Path], kind: str = "roc", title: str = ""
     """
     if kind not in _AXES:
         raise ParamsError(f"A figure is a roc or a cmc, not {kind!r}.")
-    curves = {
-        label: records for name, path in files.items() for label, records in _named(name, path, kind).items()
-    }
+    curves = {label: records for name, path in files.items() for label, records in _named(name, path, kind).items()}
     return (figures.cmc_figure if kind == "cmc" else figures.roc_figure)(curves, title)
 
 
@@ -62,9 +60,7 @@ def _read_curves(path: Path, kind: str) -> dict[str, Records]:
     return {
         str(series): records
         for series, records in value.items()
-        if isinstance(records, list)
-        and records
-        and all(isinstance(r, dict) and wanted <= r.keys() for r in records)
+        if isinstance(records, list) and records and all(isinstance(r, dict) and wanted <= r.keys() for r in records)
     }
 
 

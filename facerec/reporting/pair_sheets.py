@@ -38,9 +38,7 @@ def pair_sheet(faces: str | Path, compared: Pairs, distances: Values, thresholds
     """
     found = shards.read_shards(faces, "faces")
     if not len(compared) == len(distances) == len(thresholds):
-        raise FormatError(
-            f"{len(compared)} pairs do not fit {len(distances)} distances; verify {found.path} again."
-        )
+        raise FormatError(f"{len(compared)} pairs do not fit {len(distances)} distances; verify {found.path} again.")
     first, second = compared.first, compared.second
     whole = (np.minimum(first, second) >= 0) & (np.maximum(first, second) < len(found))
     bands = []

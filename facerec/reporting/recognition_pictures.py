@@ -90,9 +90,7 @@ def _split(figure: Figure | SubFigure, rows: int, columns: int, **ratios: Any) -
 
 def _headline(found: PhotoComparison) -> str:
     similarity = f"similarity {found.similarity:.3f}"
-    return {True: "Same person", False: "Different people", None: "Not decided"}[
-        found.same
-    ] + f", {similarity}"
+    return {True: "Same person", False: "Different people", None: "Not decided"}[found.same] + f", {similarity}"
 
 
 def _decision_colour(accepted: bool | None) -> str:
@@ -131,9 +129,7 @@ def _draw_portrait(axes: Axes, portrait: Portrait, colour: str) -> None:
         axes.scatter(x, y, s=14, c=_LANDMARKS, edgecolors="black", linewidths=0.5)
     count = max(1, len(portrait.found))
     faces = "1 face" if count == 1 else f"{count} faces"
-    axes.set_title(
-        f"{results.shorten_name(portrait.name)} · {faces}", fontsize=9, color=_INK, parse_math=False
-    )
+    axes.set_title(f"{results.shorten_name(portrait.name)} · {faces}", fontsize=9, color=_INK, parse_math=False)
 
 
 def _draw_box(axes: Axes, box: np.ndarray, colour: str, width: float) -> None:
@@ -157,13 +153,9 @@ def _draw_scale(axes: Axes, found: PhotoComparison) -> None:
     top = axes.get_ylim()[1]
     axes.plot([found.similarity] * 2, [0, top * 0.72], color=_decision_colour(found.same), linewidth=2.5)
     axes.plot(found.similarity, top * 0.72, "v", color=_decision_colour(found.same), markersize=9)
-    _draw_label(
-        axes, found.similarity, top * 0.78, f"this pair {found.similarity:.3f}", _decision_colour(found.same)
-    )
+    _draw_label(axes, found.similarity, top * 0.78, f"this pair {found.similarity:.3f}", _decision_colour(found.same))
     if found.threshold is not None:
-        _draw_label(
-            axes, found.threshold.similarity, top * 0.9, f"threshold {found.threshold.similarity:.3f}", _INK
-        )
+        _draw_label(axes, found.threshold.similarity, top * 0.9, f"threshold {found.threshold.similarity:.3f}", _INK)
 
 
 def _draw_label(axes: Axes, x: float, y: float, text: str, colour: str) -> None:
@@ -226,15 +218,11 @@ def _person_name(person: IdentifiedFace, threshold: Threshold | None) -> str:
     return results.shorten_name(person.name, 24) if person.name else "" if threshold is None else UNKNOWN
 
 
-def _draw_person(
-    axes: Sequence[Axes], number: int, person: IdentifiedFace, threshold: Threshold | None
-) -> None:
+def _draw_person(axes: Sequence[Axes], number: int, person: IdentifiedFace, threshold: Threshold | None) -> None:
     """One face and its best candidates."""
     _show_pixels(axes[0], images.decode(person.face.crop))
     title = f"{number} {_person_name(person, threshold)}"
-    axes[0].set_title(
-        title, fontsize=8, color=_person_colour(person, threshold), parse_math=False, loc="left"
-    )
+    axes[0].set_title(title, fontsize=8, color=_person_colour(person, threshold), parse_math=False, loc="left")
     for place, each in enumerate(axes[1:]):
         each.set_axis_off()
         if place < len(person.candidates):
@@ -246,6 +234,4 @@ def _draw_candidate(axes: Axes, candidate: Candidate, threshold: Threshold | Non
     axes.imshow(np.full((112, 112, 3), 221, np.uint8) if face is None else images.decode(face))
     accepted = None if threshold is None else threshold.accepts(candidate.similarity)
     title = f"{results.shorten_name(candidate.entry.name, 20)}\n{candidate.similarity:.3f}"
-    axes.set_title(
-        title, fontsize=7, color=_decision_colour(accepted) if accepted else _GREY, parse_math=False
-    )
+    axes.set_title(title, fontsize=7, color=_decision_colour(accepted) if accepted else _GREY, parse_math=False)

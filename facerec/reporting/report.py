@@ -29,12 +29,7 @@ SYNTHETIC = (
     "Measured on rendered faces: nobody in them exists. This shows that the pipeline works and how runs compare. "
     "It is no evidence about real faces."
 )
-_SECTIONS = {
-    "verification": "verification",
-    "identification": "identification",
-    "training": "train",
-    "faces": "align",
-}
+_SECTIONS = {"verification": "verification", "identification": "identification", "training": "train", "faces": "align"}
 """Section of the page -> the group of metrics without which it is left out."""
 _PICTURES = {".svg": "image/svg+xml", ".png": "image/png", ".jpg": "image/jpeg"}
 
@@ -130,8 +125,7 @@ class RunReport:
 
     def _tables(self) -> dict[str, tables.Table]:
         details = {
-            name: load_metrics(self.sources.scores / name / "details.json")
-            for name in self.sources.params.benchmarks
+            name: load_metrics(self.sources.scores / name / "details.json") for name in self.sources.params.benchmarks
         }
         differences = {name: export["max_difference"] for name, export in self._exports.items()}
         return {

@@ -92,9 +92,7 @@ def _plan_training(sources: Sources, name: str, trained: Mapping[str, Any]) -> I
         caption = f"{name}: benchmarks judged while it trained; those that choose weights do not test them."
         draw = partial(_draw_validation, sources, name, trained["best_step"])
         yield PlannedFigure(f"{name}_validation", section, caption, draw)
-    caption = (
-        f"{name}: the same embeddings by the weights and by their ONNX export; points belong on the line."
-    )
+    caption = f"{name}: the same embeddings by the weights and by their ONNX export; points belong on the line."
     yield PlannedFigure(f"{name}_parity", section, caption, partial(_draw_parity, sources, name))
 
 
@@ -104,9 +102,7 @@ def _draw_roc(sources: Sources, results: Mapping[str, Any]) -> Figure:
 
 
 def _draw_det(sources: Sources, results: Mapping[str, Any]) -> Figure:
-    return figures.det_figure(
-        _verification_rocs(sources), {name: each["eer"] for name, each in results.items()}
-    )
+    return figures.det_figure(_verification_rocs(sources), {name: each["eer"] for name, each in results.items()})
 
 
 def _verification_rocs(sources: Sources) -> dict[str, Any]:

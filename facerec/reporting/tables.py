@@ -68,9 +68,7 @@ def headline_numbers(found: Found) -> list[HeadlineNumber]:
     numbers = [_accuracy(name, each) for name, each in found.get("verification", {}).items()]
     numbers += [_rank1(name, runs) for name, runs in found.get("identification", {}).items()]
     aligned = found.get("align", {}).values()
-    photos, faces, fallbacks = (
-        sum(each[key] for each in aligned) for key in ("photos", "faces", "fallbacks")
-    )
+    photos, faces, fallbacks = (sum(each[key] for each in aligned) for key in ("photos", "faces", "fallbacks"))
     if photos:
         lost = f"{as_count(photos - faces)} of {as_count(photos)} gave none"
         notes = (f"{lost}, {as_count(fallbacks)} only by a fallback",)
@@ -84,9 +82,7 @@ def _accuracy(name: str, values: Found) -> HeadlineNumber:
     notes = [f"95 % interval {as_interval(low, high)}"]
     if values.get("tar_supported", True):
         within = as_interval(values["tar_low"], values["tar_high"])
-        notes.append(
-            f"TAR {as_percent(values['tar'], 1)} at FAR {rate_name(values['far_target'])} ({within})"
-        )
+        notes.append(f"TAR {as_percent(values['tar'], 1)} at FAR {rate_name(values['far_target'])} ({within})")
     return HeadlineNumber(name, as_percent(accuracy), "accuracy", accuracy, (low, high), tuple(notes))
 
 
@@ -144,8 +140,7 @@ def rates_table(details: Mapping[str, Found]) -> Table:
     by_target = {name: {rate["far"]: rate for rate in each["rates"]} for name, each in details.items()}
     targets = sorted({target for each in by_target.values() for target in each}, reverse=True)
     supported = [
-        any(each[target]["tar"] is not None for each in by_target.values() if target in each)
-        for target in targets
+        any(each[target]["tar"] is not None for each in by_target.values() if target in each) for target in targets
     ]
     shown = targets[: supported.count(True) + 1]
     rows = ((name, *(_rate_cell(each.get(target)) for target in shown)) for name, each in by_target.items())

@@ -86,15 +86,11 @@ class Preprocessing:
                 f"the network takes {self.size[0]}x{self.size[1]} aligned to {self.template!r}; align them again."
             )
         if meta.colour != "RGB":
-            raise FormatError(
-                f"The faces of {meta.dataset} are {meta.colour}, but RGB is expected; align them again."
-            )
+            raise FormatError(f"The faces of {meta.dataset} are {meta.colour}, but RGB is expected; align them again.")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for YAML, JSON and weight files; `from_dict` reads them back."""
-        return {
-            key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()
-        }
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
     @staticmethod
     def from_dict(values: Any, origin: str) -> Preprocessing:
@@ -102,9 +98,7 @@ class Preprocessing:
         try:
             return _ADAPTER.validate_python(values)
         except ValidationError as error:
-            problems = "; ".join(
-                f"{'.'.join(map(str, e['loc'])) or 'all of it'}: {e['msg']}" for e in error.errors()
-            )
+            problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'all of it'}: {e['msg']}" for e in error.errors())
             raise FormatError(f"The preprocessing in {origin} is wrong ({problems}).") from error
 
 

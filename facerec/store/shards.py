@@ -162,9 +162,7 @@ def read_shards(path: str | Path, kind: str | None = None) -> Shards:
     return Shards(path, meta, batches)
 
 
-def write_shards(
-    rows: Iterable[Mapping[str, Any]], path: str | Path, meta: Meta, shard_bytes: int = 256 << 20
-) -> int:
+def write_shards(rows: Iterable[Mapping[str, Any]], path: str | Path, meta: Meta, shard_bytes: int = 256 << 20) -> int:
     """Write `rows` as the whole content of directory `path`, which is replaced at the end.
 
     A row needs image (encoded bytes), label, identity and source; box (4,), landmarks (5, 2) and, for
@@ -175,9 +173,7 @@ def write_shards(
         return write_parts(rows, folder, meta, shard_bytes)
 
 
-def write_parts(
-    rows: Iterable[Mapping[str, Any]], folder: Path, meta: Meta, shard_bytes: int = 256 << 20
-) -> int:
+def write_parts(rows: Iterable[Mapping[str, Any]], folder: Path, meta: Meta, shard_bytes: int = 256 << 20) -> int:
     """Write what `write_shards` does into a directory that exists and may hold other files; not atomic by itself."""
     schema = _schema(meta)
     batches = _batches(rows, schema)

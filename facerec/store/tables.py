@@ -78,9 +78,7 @@ def read_parquet(path: str | Path, schema: pa.Schema) -> pa.Table:
         table.validate(full=True)
         return table.cast(schema).combine_chunks()
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-        raise FormatError(
-            f"{path} is not a readable table of {', '.join(schema.names)} ({_reason(error)})."
-        ) from error
+        raise FormatError(f"{path} is not a readable table of {', '.join(schema.names)} ({_reason(error)}).") from error
 
 
 def with_note(table: pa.Table, note: Mapping[str, Any]) -> pa.Table:

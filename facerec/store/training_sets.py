@@ -58,9 +58,7 @@ def parse_training_sets(values: Any, origin: str) -> tuple[TrainingSet, ...] | N
     try:
         return _ADAPTER.validate_python(values)
     except ValidationError as error:
-        raise FormatError(
-            f"What {origin} says of its training sets is damaged; train or export again."
-        ) from error
+        raise FormatError(f"What {origin} says of its training sets is damaged; train or export again.") from error
 
 
 _ADAPTER = TypeAdapter(tuple[TrainingSet, ...] | None)

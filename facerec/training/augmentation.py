@@ -62,9 +62,7 @@ def draw_flips(count: int, seed: int, epoch: int) -> NDArray[np.bool_]:
     return np.random.default_rng((seed, epoch, _FLIP)).random(count) < 0.5
 
 
-def augment_faces(
-    images: Tensor, draws: AugmentationDraws, indices: NDArray[np.int64], augment: Augment
-) -> Tensor:
+def augment_faces(images: Tensor, draws: AugmentationDraws, indices: NDArray[np.int64], augment: Augment) -> Tensor:
     """Augment images (b, h, w, 3) uint8 RGB of the faces `indices`; float32 in 0..255 if more than mirrored."""
     if draws.flip is not None:
         images = mirror_faces(images, torch.from_numpy(draws.flip[indices]).to(images.device))

@@ -229,11 +229,7 @@ class Batch:
 
 
 def update(
-    state: TrainingState,
-    batch: Batch,
-    recipe: Train,
-    network: Network | None = None,
-    summed: GradientSum | None = None,
+    state: TrainingState, batch: Batch, recipe: Train, network: Network | None = None, summed: GradientSum | None = None
 ) -> Tensor:
     """Update weights and optimiser state by one batch.
 
@@ -250,9 +246,7 @@ def update(
     for group in state.optimiser.param_groups:
         group["lr"] = batch.lr
     state.optimiser.zero_grad(set_to_none=True)
-    parts = list(
-        zip(batch.images.chunk(recipe.accumulate), batch.labels.chunk(recipe.accumulate), strict=True)
-    )
+    parts = list(zip(batch.images.chunk(recipe.accumulate), batch.labels.chunk(recipe.accumulate), strict=True))
     metrics = []
     for number, (images, labels) in enumerate(parts, 1):
         if summed is not None and number == len(parts):
@@ -299,9 +293,7 @@ def _norm(partial: list[nn.Parameter], learning: list[nn.Parameter]) -> Tensor:
     """Norm of the whole gradient, including the parts of `partial` parameters that other processes hold."""
     apart = {id(parameter) for parameter in partial}
     here, elsewhere = (
-        nn.utils.get_total_norm(
-            [p.grad for p in learning if p.grad is not None and (id(p) in apart) == chosen]
-        )
+        nn.utils.get_total_norm([p.grad for p in learning if p.grad is not None and (id(p) in apart) == chosen])
         for chosen in (False, True)
     )
     return (here.square() + distributed.sum_parts(elsewhere.square())).sqrt() if partial else here

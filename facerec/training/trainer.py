@@ -65,9 +65,7 @@ class Trained:
     identities: int
 
 
-def fit(
-    sets: Sequence[Shards], recipe: Train, device: torch.device, checkpoints: Checkpoints | None = None
-) -> Trained:
+def fit(sets: Sequence[Shards], recipe: Train, device: torch.device, checkpoints: Checkpoints | None = None) -> Trained:
     """Train a network by `recipe` on face sets.
 
     Equal arguments give equal bits on one machine with the same number of processes. If processes have joined
@@ -103,17 +101,13 @@ def fit(
             for batch in load_batches(faces, sampler, recipe, backbone.preprocessing, device, state.step):
                 metrics = update(state, batch, recipe, network, summed)
                 ends = (state.step + 1) % len(sampler) == 0
-                stop, keep = distributed.any_of(
-                    asked_to_stop(), checkpoints is not None and (ends or checkpoints.due)
-                )
+                stop, keep = distributed.any_of(asked_to_stop(), checkpoints is not None and (ends or checkpoints.due))
                 keep = keep or (stop and checkpoints is not None)
                 if distributed.any_of(not metrics.isfinite().all() or (keep and not state.finite))[0]:
                     raise _divergence(state, batch.lr, len(sampler), checkpoints)
                 state.add_step(metrics, batch.lr, len(sampler))
                 shown.advance(state, float(metrics[0]))
-                logger.log_step(
-                    state.step, {**dict(zip(METRICS, metrics.tolist(), strict=True)), "lr": batch.lr}
-                )
+                logger.log_step(state.step, {**dict(zip(METRICS, metrics.tolist(), strict=True)), "lr": batch.lr})
                 if validator.due(state.step):
                     state.add_validation(validator(backbone, state.result, device))
                     logger.log_validation(state.step, state.validations[-1].accuracy)
@@ -130,11 +124,7 @@ def initial_weights(faces: TrainingFaces, recipe: Train, device: torch.device) -
 
     Random weights come from torch's global random state.
     """
-    backbone = (
-        _new_backbone(faces, recipe)
-        if recipe.init is None
-        else _pretrained_backbone(faces, recipe, recipe.init)
-    )
+    backbone = _new_backbone(faces, recipe) if recipe.init is None else _pretrained_backbone(faces, recipe, recipe.init)
     head = _new_head(faces.classes, recipe)
     # Faces arrive with channels last; kernels stored the same way are faster on CPU and GPU.
     backbone.network.to(device).to(memory_format=torch.channels_last).train()
@@ -185,9 +175,7 @@ def _finish(state: TrainingState, head: nn.Module, faces: TrainingFaces) -> Trai
     return Trained(last, best, head, tuple(state.history), validations, len(faces.usable), faces.classes)
 
 
-def _resume(
-    state: TrainingState, checkpoints: Checkpoints | None, epoch_steps: int, progress: Progress
-) -> None:
+def _resume(state: TrainingState, checkpoints: Checkpoints | None, epoch_steps: int, progress: Progress) -> None:
     """Restore the last checkpoint, if there is one, and say so."""
     content = checkpoints.read() if checkpoints else None
     if content is not None:
@@ -268,9 +256,7 @@ def _describe_stop(state: TrainingState, checkpoints: Checkpoints | None, epoch_
     return f"training stopped before {place}; a checkpoint was written, the same command goes on there"
 
 
-def _divergence(
-    state: TrainingState, lr: float, epoch_steps: int, checkpoints: Checkpoints | None
-) -> TrainingError:
+def _divergence(state: TrainingState, lr: float, epoch_steps: int, checkpoints: Checkpoints | None) -> TrainingError:
     kept = f" The last good state is kept in {checkpoints.folder}." if checkpoints else ""
     return TrainingError(
         f"The loss is no longer a finite number in {_position(state.step, epoch_steps)} (learning rate {lr:.4g}); "

@@ -77,9 +77,7 @@ def _read_benchmarks(folder: Path, wanted: tuple[str, ...]) -> Iterator[Validati
     missing = [name for name in wanted if name not in found]
     if missing or not found:
         there = f"there are {', '.join(found)}" if found else f"no set there has a {_PAIRS}"
-        raise ParamsError(
-            f"train.validation finds no {', '.join(missing) or 'benchmark'} in {folder}; {there}."
-        )
+        raise ParamsError(f"train.validation finds no {', '.join(missing) or 'benchmark'} in {folder}; {there}.")
     for name in wanted or found:
         faces = shards.read_shards(found[name], "faces")
         yield ValidationBenchmark(name, faces, pair_lists.read_pairs(found[name] / _PAIRS, faces.sources))

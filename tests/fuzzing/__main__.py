@@ -29,9 +29,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="another seed, other inputs")
     parser.add_argument("--only", choices=names, help="one target")
     parser.add_argument("--number", type=int, help="this one input of --only and --seed")
-    parser.add_argument(
-        "--out", type=Path, default=Path(".facerec/fuzz"), help="where failing inputs are kept"
-    )
+    parser.add_argument("--out", type=Path, default=Path(".facerec/fuzz"), help="where failing inputs are kept")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     pa.set_cpu_count(1)

@@ -23,16 +23,7 @@ _CODE = {
     "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.forkpty", "subprocess.Popen", "pickle.find_class",
     "socket.connect", "socket.bind", "ctypes.dlopen",
 }  # fmt: skip
-_CHANGES = {
-    "os.link",
-    "os.symlink",
-    "os.rename",
-    "os.mkdir",
-    "os.rmdir",
-    "os.remove",
-    "os.chmod",
-    "os.truncate",
-}
+_CHANGES = {"os.link", "os.symlink", "os.rename", "os.mkdir", "os.rmdir", "os.remove", "os.chmod", "os.truncate"}
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
 
@@ -78,15 +69,11 @@ class Guard:
             return
         if event in _CODE:
             self._violate(f"code was run: {event} {arguments!r:.200}")
-        elif (
-            event == "open" and isinstance(arguments[2], int) and arguments[2] & _WRITING
-        ) or event in _CHANGES:
+        elif (event == "open" and isinstance(arguments[2], int) and arguments[2] & _WRITING) or event in _CHANGES:
             self._check_place(event, arguments[0])
 
     def _check_place(self, event: str, place: Any) -> None:
-        inside = isinstance(place, int) or f"{os.path.realpath(os.fsdecode(place))}/".startswith(
-            f"{self._box}/"
-        )
+        inside = isinstance(place, int) or f"{os.path.realpath(os.fsdecode(place))}/".startswith(f"{self._box}/")
         if not inside:
             self._violate(f"a file outside its folder was touched: {event} {place!r:.200}")
 

@@ -9,23 +9,7 @@ from random import Random
 LONGEST = 1 << 17
 """Bytes after which a mutated input grows no more."""
 
-_NUMBERS = (
-    -1,
-    0,
-    1,
-    2,
-    127,
-    128,
-    255,
-    256,
-    0x7FFF,
-    0x8000,
-    0x7FFFFFFF,
-    0x80000000,
-    0xFFFFFFFE,
-    1 << 40,
-    (1 << 63) - 1,
-)
+_NUMBERS = (-1, 0, 1, 2, 127, 128, 255, 256, 0x7FFF, 0x8000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 1 << 40, (1 << 63) - 1)
 _FORMATS = ("<B", "<H", "<I", "<Q", ">H", ">I", ">Q")
 
 Mutation = Callable[[bytearray, Random, Sequence[bytes]], None]

@@ -66,9 +66,7 @@ def fuzz(target: Target, numbers: range, seed: int, out: Path) -> Result:
     return result
 
 
-def _run_child(
-    target: Target, valid: list[Files], numbers: range, seed: int, scratch: Path, result: Result
-) -> int:
+def _run_child(target: Target, valid: list[Files], numbers: range, seed: int, scratch: Path, result: Result) -> int:
     """Run inputs in a child until it ends or dies; returns the number of its last input."""
     sys.stdout.flush()
     child = os.fork()

@@ -29,16 +29,7 @@ from facerec.core import FacerecError
 from facerec.detection import table as detections
 from facerec.evaluation.identification import outcomes
 from facerec.imaging import images
-from facerec.interop import (
-    archives,
-    bcolz,
-    devkit,
-    pair_lists,
-    photo_lists,
-    photos,
-    recordio,
-    verification_packs,
-)
+from facerec.interop import archives, bcolz, devkit, pair_lists, photo_lists, photos, recordio, verification_packs
 from facerec.store import embeddings, gallery, pairs, scores, shards
 from facerec.store.shards import FAILURES, Failure, read_failures, write_failures
 
@@ -137,10 +128,7 @@ _HOSTILE = (
     b"\x8e\xff\xff\xff\x7f\x00\x00\x00\x00",
     b"\x95\xff\xff\xff\xff\xff\xff\xff\x7f",
     b"\x8b\xff\xff\xff\x7f",
-    *(
-        bytes([code])
-        for code in b"()]}ldta0123.NRbcBCTUVXqhrjJKMIGsu\x80\x81\x85\x86\x87\x88\x89\x93\x94\x92\x97\x98"
-    ),
+    *(bytes([code]) for code in b"()]}ldta0123.NRbcBCTUVXqhrjJKMIGsu\x80\x81\x85\x86\x87\x88\x89\x93\x94\x92\x97\x98"),
 )
 
 
@@ -168,10 +156,7 @@ _TEXTS: Mapping[str, tuple[Callable[[Path], object], str]] = {
     "dev.txt": (lambda path: pair_lists.read_pairs(path, _SOURCES), "1\nAnn 1 2\nAnn 1 Bob 1\n"),
     "names.txt": (photo_lists.read_names, "Ann/1.jpg\tAnn Other\nb  c.jpg\tZoë\n"),
     "noises.txt": (photo_lists.read_noises, "# noise\nAnn_1.jpg\n100/1@N00/x.jpg\n3\t100/1@N00/y.jpg\n"),
-    "list.json": (
-        photo_lists.read_feature_list,
-        '{"id": ["Ann", "Bob", 3], "path": ["a/1.jpg", "b/2.jpg", "c"]}',
-    ),
+    "list.json": (photo_lists.read_feature_list, '{"id": ["Ann", "Bob", 3], "path": ["a/1.jpg", "b/2.jpg", "c"]}'),
     "property": (recordio.read_property, "85742,112,112\n"),
 }
 
@@ -186,10 +171,7 @@ def _valid_text() -> list[Files]:
 
 def _valid_matrices() -> list[Files]:
     matrix = np.arange(12, dtype=np.float32).reshape(4, 3)
-    return [
-        files_of(partial(_write_matrix, array))
-        for array in (matrix, matrix.astype(np.float64), matrix[:, :1])
-    ]
+    return [files_of(partial(_write_matrix, array)) for array in (matrix, matrix.astype(np.float64), matrix[:, :1])]
 
 
 def _write_matrix(array: np.ndarray, folder: Path) -> None:
@@ -218,9 +200,7 @@ def _read_tables(box: Path) -> None:
 def _valid_tables() -> list[Files]:
     def write(folder: Path) -> None:
         first = np.array([0, 2, 4])
-        pairs.write_pairs(
-            pairs.Pairs(first, first + 1, np.array([True, False, True])), folder / "pairs.parquet"
-        )
+        pairs.write_pairs(pairs.Pairs(first, first + 1, np.array([True, False, True])), folder / "pairs.parquet")
         write_failures([Failure(*["x"] * len(fields(Failure)))], folder)
         face = {"box": [1.0] * 4, "landmarks": [2.0] * 10, "score": 0.9, "height": 9, "width": 8, "error": ""}
         found = [
@@ -373,13 +353,7 @@ def _valid_images() -> list[Files]:
 
     exif = Image.Exif()
     exif[0x0112] = 6
-    forms = [
-        jpeg(),
-        saved("JPEG", progressive=True, exif=exif),
-        saved("JPEG", "CMYK"),
-        saved("GIF"),
-        saved("BMP"),
-    ]
+    forms = [jpeg(), saved("JPEG", progressive=True, exif=exif), saved("JPEG", "CMYK"), saved("GIF"), saved("BMP")]
     forms += [
         saved("TIFF"),
         saved("TIFF", compression="tiff_lzw"),
@@ -387,11 +361,7 @@ def _valid_images() -> list[Files]:
         saved("WEBP"),
         saved("ICO"),
     ]
-    return [
-        *({"photo": data} for data in forms),
-        {"photo.png": saved("PNG")},
-        {"photo.png": saved("PNG", "P")},
-    ]
+    return [*({"photo": data} for data in forms), {"photo.png": saved("PNG")}, {"photo.png": saved("PNG", "P")}]
 
 
 def _drop_crcs(png: bytes) -> bytes:

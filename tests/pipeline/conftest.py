@@ -96,9 +96,7 @@ def make_project(root: Path) -> Project:
 def commit(project: Project) -> None:
     """Commit everything."""
     project.run("git", "add", "--all")
-    project.run(
-        "git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "--quiet", "-m", "state"
-    )
+    project.run("git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "--quiet", "-m", "state")
 
 
 def stage_environment() -> dict[str, str]:

@@ -41,10 +41,7 @@ def test_help_names_every_verb(project: Project) -> None:
     shown = project.run("facerec", "--help")
     assert all(f"  {verb} " in shown for verb in (*VERBS, "megaface"))
     inner = project.run("facerec", "megaface", "--help")
-    assert all(
-        verb in inner
-        for verb in ("features", "import", "export", "scores", "denoise", "identify", "published")
-    )
+    assert all(verb in inner for verb in ("features", "import", "export", "scores", "denoise", "identify", "published"))
 
 
 def test_the_verbs_repeat_the_stages(project: Project, tmp_path: Path) -> None:
@@ -53,15 +50,11 @@ def test_the_verbs_repeat_the_stages(project: Project, tmp_path: Path) -> None:
     assert (photos / "part-00000.arrow").read_bytes() == (raw / "synth_lfw/part-00000.arrow").read_bytes()
 
     table = tmp_path / "faces.parquet"
-    found = project.json(
-        "facerec", "detect", str(photos), "--table", str(table), "--min-face", "40", "--json"
-    )
+    found = project.json("facerec", "detect", str(photos), "--table", str(table), "--min-face", "40", "--json")
     assert found["photos"] == 80
     assert table.read_bytes() == (project.root / "data/detections/synth_lfw.parquet").read_bytes()
 
-    project.json(
-        "facerec", "align", str(photos), str(tmp_path / "faces"), "--detections", str(table), "--json"
-    )
+    project.json("facerec", "align", str(photos), str(tmp_path / "faces"), "--detections", str(table), "--json")
     made = project.root / "data/faces/test/synth_lfw/part-00000.arrow"
     assert (tmp_path / "faces/part-00000.arrow").read_bytes() == made.read_bytes()
 
@@ -76,9 +69,7 @@ def test_the_verbs_repeat_the_stages(project: Project, tmp_path: Path) -> None:
     assert embedded.read_bytes() == (project.root / "data/embeddings/synth_lfw.npy").read_bytes()
 
     scores = ("--far", "0.01", "--out", str(tmp_path / "scores"))
-    judged = project.json(
-        "facerec", "verify", str(embedded), str(raw / "synth_lfw/pairs.txt"), *scores, "--json"
-    )
+    judged = project.json("facerec", "verify", str(embedded), str(raw / "synth_lfw/pairs.txt"), *scores, "--json")
     assert len(judged.pop("fold_accuracy")) == 10
     assert judged == json.loads((project.root / "data/scores/synth_lfw/result.json").read_text())
 
@@ -88,15 +79,10 @@ def test_identification_without_dvc(project: Project, tmp_path: Path) -> None:
     lists = (raw / "synth_facescrub/facescrub_noises.txt", raw / "synth_megaface/megaface_noises.txt")
     out = str(tmp_path / "cleaned")
     project.json("facerec", "megaface", "denoise", str(folder / "features"), *map(str, lists), out, "--json")
-    found = project.json(
-        "facerec", "megaface", "identify", out, "--devkit", str(tmp_path / "devkit"), "--json"
-    )
+    found = project.json("facerec", "megaface", "identify", out, "--devkit", str(tmp_path / "devkit"), "--json")
     stored = json.loads((project.root / "data/scores/synth_megaface/result.json").read_text())
     assert found["rank1"] == stored["cleaned"]["rank1"]
-    assert {path.name for path in (tmp_path / "devkit").iterdir()} >= {
-        "identify_cmc.json",
-        "identify_matches.json",
-    }
+    assert {path.name for path in (tmp_path / "devkit").iterdir()} >= {"identify_cmc.json", "identify_matches.json"}
 
 
 def test_a_wrong_name_is_one_sentence(project: Project) -> None:

@@ -37,9 +37,7 @@ INSTEAD = {
 }
 """Commands of several pages, or of README.md, and the same on a small scale."""
 
-NOT_RUN = {
-    "make test": "it is what runs this test",
-}
+NOT_RUN = {"make test": "it is what runs this test"}
 """Commands, and why they are not run."""
 
 NAMES = """
@@ -84,9 +82,7 @@ class Shell:
 
     def run(self, script: str, fails: bool = False) -> str:
         """What a script prints; it has to succeed, or to fail."""
-        whole = (
-            f'cd "{self._root}"; . "{self._state}"; set -eo pipefail\n{script}\nexport -p > "{self._state}"\n'
-        )
+        whole = f'cd "{self._root}"; . "{self._state}"; set -eo pipefail\n{script}\nexport -p > "{self._state}"\n'
         done = subprocess.run(
             ["bash", "-c", whole],
             env=stage_environment(),

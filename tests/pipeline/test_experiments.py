@@ -14,15 +14,7 @@ from tests.pipeline.conftest import Project, executed
 
 pytestmark = pytest.mark.pipeline
 
-EVALUATION = (
-    "embed",
-    "verify",
-    "megaface_features",
-    "megaface_denoise",
-    "megaface_identify",
-    "plots",
-    "report",
-)
+EVALUATION = ("embed", "verify", "megaface_features", "megaface_denoise", "megaface_identify", "plots", "report")
 RERUNS = {
     "detect.min_face=60": ("detect", "align", "train", "export", *EVALUATION),
     "align.size=224": ("align", "train", "export", *EVALUATION),

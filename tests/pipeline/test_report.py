@@ -36,10 +36,7 @@ def test_the_page_shows_everything_and_only_rendered_faces(project: Project) -> 
     assert page(project).count("data:image/svg+xml") == 9
     assert page(project).count("data:image/jpeg") == 3 + 2 * 4
     cards = {path.stem for path in (project.root / "reports/cards").glob("*/*.md")}
-    assert cards == {
-        "backbone",
-        *(f"synth_{name}" for name in ("people", "pack", "lfw", "facescrub", "megaface")),
-    }
+    assert cards == {"backbone", *(f"synth_{name}" for name in ("people", "pack", "lfw", "facescrub", "megaface"))}
 
 
 def test_the_page_opens_in_a_browser(project: Project) -> None:

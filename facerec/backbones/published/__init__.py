@@ -30,7 +30,9 @@ __all__ = ["LAYOUTS", "Layout", "Normalised", "fit_published", "load_published"]
 
 LAYOUTS: tuple[Layout, ...] = (*mobilefacenets.LAYOUTS, *residuals.LAYOUTS, *ATTENTION_LAYOUTS)
 
-_PUBLISHERS = "those of foamliu, xiaoccer, arcface_torch, Face_Pytorch, InsightFace_Pytorch, MultiFace and InsightFace-v3"
+_PUBLISHERS = (
+    "those of foamliu, xiaoccer, arcface_torch, Face_Pytorch, InsightFace_Pytorch, MultiFace and InsightFace-v3"
+)
 
 _CONTAINERS = ("state_dict", "net_state_dict", "model_state_dict", "state_dict_backbone", "backbone", "model")
 """Keys under which training scripts save the weights beside epoch and optimiser."""
@@ -72,6 +74,4 @@ def _read_weights(path: Path) -> Weights:
             content = content[key]
     if not isinstance(content, Mapping) or not any(isinstance(value, Tensor) for value in content.values()):
         raise FormatError(f"{path} is a torch file without weights by name.")
-    return {
-        str(key).removeprefix("module."): value for key, value in content.items() if isinstance(value, Tensor)
-    }
+    return {str(key).removeprefix("module."): value for key, value in content.items() if isinstance(value, Tensor)}

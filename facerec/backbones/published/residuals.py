@@ -86,15 +86,11 @@ def _build_v3(_: Weights, dim: int, size: Size) -> nn.Module:
 
 def _activated_twice(state: Weights) -> Weights:
     """Add the PReLU of each unit under its second name, the activation after the sum."""
-    again = {
-        key.replace(".prelu.", ".activation."): value for key, value in state.items() if ".prelu." in key
-    }
+    again = {key.replace(".prelu.", ".activation."): value for key, value in state.items() if ".prelu." in key}
     return {**state, **again}
 
 
-_STAGES: tuple[Rule, ...] = tuple(
-    (rf"^layer{stage + 1}\.", f"body.{stage}.") for stage in range(len(CHANNELS))
-)
+_STAGES: tuple[Rule, ...] = tuple((rf"^layer{stage + 1}\.", f"body.{stage}.") for stage in range(len(CHANNELS)))
 _BRANCHES: tuple[Rule, ...] = (
     *_STAGES,
     (r"^input_layer\.", "stem."),

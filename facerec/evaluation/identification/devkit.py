@@ -66,9 +66,7 @@ def devkit_roc(false_positives: Ints, negatives: int) -> list[list[float]]:
     return [x, y]
 
 
-def devkit_matches(
-    nearest: Floats, index: Ints, probe: Ints, mate: Ints, ranks: Ints
-) -> list[dict[str, Any]]:
+def devkit_matches(nearest: Floats, index: Ints, probe: Ints, mate: Ints, ranks: Ints) -> list[dict[str, Any]]:
     """For each probe j its five best distractors, and j's own rank when i, of the same identity, looks for it."""
     order = np.lexsort((probe, mate))
     bounds = np.searchsorted(mate[order], np.arange(len(nearest) + 1))

@@ -94,9 +94,7 @@ class SubsetCounts:
 class SubsetSweeps:
     """Counts of every ring of every set, added up block by block."""
 
-    def __init__(
-        self, engine: Engine, mates: MateScores, distractors: int, sets: int, tail: int, seed: int
-    ) -> None:
+    def __init__(self, engine: Engine, mates: MateScores, distractors: int, sets: int, tail: int, seed: int) -> None:
         """Draw `sets` orders of the distractors; keep the `tail` greatest scores of each ring."""
         self.sizes = [10**power for power in range(1, 9) if 10**power < distractors]
         self._engine, self._mates = engine, mates

@@ -115,9 +115,7 @@ def remove_noise(
     """
     _refuse_other_length("distractor names", distractor_names, distractors.shape[0])
     photos, wrong = ([facescrub_key(name) for name in names] for names in (probe_names, probe_noise))
-    strangers, known = (
-        [megaface_key(name) for name in names] for names in (distractor_names, distractor_noise)
-    )
+    strangers, known = ([megaface_key(name) for name in names] for names in (distractor_names, distractor_noise))
     clean, kept = _clean_probes(probes, labels, _match(photos, wrong), variant, seed)
     others = CleanDistractors(distractors, _match(strangers, known), variant)
     whole = others[: others.shape[0]] if isinstance(distractors, np.ndarray) else others
@@ -125,11 +123,7 @@ def remove_noise(
 
 
 def _clean_probes(
-    probes: NDArray[np.floating],
-    labels: Sequence[Any] | NDArray[Any],
-    noisy: Bools,
-    variant: str,
-    seed: int,
+    probes: NDArray[np.floating], labels: Sequence[Any] | NDArray[Any], noisy: Bools, variant: str, seed: int
 ) -> tuple[Floats, Ints]:
     """(cleaned features, the rows of the originals that these are); arguments as in `remove_noise`."""
     _refuse_unknown(variant)

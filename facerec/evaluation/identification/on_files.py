@@ -82,10 +82,7 @@ class IdentificationRecord:
             for each in self.result.sweeps
         ]
         rates = {rate_name(fpr): tpr for fpr, tpr in self.result.tpr.items() if self.result.supported[fpr]}
-        return [
-            *named,
-            {"size": self.result.distractors, "set": 0, "rank1": self.result.rank1, "tpr": rates},
-        ]
+        return [*named, {"size": self.result.distractors, "set": 0, "rank1": self.result.rank1, "tpr": rates}]
 
 
 def denoise_files(
@@ -117,9 +114,7 @@ def identify_files(
 ) -> IdentificationRecord:
     """Rank the probes of directory `features` among its distractors."""
     probes, distractors = embeddings.read_feature_sets(features)
-    found = ranking.identify(
-        probes.matrix, probes.identities, distractors.matrix, fprs, sweeps=sweeps, seed=seed
-    )
+    found = ranking.identify(probes.matrix, probes.identities, distractors.matrix, fprs, sweeps=sweeps, seed=seed)
     return record_result(found, bootstrap, seed, ProbeNames(probes.sources, probes.identities))
 
 
@@ -127,9 +122,7 @@ def record_result(
     result: IdentificationResult, bootstrap: int, seed: int, probes: ProbeNames | None = None
 ) -> IdentificationRecord:
     """The result with as many draws of its identities."""
-    return IdentificationRecord(
-        result, IdentificationBootstrap(result, bootstrap, seed) if bootstrap else None, probes
-    )
+    return IdentificationRecord(result, IdentificationBootstrap(result, bootstrap, seed) if bootstrap else None, probes)
 
 
 def write_identification(runs: Mapping[str, IdentificationRecord], out: Path, noise: str = "none") -> None:
@@ -153,9 +146,7 @@ def write_identification(runs: Mapping[str, IdentificationRecord], out: Path, no
         write_json(folder / "result.json", results)
 
 
-def import_features(
-    folder: Path, probe_list: Path, distractor_list: Path, algorithm: str, out: Path
-) -> dict[str, int]:
+def import_features(folder: Path, probe_list: Path, distractor_list: Path, algorithm: str, out: Path) -> dict[str, int]:
     """Read the devkit's feature folders facescrub/ and megaface/ below `folder` into feature directory `out`.
 
     The lists are the devkit's JSON; rows come in their order. Counts of probes, distractors and dimensions.

@@ -14,12 +14,7 @@ from facerec.evaluation.curves import rate_name
 from facerec.evaluation.identification.bands import IdentificationRun
 from facerec.evaluation.identification.result import Doubles, Ints
 from facerec.evaluation.statistics.bootstrap import identity_weights
-from facerec.evaluation.statistics.significance import (
-    DEFAULT_TRIALS,
-    RunComparison,
-    Trials,
-    summarise_difference,
-)
+from facerec.evaluation.statistics.significance import DEFAULT_TRIALS, RunComparison, Trials, summarise_difference
 
 
 def compare_identification(
@@ -42,8 +37,7 @@ def compare_identification(
     return RunComparison(
         headline="rank1",
         figures={
-            name: summarise_difference(here[k], there[k], drawn[:, k], trials.level)
-            for k, name in enumerate(names)
+            name: summarise_difference(here[k], there[k], drawn[:, k], trials.level) for k, name in enumerate(names)
         },
         pairs=len(identity),
         unit="identities",

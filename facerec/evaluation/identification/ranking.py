@@ -168,9 +168,7 @@ def identify(
     engine = engine or choose_engine(ready)
     run = _Run(engine, ready, pair_mates(engine, ready, names), others.shape[0], fprs, seed)
     positives, mates = run.pairs.positives, run.pairs.by_probe[1]
-    size = min(
-        run.negatives, max(_TAIL, 2 * allowed_false_positives(max(fprs, default=0), run.negatives) + 1)
-    )
+    size = min(run.negatives, max(_TAIL, 2 * allowed_false_positives(max(fprs, default=0), run.negatives) + 1))
     rings = None
     if sweeps:
         most = allowed_false_positives(max(fprs, default=0), run.negatives) + 1
@@ -259,7 +257,5 @@ def _devkit(run: _Run, found: DistractorScan, ranks: Ints) -> dict[str, object]:
         "cmc": devkit.devkit_cmc(ranks, run.distractors),
         "roc": devkit.devkit_roc(found.devkit_above, negatives),
         "traditional_cmc": devkit.devkit_cmc(drawn, last),
-        "matches": devkit.devkit_matches(
-            found.nearest, found.nearest_index, run.pairs.probe, run.pairs.mate, ranks
-        ),
+        "matches": devkit.devkit_matches(found.nearest, found.nearest_index, run.pairs.probe, run.pairs.mate, ranks),
     }

@@ -208,15 +208,11 @@ def evaluate(
 
 def _check_options(protocol: str, folds: int, fars: Sequence[float]) -> Protocol:
     if protocol not in PROTOCOLS:
-        raise ParamsError(
-            f"There is no verification protocol {protocol!r}; choose from {', '.join(PROTOCOLS)}."
-        )
+        raise ParamsError(f"There is no verification protocol {protocol!r}; choose from {', '.join(PROTOCOLS)}.")
     if folds < 2:
         raise ParamsError(f"Cross-validation needs at least 2 folds, not {folds}.")
     if not fars or not all(0 < far < 1 for far in fars):
-        raise ParamsError(
-            f"False accept rates must lie between 0 and 1, and there must be one; not {list(fars)}."
-        )
+        raise ParamsError(f"False accept rates must lie between 0 and 1, and there must be one; not {list(fars)}.")
     return PROTOCOLS[protocol]
 
 
@@ -246,9 +242,7 @@ def _judge(fold: _Fold, same: Bools, rules: Protocol) -> tuple[np.float64, np.fl
     return threshold, np.float64(test.accuracy[0])
 
 
-def _tar_at_far(
-    parts: Sequence[_Fold], same: Bools, rules: Protocol, fars: Sequence[float]
-) -> tuple[TarAtFar, ...]:
+def _tar_at_far(parts: Sequence[_Fold], same: Bools, rules: Protocol, fars: Sequence[float]) -> tuple[TarAtFar, ...]:
     """Rates per target; means leave out folds without pairs of the kind in question."""
     thresholds = np.array([_far_thresholds(fold, same, rules, fars) for fold in parts])  # (folds, targets)
     tested = [

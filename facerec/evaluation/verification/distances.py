@@ -40,9 +40,7 @@ def check_pairs(embeddings: ArrayLike, same: ArrayLike) -> EmbeddingPairs:
     """Wrap arrays as `EmbeddingPairs`; FormatError when shapes, types or values make no sense."""
     rows, truth = np.asarray(embeddings), np.asarray(same)
     if rows.ndim != 2 or not np.issubdtype(rows.dtype, np.floating) or rows.shape[1] == 0:
-        raise FormatError(
-            f"Embeddings must be a float matrix (2n, d), not {rows.dtype} of shape {rows.shape}."
-        )
+        raise FormatError(f"Embeddings must be a float matrix (2n, d), not {rows.dtype} of shape {rows.shape}.")
     if truth.ndim != 1 or len(rows) != 2 * len(truth):
         raise FormatError(
             f"{len(rows)} embeddings do not fit a list of pairs of shape {truth.shape}: "
@@ -57,9 +55,7 @@ def check_pairs(embeddings: ArrayLike, same: ArrayLike) -> EmbeddingPairs:
         raise FormatError(f"All {len(truth)} pairs are of the {kind} kind; verification needs both kinds.")
     failed = _failed(rows)
     if failed.all():
-        raise FormatError(
-            f"No pair of {len(truth)} has two embeddings; every face is missing (NaN or zeros)."
-        )
+        raise FormatError(f"No pair of {len(truth)} has two embeddings; every face is missing (NaN or zeros).")
     return EmbeddingPairs(rows, truth, failed)
 
 
@@ -68,9 +64,7 @@ def _failed(rows: NDArray[np.floating]) -> Bools:
     suspects = np.flatnonzero(~np.isfinite(norms) | (norms == 0))
     if np.isinf(rows[suspects]).any():
         row = int(suspects[np.isinf(rows[suspects]).any(axis=1)][0])
-        raise FormatError(
-            f"Embedding row {row} holds an infinite value; mark faces that are missing with NaN."
-        )
+        raise FormatError(f"Embedding row {row} holds an infinite value; mark faces that are missing with NaN.")
     failed = np.zeros(len(rows), dtype=bool)
     failed[suspects] = np.isnan(rows[suspects]).any(axis=1) | ~rows[suspects].any(axis=1)
     return np.asarray(failed.reshape(-1, 2).any(axis=1))

@@ -102,9 +102,7 @@ def _pooled_metrics(result: VerificationResult, weights: Floats, fprs: Floats) -
     right = (result.distances < result.pair_thresholds) == result.same
     good, drawn = (np.add.reduceat(each, starts, axis=1) for each in (weights * right, weights))
     folds = np.divide(good, drawn, out=np.full_like(good, np.nan), where=drawn > 0)
-    return np.column_stack(
-        [np.nanmean(folds, axis=1), roc_metrics(result.distances, result.same, weights, fprs)]
-    )
+    return np.column_stack([np.nanmean(folds, axis=1), roc_metrics(result.distances, result.same, weights, fprs)])
 
 
 def number_identities(first: Sequence[str], second: Sequence[str], same: Bools) -> tuple[Ints, Ints, str]:
@@ -114,10 +112,7 @@ def number_identities(first: Sequence[str], second: Sequence[str], same: Bools) 
     unit of its own.
     """
     left, right = np.asarray(first, dtype=object), np.asarray(second, dtype=object)
-    left, right = (
-        np.where(same & (left == ""), right, left),
-        np.where(same & (right == ""), left, right),
-    )
+    left, right = (np.where(same & (left == ""), right, left), np.where(same & (right == ""), left, right))
     unknown = (left == "") | (right == "") | ((left == right) != same)
     own = [f"\0{pair}" for pair in range(len(same))]  # no name contains a zero byte
     left, right = np.where(unknown, own, left), np.where(unknown, own, right)

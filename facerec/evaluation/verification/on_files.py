@@ -149,11 +149,7 @@ def verify_arrays(embedded: Path, same: Path, options: VerifyOptions) -> Verific
 
 
 def _record(
-    result: VerificationResult,
-    listed: Pairs,
-    first: Sequence[str],
-    second: Sequence[str],
-    options: VerifyOptions,
+    result: VerificationResult, listed: Pairs, first: Sequence[str], second: Sequence[str], options: VerifyOptions
 ) -> VerificationRecord:
     found = bootstrap_intervals(result, first, second, options.trials, options.seed)
     return VerificationRecord(result, found, listed)

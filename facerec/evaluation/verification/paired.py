@@ -17,12 +17,7 @@ import numpy as np
 from facerec.core import FormatError
 from facerec.evaluation.curves import rate_name
 from facerec.evaluation.statistics.bootstrap import pair_changes
-from facerec.evaluation.statistics.significance import (
-    DEFAULT_TRIALS,
-    RunComparison,
-    Trials,
-    summarise_difference,
-)
+from facerec.evaluation.statistics.significance import DEFAULT_TRIALS, RunComparison, Trials, summarise_difference
 from facerec.evaluation.verification.distances import Accepted, Bools, Floats, divide_or_nan
 from facerec.evaluation.verification.intervals import Ints, number_identities, roc_metrics
 from facerec.evaluation.verification.protocols import PROTOCOLS, Protocol, interpolate
@@ -70,9 +65,7 @@ def compare_verification(
         raise FormatError(f"both runs must have judged the same {count} pairs.")
     left, right, unit = number_identities(pairs.first, pairs.second, pairs.same)
     rules = PROTOCOLS[protocol]
-    here, there = (
-        WeightedPairs(run.distances, pairs.same, run.folds, rules, fars) for run in (first, second)
-    )
+    here, there = (WeightedPairs(run.distances, pairs.same, run.folds, rules, fars) for run in (first, second))
     changes = pair_changes(
         lambda weights: there.metrics(weights) - here.metrics(weights), left, right, trials.count, trials.seed
     )
@@ -87,10 +80,7 @@ def compare_verification(
         pairs=count,
         unit=unit,
         units=len(np.unique([left, right])),
-        equal=all(
-            np.array_equal(a, b)
-            for a, b in ((first.distances, second.distances), (first.folds, second.folds))
-        ),
+        equal=all(np.array_equal(a, b) for a, b in ((first.distances, second.distances), (first.folds, second.folds))),
     )
 
 
@@ -142,9 +132,7 @@ class WeightedPairs:
         thresholds = self._best(fold, self._rules.goodness(train))
         accuracy = own.accepted(fold.own.below(thresholds)[:, None]).accuracy
         accuracy[np.isnan(thresholds)] = np.nan
-        trained = divide_or_nan(
-            false_accepts - np.take(own.impostor, fold.far_places, axis=1), train.negatives
-        )
+        trained = divide_or_nan(false_accepts - np.take(own.impostor, fold.far_places, axis=1), train.negatives)
         chosen = np.array([interpolate(self._fars, curve, self._grid) for curve in trained])
         tars = [own.accepted(fold.own.below(column)[:, None]).tpr for column in chosen.T]
         return np.hstack([accuracy, *tars])
@@ -195,9 +183,7 @@ class _SortedPairs:
 
     def sums(self, weights: Floats) -> _Sums:
         drawn, zeros = np.take(weights, self.rows, axis=1), np.zeros((len(weights), 1))
-        return _Sums(
-            *(np.hstack([zeros, np.cumsum(drawn * kind, axis=1)]) for kind in (self.same, ~self.same))
-        )
+        return _Sums(*(np.hstack([zeros, np.cumsum(drawn * kind, axis=1)]) for kind in (self.same, ~self.same)))
 
 
 @dataclass(frozen=True)
