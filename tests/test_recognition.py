@@ -181,9 +181,9 @@ def test_an_experiment_says_how_faces_are_found(files, tmp_path, monkeypatch):
     (tmp_path / "params.yaml").write_text(changed.replace("rule: center", "rule: largest"))
     made = Recogniser.of_experiment()
     assert (made.name, made.finder.detector.min_face, made.finder.retry) == ("models/backbone.pt", 31, 0.25)
-    assert (made.finder.options.rule, made.finder.options.rungs) == ("largest", ("detector", "retry"))
+    assert (made.finder.options.rule, made.finder.options.fallbacks) == ("largest", ("detector", "retry"))
     other = Recogniser.of_experiment(
-        model=files / "backbone.pt", options={"min_face": 50}, rule="center", rungs=["detector"]
+        model=files / "backbone.pt", options={"min_face": 50}, rule="center", fallbacks=["detector"]
     )
     assert (other.finder.detector.min_face, other.finder.options.fallbacks) == (50, ("detector",))
     assert other.embedder.digest == made.embedder.digest
