@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from facerec.backbones.layers import ATTENTION, EmbeddingOutput, StagedNetwork
+from facerec.backbones.layers import ATTENTION, EmbeddingOutput, StagedNetwork, initialise_he
 
 CHANNELS = (64, 128, 256, 512)
 BLOCKS = {
@@ -113,19 +113,11 @@ class PlainIResNet(IResNet):
     style = IResNetStyle(inner_norm=False, projected=False)
     frozen_scale = False
 
-    @staticmethod
-    def _initialise(module: nn.Module) -> None:
-        """He's normal for convolutions."""
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight)
-
-
-def _named(name: str, attention: str) -> str:
-    return f"{name}-{attention}" if attention else name
+    _initialise = staticmethod(initialise_he)
 
 
 FAMILY: dict[str, Callable[..., nn.Module]] = {
-    _named(f"{family}{depth}", attention): partial(network, depth, attention)
+    f"{family}{depth}-{attention}".rstrip("-"): partial(network, depth, attention)
     for family, network, depths, variants in (
         ("iresnet", IResNet, BLOCKS, ATTENTION),
         ("ir", PlainIResNet, (50, 100, 152), ("", "se")),

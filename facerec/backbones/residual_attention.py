@@ -13,7 +13,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 from torch.nn import functional
 
-from facerec.backbones.layers import EmbeddingOutput, StagedNetwork
+from facerec.backbones.layers import EmbeddingOutput, StagedNetwork, initialise_he
 
 REDUCTION = 16  # image pixels per pixel of the last feature map
 _STEM = 64
@@ -130,7 +130,7 @@ class ResidualAttention(StagedNetwork):
         self.body = nn.Sequential(*self._stages(VARIANTS[depth]))
         area = math.prod(math.ceil(side / REDUCTION) for side in size)
         self.output = EmbeddingOutput(channels[-1], area, dim, dropout)
-        self.apply(_initialise)
+        self.apply(initialise_he)
 
     def _stages(self, variant: Variant) -> list[nn.Sequential]:
         stages, inputs = [], _STEM
@@ -143,9 +143,3 @@ class ResidualAttention(StagedNetwork):
             inputs = channels
         stages[-1].extend([PreActivationUnit(inputs, inputs), PreActivationUnit(inputs, inputs)])
         return stages
-
-
-def _initialise(module: nn.Module) -> None:
-    """He's normal for convolutions, as in the paper."""
-    if isinstance(module, nn.Conv2d):
-        nn.init.kaiming_normal_(module.weight)

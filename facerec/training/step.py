@@ -28,7 +28,7 @@ from torch.utils import deterministic as memory
 from facerec import distributed
 from facerec.backbones.storage import StoredBackbone
 from facerec.distributed import GradientSum
-from facerec.heads import Head, Sharded
+from facerec.heads import Head
 from facerec.params import Schedule, Train
 
 METRICS = ("loss", "accuracy", "norm")
@@ -160,8 +160,7 @@ def initial_state(backbone: StoredBackbone, head: Head, recipe: Train, device: t
         rule = get_ema_multi_avg_fn(recipe.average)  # type: ignore[no-untyped-call]
         average = AveragedModel(backbone.network, multi_avg_fn=rule)
     optimiser = create_optimiser(backbone.network, head, recipe)
-    if isinstance(head, Sharded):
-        head.follow(optimiser)
+    head.follow(optimiser)
     return TrainingState(backbone, head, optimiser, _scaler(head, recipe, device), average)
 
 
