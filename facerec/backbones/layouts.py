@@ -15,15 +15,7 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from facerec.backbones.iresnet import (
-    BLOCKS,
-    CHANNELS,
-    IResidualUnit,
-    IResNet,
-    IResNetStyle,
-    PlainIResNet,
-    SEResNet101IR,
-)
+from facerec.backbones.iresnet import BLOCKS, CHANNELS, IResNet, PlainIResNet, SEResNet101IR
 from facerec.backbones.layers import ATTENTION
 from facerec.backbones.mobilefacenet import ConvNorm, MobileFaceNet, WideMobileFaceNet
 from facerec.backbones.residual_attention import ResidualAttention
@@ -137,11 +129,11 @@ def _build_attention(state: Weights, dim: int, size: Size) -> nn.Module:
 class HybridIResNet(IResNet):
     """The network of early Face_Pytorch: normalised like `IResNet`, with the shortcuts of `PlainIResNet`."""
 
-    style = IResNetStyle(projected=False)
+    projected = False
 
 
 def _build(network: type[IResNet], state: Weights, dim: int, size: Size) -> nn.Module:
-    return network(_depth(state), _attention(state, network.style), dim, size)
+    return network(_depth(state), _attention(state, network), dim, size)
 
 
 def _depth(state: Weights) -> int:
@@ -154,14 +146,14 @@ def _depth(state: Weights) -> int:
     raise ValueError(f"{counts} units a stage are of no known depth")
 
 
-def _attention(state: Weights, style: IResNetStyle) -> str:
+def _attention(state: Weights, network: type[IResNet]) -> str:
     weights = {
         key.removeprefix(_FIRST_UNIT)
         for key in state
         if key.startswith(_FIRST_UNIT) and key.endswith(("weight", "bias"))
     }
     for attention in ATTENTION:
-        unit = IResidualUnit(CHANNELS[0], CHANNELS[0], 2, attention, style)
+        unit = network.unit(attention, CHANNELS[0], CHANNELS[0], 2)
         if weights == {name for name, _ in unit.named_parameters()}:
             return attention
     raise ValueError("units of this kind are unknown")

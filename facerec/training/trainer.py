@@ -135,11 +135,8 @@ def fit(sets: FaceSets, recipe: Train, device: torch.device, checkpoints: Checkp
                 if checkpoints is not None and keep:
                     checkpoints.write(state.content())
                 if stop:
-                    kept = (
-                        "a checkpoint was written, the same command goes on there"
-                        if keep
-                        else "it keeps no checkpoints"
-                    )
+                    kept = "a checkpoint was written, the same command goes on there"
+                    kept = kept if checkpoints else "it keeps no checkpoints"
                     _say(progress, f"training stopped before {_position(state.step, epoch_steps)}; {kept}")
                     raise KeyboardInterrupt
     return _finish(state, backbone, faces)
