@@ -1,4 +1,4 @@
-"""Results of comparing two photos and of searching a gallery, in words and as plain values for JSON.
+"""Faces of photos, and the results of comparing photos and searching galleries, in words and as values for JSON.
 
 A result without a threshold gives similarities and no decision.
 """
@@ -6,12 +6,18 @@ A result without a threshold gives similarities and no decision.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
-from facerec.recognition.faces import PhotoFace, Pixels, Portrait
+import numpy as np
+from numpy.typing import NDArray
+
+from facerec.detection import Faces
 from facerec.recognition.thresholds import Threshold, format_percent, search_fpir, squared_distance
 from facerec.store.gallery import GalleryEntry
 from facerec.store.training_sets import TrainingSet, only_rendered
+
+Pixels: TypeAlias = NDArray[np.uint8]
+"""RGB (h, w, 3)."""
 
 UNKNOWN = "unknown"
 """Shown instead of a name for a face that matches no person of the gallery."""
@@ -20,6 +26,44 @@ NO_THRESHOLD = (
     "no threshold is known for this model, so nothing is decided: measure one (`facerec embed` and `facerec verify` "
     "on a benchmark's faces and pairs, or `dvc repro`) and name its scores"
 )
+
+
+@dataclass(frozen=True)
+class PhotoFace:
+    """A face of a photo.
+
+    Attributes:
+        box: (4,) float32 x1, y1, x2, y2 in photo pixels; None where no box was found (fallback "crop").
+        landmarks: (5, 2) float32 in photo pixels, ordered as in `facerec.detection.Faces`; None without a box.
+        score: of the detector, 0..1; None without a box.
+        fallback: what found it, of `facerec.aligning.FALLBACKS`.
+        crop: JPEG bytes of the aligned face.
+        embedding: (dim,) float32 of length 1.
+    """
+
+    box: NDArray[np.float32] | None
+    landmarks: NDArray[np.float32] | None
+    score: float | None
+    fallback: str
+    crop: bytes
+    embedding: NDArray[np.float32]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON; coordinates are pixels of the upright photo."""
+        landmarks = None if self.landmarks is None else [_rounded(point) for point in self.landmarks]
+        score = None if self.score is None else round(self.score, 5)
+        box = None if self.box is None else _rounded(self.box)
+        return {"box": box, "landmarks": landmarks, "score": score, "rung": self.fallback}
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """A photo (upright pixels) with the face chosen from those that the detector `found` in the same pass."""
+
+    name: str
+    pixels: Pixels
+    found: Faces
+    face: PhotoFace
 
 
 @dataclass(frozen=True)
@@ -76,6 +120,12 @@ class Candidate:
     entry: GalleryEntry
     similarity: float
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        distance = squared_distance(self.similarity)
+        photo = {"name": self.entry.name, "photo": self.entry.source}
+        return {**photo, "similarity": self.similarity, "distance": distance}
+
 
 @dataclass(frozen=True)
 class IdentifiedFace:
@@ -93,16 +143,7 @@ class IdentifiedFace:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        candidates = [
-            {
-                "name": each.entry.name,
-                "photo": each.entry.source,
-                "similarity": each.similarity,
-                "distance": squared_distance(each.similarity),
-            }
-            for each in self.candidates
-        ]
-        return {**self.face.to_dict(), "name": self.name, "candidates": candidates}
+        return {**self.face.to_dict(), "name": self.name, "candidates": [each.to_dict() for each in self.candidates]}
 
 
 @dataclass(frozen=True)
@@ -150,6 +191,10 @@ class SearchResult:
         faces = [person.to_dict() for person in self.people]
         rates = {"comparisons": self.comparisons, "fpir": self.fpir}
         return {"photo": self.name, "faces": faces, **rates, **_decision_values(self)}
+
+
+def _rounded(values: NDArray[np.float32]) -> list[float]:
+    return [round(float(value), 2) for value in values]
 
 
 def _decision_values(result: PhotoComparison | SearchResult) -> dict[str, Any]:

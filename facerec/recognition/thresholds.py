@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from facerec.core import FormatError, ParamsError
 from facerec.evaluation.curves import rate_name, wilson
-from facerec.evaluation.verification.distances import Bools, Floats
 from facerec.store import scores
+
+Floats = NDArray[np.float64]
 
 FOLDER = Path("data/scores")
 """Where the default experiment writes the scores of its benchmarks."""
@@ -71,7 +72,7 @@ class Measurement:
     benchmark: str
     rendered: bool
     distances: Floats = field(repr=False)
-    same: Bools = field(repr=False)
+    same: NDArray[np.bool_] = field(repr=False)
 
     @property
     def different(self) -> int:
@@ -252,13 +253,9 @@ def cosine_similarities(probes: ArrayLike, gallery: ArrayLike) -> Floats:
     >>> cosine_similarities([[3.0, 0.0]], [[1.0, 0.0], [0.0, 2.0]]).tolist()
     [[1.0, 0.0]]
     """
-    first, second = (_unit_rows(rows) for rows in (probes, gallery))
-    return np.asarray(np.clip(first @ second.T, -1, 1), np.float64)
-
-
-def _unit_rows(rows: ArrayLike) -> Floats:
-    wide = np.atleast_2d(np.asarray(rows, np.float64))
-    return np.asarray(wide / np.linalg.norm(wide, axis=1, keepdims=True), np.float64)
+    first, second = (np.atleast_2d(np.asarray(rows, np.float64)) for rows in (probes, gallery))
+    first, second = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (first, second))
+    return np.asarray(np.clip(first @ second.T, -1, 1))
 
 
 def squared_distance(similarity: float) -> float:

@@ -20,8 +20,15 @@ from matplotlib.patches import Rectangle
 from facerec.core import ParamsError
 from facerec.imaging import images
 from facerec.recognition import results
-from facerec.recognition.faces import Pixels, Portrait
-from facerec.recognition.results import UNKNOWN, Candidate, IdentifiedFace, PhotoComparison, SearchResult
+from facerec.recognition.results import (
+    UNKNOWN,
+    Candidate,
+    IdentifiedFace,
+    PhotoComparison,
+    Pixels,
+    Portrait,
+    SearchResult,
+)
 from facerec.recognition.thresholds import Threshold
 from facerec.reporting import figures
 
