@@ -123,7 +123,7 @@ class RunReport:
         tested += [each.probes for each in self.sources.params.identification.values()]
         return any(self._entry(faces).generator for faces in tested)
 
-    def _tables(self) -> dict[str, tables.Table]:
+    def _tables(self) -> dict[str, formatting.Table]:
         details = {
             name: load_metrics(self.sources.scores / name / "details.json") for name in self.sources.params.benchmarks
         }

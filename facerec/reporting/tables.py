@@ -10,36 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from facerec.evaluation.curves import rate_name
-from facerec.reporting import formatting
-from facerec.reporting.formatting import UNKNOWN, as_count, as_interval, as_number, as_percent
+from facerec.reporting.formatting import UNKNOWN, Row, Table, as_count, as_interval, as_number, as_percent
 
 Found = Mapping[str, Any]
-Row = list[tuple[str, str]]
-"""Header and cell of each column."""
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of text whose first column names the rows; `note` explains what the header does not."""
-
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    note: str = ""
-
-    @classmethod
-    def from_rows(cls, rows: Sequence[Row], note: str = "") -> Table:
-        """A table of rows that name their columns.
-
-        >>> Table.from_rows([[("Benchmark", "lfw"), ("Pairs", "6,000")]]).header
-        ('Benchmark', 'Pairs')
-        """
-        header = tuple(name for name, _ in rows[0]) if rows else ()
-        return cls(header, tuple(tuple(cell for _, cell in row) for row in rows), note)
-
-    def markdown(self) -> str:
-        """The table in Markdown, its note below."""
-        rows = [[formatting.escape_markdown(cell) for cell in row] for row in self.rows]
-        return f"{formatting.markdown_table(self.header, rows)}\n\n{self.note}"
 
 
 @dataclass(frozen=True)
