@@ -6,7 +6,6 @@ from pathlib import Path
 
 import yaml
 
-from facerec.catalog.entries import load_entry
 from facerec.params import Params
 from facerec.reporting import provenance
 from facerec.reporting.report import RunReport
@@ -17,8 +16,7 @@ from stages import common
 def report(params: Params) -> None:
     """Write the report of the run that params.yaml describes."""
     sources = Sources(params, common.METRICS, common.CURVES, common.SCORES)
-    entries = {name: load_entry(name) for name in params.entries}
-    run = RunReport(sources, common.FIGURES, common.SHEETS, entries)
+    run = RunReport.of_run(sources, common.FIGURES, common.SHEETS)
     run.write(common.REPORTS, provenance.gather_provenance(Path(), _stages(params)))
 
 

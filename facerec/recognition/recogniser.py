@@ -98,8 +98,7 @@ class Recogniser:
         **choosing: Any,
     ) -> None:
         if choosing.get("rule", "center") not in detection.RULES:
-            rules = ", ".join(detection.RULES)
-            raise ParamsError(f"No rule {choosing['rule']!r} to choose a face; use {rules}.")
+            raise ParamsError(f"No rule {choosing['rule']!r} to choose a face; use {', '.join(detection.RULES)}.")
         self.embedder = embedding.load_embedder(model, torch_device())
         preprocessing = self.embedder.preprocessing
         crops = options_for_network(preprocessing.size, preprocessing.template, **choosing)
@@ -156,9 +155,8 @@ class Recogniser:
 
         Raises FormatError where `scores` are those of another model.
         """
-        if scores is None:
-            return thresholds.find_measurement(self.embedder.digest)
-        return thresholds.read_measurement(scores, self.embedder.digest)
+        digest = self.embedder.digest
+        return thresholds.find_measurement(digest) if scores is None else thresholds.read_measurement(scores, digest)
 
     def threshold(self, far: float = 1e-2, scores: str | Path | None = None) -> Threshold | None:
         """The threshold at the false accept rate `far` by the measurement `measured(scores)`; None without one."""
@@ -192,7 +190,9 @@ class Recogniser:
             except (ImageError, NoFaceError) as error:
                 yield RefusedPhoto(photo.source, str(error).removeprefix(f"{photo.source}: "))
             else:
-                yield EnrolledPhoto(_gallery_entry(photo, portrait.face, keep_faces), len(portrait.found))
+                face, digest = portrait.face, digests.of_bytes(photo.data)
+                known = (digest, face.embedding, face.score, face.fallback, face.crop if keep_faces else None)
+                yield EnrolledPhoto(GalleryEntry(photo.name, photo.source, *known), len(portrait.found))
 
     def search(
         self,
@@ -241,17 +241,14 @@ class Recogniser:
         return results.describe_caution(self.embedder.trained_on, threshold)
 
     def _all_faces(self, name: str, data: bytes | Pixels) -> tuple[Pixels, list[PhotoFace]]:
-        """The photo's pixels and all its faces by descending score; where the detector finds none, that of a fallback.
-
-        Raises ImageError for a photo that cannot be decoded and NoFaceError for one without a face.
-        """
+        """The photo's pixels and all its faces by descending score; where the detector finds none, that of a fallback."""
         found = next(find_faces(self.detector, [data], self.retry))
         detected = self._detected(found)
-        if not detected:
-            portrait = self._portrait(name, data, found)
-            return portrait.pixels, [portrait.face]
-        pixels = _decoded(name, data)
-        return pixels, self._embedded(pixels, detected)
+        if detected:
+            pixels = _decoded(name, data)
+            return pixels, self._embedded(pixels, detected)
+        portrait = self._portrait(name, data, found)
+        return portrait.pixels, [portrait.face]
 
     def _detected(self, found: FoundFaces) -> list[ChosenFace]:
         """The faces that the detector found in the photo and that can be cropped."""
@@ -281,8 +278,7 @@ class Recogniser:
         matrices = crop_matrices(chosen, [pixels.shape[:2]] * len(chosen), self.options)
         crops = [cut_crop(pixels, matrix, self.options) for matrix in matrices]
         # One at a time, so that an embedding does not depend on the other faces, and no batch is padded.
-        embedded = self.embedder.embed(np.stack([images.decode(crop) for crop in crops]), batch=1)
-        unit = normalise(embedded)
+        unit = normalise(self.embedder.embed(np.stack([images.decode(crop) for crop in crops]), batch=1))
         if not np.isfinite(unit).all():
             raise FormatError("The network gives an embedding without a direction; its weights are damaged.")
         return [
@@ -296,12 +292,6 @@ class Recogniser:
                 f"{what} was made with another model ({gallery.model.digest[:12]}) than this one "
                 f"({self.embedder.digest[:12]}); name that model, or enroll the photos anew into another file."
             )
-
-
-def _gallery_entry(photo: NamedPhoto, face: PhotoFace, keep_face: bool) -> GalleryEntry:
-    digest = digests.of_bytes(photo.data)
-    crop = face.crop if keep_face else None
-    return GalleryEntry(photo.name, photo.source, digest, face.embedding, face.score, face.fallback, crop)
 
 
 def load_photo(photo: Photo, name: str = "the photo") -> tuple[str, bytes | Pixels]:

@@ -50,10 +50,9 @@ class PhotoFace:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON; coordinates are pixels of the upright photo."""
-        landmarks = None if self.landmarks is None else [_rounded(point) for point in self.landmarks]
         score = None if self.score is None else round(self.score, 5)
-        box = None if self.box is None else _rounded(self.box)
-        return {"box": box, "landmarks": landmarks, "score": score, "rung": self.fallback}
+        places = {"box": _rounded(self.box), "landmarks": _rounded(self.landmarks)}
+        return {**places, "score": score, "rung": self.fallback}
 
 
 @dataclass(frozen=True)
@@ -105,10 +104,8 @@ class PhotoComparison:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        photos = [
-            {"photo": portrait.name, "faces": len(portrait.found), **portrait.face.to_dict()}
-            for portrait in (self.first, self.second)
-        ]
+        both = (self.first, self.second)
+        photos = [{"photo": each.name, "faces": len(each.found), **each.face.to_dict()} for each in both]
         similarity = {"similarity": self.similarity, "distance": self.distance, "same": self.same}
         return {"photos": photos, **similarity, **_decision_values(self)}
 
@@ -169,9 +166,7 @@ class SearchResult:
     @property
     def fpir(self) -> float | None:
         """Chance that a person who is not in the gallery is named; None without a threshold."""
-        if self.threshold is None:
-            return None
-        return search_fpir(self.threshold.point.far, self.comparisons)
+        return None if self.threshold is None else search_fpir(self.threshold.point.far, self.comparisons)
 
     @property
     def decision(self) -> str:
@@ -188,13 +183,13 @@ class SearchResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        faces = [person.to_dict() for person in self.people]
-        rates = {"comparisons": self.comparisons, "fpir": self.fpir}
-        return {"photo": self.name, "faces": faces, **rates, **_decision_values(self)}
+        found = {"photo": self.name, "faces": [person.to_dict() for person in self.people]}
+        return {**found, "comparisons": self.comparisons, "fpir": self.fpir, **_decision_values(self)}
 
 
-def _rounded(values: NDArray[np.float32]) -> list[float]:
-    return [round(float(value), 2) for value in values]
+def _rounded(values: NDArray[np.float32] | None) -> list[Any] | None:
+    """Nested lists of the values to 1/100 pixel."""
+    return None if values is None else np.round(values.astype(np.float64), 2).tolist()
 
 
 def _decision_values(result: PhotoComparison | SearchResult) -> dict[str, Any]:

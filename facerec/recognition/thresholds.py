@@ -137,16 +137,17 @@ class Threshold:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
+        point, measured = self.point, self.measured
         return {
             "similarity": self.similarity,
             "distance": self.distance,
-            "far": self.point.far,
-            "benchmark": self.measured.benchmark,
-            "synthetic": self.measured.rendered,
-            "different_pairs": self.point.pairs,
-            "different_accepted": self.point.accepted,
-            "far_low": self.point.low,
-            "far_high": self.point.high,
+            "far": point.far,
+            "benchmark": measured.benchmark,
+            "synthetic": measured.rendered,
+            "different_pairs": point.pairs,
+            "different_accepted": point.accepted,
+            "far_low": point.low,
+            "far_high": point.high,
             "tar": self.tar,
         }
 
@@ -158,22 +159,22 @@ def read_measurement(path: str | Path, model: str) -> Measurement:
     fold by fold, so that its distances depend on more than the two photos.
     """
     scored = scores.read_scores(path)
-    origin = None if scored.measured is None else scored.measured.origin
-    if scored.measured is None or origin is None:
+    measured = scored.measured
+    if measured is None or measured.origin is None:
         raise FormatError(f"{path} does not say which model it was measured with; embed and verify again.")
-    if origin.model != model:
+    if measured.origin.model != model:
         raise FormatError(
-            f"{path} was measured with another model ({origin.model[:12]}) than this one ({model[:12]}); name scores "
-            "of this one, or none."
+            f"{path} was measured with another model ({measured.origin.model[:12]}) than this one ({model[:12]}); name "
+            "scores of this one, or none."
         )
-    if scored.measured.protocol not in _SQUARED:
+    if measured.protocol not in _SQUARED:
         raise FormatError(
-            f"{path} is of the protocol {scored.measured.protocol}, which shifts embeddings fold by fold; for a "
-            f"threshold verify with {' or '.join(_SQUARED)}."
+            f"{path} is of the protocol {measured.protocol}, which shifts embeddings fold by fold; for a threshold "
+            f"verify with {' or '.join(_SQUARED)}."
         )
-    distances = _SQUARED[scored.measured.protocol](scored.distance)
+    distances = _SQUARED[measured.protocol](scored.distance)
     faces = distances < _NO_FACE
-    return Measurement(scored.measured.benchmark, origin.rendered, distances[faces], scored.same[faces])
+    return Measurement(measured.benchmark, measured.origin.rendered, distances[faces], scored.same[faces])
 
 
 def find_measurement(model: str, folder: Path = FOLDER) -> Measurement | None:

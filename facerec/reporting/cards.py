@@ -61,7 +61,7 @@ def render_model_card(
         ("Backbone", f"{escape_markdown(export['backbone'])}, {export['parameters']:,} parameters"),
         ("Embedding", f"{export['dim']} numbers, compared by cosine"),
         ("Input", f"RGB, {height}x{width}, aligned to {template}"),
-        *((file, _content(facts, "sha256")) for file, facts in export["files"].items()),
+        *((file, _content(each, "sha256")) for file, each in export["files"].items()),
         ("Digest of the network", f"`{export['digest']}`, as in its embeddings and scores"),
         ("Torch against ONNX", f"largest difference {export['max_difference']:.1g}"),
     ]

@@ -1,9 +1,7 @@
-"""Tables of several runs: all experiments of DVC, and two runs side by side with the question whether they differ.
+"""Tables of several runs, as `facerec experiments` and `facerec compare-runs` print them.
 
-`facerec experiments` and `facerec compare-runs` print them.
-
-The verdict on a benchmark depends only on its headline metric, accuracy or rank-1, with Holm's correction for the number
-of benchmarks: of many metrics some differ by chance. The other metrics are shown for information.
+The verdict on a benchmark depends only on its headline metric, accuracy or rank-1, with Holm's correction for the
+number of benchmarks: of many metrics some differ by chance. The other metrics are shown for information.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Contact sheet of a benchmark's pairs near the threshold: errors and near misses, for a person to check.
-
-It shows whether an error comes from the network, a wrong label, a wrong face or a bad crop.
-"""
+"""Contact sheet of a benchmark's pairs near the threshold, which shows whether the network errs, a label or a crop."""
 
 from __future__ import annotations
 

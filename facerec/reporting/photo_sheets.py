@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -93,8 +94,8 @@ def _face_rows(found: shards.Shards) -> Iterator[tuple[str, list[Image]]]:
 
 def _lowest(values: NDArray[np.float64]) -> list[int]:
     """Rows of the lowest values, lowest first, without NaN."""
-    order = np.argsort(values, kind="stable")[:FACE_COLUMNS]
-    return [int(row) for row in order if not np.isnan(values[row])]
+    order: list[int] = np.argsort(values, kind="stable")[:FACE_COLUMNS].tolist()
+    return [row for row in order if not np.isnan(values[row])]
 
 
 def _residuals(found: shards.Shards) -> NDArray[np.float64]:
@@ -185,9 +186,8 @@ def _photo_rows(found: _PhotoSet) -> Iterator[tuple[str, int, list[int]]]:
     name, count = found.photos.meta.dataset, len(found.photos)
     yield f"{name}, some at random", count, sample_rows(range(count), PHOTO_COLUMNS)
     scores, fallbacks = (found.faces.table[column].to_pylist() for column in ("score", "rung"))
-    scored = [photo for photo, row in found.rows.items() if scores[row] is not None]
-    scored.sort(key=lambda photo: float(scores[found.rows[photo]]))
-    yield "Lowest scores", 0, scored[:PHOTO_COLUMNS]
+    scored = [(scores[row], photo) for photo, row in found.rows.items() if scores[row] is not None]
+    yield "Lowest scores", 0, [photo for _, photo in sorted(scored, key=itemgetter(0))[:PHOTO_COLUMNS]]
     counts = np.diff(found.detections.starts)
     several = np.flatnonzero(counts > 1)
     most = several[np.argsort(-counts[several], kind="stable")][:PHOTO_COLUMNS]
@@ -195,8 +195,7 @@ def _photo_rows(found: _PhotoSet) -> Iterator[tuple[str, int, list[int]]]:
     for fallback in sorted({fallback for fallback in fallbacks if fallback not in (None, "detector")}):
         own = [photo for photo, row in found.rows.items() if fallbacks[row] == fallback]
         yield f"Taken by the fallback {fallback}", len(own), sample_rows(own, PHOTO_COLUMNS)
-    failed = list(found.failed)
-    yield "No face taken", len(failed), sample_rows(failed, 2 * PHOTO_COLUMNS)
+    yield "No face taken", len(found.failed), sample_rows(list(found.failed), 2 * PHOTO_COLUMNS)
 
 
 def _photo_tile(found: _PhotoSet, photo: int) -> Image:

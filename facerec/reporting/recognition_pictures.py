@@ -120,7 +120,8 @@ def _draw_portrait(axes: Axes, portrait: Portrait, colour: str) -> None:
     if face.box is not None:
         _draw_box(axes, face.box, colour, 2.2)
     if face.landmarks is not None:
-        axes.scatter(*face.landmarks.T, s=14, c=_LANDMARKS, edgecolors="black", linewidths=0.5)
+        x, y = face.landmarks.T
+        axes.scatter(x, y, s=14, c=_LANDMARKS, edgecolors="black", linewidths=0.5)
 
 
 def _draw_box(axes: Axes, box: np.ndarray, colour: str, width: float) -> None:

@@ -1,7 +1,4 @@
-"""The figures of a run: which there are, what each shows, and the results it is drawn from.
-
-The stage plots draws them and writes a list of them beside them; the stage report puts them on the page in that order.
-"""
+"""The figures of a run: the stage plots draws them and lists them in index.json, report shows them in that order."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from facerec.core import FormatError
+from facerec.core import FormatError, write_json
 from facerec.params import Params
 
 
@@ -40,6 +40,11 @@ def _scalars(group: Mapping[str, Any], where: str) -> dict[str, Any]:
     return clean
 
 
+def write_summary(found: Mapping[str, Any], path: Path) -> None:
+    """Write the `headline` of all metrics of a run as JSON."""
+    write_json(path, headline(found))
+
+
 def headline(found: Mapping[str, Any]) -> dict[str, Any]:
     """The few numbers by which runs are compared, nested by benchmark, out of all metrics of the run."""
     lines: dict[str, Any] = {}
@@ -60,7 +65,7 @@ def headline(found: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Sources:
-    """The parameters of a run, which say what belongs to it, and where its results lie."""
+    """The parameters of a run, and the folders of its results."""
 
     params: Params
     metrics: Path
@@ -81,8 +86,8 @@ def collect_metrics(sources: Sources) -> dict[str, Any]:
         "train": params.networks,
         "unpack": params.packs,
     }
-    for group, names in written.items():
-        parts = (load_metrics(sources.metrics / group / f"{name}.json") for name in names)
+    for group, members in written.items():
+        parts = (load_metrics(sources.metrics / group / f"{name}.json") for name in members)
         groups[group] = {key: value for part in parts for key, value in part.items()}
     return gather_summary(**groups)
 
