@@ -11,11 +11,11 @@ import torch
 
 from facerec.core import FormatError
 from facerec.evaluation.identification import devkit, identify
-from facerec.evaluation.identification.bands import IdentificationBootstrap
+from facerec.evaluation.identification.engines import TorchEngine
 from facerec.evaluation.identification.impostors import CountsAbove
 from facerec.evaluation.identification.on_files import NpyRows
+from facerec.evaluation.identification.result import IdentificationBootstrap
 from facerec.evaluation.identification.scoring import checked_features
-from facerec.evaluation.identification.torch_engine import TorchEngine
 from facerec.evaluation.statistics import bootstrap
 from facerec.store.embeddings import normalise
 

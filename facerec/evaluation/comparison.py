@@ -19,9 +19,9 @@ import pyarrow as pa
 from facerec.core import FacerecError, FormatError, ParamsError, track
 from facerec.evaluation.curves import rate_name
 from facerec.evaluation.identification import outcomes
-from facerec.evaluation.identification import paired as identification
-from facerec.evaluation.identification.bands import IdentificationRun
-from facerec.evaluation.statistics.significance import DEFAULT_TRIALS, RunComparison, Trials
+from facerec.evaluation.identification.result import Doubles, IdentificationRun, Ints
+from facerec.evaluation.statistics.bootstrap import identity_weights
+from facerec.evaluation.statistics.significance import DEFAULT_TRIALS, RunComparison, Trials, summarise_difference
 from facerec.evaluation.verification import paired as verification
 from facerec.store import tables
 from facerec.store.scores import NAME
@@ -186,7 +186,7 @@ def _ranked(both: _Both, run: str, trials: Trials) -> RunComparison:
     rates = [key for key in results[0] if key.startswith("tpr@") and key in results[1]]
     fprs = sorted((float(key.removeprefix("tpr@")) for key in rates if run == "cleaned"), reverse=True)
     one, other = (IdentificationRun(each.ranks, each.separation, each.probes) for each in (first, second))
-    return identification.compare_identification(one, other, first.identity, fprs, trials)
+    return compare_identification(one, other, first.identity, fprs, trials)
 
 
 def _shared(both: _Both, what: str, values: Sequence[Any]) -> Any:
@@ -212,3 +212,49 @@ def _refuse_other_pairs(both: _Both, keys: Sequence[Sequence[Any]]) -> None:
         for scores, one, other in ((both[0], here, there), (both[1], there, here))
     ]
     raise _IncomparableError(f"its pairs differ: {' and '.join(told)}")
+
+
+def compare_identification(
+    first: IdentificationRun,
+    second: IdentificationRun,
+    identity: Ints,
+    fprs: Sequence[float] = (),
+    trials: Trials = DEFAULT_TRIALS,
+) -> RunComparison:
+    """Compare two runs by rank-1 and by the true positive rate at `fprs`; pair i is of identity[i].
+
+    Raises FormatError when the runs do not fit the pairs.
+    """
+    if not len(first.ranks) == len(second.ranks) == len(identity):
+        raise FormatError(f"both runs must have ranked the same {len(identity)} pairs.")
+    draws = identity_weights(len(first.probes), trials.count, trials.seed)
+    names = ("rank1", *(f"tpr@{rate_name(fpr)}" for fpr in fprs))
+    here, there = (run.metrics(fprs) for run in (first, second))
+    drawn = _trials(second, draws, identity, fprs) - _trials(first, draws, identity, fprs)
+    return RunComparison(
+        headline="rank1",
+        figures={
+            name: summarise_difference(here[k], there[k], drawn[:, k], trials.level) for k, name in enumerate(names)
+        },
+        pairs=len(identity),
+        unit="identities",
+        units=len(np.unique(identity)),
+        equal=_equal(first, second),
+    )
+
+
+def _trials(run: IdentificationRun, draws: Doubles, identity: Ints, fprs: Sequence[float]) -> Doubles:
+    rank1 = run.cmc_trials(draws, identity, [1])
+    return np.hstack([rank1, run.tpr_trials(draws, fprs)]) if fprs else rank1
+
+
+def _equal(first: IdentificationRun, second: IdentificationRun) -> bool:
+    one, other = first.separation, second.separation
+    return all(
+        np.array_equal(a, b)
+        for a, b in (
+            (first.ranks, second.ranks),
+            (one.false_positives, other.false_positives),
+            (one.tail_identity, other.tail_identity),
+        )
+    )

@@ -18,10 +18,9 @@ from facerec.core import FormatError, atomic_dir, write_json
 from facerec.evaluation import curves
 from facerec.evaluation.curves import Band, Records, rate_name
 from facerec.evaluation.identification import noise, outcomes, ranking, scoring
-from facerec.evaluation.identification.bands import IdentificationBootstrap
 from facerec.evaluation.identification.devkit import parse_published
 from facerec.evaluation.identification.outcomes import ProbeNames
-from facerec.evaluation.identification.result import IdentificationResult
+from facerec.evaluation.identification.result import IdentificationBootstrap, IdentificationResult
 from facerec.interop import devkit, photo_lists
 from facerec.store import embeddings, tables
 from facerec.store.embeddings import Embeddings

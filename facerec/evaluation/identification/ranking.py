@@ -99,10 +99,10 @@ def choose_engine(probes: Features) -> Engine:
 
     chosen = torch_device()
     if chosen.type == "cpu":
-        from facerec.evaluation.identification.numba_engine import NumbaEngine
+        from facerec.evaluation.identification.engines import NumbaEngine
 
         return NumbaEngine(probes)
-    from facerec.evaluation.identification.torch_engine import TorchEngine
+    from facerec.evaluation.identification.engines import TorchEngine
 
     return TorchEngine(probes, chosen)
 
