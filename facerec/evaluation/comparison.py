@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from facerec.core import FacerecError, FormatError, ParamsError, track
-from facerec.evaluation.curves import rate_name
+from facerec.core import FacerecError, FormatError, ParamsError, rate_name, track
 from facerec.evaluation.identification import outcomes
 from facerec.evaluation.identification.result import Doubles, IdentificationRun, Ints
 from facerec.evaluation.statistics.bootstrap import identity_weights
@@ -27,17 +26,8 @@ from facerec.store import tables
 from facerec.store.scores import NAME
 
 RESULT = "result.json"
-_SCORES = pa.schema(
-    {
-        "first": pa.string(),
-        "second": pa.string(),
-        "first_identity": pa.string(),
-        "second_identity": pa.string(),
-        "same": pa.bool_(),
-        "distance": pa.float64(),
-        "fold": pa.int32(),
-    }
-)
+_NAMES = dict.fromkeys(("first", "second", "first_identity", "second_identity"), pa.string())
+_SCORES = pa.schema({**_NAMES, "same": pa.bool_(), "distance": pa.float64(), "fold": pa.int32()})
 
 
 @dataclass(frozen=True)
@@ -185,8 +175,7 @@ def _ranked(both: _Both, run: str, trials: Trials) -> RunComparison:
         raise _IncomparableError("its probes show other people")
     rates = [key for key in results[0] if key.startswith("tpr@") and key in results[1]]
     fprs = sorted((float(key.removeprefix("tpr@")) for key in rates if run == "cleaned"), reverse=True)
-    one, other = (IdentificationRun(each.ranks, each.separation, each.probes) for each in (first, second))
-    return compare_identification(one, other, first.identity, fprs, trials)
+    return compare_identification(first, second, first.identity, fprs, trials)
 
 
 def _shared(both: _Both, what: str, values: Sequence[Any]) -> Any:
@@ -228,6 +217,7 @@ def compare_identification(
     if not len(first.ranks) == len(second.ranks) == len(identity):
         raise FormatError(f"both runs must have ranked the same {len(identity)} pairs.")
     draws = identity_weights(len(first.probes), trials.count, trials.seed)
+    outcomes_of = ((run.ranks, run.separation.false_positives, run.separation.tail_identity) for run in (first, second))
     names = ("rank1", *(f"tpr@{rate_name(fpr)}" for fpr in fprs))
     here, there = (run.metrics(fprs) for run in (first, second))
     drawn = _trials(second, draws, identity, fprs) - _trials(first, draws, identity, fprs)
@@ -239,22 +229,10 @@ def compare_identification(
         pairs=len(identity),
         unit="identities",
         units=len(np.unique(identity)),
-        equal=_equal(first, second),
+        equal=all(map(np.array_equal, *outcomes_of)),
     )
 
 
 def _trials(run: IdentificationRun, draws: Doubles, identity: Ints, fprs: Sequence[float]) -> Doubles:
     rank1 = run.cmc_trials(draws, identity, [1])
     return np.hstack([rank1, run.tpr_trials(draws, fprs)]) if fprs else rank1
-
-
-def _equal(first: IdentificationRun, second: IdentificationRun) -> bool:
-    one, other = first.separation, second.separation
-    return all(
-        np.array_equal(a, b)
-        for a, b in (
-            (first.ranks, second.ranks),
-            (one.false_positives, other.false_positives),
-            (one.tail_identity, other.tail_identity),
-        )
-    )

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from facerec.core import FormatError, ParamsError
-from facerec.evaluation.curves import rate_name, wilson
+from facerec.core import FormatError, ParamsError, rate_name
+from facerec.evaluation.curves import wilson
 from facerec.evaluation.verification.distances import Bools, Floats
 from facerec.store import scores
 

@@ -8,8 +8,6 @@ over all distractors.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -81,16 +79,6 @@ class CountsAbove:
         return self._counts
 
 
-@dataclass(frozen=True)
-class SubsetCounts:
-    """Counts of a subset: scores above each mate, (p,) in the order of the mates, and its greatest scores."""
-
-    size: int
-    set: int
-    beaten: Ints
-    tail: Floats
-
-
 class SubsetSweeps:
     """Counts of every ring of every set, added up block by block."""
 
@@ -98,7 +86,7 @@ class SubsetSweeps:
         """Draw `sets` orders of the distractors; keep the `tail` greatest scores of each ring."""
         self.sizes = [10**power for power in range(1, 9) if 10**power < distractors]
         self._engine, self._mates = engine, mates
-        self._ring = np.stack([self._draw(distractors, seed, number) for number in range(sets)])
+        self._rings = [self._draw(distractors, seed, number) for number in range(sets)]
         rings = [(number, ring) for number in range(sets) for ring in range(len(self.sizes))]
         self._counters = {key: engine.counter(mates) for key in rings}
         self._tails = {key: HighestScores(tail) for key in rings}
@@ -112,20 +100,21 @@ class SubsetSweeps:
 
     def add(self, start: int, width: int, block: ScoreBlock) -> None:
         """Count the scores of distractors start ... start + width."""
-        for number, rings in enumerate(self._ring[:, start : start + width]):
-            for ring in np.unique(rings[rings < len(self.sizes)]).tolist():
-                chosen = block.columns(np.flatnonzero(rings == ring))
+        for number, rings in enumerate(self._rings):
+            here = rings[start : start + width]
+            for ring in np.unique(here[here < len(self.sizes)]).tolist():
+                chosen = block.columns(np.flatnonzero(here == ring))
                 chosen.count_beaten(self._mates, self._counters[number, ring])
                 tail = self._tails[number, ring]
                 tail.add(*chosen.above(tail.threshold))
 
-    def subsets(self) -> list[SubsetCounts]:
-        """Every subset, its rings added up: by size, then set."""
+    def subsets(self) -> list[tuple[int, int, Ints, Floats]]:
+        """Every subset, its rings added up, by size, then set: both, scores above each mate, greatest scores."""
         found = []
-        for number in range(len(self._ring)):
+        for number in range(len(self._rings)):
             beaten, tail = np.zeros(len(self._mates.scores), dtype=np.int64), np.empty(0, dtype=np.float32)
             for ring, size in enumerate(self.sizes):
                 beaten = beaten + self._engine.counts(self._counters[number, ring], self._mates)
                 tail = -np.sort(-np.concatenate([tail, self._tails[number, ring].descending()[0]]))
-                found.append(SubsetCounts(size, number + 1, beaten, tail))
-        return sorted(found, key=lambda each: (each.size, each.set))
+                found.append((size, number + 1, beaten, tail))
+        return sorted(found, key=lambda each: each[:2])

@@ -102,8 +102,8 @@ def remove_noise(
         probes: L2-normalised features; NaN rows (missing faces) stay NaN and add to no sum.
         labels: (n,) identity of each probe.
         probe_names: (n,) names in any spelling that `facescrub_key` takes.
-        distractors: L2-normalised features of strangers. An array gives an array; rows that are read from a file are
-            cleaned when they are read.
+        distractors: L2-normalised features of strangers. An array gives an array; rows on disk, such as a memory
+            map, are cleaned when they are read.
         distractor_names: (m,) names in any spelling that `megaface_key` takes.
         probe_noise, distractor_noise: names listed as noise; those that are absent are only counted.
         variant: "published", "centre", "zero" or "delete".
@@ -118,7 +118,8 @@ def remove_noise(
     strangers, known = ([megaface_key(name) for name in names] for names in (distractor_names, distractor_noise))
     clean, kept = _clean_probes(probes, labels, _match(photos, wrong), variant, seed)
     others = CleanDistractors(distractors, _match(strangers, known), variant)
-    whole = others[: others.shape[0]] if isinstance(distractors, np.ndarray) else others
+    on_disk = isinstance(distractors, np.memmap) or not isinstance(distractors, np.ndarray)
+    whole = others if on_disk else others[: others.shape[0]]
     return CleanedFeatures(clean, whole, kept, others.kept, _count(photos, wrong), _count(strangers, known))
 
 

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from facerec.evaluation.curves import Band, rate_name
+from facerec.core import rate_name
+from facerec.evaluation.curves import Band
 from facerec.evaluation.statistics import bootstrap
 
 Ints = NDArray[np.int64]

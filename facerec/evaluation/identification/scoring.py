@@ -29,7 +29,7 @@ NEAREST = 5  # distractors remembered for each probe, as in the devkit's `matche
 
 
 class FeatureRows(Protocol):
-    """A matrix that is read a slice of rows at a time: an array, a memory map, `on_files.NpyRows`."""
+    """A matrix that is read a slice of rows at a time: an array or a memory map."""
 
     @property
     def shape(self) -> tuple[int, ...]:

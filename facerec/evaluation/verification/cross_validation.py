@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from facerec.core import FormatError, ParamsError
-from facerec.evaluation.curves import rate_name, wilson
+from facerec.core import FormatError, ParamsError, rate_name
+from facerec.evaluation.curves import wilson
 from facerec.evaluation.verification.distances import (
     Bools,
     EmbeddingPairs,

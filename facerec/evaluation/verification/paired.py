@@ -14,8 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facerec.core import FormatError
-from facerec.evaluation.curves import rate_name
+from facerec.core import FormatError, rate_name
 from facerec.evaluation.statistics.bootstrap import pair_changes
 from facerec.evaluation.statistics.significance import DEFAULT_TRIALS, RunComparison, Trials, summarise_difference
 from facerec.evaluation.verification.distances import Accepted, Bools, Floats, divide_or_nan

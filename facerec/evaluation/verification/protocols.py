@@ -24,27 +24,25 @@ from facerec.evaluation.verification.distances import Accepted, Bools, Embedding
 
 @dataclass(frozen=True)
 class Protocol:
-    """How one protocol measures pairs and chooses thresholds.
+    """How one protocol measures pairs and chooses thresholds; the defaults are the most common rules.
 
     Attributes:
-        name: of the protocol.
         distances: (pairs, (n,) mask of training pairs) -> (n,) distances.
-        per_fold: whether the distances depend on the training pairs.
         thresholds: training distances -> thresholds to try, in the order in which ties are settled.
         far_thresholds: ascending thresholds between which the one for a false-accept rate is interpolated.
+        per_fold: whether the distances depend on the training pairs.
         goodness: counts at the thresholds -> the value that the threshold maximises.
         choose: thresholds that are equally good -> the threshold.
         spread: fold accuracies -> their spread as this protocol reports it.
     """
 
-    name: str
     distances: Callable[[EmbeddingPairs, Bools], Floats]
-    per_fold: bool
     thresholds: Callable[[Floats], Floats]
     far_thresholds: Floats
-    goodness: Callable[[Accepted], Floats]
-    choose: Callable[[Floats], np.float64]
-    spread: Callable[[Floats], float]
+    per_fold: bool = False
+    goodness: Callable[[Accepted], Floats] = lambda counts: counts.accuracy
+    choose: Callable[[Floats], np.float64] = lambda best: np.float64(best[0])
+    spread: Callable[[Floats], float] = lambda accuracies: float(accuracies.std())
 
     def best(self, candidates: Floats, goodness: Floats) -> np.float64:
         """The threshold, of (t,) candidates whose goodness on the training pairs is given."""
@@ -81,54 +79,17 @@ def _between_extremes(train_distances: Floats) -> Floats:
     return thresholds
 
 
-def _first(best: Floats) -> np.float64:
-    return np.float64(best[0])
-
-
-def _mean(best: Floats) -> np.float64:
-    return np.float64(best.mean())
-
-
-def _deviation(accuracies: Floats) -> float:
-    return float(accuracies.std())
-
-
-def _standard_error(accuracies: Floats) -> float:
-    return float(accuracies.std(ddof=1) / np.sqrt(len(accuracies)))
-
-
+_GRID = np.arange(-10_000, 10_001) / 10_000
 PROTOCOLS: dict[str, Protocol] = {
-    protocol.name: protocol
-    for protocol in (
-        Protocol(
-            name="insightface",
-            distances=_squared,
-            per_fold=False,
-            thresholds=lambda train: np.arange(0, 4, 0.01),
-            far_thresholds=np.arange(0, 4, 0.001),
-            goodness=lambda counts: counts.accuracy,
-            choose=_first,
-            spread=_deviation,
-        ),
-        Protocol(
-            name="concat-mean",
-            distances=_negated_centred_cosine,
-            per_fold=True,
-            thresholds=lambda train: np.arange(-10_000, 10_001) / 10_000,
-            far_thresholds=np.arange(-10_000, 10_001) / 10_000,
-            goodness=lambda counts: counts.accuracy,
-            choose=_mean,
-            spread=_deviation,
-        ),
-        Protocol(
-            name="youden",
-            distances=_negated_cosine,
-            per_fold=False,
-            thresholds=_between_extremes,
-            far_thresholds=np.arange(-10_000, 10_001) / 10_000,
-            goodness=lambda counts: counts.tpr - counts.fpr,
-            choose=_first,
-            spread=_standard_error,
-        ),
-    )
+    "insightface": Protocol(_squared, lambda train: np.arange(0, 4, 0.01), np.arange(0, 4, 0.001)),
+    "concat-mean": Protocol(
+        _negated_centred_cosine, lambda train: _GRID, _GRID, per_fold=True, choose=lambda best: np.float64(best.mean())
+    ),
+    "youden": Protocol(
+        _negated_cosine,
+        _between_extremes,
+        _GRID,
+        goodness=lambda counts: counts.tpr - counts.fpr,
+        spread=lambda accuracies: float(accuracies.std(ddof=1) / np.sqrt(len(accuracies))),
+    ),
 }
