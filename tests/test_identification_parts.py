@@ -12,10 +12,9 @@ import torch
 from facerec.core import FormatError
 from facerec.evaluation.identification import devkit, identify
 from facerec.evaluation.identification.engines import TorchEngine
-from facerec.evaluation.identification.impostors import CountsAbove
 from facerec.evaluation.identification.on_files import map_rows
 from facerec.evaluation.identification.result import IdentificationBootstrap
-from facerec.evaluation.identification.scoring import checked_features
+from facerec.evaluation.identification.scoring import CountsAbove, checked_features
 from facerec.evaluation.statistics import bootstrap
 from facerec.store.embeddings import normalise
 
@@ -146,7 +145,7 @@ def test_the_traditional_gallery_holds_the_other_people():
 
 
 def test_counts_above_marks_equal_a_plain_count(monkeypatch):
-    monkeypatch.setattr("facerec.evaluation.identification.impostors._BATCH", 50)
+    monkeypatch.setattr("facerec.evaluation.identification.scoring._BATCH", 50)
     rng = np.random.default_rng(0)
     marks = np.sort(rng.integers(-5, 5, size=30)).astype(np.float32)
     blocks = [rng.integers(-6, 6, size=(3, 7)).astype(np.float32) for _ in range(9)]

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 
 from facerec.core import FormatError, ParamsError, rate_name
 from facerec.evaluation.curves import wilson
-from facerec.evaluation.verification.distances import Bools, Floats
+from facerec.evaluation.verification.protocols import Bools, Floats
 from facerec.store import scores
 
 FOLDER = Path("data/scores")

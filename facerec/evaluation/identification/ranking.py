@@ -16,7 +16,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from facerec.core import FormatError, ParamsError, torch_device, track
 from facerec.evaluation.identification import devkit
-from facerec.evaluation.identification.impostors import CountsAbove, HighestScores, SubsetSweeps
 from facerec.evaluation.identification.result import (
     IdentificationResult,
     Separation,
@@ -28,12 +27,15 @@ from facerec.evaluation.identification.result import (
 from facerec.evaluation.identification.scoring import (
     BLOCK,
     NEAREST,
+    CountsAbove,
     Engine,
     FeatureRows,
     Features,
     Floats,
+    HighestScores,
     Ints,
     MatePairs,
+    SubsetSweeps,
     checked_features,
     feature_blocks,
     pair_mates,

@@ -14,17 +14,19 @@ from numpy.typing import ArrayLike, NDArray
 
 from facerec.core import FormatError, ParamsError, rate_name
 from facerec.evaluation.curves import wilson
-from facerec.evaluation.verification.distances import (
+from facerec.evaluation.verification.protocols import (
+    PROTOCOLS,
     Bools,
     EmbeddingPairs,
     Floats,
+    Protocol,
     auc,
     check_pairs,
     count_accepted,
     eer,
+    interpolate,
     roc,
 )
-from facerec.evaluation.verification.protocols import PROTOCOLS, Protocol, interpolate
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from facerec.core import FormatError, ParamsError
 from facerec.evaluation.curves import wilson
 from facerec.evaluation.statistics.bootstrap import pair_trials, percentile_interval
 from facerec.evaluation.verification.cross_validation import VerificationResult
-from facerec.evaluation.verification.distances import Bools, Floats, auc, eer
+from facerec.evaluation.verification.protocols import Bools, Floats, auc, eer
 
 Ints = NDArray[np.int64]
 Interval = tuple[float, float]

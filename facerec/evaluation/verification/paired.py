@@ -17,9 +17,16 @@ import numpy as np
 from facerec.core import FormatError, rate_name
 from facerec.evaluation.statistics.bootstrap import pair_changes
 from facerec.evaluation.statistics.significance import DEFAULT_TRIALS, RunComparison, Trials, summarise_difference
-from facerec.evaluation.verification.distances import Accepted, Bools, Floats, divide_or_nan
 from facerec.evaluation.verification.intervals import Ints, number_identities, roc_metrics
-from facerec.evaluation.verification.protocols import PROTOCOLS, Protocol, interpolate
+from facerec.evaluation.verification.protocols import (
+    PROTOCOLS,
+    Accepted,
+    Bools,
+    Floats,
+    Protocol,
+    divide_or_nan,
+    interpolate,
+)
 
 
 @dataclass(frozen=True)
