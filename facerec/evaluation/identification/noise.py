@@ -63,7 +63,8 @@ class CleanDistractors:
 
     def __init__(self, rows: FeatureRows, noisy: Bools, variant: str) -> None:
         """Clean (m, d) rows of those that are `noisy` (m,)."""
-        _refuse_unknown(variant)
+        if variant not in VARIANTS:
+            raise ParamsError(f"There is no noise variant {variant!r}; choose from {', '.join(VARIANTS)}.")
         self._rows, self._noisy, self._variant = rows, noisy, variant
         self.kept: Ints = np.flatnonzero(~noisy) if variant == "delete" else np.arange(len(noisy))
         self.shape = (len(self.kept), rows.shape[1] + _widens(variant))
@@ -113,23 +114,27 @@ def remove_noise(
         FormatError: when names or labels do not fit the matrices.
         ParamsError: for an unknown variant.
     """
-    _refuse_other_length("distractor names", distractor_names, distractors.shape[0])
+    for what, names, rows in (
+        ("distractor names", distractor_names, distractors.shape[0]),
+        ("probe labels", labels, len(probes)),
+        ("probe names", probe_names, len(probes)),
+    ):
+        if len(names) != rows:
+            raise FormatError(f"There are {len(names)} {what} for {rows} rows of features; give one a row.")
     photos, wrong = ([facescrub_key(name) for name in names] for names in (probe_names, probe_noise))
     strangers, known = ([megaface_key(name) for name in names] for names in (distractor_names, distractor_noise))
-    clean, kept = _clean_probes(probes, labels, _match(photos, wrong), variant, seed)
     others = CleanDistractors(distractors, _match(strangers, known), variant)
+    clean, kept = _clean_probes(probes, np.asarray(labels), _match(photos, wrong), variant, seed)
     on_disk = isinstance(distractors, np.memmap) or not isinstance(distractors, np.ndarray)
     whole = others if on_disk else others[: others.shape[0]]
-    return CleanedFeatures(clean, whole, kept, others.kept, _count(photos, wrong), _count(strangers, known))
+    counts = ((len(listed), len({*listed} & {*names})) for listed, names in ((wrong, photos), (known, strangers)))
+    return CleanedFeatures(clean, whole, kept, others.kept, *counts)
 
 
 def _clean_probes(
-    probes: NDArray[np.floating], labels: Sequence[Any] | NDArray[Any], noisy: Bools, variant: str, seed: int
+    probes: NDArray[np.floating], labels: NDArray[Any], noisy: Bools, variant: str, seed: int
 ) -> tuple[Floats, Ints]:
     """(cleaned features, the rows of the originals that these are); arguments as in `remove_noise`."""
-    _refuse_unknown(variant)
-    _refuse_other_length("probe labels", labels, len(probes))
-    _refuse_other_length("probe names", noisy, len(probes))
     if variant == "delete":
         kept = np.flatnonzero(~noisy)
         return np.asarray(probes[kept], dtype=np.float32), kept
@@ -137,7 +142,7 @@ def _clean_probes(
     if variant == "zero":
         clean[noisy] = 0
     else:
-        _replace(clean[:, :-1], np.asarray(labels), noisy, seed if variant == "published" else None)
+        _replace(clean[:, :-1], labels, noisy, seed if variant == "published" else None)
     return clean, np.arange(len(probes))
 
 
@@ -145,21 +150,6 @@ def _match(names: Sequence[str], noise: Collection[str]) -> Bools:
     """(n,) whether each name is on the noise list."""
     noisy = frozenset(noise)
     return np.fromiter((name in noisy for name in names), dtype=bool, count=len(names))
-
-
-def _count(names: Sequence[str], noise: Collection[str]) -> tuple[int, int]:
-    """(entries of the noise list, how many different ones of them are among the names)."""
-    return len(noise), len(set(noise) & set(names))
-
-
-def _refuse_unknown(variant: str) -> None:
-    if variant not in VARIANTS:
-        raise ParamsError(f"There is no noise variant {variant!r}; choose from {', '.join(VARIANTS)}.")
-
-
-def _refuse_other_length(what: str, names: Sequence[Any] | NDArray[Any], rows: int) -> None:
-    if len(names) != rows:
-        raise FormatError(f"There are {len(names)} {what} for {rows} rows of features; give one a row.")
 
 
 def _widens(variant: str) -> bool:

@@ -153,10 +153,10 @@ def pair_mates(engine: Engine, ready: Features, names: NDArray[np.generic]) -> M
     identity = np.unique(names, return_inverse=True)[1].ravel()
     by_identity = np.argsort(identity, kind="stable")
     groups = np.split(by_identity, np.flatnonzero(np.diff(identity[by_identity])) + 1)
-    grids = [_ordered_pairs(group) for group in groups if len(group) > 1]
-    if not grids:
+    grid = np.concatenate([np.reshape(np.meshgrid(group, group, indexing="ij"), (2, -1)) for group in groups], axis=1)
+    probe, mate = grid[:, grid[0] != grid[1]]
+    if not len(probe):
         raise FormatError("No identity has two probes, so there is no mate to find.")
-    probe, mate = np.concatenate(grids, axis=1)
     scores = np.empty(len(probe), dtype=np.float32)
     for start, block in score_blocks(engine, np.where(ready.missing[:, None], np.nan, ready.rows), "probes"):
         here = np.flatnonzero((mate >= start) & (mate < start + block.shape[1]))
@@ -170,43 +170,26 @@ def score_blocks(engine: Engine, others: FeatureRows, what: str) -> Iterator[tup
         yield start, engine.load(block).scores()
 
 
-def _ordered_pairs(group: Ints) -> Ints:
-    first, second = np.meshgrid(group, group, indexing="ij")
-    return np.stack([first[first != second], second[first != second]])
-
-
 class HighestScores:
     """The `size` greatest of all scores shown to it, and the probe each belongs to, under a running threshold."""
 
     def __init__(self, size: int) -> None:
         """Hold `size` scores, and up to twice as many between two clearances."""
-        self.size = size
-        self.threshold = -np.inf
-        self._scores: list[Floats] = []
-        self._probes: list[NDArray[np.int32]] = []
-        self._used = 0
+        self.size, self.threshold = size, -np.inf
+        self._scores, self._probes = np.empty(0, dtype=np.float32), np.empty(0, dtype=np.int32)
 
     def add(self, scores: Floats, probes: NDArray[np.int32]) -> None:
         """Show it scores above the threshold."""
-        self._scores.append(scores)
-        self._probes.append(probes)
-        self._used += len(scores)
-        if self._used > 2 * self.size:
-            self._clear()
-
-    def _clear(self) -> None:
-        scores, probes = np.concatenate(self._scores), np.concatenate(self._probes)
-        kept = np.argpartition(scores, len(scores) - self.size)[len(scores) - self.size :]
-        self._scores, self._probes, self._used = [scores[kept]], [probes[kept]], self.size
-        self.threshold = float(self._scores[0].min())
+        self._scores, self._probes = np.append(self._scores, scores), np.append(self._probes, probes)
+        if len(self._scores) > 2 * self.size:
+            kept = np.argpartition(self._scores, len(self._scores) - self.size)[len(self._scores) - self.size :]
+            self._scores, self._probes = self._scores[kept], self._probes[kept]
+            self.threshold = float(self._scores.min())
 
     def descending(self) -> tuple[Floats, NDArray[np.int32]]:
         """(scores, probes), up to `size`, greatest score first; minus infinity is never `add`ed."""
-        if not self._scores:
-            return np.empty(0, dtype=np.float32), np.empty(0, dtype=np.int32)
-        scores, probes = np.concatenate(self._scores), np.concatenate(self._probes)
-        order = np.argsort(-scores, kind="stable")[: self.size]
-        return scores[order], probes[order]
+        order = np.argsort(-self._scores, kind="stable")[: self.size]
+        return self._scores[order], self._probes[order]
 
 
 class CountsAbove:
@@ -214,27 +197,20 @@ class CountsAbove:
 
     def __init__(self, marks: Floats) -> None:
         """Count for each of the (p,) `marks`."""
-        self._marks = marks
-        self._counts = np.zeros(len(marks), dtype=np.int64)
-        self._waiting: list[Floats] = []
-        self._used = 0
+        self._marks, self._counts = marks, np.zeros(len(marks), dtype=np.int64)
+        self._waiting = np.empty(0, dtype=np.float32)
 
     def add(self, scores: Floats) -> None:
         """Show it scores of any shape; many are sorted at once."""
-        self._waiting.append(scores.ravel())
-        self._used += scores.size
-        if self._used >= _BATCH:
-            self._count()
-
-    def _count(self) -> None:
-        ordered = np.sort(np.concatenate(self._waiting))
-        self._counts += len(ordered) - np.searchsorted(ordered, self._marks, side="right")
-        self._waiting, self._used = [], 0
+        self._waiting = np.append(self._waiting, scores)
+        if len(self._waiting) >= _BATCH:
+            self.counts()
 
     def counts(self) -> Ints:
         """(p,) counts, in the order of the marks."""
-        if self._waiting:
-            self._count()
+        ordered = np.sort(self._waiting)
+        self._counts += len(ordered) - np.searchsorted(ordered, self._marks, side="right")
+        self._waiting = ordered[:0]
         return self._counts
 
 
