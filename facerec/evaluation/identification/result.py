@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from facerec.core import rate_name
-from facerec.evaluation.curves import Band
 from facerec.evaluation.statistics import bootstrap
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Doubles = NDArray[np.float64]
+Interval = tuple[Doubles, Doubles]
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,8 @@ class IdentificationResult:
     identity: Ints
     tpr: dict[float, float]
     supported: dict[float, bool]
-    cmc: tuple[Ints, NDArray[np.float64]]
-    roc: tuple[NDArray[np.float64], NDArray[np.float64]]
+    cmc: tuple[Ints, Doubles]
+    roc: tuple[Doubles, Doubles]
     separation: Separation
     devkit: dict[str, Any]
     sweeps: tuple[SubsetResult, ...]
@@ -145,7 +145,7 @@ class Separation:
 
     def roc(self) -> tuple[Doubles, Doubles]:
         """(fpr, tpr) at each step of the curve, up to `known` false positives."""
-        seen = np.sort(self.false_positives[self.enrolled & (self.false_positives <= self.known)])
+        seen = np.sort(self._known_positives[0])
         steps = np.unique(np.concatenate([[0], seen, [self.known]]))
         return steps / self.negatives, np.searchsorted(seen, steps, side="right") / len(self.identity)
 
@@ -207,7 +207,11 @@ class IdentificationRun:
 
 
 class IdentificationBootstrap:
-    """95 % bands of one result."""
+    """95 % bands of one result, by the bootstrap over the identities of the probes.
+
+    All probes of a person are drawn together, with their pairs and their impostor scores. The distractors stay, so the
+    bands tell about other people among these distractors.
+    """
 
     def __init__(self, result: IdentificationResult, trials: int = 1000, seed: int = 0) -> None:
         """Draw `trials` times as many identities as there are."""
@@ -215,10 +219,10 @@ class IdentificationBootstrap:
         self._identity = result.identity[result.probe]
         self._draws = bootstrap.identity_weights(len(self._run.probes), trials, seed)
 
-    def cmc(self, ranks: ArrayLike) -> Band:
+    def cmc(self, ranks: ArrayLike) -> Interval:
         """(low, high) of the share of pairs whose mate is among the best k, for each k of `ranks`, 1 is best."""
         return bootstrap.percentile_interval(self._run.cmc_trials(self._draws, self._identity, ranks))
 
-    def roc(self, fprs: ArrayLike) -> Band:
+    def roc(self, fprs: ArrayLike) -> Interval:
         """(low, high) of the true positive rate at each false positive rate."""
         return bootstrap.percentile_interval(self._run.tpr_trials(self._draws, fprs))
