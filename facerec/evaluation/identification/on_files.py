@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from facerec.core import FormatError, atomic_dir, rate_name, write_json
 from facerec.evaluation import curves
 from facerec.evaluation.curves import Band, Records
-from facerec.evaluation.identification import noise, outcomes, ranking, scoring
+from facerec.evaluation.identification import noise, outcomes, ranking
 from facerec.evaluation.identification.devkit import parse_published
 from facerec.evaluation.identification.outcomes import ProbeNames
 from facerec.evaluation.identification.result import IdentificationBootstrap, IdentificationResult, SubsetResult
@@ -48,17 +48,14 @@ class IdentificationRecord:
 
     def metrics(self) -> dict[str, Any]:
         """Scalars, nested where a metric has several forms: exact, its 95 % interval, as the devkit shows it."""
-        found: dict[str, Any] = {**self.result.metrics()}
         fprs = [fpr for fpr in self.result.tpr if self.result.supported[fpr]]
-        coarse = parse_published(self.result.devkit)
-        shown = {f"tpr@{rate_name(fpr)}": coarse.tpr(fpr) for fpr in fprs}
-        found["devkit"] = {"rank1": coarse.rank1, **shown}
+        names, coarse = [f"tpr@{rate_name(fpr)}" for fpr in fprs], parse_published(self.result.devkit)
+        shown = {"rank1": coarse.rank1, **{name: coarse.tpr(fpr) for name, fpr in zip(names, fprs, strict=True)}}
+        found: dict[str, Any] = {**self.result.metrics(), "devkit": shown}
         if self.bootstrap is not None:
-            low, high = self.bootstrap.cmc([1])
-            found["interval"] = {"rank1": {"lo": float(low[0]), "hi": float(high[0])}}
-            low, high = self.bootstrap.roc(fprs)
-            for fpr, lo, hi in zip(fprs, low.tolist(), high.tolist(), strict=True):
-                found["interval"][f"tpr@{rate_name(fpr)}"] = {"lo": lo, "hi": hi}
+            edges = np.hstack([self.bootstrap.cmc([1]), self.bootstrap.roc(fprs)]).T.tolist()
+            bands = zip(("rank1", *names), edges, strict=True)
+            found["interval"] = {name: {"lo": low, "hi": high} for name, (low, high) in bands}
         return found
 
     def answer(self) -> dict[str, Any]:
@@ -92,22 +89,11 @@ def denoise_files(
 ) -> noise.CleanedFeatures:
     """Clean the L2-normalised features of directory `features` into directory `out` by two noise lists."""
     probes, distractors = embeddings.read_feature_sets(features)
-    cleaned = noise.remove_noise(
-        probes.matrix,
-        probes.identities,
-        probes.sources,
-        distractors.matrix,
-        distractors.sources,
-        photo_lists.read_noises(probe_noises),
-        photo_lists.read_noises(distractor_noises),
-        variant,
-        seed,
-    )
-    embeddings.write_feature_sets(
-        _rows(probes, cleaned.kept_probes, cleaned.probes),
-        _rows(distractors, cleaned.kept_distractors, cleaned.distractors),
-        out,
-    )
+    lists = photo_lists.read_noises(probe_noises), photo_lists.read_noises(distractor_noises)
+    faces, strangers = (probes.matrix, probes.identities, probes.sources), (distractors.matrix, distractors.sources)
+    cleaned = noise.remove_noise(*faces, *strangers, *lists, variant, seed)
+    kept = _rows(probes, cleaned.kept_probes, cleaned.probes)
+    embeddings.write_feature_sets(kept, _rows(distractors, cleaned.kept_distractors, cleaned.distractors), out)
     return cleaned
 
 
@@ -128,11 +114,10 @@ def write_identification(runs: Mapping[str, IdentificationRecord], out: Path, no
     """
     with atomic_dir(out) as folder:
         for name, run in runs.items():
-            coarse = {key: run.result.devkit[key] for key in ("cmc", "roc", "traditional_cmc")}
+            coarse = dict(run.result.devkit)
+            write_json(folder / f"{name}_matches.json", coarse.pop("matches"))
             write_json(folder / f"{name}_cmc.json", coarse)
-            write_json(folder / f"{name}_matches.json", run.result.devkit["matches"])
-            cmc, roc = run.curves
-            write_json(folder / f"{name}_curves.json", {"cmc": cmc, "roc": roc})
+            write_json(folder / f"{name}_curves.json", dict(zip(("cmc", "roc"), run.curves, strict=True)))
             write_json(folder / f"{name}_sweeps.json", run.sweeps())
             if run.probes is not None:
                 outcomes.write_outcomes(run.result, run.probes, folder, name)
@@ -174,12 +159,11 @@ def write_devkit_scores(features: Path, out: Path) -> dict[str, int]:
     Counts of rows and columns.
     """
     probes, distractors = embeddings.read_feature_sets(features)
-    engine = ranking.choose_engine(scoring.checked_features(probes.matrix, "probes"))
     with atomic_dir(out) as folder:
         for name, others in (("facescrub_facescrub", probes), ("facescrub_megaface", distractors)):
             columns = folder / f"{name}.npy"  # comes in columns, is kept in rows
             matrix = np.lib.format.open_memmap(columns, "w+", np.float32, (len(probes), len(others)))
-            for start, block in scoring.score_blocks(engine, others.matrix, name):
+            for start, block in ranking.score_faces(probes.matrix, others.matrix, name):
                 matrix[:, start : start + block.shape[1]] = block
             devkit.write_matrix(matrix, folder / f"{name}.bin")
             columns.unlink()
@@ -250,20 +234,12 @@ def identify_npy(
     """
     faces: NDArray[Any] = np.array(map_rows(probes))
     people = np.array(read_name_column(ids, "id"))
-    strangers: scoring.FeatureRows = map_rows(distractors)
+    strangers: Any = map_rows(distractors)
     counts: dict[str, int] = {}
     if lists is not None:
-        clean = noise.remove_noise(
-            faces,
-            people,
-            read_name_column(lists.probe_list),
-            strangers,
-            read_name_column(lists.distractor_list),
-            photo_lists.read_noises(lists.probe_noises),
-            photo_lists.read_noises(lists.distractor_noises),
-            lists.variant,
-            seed,
-        )
+        photos, others = (read_name_column(path) for path in (lists.probe_list, lists.distractor_list))
+        noises = photo_lists.read_noises(lists.probe_noises), photo_lists.read_noises(lists.distractor_noises)
+        clean = noise.remove_noise(faces, people, photos, strangers, others, *noises, lists.variant, seed)
         faces, people, strangers = clean.probes, people[clean.kept_probes], clean.distractors
         counts = clean.metrics()
     found = ranking.identify(faces, people, strangers, fprs, sweeps=sweeps, seed=seed)

@@ -6,7 +6,7 @@ other photo of that person is in it. Source: the MegaFace challenge as its devki
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -85,6 +85,11 @@ def choose_engine(probes: Features) -> Engine:
 
     device = torch_device()
     return NumbaEngine(probes) if device.type == "cpu" else TorchEngine(probes, device)
+
+
+def score_faces(probes: NDArray[np.floating], faces: FeatureRows, what: str) -> Iterator[tuple[int, Floats]]:
+    """(first column, (n, b) scores) of (n, d) `probes` against `faces`, which errors call `what`, block after block."""
+    return score_blocks(choose_engine(checked_features(probes, "probes")), faces, what)
 
 
 @dataclass(frozen=True)
