@@ -106,12 +106,13 @@ class PublishedCurves:
             return {}
         if x[after] == fpr or after == 0:
             return dict.fromkeys(READINGS if x[after] == fpr else ("next",), float(y[after]))
-        low, high = slice(after - 1, after), slice(after, after + 1)
-        found = {"linear": _line(fpr, x[low], x[high], y[low], y[high]), "next": float(y[after])}
-        if x[after - 1] > 0:
-            logs = np.log(fpr), np.log(x[low]), np.log(x[high])
-            found["log"] = _line(*logs, y[low], y[high])
-        return {name: found[name] for name in READINGS if name in found}
+        low, rise = x[after - 1], y[after] - y[after - 1]
+        shares = {"linear": (fpr - low) / (x[after] - low)}
+        if low > 0:
+            start, at, end = np.log([low, fpr, x[after]])
+            shares = {"log": (at - start) / (end - start), **shares}
+        found = {name: float(y[after - 1] + share * rise) for name, share in shares.items()}
+        return {**found, "next": float(y[after])}
 
     def metrics(self, fprs: tuple[float, ...]) -> dict[str, Any]:
         """As `facerec megaface published` prints it."""
@@ -148,8 +149,3 @@ def _curve(value: Any, name: str, origin: str) -> tuple[Doubles, Doubles]:
     if (np.diff(x) < 0).any() or x[0] < 0:
         raise FormatError(f'The curve "{name}" of {origin} must ascend from 0 or above.')
     return x, y
-
-
-def _line(at: float, x0: Doubles, x1: Doubles, y0: Doubles, y1: Doubles) -> float:
-    share = (at - x0) / (x1 - x0)
-    return float((y0 + share * (y1 - y0))[0])

@@ -77,13 +77,12 @@ class CleanDistractors:
             return np.empty((0, self.shape[1]), dtype=np.float32)
         first = int(chosen[0])
         clean = np.array(self._rows[first : int(chosen[-1]) + 1][chosen - first], dtype=np.float32)
-        if self._variant == "zero":
+        if _widens(self._variant):
+            clean = _widen(clean)
+            clean[self._noisy[chosen], -1] = _FAR
+        elif self._variant == "zero":
             clean[self._noisy[chosen]] = 0
-        if not _widens(self._variant):
-            return clean
-        wide = _widen(clean)
-        wide[self._noisy[chosen], -1] = _FAR
-        return wide
+        return clean
 
 
 def remove_noise(

@@ -44,8 +44,7 @@ class IdentificationResult:
 
     Attributes:
         rank1: share of pairs whose mate scores above every distractor (ties with the mate are won by it).
-        ranks: (p,) how many distractors score above the mate, 0 is best; ordered by identity, then by
-            probe, then by mate, the last two as in the list given.
+        ranks: (p,) how many distractors score above the mate, 0 is best; by identity, then by probe and mate as listed.
         probe, mate: (p,) rows of the probes that each rank belongs to.
         identity: (probes,) number of each probe's identity, in sorted order of their names.
         tpr: true positive rate by false positive rate asked for, exact: positives are the unordered
@@ -59,8 +58,7 @@ class IdentificationResult:
         devkit: {"cmc", "roc", "traditional_cmc", "matches"} as the MegaFace devkit writes them to JSON.
         sweeps: the same among random subsets of the distractors, by size, then set.
         pairs, probes, distractors: how many there are.
-        failures: (probes, distractors) that have no features (a row of NaN). A pair with such a
-            probe ranks last; such a distractor never outranks anyone.
+        failures: (probes, distractors) without features (a row of NaN). A pair with such a probe ranks last.
     """
 
     rank1: float

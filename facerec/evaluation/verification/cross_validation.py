@@ -164,8 +164,7 @@ def evaluate(
     (1.0, 1.0)
 
     Args:
-        embeddings: (2n, d) floats; pair i is rows 2i and 2i + 1, in any scale. A row of NaN or zeros is a
-            missing face: its pair is a non-match at the greatest distance, an error if it is genuine.
+        embeddings: (2n, d) floats; pair i is rows 2i and 2i + 1, in any scale. A row of NaN or zeros is a missing face.
         same: (n,) whether a pair is the same person.
         protocol: "insightface", "concat-mean" or "youden"; see `facerec.evaluation.verification.protocols`.
         folds: contiguous folds in the order of the pairs, the first n mod folds of them one pair longer.

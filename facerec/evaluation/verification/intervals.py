@@ -37,7 +37,6 @@ class VerificationIntervals:
 
     Attributes:
         unit: "identities" or "pairs", whichever were drawn.
-        trials, seed: of the bootstrap.
         accuracy: of the mean over folds.
         tar: of the true accept rate on the pooled ROC, by target false accept rate.
         auc, eer: of the pooled ROC.
@@ -45,8 +44,6 @@ class VerificationIntervals:
     """
 
     unit: str
-    trials: int
-    seed: int
     accuracy: Interval
     tar: dict[float, Interval]
     auc: Interval
@@ -87,8 +84,6 @@ def bootstrap_intervals(
         accuracy = (float(lowest), float(highest))
     return VerificationIntervals(
         unit=unit,
-        trials=trials,
-        seed=seed,
         accuracy=accuracy,
         tar=dict(zip(fars, rates[: len(fars)], strict=True)),
         auc=area,
@@ -124,13 +119,7 @@ def number_identities(first: Sequence[str], second: Sequence[str], same: Bools) 
 
 
 def roc_metrics(distances: Floats, same: Bools, weights: Floats, fprs: Sequence[float] | Floats = ()) -> Floats:
-    """(trials, 2 + fprs) AUC, EER and TPR at `fprs` of the ROC of all pairs, a point a distinct distance.
-
-    Args:
-        distances, same: (n,) of the pairs.
-        weights: (trials, n) how often each pair counts.
-        fprs: false positive rates.
-    """
+    """(trials, 2 + fprs) AUC, EER and TPR at `fprs` of n pairs' ROC when pair i counts weights[:, i] times."""
     order = np.argsort(distances, kind="stable")
     ends = np.append(np.flatnonzero(np.diff(distances[order])), len(order) - 1)
     drawn, truth = np.take(weights, order, axis=1), same[order]

@@ -98,8 +98,7 @@ class VerificationRecord:
 def verify_files(embedded: Path, compared: Path, options: VerifyOptions, out: Path) -> VerificationRecord:
     """Judge the pairs of file `compared` (any form of `store.pairs`) with the embeddings of file `embedded`.
 
-    Directory `out` gets scores.parquet (a row a pair: both photos and who they show, "" where unknown, truth,
-    distance, fold and its threshold), result.json (scalars) and details.json (folds and rates).
+    Directory `out` gets scores.parquet (see `store.scores`), result.json (scalars) and details.json (folds and rates).
     """
     faces = embeddings.read_embeddings(embedded)
     listed = pair_lists.read_pairs(compared, faces.sources)
