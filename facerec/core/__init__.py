@@ -11,7 +11,7 @@ Besides: `resumable` keeps finished parts of long work, `digests` has SHA-256, `
 `registry` creates parts by name and `timing` records how long a stage took.
 """
 
-from facerec.core.descriptions import Album, Description, has_magic, pair_counts, size_of, spread_of
+from facerec.core.descriptions import Album, Description, has_magic, pair_counts, rate_name, size_of, spread_of
 from facerec.core.errors import AcquireError, FacerecError, FormatError, ImageError, ParamsError, require_path
 from facerec.core.executor import map_ordered
 from facerec.core.files import atomic_dir, atomic_file, write_json, write_text
@@ -46,6 +46,7 @@ __all__ = [
     "local_setting",
     "map_ordered",
     "pair_counts",
+    "rate_name",
     "require_path",
     "size_of",
     "spread_of",

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from facerec.core import FormatError, ParamsError
-from facerec.evaluation.curves import rate_name, wilson
+from facerec.core import FormatError, ParamsError, rate_name
+from facerec.evaluation.curves import wilson
 from facerec.store import scores
 
 Floats = NDArray[np.float64]

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from facerec.evaluation.curves import rate_name
+from facerec.core import rate_name
 from facerec.reporting.formatting import UNKNOWN, Row, Table, as_count, as_interval, as_number, as_percent
 
 Found = Mapping[str, Any]
