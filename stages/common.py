@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from facerec.core import console, timing, write_json
+from facerec.core import run_command, timing, write_json
 from facerec.distributed import launching
 from facerec.params import Params as Params
 from facerec.params import load_params
@@ -44,7 +44,7 @@ def run(stage: Callable[..., None]) -> None:
         with timing.record_stage(Path(script).stem, *arguments[:1]):
             stage(load_params(), *arguments)
 
-    sys.exit(console.run_command(timed))
+    sys.exit(run_command(timed))
 
 
 def run_together(stage: Callable[..., None]) -> None:
@@ -57,4 +57,4 @@ def run_together(stage: Callable[..., None]) -> None:
         with timing.record_stage(name, *arguments[:1]):
             launching.launch([f"stages.{name}", *arguments])
 
-    sys.exit(console.run_command(timed))
+    sys.exit(run_command(timed))

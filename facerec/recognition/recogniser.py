@@ -18,7 +18,7 @@ from facerec import detection, embedding
 from facerec import params as parameters
 from facerec.aligning.crops import crop_matrices, cut_crop, options_for_network
 from facerec.aligning.fallbacks import ChosenFace, PhotoFaces, choose_faces
-from facerec.core import FacerecError, FormatError, ImageError, ParamsError, digests, torch_device
+from facerec.core import FacerecError, FormatError, ImageError, ParamsError, sha256_of_bytes, torch_device
 from facerec.detection import Detector, Faces
 from facerec.detection.finding import NO_FACES, FoundFaces, find_faces
 from facerec.imaging import images
@@ -190,7 +190,7 @@ class Recogniser:
             except (ImageError, NoFaceError) as error:
                 yield RefusedPhoto(photo.source, str(error).removeprefix(f"{photo.source}: "))
             else:
-                face, digest = portrait.face, digests.of_bytes(photo.data)
+                face, digest = portrait.face, sha256_of_bytes(photo.data)
                 known = (digest, face.embedding, face.score, face.fallback, face.crop if keep_faces else None)
                 yield EnrolledPhoto(GalleryEntry(photo.name, photo.source, *known), len(portrait.found))
 

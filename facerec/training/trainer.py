@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from facerec import backbones, distributed, heads
 from facerec.backbones import storage
 from facerec.backbones.storage import StoredBackbone
-from facerec.core import FacerecError, ParamsError, bar, describe_device, resumable
+from facerec.core import FacerecError, ParamsError, bar, describe_device, work_folder
 from facerec.heads import Head
 from facerec.params import Train
 from facerec.store.preprocessing import Preprocessing
@@ -80,7 +80,7 @@ def keep_checkpoints(sets: FaceSets, recipe: Train) -> Iterator[Checkpoints]:
         "validation": recipe.validation.faces and Path(recipe.validation.faces),
         "recipe": recipe.model_dump(mode="json", exclude={"init"}),
     }
-    with resumable.work_folder("train", inputs) as folder:
+    with work_folder("train", inputs) as folder:
         distributed.broadcast_text(str(folder))
         yield Checkpoints(folder)
 
