@@ -89,7 +89,7 @@ def _face_rows(found: shards.Shards) -> Iterator[tuple[str, list[Image]]]:
     yield "Lowest scores", scored(_lowest(scores))
     for fallback in sorted({fallback for fallback in fallbacks if fallback}):
         own = np.array([row for row in rows if fallbacks[row] == fallback])
-        yield f"Fallback {fallback}: {len(own):,}", scored(sample_rows(own, FACE_COLUMNS))
+        yield f"Found by {fallback}: {len(own):,}", scored(sample_rows(own, FACE_COLUMNS))
 
 
 def _lowest(values: NDArray[np.float64]) -> list[int]:
