@@ -4,7 +4,7 @@ from pathlib import Path
 
 from facerec.backbones import build_backbone as backbone
 from facerec.detection import build_detector as detector
-from facerec.embedding import load_embedder as embedder
+from facerec.embedding.embed_set import open_embedder as embedder
 from facerec.evaluation.identification import identify as identify
 from facerec.evaluation.verification import evaluate as evaluate
 from facerec.heads import build_head as head

@@ -17,7 +17,7 @@ from facerec import embedding, training
 from facerec.backbones import storage
 from facerec.catalog import entries
 from facerec.core import FormatError
-from facerec.embedding import export
+from facerec.embedding import embedder, export
 from facerec.embedding.embed_set import embed_face_set, embed_features
 from facerec.evaluation.verification import on_files
 from facerec.store import embeddings, pairs, scores, training_sets
@@ -89,8 +89,7 @@ def test_files_of_earlier_versions_say_nothing_and_still_load(files: Path, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("key", "value"),
-    [(embedding.DIGEST_KEY, "0x12"), (embedding.TRAINED_ON_KEY, "[{]"), (embedding.TRAINED_ON_KEY, "3")],
+    ("key", "value"), [(embedder.DIGEST_KEY, "0x12"), (embedder.TRAINED_ON_KEY, "[{]"), (embedder.TRAINED_ON_KEY, "3")]
 )
 def test_damaged_notes_of_an_onnx_file_are_refused(files: Path, tmp_path: Path, key: str, value: str) -> None:
     model = onnx.load(files / "backbone.onnx")
