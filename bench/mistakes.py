@@ -26,7 +26,7 @@ from facerec.params import Align
 from facerec.store import shards
 from facerec.store.embeddings import Embeddings
 from facerec.store.face_dataset import FaceDataset
-from facerec.store.preprocessing import Preprocessing
+from facerec.store.model_metadata import Preprocessing
 
 WORK = Path(".facerec/mistakes")
 Images = NDArray[np.uint8]

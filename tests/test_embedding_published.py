@@ -17,7 +17,7 @@ from facerec import embedding
 from facerec.backbones import published
 from facerec.backbones.mobilefacenet import MobileFaceNet
 from facerec.core import FormatError
-from facerec.store.preprocessing import Preprocessing
+from facerec.store.model_metadata import Preprocessing
 
 FACES = np.random.default_rng(0).integers(0, 256, (3, 112, 112, 3), np.uint8)
 

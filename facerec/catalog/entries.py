@@ -16,7 +16,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from facerec.core import AcquireError, home, local_setting
-from facerec.store.preprocessing import Preprocessing
+from facerec.store.model_metadata import Preprocessing
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$")]

@@ -28,9 +28,8 @@ from facerec.backbones import published, storage
 from facerec.backbones.storage import StoredBackbone
 from facerec.core import FormatError, digests, track
 from facerec.store.face_dataset import FaceDataset
-from facerec.store.preprocessing import Preprocessing
+from facerec.store.model_metadata import Preprocessing, TrainingSet, parse_training_sets
 from facerec.store.shards import Shards
-from facerec.store.training_sets import TrainingSet, parse_training_sets
 
 CPU = torch.device("cpu")
 

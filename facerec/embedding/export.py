@@ -23,7 +23,7 @@ from facerec.backbones.storage import StoredBackbone
 from facerec.core import FacerecError, atomic_file, digests
 from facerec.embedding import DIGEST_KEY, METADATA_KEY, TRAINED_ON_KEY, onnx_embedder, torch_embedder
 from facerec.store.embeddings import normalise
-from facerec.store.training_sets import training_sets_to_plain
+from facerec.store.model_metadata import training_sets_to_plain
 
 OPSET = 18
 TOLERANCE = 1e-4

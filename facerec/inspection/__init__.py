@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from facerec.catalog import entries
 from facerec.core import Album, Description, FormatError, ImageError, spread_of
 from facerec.imaging.images import decode, read_header
-from facerec.interop import archives, photos
+from facerec.interop import photos
+from facerec.interop.photos import is_archive, open_source
 
 KNOWN = (
     "folders and archives of photos, photo and face shards, packs (train.rec, *.bin, bcolz), devkit matrices and "
@@ -106,8 +107,8 @@ def inspect(what: str | Path) -> Finding:
     if path.is_file() and not path.stat().st_size:
         raise FormatError(f"{path} is empty.")
     found = _first(_FOLDERS if path.is_dir() else _FILES, path)
-    if found is None and (path.is_dir() or archives.is_archive(path)):
-        with archives.open_source(path) as files:
+    if found is None and (path.is_dir() or is_archive(path)):
+        with open_source(path) as files:
             return _finding(path, photos.describe_photos(path, files))
     found = found or _text(path)
     if found is None:

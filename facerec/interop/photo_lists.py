@@ -40,23 +40,17 @@ class FeatureList:
             raise FormatError(f"a feature list names {len(self.paths)} photos but {len(self.ids)} identities.")
 
 
-@dataclass(frozen=True)
-class Labelled:
-    """Photos of a training set and the number of each one's identity, negative where unknown."""
+def read_labels(path: str | Path) -> dict[str, int]:
+    """Read a list file as photo -> number of its identity, negative where unknown, in its order.
 
-    paths: tuple[str, ...]
-    labels: tuple[int, ...]
-
-
-def read_labels(path: str | Path) -> Labelled:
-    """Read the photos of a list file in its order; FormatError with the line of what is wrong."""
+    Raises FormatError with the line of what is wrong.
+    """
 
     def parse(line: str) -> tuple[str, int] | None:
         match = _LABELLED.fullmatch(line.strip())
         return None if match is None else (match[1], int(match[2]))
 
-    labels = _read_once(path, "path label", parse)
-    return Labelled(tuple(labels), tuple(labels.values()))
+    return _read_once(path, "path label", parse)
 
 
 def read_names(path: str | Path) -> dict[str, str]:

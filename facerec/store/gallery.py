@@ -25,7 +25,7 @@ from pydantic import Field, TypeAdapter
 
 from facerec.core import Description, FormatError, atomic_file, size_of
 from facerec.store import tables
-from facerec.store.training_sets import TrainingSet, describe_training_sets
+from facerec.store.model_metadata import TrainingSet, describe_training_sets
 
 VERSION = 1
 _MOST = 1 << 16
