@@ -16,7 +16,7 @@ import yaml
 
 from facerec.catalog import entries, pair_sampling
 from facerec.catalog.downloads import DOWNLOADS
-from facerec.core import FormatError, ParamsError, atomic_file, digests, track, write_text
+from facerec.core import FormatError, ParamsError, atomic_file, sha256_of_file, track, write_text
 from facerec.interop import photos
 
 _LONGEST = 100
@@ -134,11 +134,11 @@ def _link(source: Path, place: Path) -> None:
 
 def _photos(name: str, source: Path) -> dict[str, Any]:
     file: dict[str, Any] = {"name": f"{name}.tar", "use": "photos"}
-    return file if source.is_dir() else {**file, "versions": [{"sha256": digests.of_file(source)}]}
+    return file if source.is_dir() else {**file, "versions": [{"sha256": sha256_of_file(source)}]}
 
 
 def _copied(path: Path) -> dict[str, Any]:
-    return {"name": path.name, "save_as": _PAIRS, "versions": [{"sha256": digests.of_file(path)}]}
+    return {"name": path.name, "save_as": _PAIRS, "versions": [{"sha256": sha256_of_file(path)}]}
 
 
 def _entry(name: str, files: list[dict[str, Any]], found: dict[str, list[str]]) -> str:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from facerec.cli.common import Json, Out, app, check_out, parse_size, print_json, report
-from facerec.core import ParamsError, console
+from facerec.core import ParamsError, note
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -90,7 +90,7 @@ def add(
 
     added = user_dataset.add_dataset(photos, name, user_dataset.AddOptions(to, pairs, model), profiles, replace)
     if not added.apart:
-        console.note("too few people for folds without shared ones, so thresholds know the people they are tried on")
+        note("too few people for folds without shared ones, so thresholds know the people they are tried on")
     written = [str(added.entry), str(added.profile)]
     told = {
         "photos": added.photos,
@@ -150,7 +150,7 @@ def unpack(
     expected = unpacking.Expected(photos, None if size is None else parse_size(size), arrays)
     unpacked = unpacking.unpack(source, out, expected)
     for each in unpacked.notes:
-        console.note(each)
+        note(each)
     report("Images", unpacked.images, as_json)
 
 

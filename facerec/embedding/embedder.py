@@ -26,7 +26,7 @@ from torch.nn import functional
 
 from facerec.backbones import published, storage
 from facerec.backbones.storage import StoredBackbone
-from facerec.core import FormatError, digests, track
+from facerec.core import FormatError, sha256_of_bytes, sha256_of_file, track
 from facerec.store.face_dataset import FaceDataset
 from facerec.store.model_metadata import Preprocessing, TrainingSet, parse_training_sets
 from facerec.store.shards import Shards
@@ -195,9 +195,9 @@ def torch_embedder(stored: StoredBackbone, device: torch.device = CPU) -> Embedd
 
 def _with_digest(embedder: Embedder, model: Path | bytes) -> Embedder:
     """With a digest of the file's bytes and the preprocessing, for a model that was not made by this project."""
-    content = digests.of_bytes(model) if isinstance(model, bytes) else digests.of_file(model)
+    content = sha256_of_bytes(model) if isinstance(model, bytes) else sha256_of_file(model)
     prepared = json.dumps(embedder.preprocessing.to_dict(), sort_keys=True)
-    return replace(embedder, digest=digests.of_bytes(prepared.encode() + bytes.fromhex(content)))
+    return replace(embedder, digest=sha256_of_bytes(prepared.encode() + bytes.fromhex(content)))
 
 
 def _torch_network_embedder(
