@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from facerec.core import AcquireError, home, local_setting
+from facerec.core import AcquireError, Description, home, local_setting
 from facerec.store.model_metadata import Preprocessing
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]
@@ -167,6 +167,24 @@ def load_entry(name: str) -> CatalogEntry:
     if entry.name != name:
         raise AcquireError(f"{path} is named {entry.name} inside; give both one name.")
     return entry
+
+
+def describe_entry(name: str) -> Description | None:
+    """An entry, for `facerec inspect`."""
+    if name not in entry_names():
+        return None
+    entry = load_entry(name)
+    facts = {
+        "title": entry.title,
+        "holds": entry.kind,
+        "files": [file.name for file in entry.files] or "rendered",
+        "counts": entry.counts.model_dump(exclude_none=True),
+        "licence": entry.licence,
+        "terms": entry.terms,
+        "homepage": entry.homepage,
+        "get_it": f"facerec download {name} OUT",
+    }
+    return Description("catalog entry", {key: value for key, value in facts.items() if value})
 
 
 def is_rendered(dataset: str) -> bool:

@@ -26,7 +26,6 @@ from numpy.typing import NDArray
 from facerec.catalog.entries import CatalogEntry
 from facerec.core import AcquireError, ParamsError, atomic_dir
 from facerec.imaging.images import decode
-from facerec.imaging.sheets import contact_sheet
 from facerec.interop import photo_lists, recordio, verification_packs
 from facerec.interop.pair_lists import write_lfw
 from facerec.store import shards
@@ -146,11 +145,10 @@ _PARTS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
 }
 
 
-def synthetic_sheet(rows: int, columns: int, seed: int, size: int = 160) -> NDArray[np.uint8]:
-    """A contact sheet of `columns` photos each of `rows` people, RGB; people of no set."""
-    sessions = _ordinary_sessions(seed, "sheet", rows, columns, _TRAINING, size)
-    pictures = [decode(picture.jpeg) for session in sessions for picture in render_session(session)]
-    return contact_sheet(pictures, columns)
+def render_examples(people: int, photos: int, seed: int) -> list[NDArray[np.uint8]]:
+    """RGB photos of people of no set, person after person, for a contact sheet."""
+    sessions = _ordinary_sessions(seed, "sheet", people, photos, _TRAINING, 160)
+    return [decode(picture.jpeg) for session in sessions for picture in render_session(session)]
 
 
 def _ordinary_sessions(

@@ -166,7 +166,7 @@ def pack(
 ) -> None:
     """Turn face shards into a pack that InsightFace reads, image bytes untouched; undoes unpack."""
     from facerec.interop.exporting import pack_bin, pack_faces
-    from facerec.store.pairs import PAIRS
+    from facerec.store.shards import PAIRS
 
     check_out(out, faces, replace)
     if out.suffix == ".bin":
@@ -232,7 +232,7 @@ def sheet(
     from facerec.imaging import sheets
 
     sheets.check_sheet_name(out)
-    sheets.write_sheet(synthetic_sets.synthetic_sheet(rows, columns, seed), out)
+    sheets.write_sheet(sheets.contact_sheet(synthetic_sets.render_examples(rows, columns, seed), columns), out)
 
 
 def _words(value: Any) -> str:

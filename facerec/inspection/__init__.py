@@ -20,11 +20,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.catalog import entries
 from facerec.core import Album, Description, FormatError, ImageError, spread_of
 from facerec.imaging.images import decode, read_header
-from facerec.interop import photos
-from facerec.interop.photos import is_archive, open_source
+from facerec.interop.photos import describe_photos, is_archive, open_source
 
 KNOWN = (
     "folders and archives of photos, photo and face shards, packs (train.rec, *.bin, bcolz), devkit matrices and "
@@ -101,7 +99,9 @@ def inspect(what: str | Path) -> Finding:
     """
     path = Path(what)
     if not path.exists():
-        return _entry(str(what))
+        if entry := _first(("catalog.entries:describe_entry",), str(what)):
+            return Finding(entry.kind, entry.facts)
+        raise FormatError(f"there is no {what}, neither on disk nor in the catalog.")
     if not path.is_dir() and not path.is_file():
         raise FormatError(f"{path} is neither a file nor a folder.")
     if path.is_file() and not path.stat().st_size:
@@ -109,29 +109,11 @@ def inspect(what: str | Path) -> Finding:
     found = _first(_FOLDERS if path.is_dir() else _FILES, path)
     if found is None and (path.is_dir() or is_archive(path)):
         with open_source(path) as files:
-            return _finding(path, photos.describe_photos(path, files))
+            return _finding(path, describe_photos(path, files))
     found = found or _text(path)
     if found is None:
         raise FormatError(f"{path} is none of what inspect knows: {KNOWN}.")
     return _finding(path, found)
-
-
-def _entry(name: str) -> Finding:
-    """The catalog's entry `name`."""
-    if name not in entries.entry_names():
-        raise FormatError(f"there is no {name}, neither on disk nor in the catalog.")
-    entry = entries.load_entry(name)
-    facts = {
-        "title": entry.title,
-        "holds": entry.kind,
-        "files": [file.name for file in entry.files] or "rendered",
-        "counts": entry.counts.model_dump(exclude_none=True),
-        "licence": entry.licence,
-        "terms": entry.terms,
-        "homepage": entry.homepage,
-        "get_it": f"facerec download {name} OUT",
-    }
-    return Finding("catalog entry", {key: value for key, value in facts.items() if value})
 
 
 def _first(describers: Iterable[str], *what: Any) -> Description | None:

@@ -25,9 +25,8 @@ import numpy as np
 from numcodecs import blosc
 from numpy.typing import NDArray
 
-from facerec.core import Description, FormatError, pair_counts, size_of
-from facerec.interop.verification_packs import pair_album
-from facerec.store import tables
+from facerec.core import Album, Description, FormatError, pair_counts, size_of
+from facerec.store import pairs
 
 Colour = Literal["bgr", "rgb"]
 
@@ -107,9 +106,11 @@ def describe_bcolz(path: Path) -> Description | None:
     facts: dict[str, Any] = {**pair_counts(pack.same), "stored_as": "float32 pixels, taken for BGR"}
     facts |= {"note": pack.note} if pack.note else {}
     decoded = lru_cache(maxsize=1)(pack.chunk)
-    album = pair_album(
-        path, lambda row: encode_png(decoded(row // pack.chunk_length)[row % pack.chunk_length]), pack.same
-    )
+
+    def read(row: int) -> bytes:
+        return encode_png(decoded(row // pack.chunk_length)[row % pack.chunk_length])
+
+    album = Album.of_pairs(path, read, len(pack.same))
     return Description("bcolz folder", {**facts, "bytes": size_of(path)}, album)
 
 
@@ -159,7 +160,7 @@ def _check_chunks(path: Path, count: int) -> None:
 
 def _same(path: Path, images: int) -> NDArray[np.bool_]:
     place = path.parent / f"{path.name}_list.npy"
-    flags = tables.read_flags(place)
+    flags = pairs.read_genuine(place)
     if 2 * len(flags) != images:
         raise FormatError(f"{path} holds {images} images for the {len(flags)} pairs of {place.name}.")
     return flags

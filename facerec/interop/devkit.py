@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.core import Description, FormatError, atomic_file, size_of, track
-from facerec.store import tables
+from facerec.core import Description, FormatError, atomic_file, range_of, size_of, track
 
 _TYPES: dict[int, np.dtype[Any]] = {5: np.dtype("<f4"), 6: np.dtype("<f8")}
 _HEADER = 16
@@ -95,7 +94,7 @@ def read_devkit_features(
             found = _empty((0, 0), place)
         if isinstance(found, np.memmap):
             found.flush()
-    return found if out is None else tables.read_npy(out)
+    return found if out is None else np.load(out, mmap_mode="r")
 
 
 def write_devkit_features(
@@ -115,14 +114,6 @@ def write_devkit_features(
         write_matrix(np.asarray(feature, dtype)[:, None], path)
 
 
-def list_devkit_features(folder: str | Path, algorithm: str) -> list[str]:
-    """Sorted paths below `folder` of the photos whose features of `algorithm` lie there."""
-    ending = f"_{algorithm}.bin"
-    places = (place for place in Path(folder).rglob("*.bin") if place.name.endswith(ending))
-    names = (place.relative_to(folder).as_posix() for place in places)
-    return sorted(name.removesuffix(ending) for name in names)
-
-
 def describe_matrix(path: Path) -> Description | None:
     """A feature or score file."""
     if not _is_matrix(path):
@@ -131,7 +122,7 @@ def describe_matrix(path: Path) -> Description | None:
     facts = {"shape": list(matrix.shape), "type": str(matrix.dtype), "bytes": size_of(path)}
     if matrix.shape[1] == 1:
         return Description("devkit feature", {**facts, "norm": _norm(matrix)})
-    return Description("devkit matrix", {**facts, **tables.value_range(matrix)})
+    return Description("devkit matrix", {**facts, **range_of(matrix)})
 
 
 def describe_feature_folder(path: Path) -> Description | None:
@@ -249,10 +240,7 @@ class _Finder:
         for place in sorted(parent.iterdir()) if parent.is_dir() else ():
             if place.name.endswith(ending):
                 index.setdefault(_plain(place.name.removesuffix(ending)), []).append(place)
-        self._read = (
-            parent,
-            index,
-        )  # lists name the photos of a folder one after the other, so keeping one folder is enough
+        self._read = parent, index  # lists name the photos of a folder one after the other: one folder is enough
         return index
 
 

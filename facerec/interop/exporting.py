@@ -27,7 +27,7 @@ from facerec.core import FormatError, ImageError, atomic_dir, track
 from facerec.imaging import images
 from facerec.interop import pair_lists, recordio, verification_packs
 from facerec.store import shards
-from facerec.store.pairs import PAIRS
+from facerec.store.shards import PAIRS
 
 LIST_FILE = "list.txt"
 
@@ -149,14 +149,13 @@ def pack_bin(faces: str | Path, pairs_path: str | Path, out: str | Path) -> int:
     """
     opened = shards.read_shards(faces, "faces")
     found = pair_lists.read_pairs(pairs_path, opened.sources)
-    rows = np.stack([found.first, found.second], axis=1).ravel()
-    lost = int((rows.reshape(-1, 2) < 0).any(axis=1).sum())
+    lost = int(((found.first < 0) | (found.second < 0)).sum())
     if lost:
         raise FormatError(
             f"{lost} of the {len(found)} pairs of {pairs_path} name a photo without a face in {faces}; "
             "a .bin must hold them all."
         )
-    images = [bytes(opened.image(row)) for row in track(rows.tolist(), f"pack {Path(out).name}", unit="faces")]
+    images = [bytes(opened.image(row)) for row in track(found.rows.tolist(), f"pack {Path(out).name}", unit="faces")]
     verification_packs.write_bin(out, images, found.same)
     return len(images)
 

@@ -23,8 +23,7 @@ import numpy as np
 
 from facerec.core import Description, FormatError, pair_counts, write_text
 from facerec.interop.photo_lists import matching_rows
-from facerec.store import tables
-from facerec.store.pairs import Pairs, consecutive_pairs, read_pair_table
+from facerec.store.pairs import Pairs, consecutive_pairs, read_genuine, read_pair_table
 
 Photo = tuple[str, int]
 """Identity and 1-based number of a photo: ("Name", 1) is Name/Name_0001.jpg."""
@@ -52,7 +51,7 @@ def read_pairs(path: str | Path, sources: Sequence[str]) -> Pairs:
     if path.suffix == ".parquet":
         return read_pair_table(path, len(sources))
     if path.suffix == ".npy":
-        same = tables.read_flags(path)
+        same = read_genuine(path)
         if 2 * len(same) != len(sources):
             raise FormatError(f"{path} lists {len(same)} pairs, but the set holds {len(sources)} faces.")
         return consecutive_pairs(same)

@@ -201,7 +201,7 @@ def _write(member: Path, folder: Path, expected: Expected, unpacked: Unpacked) -
     folder.mkdir(exist_ok=True)
     unpacked.images[opened.name] = shards.write_parts(opened.rows, folder, opened.meta)
     if opened.pairs is not None:
-        pairs.write_pairs(opened.pairs, folder / pairs.PAIRS)
+        pairs.write_pairs(opened.pairs, folder / shards.PAIRS)
     if opened.note:
         unpacked.notes.append(opened.note)
 

@@ -178,13 +178,7 @@ def describe_bin(path: Path) -> Description | None:
         return None
     images, same = read_bin(path)
     facts = {**pair_counts(same), "bytes": size_of(path)}
-    return Description("verification pack", facts, pair_album(path, images.__getitem__, same))
-
-
-def pair_album(path: Path, read: Callable[[int], bytes], same: NDArray[np.bool_]) -> Album:
-    """The images of a verification pack at `path`, pair by pair."""
-    sources = [f"{path.stem}/{row:06d}" for row in range(2 * len(same))]
-    return Album(read, np.full(len(sources), -1, np.int64), sources, aligned=True, paired=True)
+    return Description("verification pack", facts, Album.of_pairs(path, images.__getitem__, len(same)))
 
 
 def _checked(loaded: Any, path: Path, size: int) -> tuple[list[bytes], NDArray[np.bool_]]:

@@ -21,7 +21,6 @@ from pydantic import TypeAdapter
 
 from facerec.core import Description, FormatError, atomic_dir, atomic_file, size_of, spread_of
 from facerec.store import tables
-from facerec.store.pairs import Pairs
 
 _SCHEMA = pa.schema({"source": pa.string(), "identity": pa.string()})
 _PROBES, _DISTRACTORS = "probes.npy", "distractors.npy"
@@ -68,13 +67,6 @@ class Embeddings:
 
     def __len__(self) -> int:
         return len(self.sources)
-
-    def interleave(self, pairs: Pairs) -> NDArray[np.float32]:
-        """(2n, d) with pair i in rows 2i and 2i + 1; NaN where a photo of the pair has no face here."""
-        rows = np.stack([pairs.first, pairs.second], axis=1).ravel()
-        interleaved = self.matrix[rows]
-        interleaved[rows < 0] = np.nan
-        return interleaved
 
 
 def write_embeddings(embeddings: Embeddings, path: str | Path) -> None:

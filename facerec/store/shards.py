@@ -336,7 +336,8 @@ def _meta(schema: pa.Schema, part: Path) -> Meta:
     return meta
 
 
-FAILURES = "failures.parquet"
+PAIRS, FAILURES = "pairs.parquet", "failures.parquet"
+"""Tables beside the parts: pairs of a verification set, photos without a face."""
 _FAILURE_SCHEMA = pa.schema({name: pa.string() for name in ("source", "identity", "category", "reason")})
 
 
@@ -390,7 +391,7 @@ def describe_shards(path: Path) -> Description | None:
     facts |= {"colour": meta.colour, "parts": len(_parts(path)), "bytes": size_of(path)}
     beside = sorted(each.name for each in path.iterdir() if not each.name.startswith("part-"))
     facts |= {"beside": beside} if beside else {}
-    paired = "pairs.parquet" in beside and not (opened.labels >= 0).any()
+    paired = PAIRS in beside and not (opened.labels >= 0).any()
     album = Album(opened.image, opened.labels, opened.sources, meta.kind == "faces", paired)
     return Description(f"{meta.kind.removesuffix('s')} shards", facts, album)
 

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from facerec.core import Description, FormatError, has_magic, pair_counts, size_of
+from facerec.core import Description, FormatError, has_magic, pair_counts, range_of, size_of
 
 _LONGEST_HEADER = 10_000  # bytes, as numpy
 
@@ -39,14 +39,6 @@ def read_npy(path: str | Path) -> NDArray[Any]:
     if not isinstance(array, np.ndarray):  # numpy.load opens .npz too
         raise FormatError(f"{path} is no array of numbers in NumPy's form but an archive.")
     return array
-
-
-def read_flags(path: str | Path) -> NDArray[np.bool_]:
-    """The (n,) bools of a .npy file, which may be stored as numbers 0 and 1."""
-    flags = read_npy(path)
-    if flags.ndim != 1 or flags.dtype.kind not in "biu" or not np.isin(flags, (0, 1)).all():
-        raise FormatError(f"{path} is no list of bools, one a pair.")
-    return np.array(flags, bool)
 
 
 def _check_header(path: Path) -> None:
@@ -126,16 +118,7 @@ def describe_array(path: Path) -> Description | None:
     facts = {"shape": list(array.shape), "type": str(array.dtype), "bytes": size_of(path)}
     if array.dtype == bool and array.ndim == 1:
         return Description("list of which pairs are the same person", {**facts, **pair_counts(array)})
-    return Description("array without a table of its rows", {**facts, **value_range(array)})
-
-
-def value_range(array: NDArray[Any]) -> dict[str, Any]:
-    """Smallest and largest number, or that some are not finite."""
-    if not array.size or array.dtype.kind not in "iuf":
-        return {}
-    if not np.isfinite(array).all():
-        return {"finite": False}
-    return {"min": float(array.min()), "max": float(array.max())}
+    return Description("array without a table of its rows", {**facts, **range_of(array)})
 
 
 def _reason(error: Exception) -> str:

@@ -114,7 +114,7 @@ def verify_files(embedded: Path, compared: Path, options: VerifyOptions, out: Pa
     """
     faces = embeddings.read_embeddings(embedded)
     listed = pair_lists.read_pairs(compared, faces.sources)
-    result = evaluate(faces.interleave(listed), listed.same, options.protocol, fars=options.fars)
+    result = evaluate(listed.interleave(faces.matrix), listed.same, options.protocol, fars=options.fars)
     first, second = (_identities(faces, rows) for rows in (listed.first, listed.second))
     judged = _record(result, listed, first, second, options)
     measured = Measured(embedded.stem, options.protocol, faces.origin)
