@@ -73,23 +73,26 @@ def in_downloads(file: File, entry: CatalogEntry, downloads: Path = DOWNLOADS) -
     return _in(home() / downloads / entry.name, file)
 
 
-def total_size(entry: CatalogEntry) -> int | None:
-    """Bytes of the files of an entry; None where one is unknown, or where they are rendered."""
+def describe_availability(entry: CatalogEntry) -> dict[str, Any]:
+    """Size, way and place of the files of an entry.
+
+    "bytes" is None where a size is unknown or the set is rendered; "how" is "rendered", "download", "by hand" or
+    "partly by hand"; "here" is "data/raw", "mirror", "downloads" or both where they are, "partly", or "" for nowhere.
+    """
     listed = [[version.size or 0 for version in known_versions(entry, file)] for file in entry.files]
     largest = [max(sizes, default=0) for sizes in listed]
-    return sum(largest) if largest and all(largest) else None
+    size = sum(largest) if largest and all(largest) else None
+    return {"bytes": size, "how": _acquisition(entry), "here": _location(entry)}
 
 
-def acquisition(entry: CatalogEntry) -> str:
-    """How the files are obtained: "rendered" here, "download" by program, "by hand", or "partly by hand"."""
+def _acquisition(entry: CatalogEntry) -> str:
     if entry.generator is not None:
         return "rendered"
     reachable = [bool(file.urls) for file in entry.files]
     return "download" if all(reachable) else "partly by hand" if any(reachable) else "by hand"
 
 
-def location(entry: CatalogEntry) -> str:
-    """Where all its files are already: "data/raw", "mirror", "downloads" or both; "partly", or "" for nowhere."""
+def _location(entry: CatalogEntry) -> str:
     made = RAW / entry.name
     if made.is_dir() and any(made.iterdir()):
         return str(RAW)
@@ -98,13 +101,6 @@ def location(entry: CatalogEntry) -> str:
     if common or not any(found):
         return common[0] if common else ""
     return "mirror, downloads" if all(found) else "partly"
-
-
-def missing_files(entry: CatalogEntry) -> list[File]:
-    """The files that are nowhere on this machine; none of a set that is made already or rendered."""
-    if location(entry) == str(RAW):
-        return []
-    return [file for file in entry.files if not _places(file, entry)]
 
 
 def target_folders(entry: CatalogEntry) -> str:
@@ -116,11 +112,12 @@ def target_folders(entry: CatalogEntry) -> str:
 
 def describe_missing(entry: CatalogEntry) -> dict[str, Any]:
     """How to get what is missing of an entry: its files, the hosts that have them, what to do by hand, and where to."""
-    files = missing_files(entry)
+    made = _location(entry) == str(RAW)
+    files = [] if made else [file for file in entry.files if not _places(file, entry)]
     hosts = dict.fromkeys(str(urlsplit(url).hostname) for file in files for url in file.urls)
     return {
         "files": [file.name for file in files],
-        "by": acquisition(entry),
+        "by": _acquisition(entry),
         "from": list(hosts),
         "homepage": entry.homepage,
         "by hand": entry.manual,

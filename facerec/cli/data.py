@@ -269,9 +269,7 @@ def _summarise_entry(entry: CatalogEntry) -> dict[str, Any]:
         "title": entry.title,
         "kind": entry.kind,
         "licence": entry.licence,
-        "bytes": downloads.total_size(entry),
-        "how": downloads.acquisition(entry),
-        "here": downloads.location(entry),
+        **downloads.describe_availability(entry),
     }
 
 

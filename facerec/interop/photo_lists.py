@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -66,7 +66,7 @@ def read_names(path: str | Path) -> dict[str, str]:
 def _read_once(path: str | Path, form: str, parse: Callable[[str], tuple[str, T] | None]) -> dict[str, T]:
     """Photo -> value by lines of that `form`, each photo once."""
     found: dict[str, T] = {}
-    for number, line in _numbered_lines(path):
+    for number, line in numbered_lines(path):
         parsed = parse(line)
         if parsed is None:
             raise FormatError(f"{path}, line {number}: expected {form!r}, found {line[:80]!r}.")
@@ -81,7 +81,7 @@ def _read_once(path: str | Path, form: str, parse: Callable[[str], tuple[str, T]
 def read_noises(path: str | Path) -> list[str]:
     """Read the photos of a noise list in file order, repeats included."""
     entries = []
-    for number, line in _numbered_lines(path):
+    for number, line in numbered_lines(path):
         if line.startswith("#"):
             continue
         entry = line.split("\t")[1 if "\t" in line else 0].strip()
@@ -144,9 +144,9 @@ def describe_feature_list(path: Path, value: Any) -> Description | None:
     return Description("feature list of the devkit", facts)
 
 
-def _numbered_lines(path: str | Path) -> Iterator[tuple[int, str]]:
-    """(line number from 1, line) of every line that is not empty."""
-    return ((number, line) for number, line in enumerate(_text(path).splitlines(), 1) if line.strip())
+def numbered_lines(path: str | Path) -> list[tuple[int, str]]:
+    """(line number from 1, line) of every line of a list that is not empty; FormatError where it cannot be read."""
+    return [(number, line) for number, line in enumerate(_text(path).splitlines(), 1) if line.strip()]
 
 
 def _text(path: str | Path) -> str:

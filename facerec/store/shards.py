@@ -176,7 +176,7 @@ def write_shards(rows: Iterable[Mapping[str, Any]], path: str | Path, meta: Meta
 def write_parts(rows: Iterable[Mapping[str, Any]], folder: Path, meta: Meta, shard_bytes: int = 256 << 20) -> int:
     """Write what `write_shards` does into a directory that exists and may hold other files; not atomic by itself."""
     schema = _schema(meta)
-    batches = _batches(rows, schema)
+    batches = (pa.record_batch([_column(chunk, field) for field in schema], schema=schema) for chunk in _chunks(rows))
     batch, total = next(batches), 0
     for number in range(100_000):
         used = 0
@@ -213,28 +213,18 @@ def _schema(meta: Meta) -> pa.Schema:
     return pa.schema(_FIELDS[meta.kind], metadata={_META_KEY: encoded.encode()})
 
 
-def _batches(rows: Iterable[Mapping[str, Any]], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """Record batches; at least one, so that even an empty set has a last batch."""
-    empty = True
-    for chunk in _chunks(rows):
-        empty = False
-        yield pa.record_batch([_column(chunk, field) for field in schema], schema=schema)
-    if empty:
-        yield pa.record_batch([pa.array([], field.type) for field in schema], schema=schema)
-
-
 def _chunks(rows: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
-    """Up to 256 rows, fewer where the images are large, so that memory stays small."""
+    """Up to 256 rows, fewer where the images are large, so that memory stays small; one empty chunk of no rows."""
     chunk: list[Mapping[str, Any]] = []
-    size = 0
+    size, some = 0, False
     for row in rows:
         chunk.append(row)
         image = row.get("image")
         size += len(image) if isinstance(image, _BYTES) else 0
         if len(chunk) == _BATCH_ROWS or size >= _BATCH_BYTES:
             yield chunk
-            chunk, size = [], 0
-    if chunk:
+            chunk, size, some = [], 0, True
+    if chunk or not some:
         yield chunk
 
 
