@@ -245,17 +245,12 @@ def _claim(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise AcquireError(f"cannot write {folder}: {error.strerror}.") from error
     try:
-        _lock(handle, folder)
-        yield
-    finally:
-        os.close(handle)
-
-
-def _lock(handle: int, folder: Path) -> None:
-    try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
     except BlockingIOError as error:
         raise AcquireError(f"another process is downloading into {folder}; try again when it is done.") from error
+    finally:
+        os.close(handle)
 
 
 def _addresses(file: File, entry: CatalogEntry) -> list[str]:
@@ -273,14 +268,13 @@ def _in(folder: Path, file: File) -> Path | None:
     """`file` in the folder of its entry or, for an archive, the folder it unpacks to."""
     if (folder / file.name).is_file():
         return folder / file.name
-    unpacked = None if file.folder is None else folder / file.folder
-    return unpacked if unpacked is not None and unpacked.is_dir() else None
+    return folder / file.folder if file.folder and (folder / file.folder).is_dir() else None
 
 
 def _possible_sizes(versions: Sequence[Version]) -> set[int]:
     """Sizes in bytes that the file may have; none unless all versions have one."""
-    sizes = {version.size for version in versions}
-    return set() if None in sizes else {size for size in sizes if size is not None}
+    sizes = {version.size for version in versions if version.size is not None}
+    return sizes if all(version.size is not None for version in versions) else set()
 
 
 def _advice(file: File, entry: CatalogEntry, downloads: Path, reasons: Sequence[str]) -> str:

@@ -1,7 +1,6 @@
 """Sets below data/raw/ made from entries of the catalog: photo shards, a pack's files, a model, lists.
 
-The stage `download` calls `acquire`. A set appears only when it is whole and its counts are those the
-catalog promises.
+The stage `download` calls `acquire`. A set appears only when it is whole and its counts are those the catalog promises.
 """
 
 from __future__ import annotations
@@ -22,8 +21,7 @@ from facerec.interop.photos import Limits, open_source
 from facerec.store import shards
 
 _PACK_FILES = {"train.rec", "train.idx", "property"}
-_PACK_LIMITS = Limits(member_bytes=1 << 40)
-"""A train.rec of ten million faces has some 100 GB."""
+_PACK_LIMITS = Limits(member_bytes=1 << 40)  # a train.rec of ten million faces has some 100 GB
 
 
 def acquire(

@@ -77,14 +77,14 @@ def generate(part: str, path: Path, *, seed: int, **sizes: int) -> None:
 def generate_people(folder: Path, seed: int, identities: int, photos: int) -> None:
     """Training photos: source p0001/p0001_0003.jpg."""
     called = [f"p{index + 1:04d}" for index in range(identities)]
-    sessions = _ordinary_sessions(seed, "people", identities, photos, _TRAINING, 200)
+    sessions = _sessions(seed, "people", identities, _ordinary(photos), _TRAINING, 200)
     _write_photos(folder, "synth_people", sessions, [_name_photos(name, photos) for name in called])
 
 
 def generate_pack(folder: Path, seed: int, identities: int, photos: int, pairs: int) -> None:
     """An InsightFace pack of aligned faces; age gaps and profiles are in agedb_30.bin and cfp_fp.bin."""
     capture = replace(_ALIGNED, yaw=_TRAINING.yaw, wide=_TRAINING.wide)
-    sessions = _ordinary_sessions(seed, "pack", identities, photos, capture, 160, aligned=True)
+    sessions = _sessions(seed, "pack", identities, _ordinary(photos), capture, 160, aligned=True)
     people = enumerate(render_sessions(sessions, "pack"))
     recordio.write_train(folder, ((label, [p.jpeg for p in taken]) for label, taken in people), (112, 112))
     rules = {"lfw": draw_ordinary, "agedb_30": draw_age_gap, "cfp_fp": draw_profiles}
@@ -96,7 +96,7 @@ def generate_lfw(folder: Path, seed: int, pairs: int) -> None:
     """LFW-style photos Name/Name_0001.jpg with pairs.txt; a few show a second person behind."""
     world = Plan(seed, "lfw", pairs)
     called = studio.sample_names(world.people, stream(seed, "names", "lfw"))
-    sessions = _benchmark_sessions(world, _LFW, 250, bystanders=0.05)
+    sessions = _sessions(seed, "lfw", world.people, world.poses, _LFW, 250, bystanders=0.05)
     _write_photos(folder, "synth_lfw", sessions, [_name_photos(name, 4) for name in called])
     named = [((called[a], i + 1), (called[b], j + 1), same) for (a, i), (b, j), same in world.pairs()]
     write_lfw(named, folder / "pairs.txt", FOLDS)
@@ -147,27 +147,30 @@ _PARTS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
 
 def render_examples(people: int, photos: int, seed: int) -> list[NDArray[np.uint8]]:
     """RGB photos of people of no set, person after person, for a contact sheet."""
-    sessions = _ordinary_sessions(seed, "sheet", people, photos, _TRAINING, 160)
+    sessions = _sessions(seed, "sheet", people, _ordinary(photos), _TRAINING, 160)
     return [decode(picture.jpeg) for session in sessions for picture in render_session(session)]
 
 
-def _ordinary_sessions(
-    seed: int, world: str, people: int, photos: int, capture: CaptureConfig, size: int, aligned: bool = False
+def _sessions(
+    seed: int,
+    world: str,
+    people: int,
+    poses: Callable[[int], tuple[Pose, ...]],
+    capture: CaptureConfig,
+    size: int,
+    aligned: bool = False,
+    bystanders: float = 0.0,
 ) -> list[Session]:
-    """Sessions of the first `people` of a world, with nothing asked of their `photos`."""
-    poses, everybody = tuple(map(Pose, range(photos))), (Person(world, index) for index in range(people))
-    return [Session(seed, world, person, poses, capture, size, aligned) for person in everybody]
-
-
-def _benchmark_sessions(
-    plan: Plan, capture: CaptureConfig, size: int, aligned: bool = False, bystanders: float = 0.0
-) -> list[Session]:
-    """Sessions of all people of a benchmark."""
-    world, everybody = plan.world, (Person(plan.world, index) for index in range(plan.people))
+    """Sessions of the first `people` of a world in their `poses`."""
     return [
-        Session(plan.seed, world, person, plan.poses(person.index), capture, size, aligned, bystanders)
-        for person in everybody
+        Session(seed, world, Person(world, index), poses(index), capture, size, aligned, bystanders)
+        for index in range(people)
     ]
+
+
+def _ordinary(photos: int) -> Callable[[int], tuple[Pose, ...]]:
+    """The same poses for everybody, with nothing asked of their `photos`."""
+    return lambda person: tuple(map(Pose, range(photos)))
 
 
 def _name_photos(name: str, photos: int) -> list[Named]:
@@ -199,13 +202,13 @@ def _write_photos(folder: Path, dataset: str, sessions: Sequence[Session], rows:
     shards.write_parts(photos(), folder, shards.Meta("photos", dataset, _LICENCE))
 
 
-def _write_bin(path: Path, benchmark: Plan) -> None:
-    """Render the photos of `benchmark` and write its pairs as a verification pack."""
-    sessions = _benchmark_sessions(benchmark, _ALIGNED, 160, aligned=True)
+def _write_bin(path: Path, plan: Plan) -> None:
+    """Render the photos of a benchmark and write its pairs as a verification pack."""
+    sessions = _sessions(plan.seed, plan.world, plan.people, plan.poses, _ALIGNED, 160, aligned=True)
     taken = [[picture.jpeg for picture in pictures] for pictures in render_sessions(sessions, path.name)]
     images: list[bytes] = []
     same = []
-    for (a, first), (b, second), equal in benchmark.pairs():
+    for (a, first), (b, second), equal in plan.pairs():
         images += [taken[a][first], taken[b][second]]
         same.append(equal)
     verification_packs.write_bin(path, images, same)

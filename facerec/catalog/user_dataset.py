@@ -21,10 +21,8 @@ from facerec.interop import photos
 
 _LONGEST = 100
 _PAIRS = "pairs.tsv"
-_REAL = "_real"
-"""The profile without synthetic data."""
-_MARK = "`facerec add"
-"""Is in every file written here, so that no other file is replaced."""
+_REAL = "_real"  # the profile without synthetic data
+_MARK = "`facerec add"  # is in every file written here, so that no other file is replaced
 
 
 @dataclass(frozen=True)

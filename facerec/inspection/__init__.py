@@ -34,12 +34,9 @@ HEADERS = 200
 """Images of a set whose headers are read."""
 PICTURES = 48
 """Images of a set that are decoded, for the contact sheet and the colours."""
-_PEOPLE = 12
-"""Identities those images are spread over, as far as there are so many with several images."""
-_MOST = 0.9
-"""Share of faces that must agree before their colours are said to be right or swapped."""
-_LARGEST_IMAGE, _LARGEST_TEXT = 256 << 20, 1 << 30
-"""Bytes of what is read whole."""
+_PEOPLE = 12  # identities those images are spread over, as far as there are so many with several images
+_MOST = 0.9  # share of faces that must agree before their colours are said to be right or swapped
+_LARGEST_IMAGE, _LARGEST_TEXT = 256 << 20, 1 << 30  # bytes of what is read whole
 
 # Readers that describe a path, as module:function below facerec; the first that knows it is taken.
 _FOLDERS = (
@@ -65,11 +62,7 @@ _FILES = (
     "interop.devkit:describe_matrix",
     "inspection:describe_image",
 )
-_TEXTS = (
-    "interop.recordio:describe_text",
-    "interop.pair_lists:describe_pair_list",
-    "interop.photo_lists:describe_photo_list",
-)
+_TEXTS = ("interop.pair_lists:describe_pair_list", "interop.photo_lists:describe_photo_list")
 _JSON = ("interop.photo_lists:describe_feature_list", "interop.devkit:describe_result")
 
 Image = NDArray[np.uint8]

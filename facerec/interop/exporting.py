@@ -33,8 +33,7 @@ LIST_FILE = "list.txt"
 
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f-\x9f\u2028\u2029]')
 _DEVICES = re.compile(r"(?i)(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9\u00b9\u00b2\u00b3])(\.|$)")
-_LONGEST = 120
-"""Bytes of a name; file systems end at 255, some archives and encrypted folders much earlier."""
+_LONGEST = 120  # bytes of a name; file systems end at 255, some archives and encrypted folders much earlier
 _IMAGE_SUFFIXES = {".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".dat"}
 _SAME_SUFFIXES = ({".jpg", ".jpeg", ".jpe"}, {".tif", ".tiff"})
 

@@ -37,7 +37,6 @@ _PATHS = re.compile(r"(.+?\.(?:jpe?g|png|bmp|gif|webp|tiff?))[ ,]+(.+?)[ ,]+(-?[
 _LONGEST = 9000
 """Characters of a line whose paths may hold spaces; trying all cuts of a much longer one would take too long."""
 _FOLDS = 10
-_CFP_PHOTO = re.compile(r"\d+\s+\S+/\d+/(frontal|profile)/\S+")
 _SIMPLE_PAIR = re.compile(r"(\S+\.\S*)[\s,]+(\S+\.\S*)[\s,]+([01]|-1)")
 
 
@@ -119,15 +118,10 @@ def write_lfw(pairs: Sequence[tuple[Photo, Photo, bool]], path: str | Path, fold
 
 
 def describe_pair_list(path: Path, lines: list[str]) -> Description | None:
-    """A list of pairs, or a file of CFP's protocol."""
+    """A list of pairs in one file."""
     names = {"names": [line[:120] for line in lines[:5]]}
     if _LFW_HEADER.fullmatch(lines[0]) and len(lines) > 1 and len(lines[1].split()) > 2:
         return _describe_lfw(path, lines[0])
-    if all(_CFP_PHOTO.fullmatch(line) for line in lines):
-        return Description("photo list of CFP's protocol", {"photos": len(lines), **names})
-    if path.stem in ("same", "diff") and all(re.fullmatch(r"\d+,\d+", line) for line in lines):
-        facts = {"pairs": len(lines), "same": path.stem == "same"}
-        return Description("pairs of a split of CFP's protocol", facts)
     matches = [match for line in lines if (match := _SIMPLE_PAIR.fullmatch(line))]
     if len(matches) == len(lines):
         counts = pair_counts(np.array([match[3] == "1" for match in matches]))

@@ -1,19 +1,18 @@
 """Lists of photos, and how the photos they name are found among those of a set.
 
-A list file of a training set has a line "path label" a photo, separated by a TAB or spaces; a path may hold spaces.
-A list of names has a line "path<TAB>name", since names hold spaces too.
-A noise list of MegaFace has one photo a line: '#' starts a comment line, and where a line has a TAB its second column
-counts. FaceScrub entries are base names, MegaFace entries a1/a2/name. A feature list of its devkit is JSON with "path"
-and, for probes, "id".
+A list file of a training set has a line "path label" a photo, separated by a TAB or spaces; a path may hold spaces. A
+list of names has a line "path<TAB>name", since names hold spaces too. A noise list of MegaFace has one photo a line:
+'#' starts a comment line, and where a line has a TAB its second column counts. FaceScrub entries are base names,
+MegaFace entries a1/a2/name. A feature list of its devkit is JSON with "path" and, for probes, "id".
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
@@ -174,50 +173,32 @@ def matching_rows(names: Iterable[str], sources: Sequence[str]) -> NDArray[np.in
     >>> matching_rows(["faces/Ann/1.png", "../Data/Bob/2", "Eve/1.jpg"], ["Ann/1.jpg", "Bob/2.jpg"]).tolist()
     [0, 1, -1]
     """
-    finder = _Finder(sources)
-    return np.array([finder.row(name) for name in names], np.int64)
+    exact = {source: row for row, source in enumerate(sources)}
 
+    @cache
+    def split() -> list[_Parts]:
+        return [_parts(source) for source in sources]
 
-class _Finder:
-    def __init__(self, sources: Sequence[str]) -> None:
-        self._sources = sources
-        self._exact = {source: row for row, source in enumerate(sources)}
-        self._tails: dict[int, dict[_Parts, list[int]]] = {}
+    @cache
+    def rows_by_tail(depth: int | None) -> Mapping[_Parts, list[int]]:
+        """Rows by the last `depth` parts of their paths, of those that have so many; by all parts for None."""
+        rows: dict[_Parts, list[int]] = {}
+        for row, parts in enumerate(split()):
+            if depth is None or len(parts) >= depth > 0:
+                rows.setdefault(parts[-depth:] if depth else parts, []).append(row)
+        return rows
 
-    @cached_property
-    def _parts(self) -> list[_Parts]:
-        return [_parts(source) for source in self._sources]
-
-    @cached_property
-    def _whole(self) -> dict[_Parts, list[int]]:
-        return _index(enumerate(self._parts))
-
-    def row(self, name: str) -> int:
-        if name in self._exact:
-            return self._exact[name]
+    def find(name: str) -> int:
         parts = _parts(name)
-        found = self._longer(parts)
+        found = rows_by_tail(len(parts)).get(parts, [])
         for start in range(len(parts)):
-            found = found or self._whole.get(parts[start:], [])
+            found = found or rows_by_tail(None).get(parts[start:], [])
         if len(found) > 1:
-            first, second = (self._sources[row] for row in found[:2])
+            first, second = (sources[row] for row in found[:2])
             raise FormatError(f"{name!r} may be {first!r} or {second!r}; name photos by longer paths.")
         return found[0] if found else -1
 
-    def _longer(self, parts: _Parts) -> list[int]:
-        """Sources that end in `parts`."""
-        depth = len(parts)
-        if depth not in self._tails:
-            deep = ((row, each[-depth:]) for row, each in enumerate(self._parts) if len(each) >= depth)
-            self._tails[depth] = _index(deep) if depth else {}
-        return self._tails[depth].get(parts, [])
-
-
-def _index(entries: Iterable[tuple[int, _Parts]]) -> dict[_Parts, list[int]]:
-    index: dict[_Parts, list[int]] = {}
-    for row, parts in entries:
-        index.setdefault(parts, []).append(row)
-    return index
+    return np.array([exact[name] if name in exact else find(name) for name in names], np.int64)
 
 
 def _parts(name: str) -> _Parts:

@@ -252,8 +252,7 @@ def photo_rows(
         if not names:
             raise FormatError(f"{path} holds no photos.")
         identities = [_identity(name, depth) if labelled else "" for name in names]
-        labels = {name: label for label, name in enumerate(sorted({*identities} - {""}))}
-        yield from _rows(files, names, identities, labels, _common_top(names, depth) if labelled else "")
+        yield from _rows(files, names, identities, _common_top(names, depth) if labelled else "")
 
 
 def listed_rows(
@@ -265,24 +264,23 @@ def listed_rows(
     unknown identity. Paths are matched as `matching_rows` does it. Raises FormatError when photos of the list are
     missing, or when `open_source` fails.
     """
-    known = sorted({label for label in listed.values() if label >= 0})
-    labels = {str(label): number for number, label in enumerate(known)}
     identities = [str(label) if label >= 0 else "" for label in listed.values()]
     with open_source(path, limits, scratch) as files:
         names = _listed(path, list(listed), files.names)
-        yield from _rows(files, names, identities, labels, _common_top(names, depth=1))
+        yield from _rows(files, names, identities, _common_top(names, depth=1), order=int)
 
 
 def _rows(
-    files: FileSource, names: Sequence[str], identities: Sequence[str], labels: Mapping[str, int], top: str
+    files: FileSource, names: Sequence[str], identities: Sequence[str], top: str, order: type = str
 ) -> Iterator[dict[str, Any]]:
-    for name, identity in zip(names, identities, strict=True):
-        yield {
-            "image": files.read(name),
-            "label": labels.get(identity, -1),
-            "identity": identity,
-            "source": name.removeprefix(top),
-        }
+    for name, identity, label in zip(names, identities, _labels(identities, order), strict=True):
+        yield {"image": files.read(name), "label": label, "identity": identity, "source": name.removeprefix(top)}
+
+
+def _labels(identities: Sequence[str], order: type = str) -> list[int]:
+    """Numbers from 0 for the identities, sorted as values of that type; -1 for ""."""
+    numbers = {identity: number for number, identity in enumerate(sorted({*identities} - {""}, key=order))}
+    return [numbers.get(identity, -1) for identity in identities]
 
 
 def is_photo(name: str, files: FileSource) -> bool:
@@ -302,9 +300,7 @@ def describe_photos(path: Path, files: FileSource) -> Description:
     names = [name for name in files.names if is_photo(name, files)]
     if not names:
         raise FormatError(f"{path} holds no photos, shards, packs, features or models.")
-    folders = [_identity(name, depth=1) for name in names]
-    numbers = {folder: number for number, folder in enumerate(sorted({*folders} - {""}))}
-    labels = np.array([numbers.get(folder, -1) for folder in folders], np.int64)
+    labels = np.array(_labels([_identity(name, depth=1) for name in names]), np.int64)
     facts = {"bytes": size_of(path), "colour": "as stored", "other_files": len(files.names) - len(names)}
     album = Album(lambda row: files.read(names[row]), labels, names)
     return Description("photo folder" if path.is_dir() else "archive of photos", facts, album)

@@ -4,12 +4,11 @@ Framing, as MXNet 1.9.1 (dmlc) writes it: every part of a record is u32 magic, u
 zeros up to a multiple of 4; cflag 0 whole, 1 first, 2 middle, 3 last. A payload is cut where the magic word stands
 4-byte aligned in it; the word itself is left out, and the reader puts it back between two parts.
 
-The index has a line "key<TAB>offset" a record. It is trusted when its last record ends the file and records stand
-where a sample of it points. Most
-writers repeat the key as id in the record: where all of the sample do, an id that differs later shows a wrong line.
-Rebuilding reads the whole file: keys are the ids if no two records share one. If they do, keys can only be
-the positions 0, 1, 2, ..., which is right where there was no index at all; where there was one, its keys may have
-another meaning, and the file is refused.
+The index has a line "key<TAB>offset" a record. It is trusted when its last record ends the file and records stand where
+a sample of it points. Most writers repeat the key as id in the record: where all of the sample do, an id that differs
+later shows a wrong line. Rebuilding reads the whole file: keys are the ids if no two records share one. If they do,
+keys can only be the positions 0, 1, 2, ..., which is right where there was no index at all; where there was one, its
+keys may have another meaning, and the file is refused.
 """
 
 from __future__ import annotations
@@ -29,8 +28,7 @@ from facerec.core import FormatError
 
 Integers = NDArray[np.int64]
 
-_ID = struct.Struct("<8xQ")
-"""The end of the header "IfQQ" up to its first id."""
+_ID = struct.Struct("<8xQ")  # the end of the header "IfQQ" up to its first id
 _HEADER_SIZE = 24
 _SAMPLE = 64
 _NO_ID = -1

@@ -243,7 +243,7 @@ def _meta(path: Path, dataset: str, first: bytes, expected: Expected) -> shards.
         return shards.Meta("photos", dataset)
     size = _size(first, f"{path}, its first image")
     shown = f"{path} holds images of {size[0]}x{size[1]} pixels (height x width)"
-    if expected.size is None and not any(_multiple(size, usual) for usual in _USUAL):
+    if expected.size is None and not any(shards.reduction(size, usual) for usual in _USUAL):
         raise FormatError(
             f"{shown}, no usual size of aligned faces; ask for --size {size[0]}x{size[1]} if they are aligned, "
             "or unpack them with --photos and then detect and align."
@@ -251,11 +251,6 @@ def _meta(path: Path, dataset: str, first: bytes, expected: Expected) -> shards.
     if expected.size not in (None, size):
         raise FormatError(f"{shown}, not {'x'.join(map(str, expected.size or ()))} as asked for.")
     return shards.Meta("faces", dataset, size=size, template=alignment.template_name(size))
-
-
-def _multiple(size: tuple[int, int], base: tuple[int, int]) -> bool:
-    """Whether `size` is a whole multiple of `base` in both directions."""
-    return size[0] % base[0] == 0 and size[0] * base[1] == size[1] * base[0]
 
 
 def _size(image: bytes, where: str) -> tuple[int, int]:

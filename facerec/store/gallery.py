@@ -28,10 +28,8 @@ from facerec.store import tables
 from facerec.store.model_metadata import TrainingSet, describe_training_sets
 
 VERSION = 1
-_MOST = 1 << 16
-"""Largest dimension of an embedding."""
-_LENGTH = 1e-3
-"""Largest difference of a stored embedding's length from 1."""
+_MOST = 1 << 16  # largest dimension of an embedding
+_LENGTH = 1e-3  # largest difference of a stored embedding's length from 1
 
 _SCHEMA = pa.schema(
     {

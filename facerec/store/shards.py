@@ -3,11 +3,10 @@
     write_shards(rows, "data/faces/lfw", Meta("faces", "lfw", size=(112, 112), template="arcface-112"))
     faces = read_shards("data/faces/lfw")  # faces.image(0), faces.labels, faces.identities, faces.sources
 
-A set is `part-00000.arrow`, `part-00001.arrow`, ... of about 256 MB each, uncompressed, in batches of at
-most 256 rows, so that any image can be reached without copying or decompressing its neighbours. The `Meta`
-of the set is in the schema of every part, and the last batch of the last part says that it is the last, so a missing
-part is noticed. Other files may lie beside the parts: pairs, lists, and failures.parquet with the photos that gave
-no face.
+A set is `part-00000.arrow`, `part-00001.arrow`, ... of about 256 MB each, uncompressed, in batches of at most 256 rows,
+so that any image can be reached without copying or decompressing its neighbours. The `Meta` of the set is in the schema
+of every part, and the last batch of the last part says that it is the last, so a missing part is noticed. Other files
+may lie beside the parts: pairs, lists, and failures.parquet with the photos that gave no face.
 """
 
 from __future__ import annotations
@@ -36,8 +35,7 @@ _BATCH_ROWS = 256
 _BATCH_BYTES = 32 << 20
 _BYTES = (bytes, bytearray, memoryview)
 _META_KEY = b"facerec"
-_LONGEST_SIDE = 4096
-"""Pixels of an aligned face; a reader allocates whole batches of the size in the metadata."""
+_LONGEST_SIDE = 4096  # pixels of an aligned face; a reader allocates whole batches of the size in the metadata
 _LAST = {"facerec.last": "yes"}
 
 _PHOTO_FIELDS = [
@@ -291,8 +289,7 @@ def _open(part: Path) -> tuple[Meta, list[pa.RecordBatch], bool]:
         for batch in batches:
             _check(batch)
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise FormatError(f"{part} is damaged or cut short ({reason}); make it again.") from error
+        raise FormatError(f"{part} is damaged or cut short ({tables.reason_of(error)}); make it again.") from error
     return meta, batches, bool(custom)
 
 

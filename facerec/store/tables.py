@@ -34,8 +34,7 @@ def read_npy(path: str | Path) -> NDArray[Any]:
     except (OSError, MemoryError) as error:
         raise FormatError(f"cannot read {path}: {error}.") from error
     except Exception as error:  # the header is a Python literal, whose parser fails in many ways
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise FormatError(f"{path} is no array of numbers in NumPy's form: {reason}.") from error
+        raise FormatError(f"{path} is no array of numbers in NumPy's form: {reason_of(error)}.") from error
     if not isinstance(array, np.ndarray):  # numpy.load opens .npz too
         raise FormatError(f"{path} is no array of numbers in NumPy's form but an archive.")
     return array
@@ -70,7 +69,9 @@ def read_parquet(path: str | Path, schema: pa.Schema) -> pa.Table:
         table.validate(full=True)
         return table.cast(schema).combine_chunks()
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-        raise FormatError(f"{path} is not a readable table of {', '.join(schema.names)} ({_reason(error)}).") from error
+        raise FormatError(
+            f"{path} is not a readable table of {', '.join(schema.names)} ({reason_of(error)})."
+        ) from error
 
 
 def with_note(table: pa.Table, note: Mapping[str, Any]) -> pa.Table:
@@ -86,7 +87,7 @@ def read_note(path: str | Path, adapter: TypeAdapter[T]) -> T | None:
     except ValidationError as error:
         raise FormatError(f"What {path} says of itself is damaged; make it again.") from error
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise FormatError(f"{path} is not a readable table ({_reason(error)}).") from error
+        raise FormatError(f"{path} is not a readable table ({reason_of(error)}).") from error
 
 
 def column_names(path: Path) -> set[str]:
@@ -96,7 +97,7 @@ def column_names(path: Path) -> set[str]:
     try:
         return set(pq.read_schema(path).names)
     except (OSError, ValueError, pa.ArrowException) as error:
-        raise FormatError(f"{path} is a damaged Parquet table ({_reason(error)}).") from error
+        raise FormatError(f"{path} is a damaged Parquet table ({reason_of(error)}).") from error
 
 
 def describe_table(path: Path) -> Description | None:
@@ -121,5 +122,6 @@ def describe_array(path: Path) -> Description | None:
     return Description("array without a table of its rows", {**facts, **range_of(array)})
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """The first line of an error's message, or its kind, without the full stop."""
     return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
