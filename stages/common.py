@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from facerec import params
-from facerec.core import console, timing
+from facerec.core import run_command, timing
 from facerec.distributed import launching
 
 RAW = Path("data/raw")
@@ -32,7 +32,7 @@ def run(stage: Callable[..., None]) -> None:
         with timing.record_stage(Path(script).stem, *arguments[:1]):
             stage(params.load_params(), *arguments)
 
-    sys.exit(console.run_command(timed))
+    sys.exit(run_command(timed))
 
 
 def run_together(stage: Callable[..., None]) -> None:
@@ -45,4 +45,4 @@ def run_together(stage: Callable[..., None]) -> None:
         with timing.record_stage(name, *arguments[:1]):
             launching.launch([f"stages.{name}", *arguments])
 
-    sys.exit(console.run_command(timed))
+    sys.exit(run_command(timed))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from facerec.core import console, write_json
+from facerec.core import note, write_json
 from facerec.evaluation.verification import on_files
 from facerec.params import Params
 from facerec.reporting import pair_sheets
@@ -18,7 +18,7 @@ def verify(params: Params, name: str) -> None:
     embedded, compared = common.EMBEDDINGS / f"{name}.npy", Path(benchmark.pairs)
     judged = on_files.verify_files(embedded, compared, options, common.SCORES / name)
     if judged.doubt:
-        console.note(judged.doubt)
+        note(judged.doubt)
     write_json(common.CURVES / f"{name}_roc.json", {"roc": judged.roc()})
     faces, sheet = common.FACES / "test" / benchmark.faces, common.SHEETS / f"pairs/{name}.jpg"
     found = judged.result

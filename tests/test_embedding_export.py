@@ -11,7 +11,7 @@ import torch
 from facerec import embedding
 from facerec.backbones import storage
 from facerec.embedding import export
-from facerec.store.preprocessing import Preprocessing
+from facerec.store.model_metadata import Preprocessing
 from tests.models import SIZE, TEMPLATE, faces_of
 
 RULES = Preprocessing(size=SIZE, template=TEMPLATE, crop=(0, 16), flip="none")

@@ -18,7 +18,7 @@ from facerec import embedding
 from facerec.backbones import published
 from facerec.backbones.mobilefacenet import MobileFaceNet
 from facerec.core import FormatError
-from facerec.store.preprocessing import Preprocessing
+from facerec.store.model_metadata import Preprocessing
 from tests.conftest import ROOT
 from tests.recognition import save_model
 

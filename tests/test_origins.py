@@ -20,10 +20,9 @@ from facerec.core import FormatError
 from facerec.embedding import embedder, export
 from facerec.embedding.embed_set import embed_face_set, embed_features
 from facerec.evaluation.verification import on_files
-from facerec.store import embeddings, pairs, scores, training_sets
-from facerec.store.embeddings import Embeddings, Origin
-from facerec.store.preprocessing import Preprocessing
-from facerec.store.training_sets import TrainingSet
+from facerec.store import embeddings, model_metadata, pairs
+from facerec.store.embeddings import Embeddings, Measured, Origin, read_scores
+from facerec.store.model_metadata import Preprocessing, TrainingSet
 from tests.models import SIZE, TEMPLATE, recipe, write_set
 
 CPU = torch.device("cpu")
@@ -105,15 +104,15 @@ def test_training_writes_down_what_it_saw(tmp_path: Path) -> None:
     photos = write_set(tmp_path / "b", range(3), 4, dataset="holiday")
     first = training.fit([rendered], recipe(), CPU).backbone
     assert first.trained_on == (TrainingSet("synth_pack/lfw", True),)
-    assert training_sets.only_rendered(first.trained_on)
+    assert model_metadata.only_rendered(first.trained_on)
     storage.save_backbone(first, tmp_path / "first.pt")
     tuned = training.fit([photos], recipe(init=str(tmp_path / "first.pt")), CPU).backbone
     assert tuned.trained_on == (TrainingSet("holiday", False), TrainingSet("synth_pack/lfw", True))
-    assert not training_sets.only_rendered(tuned.trained_on)
+    assert not model_metadata.only_rendered(tuned.trained_on)
     storage.save_backbone(replace(first, trained_on=None), tmp_path / "unknown.pt")
     again = training.fit([rendered], recipe(init=str(tmp_path / "unknown.pt")), CPU).backbone
     assert again.trained_on is None
-    assert not training_sets.only_rendered(again.trained_on)
+    assert not model_metadata.only_rendered(again.trained_on)
 
 
 def test_the_catalogue_knows_what_is_rendered(tmp_path: Path, monkeypatch) -> None:
@@ -154,8 +153,8 @@ def test_scores_say_how_they_were_measured(tmp_path: Path) -> None:
     for out in ("a", "b"):
         judged = on_files.verify_files(tmp_path / "lfw.npy", tmp_path / "pairs.parquet", options, tmp_path / out)
     assert (tmp_path / "a/scores.parquet").read_bytes() == (tmp_path / "b/scores.parquet").read_bytes()
-    found = scores.read_scores(tmp_path / "a")
-    assert found.measured == scores.Measured("lfw", "insightface", origin)
+    found = read_scores(tmp_path / "a")
+    assert found.measured == Measured("lfw", "insightface", origin)
     assert (found.distance == judged.result.distances).all()
     assert (found.same == judged.result.same).all()
 
@@ -163,14 +162,14 @@ def test_scores_say_how_they_were_measured(tmp_path: Path) -> None:
 def test_damaged_scores_are_refused_and_old_ones_say_nothing(tmp_path: Path) -> None:
     path = tmp_path / "scores.parquet"
     pq.write_table(pa.table({"same": [True], "distance": [1.0]}), path)
-    assert scores.read_scores(path).measured is None
+    assert read_scores(path).measured is None
     for distance in ([None], [float("nan")]):
         pq.write_table(pa.table({"same": [True], "distance": pa.array(distance, pa.float64())}), path)
         with pytest.raises(FormatError, match="lacks some numbers"):
-            scores.read_scores(tmp_path)
+            read_scores(tmp_path)
     path.write_bytes(b"PAR1")
     with pytest.raises(FormatError, match="not a readable table"):
-        scores.read_scores(tmp_path)
+        read_scores(tmp_path)
     shutil.rmtree(tmp_path)
     with pytest.raises(FormatError, match="not a readable table"):
-        scores.read_scores(tmp_path)
+        read_scores(tmp_path)

@@ -14,7 +14,7 @@ import yaml
 from dvc.repo import Repo
 from dvc.stage.serialize import to_single_stage_lockfile
 
-from facerec.core import ParamsError, console
+from facerec.core import ParamsError, run_command
 
 
 def compare_locks(stages: Mapping[str, Any], locked: Mapping[str, Any]) -> list[str]:
@@ -49,4 +49,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(console.run_command(main))
+    sys.exit(run_command(main))

@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 
 from facerec.aligning import crops
 from facerec.aligning.fallbacks import FALLBACKS
-from facerec.core import FormatError, ParamsError, atomic_dir, resumable
+from facerec.core import FormatError, ParamsError, atomic_dir, resumable_tables
 from facerec.detection import table
 from facerec.imaging import alignment
 from facerec.params import Align
@@ -101,7 +101,7 @@ def align_set(
         raise ParamsError(f"The rule 'annotated' needs annotated photos, and none in {photos} is; use 'center'.")
     tally, failed = _Tally(options.fallbacks), list[Failure]()
     inputs = {"photos": photos, "detections": detections, "options": options.model_dump()}
-    work = resumable.resumable_tables(
+    work = resumable_tables(
         "align",
         inputs,
         crops.align_job,

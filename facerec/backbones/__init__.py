@@ -23,7 +23,7 @@ from facerec.backbones.iresnet import SEResNet101IR
 from facerec.backbones.mobilefacenet import MobileFaceNet, WideMobileFaceNet
 from facerec.backbones.residual_attention import VARIANTS, ResidualAttention
 from facerec.backbones.timm_models import PREFIX, TimmBackbone
-from facerec.core import registry
+from facerec.core import create_registered, options_of
 
 BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "mobilefacenet": MobileFaceNet,
@@ -42,13 +42,13 @@ def build_backbone(name: str, dim: int = 512, size: tuple[int, int] = (112, 112)
     `dim` is the length of the embedding, `size` the (height, width) of its input in pixels; `options`
     are the family's own. Raises ParamsError for an unknown name or option.
     """
-    return registry.create_registered("backbone", _makers(name), name, {"dim": dim, "size": size}, options)
+    return create_registered("backbone", _makers(name), name, {"dim": dim, "size": size}, options)
 
 
 def backbone_options(name: str) -> list[str]:
     """Names of the options the backbone `name` takes, such as width; none for an unknown name."""
     maker = _makers(name).get(name)
-    return registry.options_of(maker, ("dim", "size")) if maker else []
+    return options_of(maker, ("dim", "size")) if maker else []
 
 
 def _makers(name: str) -> dict[str, Callable[..., nn.Module]]:

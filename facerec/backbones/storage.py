@@ -21,8 +21,7 @@ from torch import nn
 
 from facerec import backbones
 from facerec.core import FormatError, atomic_file
-from facerec.store.preprocessing import Preprocessing
-from facerec.store.training_sets import TrainingSet, parse_training_sets, training_sets_to_plain
+from facerec.store.model_metadata import Preprocessing, TrainingSet, parse_training_sets, training_sets_to_plain
 
 FORMAT = "facerec-backbone-1"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from facerec.catalog.entries import CatalogEntry, SetCounts
-from facerec.core import digests
+from facerec.core import combined_digest, file_digests
 from facerec.interop import pair_lists, recordio, verification_packs
 from facerec.store import shards
 
@@ -14,9 +14,9 @@ from facerec.store import shards
 def describe_set(entry: CatalogEntry, path: str | Path) -> dict[str, Any]:
     """Facts of the finished set of `entry` in `path`: photos, identities and pairs where known, bytes and digest."""
     path = Path(path)
-    files = digests.of_files(path)
+    files = file_digests(path)
     size = sum((path / name).stat().st_size for name in files)
-    return {**count_set(entry, path).model_dump(), "bytes": size, "sha256": digests.combined(files)}
+    return {**count_set(entry, path).model_dump(), "bytes": size, "sha256": combined_digest(files)}
 
 
 def count_set(entry: CatalogEntry, folder: Path) -> SetCounts:

@@ -21,11 +21,11 @@ import sys
 
 from facerec.cli import data, experiments, faces, measure, models, use
 from facerec.cli.common import app
-from facerec.core import console
+from facerec.core import run_command
 
 __all__ = ["app", "data", "experiments", "faces", "main", "measure", "models", "use"]
 
 
 def main() -> None:
     """Run the command; a failure ends with one sentence and an exit code."""
-    sys.exit(console.run_command(app))
+    sys.exit(run_command(app))

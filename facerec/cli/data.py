@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from facerec.cli.common import Json, Out, app, check_out, parse_size, print_json, report
-from facerec.core import ParamsError, console
+from facerec.core import ParamsError, note
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -90,7 +90,7 @@ def add(
 
     added = user_dataset.add_dataset(photos, name, user_dataset.AddOptions(to, pairs, model), profiles, replace)
     if not added.apart:
-        console.note("too few people for folds without shared ones, so thresholds know the people they are tried on")
+        note("too few people for folds without shared ones, so thresholds know the people they are tried on")
     written = [str(added.entry), str(added.profile)]
     told = {
         "photos": added.photos,
@@ -150,7 +150,7 @@ def unpack(
     expected = unpacking.Expected(photos, None if size is None else parse_size(size), arrays)
     unpacked = unpacking.unpack(source, out, expected)
     for each in unpacked.notes:
-        console.note(each)
+        note(each)
     report("Images", unpacked.images, as_json)
 
 
@@ -166,7 +166,7 @@ def pack(
 ) -> None:
     """Turn face shards into a pack that InsightFace reads, image bytes untouched; undoes unpack."""
     from facerec.interop.exporting import pack_bin, pack_faces
-    from facerec.store.pairs import PAIRS
+    from facerec.store.shards import PAIRS
 
     check_out(out, faces, replace)
     if out.suffix == ".bin":
@@ -232,7 +232,7 @@ def sheet(
     from facerec.imaging import sheets
 
     sheets.check_sheet_name(out)
-    sheets.write_sheet(synthetic_sets.synthetic_sheet(rows, columns, seed), out)
+    sheets.write_sheet(sheets.contact_sheet(synthetic_sets.render_examples(rows, columns, seed), columns), out)
 
 
 def _words(value: Any) -> str:
@@ -269,9 +269,7 @@ def _summarise_entry(entry: CatalogEntry) -> dict[str, Any]:
         "title": entry.title,
         "kind": entry.kind,
         "licence": entry.licence,
-        "bytes": downloads.total_size(entry),
-        "how": downloads.acquisition(entry),
-        "here": downloads.location(entry),
+        **downloads.describe_availability(entry),
     }
 
 

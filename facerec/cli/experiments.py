@@ -79,15 +79,7 @@ def _needs(folder: Path, name: str) -> list[dict[str, Any]]:
     from facerec.catalog.entries import load_entry
 
     entries = [load_entry(each) for each in profiles.load_profile(folder, name).entries]
-    return [
-        {
-            "name": entry.name,
-            "bytes": downloads.total_size(entry),
-            "how": downloads.acquisition(entry),
-            "here": downloads.location(entry),
-        }
-        for entry in entries
-    ]
+    return [{"name": entry.name, **downloads.describe_availability(entry)} for entry in entries]
 
 
 def _missing(needs: list[dict[str, Any]]) -> list[str]:

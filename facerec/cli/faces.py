@@ -138,9 +138,9 @@ def collect_photos(paths: Sequence[Path]) -> Iterator[tuple[str, bytes | memoryv
 
 def _holds_several(path: Path) -> bool:
     """Whether `path` is a folder or, by its content, an archive."""
-    from facerec.interop import archives
+    from facerec.interop.photos import is_archive
 
-    return path.is_dir() or archives.is_archive(path)
+    return path.is_dir() or is_archive(path)
 
 
 class FaceDrawer:

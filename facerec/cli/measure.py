@@ -9,7 +9,7 @@ import typer
 
 from facerec import params as parameters
 from facerec.cli.common import Json, Model, Out, app, report
-from facerec.core import ParamsError, console
+from facerec.core import ParamsError, note
 
 VERIFY, IDENTIFY = parameters.Verify(), parameters.Identify()
 VARIANTS = "published, centre, zero or delete"
@@ -46,7 +46,7 @@ def verify(
     else:
         raise ParamsError("verify takes EMBEDDED and PAIRS, or --embeddings and --same; see `facerec verify --help`.")
     if judged.doubt:
-        console.note(judged.doubt)
+        note(judged.doubt)
     found = judged.metrics()
     if as_json:
         found |= {"fold_accuracy": judged.details()["fold_accuracy"]}

@@ -1,21 +1,24 @@
 """What every room stands on: errors, atomic files, settings of the machine, worker processes and progress.
 
-The names below are all that other rooms usually need:
+Other rooms import all of it from here:
 
     from facerec.core import FormatError, atomic_file, map_ordered, require_path, track
 
     with atomic_file("squares.txt") as temporary:  # appears whole or not at all
         temporary.write_text(" ".join(map(str, map_ordered(square, range(9)))))
 
-Besides: `resumable` keeps finished parts of long work, `digests` has SHA-256, `console` shows errors to people,
-`registry` creates parts by name and `timing` records how long a stage took.
+`timing`, which records how long a stage took, is imported by its own name.
 """
 
-from facerec.core.descriptions import Album, Description, has_magic, pair_counts, size_of, spread_of
+from facerec.core.console import ERROR_CLASS, INTERRUPTED, note, run_command
+from facerec.core.descriptions import Album, Description, has_magic, pair_counts, range_of, size_of, spread_of
+from facerec.core.digests import combined_digest, file_digests, sha256_of_bytes, sha256_of_file
 from facerec.core.errors import AcquireError, FacerecError, FormatError, ImageError, ParamsError, require_path
 from facerec.core.executor import map_ordered
 from facerec.core.files import atomic_dir, atomic_file, write_json, write_text
 from facerec.core.progress import bar, track
+from facerec.core.registry import create_registered, options_of
+from facerec.core.resumable import resumable_tables, work_folder
 from facerec.core.settings import (
     describe_device,
     home,
@@ -27,32 +30,12 @@ from facerec.core.settings import (
     worker_count,
 )
 
-__all__ = [
-    "AcquireError",
-    "Album",
-    "Description",
-    "FacerecError",
-    "FormatError",
-    "ImageError",
-    "ParamsError",
-    "atomic_dir",
-    "atomic_file",
-    "bar",
-    "describe_device",
-    "has_magic",
-    "home",
-    "leads",
-    "local_path",
-    "local_setting",
-    "map_ordered",
-    "pair_counts",
-    "require_path",
-    "size_of",
-    "spread_of",
-    "torch_device",
-    "track",
-    "usable_cores",
-    "worker_count",
-    "write_json",
-    "write_text",
-]
+__all__ = ["ERROR_CLASS", "INTERRUPTED", "note", "run_command"]
+__all__ += ["Album", "Description", "has_magic", "pair_counts", "range_of", "size_of", "spread_of"]
+__all__ += ["combined_digest", "file_digests", "sha256_of_bytes", "sha256_of_file"]
+__all__ += ["AcquireError", "FacerecError", "FormatError", "ImageError", "ParamsError", "require_path"]
+__all__ += ["atomic_dir", "atomic_file", "write_json", "write_text"]
+__all__ += ["bar", "map_ordered", "track"]
+__all__ += ["create_registered", "options_of", "resumable_tables", "work_folder"]
+__all__ += ["describe_device", "home", "leads", "local_path", "local_setting"]
+__all__ += ["torch_device", "usable_cores", "worker_count"]

@@ -20,8 +20,7 @@ from types import FrameType
 from facerec.core.errors import FacerecError
 
 INTERRUPTED = 130
-FAILED = 1
-SENTENCE = "facerec"
+ERROR_CLASS = "facerec"
 """Key of torchrun's error file that holds the class of an error of ours."""
 _STOPPED = "interrupted; nothing half-written was left, run the command again to go on"
 _interruption = threading.Event()
@@ -35,14 +34,8 @@ def run_command(main: Callable[[], None]) -> int:
         signal.signal(signal.SIGINT, _interrupt)
     try:
         main()
-    except KeyboardInterrupt:
-        return _fail(_STOPPED, "KeyboardInterrupt", INTERRUPTED)
-    except SystemExit as ended:
-        if ended.code != INTERRUPTED:  # how typer reports Ctrl-C
-            raise
-        return _fail(_STOPPED, "KeyboardInterrupt", INTERRUPTED)
-    except Exception as error:
-        if _interruption.is_set():  # Ctrl-C reaches workers too, so that something else may break first
+    except BaseException as error:
+        if _is_interruption(error):
             return _fail(_STOPPED, "KeyboardInterrupt", INTERRUPTED)
         sentence = _explain(error)
         if sentence is None:
@@ -62,18 +55,25 @@ def _interrupt(signum: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _fail(sentence: str, kind: str, code: int = FAILED) -> int:
+def _is_interruption(error: BaseException) -> bool:
+    """Whether Ctrl-C is the reason. It reaches workers too, so that something else may break first."""
+    if isinstance(error, SystemExit):
+        return error.code == INTERRUPTED  # how typer reports Ctrl-C
+    return isinstance(error, KeyboardInterrupt) or _interruption.is_set()
+
+
+def _fail(sentence: str, kind: str, code: int = 1) -> int:
     """Write the sentence on standard error, or for torchrun, whose processes often all fail for one reason."""
     file = os.environ.get("TORCHELASTIC_ERROR_FILE")
     if file is None:
         sys.stderr.write(f"error: {sentence}\n")
         return code
     told = {"message": sentence, "extraInfo": {"timestamp": str(int(time.time())), "py_callstack": ""}}
-    Path(file).write_text(json.dumps({"message": told, SENTENCE: kind}), encoding="utf-8")
+    Path(file).write_text(json.dumps({"message": told, ERROR_CLASS: kind}), encoding="utf-8")
     return code
 
 
-def _explain(error: Exception) -> str | None:
+def _explain(error: BaseException) -> str | None:
     """The sentence for a person; None for a bug of this package."""
     if isinstance(error, FacerecError):
         return str(error)

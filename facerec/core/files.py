@@ -4,8 +4,8 @@
         temporary.write_text("1 2 3")
 
 The temporary name of `NAME` is `.NAME.0.tmp` beside it (`.1.` and so on while others write the same). Its writer
-holds a lock on it, which the kernel drops when the process ends. So the next writer of `NAME` can tell a file that
-kill -9 left from one that is being written, and removes it.
+holds a lock on it until it ends, even by kill -9. So the next writer of `NAME` can tell an abandoned file from one that
+is being written, and removes it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ _PLACES = 8  # writers of one output at the same time
 def atomic_file(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it replaces `path`, on error it is removed."""
     path = Path(path)
-    with _neighbour(path, _new_file) as temporary:
+    with _neighbour(path, folder=False) as temporary:
         yield temporary
         temporary.chmod(0o666 & ~_UMASK)
         temporary.replace(path)
@@ -42,7 +42,7 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
 def atomic_dir(path: str | Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; on success it replaces `path` whole, on error it is removed."""
     path = Path(path)
-    with _neighbour(path, _new_dir) as temporary:
+    with _neighbour(path, folder=True) as temporary:
         yield temporary
         temporary.chmod(0o777 & ~_UMASK)
         _swap_in(temporary, path)
@@ -60,13 +60,13 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 @contextmanager
-def _neighbour(path: Path, create: Callable[[Path], int]) -> Iterator[Path]:
+def _neighbour(path: Path, *, folder: bool) -> Iterator[Path]:
     """A new, locked file or folder beside `path`, removed when the block fails."""
     path.parent.mkdir(parents=True, exist_ok=True)
     places = [path.with_name(f".{path.name}.{number}.tmp") for number in range(_PLACES)]
     for place in places:
         _remove_abandoned(place)
-    temporary, lock = _claim(path, places, create)
+    temporary, lock = _claim(path, places, folder)
     try:
         yield temporary
     except BaseException:
@@ -76,12 +76,16 @@ def _neighbour(path: Path, create: Callable[[Path], int]) -> Iterator[Path]:
         os.close(lock)
 
 
-def _claim(path: Path, places: list[Path], create: Callable[[Path], int]) -> tuple[Path, int]:
+def _claim(path: Path, places: list[Path], folder: bool) -> tuple[Path, int]:
     """The first free place, made and locked; tried again if another process removes it before the lock is held."""
     for place in [place for place in places for _ in range(3)]:
         try:
-            lock = create(place)
+            if folder:
+                place.mkdir(0o700)
+            lock = os.open(place, os.O_RDONLY if folder else os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         except (FileExistsError, FileNotFoundError):
+            if not path.parent.exists():
+                raise
             continue
         if _lock(lock) is not False and _is(lock, place):
             return place, lock
@@ -91,7 +95,7 @@ def _claim(path: Path, places: list[Path], create: Callable[[Path], int]) -> tup
 
 def _swap_in(temporary: Path, path: Path) -> None:
     """Put a folder in the place of `path`, although another process may be doing the same."""
-    with _neighbour(path, _new_dir) as old:
+    with _neighbour(path, folder=True) as old:
         for attempt in range(_PLACES):
             if path.is_dir() and not path.is_symlink():
                 with suppress(FileNotFoundError):
@@ -103,15 +107,6 @@ def _swap_in(temporary: Path, path: Path) -> None:
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or attempt == _PLACES - 1:
                     raise
         _remove(old)
-
-
-def _new_file(place: Path) -> int:
-    return os.open(place, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-
-
-def _new_dir(place: Path) -> int:
-    place.mkdir(0o700)
-    return os.open(place, os.O_RDONLY)
 
 
 def _lock(descriptor: int) -> bool | None:

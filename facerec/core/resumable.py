@@ -20,14 +20,16 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
-from facerec.core import digests
+from facerec.core.digests import combined_digest, file_digests, sha256_of_bytes, sha256_of_file
 from facerec.core.executor import map_ordered
+from facerec.core.files import atomic_file
 from facerec.core.progress import bar
 from facerec.core.settings import local_path
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 KEPT_DAYS = 14
 """Days after which the folder of an interrupted run is removed."""
@@ -65,7 +67,7 @@ def resumable_tables(
     """
     jobs = [range(start, min(start + step, count)) for start in range(0, count, step)]
     with work_folder(what, {**inputs, "step": step}) as folder, bar() as progress:
-        kept = sum(len(job) for job in jobs if _path(folder, job).exists())
+        kept = sum(len(job) for job in jobs if _part_path(folder, job).exists())
         task = progress.add_task(title, total=count, completed=kept, unit="photos")
         make = partial(_read_or_make, folder, function)
 
@@ -102,13 +104,13 @@ def work_key(inputs: Mapping[str, Any]) -> str:
     lists of them) for itself.
     """
     described = json.dumps({"code": _code(), "inputs": inputs}, sort_keys=True, default=_describe)
-    return digests.of_bytes(described.encode())[:32]
+    return sha256_of_bytes(described.encode())[:32]
 
 
 def _describe(value: Any) -> Any:
     """A path by its content, for JSON."""
     if isinstance(value, Path):
-        return {"content": digests.of_files(value)}
+        return {"content": file_digests(value)}
     raise TypeError(f"{type(value).__name__} cannot be part of a scratch key")
 
 
@@ -116,8 +118,8 @@ def _describe(value: Any) -> Any:
 def _code() -> dict[str, Any]:
     """All code of this package, as parts of two versions must not mix, and the libraries that decide bytes."""
     package = Path(__file__).parents[1]
-    files = {str(file.relative_to(package)): digests.of_file(file) for file in sorted(package.rglob("*.py"))}
-    return {"sources": digests.combined(files), "libraries": [_version(name) for name in _LIBRARIES]}
+    files = {str(file.relative_to(package)): sha256_of_file(file) for file in sorted(package.rglob("*.py"))}
+    return {"sources": combined_digest(files), "libraries": [_version(name) for name in _LIBRARIES]}
 
 
 def _version(name: str) -> str:
@@ -146,46 +148,43 @@ def _remove_old(root: Path) -> None:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def _path(folder: Path, job: range) -> Path:
+def _part_path(folder: Path, job: range) -> Path:
     return folder / f"{job.start:09d}.part"
 
 
 def _read_or_make(folder: Path, function: Callable[[range], pa.Table], job: range) -> tuple[pa.Table, bool]:
     """The table of one job and whether it was made now, in a worker process."""
-    table = _read_part(_path(folder, job))
+    path = _part_path(folder, job)
+    table = _read_part(path)
     if table is not None:
         return table, False
     table = function(job)
-    _write_part(_path(folder, job), table)
+    _write_part(path, table)
     return table, True
 
 
 def _read_part(path: Path) -> pa.Table | None:
     """The table in the file; None where it is missing or damaged."""
+    import pyarrow as pa  # only here, since every command imports this module
+
     try:
         data = path.read_bytes()
     except FileNotFoundError:
         return None
     body = memoryview(data)[_DIGEST:]
-    if digests.of_bytes(body).encode() != data[:_DIGEST]:
+    if sha256_of_bytes(body).encode() != data[:_DIGEST]:
         return None
     return pa.ipc.open_stream(pa.py_buffer(body)).read_all()
 
 
 def _write_part(path: Path, table: pa.Table) -> None:
-    """Write the table at once and whole."""
+    """Write the table, unless another run of the same work is removing the folder."""
+    import pyarrow as pa
+
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
     body = memoryview(sink.getvalue())
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")  # what kill -9 leaves of it goes with the folder
-    with suppress(FileNotFoundError, FileExistsError):  # another run of the same work is removing the folder
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("wb") as file:
-                file.write(digests.of_bytes(body).encode())
-                file.write(body)
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+    with suppress(FileNotFoundError, FileExistsError), atomic_file(path) as temporary, temporary.open("wb") as file:
+        file.write(sha256_of_bytes(body).encode())
+        file.write(body)

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from facerec import detection
-from facerec.core import Description, FormatError, atomic_file, resumable, size_of, torch_device
+from facerec.core import Description, FormatError, atomic_file, resumable_tables, size_of, torch_device
 from facerec.detection.faces import Detector, Faces
 from facerec.detection.finding import FoundFaces, find_faces
 from facerec.store import shards
@@ -137,7 +137,7 @@ def detect_set(
     """
     count = len(shards.read_shards(photos, "photos"))
     arguments = (Path(photos), detector, dict(options or {}), retry)
-    work = resumable.resumable_tables(
+    work = resumable_tables(
         "detect", _inputs(*arguments), _detect, count, _JOB, "Detecting faces", workers, _start, arguments
     )
     with _one_thread(), work as tables:

@@ -15,7 +15,7 @@ import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from facerec.core import FacerecError, ParamsError, console, local_setting, usable_cores
+from facerec.core import ERROR_CLASS, INTERRUPTED, FacerecError, ParamsError, local_setting, usable_cores
 
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
@@ -66,13 +66,13 @@ def _explain(error: ChildFailedError) -> None:
     """Raise the error of the process that failed first, not of those that then lost the connection to it."""
     failures = sorted(error.failures.items(), key=lambda each: (_lost(each[1]), each[1].timestamp))
     rank, failure = failures[0]
-    if failure.exitcode == console.INTERRUPTED:
+    if failure.exitcode == INTERRUPTED:
         raise KeyboardInterrupt from error
-    if console.SENTENCE in failure.error_file_data:
+    if ERROR_CLASS in failure.error_file_data:
         raise LaunchError(failure.error_file_data["message"]["message"]) from error
     how = f"was ended by signal {-failure.exitcode}" if failure.exitcode < 0 else f"ended with {failure.exitcode}"
     raise LaunchError(f"Process {rank} of the run {how}; what it printed above may say why.") from error
 
 
 def _lost(failure: ProcessFailure) -> bool:
-    return failure.error_file_data.get(console.SENTENCE) == "DistributedError"
+    return failure.error_file_data.get(ERROR_CLASS) == "DistributedError"

@@ -26,11 +26,10 @@ from torch.nn import functional
 
 from facerec.backbones import published, storage
 from facerec.backbones.storage import StoredBackbone
-from facerec.core import FormatError, digests, track
+from facerec.core import FormatError, sha256_of_bytes, sha256_of_file, track
 from facerec.store.face_dataset import FaceDataset
-from facerec.store.preprocessing import Preprocessing
+from facerec.store.model_metadata import Preprocessing, TrainingSet, parse_training_sets, training_sets_to_plain
 from facerec.store.shards import Shards
-from facerec.store.training_sets import TrainingSet, parse_training_sets, training_sets_to_plain
 
 CPU = torch.device("cpu")
 
@@ -199,9 +198,9 @@ def _ready(network: torch.nn.Module, device: torch.device) -> torch.nn.Module:
 
 def _with_digest(embedder: Embedder, model: Path | bytes) -> Embedder:
     """With a digest of the file's bytes and the preprocessing, for a model that was not made by this project."""
-    content = digests.of_bytes(model) if isinstance(model, bytes) else digests.of_file(model)
+    content = sha256_of_bytes(model) if isinstance(model, bytes) else sha256_of_file(model)
     prepared = json.dumps(embedder.preprocessing.to_dict(), sort_keys=True)
-    return replace(embedder, digest=digests.of_bytes(prepared.encode() + bytes.fromhex(content)))
+    return replace(embedder, digest=sha256_of_bytes(prepared.encode() + bytes.fromhex(content)))
 
 
 def _is_script(path: Path) -> bool:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from facerec import __version__
 from facerec.backbones import storage
 from facerec.backbones.storage import StoredBackbone
-from facerec.core import FacerecError, atomic_file, digests
+from facerec.core import FacerecError, atomic_file, sha256_of_file
 from facerec.embedding import onnx_embedder, onnx_notes, torch_embedder
 from facerec.store.embeddings import normalise
 
@@ -79,9 +79,7 @@ def describe_export(source: str | Path, target: str | Path, found: Parity) -> di
         "preprocessing": stored.preprocessing.to_dict(),
         "input_size": list(stored.preprocessing.input_size),
         "max_difference": found.max_difference,
-        "files": {
-            name: {"bytes": path.stat().st_size, "sha256": digests.of_file(path)} for name, path in files.items()
-        },
+        "files": {name: {"bytes": path.stat().st_size, "sha256": sha256_of_file(path)} for name, path in files.items()},
     }
 
 

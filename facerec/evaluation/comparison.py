@@ -24,7 +24,7 @@ from facerec.evaluation.identification.bands import IdentificationRun
 from facerec.evaluation.statistics.significance import DEFAULT_TRIALS, RunComparison, Trials
 from facerec.evaluation.verification import paired as verification
 from facerec.store import tables
-from facerec.store.scores import NAME
+from facerec.store.embeddings import SCORES
 
 RESULT = "result.json"
 _SCORES = pa.schema(
@@ -142,7 +142,7 @@ def _read_run(scores: _Scores) -> tuple[list[tuple[str, str, bool]], dict[str, s
 
     All are in the sorted order of the pairs.
     """
-    table = tables.read_parquet(scores.folder / NAME, _SCORES)
+    table = tables.read_parquet(scores.folder / SCORES, _SCORES)
     if any(table[column].null_count for column in ("same", "distance", "fold")):
         raise FormatError(f"some pairs of {scores.folder.name} in {scores.run} have no score; run `dvc repro`.")
     photos = [[name or "" for name in table[side].to_pylist()] for side in ("first", "second")]

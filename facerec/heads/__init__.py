@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from facerec.core import registry
+from facerec.core import create_registered, options_of
 from facerec.heads.adaptive import AdaCos, AdaFace, CurricularFace, MagFace
 from facerec.heads.base import CosineHead, Head
 from facerec.heads.chunked import Chunked, is_margin_head
@@ -61,7 +61,7 @@ def build_head(name: str, dim: int, classes: int, **options: Any) -> Head:
     Options such as `scale` and `margin` default to the published ones. Raises ParamsError for an
     unknown name or option.
     """
-    return registry.create_registered("head", HEADS, name, {"dim": dim, "classes": classes}, options)
+    return create_registered("head", HEADS, name, {"dim": dim, "classes": classes}, options)
 
 
 def build_sharded(name: str, dim: int, classes: int, rate: float = 1.0, seed: int = 0, **options: Any) -> Sharded:
@@ -75,4 +75,4 @@ def build_sharded(name: str, dim: int, classes: int, rate: float = 1.0, seed: in
 
 def head_options(name: str) -> list[str]:
     """Names of the options of the head `name`, such as scale and margin."""
-    return registry.options_of(HEADS[name], ("dim", "classes"))
+    return options_of(HEADS[name], ("dim", "classes"))

@@ -11,7 +11,7 @@ from typing import Any
 from facerec import detection, embedding
 from facerec import params as parameters
 from facerec.aligning.crops import options_for_network
-from facerec.core import FacerecError, FormatError, ParamsError, digests, torch_device
+from facerec.core import FacerecError, FormatError, ParamsError, sha256_of_bytes, torch_device
 from facerec.detection import Detector
 from facerec.recognition import results, thresholds
 from facerec.recognition.faces import FaceFinder, Photo, PhotoFace, Portrait, load_photo
@@ -225,6 +225,6 @@ class Recogniser:
 
 
 def _gallery_entry(photo: NamedPhoto, face: PhotoFace, keep_face: bool) -> GalleryEntry:
-    digest = digests.of_bytes(photo.data)
+    digest = sha256_of_bytes(photo.data)
     crop = face.crop if keep_face else None
     return GalleryEntry(photo.name, photo.source, digest, face.embedding, face.score, face.fallback, crop)

@@ -11,7 +11,7 @@ from typing import Any
 from facerec.recognition.faces import PhotoFace, Pixels, Portrait
 from facerec.recognition.thresholds import Threshold, format_percent, search_fpir, squared_distance
 from facerec.store.gallery import GalleryEntry
-from facerec.store.training_sets import TrainingSet, only_rendered
+from facerec.store.model_metadata import TrainingSet, only_rendered
 
 UNKNOWN = "unknown"
 """Shown instead of a name for a face that matches no person of the gallery."""

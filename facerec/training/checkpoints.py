@@ -23,7 +23,7 @@ from typing import Any
 import torch
 
 from facerec import distributed
-from facerec.core import ParamsError, atomic_file, local_setting, resumable
+from facerec.core import ParamsError, atomic_file, local_setting, work_folder
 from facerec.params import Train
 from facerec.store.shards import Shards
 
@@ -85,7 +85,7 @@ def keep_checkpoints(sets: Sequence[Shards], recipe: Train) -> Iterator[Checkpoi
         "validation": recipe.validation.faces and Path(recipe.validation.faces),
         "recipe": recipe.model_dump(mode="json", exclude={"init"}),
     }
-    with resumable.work_folder("train", inputs) as folder:
+    with work_folder("train", inputs) as folder:
         distributed.broadcast_text(str(folder))
         yield Checkpoints(folder)
 

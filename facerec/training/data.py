@@ -18,8 +18,8 @@ from facerec.catalog import entries
 from facerec.core import FormatError, ParamsError
 from facerec.params import Train
 from facerec.store.face_dataset import FaceDataset
+from facerec.store.model_metadata import TrainingSet, merged_training_sets
 from facerec.store.shards import Shards
-from facerec.store.training_sets import TrainingSet, merged_training_sets
 
 _UNUSED = -1
 

@@ -19,7 +19,7 @@ from facerec.core import FacerecError, ParamsError, bar, describe_device
 from facerec.distributed import GradientSum
 from facerec.heads import Head
 from facerec.params import Train
-from facerec.store.preprocessing import Preprocessing
+from facerec.store.model_metadata import Preprocessing
 from facerec.store.shards import Shards
 from facerec.training import augmentation, data, validation
 from facerec.training.checkpoints import Checkpoints, delay_interrupts
