@@ -24,6 +24,9 @@ app = typer.Typer(
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Model = Annotated[Path, typer.Argument(help="backbone.pt, an .onnx file, or a downloaded model's directory.")]
 Out = Annotated[Path, typer.Argument(help="What to write; replaced whole.")]
+Replace = Annotated[bool, typer.Option("--replace", help="Replace OUT whole if it exists.")]
+Weights = Annotated[Path | None, typer.Option(help="File of the detector's weights.")]
+MinFace = Annotated[int | None, typer.Option(help="Smallest face, in pixels.")]
 
 
 def check_out(out: Path, source: Path, replace: bool) -> None:

@@ -9,21 +9,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import tee
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from facerec import aligning, detection
 from facerec import params as parameters
-from facerec.cli.common import Json, app, check_out, detector_options, parse_size, report
+from facerec.cli.common import Json, MinFace, Replace, Weights, app, check_out, detector_options, parse_size, report
 from facerec.core import FormatError, ImageError, ParamsError, track
-
-if TYPE_CHECKING:
-    from facerec.aligning import AlignmentStatistics
-    from facerec.detection import Detector
-    from facerec.detection.finding import FoundFaces
+from facerec.detection.finding import FoundFaces, find_faces
+from facerec.detection.table import detect_set
+from facerec.imaging import images, sheets
+from facerec.interop import exporting
+from facerec.interop.photos import as_shards, is_archive, photo_rows
+from facerec.reporting import photo_sheets
+from facerec.store import shards
 
 DETECT, ALIGN = parameters.Detect(), parameters.Align()
 POINTS = ("left eye", "right eye", "nose", "left mouth corner", "right mouth corner")
@@ -34,8 +37,8 @@ POINTS = ("left eye", "right eye", "nose", "left mouth corner", "right mouth cor
 def detect(
     photos: Annotated[list[Path], typer.Argument(help="Photos, folders, archives, or photo shards.")],
     detector: Annotated[str, typer.Option(help="Name of the detector.")] = DETECT.detector,
-    weights: Annotated[Path | None, typer.Option(help="File of the detector's weights.")] = None,
-    min_face: Annotated[int | None, typer.Option(help="Smallest face, in pixels.")] = None,
+    weights: Weights = None,
+    min_face: MinFace = None,
     landmarks: Annotated[bool, typer.Option("--landmarks", help="Show the five landmarks too.")] = False,
     draw: Annotated[Path | None, typer.Option(help="Folder (or .jpg, .png) for the photos with faces drawn.")] = None,
     table: Annotated[Path | None, typer.Option(help="Parquet table to write, as the stage does, of shards.")] = None,
@@ -45,10 +48,6 @@ def detect(
 
     A photo that cannot be decoded is listed with the reason; it is an error only if none can.
     """
-    from facerec import detection
-    from facerec.detection.table import detect_set
-    from facerec.store import shards
-
     options = detector_options(weights, min_face)
     if table is not None:
         if len(photos) != 1 or not shards.is_shard_set(photos[0]) or draw is not None:
@@ -83,14 +82,14 @@ def align(
     quality: Annotated[int, typer.Option(min=1, max=100, help="JPEG quality.")] = ALIGN.quality,
     subsampling: Annotated[str, typer.Option(help="JPEG colour: yuv444, yuv422 or yuv420.")] = ALIGN.subsampling,
     detector: Annotated[str, typer.Option(help="Name of the detector.")] = DETECT.detector,
-    weights: Annotated[Path | None, typer.Option(help="File of the detector's weights.")] = None,
-    min_face: Annotated[int | None, typer.Option(help="Smallest face, in pixels.")] = None,
+    weights: Weights = None,
+    min_face: MinFace = None,
     detections: Annotated[
         Path | None, typer.Option(help="Table of PHOTOS made before by detect --table; nothing is detected then.")
     ] = None,
     folder: Annotated[bool, typer.Option("--folder", help="Write JPEG files instead of shards.")] = False,
     sheet: Annotated[Path | None, typer.Option(help="Contact sheet to write, .png or .jpg.")] = None,
-    replace: Annotated[bool, typer.Option("--replace", help="Replace OUT whole if it exists.")] = False,
+    replace: Replace = False,
     as_json: Json = False,
 ) -> None:
     """Find the faces of photos, keep one a photo, and write them aligned."""
@@ -121,9 +120,6 @@ def collect_photos(paths: Sequence[Path]) -> Iterator[tuple[str, bytes | memoryv
 
     Raises FormatError for a path that does not exist, a folder without photos and a damaged archive or set.
     """
-    from facerec.interop.photos import photo_rows
-    from facerec.store import shards
-
     for path in paths:
         if not path.exists():
             raise FormatError(f"{path} does not exist; name photos, folders, archives or photo shards.")
@@ -138,8 +134,6 @@ def collect_photos(paths: Sequence[Path]) -> Iterator[tuple[str, bytes | memoryv
 
 def _holds_several(path: Path) -> bool:
     """Whether `path` is a folder or, by its content, an archive."""
-    from facerec.interop.photos import is_archive
-
     return path.is_dir() or is_archive(path)
 
 
@@ -147,8 +141,6 @@ class FaceDrawer:
     """Writes photos with their faces drawn: one photo to the file `out`, several to files in that folder."""
 
     def __init__(self, out: Path, paths: Sequence[Path]) -> None:
-        from facerec.interop import exporting
-
         self._out, self._taken = out, exporting.TakenNames()
         self._single = out.suffix in (".jpg", ".png") and not out.is_dir()
         if self._single and (len(paths) != 1 or (paths[0].exists() and _holds_several(paths[0]))):
@@ -158,21 +150,15 @@ class FaceDrawer:
 
     def __call__(self, photo: str, data: bytes | memoryview, found: FoundFaces) -> None:
         """Draw the photo called `photo`."""
-        from facerec import detection
-        from facerec.imaging import images, sheets
-        from facerec.interop import exporting
-
         name = self._taken.claim(exporting.safe_name(f"{PurePosixPath(photo).stem}.jpg"))
         picture = detection.draw_faces(images.decode(data), found.faces)
         sheets.write_sheet(picture, self._out if self._single else self._out / name)
 
 
 def detect_photos(
-    detector: Detector, photos: Iterator[tuple[str, bytes | memoryview]], draw: FaceDrawer | None = None
+    detector: detection.Detector, photos: Iterator[tuple[str, bytes | memoryview]], draw: FaceDrawer | None = None
 ) -> Iterator[tuple[str, FoundFaces]]:
     """(name, what was found) for each photo, in order; also drawn if `draw` is given."""
-    from facerec.detection.finding import find_faces
-
     seen, given = tee(track(photos, "Detecting faces", unit="photos"))
     for found, (name, data) in zip(find_faces(detector, (data for _, data in given)), seen, strict=False):
         if draw is not None and not found.error:
@@ -233,20 +219,12 @@ def align_photos(
     detector: tuple[str, Mapping[str, Any]],
     folder: bool = False,
     sheet: Path | None = None,
-) -> AlignmentStatistics:
+) -> aligning.AlignmentStatistics:
     """Write the faces of the photos at `source` to `out`, as shards or, where `folder`, as files.
 
     `detections` is the detection table of `source`, which is then a set of photo shards; without one, `detector`
     (name and options of `facerec.detection.build_detector`) finds the faces.
     """
-    from facerec import aligning
-    from facerec.detection.table import detect_set
-    from facerec.imaging import sheets
-    from facerec.interop import exporting
-    from facerec.interop.photos import as_shards
-    from facerec.reporting import photo_sheets
-    from facerec.store import shards
-
     if sheet is not None:
         sheets.check_sheet_name(sheet)
     if detections is not None and not shards.is_shard_set(source):

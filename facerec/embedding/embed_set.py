@@ -11,7 +11,7 @@ import torch
 from facerec.catalog import entries
 from facerec.core import AcquireError, FormatError, torch_device
 from facerec.embedding.embedder import CPU, Embedder, load_embedder
-from facerec.store.embeddings import Embeddings, Origin, normalise
+from facerec.store.embeddings import Embeddings, Origin, normalise, write_embeddings, write_feature_sets
 from facerec.store.shards import read_failures, read_shards
 
 
@@ -35,8 +35,8 @@ def _is_model_of_catalog(name: str) -> bool:
         return False
 
 
-def embed_face_set(model: str | Path, faces: str | Path) -> Embeddings:
-    """Embed face set `faces` with the network `model` (see `open_embedder`).
+def embed_face_set(model: str | Path, faces: str | Path, out: str | Path | None = None) -> Embeddings:
+    """Embed face set `faces` with the network `model` (see `open_embedder`), and write `out` (NAME.npy), if given.
 
     Photos without a face are rows of NaN at the end, so that a benchmark can count them.
     """
@@ -44,15 +44,19 @@ def embed_face_set(model: str | Path, faces: str | Path) -> Embeddings:
     matrix = embedder.embed(aligned)
     failed = read_failures(faces)
     missing = np.full((len(failed), matrix.shape[1]), np.nan, np.float32)
-    return Embeddings(
+    embedded = Embeddings(
         np.concatenate([matrix, missing]),
         [*aligned.sources, *(failure.source for failure in failed)],
         [*aligned.identities, *(failure.identity for failure in failed)],
         Origin(embedder.digest, aligned.meta.dataset, entries.is_rendered(aligned.meta.dataset)),
     )
+    if out is not None:
+        write_embeddings(embedded, out)
+    return embedded
 
 
-def embed_features(model: str | Path, faces: str | Path) -> Embeddings:
-    """As `embed_face_set`, with rows of length 1, as identification needs them."""
-    embedded = embed_face_set(model, faces)
-    return replace(embedded, matrix=normalise(embedded.matrix))
+def embed_features(model: str | Path, probes: str | Path, distractors: str | Path, out: str | Path) -> None:
+    """Embed two face sets into the feature directory `out`, as rows of length 1, which identification needs."""
+    first, second = (embed_face_set(model, faces) for faces in (probes, distractors))
+    first, second = (replace(each, matrix=normalise(each.matrix)) for each in (first, second))
+    write_feature_sets(first, second, out)

@@ -20,38 +20,12 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from facerec.core import ParamsError
-from facerec.params.experiment import (
-    DETECTOR_OPTIONS,
-    Align,
-    Benchmark,
-    Detect,
-    Identification,
-    Identify,
-    Params,
-    Verify,
-)
+from facerec.params.experiment import DETECTOR_OPTIONS, Align, Detect, Identify, Params, Verify
 from facerec.params.training import Augment, Backbone, HeadParams, SamplerParams, Schedule, Strict, Train, Validation
 
-__all__ = [
-    "DETECTOR_OPTIONS",
-    "Align",
-    "Augment",
-    "Backbone",
-    "Benchmark",
-    "Detect",
-    "HeadParams",
-    "Identification",
-    "Identify",
-    "Params",
-    "SamplerParams",
-    "Schedule",
-    "Train",
-    "Validation",
-    "Verify",
-    "load_params",
-    "parse_options",
-    "parse_params",
-]
+__all__ = ["load_params", "parse_options", "parse_params"]
+__all__ += ["DETECTOR_OPTIONS", "Align", "Detect", "Identify", "Params", "Verify"]
+__all__ += ["Augment", "Backbone", "HeadParams", "SamplerParams", "Schedule", "Train", "Validation"]
 
 M = TypeVar("M", bound=Strict)
 
