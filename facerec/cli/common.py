@@ -63,5 +63,4 @@ def report(title: str, values: dict[str, Any], as_json: bool = False) -> None:
 
 def detector_options(weights: Path | None, min_face: int | None) -> dict[str, Any]:
     """The options of `facerec.detection.build_detector` that were given on the command line."""
-    given = {"weights": weights and str(weights), "min_face": min_face}
-    return {name: value for name, value in given.items() if value is not None}
+    return ({"weights": str(weights)} if weights else {}) | ({} if min_face is None else {"min_face": min_face})

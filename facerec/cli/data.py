@@ -213,19 +213,17 @@ def sheet(
     sheets.write_sheet(sheets.contact_sheet(synthetic_sets.render_examples(rows, columns, seed), columns), out)
 
 
-def _words(value: Any) -> str:
-    """A plain value in words."""
+def _words(value: Any, inner: bool = False) -> str:
+    """A plain value in words; what stands inside another one is put into brackets."""
+    if isinstance(value, dict | list | tuple) and inner:
+        return f"({_words(value)})"
     if isinstance(value, dict):
-        return ", ".join(f"{key} {_nested(inner)}" for key, inner in value.items())
+        return ", ".join(f"{key} {_words(each, inner=True)}" for key, each in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(map(_words, value))
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     return f"{value:.5g}" if isinstance(value, float) else str(value)
-
-
-def _nested(value: Any) -> str:
-    return f"({_words(value)})" if isinstance(value, dict | list | tuple) else _words(value)
 
 
 def _parse_options(pairs: list[str]) -> dict[str, Any]:
@@ -251,6 +249,8 @@ def _summarise_entry(entry: entries.CatalogEntry) -> dict[str, Any]:
 
 def _describe_entry(entry: entries.CatalogEntry) -> dict[str, Any]:
     """All fields that are not empty, files by name."""
+    files = {f"file {file.name}": "\n".join(file.urls) or "no address" for file in entry.files}
+    places = {"put files into": downloads.target_folders(entry)} if entry.files else {}
     texts = {
         "terms": entry.terms,
         "citation": entry.citation,
@@ -258,17 +258,10 @@ def _describe_entry(entry: entries.CatalogEntry) -> dict[str, Any]:
         "by hand": entry.manual,
         "counts": _join_counts(entry.counts),
         "published counts": _join_counts(entry.published),
-        "people in reports": _describe_pictures(entry),
     }
-    files = {f"file {file.name}": "\n".join(file.urls) or "no address" for file in entry.files}
-    places = {} if not entry.files else {"put files into": downloads.target_folders(entry)}
+    if entry.kind in ("photos", "pack"):
+        texts["people in reports"] = "shown" if entry.shown else "not shown; pictures: true would allow it"
     return {**_summarise_entry(entry), **files, **places, **{key: text for key, text in texts.items() if text}}
-
-
-def _describe_pictures(entry: entries.CatalogEntry) -> str:
-    if entry.kind not in ("photos", "pack"):
-        return ""
-    return "shown" if entry.shown else "not shown; pictures: true would allow it"
 
 
 def _join_counts(counts: BaseModel) -> str:

@@ -55,8 +55,7 @@ def detect(
         report("Detection", asdict(detect_set(photos[0], table, detector, options)), as_json)
         return
     drawer = None if draw is None else FaceDrawer(draw, photos)
-    built = detection.build_detector(detector, **options)
-    detected = list(detect_photos(built, collect_photos(photos), drawer))
+    detected = list(detect_photos(detection.build_detector(detector, **options), collect_photos(photos), drawer))
     if as_json:
         sys.stdout.write(json.dumps({"photos": [_describe_photo(*each) for each in detected]}) + "\n")
     else:
@@ -94,22 +93,11 @@ def align(
 ) -> None:
     """Find the faces of photos, keep one a photo, and write them aligned."""
     check_out(out, photos, replace)
-    options = parameters.parse_options(
-        parameters.Align,
-        {
-            "size": parse_size(size),
-            "rule": rule,
-            "fallbacks": fallback or ALIGN.fallbacks,
-            "min_score": min_score,
-            "crop": crop,
-            "margin": margin,
-            "quality": quality,
-            "subsampling": subsampling,
-        },
-        "align",
-    )
-    chosen = detector, detector_options(weights, min_face)
-    values = align_photos(photos, out, options, detections, chosen, folder, sheet).as_dict()
+    chosen = {"rule": rule, "fallbacks": fallback or ALIGN.fallbacks, "min_score": min_score}
+    cut = {"size": parse_size(size), "crop": crop, "margin": margin, "quality": quality, "subsampling": subsampling}
+    options = parameters.parse_options(parameters.Align, chosen | cut, "align")
+    finder = detector, detector_options(weights, min_face)
+    values = align_photos(photos, out, options, detections, finder, folder, sheet).as_dict()
     if not as_json:
         values = {key.replace("_", " "): _in_words(value) for key, value in values.items()}
     report("Alignment", values, as_json)
@@ -179,28 +167,26 @@ def _show_photos(detected: Sequence[tuple[str, FoundFaces]], landmarks: bool) ->
         faces = found.faces
         if len(faces) == 0:
             shown.add_row(escape(photo), "-", "-", escape(found.error or "no face found"))
-        for number in range(len(faces)):
-            box = ", ".join(f"{value:.1f}" for value in faces.boxes[number])
-            points = zip(POINTS, faces.landmarks[number], strict=True)
-            lines = [f"{name} {x:.1f}, {y:.1f}" for name, (x, y) in points] if landmarks else []
-            row = (escape(photo), str(number), f"{faces.scores[number]:.3f}", box)
-            shown.add_row(*row, *(["\n".join(lines)] if landmarks else []))
+        for number, (box, score, points) in enumerate(zip(faces.boxes, faces.scores, faces.landmarks, strict=True)):
+            row = [escape(photo), str(number), f"{score:.3f}", ", ".join(f"{value:.1f}" for value in box)]
+            if landmarks:
+                row.append("\n".join(f"{name} {x:.1f}, {y:.1f}" for name, (x, y) in zip(POINTS, points, strict=True)))
+            shown.add_row(*row)
     Console(stderr=True).print(shown)
 
 
 def _describe_photo(name: str, found: FoundFaces) -> dict[str, Any]:
-    (height, width), faces = found.size, found.faces
     """Plain values, for JSON; coordinates are pixels of the upright photo."""
+    (height, width), faces = found.size, found.faces
     described = [
         {
-            "box": [round(float(value), 2) for value in faces.boxes[number]],
-            "score": round(float(faces.scores[number]), 5),
-            "landmarks": [[round(float(value), 2) for value in point] for point in faces.landmarks[number]],
+            "box": [round(float(value), 2) for value in box],
+            "score": round(float(score), 5),
+            "landmarks": [[round(float(value), 2) for value in point] for point in points],
         }
-        for number in range(len(faces))
+        for box, score, points in zip(faces.boxes, faces.scores, faces.landmarks, strict=True)
     ]
-    error = found.error or None
-    return {"photo": name, "height": height, "width": width, "error": error, "faces": described}
+    return {"photo": name, "height": height, "width": width, "error": found.error or None, "faces": described}
 
 
 def _check_decoded(detected: Sequence[tuple[str, FoundFaces]]) -> None:
