@@ -75,7 +75,7 @@ def run(experiment: Params, name: str, seed: int) -> Row:
         assert not missing, "rows of photos without a face are embed_set's business"
         rows = embeddings.Embeddings(embedder.embed(faces), faces.sources, faces.identities)
         listed = pair_lists.read_pairs(ROOT / wanted.pairs, faces.sources)
-        result = verification.evaluate(rows.interleave(listed), listed.same, experiment.verify.protocol)
+        result = verification.evaluate(listed.interleave(rows.matrix), listed.same, experiment.verify.protocol)
         found[benchmark] = result.accuracy
     return found
 

@@ -26,7 +26,7 @@ from facerec.params import Align
 from facerec.store import shards
 from facerec.store.embeddings import Embeddings
 from facerec.store.face_dataset import FaceDataset
-from facerec.store.preprocessing import Preprocessing
+from facerec.store.model_metadata import Preprocessing
 
 WORK = Path(".facerec/mistakes")
 Images = NDArray[np.uint8]
@@ -91,7 +91,7 @@ def judged(
     rows = np.concatenate([embedder.embed(change(images)) for images in batches])
     listed = pair_lists.read_pairs(WORK / "lfw/pairs.txt", faces.sources)
     embedded = Embeddings(rows, faces.sources, faces.identities)
-    return verification.evaluate(embedded.interleave(listed), listed.same, protocol).accuracy
+    return verification.evaluate(listed.interleave(embedded.matrix), listed.same, protocol).accuracy
 
 
 if __name__ == "__main__":

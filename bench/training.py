@@ -23,7 +23,7 @@ from torch import Tensor
 from facerec import training
 from facerec.params import Backbone, HeadParams, Schedule, Train
 from facerec.store import shards
-from facerec.store.preprocessing import Preprocessing
+from facerec.store.model_metadata import Preprocessing
 from facerec.training import trainer
 from facerec.training.data import TrainingFaces
 from facerec.training.step import initial_state, reproducible

@@ -8,7 +8,8 @@
     recogniser = facerec.Recogniser("models/backbone.pt", detector="mtcnn")
     print(recogniser.compare("a.jpg", "b.jpg", recogniser.threshold(far=1e-2)))
 
-The names below are the public ones. They are imported when they are first used, so `import facerec` is quick.
+The names of `__all__` are the public ones. They are imported when they are first used, so `import facerec` is quick;
+`__init__.pyi` beside this file tells type checkers and editors where they are from.
 """
 
 from __future__ import annotations
@@ -18,42 +19,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from facerec.backbones import build_backbone as backbone
-    from facerec.detection import build_detector as detector
-    from facerec.embedding import load_embedder as embedder
-    from facerec.evaluation.identification import identify
-    from facerec.evaluation.verification import evaluate
-    from facerec.heads import build_head as head
-    from facerec.imaging.alignment import similarity, warp
-    from facerec.interop.recordio import RecordReader, RecordWriter
-    from facerec.recognition.recogniser import Recogniser
     from facerec.store.shards import Shards
 
 __version__ = "0.1.0"
-
-__all__ = [
-    "Recogniser",
-    "RecordReader",
-    "RecordWriter",
-    "backbone",
-    "detector",
-    "embedder",
-    "evaluate",
-    "head",
-    "identify",
-    "read_faces",
-    "read_photos",
-    "similarity",
-    "warp",
-]
 
 _LAZY = {
     "Recogniser": "facerec.recognition.recogniser:Recogniser",
     "RecordReader": "facerec.interop.recordio:RecordReader",
     "RecordWriter": "facerec.interop.recordio:RecordWriter",
     "backbone": "facerec.backbones:build_backbone",
+    "decode": "facerec.imaging.images:decode",
     "detector": "facerec.detection:build_detector",
-    "embedder": "facerec.embedding:load_embedder",
+    "embedder": "facerec.embedding.embed_set:open_embedder",
     "evaluate": "facerec.evaluation.verification:evaluate",
     "head": "facerec.heads:build_head",
     "identify": "facerec.evaluation.identification:identify",
@@ -61,6 +38,8 @@ _LAZY = {
     "warp": "facerec.imaging.alignment:warp",
 }
 """Public name -> the module and the name it is imported from at its first use."""
+
+__all__ = [*_LAZY, "read_faces", "read_photos"]
 
 
 def read_faces(path: str | Path) -> Shards:

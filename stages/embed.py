@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from facerec.embedding.embed_set import embed_face_set
-from facerec.store import embeddings
 from stages import common
 
 
 def embed(params: common.Params, name: str) -> None:
     """Embed every face of benchmark `name` with params.model."""
     faces = common.FACES / "test" / params.benchmarks[name].faces
-    embeddings.write_embeddings(embed_face_set(params.model, faces), common.EMBEDDINGS / f"{name}.npy")
+    embed_face_set(params.model, faces, common.EMBEDDINGS / f"{name}.npy")
 
 
 if __name__ == "__main__":

@@ -10,10 +10,9 @@ import torch
 from facerec import embedding
 from facerec.backbones import storage
 from facerec.imaging import images
-from facerec.store import scores
+from facerec.store import embeddings
 from facerec.store.embeddings import Origin
-from facerec.store.preprocessing import Preprocessing
-from facerec.store.training_sets import TrainingSet
+from facerec.store.model_metadata import Preprocessing, TrainingSet
 from tests import cartoon
 
 SEEN = (TrainingSet("synth_people", True),)
@@ -59,8 +58,8 @@ def write_scores(
     """Scores as the stage verify leaves them: ten same pairs at distance 0, and these different ones."""
     distances = np.concatenate([np.zeros(10), different])
     same = np.arange(len(distances)) < 10
-    measured = scores.Measured(benchmark, "insightface", Origin(model, benchmark, rendered))
+    measured = embeddings.Measured(benchmark, "insightface", Origin(model, benchmark, rendered))
     folder.mkdir(parents=True)
     table = pa.table({"same": same, "distance": distances})
-    scores.write_scores(table, replace(measured, **how), folder)  # type: ignore[arg-type]
+    embeddings.write_scores(table, replace(measured, **how), folder)  # type: ignore[arg-type]
     return folder

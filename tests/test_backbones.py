@@ -8,7 +8,7 @@ from facerec import backbones
 from facerec.backbones import storage
 from facerec.core import FormatError, ParamsError
 from facerec.params.training import Backbone
-from facerec.store.preprocessing import Preprocessing
+from facerec.store.model_metadata import Preprocessing
 
 OPTIONS = {"width": 0.125}
 

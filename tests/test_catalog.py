@@ -88,7 +88,7 @@ def test_what_the_mirror_holds_is_what_the_catalog_lists(mirror, ours, monkeypat
 
 
 def test_models_declare_what_the_library_understands(monkeypatch):
-    from facerec.store.preprocessing import Preprocessing
+    from facerec.store.model_metadata import Preprocessing
 
     monkeypatch.setenv("FACEREC_CATALOG", str(OURS))
     models = [entry for entry in map(entries.load_entry, entries.entry_names()) if entry.preprocessing]

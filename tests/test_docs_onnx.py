@@ -18,7 +18,7 @@ from facerec import embedding
 from facerec.backbones import storage
 from facerec.embedding import METADATA_KEY, export
 from facerec.imaging import alignment, images
-from facerec.store.preprocessing import Preprocessing
+from facerec.store.model_metadata import Preprocessing
 from tests import cartoon
 from tests.conftest import ROOT
 from tests.models import SIZE, TEMPLATE, faces_of

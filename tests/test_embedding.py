@@ -15,7 +15,7 @@ from facerec.backbones import storage
 from facerec.core import FormatError, ImageError
 from facerec.embedding import Embedder
 from facerec.store import shards
-from facerec.store.preprocessing import Flip, Preprocessing
+from facerec.store.model_metadata import Flip, Preprocessing
 from tests.models import SIZE, TEMPLATE, faces_of, write_set
 
 SMALL = Preprocessing(size=SIZE, template=TEMPLATE)

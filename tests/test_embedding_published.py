@@ -13,11 +13,14 @@ import torch
 import yaml
 from torch import Tensor, nn
 
+import facerec
 from facerec import embedding
 from facerec.backbones import published
 from facerec.backbones.mobilefacenet import MobileFaceNet
 from facerec.core import FormatError
-from facerec.store.preprocessing import Preprocessing
+from facerec.store.model_metadata import Preprocessing
+from tests.conftest import ROOT
+from tests.recognition import save_model
 
 FACES = np.random.default_rng(0).integers(0, 256, (3, 112, 112, 3), np.uint8)
 
@@ -114,3 +117,19 @@ def test_weights_that_run_code_are_refused(tmp_path: Path) -> None:
 def test_statistics_of_unit_pixels_are_refused() -> None:
     with pytest.raises(FormatError, match="multiply them by 255"):
         Preprocessing(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+
+
+def test_a_model_of_the_catalog_goes_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FACEREC_CATALOG", str(ROOT / "data/catalog"))
+    monkeypatch.chdir(tmp_path)
+    name = "insightface_w600k_mbf"
+    with pytest.raises(FormatError, match=rf"run `facerec download {name} data/raw/{name}`"):
+        facerec.embedder(name)
+    with pytest.raises(FormatError, match="lfw does not exist"):  # a set of photos
+        facerec.embedder("lfw")
+    (tmp_path / "data/raw" / name).mkdir(parents=True)
+    save_model(tmp_path / "data/raw" / name / "backbone.pt")
+    assert facerec.embedder(name).dim == 16
+    monkeypatch.setenv("FACEREC_CATALOG", str(tmp_path / "none"))
+    with pytest.raises(FormatError, match=f"{name} does not exist"):
+        facerec.embedder(name)

@@ -11,9 +11,9 @@ import pytest
 from facerec.core import FormatError
 from facerec.imaging import images
 from facerec.inspection import inspect
-from facerec.store import gallery, tables, training_sets
+from facerec.store import gallery, model_metadata, tables
 from facerec.store.gallery import Gallery, GalleryEntry, GalleryModel
-from facerec.store.training_sets import TrainingSet
+from facerec.store.model_metadata import TrainingSet
 
 MODEL = GalleryModel("ab" * 32, 4, {"size": [112, 112]}, (TrainingSet("synth_people", True),))
 
@@ -154,5 +154,5 @@ def test_inspect_lists_whom_it_holds(tmp_path: Path) -> None:
     assert len(found.pictures) == 3
     gallery.write_gallery(Gallery(replace(MODEL, trained_on=None)), tmp_path / "x.gallery")
     assert (
-        inspect(tmp_path / "x.gallery").facts["trained_on"] == training_sets.describe_training_sets(None) == "unknown"
+        inspect(tmp_path / "x.gallery").facts["trained_on"] == model_metadata.describe_training_sets(None) == "unknown"
     )

@@ -105,8 +105,6 @@ def test_packs_and_their_parts(tmp_path):
     assert (found["kind"], found["pairs"], found["different"]) == ("bcolz folder", 3, 2)
     assert (found["images"], found["formats"]) == (6, {"PNG": 6})
     assert facts(tmp_path / "pack/cfp_list.npy")["same"] == 1
-    assert facts(tmp_path / "pack/train.idx")["fits"] is True
-    assert facts(tmp_path / "pack/property")["identities"] == 2
     (tmp_path / "pack/train.idx").unlink()
     assert facts(tmp_path / "pack/train.rec")["index"] is False
 
@@ -183,8 +181,6 @@ def test_a_table_of_detections(tmp_path):
         ("x_noises.txt", "# rules\na_1.png\n1\tb/2.jpg\n", "noise list", {"entries": 2}),
         ("all.txt", "a_1.png\nb_2.png\n", "list of photos", {"entries": 2}),
         ("info.txt", "A/1.jpg 1,2.5,3,4 5,6,7,8,\n", "boxes and landmarks of FaceScrub", {"photos": 1}),
-        ("Pair_list_F.txt", "1  ../Data/Images/001/frontal/01.jpg\n", "photo list of CFP's protocol", {"photos": 1}),
-        ("same.txt", "1,2\n3,4\n", "pairs of a split of CFP's protocol", {"pairs": 2, "same": True}),
         ("x.json", '{"path": ["a", "b"], "id": ["A", "A"]}', "feature list of the devkit", {"identities": 1}),
         ("x.json", '{"cmc": [[0, 5], [0.9, 1.0]]}', "result of the devkit: curves", {"rank1": 0.9}),
         ("x.json", '[{"probes": {}, "distractors": {}}]', "result of the devkit: matches", {"probes": 1}),

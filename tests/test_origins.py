@@ -17,13 +17,12 @@ from facerec import embedding, training
 from facerec.backbones import storage
 from facerec.catalog import entries
 from facerec.core import FormatError
-from facerec.embedding import export
+from facerec.embedding import embedder, export
 from facerec.embedding.embed_set import embed_face_set, embed_features
 from facerec.evaluation.verification import on_files
-from facerec.store import embeddings, pairs, scores, training_sets
-from facerec.store.embeddings import Embeddings, Origin
-from facerec.store.preprocessing import Preprocessing
-from facerec.store.training_sets import TrainingSet
+from facerec.store import embeddings, model_metadata, pairs
+from facerec.store.embeddings import Embeddings, Measured, Origin, read_scores
+from facerec.store.model_metadata import Preprocessing, TrainingSet
 from tests.models import SIZE, TEMPLATE, recipe, write_set
 
 CPU = torch.device("cpu")
@@ -89,8 +88,7 @@ def test_files_of_earlier_versions_say_nothing_and_still_load(files: Path, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("key", "value"),
-    [(embedding.DIGEST_KEY, "0x12"), (embedding.TRAINED_ON_KEY, "[{]"), (embedding.TRAINED_ON_KEY, "3")],
+    ("key", "value"), [(embedder.DIGEST_KEY, "0x12"), (embedder.TRAINED_ON_KEY, "[{]"), (embedder.TRAINED_ON_KEY, "3")]
 )
 def test_damaged_notes_of_an_onnx_file_are_refused(files: Path, tmp_path: Path, key: str, value: str) -> None:
     model = onnx.load(files / "backbone.onnx")
@@ -106,15 +104,15 @@ def test_training_writes_down_what_it_saw(tmp_path: Path) -> None:
     photos = write_set(tmp_path / "b", range(3), 4, dataset="holiday")
     first = training.fit([rendered], recipe(), CPU).backbone
     assert first.trained_on == (TrainingSet("synth_pack/lfw", True),)
-    assert training_sets.only_rendered(first.trained_on)
+    assert model_metadata.only_rendered(first.trained_on)
     storage.save_backbone(first, tmp_path / "first.pt")
     tuned = training.fit([photos], recipe(init=str(tmp_path / "first.pt")), CPU).backbone
     assert tuned.trained_on == (TrainingSet("holiday", False), TrainingSet("synth_pack/lfw", True))
-    assert not training_sets.only_rendered(tuned.trained_on)
+    assert not model_metadata.only_rendered(tuned.trained_on)
     storage.save_backbone(replace(first, trained_on=None), tmp_path / "unknown.pt")
     again = training.fit([rendered], recipe(init=str(tmp_path / "unknown.pt")), CPU).backbone
     assert again.trained_on is None
-    assert not training_sets.only_rendered(again.trained_on)
+    assert not model_metadata.only_rendered(again.trained_on)
 
 
 def test_the_catalogue_knows_what_is_rendered(tmp_path: Path, monkeypatch) -> None:
@@ -130,7 +128,8 @@ def test_embeddings_say_what_made_them(files: Path, tmp_path: Path) -> None:
     write_set(tmp_path / "faces", range(2), 2, dataset="synth_lfw")
     made = embed_face_set(files / "backbone.onnx", tmp_path / "faces")
     assert made.origin == Origin(network().digest(), "synth_lfw", True)
-    assert embed_features(files / "backbone.pt", tmp_path / "faces").origin == made.origin
+    embed_features(files / "backbone.pt", tmp_path / "faces", tmp_path / "faces", tmp_path / "features")
+    assert [each.origin for each in embeddings.read_feature_sets(tmp_path / "features")] == [made.origin] * 2
     for name in ("a", "b"):
         embeddings.write_embeddings(made, tmp_path / f"{name}.npy")
     assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
@@ -155,8 +154,8 @@ def test_scores_say_how_they_were_measured(tmp_path: Path) -> None:
     for out in ("a", "b"):
         judged = on_files.verify_files(tmp_path / "lfw.npy", tmp_path / "pairs.parquet", options, tmp_path / out)
     assert (tmp_path / "a/scores.parquet").read_bytes() == (tmp_path / "b/scores.parquet").read_bytes()
-    found = scores.read_scores(tmp_path / "a")
-    assert found.measured == scores.Measured("lfw", "insightface", origin)
+    found = read_scores(tmp_path / "a")
+    assert found.measured == Measured("lfw", "insightface", origin)
     assert (found.distance == judged.result.distances).all()
     assert (found.same == judged.result.same).all()
 
@@ -164,14 +163,14 @@ def test_scores_say_how_they_were_measured(tmp_path: Path) -> None:
 def test_damaged_scores_are_refused_and_old_ones_say_nothing(tmp_path: Path) -> None:
     path = tmp_path / "scores.parquet"
     pq.write_table(pa.table({"same": [True], "distance": [1.0]}), path)
-    assert scores.read_scores(path).measured is None
+    assert read_scores(path).measured is None
     for distance in ([None], [float("nan")]):
         pq.write_table(pa.table({"same": [True], "distance": pa.array(distance, pa.float64())}), path)
         with pytest.raises(FormatError, match="lacks some numbers"):
-            scores.read_scores(tmp_path)
+            read_scores(tmp_path)
     path.write_bytes(b"PAR1")
     with pytest.raises(FormatError, match="not a readable table"):
-        scores.read_scores(tmp_path)
+        read_scores(tmp_path)
     shutil.rmtree(tmp_path)
     with pytest.raises(FormatError, match="not a readable table"):
-        scores.read_scores(tmp_path)
+        read_scores(tmp_path)

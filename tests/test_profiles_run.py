@@ -22,7 +22,7 @@ from facerec.imaging import images
 from facerec.interop import photo_lists
 from facerec.params import Params, profiles
 from facerec.store import shards
-from facerec.store.preprocessing import Preprocessing
+from facerec.store.model_metadata import Preprocessing
 from stages import (
     align,
     detect,

@@ -10,7 +10,7 @@ import pytest
 from facerec.core import FormatError
 from facerec.recognition import results, thresholds
 from facerec.recognition.thresholds import UnsupportedRateError
-from facerec.store.training_sets import TrainingSet
+from facerec.store.model_metadata import TrainingSet
 from tests.recognition import write_scores
 
 MODEL, OTHER = "ab" * 32, "cd" * 32

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from facerec.imaging import images
-from facerec.interop import archives, photos
+from facerec.interop import photos
+from facerec.interop.photos import LIMITS, open_source
 from facerec.store import shards
 from tests import cartoon
 
@@ -119,7 +120,7 @@ def test_kill_9_and_a_clean_run_give_the_same_bytes(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_ten_kills_on_500_photos_give_the_same_bytes(tmp_path: Path, mirror: Path) -> None:
-    with archives.open_source(mirror / "lfw-deepfunneled.tgz", archives.LIMITS, tmp_path) as files:
+    with open_source(mirror / "lfw-deepfunneled.tgz", LIMITS, tmp_path) as files:
         names = [name for name in files.names if photos.is_photo(name, files)][:500]
         rows = [{"image": files.read(name), "label": -1, "identity": "", "source": name} for name in names]
     shards.write_shards(rows, tmp_path / "photos", shards.Meta("photos", "lfw"))

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facerec.catalog import synthetic_plan, synthetic_sets
+from facerec.catalog import synthetic_sets
+from facerec.catalog.synthetic_sets import Plan
 from facerec.core import AcquireError
 from facerec.imaging.images import decode, encode_jpeg
 from facerec.interop import photo_lists, recordio, verification_packs
@@ -72,7 +73,7 @@ def test_lfw_photos_and_pairs_agree(drawing: Drawing, tmp_path: Path) -> None:
 
 
 def test_folds_share_no_person() -> None:
-    benchmark = synthetic_plan.Plan(1, "x", 200)
+    benchmark = Plan(1, "x", 200)
     pairs = list(benchmark.pairs())
     assert len(set(pairs)) == 200
     people = [

@@ -22,8 +22,13 @@ from torch import nn
 
 from facerec import backbones
 from facerec.core import FormatError, atomic_file
-from facerec.store.preprocessing import Preprocessing
-from facerec.store.training_sets import TrainingSet, merged_training_sets, parse_training_sets, training_sets_to_plain
+from facerec.store.model_metadata import (
+    Preprocessing,
+    TrainingSet,
+    merged_training_sets,
+    parse_training_sets,
+    training_sets_to_plain,
+)
 
 FORMAT = "facerec-backbone-1"
 

@@ -73,23 +73,26 @@ def in_downloads(file: File, entry: CatalogEntry, downloads: Path = DOWNLOADS) -
     return _in(home() / downloads / entry.name, file)
 
 
-def total_size(entry: CatalogEntry) -> int | None:
-    """Bytes of the files of an entry; None where one is unknown, or where they are rendered."""
+def describe_availability(entry: CatalogEntry) -> dict[str, Any]:
+    """Size, way and place of the files of an entry.
+
+    "bytes" is None where a size is unknown or the set is rendered; "how" is "rendered", "download", "by hand" or
+    "partly by hand"; "here" is "data/raw", "mirror", "downloads" or both where they are, "partly", or "" for nowhere.
+    """
     listed = [[version.size or 0 for version in known_versions(entry, file)] for file in entry.files]
     largest = [max(sizes, default=0) for sizes in listed]
-    return sum(largest) if largest and all(largest) else None
+    size = sum(largest) if largest and all(largest) else None
+    return {"bytes": size, "how": _acquisition(entry), "here": _location(entry)}
 
 
-def acquisition(entry: CatalogEntry) -> str:
-    """How the files are obtained: "rendered" here, "download" by program, "by hand", or "partly by hand"."""
+def _acquisition(entry: CatalogEntry) -> str:
     if entry.generator is not None:
         return "rendered"
     reachable = [bool(file.urls) for file in entry.files]
     return "download" if all(reachable) else "partly by hand" if any(reachable) else "by hand"
 
 
-def location(entry: CatalogEntry) -> str:
-    """Where all its files are already: "data/raw", "mirror", "downloads" or both; "partly", or "" for nowhere."""
+def _location(entry: CatalogEntry) -> str:
     made = RAW / entry.name
     if made.is_dir() and any(made.iterdir()):
         return str(RAW)
@@ -98,13 +101,6 @@ def location(entry: CatalogEntry) -> str:
     if common or not any(found):
         return common[0] if common else ""
     return "mirror, downloads" if all(found) else "partly"
-
-
-def missing_files(entry: CatalogEntry) -> list[File]:
-    """The files that are nowhere on this machine; none of a set that is made already or rendered."""
-    if location(entry) == str(RAW):
-        return []
-    return [file for file in entry.files if not _places(file, entry)]
 
 
 def target_folders(entry: CatalogEntry) -> str:
@@ -116,11 +112,12 @@ def target_folders(entry: CatalogEntry) -> str:
 
 def describe_missing(entry: CatalogEntry) -> dict[str, Any]:
     """How to get what is missing of an entry: its files, the hosts that have them, what to do by hand, and where to."""
-    files = missing_files(entry)
+    made = _location(entry) == str(RAW)
+    files = [] if made else [file for file in entry.files if not _places(file, entry)]
     hosts = dict.fromkeys(str(urlsplit(url).hostname) for file in files for url in file.urls)
     return {
         "files": [file.name for file in files],
-        "by": acquisition(entry),
+        "by": _acquisition(entry),
         "from": list(hosts),
         "homepage": entry.homepage,
         "by hand": entry.manual,
@@ -248,17 +245,12 @@ def _claim(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise AcquireError(f"cannot write {folder}: {error.strerror}.") from error
     try:
-        _lock(handle, folder)
-        yield
-    finally:
-        os.close(handle)
-
-
-def _lock(handle: int, folder: Path) -> None:
-    try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
     except BlockingIOError as error:
         raise AcquireError(f"another process is downloading into {folder}; try again when it is done.") from error
+    finally:
+        os.close(handle)
 
 
 def _addresses(file: File, entry: CatalogEntry) -> list[str]:
@@ -276,14 +268,13 @@ def _in(folder: Path, file: File) -> Path | None:
     """`file` in the folder of its entry or, for an archive, the folder it unpacks to."""
     if (folder / file.name).is_file():
         return folder / file.name
-    unpacked = None if file.folder is None else folder / file.folder
-    return unpacked if unpacked is not None and unpacked.is_dir() else None
+    return folder / file.folder if file.folder and (folder / file.folder).is_dir() else None
 
 
 def _possible_sizes(versions: Sequence[Version]) -> set[int]:
     """Sizes in bytes that the file may have; none unless all versions have one."""
-    sizes = {version.size for version in versions}
-    return set() if None in sizes else {size for size in sizes if size is not None}
+    sizes = {version.size for version in versions if version.size is not None}
+    return sizes if all(version.size is not None for version in versions) else set()
 
 
 def _advice(file: File, entry: CatalogEntry, downloads: Path, reasons: Sequence[str]) -> str:

@@ -15,8 +15,8 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from facerec.core import AcquireError, home, local_setting
-from facerec.store.preprocessing import Preprocessing
+from facerec.core import AcquireError, Description, home, local_setting
+from facerec.store.model_metadata import Preprocessing
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$")]
@@ -112,25 +112,24 @@ class CatalogEntry(_Strict):
 
     @model_validator(mode="after")
     def _is_complete(self) -> CatalogEntry:
-        if (self.generator is None) == (not self.files):
-            raise ValueError("an entry has either a generator or files")
-        if (self.generator is None) != (self.part is None):
-            raise ValueError("part goes with a generator")
-        if self.options and self.generator is None:
-            raise ValueError("only a generator has options")
-        if (self.kind == "model") != (self.preprocessing is not None):
-            raise ValueError("preprocessing goes with a model, and a model needs it")
-        sources = [file for file in self.files if file.use == "photos"]
-        if len(sources) != (1 if self.kind == "photos" and self.files else 0):
-            raise ValueError("one file with use: photos belongs to a photo set, and to nothing else")
-        if any(file.only not in (None, *(each.name for each in self.files)) for file in self.files):
-            raise ValueError("only names another file of the entry")
-        if self.kind != "pack" and any(file.use == "pack" for file in self.files):
-            raise ValueError("use: pack belongs to a pack")
-        if self.pictures and self.kind not in ("photos", "pack"):
-            raise ValueError("pictures goes with photos or a pack")
-        if any(not file.urls for file in self.files) and not self.manual:
-            raise ValueError("a file without urls needs manual, which says how to get it")
+        rendered, uses = self.generator is not None, [file.use for file in self.files]
+        photos = int(self.kind == "photos" and bool(self.files))
+        rules = {
+            "an entry has either a generator or files": rendered != bool(self.files),
+            "part goes with a generator": rendered == (self.part is not None),
+            "only a generator has options": rendered or not self.options,
+            "preprocessing goes with a model, and a model needs it": (self.kind == "model") == bool(self.preprocessing),
+            "one file with use: photos belongs to a photo set, and to nothing else": uses.count("photos") == photos,
+            "only names another file of the entry": {file.only for file in self.files}
+            <= {None, *(file.name for file in self.files)},
+            "use: pack belongs to a pack": self.kind == "pack" or "pack" not in uses,
+            "pictures goes with photos or a pack": self.kind in ("photos", "pack") or not self.pictures,
+            "a file without urls needs manual, which says how to get it": self.manual
+            or all(f.urls for f in self.files),
+        }
+        broken = [rule for rule, kept in rules.items() if not kept]
+        if broken:
+            raise ValueError(broken[0])
         return self
 
 
@@ -167,6 +166,24 @@ def load_entry(name: str) -> CatalogEntry:
     if entry.name != name:
         raise AcquireError(f"{path} is named {entry.name} inside; give both one name.")
     return entry
+
+
+def describe_entry(name: str) -> Description | None:
+    """An entry, for `facerec inspect`."""
+    if name not in entry_names():
+        return None
+    entry = load_entry(name)
+    facts = {
+        "title": entry.title,
+        "holds": entry.kind,
+        "files": [file.name for file in entry.files] or "rendered",
+        "counts": entry.counts.model_dump(exclude_none=True),
+        "licence": entry.licence,
+        "terms": entry.terms,
+        "homepage": entry.homepage,
+        "get_it": f"facerec download {name} OUT",
+    }
+    return Description("catalog entry", {key: value for key, value in facts.items() if value})
 
 
 def is_rendered(dataset: str) -> bool:

@@ -23,8 +23,7 @@ import httpx
 from facerec.core import AcquireError, bar
 
 _LONGEST_PAUSE = 60.0
-_PASSING = {408, 425, 429, 500, 502, 503, 504}
-"""Status codes for which another attempt may help."""
+_PASSING = {408, 425, 429, 500, 502, 503, 504}  # status codes for which another attempt may help
 _PAGE = "the address answered a web page, not the file; it may ask for a login or a click"
 
 

@@ -1,7 +1,6 @@
 """Sets below data/raw/ made from entries of the catalog: photo shards, a pack's files, a model, lists.
 
-The stage `download` calls `acquire`. A set appears only when it is whole and its counts are those the
-catalog promises.
+The stage `download` calls `acquire`. A set appears only when it is whole and its counts are those the catalog promises.
 """
 
 from __future__ import annotations
@@ -17,12 +16,12 @@ from facerec.catalog.downloads import DOWNLOADS, fetch_file, record_checksums
 from facerec.catalog.entries import CatalogEntry, File, SetCounts
 from facerec.catalog.set_facts import count_set
 from facerec.core import AcquireError, FormatError, ParamsError, atomic_dir, track, write_text
-from facerec.interop import archives, photo_lists, photos
+from facerec.interop import photo_lists, photos
+from facerec.interop.photos import Limits, open_source
 from facerec.store import shards
 
 _PACK_FILES = {"train.rec", "train.idx", "property"}
-_PACK_LIMITS = archives.Limits(member_bytes=1 << 40)
-"""A train.rec of ten million faces has some 100 GB."""
+_PACK_LIMITS = Limits(member_bytes=1 << 40)  # a train.rec of ten million faces has some 100 GB
 
 
 def acquire(
@@ -74,7 +73,7 @@ def _shards(
 
 def _keep(source: Path, kept: str, folder: Path, scratch: Path) -> None:
     """Copy the files below the folder `kept` of an archive, wherever it lies there, to `folder`/`kept`."""
-    with archives.open_source(source, scratch=scratch) as files:
+    with open_source(source, scratch=scratch) as files:
         for name in files.names:
             parts = PurePosixPath(name).parts
             if kept not in parts[:-1] or photos.is_photo(name, files):
@@ -87,7 +86,7 @@ def _keep(source: Path, kept: str, folder: Path, scratch: Path) -> None:
 def _unpack(source: Path, folder: Path, scratch: Path) -> None:
     """Copy the files of a pack out of the archive or folder `source`, whatever folders they lie in there."""
     scratch.mkdir(parents=True, exist_ok=True)
-    with archives.open_source(source, _PACK_LIMITS, scratch) as files:
+    with open_source(source, _PACK_LIMITS, scratch) as files:
         for name in files.names:
             member = PurePosixPath(name).name
             if member not in _PACK_FILES and not member.endswith(".bin"):
@@ -95,7 +94,7 @@ def _unpack(source: Path, folder: Path, scratch: Path) -> None:
             if (folder / member).exists():
                 raise FormatError(f"{source} holds several {member}; unpack the one you mean into a folder.")
             with (folder / member).open("wb") as target:
-                files.copy(name, target)
+                target.writelines(files.pieces(name))
     if not (folder / "train.rec").is_file():
         raise FormatError(f"{source} holds no train.rec; it is no InsightFace pack.")
 

@@ -15,7 +15,7 @@ planted in megaface is the one exception, and its list says where.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,8 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from facerec.catalog.entries import CatalogEntry
-from facerec.catalog.synthetic_plan import FOLDS, Plan, draw_age_gap, draw_ordinary, draw_profiles
 from facerec.core import AcquireError, ParamsError, atomic_dir
 from facerec.imaging.images import decode
-from facerec.imaging.sheets import contact_sheet
 from facerec.interop import photo_lists, recordio, verification_packs
 from facerec.interop.pair_lists import write_lfw
 from facerec.store import shards
@@ -79,14 +77,14 @@ def generate(part: str, path: Path, *, seed: int, **sizes: int) -> None:
 def generate_people(folder: Path, seed: int, identities: int, photos: int) -> None:
     """Training photos: source p0001/p0001_0003.jpg."""
     called = [f"p{index + 1:04d}" for index in range(identities)]
-    sessions = _ordinary_sessions(seed, "people", identities, photos, _TRAINING, 200)
+    sessions = _sessions(seed, "people", identities, _ordinary(photos), _TRAINING, 200)
     _write_photos(folder, "synth_people", sessions, [_name_photos(name, photos) for name in called])
 
 
 def generate_pack(folder: Path, seed: int, identities: int, photos: int, pairs: int) -> None:
     """An InsightFace pack of aligned faces; age gaps and profiles are in agedb_30.bin and cfp_fp.bin."""
     capture = replace(_ALIGNED, yaw=_TRAINING.yaw, wide=_TRAINING.wide)
-    sessions = _ordinary_sessions(seed, "pack", identities, photos, capture, 160, aligned=True)
+    sessions = _sessions(seed, "pack", identities, _ordinary(photos), capture, 160, aligned=True)
     people = enumerate(render_sessions(sessions, "pack"))
     recordio.write_train(folder, ((label, [p.jpeg for p in taken]) for label, taken in people), (112, 112))
     rules = {"lfw": draw_ordinary, "agedb_30": draw_age_gap, "cfp_fp": draw_profiles}
@@ -98,7 +96,7 @@ def generate_lfw(folder: Path, seed: int, pairs: int) -> None:
     """LFW-style photos Name/Name_0001.jpg with pairs.txt; a few show a second person behind."""
     world = Plan(seed, "lfw", pairs)
     called = studio.sample_names(world.people, stream(seed, "names", "lfw"))
-    sessions = _benchmark_sessions(world, _LFW, 250, bystanders=0.05)
+    sessions = _sessions(seed, "lfw", world.people, world.poses, _LFW, 250, bystanders=0.05)
     _write_photos(folder, "synth_lfw", sessions, [_name_photos(name, 4) for name in called])
     named = [((called[a], i + 1), (called[b], j + 1), same) for (a, i), (b, j), same in world.pairs()]
     write_lfw(named, folder / "pairs.txt", FOLDS)
@@ -147,30 +145,32 @@ _PARTS: dict[str, tuple[Callable[..., None], tuple[str, ...]]] = {
 }
 
 
-def synthetic_sheet(rows: int, columns: int, seed: int, size: int = 160) -> NDArray[np.uint8]:
-    """A contact sheet of `columns` photos each of `rows` people, RGB; people of no set."""
-    sessions = _ordinary_sessions(seed, "sheet", rows, columns, _TRAINING, size)
-    pictures = [decode(picture.jpeg) for session in sessions for picture in render_session(session)]
-    return contact_sheet(pictures, columns)
+def render_examples(people: int, photos: int, seed: int) -> list[NDArray[np.uint8]]:
+    """RGB photos of people of no set, person after person, for a contact sheet."""
+    sessions = _sessions(seed, "sheet", people, _ordinary(photos), _TRAINING, 160)
+    return [decode(picture.jpeg) for session in sessions for picture in render_session(session)]
 
 
-def _ordinary_sessions(
-    seed: int, world: str, people: int, photos: int, capture: CaptureConfig, size: int, aligned: bool = False
+def _sessions(
+    seed: int,
+    world: str,
+    people: int,
+    poses: Callable[[int], tuple[Pose, ...]],
+    capture: CaptureConfig,
+    size: int,
+    aligned: bool = False,
+    bystanders: float = 0.0,
 ) -> list[Session]:
-    """Sessions of the first `people` of a world, with nothing asked of their `photos`."""
-    poses, everybody = tuple(map(Pose, range(photos))), (Person(world, index) for index in range(people))
-    return [Session(seed, world, person, poses, capture, size, aligned) for person in everybody]
-
-
-def _benchmark_sessions(
-    plan: Plan, capture: CaptureConfig, size: int, aligned: bool = False, bystanders: float = 0.0
-) -> list[Session]:
-    """Sessions of all people of a benchmark."""
-    world, everybody = plan.world, (Person(plan.world, index) for index in range(plan.people))
+    """Sessions of the first `people` of a world in their `poses`."""
     return [
-        Session(plan.seed, world, person, plan.poses(person.index), capture, size, aligned, bystanders)
-        for person in everybody
+        Session(seed, world, Person(world, index), poses(index), capture, size, aligned, bystanders)
+        for index in range(people)
     ]
+
+
+def _ordinary(photos: int) -> Callable[[int], tuple[Pose, ...]]:
+    """The same poses for everybody, with nothing asked of their `photos`."""
+    return lambda person: tuple(map(Pose, range(photos)))
 
 
 def _name_photos(name: str, photos: int) -> list[Named]:
@@ -202,13 +202,88 @@ def _write_photos(folder: Path, dataset: str, sessions: Sequence[Session], rows:
     shards.write_parts(photos(), folder, shards.Meta("photos", dataset, _LICENCE))
 
 
-def _write_bin(path: Path, benchmark: Plan) -> None:
-    """Render the photos of `benchmark` and write its pairs as a verification pack."""
-    sessions = _benchmark_sessions(benchmark, _ALIGNED, 160, aligned=True)
+def _write_bin(path: Path, plan: Plan) -> None:
+    """Render the photos of a benchmark and write its pairs as a verification pack."""
+    sessions = _sessions(plan.seed, plan.world, plan.people, plan.poses, _ALIGNED, 160, aligned=True)
     taken = [[picture.jpeg for picture in pictures] for pictures in render_sessions(sessions, path.name)]
     images: list[bytes] = []
     same = []
-    for (a, first), (b, second), equal in benchmark.pairs():
+    for (a, first), (b, second), equal in plan.pairs():
         images += [taken[a][first], taken[b][second]]
         same.append(equal)
     verification_packs.write_bin(path, images, same)
+
+
+FOLDS = 10
+Rule = Callable[[Generator], tuple[Pose, ...]]
+"""Draws four photos of a person: the first ones of pairs (numbers 0, 1), then the second ones (2, 3)."""
+
+
+def draw_ordinary(rng: Generator) -> tuple[Pose, ...]:
+    """Four ordinary photos."""
+    return tuple(Pose(number) for number in range(4))
+
+
+def draw_age_gap(rng: Generator) -> tuple[Pose, ...]:
+    """Two young and two old photos, at least 30 years apart."""
+    ages = (*rng.uniform(22, 36, 2), *rng.uniform(67, 82, 2))
+    return tuple(Pose(number, age=float(age)) for number, age in enumerate(ages))
+
+
+def draw_profiles(rng: Generator) -> tuple[Pose, ...]:
+    """Two frontal photos (|yaw| < 10 degrees) and two profiles (65 to 90)."""
+    front, side = rng.uniform(-9.5, 9.5, 2), rng.uniform(66, 88, 2) * rng.choice([-1, 1], 2)
+    return tuple(Pose(number, yaw=float(yaw)) for number, yaw in enumerate((*front, *side)))
+
+
+Photo = tuple[int, int]
+"""Person and photo number of a benchmark, from 0."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A benchmark of `count` pairs (a multiple of 20) in ten folds, each with people of its own.
+
+    A same pair is a first and a second photo of one person, a different pair a first photo of one and a
+    second photo of another person of the fold; no pair occurs twice.
+    """
+
+    seed: int
+    world: str
+    count: int
+    rule: Rule = draw_ordinary
+
+    @property
+    def half(self) -> int:
+        """Same pairs a fold, and as many different ones."""
+        return self.count // (2 * FOLDS)
+
+    @property
+    def fold_people(self) -> int:
+        """People a fold: about three of the four same pairs of each are used."""
+        return max(2, -(-self.half // 3))
+
+    @property
+    def people(self) -> int:
+        """People of all folds."""
+        return FOLDS * self.fold_people
+
+    def poses(self, person: int) -> tuple[Pose, ...]:
+        """The four photos of `person`."""
+        return self.rule(stream(self.seed, "poses", self.world, person))
+
+    def pairs(self) -> Iterator[tuple[Photo, Photo, bool]]:
+        """First photo, second photo and whether they show one person; a fold's same pairs come first."""
+        for fold in range(FOLDS):
+            rng = stream(self.seed, "pairs", self.world, fold)
+            members = range(fold * self.fold_people, (fold + 1) * self.fold_people)
+            for same in (True, False):
+                choices = [
+                    ((a, first), (b, second), same)
+                    for a in members
+                    for b in members
+                    for first in (0, 1)
+                    for second in (2, 3)
+                    if (a == b) == same
+                ]
+                yield from (choices[place] for place in sorted(rng.permutation(len(choices))[: self.half]))

@@ -21,10 +21,8 @@ from facerec.interop import photos
 
 _LONGEST = 100
 _PAIRS = "pairs.tsv"
-_REAL = "_real"
-"""The profile without synthetic data."""
-_MARK = "`facerec add"
-"""Is in every file written here, so that no other file is replaced."""
+_REAL = "_real"  # the profile without synthetic data
+_MARK = "`facerec add"  # is in every file written here, so that no other file is replaced
 
 
 @dataclass(frozen=True)
@@ -72,7 +70,7 @@ def add_dataset(source: Path, name: str, options: AddOptions, profiles: Path, re
     entry, profile = entries.catalog_folder() / f"{name}.yaml", profiles / f"{name}.yaml"
     _check(name, options, [entry, profile], replace)
     found, digest = _scan(source)
-    sampled = _sample(found, options)
+    sampled = None if options.split == "train" else pair_sampling.sample_pairs(found, options.pairs)
     downloads = DOWNLOADS / name
     downloads.mkdir(parents=True, exist_ok=True)
     _link(source, downloads / (name if source.is_dir() else f"{name}.tar"))
@@ -80,8 +78,7 @@ def add_dataset(source: Path, name: str, options: AddOptions, profiles: Path, re
     if sampled is not None:
         lines = [f"{first}\t{second}\t{int(same)}" for first, second, same in sampled.pairs]
         write_text(listed, "\n".join(lines) + "\n")
-    files = [_photos(name, source), *([] if sampled is None else [_copied(listed)])]
-    described = _entry(name, files, found)
+    described = _entry(name, source, None if sampled is None else listed, found)
     write_text(
         entry, f"# The photos as they were added: {digest}. After a change of theirs, add them again.\n{described}"
     )
@@ -119,10 +116,6 @@ def _scan(source: Path) -> tuple[dict[str, list[str]], str]:
     return found, f"sha256 {whole.hexdigest()}"
 
 
-def _sample(found: dict[str, list[str]], options: AddOptions) -> pair_sampling.SampledPairs | None:
-    return None if options.split == "train" else pair_sampling.sample_pairs(found, options.pairs)
-
-
 def _link(source: Path, place: Path) -> None:
     """Make `place` a link to the photos, atomically; anything else there is not touched."""
     if place.exists() and not place.is_symlink():
@@ -132,17 +125,13 @@ def _link(source: Path, place: Path) -> None:
         temporary.symlink_to(source.resolve())
 
 
-def _photos(name: str, source: Path) -> dict[str, Any]:
-    file: dict[str, Any] = {"name": f"{name}.tar", "use": "photos"}
-    return file if source.is_dir() else {**file, "versions": [{"sha256": sha256_of_file(source)}]}
-
-
-def _copied(path: Path) -> dict[str, Any]:
-    return {"name": path.name, "save_as": _PAIRS, "versions": [{"sha256": sha256_of_file(path)}]}
-
-
-def _entry(name: str, files: list[dict[str, Any]], found: dict[str, list[str]]) -> str:
+def _entry(name: str, source: Path, listed: Path | None, found: dict[str, list[str]]) -> str:
     """The catalog's YAML."""
+    files: list[dict[str, Any]] = [{"name": f"{name}.tar", "use": "photos"}]
+    if not source.is_dir():
+        files[0]["versions"] = [{"sha256": sha256_of_file(source)}]
+    if listed is not None:
+        files.append({"name": listed.name, "save_as": _PAIRS, "versions": [{"sha256": sha256_of_file(listed)}]})
     entry = {
         "name": name,
         "title": f"Own photos, {name}",

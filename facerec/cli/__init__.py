@@ -12,7 +12,7 @@ One file for each group of commands, which registers them on `common.app`:
     experiments.py  profile, check, compare-runs, experiments
 
 People get tables and progress on standard error; `--json` prints one JSON object on standard output and nothing else
-there. Heavy imports are inside the commands, so that `--help` is quick.
+there. Imports that take long (torch, matplotlib, the renderer, DVC) are inside the commands, so that `--help` is quick.
 """
 
 from __future__ import annotations

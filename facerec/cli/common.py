@@ -24,6 +24,9 @@ app = typer.Typer(
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Model = Annotated[Path, typer.Argument(help="backbone.pt, an .onnx file, or a downloaded model's directory.")]
 Out = Annotated[Path, typer.Argument(help="What to write; replaced whole.")]
+Replace = Annotated[bool, typer.Option("--replace", help="Replace OUT whole if it exists.")]
+Weights = Annotated[Path | None, typer.Option(help="File of the detector's weights.")]
+MinFace = Annotated[int | None, typer.Option(help="Smallest face, in pixels.")]
 
 
 def check_out(out: Path, source: Path, replace: bool) -> None:
@@ -60,5 +63,4 @@ def report(title: str, values: dict[str, Any], as_json: bool = False) -> None:
 
 def detector_options(weights: Path | None, min_face: int | None) -> dict[str, Any]:
     """The options of `facerec.detection.build_detector` that were given on the command line."""
-    given = {"weights": weights and str(weights), "min_face": min_face}
-    return {name: value for name, value in given.items() if value is not None}
+    return ({"weights": str(weights)} if weights else {}) | ({} if min_face is None else {"min_face": min_face})

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 import yaml
+from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
 
-from facerec.cli.common import Json, Out, app, check_out, parse_size, print_json, report
-from facerec.core import ParamsError, note
-
-if TYPE_CHECKING:
-    from pydantic import BaseModel
-
-    from facerec.catalog.entries import CatalogEntry
+from facerec import inspection
+from facerec.catalog import downloads, entries, sets, user_dataset
+from facerec.cli.common import Json, Out, Replace, app, check_out, parse_size, print_json, report
+from facerec.core import ParamsError, note, track
+from facerec.imaging import sheets
+from facerec.interop import exporting, photo_lists, photos, unpacking
+from facerec.store import shards
+from facerec.store.shards import PAIRS
 
 New = Annotated[Path, typer.Argument(help="Folder to write; must be new or empty.")]
 Arrays = Literal["bgr", "rgb"]
-Replace = Annotated[bool, typer.Option("--replace", help="Replace OUT whole if it exists.")]
 
 
 @app.command()
@@ -29,8 +30,6 @@ def catalog(
     as_json: Json = False,
 ) -> None:
     """List the data sets and weights that `facerec download` knows, or show one in full."""
-    from facerec.catalog import entries
-
     if name is not None:
         report(name, _describe_entry(entries.load_entry(name)), as_json)
         return
@@ -57,12 +56,8 @@ def download(
     option: Annotated[list[str] | None, typer.Option(help="key=value of a rendered set; repeatable.")] = None,
 ) -> None:
     """Fetch or render a data set or model."""
-    from facerec.catalog import entries
-
     found, options = entries.load_entry(entry), _parse_options(option or [])
     if found.generator is None:
-        from facerec.catalog import sets
-
         sets.acquire(found, out, options)
     else:
         from facerec.catalog import synthetic_sets
@@ -86,8 +81,6 @@ def add(
     as_json: Json = False,
 ) -> None:
     """Make photos of your own a data set of the graph, with pairs to verify on and a profile."""
-    from facerec.catalog import user_dataset
-
     added = user_dataset.add_dataset(photos, name, user_dataset.AddOptions(to, pairs, model), profiles, replace)
     if not added.apart:
         note("too few people for folds without shared ones, so thresholds know the people they are tried on")
@@ -114,10 +107,6 @@ def import_photos(
     as_json: Json = False,
 ) -> None:
     """Turn photos in identity folders, or named by a list, into photo shards. Image bytes untouched."""
-    from facerec.core import track
-    from facerec.interop import photo_lists, photos
-    from facerec.store import shards
-
     check_out(out, source, replace)
     if list_file is not None and unlabelled:
         raise ParamsError("--list says who the photos show and --unlabelled that nobody knows; give one of them.")
@@ -144,8 +133,6 @@ def unpack(
     as_json: Json = False,
 ) -> None:
     """Turn a pack into shards: OUT/train, OUT/lfw, ...; a lone member into OUT. Image bytes untouched."""
-    from facerec.interop import unpacking
-
     check_out(out, source, replace)
     expected = unpacking.Expected(photos, None if size is None else parse_size(size), arrays)
     unpacked = unpacking.unpack(source, out, expected)
@@ -165,19 +152,16 @@ def pack(
     as_json: Json = False,
 ) -> None:
     """Turn face shards into a pack that InsightFace reads, image bytes untouched; undoes unpack."""
-    from facerec.interop.exporting import pack_bin, pack_faces
-    from facerec.store.pairs import PAIRS
-
     check_out(out, faces, replace)
     if out.suffix == ".bin":
         if pairs is None and not (faces / PAIRS).is_file():
             raise ParamsError(f"{faces} has no {PAIRS}; name the pairs of {out.name} with --pairs.")
-        count = pack_bin(faces, pairs or faces / PAIRS, out)
+        count = exporting.pack_bin(faces, pairs or faces / PAIRS, out)
         report("Images", {out.stem: count}, as_json)
         return
     if pairs is not None:
         raise ParamsError(f"--pairs belong into a verification pack; call it {out}.bin.")
-    report("Images", pack_faces(faces, out), as_json)
+    report("Images", exporting.pack_faces(faces, out), as_json)
 
 
 @app.command()
@@ -190,8 +174,6 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Turn shards into files in identity folders, image bytes untouched."""
-    from facerec.interop import exporting
-
     check_out(out, images, replace)
     report("Written", exporting.export_images(images, out, list_file, limit), as_json)
 
@@ -203,9 +185,6 @@ def inspect(
     as_json: Json = False,
 ) -> None:
     """Say what something is and what it holds: counts, sizes, identities, colour."""
-    from facerec import inspection
-    from facerec.imaging import sheets
-
     if sheet is not None:
         sheets.check_sheet_name(sheet)
     found = inspection.inspect(what)
@@ -229,25 +208,22 @@ def sheet(
 ) -> None:
     """Render a contact sheet of synthetic people."""
     from facerec.catalog import synthetic_sets
-    from facerec.imaging import sheets
 
     sheets.check_sheet_name(out)
-    sheets.write_sheet(synthetic_sets.synthetic_sheet(rows, columns, seed), out)
+    sheets.write_sheet(sheets.contact_sheet(synthetic_sets.render_examples(rows, columns, seed), columns), out)
 
 
-def _words(value: Any) -> str:
-    """A plain value in words."""
+def _words(value: Any, inner: bool = False) -> str:
+    """A plain value in words; what stands inside another one is put into brackets."""
+    if isinstance(value, dict | list | tuple) and inner:
+        return f"({_words(value)})"
     if isinstance(value, dict):
-        return ", ".join(f"{key} {_nested(inner)}" for key, inner in value.items())
+        return ", ".join(f"{key} {_words(each, inner=True)}" for key, each in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(map(_words, value))
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     return f"{value:.5g}" if isinstance(value, float) else str(value)
-
-
-def _nested(value: Any) -> str:
-    return f"({_words(value)})" if isinstance(value, dict | list | tuple) else _words(value)
 
 
 def _parse_options(pairs: list[str]) -> dict[str, Any]:
@@ -261,24 +237,20 @@ def _parse_options(pairs: list[str]) -> dict[str, Any]:
     return options
 
 
-def _summarise_entry(entry: CatalogEntry) -> dict[str, Any]:
-    from facerec.catalog import downloads
-
+def _summarise_entry(entry: entries.CatalogEntry) -> dict[str, Any]:
     return {
         "name": entry.name,
         "title": entry.title,
         "kind": entry.kind,
         "licence": entry.licence,
-        "bytes": downloads.total_size(entry),
-        "how": downloads.acquisition(entry),
-        "here": downloads.location(entry),
+        **downloads.describe_availability(entry),
     }
 
 
-def _describe_entry(entry: CatalogEntry) -> dict[str, Any]:
+def _describe_entry(entry: entries.CatalogEntry) -> dict[str, Any]:
     """All fields that are not empty, files by name."""
-    from facerec.catalog import downloads
-
+    files = {f"file {file.name}": "\n".join(file.urls) or "no address" for file in entry.files}
+    places = {"put files into": downloads.target_folders(entry)} if entry.files else {}
     texts = {
         "terms": entry.terms,
         "citation": entry.citation,
@@ -286,17 +258,10 @@ def _describe_entry(entry: CatalogEntry) -> dict[str, Any]:
         "by hand": entry.manual,
         "counts": _join_counts(entry.counts),
         "published counts": _join_counts(entry.published),
-        "people in reports": _describe_pictures(entry),
     }
-    files = {f"file {file.name}": "\n".join(file.urls) or "no address" for file in entry.files}
-    places = {} if not entry.files else {"put files into": downloads.target_folders(entry)}
+    if entry.kind in ("photos", "pack"):
+        texts["people in reports"] = "shown" if entry.shown else "not shown; pictures: true would allow it"
     return {**_summarise_entry(entry), **files, **places, **{key: text for key, text in texts.items() if text}}
-
-
-def _describe_pictures(entry: CatalogEntry) -> str:
-    if entry.kind not in ("photos", "pack"):
-        return ""
-    return "shown" if entry.shown else "not shown; pictures: true would allow it"
 
 
 def _join_counts(counts: BaseModel) -> str:

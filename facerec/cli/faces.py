@@ -9,21 +9,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import tee
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from facerec import aligning, detection
 from facerec import params as parameters
-from facerec.cli.common import Json, app, check_out, detector_options, parse_size, report
+from facerec.cli.common import Json, MinFace, Replace, Weights, app, check_out, detector_options, parse_size, report
 from facerec.core import FormatError, ImageError, ParamsError, track
-
-if TYPE_CHECKING:
-    from facerec.aligning import AlignmentStatistics
-    from facerec.detection import Detector
-    from facerec.detection.finding import FoundFaces
+from facerec.detection.finding import FoundFaces, find_faces
+from facerec.detection.table import detect_set
+from facerec.imaging import images, sheets
+from facerec.interop import exporting
+from facerec.interop.photos import as_shards, is_archive, photo_rows
+from facerec.reporting import photo_sheets
+from facerec.store import shards
 
 DETECT, ALIGN = parameters.Detect(), parameters.Align()
 POINTS = ("left eye", "right eye", "nose", "left mouth corner", "right mouth corner")
@@ -34,8 +37,8 @@ POINTS = ("left eye", "right eye", "nose", "left mouth corner", "right mouth cor
 def detect(
     photos: Annotated[list[Path], typer.Argument(help="Photos, folders, archives, or photo shards.")],
     detector: Annotated[str, typer.Option(help="Name of the detector.")] = DETECT.detector,
-    weights: Annotated[Path | None, typer.Option(help="File of the detector's weights.")] = None,
-    min_face: Annotated[int | None, typer.Option(help="Smallest face, in pixels.")] = None,
+    weights: Weights = None,
+    min_face: MinFace = None,
     landmarks: Annotated[bool, typer.Option("--landmarks", help="Show the five landmarks too.")] = False,
     draw: Annotated[Path | None, typer.Option(help="Folder (or .jpg, .png) for the photos with faces drawn.")] = None,
     table: Annotated[Path | None, typer.Option(help="Parquet table to write, as the stage does, of shards.")] = None,
@@ -45,10 +48,6 @@ def detect(
 
     A photo that cannot be decoded is listed with the reason; it is an error only if none can.
     """
-    from facerec import detection
-    from facerec.detection.table import detect_set
-    from facerec.store import shards
-
     options = detector_options(weights, min_face)
     if table is not None:
         if len(photos) != 1 or not shards.is_shard_set(photos[0]) or draw is not None:
@@ -56,8 +55,7 @@ def detect(
         report("Detection", asdict(detect_set(photos[0], table, detector, options)), as_json)
         return
     drawer = None if draw is None else FaceDrawer(draw, photos)
-    built = detection.build_detector(detector, **options)
-    detected = list(detect_photos(built, collect_photos(photos), drawer))
+    detected = list(detect_photos(detection.build_detector(detector, **options), collect_photos(photos), drawer))
     if as_json:
         sys.stdout.write(json.dumps({"photos": [_describe_photo(*each) for each in detected]}) + "\n")
     else:
@@ -83,34 +81,23 @@ def align(
     quality: Annotated[int, typer.Option(min=1, max=100, help="JPEG quality.")] = ALIGN.quality,
     subsampling: Annotated[str, typer.Option(help="JPEG colour: yuv444, yuv422 or yuv420.")] = ALIGN.subsampling,
     detector: Annotated[str, typer.Option(help="Name of the detector.")] = DETECT.detector,
-    weights: Annotated[Path | None, typer.Option(help="File of the detector's weights.")] = None,
-    min_face: Annotated[int | None, typer.Option(help="Smallest face, in pixels.")] = None,
+    weights: Weights = None,
+    min_face: MinFace = None,
     detections: Annotated[
         Path | None, typer.Option(help="Table of PHOTOS made before by detect --table; nothing is detected then.")
     ] = None,
     folder: Annotated[bool, typer.Option("--folder", help="Write JPEG files instead of shards.")] = False,
     sheet: Annotated[Path | None, typer.Option(help="Contact sheet to write, .png or .jpg.")] = None,
-    replace: Annotated[bool, typer.Option("--replace", help="Replace OUT whole if it exists.")] = False,
+    replace: Replace = False,
     as_json: Json = False,
 ) -> None:
     """Find the faces of photos, keep one a photo, and write them aligned."""
     check_out(out, photos, replace)
-    options = parameters.parse_options(
-        parameters.Align,
-        {
-            "size": parse_size(size),
-            "rule": rule,
-            "fallbacks": fallback or ALIGN.fallbacks,
-            "min_score": min_score,
-            "crop": crop,
-            "margin": margin,
-            "quality": quality,
-            "subsampling": subsampling,
-        },
-        "align",
-    )
-    chosen = detector, detector_options(weights, min_face)
-    values = align_photos(photos, out, options, detections, chosen, folder, sheet).as_dict()
+    chosen = {"rule": rule, "fallbacks": fallback or ALIGN.fallbacks, "min_score": min_score}
+    cut = {"size": parse_size(size), "crop": crop, "margin": margin, "quality": quality, "subsampling": subsampling}
+    options = parameters.parse_options(parameters.Align, chosen | cut, "align")
+    finder = detector, detector_options(weights, min_face)
+    values = align_photos(photos, out, options, detections, finder, folder, sheet).as_dict()
     if not as_json:
         values = {key.replace("_", " "): _in_words(value) for key, value in values.items()}
     report("Alignment", values, as_json)
@@ -121,9 +108,6 @@ def collect_photos(paths: Sequence[Path]) -> Iterator[tuple[str, bytes | memoryv
 
     Raises FormatError for a path that does not exist, a folder without photos and a damaged archive or set.
     """
-    from facerec.interop.photos import photo_rows
-    from facerec.store import shards
-
     for path in paths:
         if not path.exists():
             raise FormatError(f"{path} does not exist; name photos, folders, archives or photo shards.")
@@ -138,17 +122,13 @@ def collect_photos(paths: Sequence[Path]) -> Iterator[tuple[str, bytes | memoryv
 
 def _holds_several(path: Path) -> bool:
     """Whether `path` is a folder or, by its content, an archive."""
-    from facerec.interop import archives
-
-    return path.is_dir() or archives.is_archive(path)
+    return path.is_dir() or is_archive(path)
 
 
 class FaceDrawer:
     """Writes photos with their faces drawn: one photo to the file `out`, several to files in that folder."""
 
     def __init__(self, out: Path, paths: Sequence[Path]) -> None:
-        from facerec.interop import exporting
-
         self._out, self._taken = out, exporting.TakenNames()
         self._single = out.suffix in (".jpg", ".png") and not out.is_dir()
         if self._single and (len(paths) != 1 or (paths[0].exists() and _holds_several(paths[0]))):
@@ -158,21 +138,15 @@ class FaceDrawer:
 
     def __call__(self, photo: str, data: bytes | memoryview, found: FoundFaces) -> None:
         """Draw the photo called `photo`."""
-        from facerec import detection
-        from facerec.imaging import images, sheets
-        from facerec.interop import exporting
-
         name = self._taken.claim(exporting.safe_name(f"{PurePosixPath(photo).stem}.jpg"))
         picture = detection.draw_faces(images.decode(data), found.faces)
         sheets.write_sheet(picture, self._out if self._single else self._out / name)
 
 
 def detect_photos(
-    detector: Detector, photos: Iterator[tuple[str, bytes | memoryview]], draw: FaceDrawer | None = None
+    detector: detection.Detector, photos: Iterator[tuple[str, bytes | memoryview]], draw: FaceDrawer | None = None
 ) -> Iterator[tuple[str, FoundFaces]]:
     """(name, what was found) for each photo, in order; also drawn if `draw` is given."""
-    from facerec.detection.finding import find_faces
-
     seen, given = tee(track(photos, "Detecting faces", unit="photos"))
     for found, (name, data) in zip(find_faces(detector, (data for _, data in given)), seen, strict=False):
         if draw is not None and not found.error:
@@ -193,28 +167,26 @@ def _show_photos(detected: Sequence[tuple[str, FoundFaces]], landmarks: bool) ->
         faces = found.faces
         if len(faces) == 0:
             shown.add_row(escape(photo), "-", "-", escape(found.error or "no face found"))
-        for number in range(len(faces)):
-            box = ", ".join(f"{value:.1f}" for value in faces.boxes[number])
-            points = zip(POINTS, faces.landmarks[number], strict=True)
-            lines = [f"{name} {x:.1f}, {y:.1f}" for name, (x, y) in points] if landmarks else []
-            row = (escape(photo), str(number), f"{faces.scores[number]:.3f}", box)
-            shown.add_row(*row, *(["\n".join(lines)] if landmarks else []))
+        for number, (box, score, points) in enumerate(zip(faces.boxes, faces.scores, faces.landmarks, strict=True)):
+            row = [escape(photo), str(number), f"{score:.3f}", ", ".join(f"{value:.1f}" for value in box)]
+            if landmarks:
+                row.append("\n".join(f"{name} {x:.1f}, {y:.1f}" for name, (x, y) in zip(POINTS, points, strict=True)))
+            shown.add_row(*row)
     Console(stderr=True).print(shown)
 
 
 def _describe_photo(name: str, found: FoundFaces) -> dict[str, Any]:
-    (height, width), faces = found.size, found.faces
     """Plain values, for JSON; coordinates are pixels of the upright photo."""
+    (height, width), faces = found.size, found.faces
     described = [
         {
-            "box": [round(float(value), 2) for value in faces.boxes[number]],
-            "score": round(float(faces.scores[number]), 5),
-            "landmarks": [[round(float(value), 2) for value in point] for point in faces.landmarks[number]],
+            "box": [round(float(value), 2) for value in box],
+            "score": round(float(score), 5),
+            "landmarks": [[round(float(value), 2) for value in point] for point in points],
         }
-        for number in range(len(faces))
+        for box, score, points in zip(faces.boxes, faces.scores, faces.landmarks, strict=True)
     ]
-    error = found.error or None
-    return {"photo": name, "height": height, "width": width, "error": error, "faces": described}
+    return {"photo": name, "height": height, "width": width, "error": found.error or None, "faces": described}
 
 
 def _check_decoded(detected: Sequence[tuple[str, FoundFaces]]) -> None:
@@ -233,20 +205,12 @@ def align_photos(
     detector: tuple[str, Mapping[str, Any]],
     folder: bool = False,
     sheet: Path | None = None,
-) -> AlignmentStatistics:
+) -> aligning.AlignmentStatistics:
     """Write the faces of the photos at `source` to `out`, as shards or, where `folder`, as files.
 
     `detections` is the detection table of `source`, which is then a set of photo shards; without one, `detector`
     (name and options of `facerec.detection.build_detector`) finds the faces.
     """
-    from facerec import aligning
-    from facerec.detection.table import detect_set
-    from facerec.imaging import sheets
-    from facerec.interop import exporting
-    from facerec.interop.photos import as_shards
-    from facerec.reporting import photo_sheets
-    from facerec.store import shards
-
     if sheet is not None:
         sheets.check_sheet_name(sheet)
     if detections is not None and not shards.is_shard_set(source):

@@ -10,6 +10,9 @@ import typer
 from facerec import params as parameters
 from facerec.cli.common import Json, Model, Out, app, report
 from facerec.core import ParamsError, note
+from facerec.evaluation.identification import on_files
+from facerec.evaluation.identification.devkit import read_published
+from facerec.evaluation.verification.on_files import VerifyOptions, verify_arrays, verify_files
 
 VERIFY, IDENTIFY = parameters.Verify(), parameters.Identify()
 VARIANTS = "published, centre, zero or delete"
@@ -36,13 +39,11 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Same person or not: accuracy over 10 folds, TAR at FAR, AUC, EER, each with its interval."""
-    from facerec.evaluation.verification import on_files
-
-    options = on_files.VerifyOptions(protocol, far, bootstrap, seed)
+    options = VerifyOptions(protocol, far, bootstrap, seed)
     if embedded and pairs and not (embeddings or same):
-        judged = on_files.verify_files(embedded, pairs, options, out)
+        judged = verify_files(embedded, pairs, options, out)
     elif embeddings and same and not (embedded or pairs):
-        judged = on_files.verify_arrays(embeddings, same, options)
+        judged = verify_arrays(embeddings, same, options)
     else:
         raise ParamsError("verify takes EMBEDDED and PAIRS, or --embeddings and --same; see `facerec verify --help`.")
     if judged.doubt:
@@ -62,9 +63,8 @@ def features(
 ) -> None:
     """L2-normalised features of probes and distractors."""
     from facerec.embedding.embed_set import embed_features
-    from facerec.store import embeddings
 
-    embeddings.write_feature_sets(embed_features(model, probes), embed_features(model, distractors), out)
+    embed_features(model, probes, distractors, out)
 
 
 @megaface.command("import")
@@ -77,8 +77,6 @@ def import_features(
     as_json: Json = False,
 ) -> None:
     """Features out of the devkit's folders of .bin files."""
-    from facerec.evaluation.identification import on_files
-
     counts = on_files.import_features(folder, probe_list, distractor_list, algorithm, out)
     report("Imported", counts, as_json)
 
@@ -86,16 +84,12 @@ def import_features(
 @megaface.command()
 def export(features: Features, out: Out, algorithm: Algorithm = "facerec", as_json: Json = False) -> None:
     """Features into the devkit's folders of .bin files, with their lists."""
-    from facerec.evaluation.identification import on_files
-
     report("Exported", on_files.export_features(features, algorithm, out), as_json)
 
 
 @megaface.command("scores")
 def write_scores(features: Features, out: Out, as_json: Json = False) -> None:
     """The devkit's score files: every probe against every probe and every distractor."""
-    from facerec.evaluation.identification import on_files
-
     report("Scores", on_files.write_devkit_scores(features, out), as_json)
 
 
@@ -110,8 +104,6 @@ def denoise(
     as_json: Json = False,
 ) -> None:
     """Remove the published noise from features."""
-    from facerec.evaluation.identification import on_files
-
     cleaned = on_files.denoise_files(features, probe_noises, distractor_noises, variant, seed, out)
     report("Noise", cleaned.metrics(), as_json)
 
@@ -135,8 +127,6 @@ def identify(
     as_json: Json = False,
 ) -> None:
     """Rank every probe's mates among the distractors: rank-1 and TPR at FPR."""
-    from facerec.evaluation.identification import on_files
-
     fprs = fpr or list(IDENTIFY.fprs)
     counts: dict[str, int] = {}
     if features is not None:
@@ -165,8 +155,6 @@ def show_published(
     result: Annotated[Path, typer.Argument(help="cmc_*.json of the devkit.")], fpr: Fprs = None, as_json: Json = False
 ) -> None:
     """Rank-1 and TPR at FPR of a devkit JSON, in the three readings in use."""
-    from facerec.evaluation.identification.devkit import read_published
-
     found = read_published(result).metrics(tuple(fpr or IDENTIFY.fprs))
     flat = {f"tpr@{rate} {name}": tpr for rate, read in found["tpr"].items() for name, tpr in read.items()}
     shown = {"rank1": found["rank1"], **flat, "distractors": found["distractors"]}

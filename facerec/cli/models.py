@@ -71,6 +71,5 @@ def embed(
 ) -> None:
     """Embed every face of a set."""
     from facerec.embedding.embed_set import embed_face_set
-    from facerec.store import embeddings
 
-    embeddings.write_embeddings(embed_face_set(model, faces), out)
+    embed_face_set(model, faces, out)

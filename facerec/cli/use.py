@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from facerec.cli.common import Json, app, detector_options, print_json, report
+from facerec.cli.common import Json, MinFace, Weights, app, detector_options, print_json, report
 from facerec.core import ParamsError
 
 if TYPE_CHECKING:
@@ -30,8 +30,6 @@ Params = Annotated[
     typer.Option(help="Experiment whose model, detector and choice of faces are used; params.yaml if it is there."),
 ]
 Detector = Annotated[str | None, typer.Option(help="Name of the detector.")]
-Weights = Annotated[Path | None, typer.Option(help="File of the detector's weights.")]
-MinFace = Annotated[int | None, typer.Option(help="Smallest face, in pixels.")]
 Rule = Annotated[str | None, typer.Option(help="Which face: center, largest, score-area or best-score.")]
 Fallback = Annotated[
     list[str] | None, typer.Option(help="What is tried in turn, repeatable: detector, retry, low-score, crop.")

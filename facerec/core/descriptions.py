@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,14 @@ class Album:
     sources: Sequence[str]
     aligned: bool = False
     paired: bool = False
+
+    @classmethod
+    def of_pairs(cls, path: Path, read: Callable[[int], bytes], count: int) -> Album:
+        """The images of a verification pack of `count` pairs at `path`, pair by pair."""
+        import numpy as np
+
+        sources = [f"{path.stem}/{row:06d}" for row in range(2 * count)]
+        return cls(read, np.full(2 * count, -1, np.int64), sources, aligned=True, paired=True)
 
 
 @dataclass(frozen=True)
@@ -74,6 +83,14 @@ def spread_of(values: NDArray[Any]) -> dict[str, float]:
         return {}
     smallest, largest = values.min().item(), values.max().item()
     return {"min": smallest, "median": float(median(values.tolist())), "max": largest}
+
+
+def range_of(array: NDArray[Any]) -> dict[str, Any]:
+    """Smallest and largest number of an array, or that some are not finite; nothing where it holds none."""
+    if not array.size or array.dtype.kind not in "iuf":
+        return {}
+    smallest, largest = float(array.min()), float(array.max())
+    return {"min": smallest, "max": largest} if isfinite(smallest) and isfinite(largest) else {"finite": False}
 
 
 def pair_counts(same: NDArray[np.bool_]) -> dict[str, int]:

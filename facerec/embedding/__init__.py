@@ -8,30 +8,10 @@
 The files:
 
     embedder.py   `Embedder` and `load_embedder`
-    embed_set.py  embeddings of whole face sets
+    embed_set.py  networks by their names in the catalog; embeddings of whole face sets
     export.py     backbone.pt to ONNX
 """
 
-from facerec.embedding.embedder import (
-    DIGEST_KEY,
-    METADATA_KEY,
-    TRAINED_ON_KEY,
-    Embedder,
-    Network,
-    OnnxNetwork,
-    load_embedder,
-    onnx_embedder,
-    torch_embedder,
-)
+from facerec.embedding.embedder import METADATA_KEY, Embedder, load_embedder, onnx_embedder, onnx_notes, torch_embedder
 
-__all__ = [
-    "DIGEST_KEY",
-    "METADATA_KEY",
-    "TRAINED_ON_KEY",
-    "Embedder",
-    "Network",
-    "OnnxNetwork",
-    "load_embedder",
-    "onnx_embedder",
-    "torch_embedder",
-]
+__all__ = ["METADATA_KEY", "Embedder", "load_embedder", "onnx_embedder", "onnx_notes", "torch_embedder"]

@@ -1,4 +1,4 @@
-"""Embeddings of whole face sets, with a row for every photo, also for those without a face."""
+"""Networks by file or by name in the catalog, and embeddings of whole face sets."""
 
 from __future__ import annotations
 
@@ -6,34 +6,57 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
-from facerec import embedding
 from facerec.catalog import entries
-from facerec.core import torch_device
-from facerec.store import shards
-from facerec.store.embeddings import Embeddings, Origin, normalise
-from facerec.store.shards import read_failures
+from facerec.core import AcquireError, FormatError, torch_device
+from facerec.embedding.embedder import CPU, Embedder, load_embedder
+from facerec.store.embeddings import Embeddings, Origin, normalise, write_embeddings, write_feature_sets
+from facerec.store.shards import read_failures, read_shards
 
 
-def embed_face_set(model: str | Path, faces: str | Path) -> Embeddings:
-    """Embed face set `faces` with the network at `model` (see `facerec.embedding.load_embedder`).
+def open_embedder(path_or_name: str | Path, device: torch.device = CPU) -> Embedder:
+    """The network in a file or directory (see `load_embedder`), or a downloaded model of the catalog, by its name.
+
+    Raises FormatError for a model that is not downloaded yet, and as `load_embedder` does.
+    """
+    path = Path(path_or_name)
+    if not path.exists() and _is_model_of_catalog(str(path)):
+        path = Path("data/raw") / path
+        if not path.exists():
+            raise FormatError(f"{path.name} is not downloaded; run `facerec download {path.name} {path}`.")
+    return load_embedder(path, device)
+
+
+def _is_model_of_catalog(name: str) -> bool:
+    try:
+        return name in entries.entry_names() and entries.load_entry(name).kind == "model"
+    except AcquireError:  # no catalog here
+        return False
+
+
+def embed_face_set(model: str | Path, faces: str | Path, out: str | Path | None = None) -> Embeddings:
+    """Embed face set `faces` with the network `model` (see `open_embedder`), and write `out` (NAME.npy), if given.
 
     Photos without a face are rows of NaN at the end, so that a benchmark can count them.
     """
-    aligned = shards.read_shards(faces, "faces")
-    embedder = embedding.load_embedder(model, torch_device())
+    aligned, embedder = read_shards(faces, "faces"), open_embedder(model, torch_device())
     matrix = embedder.embed(aligned)
     failed = read_failures(faces)
     missing = np.full((len(failed), matrix.shape[1]), np.nan, np.float32)
-    return Embeddings(
+    embedded = Embeddings(
         np.concatenate([matrix, missing]),
         [*aligned.sources, *(failure.source for failure in failed)],
         [*aligned.identities, *(failure.identity for failure in failed)],
         Origin(embedder.digest, aligned.meta.dataset, entries.is_rendered(aligned.meta.dataset)),
     )
+    if out is not None:
+        write_embeddings(embedded, out)
+    return embedded
 
 
-def embed_features(model: str | Path, faces: str | Path) -> Embeddings:
-    """As `embed_face_set`, with rows of length 1, as identification needs them."""
-    embedded = embed_face_set(model, faces)
-    return replace(embedded, matrix=normalise(embedded.matrix))
+def embed_features(model: str | Path, probes: str | Path, distractors: str | Path, out: str | Path) -> None:
+    """Embed two face sets into the feature directory `out`, as rows of length 1, which identification needs."""
+    first, second = (embed_face_set(model, faces) for faces in (probes, distractors))
+    first, second = (replace(each, matrix=normalise(each.matrix)) for each in (first, second))
+    write_feature_sets(first, second, out)

@@ -28,9 +28,8 @@ from facerec.backbones import published, storage
 from facerec.backbones.storage import StoredBackbone
 from facerec.core import FormatError, sha256_of_bytes, sha256_of_file, track
 from facerec.store.face_dataset import FaceDataset
-from facerec.store.preprocessing import Preprocessing
+from facerec.store.model_metadata import Preprocessing, TrainingSet, parse_training_sets, training_sets_to_plain
 from facerec.store.shards import Shards
-from facerec.store.training_sets import TrainingSet, parse_training_sets
 
 CPU = torch.device("cpu")
 
@@ -130,8 +129,11 @@ class OnnxNetwork:
     """An ONNX model (file or content) as a `Network`, run by onnxruntime on the CPU."""
 
     def __init__(self, model: Path | bytes, origin: str) -> None:
+        options = onnxruntime.SessionOptions()
+        # Threads that spin while they wait halve the speed of the others where cores are shared.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            self.session = onnxruntime.InferenceSession(model, _options(), providers=["CPUExecutionProvider"])
+            self.session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's own classes, without a common base
             raise FormatError(f"{origin} cannot be read as ONNX ({str(error).splitlines()[0]}).") from error
         inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
@@ -157,22 +159,18 @@ class OnnxNetwork:
         return output[: len(pixels)]
 
 
-def _options() -> onnxruntime.SessionOptions:
-    options = onnxruntime.SessionOptions()
-    # Threads that spin while they wait halve the speed of the others where cores are shared.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return options
-
-
-def load_embedder(path: str | Path, device: torch.device | None = None) -> Embedder:
+def load_embedder(path: str | Path, device: torch.device = CPU) -> Embedder:
     """The network at `path`, a file or a directory that holds one model, with its preprocessing.
 
-    `device` is where a torch network runs (default: the CPU); ONNX always runs on the CPU. Raises FormatError when
-    the file is no model of a known kind or nothing declares its preprocessing.
+    A torch network runs on `device`, ONNX always on the CPU. Raises FormatError when the file is no model of a known
+    kind or nothing declares its preprocessing.
     """
     path = Path(path)
     if path.is_dir():
-        path = _find_model(path)
+        models = sorted(file for file in path.iterdir() if file.suffix in (".onnx", *_TORCH))
+        if len(models) != 1:
+            raise FormatError(f"{path} must hold exactly one model, but holds {len(models)}; name its file.")
+        path = models[0]
     if not path.is_file():
         raise FormatError(f"{path} does not exist; train, export or download it first.")
     if path.suffix == ".onnx":
@@ -180,18 +178,22 @@ def load_embedder(path: str | Path, device: torch.device | None = None) -> Embed
     if path.suffix not in _TORCH:
         raise FormatError(f"{path} is no model: a model is .onnx, {', '.join(_TORCH)}, or a directory of one.")
     if _is_script(path):
-        return _script_embedder(path, device or CPU)
+        return _script_embedder(path, device)
     if storage.is_backbone_file(path):
-        return torch_embedder(storage.load_backbone(path), device or CPU)
+        return torch_embedder(storage.load_backbone(path), device)
     preprocessing = _declared_beside(path)
     network, dim = published.load_published(path, preprocessing.input_size)
-    return _with_digest(_torch_network_embedder(network, dim, preprocessing, device or CPU), path)
+    return _with_digest(Embedder(_ready(network, device), dim, preprocessing, device), path)
 
 
 def torch_embedder(stored: StoredBackbone, device: torch.device = CPU) -> Embedder:
     """An embedder that runs a stored network on `device`."""
-    embedder = _torch_network_embedder(stored.network, stored.dim, stored.preprocessing, device)
-    return replace(embedder, digest=stored.digest(), trained_on=stored.trained_on)
+    network = _ready(stored.network, device)
+    return Embedder(network, stored.dim, stored.preprocessing, device, stored.digest(), stored.trained_on)
+
+
+def _ready(network: torch.nn.Module, device: torch.device) -> torch.nn.Module:
+    return network.to(device).to(memory_format=torch.channels_last).eval()
 
 
 def _with_digest(embedder: Embedder, model: Path | bytes) -> Embedder:
@@ -199,13 +201,6 @@ def _with_digest(embedder: Embedder, model: Path | bytes) -> Embedder:
     content = sha256_of_bytes(model) if isinstance(model, bytes) else sha256_of_file(model)
     prepared = json.dumps(embedder.preprocessing.to_dict(), sort_keys=True)
     return replace(embedder, digest=sha256_of_bytes(prepared.encode() + bytes.fromhex(content)))
-
-
-def _torch_network_embedder(
-    network: torch.nn.Module, dim: int, preprocessing: Preprocessing, device: torch.device
-) -> Embedder:
-    network = network.to(device).to(memory_format=torch.channels_last).eval()
-    return Embedder(network, dim, preprocessing, device)
 
 
 def _is_script(path: Path) -> bool:
@@ -234,12 +229,17 @@ def _script_embedder(path: Path, device: torch.device) -> Embedder:
 def onnx_embedder(model: Path | bytes, origin: str) -> Embedder:
     """An embedder of an ONNX file or its content; `origin` names it in errors."""
     network = OnnxNetwork(model, origin)
-    preprocessing = _declared_preprocessing(network, model if isinstance(model, Path) else None, origin)
+    known = network.metadata
+    if METADATA_KEY in known:
+        preprocessing = Preprocessing.from_dict(_parse_json(known[METADATA_KEY], origin), origin)
+    else:
+        preprocessing = _declared_beside(Path(origin))
     due = preprocessing.input_size
     if any(isinstance(side, int) and side != wanted for side, wanted in zip(network.size, due, strict=True)):
         raise FormatError(f"{origin} takes {network.size} pixels, but its preprocessing makes {due}.")
-    embedder = Embedder(network, network.dim, preprocessing, trained_on=_trained_on(network.metadata, origin))
-    digest = network.metadata.get(DIGEST_KEY)
+    trained_on = parse_training_sets(_parse_json(known.get(TRAINED_ON_KEY, "null"), origin), origin)
+    embedder = Embedder(network, network.dim, preprocessing, trained_on=trained_on)
+    digest = known.get(DIGEST_KEY)
     if digest is None:
         return _with_digest(embedder, model)
     if not _DIGEST.fullmatch(digest):
@@ -247,33 +247,20 @@ def onnx_embedder(model: Path | bytes, origin: str) -> Embedder:
     return replace(embedder, digest=digest)
 
 
-def _trained_on(metadata: dict[str, str], origin: str) -> tuple[TrainingSet, ...] | None:
-    return parse_training_sets(_parse_json(metadata.get(TRAINED_ON_KEY, "null"), origin), origin)
+def onnx_notes(stored: StoredBackbone) -> dict[str, str]:
+    """The metadata that an ONNX file of a stored network carries, which `onnx_embedder` reads."""
+    return {
+        METADATA_KEY: json.dumps(stored.preprocessing.to_dict(), sort_keys=True),
+        DIGEST_KEY: stored.digest(),
+        TRAINED_ON_KEY: json.dumps(training_sets_to_plain(stored.trained_on), sort_keys=True),
+    }
 
 
 def _parse_json(text: str, origin: str) -> Any:
-    """A value of an ONNX file's metadata."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{origin} is damaged: its metadata are no JSON; export it again.") from error
-
-
-def _find_model(directory: Path) -> Path:
-    found = sorted(path for path in directory.iterdir() if path.suffix in (".onnx", *_TORCH))
-    if len(found) != 1:
-        raise FormatError(f"{directory} must hold exactly one model, but holds {len(found)}; name its file.")
-    return found[0]
-
-
-def _declared_preprocessing(network: OnnxNetwork, path: Path | None, origin: str) -> Preprocessing:
-    """The preprocessing inside an ONNX model, or else that in preprocessing.yaml beside its file."""
-    inside = network.metadata.get(METADATA_KEY)
-    if inside is not None:
-        return Preprocessing.from_dict(_parse_json(inside, origin), origin)
-    if path is None:
-        raise FormatError(f"Nothing says how faces are prepared for {origin}.")
-    return _declared_beside(path)
 
 
 def _declared_beside(path: Path) -> Preprocessing:

@@ -6,7 +6,6 @@ Equal weights give equal bytes: file names, stack traces and other notes of the 
 from __future__ import annotations
 
 import io
-import json
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +20,8 @@ from facerec import __version__
 from facerec.backbones import storage
 from facerec.backbones.storage import StoredBackbone
 from facerec.core import FacerecError, atomic_file, sha256_of_file
-from facerec.embedding import DIGEST_KEY, METADATA_KEY, TRAINED_ON_KEY, onnx_embedder, torch_embedder
+from facerec.embedding import onnx_embedder, onnx_notes, torch_embedder
 from facerec.store.embeddings import normalise
-from facerec.store.training_sets import training_sets_to_plain
 
 OPSET = 18
 TOLERANCE = 1e-4
@@ -49,16 +47,16 @@ class Parity:
         return float(np.abs(normalise(self.torch) - normalise(self.onnx)).max())
 
 
-def export_onnx(source: str | Path, target: str | Path, faces: NDArray[np.uint8] | None = None) -> Parity:
+def export_onnx(source: str | Path, target: str | Path) -> Parity:
     """Write the network of `source` (backbone.pt) as ONNX to `target`, atomically.
 
     The input is "images" (batch, 3, h, w) float32, the output "embeddings" (batch, dim), for any batch. Both files
-    embed `faces` (n, h, w, 3) uint8 RGB, if given, and random pixels. Raises ExportError and writes nothing where
-    the embeddings differ by more than TOLERANCE; else returns both.
+    embed the same random pixels; returns both embeddings. Raises ExportError and writes nothing where they differ by
+    more than TOLERANCE.
     """
     stored = storage.load_backbone(source)
     encoded = encode_onnx(stored)
-    result = check_parity(stored, encoded, faces)
+    result = check_parity(stored, encoded)
     if not result.max_difference <= TOLERANCE:
         raise ExportError(
             f"The ONNX export of {source} differs from torch by {result.max_difference:.2g}, more than "
@@ -103,12 +101,7 @@ def encode_onnx(stored: StoredBackbone) -> bytes:
     model = program.model_proto
     _strip(model)
     model.producer_name, model.producer_version = "facerec", __version__
-    notes = {
-        METADATA_KEY: json.dumps(stored.preprocessing.to_dict(), sort_keys=True),
-        DIGEST_KEY: stored.digest(),
-        TRAINED_ON_KEY: json.dumps(training_sets_to_plain(stored.trained_on), sort_keys=True),
-    }
-    onnx.helper.set_model_props(model, notes)
+    onnx.helper.set_model_props(model, onnx_notes(stored))
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString(deterministic=True))
 
@@ -123,11 +116,7 @@ def _strip(message: Any) -> None:
                 _strip(child)
 
 
-def check_parity(stored: StoredBackbone, encoded: bytes, faces: NDArray[np.uint8] | None = None) -> Parity:
-    """Embeddings by torch and by the ONNX file `encoded`, of `faces` and of random pixels."""
-    shape = (_RANDOM_FACES, *stored.preprocessing.size, 3)
-    inputs = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    if faces is not None:
-        inputs = np.concatenate([faces, inputs])
-    by_torch, by_onnx = torch_embedder(stored), onnx_embedder(encoded, "the export")
-    return Parity(by_torch.embed(inputs), by_onnx.embed(inputs))
+def check_parity(stored: StoredBackbone, encoded: bytes) -> Parity:
+    """Embeddings of random pixels by torch and by the ONNX file `encoded`."""
+    pixels = np.random.default_rng(0).integers(0, 256, (_RANDOM_FACES, *stored.preprocessing.size, 3), np.uint8)
+    return Parity(torch_embedder(stored).embed(pixels), onnx_embedder(encoded, "the export").embed(pixels))

@@ -23,7 +23,7 @@ from facerec.evaluation.statistics.bootstrap import identity_weights
 from facerec.evaluation.statistics.significance import DEFAULT_TRIALS, RunComparison, Trials, summarise_difference
 from facerec.evaluation.verification import paired as verification
 from facerec.store import tables
-from facerec.store.scores import NAME
+from facerec.store.embeddings import SCORES
 
 RESULT = "result.json"
 _NAMES = dict.fromkeys(("first", "second", "first_identity", "second_identity"), pa.string())
@@ -127,7 +127,7 @@ def _verification(both: _Both, trials: Trials) -> RunComparison:
 
 def _read_run(scores: _Scores) -> tuple[list[tuple[str, str, bool]], dict[str, str], verification.VerificationRun]:
     """Pairs by the names of their photos, sorted, with truth; the identity of each photo; the run in that order."""
-    table = tables.read_parquet(scores.folder / NAME, _SCORES)
+    table = tables.read_parquet(scores.folder / SCORES, _SCORES)
     if any(table[column].null_count for column in ("same", "distance", "fold")):
         raise FormatError(f"some pairs of {scores.folder.name} in {scores.run} have no score; run `dvc repro`.")
     first, second, *identities = ([name or "" for name in table[column].to_pylist()] for column in _NAMES)

@@ -20,10 +20,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.catalog import entries
 from facerec.core import Album, Description, FormatError, ImageError, spread_of
 from facerec.imaging.images import decode, read_header
-from facerec.interop import archives, photos
+from facerec.interop.photos import describe_photos, is_archive, open_source
 
 KNOWN = (
     "folders and archives of photos, photo and face shards, packs (train.rec, *.bin, bcolz), devkit matrices and "
@@ -35,12 +34,9 @@ HEADERS = 200
 """Images of a set whose headers are read."""
 PICTURES = 48
 """Images of a set that are decoded, for the contact sheet and the colours."""
-_PEOPLE = 12
-"""Identities those images are spread over, as far as there are so many with several images."""
-_MOST = 0.9
-"""Share of faces that must agree before their colours are said to be right or swapped."""
-_LARGEST_IMAGE, _LARGEST_TEXT = 256 << 20, 1 << 30
-"""Bytes of what is read whole."""
+_PEOPLE = 12  # identities those images are spread over, as far as there are so many with several images
+_MOST = 0.9  # share of faces that must agree before their colours are said to be right or swapped
+_LARGEST_IMAGE, _LARGEST_TEXT = 256 << 20, 1 << 30  # bytes of what is read whole
 
 # Readers that describe a path, as module:function below facerec; the first that knows it is taken.
 _FOLDERS = (
@@ -66,11 +62,7 @@ _FILES = (
     "interop.devkit:describe_matrix",
     "inspection:describe_image",
 )
-_TEXTS = (
-    "interop.recordio:describe_text",
-    "interop.pair_lists:describe_pair_list",
-    "interop.photo_lists:describe_photo_list",
-)
+_TEXTS = ("interop.pair_lists:describe_pair_list", "interop.photo_lists:describe_photo_list")
 _JSON = ("interop.photo_lists:describe_feature_list", "interop.devkit:describe_result")
 
 Image = NDArray[np.uint8]
@@ -100,37 +92,21 @@ def inspect(what: str | Path) -> Finding:
     """
     path = Path(what)
     if not path.exists():
-        return _entry(str(what))
+        if entry := _first(("catalog.entries:describe_entry",), str(what)):
+            return Finding(entry.kind, entry.facts)
+        raise FormatError(f"there is no {what}, neither on disk nor in the catalog.")
     if not path.is_dir() and not path.is_file():
         raise FormatError(f"{path} is neither a file nor a folder.")
     if path.is_file() and not path.stat().st_size:
         raise FormatError(f"{path} is empty.")
     found = _first(_FOLDERS if path.is_dir() else _FILES, path)
-    if found is None and (path.is_dir() or archives.is_archive(path)):
-        with archives.open_source(path) as files:
-            return _finding(path, photos.describe_photos(path, files))
+    if found is None and (path.is_dir() or is_archive(path)):
+        with open_source(path) as files:
+            return _finding(path, describe_photos(path, files))
     found = found or _text(path)
     if found is None:
         raise FormatError(f"{path} is none of what inspect knows: {KNOWN}.")
     return _finding(path, found)
-
-
-def _entry(name: str) -> Finding:
-    """The catalog's entry `name`."""
-    if name not in entries.entry_names():
-        raise FormatError(f"there is no {name}, neither on disk nor in the catalog.")
-    entry = entries.load_entry(name)
-    facts = {
-        "title": entry.title,
-        "holds": entry.kind,
-        "files": [file.name for file in entry.files] or "rendered",
-        "counts": entry.counts.model_dump(exclude_none=True),
-        "licence": entry.licence,
-        "terms": entry.terms,
-        "homepage": entry.homepage,
-        "get_it": f"facerec download {name} OUT",
-    }
-    return Finding("catalog entry", {key: value for key, value in facts.items() if value})
 
 
 def _first(describers: Iterable[str], *what: Any) -> Description | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from facerec.core import Description, FormatError, size_of
-from facerec.store.training_sets import describe_training_sets, parse_training_sets
+from facerec.store.model_metadata import describe_training_sets, parse_training_sets
 
 _TORCH = (".pt", ".pth", ".ckpt")
 

@@ -25,19 +25,16 @@ import numpy as np
 from numcodecs import blosc
 from numpy.typing import NDArray
 
-from facerec.core import Description, FormatError, pair_counts, size_of
-from facerec.interop.verification_packs import pair_album
-from facerec.store import tables
+from facerec.core import Album, Description, FormatError, pair_counts, size_of
+from facerec.store import pairs
 
 Colour = Literal["bgr", "rgb"]
 
 _PACKED = struct.Struct("<4sB3xq")
 _CHUNK = struct.Struct("<BBBBIII")
 _FLOAT32 = ("float32", "<f4")
-_LARGEST = 256 << 20
-"""Bytes of a chunk; bcolz makes them of a few MB."""
-_TOLERANCE = 1e-3
-"""Of 255 grey levels; float32 is off by less than 2e-5."""
+_LARGEST = 256 << 20  # bytes of a chunk; bcolz makes them of a few MB
+_TOLERANCE = 1e-3  # of 255 grey levels; float32 is off by less than 2e-5
 
 
 @dataclass(frozen=True)
@@ -78,7 +75,7 @@ class BcolzPack:
     def chunk(self, number: int) -> NDArray[np.uint8]:
         """Images `number` * `chunk_length` and following, (m, height, width, 3) uint8 RGB."""
         path, start = _chunk_path(self.path, number), number * self.chunk_length
-        values = _read_chunk(path, _chunk_shape(self.shape, self.chunk_length, start))
+        values = _read_chunk(path, (min(self.chunk_length, len(self) - start), 3, *self.shape[1:]))
         pixels = _pixels(values, path, lost=start >= len(self) - self.lost)
         return pixels[..., ::-1] if self._colour == "bgr" else pixels
 
@@ -95,7 +92,10 @@ def read_bcolz(path: str | Path, colour: Colour = "bgr") -> BcolzPack:
     """
     path = Path(path)
     shape, chunk_length = _meta(path)
-    _check_chunks(path, -(-shape[0] // chunk_length))
+    count = -(-shape[0] // chunk_length)
+    missing = next((number for number in range(count) if not _chunk_path(path, number).is_file()), None)
+    if missing is not None:
+        raise FormatError(f"{path}/data lacks __{missing}.blp of its {count} chunks; fetch the pack again.")
     return BcolzPack(path, shape, _same(path, shape[0]), chunk_length, _lost(path, shape, chunk_length), colour)
 
 
@@ -107,9 +107,11 @@ def describe_bcolz(path: Path) -> Description | None:
     facts: dict[str, Any] = {**pair_counts(pack.same), "stored_as": "float32 pixels, taken for BGR"}
     facts |= {"note": pack.note} if pack.note else {}
     decoded = lru_cache(maxsize=1)(pack.chunk)
-    album = pair_album(
-        path, lambda row: encode_png(decoded(row // pack.chunk_length)[row % pack.chunk_length]), pack.same
-    )
+
+    def read(row: int) -> bytes:
+        return encode_png(decoded(row // pack.chunk_length)[row % pack.chunk_length])
+
+    album = Album.of_pairs(path, read, len(pack.same))
     return Description("bcolz folder", {**facts, "bytes": size_of(path)}, album)
 
 
@@ -147,19 +149,9 @@ def _json(path: Path) -> dict[str, Any]:
     return value
 
 
-def _check_chunks(path: Path, count: int) -> None:
-    try:
-        present = {place.name for place in (path / "data").iterdir()}
-    except OSError as error:
-        raise FormatError(f"cannot read {path / 'data'}: {error.strerror}.") from error
-    first = next((number for number in range(count) if _chunk_path(path, number).name not in present), None)
-    if first is not None:
-        raise FormatError(f"{path}/data lacks __{first}.blp of its {count} chunks; fetch the pack again.")
-
-
 def _same(path: Path, images: int) -> NDArray[np.bool_]:
     place = path.parent / f"{path.name}_list.npy"
-    flags = tables.read_flags(place)
+    flags = pairs.read_genuine(place)
     if 2 * len(flags) != images:
         raise FormatError(f"{path} holds {images} images for the {len(flags)} pairs of {place.name}.")
     return flags
@@ -176,10 +168,6 @@ def _lost(path: Path, shape: tuple[int, int, int], length: int) -> int:
 
 def _chunk_path(path: Path, number: int) -> Path:
     return path / f"data/__{number}.blp"
-
-
-def _chunk_shape(shape: tuple[int, int, int], length: int, start: int) -> tuple[int, int, int, int]:
-    return min(length, shape[0] - start), 3, shape[1], shape[2]
 
 
 def _read_chunk(path: Path, shape: tuple[int, int, int, int]) -> NDArray[np.float32]:

@@ -8,23 +8,22 @@ at `<photo path with extension>_<algorithm>.bin`, below facescrub/ or megaface/.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import lru_cache
+from glob import escape
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.core import Description, FormatError, atomic_file, size_of, track
-from facerec.store import tables
+from facerec.core import Description, FormatError, atomic_file, range_of, size_of, track
 
 _TYPES: dict[int, np.dtype[Any]] = {5: np.dtype("<f4"), 6: np.dtype("<f8")}
 _HEADER = 16
-_MAPPED = 1 << 24
-"""Bytes from which a matrix is mapped instead of read."""
-_BLOCK = 1 << 22
-"""Numbers that are written at a time."""
+_MAPPED = 1 << 24  # bytes from which a matrix is mapped instead of read
+_BLOCK = 1 << 22  # numbers that are written at a time
 _NAMED = 3
 _EXTENSIONS = {".jpg", ".jpeg", ".png", ".gif", ".bmp"}
 
@@ -95,7 +94,7 @@ def read_devkit_features(
             found = _empty((0, 0), place)
         if isinstance(found, np.memmap):
             found.flush()
-    return found if out is None else tables.read_npy(out)
+    return found if out is None else np.load(out, mmap_mode="r")
 
 
 def write_devkit_features(
@@ -115,14 +114,6 @@ def write_devkit_features(
         write_matrix(np.asarray(feature, dtype)[:, None], path)
 
 
-def list_devkit_features(folder: str | Path, algorithm: str) -> list[str]:
-    """Sorted paths below `folder` of the photos whose features of `algorithm` lie there."""
-    ending = f"_{algorithm}.bin"
-    places = (place for place in Path(folder).rglob("*.bin") if place.name.endswith(ending))
-    names = (place.relative_to(folder).as_posix() for place in places)
-    return sorted(name.removesuffix(ending) for name in names)
-
-
 def describe_matrix(path: Path) -> Description | None:
     """A feature or score file."""
     if not _is_matrix(path):
@@ -131,7 +122,7 @@ def describe_matrix(path: Path) -> Description | None:
     facts = {"shape": list(matrix.shape), "type": str(matrix.dtype), "bytes": size_of(path)}
     if matrix.shape[1] == 1:
         return Description("devkit feature", {**facts, "norm": _norm(matrix)})
-    return Description("devkit matrix", {**facts, **tables.value_range(matrix)})
+    return Description("devkit matrix", {**facts, **range_of(matrix)})
 
 
 def describe_feature_folder(path: Path) -> Description | None:
@@ -197,10 +188,10 @@ def _shape(data: bytes, size: int, path: Path) -> tuple[int, int, np.dtype[Any]]
 
 def _features(folder: Path, photos: Sequence[str], algorithm: str) -> Iterator[NDArray[Any] | str]:
     """The feature of each photo, or a text that says what is wrong with it."""
-    finder = _Finder(folder, algorithm)
+    find = _feature_finder(folder, algorithm)
     for photo in photos:
         try:
-            feature = read_matrix(finder.path(photo))
+            feature = read_matrix(find(photo))
             finite = np.isfinite(feature).all()
             yield feature.ravel() if finite and 1 in feature.shape else f"{photo} is no column of numbers"
         except FormatError as error:
@@ -219,41 +210,32 @@ def _empty(shape: tuple[int, int], place: Path | None) -> NDArray[np.float32]:
     return np.lib.format.open_memmap(place, "w+", np.float32, shape)
 
 
-class _Finder:
-    """Feature files of photos, by their own name or another spelling."""
+def _feature_finder(folder: Path, algorithm: str) -> Callable[[str], Path]:
+    """A function that finds the feature file of a photo, by its own name or another spelling."""
 
-    def __init__(self, folder: Path, algorithm: str) -> None:
-        self._folder, self._algorithm = folder, algorithm
-        self._read: tuple[Path, dict[str, list[Path]]] = folder, {}
+    @lru_cache(maxsize=1)  # lists name the photos of a folder one after the other
+    def listed(parent: Path) -> dict[str, list[Path]]:
+        """Feature files of a folder by the plain names of their photos."""
+        files: dict[str, list[Path]] = {}
+        for place in sorted(parent.glob(f"*_{escape(algorithm)}.bin")):
+            files.setdefault(_plain(place.name.removesuffix(f"_{algorithm}.bin")), []).append(place)
+        return files
 
-    def path(self, photo: str) -> Path:
-        exact = _feature_path(self._folder, photo, self._algorithm)
+    def find(photo: str) -> Path:
+        exact = _feature_path(folder, photo, algorithm)
         if exact.is_file():
             return exact
         name = exact.parent.name
         spelled = (name, name.replace(" ", "_"), name.replace("_", " "))
         for parent in (exact.parent.with_name(each) if each else exact.parent for each in dict.fromkeys(spelled)):
-            found = self._listed(parent).get(_plain(PurePosixPath(photo).name), [])
+            found = listed(parent).get(_plain(PurePosixPath(photo).name), [])
             if len(found) == 1:
                 return found[0]
             if found:
                 raise FormatError(f"{photo} may be {found[0].name} or {found[1].name}")
         raise FormatError(f"{photo} has no file {exact.name}")
 
-    def _listed(self, parent: Path) -> dict[str, list[Path]]:
-        """Feature files of a folder by the plain names of their photos."""
-        if self._read[0] == parent and self._read[1]:
-            return self._read[1]
-        index: dict[str, list[Path]] = {}
-        ending = f"_{self._algorithm}.bin"
-        for place in sorted(parent.iterdir()) if parent.is_dir() else ():
-            if place.name.endswith(ending):
-                index.setdefault(_plain(place.name.removesuffix(ending)), []).append(place)
-        self._read = (
-            parent,
-            index,
-        )  # lists name the photos of a folder one after the other, so keeping one folder is enough
-        return index
+    return find
 
 
 def _plain(name: str) -> str:

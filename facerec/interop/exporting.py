@@ -27,14 +27,13 @@ from facerec.core import FormatError, ImageError, atomic_dir, track
 from facerec.imaging import images
 from facerec.interop import pair_lists, recordio, verification_packs
 from facerec.store import shards
-from facerec.store.pairs import PAIRS
+from facerec.store.shards import PAIRS
 
 LIST_FILE = "list.txt"
 
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f-\x9f\u2028\u2029]')
 _DEVICES = re.compile(r"(?i)(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9\u00b9\u00b2\u00b3])(\.|$)")
-_LONGEST = 120
-"""Bytes of a name; file systems end at 255, some archives and encrypted folders much earlier."""
+_LONGEST = 120  # bytes of a name; file systems end at 255, some archives and encrypted folders much earlier
 _IMAGE_SUFFIXES = {".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".dat"}
 _SAME_SUFFIXES = ({".jpg", ".jpeg", ".jpe"}, {".tif", ".tiff"})
 
@@ -149,14 +148,13 @@ def pack_bin(faces: str | Path, pairs_path: str | Path, out: str | Path) -> int:
     """
     opened = shards.read_shards(faces, "faces")
     found = pair_lists.read_pairs(pairs_path, opened.sources)
-    rows = np.stack([found.first, found.second], axis=1).ravel()
-    lost = int((rows.reshape(-1, 2) < 0).any(axis=1).sum())
+    lost = int(((found.first < 0) | (found.second < 0)).sum())
     if lost:
         raise FormatError(
             f"{lost} of the {len(found)} pairs of {pairs_path} name a photo without a face in {faces}; "
             "a .bin must hold them all."
         )
-    images = [bytes(opened.image(row)) for row in track(rows.tolist(), f"pack {Path(out).name}", unit="faces")]
+    images = [bytes(opened.image(row)) for row in track(found.rows.tolist(), f"pack {Path(out).name}", unit="faces")]
     verification_packs.write_bin(out, images, found.same)
     return len(images)
 

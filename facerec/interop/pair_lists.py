@@ -15,16 +15,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from facerec.core import Description, FormatError, pair_counts, write_text
-from facerec.interop.photo_lists import matching_rows
-from facerec.store import tables
-from facerec.store.pairs import Pairs, consecutive_pairs, read_pair_table
+from facerec.interop.photo_lists import matching_rows, numbered_lines
+from facerec.store.pairs import Pairs, consecutive_pairs, read_genuine, read_pair_table
 
 Photo = tuple[str, int]
 """Identity and 1-based number of a photo: ("Name", 1) is Name/Name_0001.jpg."""
@@ -38,7 +37,6 @@ _PATHS = re.compile(r"(.+?\.(?:jpe?g|png|bmp|gif|webp|tiff?))[ ,]+(.+?)[ ,]+(-?[
 _LONGEST = 9000
 """Characters of a line whose paths may hold spaces; trying all cuts of a much longer one would take too long."""
 _FOLDS = 10
-_CFP_PHOTO = re.compile(r"\d+\s+\S+/\d+/(frontal|profile)/\S+")
 _SIMPLE_PAIR = re.compile(r"(\S+\.\S*)[\s,]+(\S+\.\S*)[\s,]+([01]|-1)")
 
 
@@ -52,14 +50,15 @@ def read_pairs(path: str | Path, sources: Sequence[str]) -> Pairs:
     if path.suffix == ".parquet":
         return read_pair_table(path, len(sources))
     if path.suffix == ".npy":
-        same = tables.read_flags(path)
+        same = read_genuine(path)
         if 2 * len(same) != len(sources):
             raise FormatError(f"{path} lists {len(same)} pairs, but the set holds {len(sources)} faces.")
         return consecutive_pairs(same)
-    if path.is_dir() or not _is_lfw(path):
-        named = read_pair_list(path)
-    else:
+    lines = [] if path.is_dir() else numbered_lines(path)
+    if path.is_file() and (not lines or _LFW_HEADER.fullmatch(lines[0][1])):
         named = [(_lfw_path(first), _lfw_path(second), same) for first, second, same in read_lfw(path)]
+    else:
+        named = read_pair_list(path)
     try:
         rows = matching_rows((name for pair in named for name in pair[:2]), sources).reshape(-1, 2)
     except FormatError as error:
@@ -75,7 +74,7 @@ def read_pair_list(path: str | Path) -> list[Named]:
     path = Path(path)
     if path.is_dir():
         return _cfp(path)
-    lines = list(_numbered_lines(path))
+    lines = _stripped_lines(path)
     if not lines:
         raise FormatError(f"{path} holds no pairs.")
     if len(_fields(lines[0][1])) == 2:
@@ -89,16 +88,12 @@ def read_lfw(path: str | Path) -> list[tuple[Photo, Photo, bool]]:
     A one-number header ("500", as in pairsDevTest.txt) means a single fold. Raises FormatError when a
     line is malformed, stands in the wrong half of its fold, is missing or is left over.
     """
-    path = Path(path)
-    lines = _lines(path)
-    folds, size = _lfw_header(lines[0] if lines else "", path)
+    lines = dict(numbered_lines(path))
+    folds, size = _lfw_header(lines.pop(1, ""), Path(path))
     expected = 2 * folds * size
-    body = [line for line in lines[1:] if line.strip()]
-    if len(body) != expected or lines[1 : 1 + expected] != body:
-        raise FormatError(f"{path} promises {expected} pairs in lines 2 to {expected + 1}, but holds {len(body)}.")
-    return [
-        _lfw_pair(line, same=(row // size) % 2 == 0, where=f"{path}, line {row + 2}") for row, line in enumerate(body)
-    ]
+    if list(lines) != list(range(2, expected + 2)):
+        raise FormatError(f"{path} promises {expected} pairs in lines 2 to {expected + 1}, but holds {len(lines)}.")
+    return [_lfw_pair(line, (number - 2) // size % 2 == 0, f"{path}, line {number}") for number, line in lines.items()]
 
 
 def write_lfw(pairs: Sequence[tuple[Photo, Photo, bool]], path: str | Path, folds: int = 10) -> None:
@@ -123,15 +118,10 @@ def write_lfw(pairs: Sequence[tuple[Photo, Photo, bool]], path: str | Path, fold
 
 
 def describe_pair_list(path: Path, lines: list[str]) -> Description | None:
-    """A list of pairs, or a file of CFP's protocol."""
+    """A list of pairs in one file."""
     names = {"names": [line[:120] for line in lines[:5]]}
     if _LFW_HEADER.fullmatch(lines[0]) and len(lines) > 1 and len(lines[1].split()) > 2:
         return _describe_lfw(path, lines[0])
-    if all(_CFP_PHOTO.fullmatch(line) for line in lines):
-        return Description("photo list of CFP's protocol", {"photos": len(lines), **names})
-    if path.stem in ("same", "diff") and all(re.fullmatch(r"\d+,\d+", line) for line in lines):
-        facts = {"pairs": len(lines), "same": path.stem == "same"}
-        return Description("pairs of a split of CFP's protocol", facts)
     matches = [match for line in lines if (match := _SIMPLE_PAIR.fullmatch(line))]
     if len(matches) == len(lines):
         counts = pair_counts(np.array([match[3] == "1" for match in matches]))
@@ -152,12 +142,6 @@ def _describe_lfw(path: Path, header: str) -> Description:
     return Description("pairs.txt of LFW", {**facts, "identities": len(people), "photos": len(photos)})
 
 
-def _is_lfw(path: Path) -> bool:
-    """Whether the first line is LFW's, one or two numbers."""
-    lines = _lines(path)
-    return not lines or _LFW_HEADER.fullmatch(lines[0]) is not None
-
-
 def _lfw_path(photo: Photo) -> str:
     name, number = photo
     return f"{name}/{name}_{number:04d}.jpg"
@@ -173,29 +157,15 @@ def _lfw_header(line: str, path: Path) -> tuple[int, int]:
 def _lfw_pair(line: str, same: bool, where: str) -> tuple[Photo, Photo, bool]:
     words = line.split("\t") if "\t" in line else line.split()
     wanted = "name<TAB>i<TAB>j" if same else "name<TAB>i<TAB>other<TAB>j"
-    numbers = (words[1:] if same else words[1::2]) if len(words) == (3 if same else 4) else []
-    if not numbers or not all(_is_count(word) for word in numbers):
+    numbers = words[1:] if same else words[1::2]
+    if len(words) != (3 if same else 4) or not all(_NUMBER.fullmatch(word) and int(word) for word in numbers):
         raise FormatError(f"{where}: expected {wanted}, found {line[:80]!r}.")
     other = words[0] if same else words[2]
     return (words[0], int(numbers[0])), (other, int(numbers[1])), same
 
 
-def _is_count(word: str) -> bool:
-    """Whether `word` is a whole number from 1 of a size that a list can have."""
-    return word.isdecimal() and len(word) < 10 and int(word) > 0
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise FormatError(f"cannot read the pairs {path}: {error}.") from error
-
-
-def _numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """(line number from 1, stripped line) of every line that is not empty."""
-    stripped = (line.strip() for line in _lines(path))
-    return ((number, line) for number, line in enumerate(stripped, 1) if line)
+def _stripped_lines(path: Path) -> list[tuple[int, str]]:
+    return [(number, line.strip()) for number, line in numbered_lines(path)]
 
 
 def _fields(line: str) -> list[str]:
@@ -267,7 +237,7 @@ def _cfp(folder: Path) -> list[Named]:
 def _cfp_photos(path: Path) -> list[str]:
     """Paths of the photos, which are numbered 1, 2, 3, ..."""
     photos: list[str] = []
-    for number, line in _numbered_lines(path):
+    for number, line in _stripped_lines(path):
         word, _, photo = line.replace("\t", " ").partition(" ")
         if word != str(len(photos) + 1) or not photo.strip():
             raise FormatError(f"{path}, line {number}: expected '{len(photos) + 1} path', found {line[:80]!r}.")
@@ -278,7 +248,7 @@ def _cfp_photos(path: Path) -> list[str]:
 def _cfp_pairs(path: Path, first: int, second: int) -> list[tuple[int, int]]:
     """Pairs of indices from 0."""
     pairs = []
-    for number, line in _numbered_lines(path):
+    for number, line in _stripped_lines(path):
         words = [word.strip() for word in line.split(",")]
         values = [int(word) for word in words if _NUMBER.fullmatch(word)]
         if len(words) != 2 or len(values) != 2 or not (1 <= values[0] <= first and 1 <= values[1] <= second):

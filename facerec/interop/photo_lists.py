@@ -1,19 +1,18 @@
 """Lists of photos, and how the photos they name are found among those of a set.
 
-A list file of a training set has a line "path label" a photo, separated by a TAB or spaces; a path may hold spaces.
-A list of names has a line "path<TAB>name", since names hold spaces too.
-A noise list of MegaFace has one photo a line: '#' starts a comment line, and where a line has a TAB its second column
-counts. FaceScrub entries are base names, MegaFace entries a1/a2/name. A feature list of its devkit is JSON with "path"
-and, for probes, "id".
+A list file of a training set has a line "path label" a photo, separated by a TAB or spaces; a path may hold spaces. A
+list of names has a line "path<TAB>name", since names hold spaces too. A noise list of MegaFace has one photo a line:
+'#' starts a comment line, and where a line has a TAB its second column counts. FaceScrub entries are base names,
+MegaFace entries a1/a2/name. A feature list of its devkit is JSON with "path" and, for probes, "id".
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
@@ -40,23 +39,17 @@ class FeatureList:
             raise FormatError(f"a feature list names {len(self.paths)} photos but {len(self.ids)} identities.")
 
 
-@dataclass(frozen=True)
-class Labelled:
-    """Photos of a training set and the number of each one's identity, negative where unknown."""
+def read_labels(path: str | Path) -> dict[str, int]:
+    """Read a list file as photo -> number of its identity, negative where unknown, in its order.
 
-    paths: tuple[str, ...]
-    labels: tuple[int, ...]
-
-
-def read_labels(path: str | Path) -> Labelled:
-    """Read the photos of a list file in its order; FormatError with the line of what is wrong."""
+    Raises FormatError with the line of what is wrong.
+    """
 
     def parse(line: str) -> tuple[str, int] | None:
         match = _LABELLED.fullmatch(line.strip())
         return None if match is None else (match[1], int(match[2]))
 
-    labels = _read_once(path, "path label", parse)
-    return Labelled(tuple(labels), tuple(labels.values()))
+    return _read_once(path, "path label", parse)
 
 
 def read_names(path: str | Path) -> dict[str, str]:
@@ -72,7 +65,7 @@ def read_names(path: str | Path) -> dict[str, str]:
 def _read_once(path: str | Path, form: str, parse: Callable[[str], tuple[str, T] | None]) -> dict[str, T]:
     """Photo -> value by lines of that `form`, each photo once."""
     found: dict[str, T] = {}
-    for number, line in _numbered_lines(path):
+    for number, line in numbered_lines(path):
         parsed = parse(line)
         if parsed is None:
             raise FormatError(f"{path}, line {number}: expected {form!r}, found {line[:80]!r}.")
@@ -87,7 +80,7 @@ def _read_once(path: str | Path, form: str, parse: Callable[[str], tuple[str, T]
 def read_noises(path: str | Path) -> list[str]:
     """Read the photos of a noise list in file order, repeats included."""
     entries = []
-    for number, line in _numbered_lines(path):
+    for number, line in numbered_lines(path):
         if line.startswith("#"):
             continue
         entry = line.split("\t")[1 if "\t" in line else 0].strip()
@@ -150,9 +143,9 @@ def describe_feature_list(path: Path, value: Any) -> Description | None:
     return Description("feature list of the devkit", facts)
 
 
-def _numbered_lines(path: str | Path) -> Iterator[tuple[int, str]]:
-    """(line number from 1, line) of every line that is not empty."""
-    return ((number, line) for number, line in enumerate(_text(path).splitlines(), 1) if line.strip())
+def numbered_lines(path: str | Path) -> list[tuple[int, str]]:
+    """(line number from 1, line) of every line of a list that is not empty; FormatError where it cannot be read."""
+    return [(number, line) for number, line in enumerate(_text(path).splitlines(), 1) if line.strip()]
 
 
 def _text(path: str | Path) -> str:
@@ -180,50 +173,32 @@ def matching_rows(names: Iterable[str], sources: Sequence[str]) -> NDArray[np.in
     >>> matching_rows(["faces/Ann/1.png", "../Data/Bob/2", "Eve/1.jpg"], ["Ann/1.jpg", "Bob/2.jpg"]).tolist()
     [0, 1, -1]
     """
-    finder = _Finder(sources)
-    return np.array([finder.row(name) for name in names], np.int64)
+    exact = {source: row for row, source in enumerate(sources)}
 
+    @cache
+    def split() -> list[_Parts]:
+        return [_parts(source) for source in sources]
 
-class _Finder:
-    def __init__(self, sources: Sequence[str]) -> None:
-        self._sources = sources
-        self._exact = {source: row for row, source in enumerate(sources)}
-        self._tails: dict[int, dict[_Parts, list[int]]] = {}
+    @cache
+    def rows_by_tail(depth: int | None) -> Mapping[_Parts, list[int]]:
+        """Rows by the last `depth` parts of their paths, of those that have so many; by all parts for None."""
+        rows: dict[_Parts, list[int]] = {}
+        for row, parts in enumerate(split()):
+            if depth is None or len(parts) >= depth > 0:
+                rows.setdefault(parts[-depth:] if depth else parts, []).append(row)
+        return rows
 
-    @cached_property
-    def _parts(self) -> list[_Parts]:
-        return [_parts(source) for source in self._sources]
-
-    @cached_property
-    def _whole(self) -> dict[_Parts, list[int]]:
-        return _index(enumerate(self._parts))
-
-    def row(self, name: str) -> int:
-        if name in self._exact:
-            return self._exact[name]
+    def find(name: str) -> int:
         parts = _parts(name)
-        found = self._longer(parts)
+        found = rows_by_tail(len(parts)).get(parts, [])
         for start in range(len(parts)):
-            found = found or self._whole.get(parts[start:], [])
+            found = found or rows_by_tail(None).get(parts[start:], [])
         if len(found) > 1:
-            first, second = (self._sources[row] for row in found[:2])
+            first, second = (sources[row] for row in found[:2])
             raise FormatError(f"{name!r} may be {first!r} or {second!r}; name photos by longer paths.")
         return found[0] if found else -1
 
-    def _longer(self, parts: _Parts) -> list[int]:
-        """Sources that end in `parts`."""
-        depth = len(parts)
-        if depth not in self._tails:
-            deep = ((row, each[-depth:]) for row, each in enumerate(self._parts) if len(each) >= depth)
-            self._tails[depth] = _index(deep) if depth else {}
-        return self._tails[depth].get(parts, [])
-
-
-def _index(entries: Iterable[tuple[int, _Parts]]) -> dict[_Parts, list[int]]:
-    index: dict[_Parts, list[int]] = {}
-    for row, parts in entries:
-        index.setdefault(parts, []).append(row)
-    return index
+    return np.array([exact[name] if name in exact else find(name) for name in names], np.int64)
 
 
 def _parts(name: str) -> _Parts:

@@ -5,31 +5,228 @@
 A file is a photo by its extension or, where the extension is no help, by its first bytes. Hidden files and those that
 macOS adds to archives (`._x`, `__MACOSX/`) are left out. Order and labels depend on names only, not on the order in
 an archive.
+
+Archives (tar, tgz, zip) are read in place and no member chooses a path on this machine. Links, devices and sparse
+files are not listed. An archive is refused when a name leads out of it, is listed twice, or when it unpacks to far more
+than its size. A tgz can only be read from its beginning, so it is unpacked once to an unnamed temporary tar file, from
+which members are then read in any order.
 """
 
 from __future__ import annotations
 
+import gzip
+import os
+import tarfile
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import zipfile
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Container, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 
 from facerec.core import Album, Description, FormatError, size_of
-from facerec.interop import archives, photo_lists
+from facerec.interop import photo_lists
 from facerec.store import shards
 
 _EXTENSIONS = {".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
 _OTHER = {".txt", ".csv", ".json", ".xml", ".html", ".md", ".pdf", ".mat", ".npy", ".zip", ".tar", ".db"}
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\x00", b"MM\x00*")
+_PIECE = 1 << 20
+_GZIP = b"\x1f\x8b"
+_ZIP = b"PK\x03\x04"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits beyond which an archive is refused."""
+
+    members: int = 20_000_000
+    member_bytes: int = 256 << 20
+    ratio: int = 200
+    """Unpacked bytes for each byte of the archive; photos and aligned faces stay below 10."""
+
+
+LIMITS = Limits()
+
+
+class FileSource(ABC):
+    """The plain files of a folder or an archive; `names` are their sorted paths from the top, '/' separated."""
+
+    def __init__(self, path: Path, limits: Limits) -> None:
+        self._path, self._limits = path, limits
+        self.names: list[str] = []
+
+    def read(self, name: str) -> bytes:
+        """All bytes of one file."""
+        return b"".join(self.pieces(name))
+
+    @abstractmethod
+    def pieces(self, name: str) -> Iterator[bytes]:
+        """The bytes of one file, which may be larger than memory, piece by piece."""
+
+    def _safe(self, name: str, taken: Container[str]) -> str:
+        """`name` without a leading "./"; FormatError when it leaves the archive or cannot be stored."""
+        clean = str(PurePosixPath(name))
+        leaves = clean.startswith("/") or not {".", ".."}.isdisjoint(clean.split("/"))
+        # tarfile and zipfile keep bytes that are no UTF-8 as lone surrogates
+        if leaves or any(letter in "\\\0" or "\ud800" <= letter <= "\udfff" for letter in clean):
+            raise FormatError(f"{self._path} is refused: its member {name!r} has no safe name.")
+        if clean in taken:
+            raise FormatError(f"{self._path} lists {clean} twice, so it is unclear which one is meant.")
+        return clean
+
+    def _check_size(self, size: int, name: str) -> None:
+        if size > self._limits.member_bytes:
+            limit = self._limits.member_bytes
+            raise FormatError(f"{self._path} is refused: {name} has {size} bytes, more than {limit}.")
+
+    def _check_members(self, count: int) -> None:
+        if count > self._limits.members:
+            raise FormatError(f"{self._path} lists more than {self._limits.members} members.")
+
+
+@contextmanager
+def open_source(path: str | Path, limits: Limits = LIMITS, scratch: Path | None = None) -> Iterator[FileSource]:
+    """Open the files of `path`, a folder, tar, tgz or zip (recognised by content, not by name).
+
+    `scratch` is the folder for the temporary file a tgz needs, the system's by default. Raises
+    FormatError when `path` is something else, is damaged, or is refused.
+    """
+    path = Path(path)
+    try:
+        if path.is_dir():
+            yield _Folder(path, limits)
+            return
+        with ExitStack() as stack:
+            file: BinaryIO = stack.enter_context(path.open("rb"))
+            magic = file.read(4)
+            file.seek(0)
+            if magic.startswith(_GZIP):
+                unpacked = stack.enter_context(tempfile.TemporaryFile(dir=scratch))
+                _gunzip(file, unpacked, path, limits)
+                file = unpacked
+            yield (_Zip if magic == _ZIP else _Tar)(file, path, limits)
+    except (OSError, EOFError, zlib.error, tarfile.TarError, zipfile.BadZipFile) as error:
+        raise FormatError(f"{path} cannot be read: {error}.") from error
+
+
+def is_archive(path: Path) -> bool:
+    """Whether the file is a tar, tgz or zip by its content; any gzip counts, since no photo begins like it."""
+    with path.open("rb") as file:
+        head = file.read(len(_GZIP))
+    try:
+        return head == _GZIP or zipfile.is_zipfile(path) or tarfile.is_tarfile(path)
+    except zipfile.BadZipFile:  # is_zipfile raises it for some damage
+        return False
+
+
+def _pieces(file: IO[bytes] | gzip.GzipFile) -> Iterator[bytes]:
+    return iter(partial(file.read, _PIECE), b"")
+
+
+class _Folder(FileSource):
+    def __init__(self, path: Path, limits: Limits) -> None:
+        super().__init__(path, limits)
+        places = (Path(folder, name) for folder, _, names in os.walk(path) for name in names)
+        plain = (place for place in places if place.is_file() and not place.is_symlink())
+        self.names = sorted(place.relative_to(path).as_posix() for place in plain)
+
+    def pieces(self, name: str) -> Iterator[bytes]:
+        with (self._path / name).open("rb") as file:
+            self._check_size(os.fstat(file.fileno()).st_size, name)
+            yield from _pieces(file)
+
+
+class _Tar(FileSource):
+    """An uncompressed tar, its members read by offset."""
+
+    def __init__(self, file: BinaryIO, path: Path, limits: Limits) -> None:
+        super().__init__(path, limits)
+        self._file, self._places = file, dict[str, tuple[int, int]]()
+        with tarfile.open(fileobj=file, mode="r:") as tar:
+            for count, member in enumerate(tar, 1):
+                tar.members.clear()  # type: ignore[attr-defined]  # tarfile would keep every header
+                self._check_members(count)
+                if member.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or member.issparse():
+                    continue
+                name = self._safe(member.name, self._places)
+                self._check_size(member.size, name)
+                self._places[name] = (member.offset_data, member.size)
+        self.names = sorted(self._places)
+
+    def pieces(self, name: str) -> Iterator[bytes]:
+        start, size = self._places[name]
+        for place in range(start, start + size, _PIECE):
+            wanted = min(_PIECE, start + size - place)
+            self._file.seek(place)
+            piece = self._file.read(wanted)
+            if len(piece) < wanted:
+                raise EOFError(f"it ends inside {name}")
+            yield piece
+
+
+class _Zip(FileSource):
+    def __init__(self, file: BinaryIO, path: Path, limits: Limits) -> None:
+        super().__init__(path, limits)
+        try:
+            self._zip = zipfile.ZipFile(file)
+        except (NotImplementedError, UnicodeDecodeError) as error:  # a newer version, a name that is no text
+            raise zipfile.BadZipFile(str(error)) from error
+        self._infos: dict[str, zipfile.ZipInfo] = {}
+        members = self._zip.infolist()
+        self._check_members(len(members))
+        _check_ratio(sum(info.file_size for info in members), path, limits)
+        for info in members:
+            kind = info.external_attr >> 16 & 0o170000  # file type in the Unix mode, 0 where there is none
+            if info.filename.endswith("/") or kind not in (0, 0o100000):
+                continue
+            name = self._safe(info.filename, self._infos)
+            _check_packing(info, path)
+            self._check_size(info.file_size, name)
+            self._infos[name] = info
+        self.names = sorted(self._infos)
+
+    def pieces(self, name: str) -> Iterator[bytes]:
+        try:
+            with self._zip.open(self._infos[name]) as file:
+                yield from _pieces(file)
+        except (RuntimeError, NotImplementedError, UnicodeDecodeError) as error:  # password, compression, name
+            raise zipfile.BadZipFile(f"{name}: {error}") from error
+
+
+def _check_packing(info: zipfile.ZipInfo, path: Path) -> None:
+    """Refuse members for which zipfile would allocate any amount: lengths beyond the file, bzip2, LZMA."""
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise FormatError(f"{path} is refused: {info.filename!r} is neither stored nor deflated; pack it anew.")
+    if info.compress_size > path.stat().st_size:
+        raise FormatError(f"{path} is refused: {info.filename!r} claims to be larger than the whole file.")
+
+
+def _gunzip(file: BinaryIO, unpacked: BinaryIO, path: Path, limits: Limits) -> None:
+    size = 0
+    with gzip.GzipFile(fileobj=file) as stream:
+        for piece in _pieces(stream):
+            size += len(piece)
+            _check_ratio(size, path, limits)
+            unpacked.write(piece)
+    unpacked.seek(0)
+
+
+def _check_ratio(size: int, path: Path, limits: Limits) -> None:
+    if size > limits.ratio * max(path.stat().st_size, 1 << 14):
+        raise FormatError(f"{path} is refused: it unpacks to more than {limits.ratio} times its size.")
 
 
 def photo_rows(
     path: str | Path,
     labelled: bool = True,
-    limits: archives.Limits = archives.LIMITS,
+    limits: Limits = LIMITS,
     scratch: Path | None = None,
     depth: int = 1,
     only: Sequence[str] | None = None,
@@ -48,50 +245,45 @@ def photo_rows(
     Raises:
         FormatError: when there is no photo, one of `only` is missing, or `open_source` fails.
     """
-    with archives.open_source(path, limits, scratch) as files:
+    with open_source(path, limits, scratch) as files:
         names = [name for name in files.names if is_photo(name, files)]
         if only is not None:
             names = _listed(path, only, names)
         if not names:
             raise FormatError(f"{path} holds no photos.")
         identities = [_identity(name, depth) if labelled else "" for name in names]
-        labels = {name: label for label, name in enumerate(sorted({*identities} - {""}))}
-        yield from _rows(files, names, identities, labels, _common_top(names, depth) if labelled else "")
+        yield from _rows(files, names, identities, _common_top(names, depth) if labelled else "")
 
 
 def listed_rows(
-    path: str | Path,
-    listed: photo_lists.Labelled,
-    limits: archives.Limits = archives.LIMITS,
-    scratch: Path | None = None,
+    path: str | Path, listed: Mapping[str, int], limits: Limits = LIMITS, scratch: Path | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Photo rows of a folder or archive in the order of a list file, which gives their identities.
+    """Photo rows of a folder or archive in the order of a list, which gives the number of each one's identity.
 
-    The identity is the list's own number as text, labels are 0..n-1 in the order of those numbers; a negative
-    number means an unknown identity. Paths are matched as `matching_rows` does it. Raises FormatError when photos
-    of the list are missing, or when `open_source` fails.
+    The identity is that number as text, labels are 0..n-1 in the order of those numbers; a negative number means an
+    unknown identity. Paths are matched as `matching_rows` does it. Raises FormatError when photos of the list are
+    missing, or when `open_source` fails.
     """
-    known = sorted({label for label in listed.labels if label >= 0})
-    labels = {str(label): number for number, label in enumerate(known)}
-    identities = [str(label) if label >= 0 else "" for label in listed.labels]
-    with archives.open_source(path, limits, scratch) as files:
-        names = _listed(path, listed.paths, files.names)
-        yield from _rows(files, names, identities, labels, _common_top(names, depth=1))
+    identities = [str(label) if label >= 0 else "" for label in listed.values()]
+    with open_source(path, limits, scratch) as files:
+        names = _listed(path, list(listed), files.names)
+        yield from _rows(files, names, identities, _common_top(names, depth=1), order=int)
 
 
 def _rows(
-    files: archives.FileSource, names: Sequence[str], identities: Sequence[str], labels: Mapping[str, int], top: str
+    files: FileSource, names: Sequence[str], identities: Sequence[str], top: str, order: type = str
 ) -> Iterator[dict[str, Any]]:
-    for name, identity in zip(names, identities, strict=True):
-        yield {
-            "image": files.read(name),
-            "label": labels.get(identity, -1),
-            "identity": identity,
-            "source": name.removeprefix(top),
-        }
+    for name, identity, label in zip(names, identities, _labels(identities, order), strict=True):
+        yield {"image": files.read(name), "label": label, "identity": identity, "source": name.removeprefix(top)}
 
 
-def is_photo(name: str, files: archives.FileSource) -> bool:
+def _labels(identities: Sequence[str], order: type = str) -> list[int]:
+    """Numbers from 0 for the identities, sorted as values of that type; -1 for ""."""
+    numbers = {identity: number for number, identity in enumerate(sorted({*identities} - {""}, key=order))}
+    return [numbers.get(identity, -1) for identity in identities]
+
+
+def is_photo(name: str, files: FileSource) -> bool:
     """Whether the file `name` is a photo."""
     path = PurePosixPath(name)
     if any(part.startswith(".") or part == "__MACOSX" for part in path.parts):
@@ -103,14 +295,12 @@ def is_photo(name: str, files: archives.FileSource) -> bool:
     return head.startswith(_MAGIC) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
 
 
-def describe_photos(path: Path, files: archives.FileSource) -> Description:
+def describe_photos(path: Path, files: FileSource) -> Description:
     """The photos of an open folder or archive `path`; a folder is an identity."""
     names = [name for name in files.names if is_photo(name, files)]
     if not names:
         raise FormatError(f"{path} holds no photos, shards, packs, features or models.")
-    folders = [_identity(name, depth=1) for name in names]
-    numbers = {folder: number for number, folder in enumerate(sorted({*folders} - {""}))}
-    labels = np.array([numbers.get(folder, -1) for folder in folders], np.int64)
+    labels = np.array(_labels([_identity(name, depth=1) for name in names]), np.int64)
     facts = {"bytes": size_of(path), "colour": "as stored", "other_files": len(files.names) - len(names)}
     album = Album(lambda row: files.read(names[row]), labels, names)
     return Description("photo folder" if path.is_dir() else "archive of photos", facts, album)

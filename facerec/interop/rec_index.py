@@ -4,11 +4,11 @@ Framing, as MXNet 1.9.1 (dmlc) writes it: every part of a record is u32 magic, u
 zeros up to a multiple of 4; cflag 0 whole, 1 first, 2 middle, 3 last. A payload is cut where the magic word stands
 4-byte aligned in it; the word itself is left out, and the reader puts it back between two parts.
 
-The index has a line "key<TAB>offset" a record. It is trusted when its last record ends the file and records stand where a sample of it points. Most
-writers repeat the key as id in the record: where all of the sample do, an id that differs later shows a wrong
-line. Rebuilding reads the whole file: keys are the ids if no two records share one. If they do, keys can only be
-the positions 0, 1, 2, ..., which is right where there was no index at all; where there was one, its keys may have
-another meaning, and the file is refused.
+The index has a line "key<TAB>offset" a record. It is trusted when its last record ends the file and records stand where
+a sample of it points. Most writers repeat the key as id in the record: where all of the sample do, an id that differs
+later shows a wrong line. Rebuilding reads the whole file: keys are the ids if no two records share one. If they do,
+keys can only be the positions 0, 1, 2, ..., which is right where there was no index at all; where there was one, its
+keys may have another meaning, and the file is refused.
 """
 
 from __future__ import annotations
@@ -28,8 +28,7 @@ from facerec.core import FormatError
 
 Integers = NDArray[np.int64]
 
-_ID = struct.Struct("<8xQ")
-"""The end of the header "IfQQ" up to its first id."""
+_ID = struct.Struct("<8xQ")  # the end of the header "IfQQ" up to its first id
 _HEADER_SIZE = 24
 _SAMPLE = 64
 _NO_ID = -1
@@ -50,42 +49,35 @@ def load_index(rec: Path, data: mmap.mmap | bytes) -> Index:
     """Read the index of the .rec `rec` with bytes `data`; FormatError where it is wrong and cannot be rebuilt."""
     path = rec.with_suffix(".idx")
     if not path.is_file():
-        return _counted(rec, data, f"{path.name} is missing")
+        return rebuild_index(rec, data, f"{path.name} is missing", counted=True)
     try:
-        keys, offsets = _read(path)
+        index = _sorted(*_read(path))
     except FormatError as error:
         return rebuild_index(rec, data, str(error).rstrip("."))
-    order = np.argsort(keys, kind="stable")
-    keys, offsets = keys[order], offsets[order]
-    problem = _problem(keys, offsets, data)
-    if problem:
-        return rebuild_index(rec, data, f"{path.name} {problem}")
-    return _compared(rec, data, Index(keys, offsets, own_keys=True))
+    problem = _problem(index.keys, index.offsets, data)
+    return rebuild_index(rec, data, f"{path.name} {problem}") if problem else _compared(rec, data, index)
 
 
-def rebuild_index(rec: Path, data: mmap.mmap | bytes, problem: str) -> Index:
-    """Make the index from the ids of the records; FormatError where they are no keys or the file is damaged."""
-    offsets, ids = _scan(rec, data)
-    if not _are_keys(ids):
-        raise FormatError(
-            f"{problem}, and the records of {rec} carry no keys to rebuild it from; fetch both again, or "
-            f"delete {rec.with_suffix('.idx').name} to have the records counted."
-        )
-    return _sorted(ids, offsets, f"{problem}; keys were read from the records of {rec.name}.")
+def rebuild_index(rec: Path, data: mmap.mmap | bytes, problem: str, counted: bool = False) -> Index:
+    """Make the index from the ids of the records, or the positions of records that are to be `counted`.
 
-
-def _counted(rec: Path, data: mmap.mmap | bytes, problem: str) -> Index:
-    """The index of a file without .idx."""
+    Raises FormatError where the ids are no keys or the file is damaged.
+    """
     offsets, ids = _scan(rec, data)
     if _are_keys(ids):
         return _sorted(ids, offsets, f"{problem}; keys were read from the records of {rec.name}.")
-    keys = np.arange(len(offsets), dtype=np.int64)
-    return Index(keys, offsets, False, f"{problem}; the records of {rec.name} were counted from 0.")
+    if counted:
+        keys = np.arange(len(offsets), dtype=np.int64)
+        return Index(keys, offsets, False, f"{problem}; the records of {rec.name} were counted from 0.")
+    raise FormatError(
+        f"{problem}, and the records of {rec} carry no keys to rebuild it from; fetch both again, or "
+        f"delete {rec.with_suffix('.idx').name} to have the records counted."
+    )
 
 
-def _sorted(ids: Integers, offsets: Integers, note: str) -> Index:
-    order = np.argsort(ids, kind="stable")
-    return Index(ids[order], offsets[order], True, note)
+def _sorted(keys: Integers, offsets: Integers, note: str = "") -> Index:
+    order = np.argsort(keys, kind="stable")
+    return Index(keys[order], offsets[order], True, note)
 
 
 def _problem(keys: Integers, offsets: Integers, data: mmap.mmap | bytes) -> str:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 import mmap
-import re
 import struct
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
@@ -152,9 +151,9 @@ class RecordReader:
 
     def _first_range(self, stop: int) -> int:
         """Exact N+1 near `stop`: a float32 label above 2^24 may be one or two off, ranges have no image."""
-        while self._has(stop) and self[stop].image:
+        while self._place(stop) >= 0 and self[stop].image:
             stop += 1
-        while stop > 1 and self._has(stop - 1) and not self[stop - 1].image:
+        while stop > 1 and self._place(stop - 1) >= 0 and not self[stop - 1].image:
             stop -= 1
         return stop
 
@@ -163,9 +162,6 @@ class RecordReader:
         if not math.isfinite(label):
             raise FormatError(f"{self.path}, record {key} has no whole number as label but {label}.")
         return int(label)
-
-    def _has(self, key: int) -> bool:
-        return self._place(key) >= 0
 
     def _place(self, key: int) -> int:
         """Position of `key` among the sorted keys, negative when there is none."""
@@ -276,21 +272,6 @@ def describe_rec(path: Path) -> Description | None:
     sources = [f"{path.stem}/{key:08d}" for key in keys]
     album = Album(lambda row: reader[int(keys[row])].image, numbers, sources, aligned=True)
     return Description("RecordIO file", facts, album)
-
-
-def describe_text(path: Path, lines: list[str]) -> Description | None:
-    """The index or the `property` of a pack."""
-    if path.name == "property":
-        identities, size = read_property(path)
-        return Description("property of a pack", {"identities": identities, "size": f"{size[0]}x{size[1]}"})
-    if path.suffix != ".idx" or not all(re.fullmatch(r"\d+[,\t ]+\d+", line) for line in lines):
-        return None
-    rec = path.with_suffix(".rec")
-    facts: dict[str, Any] = {"records": len(lines), "rec_beside": rec.is_file()}
-    if rec.is_file():
-        note = RecordReader(rec).index_note
-        facts |= {"fits": note == "", **({"note": note} if note else {})}
-    return Description("index of a .rec", facts)
 
 
 def _payload(key: int, label: Labels, image: bytes) -> bytes:

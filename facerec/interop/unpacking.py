@@ -7,11 +7,11 @@ arrays of pixels become PNG, without loss. What a pack does not hold (boxes, lan
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,19 +25,9 @@ from facerec.store import pairs, shards
 Rows = Iterator[dict[str, Any]]
 
 
-@dataclass(frozen=True)
-class PackMember:
-    """One set of a pack.
+class PackMember(NamedTuple):
+    """One set of a pack: metadata and rows of its shards, its pairs if it has any, and a defect that was repaired."""
 
-    Attributes:
-        name: its name.
-        meta: metadata of the shards to make of it.
-        rows: its images.
-        pairs: which of them are compared; None for a training set.
-        note: one sentence about a defect that was repaired, "" when there is none.
-    """
-
-    name: str
     meta: shards.Meta
     rows: Rows
     pairs: pairs.Pairs | None = None
@@ -80,12 +70,10 @@ def unpack(source: str | Path, out: str | Path, expected: Expected = FACES) -> U
     damaged or its images are not as expected.
     """
     members = find_members(source)
-    alone = members == [Path(source)]
-    unpacked = Unpacked({}, [])
     with atomic_dir(out) as folder:
-        for member in members:
-            _write(member, folder if alone else folder / _name(member), expected, unpacked)
-    return unpacked
+        if members == [Path(source)]:
+            return _write({members[0]: folder}, expected)
+        return _write({member: folder / _name(member) for member in members}, expected)
 
 
 def unpack_pack(pack: str | Path, train_out: str | Path, test_out: str | Path) -> Unpacked:
@@ -94,12 +82,9 @@ def unpack_pack(pack: str | Path, train_out: str | Path, test_out: str | Path) -
     Both directories are replaced whole; `train_out` stays empty where there is no train.rec.
     """
     members = find_members(pack)
-    unpacked = Unpacked({}, [])
     with atomic_dir(train_out) as train, atomic_dir(test_out) as test:
-        for member in members:
-            name = _name(member)
-            _write(member, train if name == "train" else test / name, FACES, unpacked)
-    return unpacked
+        named = {member: _name(member) for member in members}
+        return _write({member: train if name == "train" else test / name for member, name in named.items()}, FACES)
 
 
 def find_members(source: str | Path) -> list[Path]:
@@ -124,13 +109,12 @@ def find_members(source: str | Path) -> list[Path]:
     return sorted([*encoded, *arrays], key=lambda path: (_name(path) != "train", path.name))
 
 
-def open_rec(path: str | Path, expected: Expected = FACES) -> PackMember:
-    """Open the images of a .rec in key order.
+def _open_rec(path: Path, expected: Expected) -> PackMember:
+    """The images of a .rec in key order.
 
     The identity is the pack's own number as text, labels are 0..n-1 in the order of those numbers; a
     negative number means an unknown identity. Raises FormatError when `property` contradicts the images.
     """
-    path = Path(path)
     reader = recordio.RecordReader(path)
     keys = reader.image_keys()
     if not len(keys):
@@ -141,22 +125,19 @@ def open_rec(path: str | Path, expected: Expected = FACES) -> PackMember:
     declared = path.with_name("property")
     if declared.is_file() and meta.size not in (None, recordio.read_property(declared)[1]):
         raise FormatError(f"{declared} does not give the size of the faces of {path}, which is {meta.size}.")
-    return PackMember(path.stem, meta, _checked(_rec_rows(reader, keys), path, meta), note=reader.index_note)
+    return PackMember(meta, _checked(_rec_rows(reader, keys), path, meta), note=reader.index_note)
 
 
-def open_bin(path: str | Path, expected: Expected = FACES) -> PackMember:
-    """Open the images and pairs of a verification pack; pair i is rows 2i and 2i+1, labels are -1."""
-    path = Path(path)
-    images, same = verification_packs.read_bin(path)
-    return _verification(path, images, same, "jpg", expected)
+def _open_bin(path: Path, expected: Expected) -> PackMember:
+    """The images and pairs of a verification pack; labels are -1."""
+    return _verification(path, *verification_packs.read_bin(path), "jpg", expected)
 
 
-def open_bcolz(path: str | Path, expected: Expected = FACES) -> PackMember:
-    """Open a bcolz folder and the list beside it as `open_bin` does; the pixels become PNG."""
-    path = Path(path)
+def _open_bcolz(path: Path, expected: Expected) -> PackMember:
+    """The images of a bcolz folder as PNG, and the pairs of the list beside it."""
     pack = bcolz.read_bcolz(path, expected.arrays)
     encoded = (bcolz.encode_png(image) for chunk in pack.chunks() for image in chunk)
-    return replace(_verification(path, encoded, pack.same, "png", expected), note=pack.note)
+    return _verification(path, encoded, pack.same, "png", expected)._replace(note=pack.note)
 
 
 def describe_pack(path: Path) -> Description | None:
@@ -186,24 +167,27 @@ def _describe_member(member: Path) -> Description:
     return found
 
 
-def _open(member: Path, expected: Expected) -> PackMember:
-    if member.is_dir():
-        return open_bcolz(member, expected)
-    openers: dict[str, Callable[[Path, Expected], PackMember]] = {".rec": open_rec, ".bin": open_bin}
-    if member.suffix not in openers:
-        raise FormatError(f"{member} is no pack; name its folder, a .rec, a .bin or a bcolz folder.")
-    return openers[member.suffix](member, expected)
+def _write(places: Mapping[Path, Path], expected: Expected) -> Unpacked:
+    """Write the shards and pairs of every member into its folder, which is still being made."""
+    unpacked = Unpacked({}, [])
+    for member, folder in places.items():
+        kind = "bcolz" if member.is_dir() else member.suffix
+        if kind not in _OPENERS:
+            raise FormatError(f"{member} is no pack; name its folder, a .rec, a .bin or a bcolz folder.")
+        opened = _OPENERS[kind](member, expected)
+        folder.mkdir(exist_ok=True)
+        unpacked.images[_name(member)] = shards.write_parts(opened.rows, folder, opened.meta)
+        if opened.pairs is not None:
+            pairs.write_pairs(opened.pairs, folder / shards.PAIRS)
+        unpacked.notes.extend([opened.note] if opened.note else [])
+    return unpacked
 
 
-def _write(member: Path, folder: Path, expected: Expected, unpacked: Unpacked) -> None:
-    """Write the shards and pairs of `member` into `folder`, which is still being made, and count them."""
-    opened = _open(member, expected)
-    folder.mkdir(exist_ok=True)
-    unpacked.images[opened.name] = shards.write_parts(opened.rows, folder, opened.meta)
-    if opened.pairs is not None:
-        pairs.write_pairs(opened.pairs, folder / pairs.PAIRS)
-    if opened.note:
-        unpacked.notes.append(opened.note)
+_OPENERS: dict[str, Callable[[Path, Expected], PackMember]] = {
+    ".rec": _open_rec,
+    ".bin": _open_bin,
+    "bcolz": _open_bcolz,
+}
 
 
 def _verification(
@@ -217,7 +201,7 @@ def _verification(
     meta = _meta(path, f"{path.absolute().parent.name}/{name}", first, expected)
     counted = track(chain([first], stream), f"unpack {name}", 2 * len(same), unit="images")
     rows = (_row(image, -1, "", f"{name}/{number:06d}.{suffix}") for number, image in enumerate(counted))
-    return PackMember(name, meta, _checked(rows, path, meta), pairs.consecutive_pairs(same))
+    return PackMember(meta, _checked(rows, path, meta), pairs.consecutive_pairs(same))
 
 
 def _rec_rows(reader: recordio.RecordReader, keys: NDArray[np.int64]) -> Rows:
@@ -259,7 +243,7 @@ def _meta(path: Path, dataset: str, first: bytes, expected: Expected) -> shards.
         return shards.Meta("photos", dataset)
     size = _size(first, f"{path}, its first image")
     shown = f"{path} holds images of {size[0]}x{size[1]} pixels (height x width)"
-    if expected.size is None and not any(_multiple(size, usual) for usual in _USUAL):
+    if expected.size is None and not any(shards.reduction(size, usual) for usual in _USUAL):
         raise FormatError(
             f"{shown}, no usual size of aligned faces; ask for --size {size[0]}x{size[1]} if they are aligned, "
             "or unpack them with --photos and then detect and align."
@@ -267,11 +251,6 @@ def _meta(path: Path, dataset: str, first: bytes, expected: Expected) -> shards.
     if expected.size not in (None, size):
         raise FormatError(f"{shown}, not {'x'.join(map(str, expected.size or ()))} as asked for.")
     return shards.Meta("faces", dataset, size=size, template=alignment.template_name(size))
-
-
-def _multiple(size: tuple[int, int], base: tuple[int, int]) -> bool:
-    """Whether `size` is a whole multiple of `base` in both directions."""
-    return size[0] % base[0] == 0 and size[0] * base[1] == size[1] * base[0]
 
 
 def _size(image: bytes, where: str) -> tuple[int, int]:

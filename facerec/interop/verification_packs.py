@@ -40,7 +40,10 @@ class _Array:
     The file never gets hold of numpy itself, whose own pickle hooks trust what they are told.
     """
 
-    value: NDArray[Any] | list[Any] | None = None  # until the file says what is in it
+    def __init__(self, *state: Any) -> None:
+        self.value: NDArray[Any] | list[Any] | None = None  # until the file says what is in it
+        if state:
+            self._fill(*state)
 
     def __setstate__(self, state: Sequence[Any]) -> None:
         _, shape, dtype, fortran, data = state
@@ -53,37 +56,12 @@ class _Array:
             self.value = np.frombuffer(data, np.dtype(dtype.name)).reshape(shape, order=order)
 
 
-def _reconstruct(*_: Any) -> _Array:
-    return _Array()
-
-
-def _frombuffer(data: Any, dtype: _Dtype, shape: Any, order: Literal["C", "F"]) -> _Array:
-    array = _Array()
-    array._fill(data, dtype, shape, order)
-    return array
-
-
-def _scalar(dtype: _Dtype, data: bytes) -> Any:
-    return np.frombuffer(data, np.dtype(dtype.name))[0]
-
-
-def _empty() -> bytes:
-    """How Python 3 puts b"" into such a pickle: bytes(), here without its arguments."""
-    return b""
-
-
 _ALLOWED: dict[str, Callable[..., Any]] = {
     "numpy.dtype": _Dtype,
-    "__builtin__.bytes": _empty,
-    **{
-        f"numpy.{core}.{name}": function  # numpy 1 says core, numpy 2 _core
-        for core in ("core", "_core")
-        for name, function in (
-            ("multiarray._reconstruct", _reconstruct),
-            ("multiarray.scalar", _scalar),
-            ("numeric._frombuffer", _frombuffer),
-        )
-    },
+    "numpy.core.multiarray._reconstruct": lambda *_: _Array(),
+    "numpy.core.multiarray.scalar": lambda dtype, data: np.frombuffer(data, np.dtype(dtype.name))[0],
+    "numpy.core.numeric._frombuffer": lambda data, dtype, shape, order: _Array(data, dtype, shape, order),
+    "__builtin__.bytes": lambda: b"",  # how Python 3 puts b"" into such a pickle
 }
 
 
@@ -97,8 +75,7 @@ _REFUSED = b"".join(
 
 _PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"((", b"(l", b"(c")
 """How pickled tuples and lists begin, by protocol."""
-_REPEATS = 64
-"""How many times larger than its file the images may be: pickle stores an image of several pairs once."""
+_REPEATS = 64  # how many times larger than its file the images may be: pickle stores an image of several pairs once
 
 
 class _Unpickler(pickle._Unpickler):
@@ -116,7 +93,7 @@ class _Unpickler(pickle._Unpickler):
             return "ndarray"  # only ever handed to _reconstruct
         if (module, name) == ("_codecs", "encode"):
             return self._latin1
-        function = _ALLOWED.get(f"{module}.{name}")
+        function = _ALLOWED.get(f"{module.replace('numpy._core.', 'numpy.core.')}.{name}")  # numpy 2 says _core
         if function is None:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}")
         return lambda *arguments: function(*arguments)  # a fresh one: a pickle may set attributes on it
@@ -178,13 +155,7 @@ def describe_bin(path: Path) -> Description | None:
         return None
     images, same = read_bin(path)
     facts = {**pair_counts(same), "bytes": size_of(path)}
-    return Description("verification pack", facts, pair_album(path, images.__getitem__, same))
-
-
-def pair_album(path: Path, read: Callable[[int], bytes], same: NDArray[np.bool_]) -> Album:
-    """The images of a verification pack at `path`, pair by pair."""
-    sources = [f"{path.stem}/{row:06d}" for row in range(2 * len(same))]
-    return Album(read, np.full(len(sources), -1, np.int64), sources, aligned=True, paired=True)
+    return Description("verification pack", facts, Album.of_pairs(path, images.__getitem__, len(same)))
 
 
 def _checked(loaded: Any, path: Path, size: int) -> tuple[list[bytes], NDArray[np.bool_]]:

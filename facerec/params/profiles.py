@@ -16,6 +16,7 @@ import difflib
 import re
 from collections.abc import Iterator
 from functools import reduce
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +41,8 @@ def profile_names(folder: Path) -> list[str]:
 
 def describe_profile(folder: Path, name: str) -> str:
     """The comment at the beginning of a profile, in one line."""
-    lines = _text(folder, name).splitlines()
-    comment: list[str] = []
-    for line in lines:
-        if not line.startswith("#"):
-            break
-        comment.append(line.lstrip("# "))
-    return " ".join(comment)
+    comment = takewhile(lambda line: line.startswith("#"), _text(folder, name).splitlines())
+    return " ".join(line.lstrip("# ") for line in comment)
 
 
 def merge_patch(base: Any, patch: Any) -> Any:
@@ -72,9 +68,7 @@ def compose_params(folder: Path, name: str) -> str:
         text = _text(folder, DEFAULT)
     else:
         chain = _chain(folder, name)
-        merged: Any = {}
-        for _, tree in chain:
-            merged = merge_patch(merged, tree)
+        merged: Any = reduce(merge_patch, (tree for _, tree in chain), {})
         for key in _OPTIONAL_FILES:
             *sections, last = key.split(".")
             section = reduce(lambda tree, part: tree.setdefault(part, {}), sections, merged)
@@ -152,17 +146,13 @@ def _override_changes(path: str, old: dict[str, Any], new: dict[str, Any]) -> It
         elif isinstance(old[key], dict) or isinstance(value, dict):
             yield from _remove_key(place, old[key])
             yield f"+{place}={_override_value(value)}"
-        elif _differ(old[key], value):
+        elif repr(old[key]) != repr(value):  # 1, 1.0 and True are equal, but not the same parameter
             yield f"{place}={_override_value(value)}"
 
 
 def _remove_key(place: str, value: Any) -> list[str]:
     """Hydra treats a key with the value null as missing, so it gets another value first."""
     return [*([f"{place}=0"] if value is None else []), f"~{place}"]
-
-
-def _differ(old: Any, new: Any) -> bool:
-    return repr(old) != repr(new)  # 1, 1.0 and True are equal, but not the same parameter
 
 
 def _join_key(path: str, key: str) -> str:

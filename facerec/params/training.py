@@ -1,13 +1,20 @@
-"""The parameters `train`: network, loss and training recipe."""
+"""The parameters `train`: network, loss and training recipe; and the base class of all parameters."""
 
 from __future__ import annotations
 
 import re
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from facerec.params.fields import Share, Strict
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Strict(BaseModel):
+    """An immutable model that rejects unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class Schedule(Strict):

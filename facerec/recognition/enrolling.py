@@ -9,7 +9,8 @@ from itertools import chain
 from pathlib import Path
 
 from facerec.core import FacerecError, ParamsError, track
-from facerec.interop import archives, photo_lists, photos
+from facerec.interop import photo_lists, photos
+from facerec.interop.photos import is_archive, open_source
 from facerec.recognition.recogniser import NamedPhoto, Recogniser, RefusedPhoto
 from facerec.store import gallery as galleries
 from facerec.store import shards
@@ -143,7 +144,7 @@ def _photos_at(path: Path, changes: GalleryChanges) -> Iterator[NamedPhoto]:
         opened = shards.read_shards(path, "photos")
         for row, (source, identity) in enumerate(zip(opened.sources, opened.identities, strict=True)):
             yield NamedPhoto(changes.name or identity, source, bytes(opened.image(row)))
-    elif path.is_dir() or archives.is_archive(path):
+    elif path.is_dir() or is_archive(path):
         yield from _photos_in_folder(path, changes)
     else:
         yield NamedPhoto(changes.name or "", path.as_posix(), path.read_bytes())
@@ -152,10 +153,10 @@ def _photos_at(path: Path, changes: GalleryChanges) -> Iterator[NamedPhoto]:
 def _photos_in_folder(path: Path, changes: GalleryChanges) -> Iterator[NamedPhoto]:
     """The photos of a folder or an archive, with names from the list, --name or their folders."""
     if changes.list_file is not None:
-        listed = list(photo_lists.read_names(changes.list_file).items())
-        numbers = photo_lists.Labelled(tuple(photo for photo, _ in listed), tuple(range(len(listed))))
-        for row in photos.listed_rows(path, numbers):
-            yield NamedPhoto(listed[int(row["identity"])][1], row["source"], row["image"])
+        listed = photo_lists.read_names(changes.list_file)
+        rows = photos.listed_rows(path, {photo: number for number, photo in enumerate(listed)})
+        for name, row in zip(listed.values(), rows, strict=True):
+            yield NamedPhoto(name, row["source"], row["image"])
         return
     own = path.resolve().name if path.is_dir() and not _has_folders(path) else ""
     for row in photos.photo_rows(path):
@@ -164,5 +165,5 @@ def _photos_in_folder(path: Path, changes: GalleryChanges) -> Iterator[NamedPhot
 
 def _has_folders(path: Path) -> bool:
     """Whether some photos lie in subfolders, so that the name of this folder is not that of a person."""
-    with archives.open_source(path) as files:
+    with open_source(path) as files:
         return any("/" in name and photos.is_photo(name, files) for name in files.names)

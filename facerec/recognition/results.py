@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from facerec.detection import Faces
 from facerec.recognition.thresholds import Threshold, format_percent, search_fpir, squared_distance
 from facerec.store.gallery import GalleryEntry
-from facerec.store.training_sets import TrainingSet, only_rendered
+from facerec.store.model_metadata import TrainingSet, only_rendered
 
 Pixels: TypeAlias = NDArray[np.uint8]
 """RGB (h, w, 3)."""

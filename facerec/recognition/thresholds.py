@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from facerec.core import FormatError, ParamsError, rate_name
 from facerec.evaluation.curves import wilson
-from facerec.store import scores
+from facerec.store import embeddings
 
 Floats = NDArray[np.float64]
 
@@ -158,7 +158,7 @@ def read_measurement(path: str | Path, model: str) -> Measurement:
     Raises FormatError where the scores are of another or an unknown model, or where the protocol shifts embeddings
     fold by fold, so that its distances depend on more than the two photos.
     """
-    scored = scores.read_scores(path)
+    scored = embeddings.read_scores(path)
     measured = scored.measured
     if measured is None or measured.origin is None:
         raise FormatError(f"{path} does not say which model it was measured with; embed and verify again.")
@@ -184,8 +184,8 @@ def find_measurement(model: str, folder: Path = FOLDER) -> Measurement | None:
     among equals. Raises FormatError for a damaged table.
     """
     found = []
-    for path in sorted(folder.glob(f"*/{scores.NAME}")):
-        measured = scores.read_scores(path).measured
+    for path in sorted(folder.glob(f"*/{embeddings.SCORES}")):
+        measured = embeddings.read_scores(path).measured
         if measured and measured.origin and measured.origin.model == model and measured.protocol in _SQUARED:
             found.append(read_measurement(path, model))
     return max(found, key=lambda each: each.different, default=None)

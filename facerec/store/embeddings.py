@@ -1,6 +1,10 @@
-"""Embeddings on disk: one float32 matrix in NAME.npy and the table of its rows in NAME.parquet.
+"""Embeddings on disk, and the distances of verification pairs measured with them.
 
-embeddings = read_embeddings("data/embeddings/lfw.npy")  # .matrix, .sources, .identities
+    embeddings = read_embeddings("data/embeddings/lfw.npy")  # .matrix, .sources, .identities
+
+Embeddings are one float32 matrix in NAME.npy and the table of its rows in NAME.parquet. scores.parquet has one row a
+pair of a benchmark: first, second (paths of the photos in their set, null for a photo without a face), first_identity,
+second_identity ("" where unknown), same, distance (smaller is more alike), fold, and the threshold of that fold.
 """
 
 from __future__ import annotations
@@ -17,7 +21,6 @@ from pydantic import TypeAdapter
 
 from facerec.core import Description, FormatError, atomic_dir, atomic_file, size_of, spread_of
 from facerec.store import tables
-from facerec.store.pairs import Pairs
 
 _SCHEMA = pa.schema({"source": pa.string(), "identity": pa.string()})
 _PROBES, _DISTRACTORS = "probes.npy", "distractors.npy"
@@ -64,13 +67,6 @@ class Embeddings:
 
     def __len__(self) -> int:
         return len(self.sources)
-
-    def interleave(self, pairs: Pairs) -> NDArray[np.float32]:
-        """(2n, d) with pair i in rows 2i and 2i + 1; NaN where a photo of the pair has no face here."""
-        rows = np.stack([pairs.first, pairs.second], axis=1).ravel()
-        interleaved = self.matrix[rows]
-        interleaved[rows < 0] = np.nan
-        return interleaved
 
 
 def write_embeddings(embeddings: Embeddings, path: str | Path) -> None:
@@ -157,3 +153,52 @@ def _people(identities: list[str]) -> dict[str, Any]:
     _, counts = np.unique(identities, return_counts=True)
     images = {"images_per_identity": spread_of(counts)} if len(counts) else {}
     return {"identities": len(counts) or "unknown", **images}
+
+
+SCORES = "scores.parquet"
+
+_SCORE_SCHEMA = pa.schema({"same": pa.bool_(), "distance": pa.float64()})
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The measurement that gave the distances of a table.
+
+    Attributes:
+        benchmark: its name.
+        protocol: one of `facerec.evaluation.verification.PROTOCOLS`, which defines the distance.
+        origin: model and face set of the embeddings; None where they were not recorded.
+    """
+
+    benchmark: str
+    protocol: str
+    origin: Origin | None
+
+
+@dataclass(frozen=True)
+class Scores:
+    """n pairs: distance (n,) float64, same (n,) bool; `measured` is None in tables of earlier versions."""
+
+    distance: NDArray[np.float64]
+    same: NDArray[np.bool_]
+    measured: Measured | None
+
+
+_MEASURED = TypeAdapter(Measured)
+
+
+def write_scores(table: pa.Table, measured: Measured, folder: Path) -> None:
+    """Write the table of all pairs into a `folder` in the making; not atomic by itself."""
+    pq.write_table(tables.with_note(table, asdict(measured)), folder / SCORES, compression="none")
+
+
+def read_scores(path: str | Path) -> Scores:
+    """Read scores.parquet, named itself or by its directory; FormatError when it is missing or damaged."""
+    path = Path(path)
+    path = path / SCORES if path.is_dir() else path
+    table = tables.read_parquet(path, _SCORE_SCHEMA)
+    measured = tables.read_note(path, _MEASURED)
+    complete = not any(column.null_count for column in table.columns)
+    if not complete or not np.isfinite(distance := table["distance"].to_numpy()).all():
+        raise FormatError(f"{path} is damaged: it lacks some numbers; verify again.")
+    return Scores(distance, np.asarray(table["same"].to_numpy(), bool), measured)

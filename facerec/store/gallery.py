@@ -25,13 +25,11 @@ from pydantic import Field, TypeAdapter
 
 from facerec.core import Description, FormatError, atomic_file, size_of
 from facerec.store import tables
-from facerec.store.training_sets import TrainingSet, describe_training_sets
+from facerec.store.model_metadata import TrainingSet, describe_training_sets
 
 VERSION = 1
-_MOST = 1 << 16
-"""Largest dimension of an embedding."""
-_LENGTH = 1e-3
-"""Largest difference of a stored embedding's length from 1."""
+_MOST = 1 << 16  # largest dimension of an embedding
+_LENGTH = 1e-3  # largest difference of a stored embedding's length from 1
 
 _SCHEMA = pa.schema(
     {

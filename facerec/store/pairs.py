@@ -17,8 +17,6 @@ from numpy.typing import NDArray
 from facerec.core import Description, FormatError, atomic_file, pair_counts, size_of
 from facerec.store import tables
 
-PAIRS = "pairs.parquet"
-"""Name of the table beside the shards of a verification set."""
 _SCHEMA = pa.schema({"first": pa.int64(), "second": pa.int64(), "same": pa.bool_()})
 
 
@@ -44,6 +42,17 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.same)
 
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """(2n,) with the rows of pair i at 2i and 2i + 1."""
+        return np.stack([self.first, self.second], axis=1).ravel()
+
+    def interleave(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(2n, d) rows of `matrix` with pair i in rows 2i and 2i + 1; NaN where a photo of the pair has no face."""
+        interleaved = matrix[self.rows]
+        interleaved[self.rows < 0] = np.nan
+        return interleaved
+
 
 def consecutive_pairs(same: NDArray[np.bool_]) -> Pairs:
     """Pair i is rows 2i and 2i + 1, as in every verification pack.
@@ -53,6 +62,14 @@ def consecutive_pairs(same: NDArray[np.bool_]) -> Pairs:
     """
     first = np.arange(0, 2 * len(same), 2, dtype=np.int64)
     return Pairs(first, first + 1, same)
+
+
+def read_genuine(path: str | Path) -> NDArray[np.bool_]:
+    """Read from a .npy file, as bools or numbers 0 and 1, which of n pairs are genuine."""
+    same = tables.read_npy(path)
+    if same.ndim != 1 or same.dtype.kind not in "biu" or not np.isin(same, (0, 1)).all():
+        raise FormatError(f"{path} is no list of bools, one a pair.")
+    return np.array(same, bool)
 
 
 def write_pairs(pairs: Pairs, path: str | Path) -> None:

@@ -3,11 +3,10 @@
     write_shards(rows, "data/faces/lfw", Meta("faces", "lfw", size=(112, 112), template="arcface-112"))
     faces = read_shards("data/faces/lfw")  # faces.image(0), faces.labels, faces.identities, faces.sources
 
-A set is `part-00000.arrow`, `part-00001.arrow`, ... of about 256 MB each, uncompressed, in batches of at
-most 256 rows, so that any image can be reached without copying or decompressing its neighbours. The `Meta`
-of the set is in the schema of every part, and the last batch of the last part says that it is the last, so a missing
-part is noticed. Other files may lie beside the parts: pairs, lists, and failures.parquet with the photos that gave
-no face.
+A set is `part-00000.arrow`, `part-00001.arrow`, ... of about 256 MB each, uncompressed, in batches of at most 256 rows,
+so that any image can be reached without copying or decompressing its neighbours. The `Meta` of the set is in the schema
+of every part, and the last batch of the last part says that it is the last, so a missing part is noticed. Other files
+may lie beside the parts: pairs, lists, and failures.parquet with the photos that gave no face.
 """
 
 from __future__ import annotations
@@ -36,8 +35,7 @@ _BATCH_ROWS = 256
 _BATCH_BYTES = 32 << 20
 _BYTES = (bytes, bytearray, memoryview)
 _META_KEY = b"facerec"
-_LONGEST_SIDE = 4096
-"""Pixels of an aligned face; a reader allocates whole batches of the size in the metadata."""
+_LONGEST_SIDE = 4096  # pixels of an aligned face; a reader allocates whole batches of the size in the metadata
 _LAST = {"facerec.last": "yes"}
 
 _PHOTO_FIELDS = [
@@ -176,7 +174,7 @@ def write_shards(rows: Iterable[Mapping[str, Any]], path: str | Path, meta: Meta
 def write_parts(rows: Iterable[Mapping[str, Any]], folder: Path, meta: Meta, shard_bytes: int = 256 << 20) -> int:
     """Write what `write_shards` does into a directory that exists and may hold other files; not atomic by itself."""
     schema = _schema(meta)
-    batches = _batches(rows, schema)
+    batches = (pa.record_batch([_column(chunk, field) for field in schema], schema=schema) for chunk in _chunks(rows))
     batch, total = next(batches), 0
     for number in range(100_000):
         used = 0
@@ -213,28 +211,18 @@ def _schema(meta: Meta) -> pa.Schema:
     return pa.schema(_FIELDS[meta.kind], metadata={_META_KEY: encoded.encode()})
 
 
-def _batches(rows: Iterable[Mapping[str, Any]], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """Record batches; at least one, so that even an empty set has a last batch."""
-    empty = True
-    for chunk in _chunks(rows):
-        empty = False
-        yield pa.record_batch([_column(chunk, field) for field in schema], schema=schema)
-    if empty:
-        yield pa.record_batch([pa.array([], field.type) for field in schema], schema=schema)
-
-
 def _chunks(rows: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
-    """Up to 256 rows, fewer where the images are large, so that memory stays small."""
+    """Up to 256 rows, fewer where the images are large, so that memory stays small; one empty chunk of no rows."""
     chunk: list[Mapping[str, Any]] = []
-    size = 0
+    size, some = 0, False
     for row in rows:
         chunk.append(row)
         image = row.get("image")
         size += len(image) if isinstance(image, _BYTES) else 0
         if len(chunk) == _BATCH_ROWS or size >= _BATCH_BYTES:
             yield chunk
-            chunk, size = [], 0
-    if chunk:
+            chunk, size, some = [], 0, True
+    if chunk or not some:
         yield chunk
 
 
@@ -301,8 +289,7 @@ def _open(part: Path) -> tuple[Meta, list[pa.RecordBatch], bool]:
         for batch in batches:
             _check(batch)
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise FormatError(f"{part} is damaged or cut short ({reason}); make it again.") from error
+        raise FormatError(f"{part} is damaged or cut short ({tables.reason_of(error)}); make it again.") from error
     return meta, batches, bool(custom)
 
 
@@ -336,7 +323,8 @@ def _meta(schema: pa.Schema, part: Path) -> Meta:
     return meta
 
 
-FAILURES = "failures.parquet"
+PAIRS, FAILURES = "pairs.parquet", "failures.parquet"
+"""Tables beside the parts: pairs of a verification set, photos without a face."""
 _FAILURE_SCHEMA = pa.schema({name: pa.string() for name in ("source", "identity", "category", "reason")})
 
 
@@ -390,7 +378,7 @@ def describe_shards(path: Path) -> Description | None:
     facts |= {"colour": meta.colour, "parts": len(_parts(path)), "bytes": size_of(path)}
     beside = sorted(each.name for each in path.iterdir() if not each.name.startswith("part-"))
     facts |= {"beside": beside} if beside else {}
-    paired = "pairs.parquet" in beside and not (opened.labels >= 0).any()
+    paired = PAIRS in beside and not (opened.labels >= 0).any()
     album = Album(opened.image, opened.labels, opened.sources, meta.kind == "faces", paired)
     return Description(f"{meta.kind.removesuffix('s')} shards", facts, album)
 

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from facerec.core import Description, FormatError, has_magic, pair_counts, size_of
+from facerec.core import Description, FormatError, has_magic, pair_counts, range_of, size_of
 
 _LONGEST_HEADER = 10_000  # bytes, as numpy
 
@@ -34,19 +34,10 @@ def read_npy(path: str | Path) -> NDArray[Any]:
     except (OSError, MemoryError) as error:
         raise FormatError(f"cannot read {path}: {error}.") from error
     except Exception as error:  # the header is a Python literal, whose parser fails in many ways
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise FormatError(f"{path} is no array of numbers in NumPy's form: {reason}.") from error
+        raise FormatError(f"{path} is no array of numbers in NumPy's form: {reason_of(error)}.") from error
     if not isinstance(array, np.ndarray):  # numpy.load opens .npz too
         raise FormatError(f"{path} is no array of numbers in NumPy's form but an archive.")
     return array
-
-
-def read_flags(path: str | Path) -> NDArray[np.bool_]:
-    """The (n,) bools of a .npy file, which may be stored as numbers 0 and 1."""
-    flags = read_npy(path)
-    if flags.ndim != 1 or flags.dtype.kind not in "biu" or not np.isin(flags, (0, 1)).all():
-        raise FormatError(f"{path} is no list of bools, one a pair.")
-    return np.array(flags, bool)
 
 
 def _check_header(path: Path) -> None:
@@ -78,7 +69,9 @@ def read_parquet(path: str | Path, schema: pa.Schema) -> pa.Table:
         table.validate(full=True)
         return table.cast(schema).combine_chunks()
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-        raise FormatError(f"{path} is not a readable table of {', '.join(schema.names)} ({_reason(error)}).") from error
+        raise FormatError(
+            f"{path} is not a readable table of {', '.join(schema.names)} ({reason_of(error)})."
+        ) from error
 
 
 def with_note(table: pa.Table, note: Mapping[str, Any]) -> pa.Table:
@@ -94,7 +87,7 @@ def read_note(path: str | Path, adapter: TypeAdapter[T]) -> T | None:
     except ValidationError as error:
         raise FormatError(f"What {path} says of itself is damaged; make it again.") from error
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise FormatError(f"{path} is not a readable table ({_reason(error)}).") from error
+        raise FormatError(f"{path} is not a readable table ({reason_of(error)}).") from error
 
 
 def column_names(path: Path) -> set[str]:
@@ -104,7 +97,7 @@ def column_names(path: Path) -> set[str]:
     try:
         return set(pq.read_schema(path).names)
     except (OSError, ValueError, pa.ArrowException) as error:
-        raise FormatError(f"{path} is a damaged Parquet table ({_reason(error)}).") from error
+        raise FormatError(f"{path} is a damaged Parquet table ({reason_of(error)}).") from error
 
 
 def describe_table(path: Path) -> Description | None:
@@ -126,17 +119,9 @@ def describe_array(path: Path) -> Description | None:
     facts = {"shape": list(array.shape), "type": str(array.dtype), "bytes": size_of(path)}
     if array.dtype == bool and array.ndim == 1:
         return Description("list of which pairs are the same person", {**facts, **pair_counts(array)})
-    return Description("array without a table of its rows", {**facts, **value_range(array)})
+    return Description("array without a table of its rows", {**facts, **range_of(array)})
 
 
-def value_range(array: NDArray[Any]) -> dict[str, Any]:
-    """Smallest and largest number, or that some are not finite."""
-    if not array.size or array.dtype.kind not in "iuf":
-        return {}
-    if not np.isfinite(array).all():
-        return {"finite": False}
-    return {"min": float(array.min()), "max": float(array.max())}
-
-
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """The first line of an error's message, or its kind, without the full stop."""
     return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")

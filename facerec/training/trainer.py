@@ -20,7 +20,7 @@ from facerec.backbones.storage import StoredBackbone
 from facerec.core import FacerecError, ParamsError, bar, describe_device, work_folder
 from facerec.heads import Head
 from facerec.params import Train
-from facerec.store.preprocessing import Preprocessing
+from facerec.store.model_metadata import Preprocessing
 from facerec.training import augmentation
 from facerec.training.checkpoints import Checkpoints, delay_interrupts
 from facerec.training.data import BalancedSampler, FaceSets, Sampler, ShuffledSampler, TrainingFaces

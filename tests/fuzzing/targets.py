@@ -29,8 +29,10 @@ from facerec.core import FacerecError
 from facerec.detection import table as detections
 from facerec.evaluation.identification import outcomes
 from facerec.imaging import images
-from facerec.interop import archives, bcolz, devkit, pair_lists, photo_lists, photos, recordio, verification_packs
-from facerec.store import embeddings, gallery, pairs, scores, shards
+from facerec.interop import bcolz, devkit, pair_lists, photo_lists, photos, recordio, verification_packs
+from facerec.interop.photos import open_source
+from facerec.store import embeddings, gallery, pairs, shards
+from facerec.store.embeddings import SCORES, Measured, read_scores, write_scores
 from facerec.store.shards import FAILURES, Failure, read_failures, write_failures
 
 Files = Mapping[str, bytes]
@@ -189,7 +191,7 @@ _TABLES: Mapping[str, Callable[[Path], object]] = {
     "pairs.parquet": lambda path: pair_lists.read_pairs(path, ["a"] * 6),
     FAILURES: lambda path: read_failures(path.parent),
     "detections.parquet": lambda path: list(detections.read_detections(path)),
-    scores.NAME: scores.read_scores,
+    SCORES: read_scores,
 }
 
 
@@ -209,8 +211,8 @@ def _valid_tables() -> list[Files]:
             {"photo": 1, "source": "b.jpg", "face": -1, "height": 0, "width": 0, "error": "cut"},
         ]
         pq.write_table(pa.Table.from_pylist(found, detections._SCHEMA), folder / "detections.parquet")
-        measured = scores.Measured("lfw", "insightface", embeddings.Origin("ab" * 32, "lfw", True))
-        scores.write_scores(pa.table({"same": [True, False], "distance": [0.5, 1.5]}), measured, folder)
+        measured = Measured("lfw", "insightface", embeddings.Origin("ab" * 32, "lfw", True))
+        write_scores(pa.table({"same": [True, False], "distance": [0.5, 1.5]}), measured, folder)
 
     return [{name: data} for name, data in files_of(write).items()]
 
@@ -301,7 +303,7 @@ _ESCAPES = (b"../canary", b"/tmp/canary", b"lfw/../../canary", b"C:\\x", b"./", 
 
 def _read_archive(box: Path) -> None:
     for path in sorted(place for place in box.iterdir() if place.suffix in (".tar", ".tgz", ".zip")):
-        with archives.open_source(path) as found:
+        with open_source(path) as found:
             each(partial(found.read, name) for name in found.names)
         for row in photos.photo_rows(path):
             assert row["source"]

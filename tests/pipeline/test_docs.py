@@ -58,7 +58,7 @@ def shown(copy: Project) -> Project:
     shutil.copy(root / "reports/curves/synth_lfw_roc.json", root / "theirs.json")
     faces = embeddings.read_embeddings(root / "data/embeddings/synth_lfw.npy")
     compared = pair_lists.read_pairs(root / "data/raw/synth_lfw/pairs.txt", faces.sources)
-    np.save(root / "E.npy", np.nan_to_num(faces.interleave(compared)))
+    np.save(root / "E.npy", np.nan_to_num(compared.interleave(faces.matrix)))
     np.save(root / "S.npy", compared.same)
     probes, distractors = embeddings.read_feature_sets(root / "data/megaface/synth_megaface/features")
     np.save(root / "P.npy", probes.matrix)

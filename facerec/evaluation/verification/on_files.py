@@ -19,8 +19,8 @@ from facerec.evaluation.curves import Records
 from facerec.evaluation.verification.cross_validation import VerificationResult, evaluate
 from facerec.evaluation.verification.intervals import VerificationIntervals, bootstrap_intervals
 from facerec.interop import pair_lists
-from facerec.store import embeddings, scores, tables
-from facerec.store.embeddings import Embeddings
+from facerec.store import embeddings, tables
+from facerec.store.embeddings import Embeddings, Measured, write_scores
 from facerec.store.pairs import Pairs, consecutive_pairs
 
 DECADES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
@@ -102,11 +102,11 @@ def verify_files(embedded: Path, compared: Path, options: VerifyOptions, out: Pa
     """
     faces = embeddings.read_embeddings(embedded)
     listed = pair_lists.read_pairs(compared, faces.sources)
-    result = evaluate(faces.interleave(listed), listed.same, options.protocol, fars=options.fars)
+    result = evaluate(listed.interleave(faces.matrix), listed.same, options.protocol, fars=options.fars)
     first, second = (_identities(faces, rows) for rows in (listed.first, listed.second))
     intervals = bootstrap_intervals(result, first, second, options.trials, options.seed)
     judged = VerificationRecord(result, intervals, listed)
-    measured = scores.Measured(embedded.stem, options.protocol, faces.origin)
+    measured = Measured(embedded.stem, options.protocol, faces.origin)
     table = pa.table(
         {
             "first": _photos(faces, listed.first),
@@ -120,7 +120,7 @@ def verify_files(embedded: Path, compared: Path, options: VerifyOptions, out: Pa
         }
     )
     with atomic_dir(out) as folder:
-        scores.write_scores(table, measured, folder)
+        write_scores(table, measured, folder)
         write_json(folder / "result.json", judged.metrics())
         write_json(folder / "details.json", judged.details())
     return judged

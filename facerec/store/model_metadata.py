@@ -1,11 +1,13 @@
-"""Preprocessing of a face for a network: declared once, stored beside the weights, applied everywhere.
+"""Metadata stored with the weights of a network: the preprocessing of its faces, and its training sets.
 
 Training, embedding and export all prepare pixels through `Preprocessing.apply`, so a network only sees the inputs
-it was made for, and faces of the wrong size or template are refused.
+it was made for, and faces of the wrong size or template are refused. The training sets are kept in backbone.pt and in
+the ONNX export, so that either file by itself tells whether the network has seen rendered faces only.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -96,10 +98,59 @@ class Preprocessing:
     def from_dict(values: Any, origin: str) -> Preprocessing:
         """Validate what `to_dict` or a person wrote; FormatError names the wrong key and `origin`."""
         try:
-            return _ADAPTER.validate_python(values)
+            return _PREPROCESSING.validate_python(values)
         except ValidationError as error:
             problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'all of it'}: {e['msg']}" for e in error.errors())
             raise FormatError(f"The preprocessing in {origin} is wrong ({problems}).") from error
 
 
-_ADAPTER = TypeAdapter(Preprocessing)
+_PREPROCESSING = TypeAdapter(Preprocessing)
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """A face set that a network was trained on; `rendered` where its people do not exist."""
+
+    name: str
+    rendered: bool
+
+
+def merged_training_sets(
+    before: tuple[TrainingSet, ...] | None, now: Iterable[TrainingSet]
+) -> tuple[TrainingSet, ...] | None:
+    """Training sets after more training: those `before` and those of `now`, each once, sorted; None (unknown) stays."""
+    if before is None:
+        return None
+    return tuple(sorted({*before, *now}, key=lambda each: (each.name, each.rendered)))
+
+
+def only_rendered(sets: tuple[TrainingSet, ...] | None) -> bool:
+    """Whether a network is known to have seen rendered faces only."""
+    return bool(sets) and all(each.rendered for each in sets or ())
+
+
+def describe_training_sets(sets: tuple[TrainingSet, ...] | None) -> list[str] | str:
+    """The names for a report, or "unknown".
+
+    >>> describe_training_sets((TrainingSet("synth_people", True), TrainingSet("ms1m_arcface", False)))
+    ['synth_people (synthetic)', 'ms1m_arcface']
+    """
+    if sets is None:
+        return "unknown"
+    return [f"{each.name} (synthetic)" if each.rendered else each.name for each in sets]
+
+
+def training_sets_to_plain(sets: tuple[TrainingSet, ...] | None) -> list[dict[str, Any]] | None:
+    """Plain values for weight files and JSON; `parse_training_sets` reads them back."""
+    return None if sets is None else [asdict(each) for each in sets]
+
+
+def parse_training_sets(values: Any, origin: str) -> tuple[TrainingSet, ...] | None:
+    """Read what `training_sets_to_plain` gave; FormatError that names `origin` when it is anything else."""
+    try:
+        return _TRAINING_SETS.validate_python(values)
+    except ValidationError as error:
+        raise FormatError(f"What {origin} says of its training sets is damaged; train or export again.") from error
+
+
+_TRAINING_SETS = TypeAdapter(tuple[TrainingSet, ...] | None)
