@@ -53,7 +53,7 @@ class Description:
 
     Attributes:
         kind: what it is, in a few words.
-        facts: plain values for people and JSON, in the order in which they are shown.
+        facts: plain values for people and JSON, in the order in which they are shown; None leaves a fact out.
         album: its images, which `inspect` counts and samples.
         shown: names and encoded bytes of images to show as they are, where there is no album.
     """
