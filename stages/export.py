@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 from facerec.core import write_json, write_text
 from facerec.embedding import export as exporting
-from facerec.reporting import cards, summary
+from facerec.reporting import cards
 from stages import common
 
 POINTS = 200
@@ -19,7 +21,7 @@ def export(params: common.Params, name: str) -> None:
     common.write_curve(name, "parity", points)
     known = exporting.describe_export(weights, onnx, parity)
     write_json(common.METRICS / f"export/{name}.json", known)
-    training = summary.load_metrics(common.METRICS / f"train/{name}.json")[name]
+    training = json.loads((common.METRICS / f"train/{name}.json").read_text(encoding="utf-8"))[name]
     recipe = params.train.model_dump(mode="json")
     card = cards.render_model_card(name, known, training, recipe, params.training_sets)
     write_text(common.MODELS / f"{name}.md", card)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from facerec.params import Params
 from facerec.reporting import run_figures, summary
 from stages import common
 
 
-def plots(params: Params) -> None:
+def plots(params: common.Params) -> None:
     """Draw the figures of the run that params.yaml describes."""
     sources = summary.Sources(params, common.METRICS, common.CURVES, common.SCORES)
     found = summary.collect_metrics(sources)

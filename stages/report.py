@@ -6,21 +6,20 @@ from pathlib import Path
 
 import yaml
 
-from facerec.params import Params
 from facerec.reporting import provenance
 from facerec.reporting.report import RunReport
 from facerec.reporting.summary import Sources
 from stages import common
 
 
-def report(params: Params) -> None:
+def report(params: common.Params) -> None:
     """Write the report of the run that params.yaml describes."""
     sources = Sources(params, common.METRICS, common.CURVES, common.SCORES)
     run = RunReport.of_run(sources, common.FIGURES, common.SHEETS)
     run.write(common.REPORTS, provenance.gather_provenance(Path(), _stages(params)))
 
 
-def _stages(params: Params) -> dict[str, list[tuple[str, ...]]]:
+def _stages(params: common.Params) -> dict[str, list[tuple[str, ...]]]:
     """Stage -> the name and key of each of its instances, in the order of dvc.yaml, without the stage report.
 
     A stage that dvc.yaml repeats with `foreach: ${name}` has a key for each; any other has none.

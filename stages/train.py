@@ -7,14 +7,13 @@ from typing import Any
 
 from facerec import distributed, training
 from facerec.backbones import storage
-from facerec.core import torch_device, write_json
-from facerec.params import Params
+from facerec.core import torch_device
 from facerec.store import shards
 from facerec.training import Trained
 from stages import common
 
 
-def train(params: Params, name: str) -> None:
+def train(params: common.Params, name: str) -> None:
     """Train network `name` on every training set that params.photos and params.packs name."""
     folders = [common.FACES / "train" / set_name for set_name in params.training_sets]
     sets = [shards.read_shards(folder, "faces") for folder in folders if shards.is_shard_set(folder)]
@@ -31,10 +30,10 @@ def write(trained: Trained, name: str) -> None:
     storage.save_backbone(trained.best, common.MODELS / f"{name}_best.pt")
     for key in ("loss", "accuracy"):
         curve = [{"epoch": epoch.epoch, key: getattr(epoch, key)} for epoch in trained.history]
-        write_json(common.CURVES / f"{name}_{key}.json", {key: curve})
+        common.write_curve(name, key, curve)
     validations = [asdict(each) for each in trained.validations]
-    write_json(common.CURVES / f"{name}_validation.json", {"validation": validations})
-    write_json(common.METRICS / f"train/{name}.json", {name: _metrics(trained)})
+    common.write_curve(name, "validation", validations)
+    common.write_metrics("train", name, _metrics(trained))
 
 
 def _metrics(trained: Trained) -> dict[str, Any]:

@@ -25,10 +25,9 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from facerec.catalog import entries, http
-from facerec.catalog.entries import CatalogEntry, File, Version
+from facerec.catalog.entries import DOWNLOADS, CatalogEntry, File, Version
 from facerec.core import AcquireError, home, local_setting, write_text
 
-DOWNLOADS = Path(".facerec/downloads")
 RAW = Path("data/raw")
 """Where the stages `render` and `download` put sets."""
 

@@ -24,6 +24,10 @@ FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$")]
 _ARCHIVES = (".tar.gz", ".tar", ".tgz", ".zip")
 
 
+DOWNLOADS = Path(".facerec/downloads")
+"""Where downloaded files are kept, a folder for each entry."""
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 
-from facerec.catalog.downloads import DOWNLOADS, fetch_file, record_checksums
-from facerec.catalog.entries import CatalogEntry, File, SetCounts
+from facerec.catalog.downloads import fetch_file, record_checksums
+from facerec.catalog.entries import DOWNLOADS, CatalogEntry, File, SetCounts
 from facerec.catalog.set_facts import count_set
 from facerec.core import AcquireError, FormatError, ParamsError, atomic_dir, track, write_text
 from facerec.interop import photo_lists, photos

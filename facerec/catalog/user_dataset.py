@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from facerec.catalog import entries, pair_sampling
-from facerec.catalog.downloads import DOWNLOADS
+from facerec.catalog.entries import DOWNLOADS
 from facerec.core import FormatError, ParamsError, atomic_file, sha256_of_file, track, write_text
 from facerec.interop import photos
 

@@ -18,12 +18,18 @@ there. Imports that take long (torch, matplotlib, the renderer, DVC) are inside 
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 
-from facerec.cli import data, experiments, faces, measure, models, use
 from facerec.cli.common import app
 from facerec.core import run_command
 
-__all__ = ["app", "data", "experiments", "faces", "main", "measure", "models", "use"]
+__all__ = ["GROUPS", "app", "main"]
+
+GROUPS = ("use", "data", "faces", "models", "measure", "experiments")
+"""Modules of this folder whose commands are registered."""
+
+for group in GROUPS:
+    import_module(f"facerec.cli.{group}")
 
 
 def main() -> None:

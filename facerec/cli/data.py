@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 import yaml
@@ -11,14 +11,12 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
 
-from facerec import inspection
-from facerec.catalog import downloads, entries, sets, user_dataset
 from facerec.cli.common import Json, Out, Replace, app, check_out, parse_size, print_json, report
 from facerec.core import ParamsError, note, track
-from facerec.imaging import sheets
-from facerec.interop import exporting, photo_lists, photos, unpacking
-from facerec.store import shards
-from facerec.store.shards import PAIRS
+
+if TYPE_CHECKING:
+    from facerec.catalog import entries
+
 
 New = Annotated[Path, typer.Argument(help="Folder to write; must be new or empty.")]
 Arrays = Literal["bgr", "rgb"]
@@ -30,6 +28,8 @@ def catalog(
     as_json: Json = False,
 ) -> None:
     """List the data sets and weights that `facerec download` knows, or show one in full."""
+    from facerec.catalog import entries
+
     if name is not None:
         report(name, _describe_entry(entries.load_entry(name)), as_json)
         return
@@ -56,6 +56,8 @@ def download(
     option: Annotated[list[str] | None, typer.Option(help="key=value of a rendered set; repeatable.")] = None,
 ) -> None:
     """Fetch or render a data set or model."""
+    from facerec.catalog import entries, sets
+
     found, options = entries.load_entry(entry), _parse_options(option or [])
     if found.generator is None:
         sets.acquire(found, out, options)
@@ -81,6 +83,8 @@ def add(
     as_json: Json = False,
 ) -> None:
     """Make photos of your own a data set of the graph, with pairs to verify on and a profile."""
+    from facerec.catalog import user_dataset
+
     added = user_dataset.add_dataset(photos, name, user_dataset.AddOptions(to, pairs, model), profiles, replace)
     if not added.apart:
         note("too few people for folds without shared ones, so thresholds know the people they are tried on")
@@ -107,6 +111,9 @@ def import_photos(
     as_json: Json = False,
 ) -> None:
     """Turn photos in identity folders, or named by a list, into photo shards. Image bytes untouched."""
+    from facerec.interop import photo_lists, photos
+    from facerec.store import shards
+
     check_out(out, source, replace)
     if list_file is not None and unlabelled:
         raise ParamsError("--list says who the photos show and --unlabelled that nobody knows; give one of them.")
@@ -133,6 +140,8 @@ def unpack(
     as_json: Json = False,
 ) -> None:
     """Turn a pack into shards: OUT/train, OUT/lfw, ...; a lone member into OUT. Image bytes untouched."""
+    from facerec.interop import unpacking
+
     check_out(out, source, replace)
     expected = unpacking.Expected(photos, None if size is None else parse_size(size), arrays)
     unpacked = unpacking.unpack(source, out, expected)
@@ -152,6 +161,9 @@ def pack(
     as_json: Json = False,
 ) -> None:
     """Turn face shards into a pack that InsightFace reads, image bytes untouched; undoes unpack."""
+    from facerec.interop import exporting
+    from facerec.store.shards import PAIRS
+
     check_out(out, faces, replace)
     if out.suffix == ".bin":
         if pairs is None and not (faces / PAIRS).is_file():
@@ -174,6 +186,8 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Turn shards into files in identity folders, image bytes untouched."""
+    from facerec.interop import exporting
+
     check_out(out, images, replace)
     report("Written", exporting.export_images(images, out, list_file, limit), as_json)
 
@@ -185,6 +199,9 @@ def inspect(
     as_json: Json = False,
 ) -> None:
     """Say what something is and what it holds: counts, sizes, identities, colour."""
+    from facerec import inspection
+    from facerec.imaging import sheets
+
     if sheet is not None:
         sheets.check_sheet_name(sheet)
     found = inspection.inspect(what)
@@ -208,6 +225,7 @@ def sheet(
 ) -> None:
     """Render a contact sheet of synthetic people."""
     from facerec.catalog import synthetic_sets
+    from facerec.imaging import sheets
 
     sheets.check_sheet_name(out)
     sheets.write_sheet(sheets.contact_sheet(synthetic_sets.render_examples(rows, columns, seed), columns), out)
@@ -238,6 +256,8 @@ def _parse_options(pairs: list[str]) -> dict[str, Any]:
 
 
 def _summarise_entry(entry: entries.CatalogEntry) -> dict[str, Any]:
+    from facerec.catalog import downloads
+
     return {
         "name": entry.name,
         "title": entry.title,
@@ -249,6 +269,8 @@ def _summarise_entry(entry: entries.CatalogEntry) -> dict[str, Any]:
 
 def _describe_entry(entry: entries.CatalogEntry) -> dict[str, Any]:
     """All fields that are not empty, files by name."""
+    from facerec.catalog import downloads
+
     files = {f"file {file.name}": "\n".join(file.urls) or "no address" for file in entry.files}
     places = {"put files into": downloads.target_folders(entry)} if entry.files else {}
     texts = {

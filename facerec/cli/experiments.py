@@ -19,15 +19,13 @@ from rich.padding import Padding
 from rich.text import Text
 
 from facerec import params as parameters
-from facerec.catalog import downloads
-from facerec.catalog.entries import load_entry
 from facerec.cli.common import Json, app, print_json, report
 from facerec.core import FacerecError, FormatError, ParamsError
-from facerec.evaluation import comparison
-from facerec.evaluation.comparison import RESULT, Side
-from facerec.evaluation.statistics.significance import Trials
 from facerec.params import profiles
-from facerec.reporting import comparison as reporting
+
+if TYPE_CHECKING:
+    from facerec.evaluation.comparison import Side
+
 
 if TYPE_CHECKING:
     from dvc.fs.dvc import DVCFileSystem
@@ -79,6 +77,9 @@ def _print_overrides(folder: Path, name: str, as_json: bool) -> None:
 
 def _needs(folder: Path, name: str) -> list[dict[str, Any]]:
     """The catalog entries of a profile, and where each is."""
+    from facerec.catalog import downloads
+    from facerec.catalog.entries import load_entry
+
     entries = profiles.load_profile(folder, name).entries
     return [{"name": each, **downloads.describe_availability(load_entry(each))} for each in entries]
 
@@ -88,6 +89,9 @@ def _missing(needs: list[dict[str, Any]]) -> list[str]:
 
 
 def _list_profiles(folder: Path, names: list[str], as_json: bool) -> None:
+    from facerec.catalog import downloads
+    from facerec.catalog.entries import load_entry
+
     found = {name: _needs(folder, name) for name in names}
     lacking = dict.fromkeys(each for needs in found.values() for each in _missing(needs))
     advice = {name: downloads.describe_missing(load_entry(name)) for name in lacking}
@@ -146,6 +150,10 @@ def compare_runs(
     as_json: Json = False,
 ) -> None:
     """Is REV2 better than REV1? Differences with intervals and p-values, from scores in the DVC cache."""
+    from facerec.evaluation import comparison
+    from facerec.evaluation.statistics.significance import Trials
+    from facerec.reporting import comparison as reporting
+
     if markdown and as_json:
         raise ParamsError("--markdown and --json both go to standard output; give one of them.")
     bootstrap = Trials(trials, seed, level)
@@ -170,6 +178,8 @@ def list_experiments(
     as_json: Json = False,
 ) -> None:
     """All experiments of `dvc exp show`: the parameters they changed, accuracy and rank-1."""
+    from facerec.reporting import comparison as reporting
+
     rows = reporting.parse_experiments(dvc_experiments(commits))
     if as_json:
         report("Experiments", {"experiments": [reporting.experiment_as_dict(row) for row in rows]}, as_json)
@@ -184,6 +194,8 @@ def fetch_scores(revision: str, folder: Path) -> Side:
     A revision is a branch, tag, commit, the name of an experiment, or "workspace". Raises RevisionError where it is
     unknown or has no scores, or where they are neither on the disk nor in the cache.
     """
+    from facerec.evaluation.comparison import Side
+
     with _explaining_errors(revision):
         files = _open_revision(revision)
         for path in _score_files(files):
@@ -218,6 +230,8 @@ def _open_revision(revision: str) -> DVCFileSystem:
 
 def _score_files(files: DVCFileSystem) -> list[str]:
     """The files with the scores of pairs, for every benchmark of the graph whose stage has run."""
+    from facerec.evaluation.comparison import RESULT
+
     try:
         benchmarks = files.ls(_SCORES, dvc_only=True)
     except FileNotFoundError:

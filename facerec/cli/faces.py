@@ -9,24 +9,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import tee
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from facerec import aligning, detection
 from facerec import params as parameters
 from facerec.cli.common import Json, MinFace, Replace, Weights, app, check_out, detector_options, parse_size, report
 from facerec.core import FormatError, ImageError, ParamsError, track
-from facerec.detection.finding import FoundFaces, find_faces
-from facerec.detection.table import detect_set
-from facerec.imaging import images, sheets
-from facerec.interop import exporting
-from facerec.interop.photos import as_shards, is_archive, photo_rows
-from facerec.reporting import photo_sheets
-from facerec.store import shards
+
+if TYPE_CHECKING:
+    from facerec import aligning, detection
+    from facerec.detection import FoundFaces
+
 
 DETECT, ALIGN = parameters.Detect(), parameters.Align()
 POINTS = ("left eye", "right eye", "nose", "left mouth corner", "right mouth corner")
@@ -48,6 +45,10 @@ def detect(
 
     A photo that cannot be decoded is listed with the reason; it is an error only if none can.
     """
+    from facerec import detection
+    from facerec.detection.table import detect_set
+    from facerec.store import shards
+
     options = detector_options(weights, min_face)
     if table is not None:
         if len(photos) != 1 or not shards.is_shard_set(photos[0]) or draw is not None:
@@ -108,6 +109,9 @@ def collect_photos(paths: Sequence[Path]) -> Iterator[tuple[str, bytes | memoryv
 
     Raises FormatError for a path that does not exist, a folder without photos and a damaged archive or set.
     """
+    from facerec.interop.photos import photo_rows
+    from facerec.store import shards
+
     for path in paths:
         if not path.exists():
             raise FormatError(f"{path} does not exist; name photos, folders, archives or photo shards.")
@@ -122,6 +126,8 @@ def collect_photos(paths: Sequence[Path]) -> Iterator[tuple[str, bytes | memoryv
 
 def _holds_several(path: Path) -> bool:
     """Whether `path` is a folder or, by its content, an archive."""
+    from facerec.interop.photos import is_archive
+
     return path.is_dir() or is_archive(path)
 
 
@@ -129,6 +135,8 @@ class FaceDrawer:
     """Writes photos with their faces drawn: one photo to the file `out`, several to files in that folder."""
 
     def __init__(self, out: Path, paths: Sequence[Path]) -> None:
+        from facerec.interop import exporting
+
         self._out, self._taken = out, exporting.TakenNames()
         self._single = out.suffix in (".jpg", ".png") and not out.is_dir()
         if self._single and (len(paths) != 1 or (paths[0].exists() and _holds_several(paths[0]))):
@@ -138,6 +146,10 @@ class FaceDrawer:
 
     def __call__(self, photo: str, data: bytes | memoryview, found: FoundFaces) -> None:
         """Draw the photo called `photo`."""
+        from facerec import detection
+        from facerec.imaging import images, sheets
+        from facerec.interop import exporting
+
         name = self._taken.claim(exporting.safe_name(f"{PurePosixPath(photo).stem}.jpg"))
         picture = detection.draw_faces(images.decode(data), found.faces)
         sheets.write_sheet(picture, self._out if self._single else self._out / name)
@@ -147,6 +159,8 @@ def detect_photos(
     detector: detection.Detector, photos: Iterator[tuple[str, bytes | memoryview]], draw: FaceDrawer | None = None
 ) -> Iterator[tuple[str, FoundFaces]]:
     """(name, what was found) for each photo, in order; also drawn if `draw` is given."""
+    from facerec.detection import find_faces
+
     seen, given = tee(track(photos, "Detecting faces", unit="photos"))
     for found, (name, data) in zip(find_faces(detector, (data for _, data in given)), seen, strict=False):
         if draw is not None and not found.error:
@@ -211,6 +225,14 @@ def align_photos(
     `detections` is the detection table of `source`, which is then a set of photo shards; without one, `detector`
     (name and options of `facerec.detection.build_detector`) finds the faces.
     """
+    from facerec import aligning
+    from facerec.detection.table import detect_set
+    from facerec.imaging import sheets
+    from facerec.interop import exporting
+    from facerec.interop.photos import as_shards
+    from facerec.reporting import photo_sheets
+    from facerec.store import shards
+
     if sheet is not None:
         sheets.check_sheet_name(sheet)
     if detections is not None and not shards.is_shard_set(source):

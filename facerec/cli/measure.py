@@ -10,9 +10,6 @@ import typer
 from facerec import params as parameters
 from facerec.cli.common import Json, Model, Out, app, report
 from facerec.core import ParamsError, note
-from facerec.evaluation.identification import on_files
-from facerec.evaluation.identification.devkit import read_published
-from facerec.evaluation.verification.on_files import VerifyOptions, verify_arrays, verify_files
 
 VERIFY, IDENTIFY = parameters.Verify(), parameters.Identify()
 VARIANTS = "published, centre, zero or delete"
@@ -39,6 +36,8 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Same person or not: accuracy over 10 folds, TAR at FAR, AUC, EER, each with its interval."""
+    from facerec.evaluation.verification.on_files import VerifyOptions, verify_arrays, verify_files
+
     options = VerifyOptions(protocol, far, bootstrap, seed)
     if embedded and pairs and not (embeddings or same):
         judged = verify_files(embedded, pairs, options, out)
@@ -77,6 +76,8 @@ def import_features(
     as_json: Json = False,
 ) -> None:
     """Features out of the devkit's folders of .bin files."""
+    from facerec.evaluation.identification import on_files
+
     counts = on_files.import_features(folder, probe_list, distractor_list, algorithm, out)
     report("Imported", counts, as_json)
 
@@ -84,12 +85,16 @@ def import_features(
 @megaface.command()
 def export(features: Features, out: Out, algorithm: Algorithm = "facerec", as_json: Json = False) -> None:
     """Features into the devkit's folders of .bin files, with their lists."""
+    from facerec.evaluation.identification import on_files
+
     report("Exported", on_files.export_features(features, algorithm, out), as_json)
 
 
 @megaface.command("scores")
 def write_scores(features: Features, out: Out, as_json: Json = False) -> None:
     """The devkit's score files: every probe against every probe and every distractor."""
+    from facerec.evaluation.identification import on_files
+
     report("Scores", on_files.write_devkit_scores(features, out), as_json)
 
 
@@ -104,6 +109,8 @@ def denoise(
     as_json: Json = False,
 ) -> None:
     """Remove the published noise from features."""
+    from facerec.evaluation.identification import on_files
+
     cleaned = on_files.denoise_files(features, probe_noises, distractor_noises, variant, seed, out)
     report("Noise", cleaned.metrics(), as_json)
 
@@ -127,6 +134,8 @@ def identify(
     as_json: Json = False,
 ) -> None:
     """Rank every probe's mates among the distractors: rank-1 and TPR at FPR."""
+    from facerec.evaluation.identification import on_files
+
     fprs = fpr or list(IDENTIFY.fprs)
     counts: dict[str, int] = {}
     if features is not None:
@@ -155,6 +164,8 @@ def show_published(
     result: Annotated[Path, typer.Argument(help="cmc_*.json of the devkit.")], fpr: Fprs = None, as_json: Json = False
 ) -> None:
     """Rank-1 and TPR at FPR of a devkit JSON, in the three readings in use."""
+    from facerec.evaluation.identification.devkit import read_published
+
     found = read_published(result).metrics(tuple(fpr or IDENTIFY.fprs))
     flat = {f"tpr@{rate} {name}": tpr for rate, read in found["tpr"].items() for name, tpr in read.items()}
     shown = {"rank1": found["rank1"], **flat, "distractors": found["distractors"]}

@@ -18,8 +18,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from facerec.core.files import write_json
-from facerec.core.settings import home
+from facerec.core import home, write_json
 
 FOLDER = Path(".facerec/stages")
 _NAME = re.compile(r"[A-Za-z0-9_]+(-[A-Za-z0-9_]+)?")

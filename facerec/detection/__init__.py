@@ -23,8 +23,10 @@ from typing import Any
 
 from facerec.core import ParamsError
 from facerec.detection.faces import RULES, Detector, Faces, choose_face, draw_faces
+from facerec.detection.finding import NO_FACES, FoundFaces, find_faces
 
-__all__ = ["RULES", "Detector", "Faces", "build_detector", "choose_face", "detector_names", "draw_faces"]
+__all__ = ["NO_FACES", "RULES", "Detector", "Faces", "FoundFaces"]
+__all__ += ["build_detector", "choose_face", "detector_names", "draw_faces", "find_faces"]
 
 DETECTORS = {
     "mtcnn": "facerec.detection.mtcnn:MTCNN",

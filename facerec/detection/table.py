@@ -22,8 +22,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from facerec.core import Description, FormatError, atomic_file, resumable_tables, size_of, torch_device
-from facerec.detection import Detector, Faces, build_detector
-from facerec.detection.finding import FoundFaces, find_faces
+from facerec.detection import Detector, Faces, FoundFaces, build_detector, find_faces
 from facerec.store import shards
 from facerec.store.tables import column_names, read_parquet
 

@@ -19,8 +19,7 @@ from facerec import params as parameters
 from facerec.aligning.crops import crop_matrices, cut_crop, options_for_network
 from facerec.aligning.fallbacks import ChosenFace, PhotoFaces, choose_faces
 from facerec.core import FacerecError, FormatError, ImageError, ParamsError, sha256_of_bytes, torch_device
-from facerec.detection import Detector, Faces
-from facerec.detection.finding import NO_FACES, FoundFaces, find_faces
+from facerec.detection import NO_FACES, Detector, Faces, FoundFaces, find_faces
 from facerec.imaging import images
 from facerec.recognition import results, thresholds
 from facerec.recognition.results import (
