@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from facerec.embedding.embed_set import embed_features
-from facerec.params import Params
 from facerec.store import embeddings
 from stages import common
 
 
-def features(params: Params, name: str) -> None:
+def features(params: common.Params, name: str) -> None:
     """Embed the probes and distractors of identification task `name` with params.model."""
     task = params.identification[name]
     probes, distractors = (

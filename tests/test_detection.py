@@ -14,7 +14,7 @@ from facerec import detection
 from facerec.core import FormatError, ImageError, ParamsError
 from facerec.detection import boxes, mtcnn_networks
 from facerec.detection.boxes import suppress_contained, suppress_overlaps
-from facerec.detection.faces import Faces, sorted_faces, split_for_device
+from facerec.detection.faces import Faces, batch_images, sorted_faces
 from facerec.detection.mtcnn import _pixels, _tiles, average_window
 from facerec.detection.mtcnn_networks import read_mtcnn_weights, weights_folder
 from tests import cartoon
@@ -87,18 +87,19 @@ def same_faces(a, b):
 def test_mtcnn_batched_as_on_a_gpu_finds_the_same_faces(mtcnn, monkeypatch):
     photos = [cartoon.photo(scene)[0] for scene in SCENES] + [cartoon.photo({}, height=180)[0]]
     alone = mtcnn.detect(photos)
-    monkeypatch.setattr("facerec.detection.mtcnn.split_for_device", lambda images, device: [images])
+    monkeypatch.setattr(
+        "facerec.detection.mtcnn.batch_images", lambda images, device: batch_images(images, torch.device("cuda"))
+    )
     for one, many in zip(alone, mtcnn.detect(photos), strict=True):
         np.testing.assert_allclose(one.landmarks, many.landmarks, atol=0.02)
         np.testing.assert_allclose(one.boxes, many.boxes, atol=0.02)
 
 
-def test_photos_are_grouped_in_order():
-    photos = [np.full((2, 2, 3), k, np.uint8) for k in range(130)]
-    sizes = [len(group) for group in split_for_device(photos, torch.device("cuda"))]
-    assert sizes == [64, 64, 2]
-    together = [image for group in split_for_device(photos, torch.device("cpu")) for image in group]
-    assert [int(image[0, 0, 0]) for image in together] == list(range(130))
+def test_photos_of_one_size_are_batched_but_not_on_a_cpu():
+    photos = [np.zeros((1000, 1000 * (1 + k % 2), 3), np.uint8) for k in range(10)]
+    assert list(batch_images(photos, torch.device("cpu"))) == [[k] for k in range(10)]
+    batches = list(batch_images(photos, torch.device("cuda")))
+    assert batches == [[0, 2, 4, 6], [8], [1, 3], [5, 7], [9]]
 
 
 def test_mtcnn_tiles_give_the_map_of_the_whole_level(mtcnn, monkeypatch):
@@ -192,7 +193,7 @@ def test_mtcnn_survives_boxes_that_collapse(mtcnn, monkeypatch):
     def shrink(boxes, corrections, pixel=0):
         return boxes + np.array([1e3, 1e3, -1e3, -1e3])
 
-    monkeypatch.setattr("facerec.detection.boxes.moved_boxes", shrink)
+    monkeypatch.setattr("facerec.detection.mtcnn.moved_boxes", shrink)
     assert len(mtcnn.detect([cartoon.photo({})[0]])) == 1
 
 

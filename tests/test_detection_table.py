@@ -7,7 +7,6 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from facerec import detection
 from facerec.core import FormatError
 from facerec.detection import finding, table
 from facerec.detection.faces import Faces
@@ -146,7 +145,7 @@ def test_photos_below_the_retry_score_are_looked_at_again(tmp_path, monkeypatch,
         for width in (200, 300)
     ]
     shards.write_shards(rows, tmp_path / "photos", shards.Meta("photos", "plain"))
-    monkeypatch.setattr(detection, "build_detector", lambda name, **options: Sure())
+    monkeypatch.setattr(table, "build_detector", lambda name, **options: Sure())
     counts = table.detect_set(tmp_path / "photos", tmp_path / "d.parquet", "sure", workers=1, retry=retry)
     assert counts == table.DetectionCounts(
         2, 2, several_faces=0, faces=2, undecodable=0, shortest_side=100, longest_side=300

@@ -279,15 +279,15 @@ def outputs(folder) -> list[str]:
 def test_bytes_depend_neither_on_workers_nor_on_jobs(scene, tmp_path, monkeypatch):
     arguments = (scene[0] / "photos", scene[0] / "found.parquet")
     aligning.align_set(*arguments, tmp_path / "whole", Align(fallbacks=EVERY), workers=1)
-    monkeypatch.setattr(aligning, "_JOB", 3)
+    monkeypatch.setattr(crops, "_JOB", 3)
     aligning.align_set(*arguments, tmp_path / "again", Align(fallbacks=EVERY), workers=2)
     assert outputs(tmp_path / "again") == outputs(tmp_path / "whole")
 
 
 def test_an_interrupted_run_continues_where_it_stopped(scene, tmp_path, monkeypatch):
     arguments = (scene[0] / "photos", scene[0] / "found.parquet")
-    monkeypatch.setattr(aligning, "_JOB", 2)
-    done, whole = [], crops.align_job
+    monkeypatch.setattr(crops, "_JOB", 2)
+    done, whole = [], crops._align_job
 
     def stops_at_the_third(job):
         if len(done) == 2:
@@ -295,11 +295,11 @@ def test_an_interrupted_run_continues_where_it_stopped(scene, tmp_path, monkeypa
         done.append(job)
         return whole(job)
 
-    monkeypatch.setattr(crops, "align_job", stops_at_the_third)
+    monkeypatch.setattr(crops, "_align_job", stops_at_the_third)
     with pytest.raises(KeyboardInterrupt):
         aligning.align_set(*arguments, tmp_path / "faces", workers=1)
     assert not (tmp_path / "faces").exists()
-    monkeypatch.setattr(crops, "align_job", lambda job: done.append(job) or whole(job))
+    monkeypatch.setattr(crops, "_align_job", lambda job: done.append(job) or whole(job))
     counts = aligning.align_set(*arguments, tmp_path / "faces", workers=1)
     assert [job.start for job in done] == [0, 2, 4, 6, 8]  # none twice
     assert counts == aligning.align_set(*arguments, tmp_path / "clean", workers=1)

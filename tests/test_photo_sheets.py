@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facerec import aligning, detection
+from facerec import aligning
 from facerec.core import ParamsError
 from facerec.detection import table
 from facerec.detection.faces import Faces
@@ -48,7 +48,7 @@ def made(tmp_path_factory) -> Path:
     rows.append({"image": b"nothing", "label": -1, "identity": "", "source": "7.jpg"})
     shards.write_shards(rows, folder / "photos", shards.Meta("photos", "drawn"))
     patch = pytest.MonkeyPatch()
-    patch.setattr(detection, "build_detector", lambda name, **options: Pretended())
+    patch.setattr(table, "build_detector", lambda name, **options: Pretended())
     table.detect_set(folder / "photos", folder / "d.parquet", "pretended", workers=1, retry=0)
     patch.undo()
     aligning.align_set(folder / "photos", folder / "d.parquet", folder / "faces", workers=1)

@@ -45,7 +45,7 @@ class Slow:
 if __name__ == "__main__":
     detection.DETECTORS["slow"] = "__main__:Slow"
     stage, photos, out, detector, job = sys.argv[1:]
-    table._JOB = aligning._JOB = int(job)
+    table._JOB = aligning.crops._JOB = int(job)
     if stage == "detect":
         table.detect_set(photos, f"{out}/d.parquet", detector, workers=1)
     else:

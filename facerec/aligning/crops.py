@@ -1,25 +1,28 @@
-"""The crop of a face that networks are shown, and all crops of a run of photos."""
+"""The crop of a face that networks are shown, and all crops of a set of photos."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from facerec import params
 from facerec.aligning.fallbacks import ChosenFace, PhotoFaces, choose_faces
-from facerec.core import FormatError, ImageError
+from facerec.aligning.statistics import AlignmentStatistics, count_outcomes
+from facerec.core import FormatError, ImageError, ParamsError, atomic_dir, resumable_tables
 from facerec.detection import table
 from facerec.imaging import alignment, images
 from facerec.params import Align
 from facerec.store import shards
 
+_JOB = 512  # photos, half a second's work: a small set starts no processes
 _BOXED = re.compile(r"box-([0-9]{1,2}(?:\.[0-9]{1,9})?(?:e-[0-9]{2})?)-.*")
 
 
@@ -59,10 +62,8 @@ def crop_matrices(faces: Sequence[ChosenFace], sizes: Sequence[tuple[int, int]],
     found[turned] = alignment.similarity(landmarks.reshape(-1, 5, 2), options.size)
     for row in np.flatnonzero(~turned).tolist():
         box = faces[row].box
-        if box is None:
-            found[row] = alignment.upright(alignment.centre_square(sizes[row]), options.size)[0]
-        else:
-            found[row] = alignment.upright(box, options.size, options.margin)[0]
+        square, margin = (alignment.centre_square(sizes[row]), 0.0) if box is None else (box, options.margin)
+        found[row] = alignment.upright(square, options.size, margin)[0]
     return found
 
 
@@ -89,6 +90,59 @@ OUTCOME_SCHEMA = pa.schema(
     }
 )
 """`image` is null where the photo gave no face, `category` and `reason` where it did. `rung` names the fallback."""
+_KEPT = [name for name in OUTCOME_SCHEMA.names if name not in ("image", "box", "landmarks")]
+
+
+def align_set(
+    photos: str | Path,
+    detections: str | Path,
+    output: str | Path,
+    options: Align | None = None,
+    workers: int | None = None,
+) -> AlignmentStatistics:
+    """Write the face set `output` of the photo shards `photos` and their detection table.
+
+    A photo gives at most one face: the one the rule chooses, from the first fallback that has one. The bytes depend
+    neither on the number of workers nor on interruptions; an interrupted run is continued.
+
+    Raises:
+        FormatError: the table belongs to other photos.
+        ParamsError: the rule `annotated` for photos without annotations.
+    """
+    photos, detections, options = Path(photos), Path(detections), options or Align()
+    source = shards.read_shards(photos, "photos")
+    if table.read_detections(detections).sources != source.sources:
+        raise FormatError(f"{detections} is not a table of the photos in {photos}; detect again.")
+    annotated = any(source.table[name].null_count < len(source) for name in ("box", "landmarks"))
+    if options.rule == "annotated" and not annotated:
+        raise ParamsError(f"The rule 'annotated' needs annotated photos, and none in {photos} is; use 'center'.")
+    arguments = (photos, detections, options)
+    inputs = {"photos": photos, "detections": detections, "options": options.model_dump()}
+    work = resumable_tables(
+        "align", inputs, _align_job, len(source), _JOB, "Aligning faces", workers, _start_worker, arguments
+    )
+    meta = shards.Meta(
+        kind="faces",
+        dataset=source.meta.dataset,
+        licence=source.meta.licence,
+        size=alignment.shape_of(options.size),
+        template=crop_template(options),
+    )
+    gathered = [OUTCOME_SCHEMA.empty_table().select(_KEPT)]
+    with work as tables, atomic_dir(output) as folder:
+        shards.write_parts(_face_rows(tables, gathered), folder, meta)
+        outcomes = pa.concat_tables(gathered)
+        failed = outcomes.filter(pc.is_valid(outcomes["category"]))
+        failures = failed.select(["source", "identity", "category", "reason"]).to_pylist()
+        shards.write_failures([shards.Failure(**row) for row in failures], folder)
+    return count_outcomes(outcomes, options.fallbacks)
+
+
+def _face_rows(tables: Iterator[pa.Table], gathered: list[pa.Table]) -> Iterator[dict[str, Any]]:
+    """Face rows in the order of the photos; what is known of all photos is gathered on the way."""
+    for rows in tables:
+        gathered.append(rows.select(_KEPT))
+        yield from rows.filter(pc.is_valid(rows["image"])).to_pylist()
 
 
 @dataclass(frozen=True)
@@ -101,40 +155,43 @@ class _Worker:
 _worker: _Worker | None = None
 
 
-def start_worker(photos: Path, detections: Path, options: Align) -> None:
+def _start_worker(photos: Path, detections: Path, options: Align) -> None:
     """Open the photos and their table, once in every worker."""
     global _worker
     _worker = _Worker(shards.read_shards(photos, "photos"), table.read_detections(detections), options)
 
 
-def align_job(job: range) -> pa.Table:
+def _align_job(job: range) -> pa.Table:
     """The rows of the photos of `job`, as OUTCOME_SCHEMA says."""
-    assert _worker is not None, "map_ordered runs start_worker first"
-    outcomes = _outcomes(_worker, job)
-    return pa.Table.from_pylist([{**_known(_worker, number), **outcomes[number]} for number in job], OUTCOME_SCHEMA)
-
-
-def _known(worker: _Worker, number: int) -> dict[str, Any]:
-    photos, starts = worker.photos, worker.detections.starts
-    return {
-        "label": int(photos.labels[number]),
-        "identity": photos.identities[number],
-        "source": photos.sources[number],
-        "found": int(starts[number + 1] - starts[number]),
-    }
+    assert _worker is not None, "map_ordered runs _start_worker first"
+    photos, outcomes = _worker.photos, _outcomes(_worker, job)
+    counts = np.diff(_worker.detections.starts[job.start : job.stop + 1]).tolist()
+    rows = [
+        {
+            "label": int(photos.labels[number]),
+            "identity": photos.identities[number],
+            "source": photos.sources[number],
+            "found": found,
+            **outcomes[number],
+        }
+        for number, found in zip(job, counts, strict=True)
+    ]
+    return pa.Table.from_pylist(rows, OUTCOME_SCHEMA)
 
 
 def _outcomes(worker: _Worker, job: range) -> dict[int, dict[str, Any]]:
     """For every photo the columns of its face or failure."""
     errors, options = worker.detections.errors, worker.options
-    outcomes = {number: _failure("undecodable", errors[number]) for number in job if errors[number]}
+    outcomes: dict[int, dict[str, Any]] = {
+        number: {"category": "undecodable", "reason": errors[number]} for number in job if errors[number]
+    }
     photos = {number: photo for number, photo in _photos(worker, job).items() if not errors[number]}
     faces: dict[int, ChosenFace] = {}
     for number, found in zip(photos, choose_faces(list(photos.values()), options), strict=True):
         if isinstance(found, ChosenFace):
             faces[number] = found
         else:
-            outcomes[number] = _failure(found.category, str(found))
+            outcomes[number] = {"category": found.category, "reason": str(found)}
     order = list(faces.values())
     matrices = crop_matrices(order, [photos[number].size for number in faces], options)
     for number, matrix, residual in zip(faces, matrices, _residuals(order, options), strict=True):
@@ -142,15 +199,10 @@ def _outcomes(worker: _Worker, job: range) -> dict[int, dict[str, Any]]:
     return outcomes
 
 
-def _failure(category: str, reason: str) -> dict[str, Any]:
-    return {"category": category, "reason": reason}
-
-
 def _photos(worker: _Worker, job: range) -> dict[int, PhotoFaces]:
     detections, options = worker.detections, worker.options
-    nothing: list[None] = [None] * len(job)
-    boxes: Sequence[Any] = nothing
-    landmarks: Sequence[Any] = nothing
+    boxes: list[Any] = [None] * len(job)
+    landmarks = boxes
     if options.rule == "annotated" or "annotation" in options.fallbacks:
         rows = worker.photos.table.slice(job.start, len(job))
         boxes, landmarks = rows["box"].to_pylist(), rows["landmarks"].to_pylist()
@@ -169,8 +221,7 @@ def _photos(worker: _Worker, job: range) -> dict[int, PhotoFaces]:
 def _residuals(faces: Sequence[ChosenFace], options: Align) -> list[float | None]:
     """How far each face's landmarks, aligned, are from the template; None for a face without."""
     nowhere = np.full((5, 2), np.nan)
-    landmarks = np.array([nowhere if face.landmarks is None else face.landmarks for face in faces])
-    landmarks = landmarks.reshape(-1, 5, 2)
+    landmarks = np.array([nowhere if face.landmarks is None else face.landmarks for face in faces]).reshape(-1, 5, 2)
     known = alignment.usable(landmarks)
     distances = iter(alignment.residuals(landmarks[known], options.size).tolist())
     return [next(distances) if each else None for each in known]
@@ -182,7 +233,7 @@ def _cut(worker: _Worker, number: int, face: ChosenFace, matrix: NDArray[np.floa
     try:
         photo = images.decode(worker.photos.image(number))
     except ImageError as error:
-        return _failure("undecodable", str(error))
+        return {"category": "undecodable", "reason": str(error)}
     return {
         "image": cut_crop(photo, matrix, options),
         "box": face.box,

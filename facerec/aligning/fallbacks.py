@@ -12,8 +12,9 @@ lower threshold, or the middle of the photo. Each face records its fallback, in 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,34 +68,28 @@ class ChosenFace:
 
 def choose_faces(photos: Sequence[PhotoFaces], options: Align) -> list[ChosenFace | UnusablePhotoError]:
     """For every photo the face of its first fallback that has one, or why there is none."""
-    tried = ", ".join(options.fallbacks)
-    no_face = UnusablePhotoError("no-face", f"There is no face (fallbacks tried: {tried}).")
-    found: list[ChosenFace | UnusablePhotoError] = [no_face] * len(photos)
-    searches = [_candidates(photo, options) for photo in photos]
-    unsettled = list(range(len(photos)))
-    while unsettled:  # at most once a fallback; nearly all photos are settled the first time
-        candidates = [(number, next(searches[number], None)) for number in unsettled]
-        faces = [(number, face) for number, face in candidates if face is not None]
-        usable = _usable([face for _, face in faces])
-        for (number, face), fine in zip(faces, usable, strict=True):
-            if fine:
-                found[number] = face
-            elif found[number] is no_face:
-                found[number] = UnusablePhotoError(
-                    "landmarks",
-                    f"The face of the fallback {face.fallback} cannot be aligned: its points coincide or are "
-                    "not finite.",
-                )
-        unsettled = [number for (number, _), fine in zip(faces, usable, strict=True) if not fine]
-    return found
+    candidates = [_candidates(photo, options) for photo in photos]
+    usable = iter(_usable([face for faces in candidates for face in faces]).tolist())
+    return [_first_usable(faces, list(islice(usable, len(faces))), options) for faces in candidates]
 
 
-def _candidates(photo: PhotoFaces, options: Align) -> Iterator[ChosenFace]:
+def _candidates(photo: PhotoFaces, options: Align) -> list[ChosenFace]:
     """The faces of a photo in the order of the fallbacks."""
-    for fallback in options.fallbacks:
-        face = _find_face(fallback, photo, options)
-        if face is not None:
-            yield face
+    faces = (_find_face(fallback, photo, options) for fallback in options.fallbacks)
+    return [face for face in faces if face is not None]
+
+
+def _first_usable(
+    faces: Sequence[ChosenFace], usable: Sequence[bool], options: Align
+) -> ChosenFace | UnusablePhotoError:
+    if any(usable):
+        return faces[usable.index(True)]
+    if not faces:
+        tried = ", ".join(options.fallbacks)
+        return UnusablePhotoError("no-face", f"There is no face (fallbacks tried: {tried}).")
+    fallback = faces[0].fallback
+    reason = f"The face of the fallback {fallback} cannot be aligned: its points coincide or are not finite."
+    return UnusablePhotoError("landmarks", reason)
 
 
 def _find_face(fallback: str, photo: PhotoFaces, options: Align) -> ChosenFace | None:
@@ -132,7 +127,7 @@ def _choose(
     annotated = photo.box if photo.box is not None else photo.landmarks
     if not allowed.any() or (options.rule == "annotated" and annotated is None):
         return None
-    own = Faces(faces.boxes[allowed], faces.landmarks[allowed], faces.scores[allowed])
+    own = faces[allowed]
     index = choose_face(own, photo.size, options.rule, annotated)
     if index is None:
         return None

@@ -96,3 +96,13 @@ def range_of(array: NDArray[Any]) -> dict[str, Any]:
 def pair_counts(same: NDArray[np.bool_]) -> dict[str, int]:
     """Numbers of genuine ("same") and impostor ("different") pairs."""
     return {"pairs": len(same), "same": int(same.sum()), "different": int((~same).sum())}
+
+
+def rate_name(rate: float) -> str:
+    """A rate as it is written in the names of metrics.
+
+    >>> rate_name(0.001), rate_name(0.0005), rate_name(0.00015)
+    ('1e-3', '5e-4', '1.5e-4')
+    """
+    mantissa, exponent = f"{rate:e}".split("e")
+    return f"{float(mantissa):g}e{int(exponent)}"

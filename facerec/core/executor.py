@@ -62,11 +62,10 @@ def map_ordered(
     initializer: Callable[..., None] | None = None,
     arguments: tuple[Any, ...] = (),
 ) -> Iterator[R]:
-    """Yield function(item) for every item, in order, computed by `workers` workers; with one, in this process.
+    """Yield function(item) for every item, in order.
 
-    At most a few results a worker are held at once, so memory does not grow with the number of items. The first
-    exception of a worker is raised here; then, and on Ctrl-C, the workers are ended in the middle of their work, so
-    they must write files atomically. When the parent is killed its workers end too.
+    Memory does not grow with the number of items. The first exception of a worker is raised here; then, on Ctrl-C and
+    when this process is killed, the workers end in the middle of their work, so they must write files atomically.
 
     Args:
         function: picklable and pure.

@@ -1,12 +1,11 @@
 """Long work that an interrupted run continues: finished parts are kept in a scratch folder.
 
-The scratch folder is `<scratch>/<what>/<key>/`, outside DVC (machine setting FACEREC_SCRATCH, default
-.facerec/scratch). The key is a digest of everything that decides the result: the content of the inputs, the
-parameters, this package's code and the libraries below it. So a part that is found is exactly the one a new run would
-make. A part that was damaged or cut short is made again.
+The folder is `<scratch>/<what>/<key>/`, outside DVC (machine setting FACEREC_SCRATCH, default .facerec/scratch). The key
+is a digest of everything that decides the result: the content of the inputs, the parameters, this package's code and the
+libraries below it. So a part that is found is the one a new run would make; a damaged part is made again.
 
-A run that ends well removes its folder. Folders that other runs left are removed after KEPT_DAYS. Two runs of the same
-work at the same time may share a folder: parts appear whole, and a part that the other run removes is made again.
+A run that ends well removes its folder; other folders are removed after KEPT_DAYS. Two runs of the same work may share a
+folder: parts appear whole, and a part that the other run removes is made again.
 """
 
 from __future__ import annotations
@@ -84,8 +83,7 @@ def resumable_tables(
 def work_folder(what: str, inputs: Mapping[str, Any]) -> Iterator[Path]:
     """A folder for the work `what` on `inputs`, with what an interrupted run left in it.
 
-    When the block ends without an exception the folder is removed; until then it stays, whatever happens to the
-    process. The folder may vanish meanwhile, if another run of the same work ends.
+    It is removed when the block ends without an exception, or meanwhile, if another run of the same work ends.
     """
     root = local_path("scratch", ".facerec/scratch") / what
     folder = root / work_key(inputs)

@@ -92,9 +92,9 @@ def describe_device(device: torch.device) -> str:
     import torch
 
     if device.type != "cuda":
-        reason = "no GPU" if torch.version.cuda else "no GPU, as this build of it has no CUDA"
-        asked = torch.cuda.is_available()
-        return "the CPU, as FACEREC_DEVICE says" if asked else f"the CPU (torch sees {reason})"
+        if torch.cuda.is_available():
+            return "the CPU, as FACEREC_DEVICE says"
+        return f"the CPU (torch sees no GPU{'' if torch.version.cuda else ', as this build of it has no CUDA'})"
     count = torch.cuda.device_count()
     others = f", one of {count}; FACEREC_TORCHRUN='--nproc-per-node gpu' uses all" if count > 1 else ""
     return f"GPU {torch.cuda.get_device_name(device)}{others}"

@@ -42,7 +42,7 @@ def record_stage(*name: str) -> Iterator[None]:
     """Record how long the block took under the name of a stage and its key; nothing if the block fails."""
     start = time.perf_counter()
     yield
-    run = StageRun(round(time.perf_counter() - start, 3), _peak(), f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
+    run = StageRun(round(time.perf_counter() - start, 3), _peak_bytes(), f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
     if _NAME.fullmatch("-".join(name)):  # anything else was typed by hand and may not be a file name
         with suppress(OSError):
             write_json(_path(name), asdict(run))
@@ -60,7 +60,7 @@ def _path(name: tuple[str, ...]) -> Path:
     return home() / FOLDER / f"{'-'.join(name)}.json"
 
 
-def _peak() -> int:
+def _peak_bytes() -> int:
     both = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return max(both) * (1 if sys.platform == "darwin" else 1024)
 

@@ -17,7 +17,8 @@ A new detector is one file with a class that has `name` and `detect`, and one li
 from __future__ import annotations
 
 import inspect
-from importlib import import_module
+from collections.abc import Callable
+from pkgutil import resolve_name
 from typing import Any
 
 from facerec.core import ParamsError
@@ -46,11 +47,9 @@ def build_detector(name: str, **options: Any) -> Detector:
     """
     if name not in DETECTORS:
         raise ParamsError(f"No detector {name!r}; choose one of {', '.join(detector_names())}.")
-    module, _, attribute = DETECTORS[name].partition(":")
-    factory = getattr(import_module(module), attribute)
+    factory: Callable[..., Detector] = resolve_name(DETECTORS[name])
     try:
         inspect.signature(factory).bind(**options)
     except TypeError as error:
         raise ParamsError(f"The detector {name} does not take the options {options} ({error}).") from error
-    detector: Detector = factory(**options)
-    return detector
+    return factory(**options)

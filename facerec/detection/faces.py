@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from facerec.core import ImageError, ParamsError
+from facerec.core import FormatError, ImageError, ParamsError, require_path
 from facerec.detection.boxes import box_areas, box_iou
 
 if TYPE_CHECKING:
@@ -36,6 +38,9 @@ class Faces:
     def __len__(self) -> int:
         return len(self.scores)
 
+    def __getitem__(self, rows: slice | NDArray[np.bool_]) -> Faces:
+        return Faces(self.boxes[rows], self.landmarks[rows], self.scores[rows])
+
 
 class Detector(Protocol):
     """Finds faces. `name` is its name in the registry of `facerec.detection`."""
@@ -56,6 +61,19 @@ def check_images(images: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]
     return [np.ascontiguousarray(image) for image in images]
 
 
+def load_state(network: torch.nn.Module, path: Path, content: str) -> None:
+    """Load the .pth file `path`, which should hold `content`, without running code in it; else FormatError."""
+    import torch  # only here, so that choosing a face does not import it
+
+    require_path(path, "download the weights, or name them in detect.weights")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        network.load_state_dict({name.removeprefix("module."): value for name, value in state.items()})
+    except (OSError, RuntimeError, EOFError, AttributeError, TypeError, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0]
+        raise FormatError(f"{path} does not hold {content} ({reason}); see detect.detector and weights.") from error
+
+
 def sorted_faces(boxes: NDArray[np.float64], landmarks: NDArray[np.float64], scores: NDArray[np.float64]) -> Faces:
     """Faces by descending score, then position, rounded to 1/100 pixel and 1e-5 of score.
 
@@ -71,28 +89,22 @@ def sorted_faces(boxes: NDArray[np.float64], landmarks: NDArray[np.float64], sco
     )
 
 
-def batch_by_size(images: Sequence[NDArray[np.uint8]], pixels: int) -> Iterator[list[int]]:
-    """Batches of indices of images of equal size, in order: at most `pixels` a batch, but at least one image."""
+def batch_images(images: Sequence[NDArray[np.uint8]], device: torch.device) -> Iterator[list[int]]:
+    """Batches of indices of images that a network gets together: those of equal size, of 4 million pixels in all.
 
-    def size(index: int) -> tuple[int, ...]:
-        return images[index].shape[:2]
+    On a CPU each image is alone: convolving many at once is hardly faster there, but differs in the last bit, and so
+    the faces of a photo cannot depend on its neighbours.
+    """
+    if device.type == "cpu":
+        yield from ([number] for number in range(len(images)))
+        return
+
+    def size(number: int) -> tuple[int, ...]:
+        return images[number].shape[:2]
 
     for (height, width), group in groupby(sorted(range(len(images)), key=size), key=size):
-        members = list(group)
-        step = max(1, pixels // (height * width))
+        members, step = list(group), max(1, 4_000_000 // (height * width))
         yield from (members[start : start + step] for start in range(0, len(members), step))
-
-
-def split_for_device(
-    images: Sequence[NDArray[np.uint8]], device: torch.device
-) -> Iterator[Sequence[NDArray[np.uint8]]]:
-    """Split the photos into those that a detector handles together: one on a CPU, 64 elsewhere.
-
-    On a CPU, convolving many photos at once is hardly faster than one by one, but differs in the last bit; one by
-    one, the faces of a photo cannot depend on its neighbours.
-    """
-    step = 1 if device.type == "cpu" else 64
-    return (images[start : start + step] for start in range(0, len(images), step))
 
 
 _Values: TypeAlias = NDArray[np.float64]

@@ -16,8 +16,6 @@ of MTCNN by most of a pixel.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numba
@@ -26,43 +24,22 @@ import torch
 from numpy.typing import NDArray
 
 from facerec.core import ParamsError, torch_device
-from facerec.detection import boxes as geometry
 from facerec.detection import mtcnn_networks
-from facerec.detection.boxes import suppress_contained, suppress_overlaps
-from facerec.detection.faces import Faces, batch_by_size, check_images, sorted_faces, split_for_device
-from facerec.detection.mtcnn_networks import weights_folder
+from facerec.detection.boxes import Boxes, moved_boxes, squared_boxes, suppress_contained, suppress_overlaps
+from facerec.detection.faces import Faces, batch_images, check_images, sorted_faces
 
-Boxes = geometry.Boxes
 Image: TypeAlias = NDArray[np.uint8]
-_Outputs: TypeAlias = list[NDArray[np.float64]]
 
 Window = tuple[int, int, int, int]
 """Left, top, right, bottom: edges between pixels, so the window is right - left pixels wide."""
 
 _WINDOW, _STRIDE = 12, 2  # of PNet, pixels
 _TILE = 512  # side of the part of PNet's map made at once: bounds memory for photos of any size
-_BATCH_PIXELS = 4_000_000  # of photos of equal size that PNet sees together
 _CROPS = {24: 256, 48: 64}  # crops in one batch
 
 
-@dataclass(frozen=True)
-class _Candidates:
-    """Boxes, the photo each belongs to, and how a network would move it; sorted by photo."""
-
-    photo: NDArray[np.int64]
-    boxes: Boxes
-    scores: NDArray[np.float64]
-    corrections: Boxes
-
-    def __len__(self) -> int:
-        return len(self.photo)
-
-    def __getitem__(self, index: NDArray[np.int64] | NDArray[np.bool_]) -> _Candidates:
-        return _Candidates(self.photo[index], self.boxes[index], self.scores[index], self.corrections[index])
-
-    def moved(self, pixel: int) -> Boxes:
-        """The boxes after their corrections, which are in units of x2 - x1 + `pixel`."""
-        return geometry.moved_boxes(self.boxes, self.corrections, pixel)
+_Candidates: TypeAlias = NDArray[np.float64]
+"""(n, 9): boxes, the corrections (4) that a network gives for them, scores."""
 
 
 class MTCNN:
@@ -88,7 +65,7 @@ class MTCNN:
             raise ParamsError("mtcnn needs min_face >= 12, 0 < factor < 1 and three thresholds.")
         self.min_face, self.factor, self.thresholds = min_face, factor, tuple(thresholds)
         self.device = torch_device() if device is None else torch.device(device)
-        weights = weights_folder()
+        weights = mtcnn_networks.weights_folder()
         self._pnet, self._rnet, self._onet = (
             mtcnn_networks.load_mtcnn_weights(network, weights / file).to(self.device)
             for network, file in (
@@ -101,10 +78,11 @@ class MTCNN:
     @torch.inference_mode()
     def detect(self, images: Sequence[Image]) -> list[Faces]:
         """The faces of each RGB uint8 image (h, w, 3); a photo smaller than `min_face` has none."""
-        faces = []
-        for group in split_for_device(check_images(images), self.device):
-            faces += self._output(group, self._refine(group, self._propose(group)))
-        return faces
+        images, found = check_images(images), dict[int, Faces]()
+        for batch in batch_images(images, self.device):
+            photos = [images[number] for number in batch]
+            found |= zip(batch, self._output(photos, self._refine(photos, self._propose(photos))), strict=True)
+        return [found[number] for number in range(len(images))]
 
     def scales(self, height: int, width: int) -> list[float]:
         """Scales of the pyramid: from min_face = 12 pixels down to where the photo is 12 pixels."""
@@ -114,71 +92,70 @@ class MTCNN:
             scale *= self.factor
         return scales
 
-    def _propose(self, images: Sequence[Image]) -> _Candidates:
-        """Windows in which PNet sees a face, moved and squared, for all photos."""
-        levels = [
-            _suppressed(_joined(list(self._level(images, batch, scale))), 0.5)
-            for batch in batch_by_size(images, _BATCH_PIXELS)
-            for scale in self.scales(*images[batch[0]].shape[:2])
-        ]
-        found = _suppressed(_joined(levels), 0.7)
-        return _Candidates(found.photo, geometry.squared_boxes(found.moved(pixel=0)), found.scores, found.corrections)
+    def _propose(self, images: Sequence[Image]) -> list[Boxes]:
+        """The squares of each photo in which PNet sees a face; the photos have one size."""
+        found = [[_NOTHING] for _ in images]
+        for scale in self.scales(*images[0].shape[:2]):
+            for levels, level in zip(found, self._level(images, scale), strict=True):
+                levels.append(_suppressed(level, 0.5))
+        return [_squared(_suppressed(np.concatenate(levels), 0.7), pixel=0) for levels in found]
 
-    def _level(self, images: Sequence[Image], batch: list[int], scale: float) -> Iterator[_Candidates]:
-        """Proposals of each photo of the batch at one scale, in photo pixels, tile by tile."""
-        height, width = images[batch[0]].shape[:2]
+    def _level(self, images: Sequence[Image], scale: float) -> list[_Candidates]:
+        """Proposals of each photo at one scale, in photo pixels, made tile by tile."""
+        height, width = images[0].shape[:2]
         shape = (int(height * scale + 1), int(width * scale + 1))
+        found = [[_NOTHING] for _ in images]
         for tile in _tiles(shape):
-            part = [average_window(images[photo], (0, 0, width, height), shape, tile) for photo in batch]
-            corrections, scores = self._run(self._pnet, np.stack(part))
-            for number, photo in enumerate(batch):
-                rows, columns = np.nonzero(scores[number] >= self.thresholds[0])
+            part = [average_window(image, (0, 0, width, height), shape, tile) for image in images]
+            for tiles, moves, scores in zip(found, *self._run(self._pnet, np.stack(part)), strict=True):
+                rows, columns = np.nonzero(scores >= self.thresholds[0])
                 corner = _STRIDE * np.stack([columns, rows], axis=1) + np.array(tile[:2])
                 windows = np.hstack([corner + 1, corner + _WINDOW]).astype(np.float32)
-                boxes = np.floor(windows / np.float32(scale)).astype(np.float64)
-                moves = corrections[number][:, rows, columns].T
-                yield _Candidates(np.full(len(rows), photo), boxes, scores[number][rows, columns], moves)
+                boxes = np.floor(windows / np.float32(scale))
+                tiles.append(np.column_stack([boxes, moves[:, rows, columns].T, scores[rows, columns]]))
+        return [np.concatenate(tiles) for tiles in found]
 
-    def _refine(self, images: Sequence[Image], proposed: _Candidates) -> _Candidates:
-        """RNet: candidates that still look like faces, suppressed, moved and squared."""
-        corrections, scores = self._look(self._rnet, images, proposed, 24)
-        seen = _Candidates(proposed.photo, proposed.boxes, scores, corrections)
-        kept = _suppressed(seen[scores > self.thresholds[1]], 0.7)
-        return _Candidates(kept.photo, geometry.squared_boxes(kept.moved(pixel=1)), kept.scores, kept.corrections)
+    def _refine(self, images: Sequence[Image], proposed: Sequence[Boxes]) -> list[Boxes]:
+        """RNet: squares that still look like faces, suppressed and moved."""
+        refined = []
+        for boxes, corrections, scores in self._look(self._rnet, images, proposed, 24):
+            seen = np.column_stack([boxes, corrections, scores])[scores > self.thresholds[1]]
+            refined.append(_squared(_suppressed(seen, 0.7), pixel=1))
+        return refined
 
-    def _output(self, images: Sequence[Image], refined: _Candidates) -> list[Faces]:
-        """ONet: final boxes and landmarks."""
-        corrections, points, scores = self._look(self._onet, images, refined, 48)
-        # ONet gives x1..x5, y1..y5 as fractions of the window.
-        fractions = points.reshape(-1, 2, 5).transpose(0, 2, 1)
-        sides = refined.boxes[:, 2:] - refined.boxes[:, :2] + 1
-        landmarks = refined.boxes[:, None, :2] - 1 + fractions * sides[:, None, :]
-        boxes = geometry.moved_boxes(refined.boxes, corrections, 1)
-        faces = []
-        for start, end in pairwise(np.searchsorted(refined.photo, np.arange(len(images) + 1))):
-            own = start + np.flatnonzero(scores[start:end] > self.thresholds[2])
-            own = own[suppress_contained(boxes[own] + _BOTH_ENDS, scores[own], 0.7)]
-            faces.append(sorted_faces(boxes[own], landmarks[own], scores[own]))
-        return faces
+    def _output(self, images: Sequence[Image], refined: Sequence[Boxes]) -> Iterator[Faces]:
+        """ONet: final boxes and landmarks of each photo."""
+        for boxes, corrections, points, scores in self._look(self._onet, images, refined, 48):
+            # ONet gives x1..x5, y1..y5 as fractions of the window.
+            fractions = points.reshape(-1, 2, 5).transpose(0, 2, 1)
+            sides = boxes[:, 2:] - boxes[:, :2] + 1
+            landmarks = boxes[:, None, :2] - 1 + fractions * sides[:, None, :]
+            moved = moved_boxes(boxes, corrections, 1)
+            kept = np.flatnonzero(scores > self.thresholds[2])
+            kept = kept[suppress_contained(moved[kept] + _BOTH_ENDS, scores[kept], 0.7)]
+            yield sorted_faces(moved[kept], landmarks[kept], scores[kept])
 
     def _look(
-        self, network: mtcnn_networks.MTCNNNetwork, images: Sequence[Image], candidates: _Candidates, side: int
-    ) -> _Outputs:
-        """Outputs of RNet or ONet for the candidates' windows."""
+        self, network: mtcnn_networks.MTCNNNetwork, images: Sequence[Image], boxes: Sequence[Boxes], side: int
+    ) -> Iterator[tuple[NDArray[np.float64], ...]]:
+        """The boxes of each photo, and the outputs of RNet or ONet for these windows."""
+        windows = [(image, box) for image, each in zip(images, boxes, strict=True) for box in each]
         outputs = []
-        for start in range(0, max(1, len(candidates)), _CROPS[side]):
-            part = slice(start, start + _CROPS[side])
-            windows = zip(candidates.photo[part], candidates.boxes[part], strict=True)
-            crops = [average_window(images[photo], _pixels(box), (side, side)) for photo, box in windows]
+        for start in range(0, max(1, len(windows)), _CROPS[side]):
+            part = windows[start : start + _CROPS[side]]
+            crops = [average_window(image, _pixels(box), (side, side)) for image, box in part]
             outputs.append(self._run(network, np.stack(crops or [np.zeros((side, side, 3), np.float32)])))
-        return [np.concatenate(arrays)[: len(candidates)] for arrays in zip(*outputs, strict=True)]
+        ends = np.cumsum([len(each) for each in boxes])
+        found = [np.split(np.concatenate(arrays), ends)[:-1] for arrays in zip(*outputs, strict=True)]
+        return zip(boxes, *found, strict=True)
 
-    def _run(self, network: mtcnn_networks.MTCNNNetwork, pixels: NDArray[np.float32]) -> _Outputs:
+    def _run(self, network: mtcnn_networks.MTCNNNetwork, pixels: NDArray[np.float32]) -> list[NDArray[np.float64]]:
         """Outputs of a network for pixels (n, h, w, 3)."""
         outputs = network(torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2))
         return [output.cpu().numpy().astype(np.float64) for output in outputs]
 
 
+_NOTHING = np.zeros((0, 9))
 _BOTH_ENDS = np.array([0, 0, 1, 1])
 """Added to a box of the published system this gives its edges, since the last pixel belongs to the box."""
 
@@ -198,20 +175,12 @@ def _pixels(box: Boxes) -> Window:
 
 
 def _suppressed(candidates: _Candidates, threshold: float) -> _Candidates:
-    """The candidates of each photo that suppression keeps, sorted by photo."""
-    order = np.argsort(candidates.photo, kind="stable")
-    edges = np.flatnonzero(np.diff(candidates.photo[order], prepend=-1, append=-1))
-    kept = [np.zeros(0, np.int64)]
-    for start, end in pairwise(edges):
-        own = order[start:end]
-        kept.append(own[suppress_overlaps(candidates.boxes[own], candidates.scores[own], threshold)])
-    return candidates[np.concatenate(kept)]
+    return candidates[suppress_overlaps(candidates[:, :4], candidates[:, 8], threshold)]
 
 
-def _joined(parts: Sequence[_Candidates]) -> _Candidates:
-    nothing = _Candidates(np.zeros(0, np.int64), np.zeros((0, 4)), np.zeros(0), np.zeros((0, 4)))
-    columns = zip(*(vars(part).values() for part in (nothing, *parts)), strict=True)
-    return _Candidates(*map(np.concatenate, columns))
+def _squared(candidates: _Candidates, pixel: int) -> Boxes:
+    """Squares around the candidates, moved by their corrections, which are in units of x2 - x1 + `pixel`."""
+    return squared_boxes(moved_boxes(candidates[:, :4], candidates[:, 4:8], pixel))
 
 
 def average_window(

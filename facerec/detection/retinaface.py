@@ -12,7 +12,6 @@ which costs 1.8 points of accuracy on LFW.
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -27,9 +26,9 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, relu
 from torchvision.models._utils import IntermediateLayerGetter
 
-from facerec.core import FormatError, ParamsError, require_path, torch_device
+from facerec.core import ParamsError, torch_device
 from facerec.detection.boxes import suppress_overlaps
-from facerec.detection.faces import Faces, batch_by_size, check_images, sorted_faces, split_for_device
+from facerec.detection.faces import Faces, batch_images, check_images, load_state, sorted_faces
 
 Image: TypeAlias = NDArray[np.uint8]
 _Likely: TypeAlias = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
@@ -38,7 +37,6 @@ _SIDES = ((16, 32), (64, 128), (256, 512))
 _CENTRE_VARIANCE, _SIZE_VARIANCE = 0.1, 0.2
 _MEAN_BGR = (104.0, 117.0, 123.0)
 _MOST_CANDIDATES, _MOST_FACES = 5000, 750
-_BATCH_PIXELS = 4_000_000
 STRIDES = (8, 16, 32)
 _SLOPE = 0.1
 _Activation: TypeAlias = Callable[[], nn.Module]
@@ -155,15 +153,7 @@ def retinaface_resnet50() -> RetinaFaceNetwork:
 
 def load_retinaface_weights(path: Path, network: RetinaFaceNetwork) -> RetinaFaceNetwork:
     """Load the weights of a .pth file into `network`; FormatError when they belong to another network."""
-    require_path(path, "download the weights, or name them in detect.weights")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        network.load_state_dict({name.removeprefix("module."): value for name, value in state.items()})
-    except (OSError, RuntimeError, EOFError, AttributeError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0]
-        raise FormatError(
-            f"{path} does not hold RetinaFace weights of this network ({reason}); see detect.detector and weights."
-        ) from error
+    load_state(network, path, "RetinaFace weights of this network")
     network.to(memory_format=torch.channels_last)  # a tenth faster on a CPU
     return network.eval().requires_grad_(False)
 
@@ -214,13 +204,16 @@ class _RetinaFace:
     @torch.inference_mode()
     def detect(self, images: Sequence[Image]) -> list[Faces]:
         """The faces of each RGB uint8 image (h, w, 3), at its own resolution up to `max_side`."""
-        faces: list[Faces] = []
-        for group in split_for_device(check_images(images), self.device):
-            small = [self._reduced(image) for image in group]
-            found = self._detect(small)
-            ratios = map(_ratio, group, small)
-            faces += [self._faces(found[number], ratio) for number, ratio in enumerate(ratios)]
-        return faces
+        small = [self._reduced(image) for image in check_images(images)]
+        faces: dict[int, Faces] = {}
+        for batch in batch_images(small, self.device):
+            outputs = (output.cpu().numpy() for output in self._network(self._tensor([small[n] for n in batch])))
+            anchors = priors(*small[batch[0]].shape[:2])
+            for number, boxes, scores, landmarks in zip(batch, *outputs, strict=True):
+                ratio = np.divide(images[number].shape[1::-1], small[number].shape[1::-1])
+                likely = _decoded(anchors, boxes, scores, landmarks, self.threshold)
+                faces[number] = self._faces(likely, ratio)
+        return [faces[number] for number in range(len(images))]
 
     def _reduced(self, image: Image) -> Image:
         """The photo, resized by area where a side is longer than `max_side`."""
@@ -231,23 +224,12 @@ class _RetinaFace:
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
-    def _detect(self, images: Sequence[Image]) -> dict[int, _Likely]:
-        """Decoded candidates of each photo that pass the threshold, by its index."""
-        found: dict[int, _Likely] = {}
-        for batch in batch_by_size(images, _BATCH_PIXELS):
-            outputs = self._network(self._tensor([images[photo] for photo in batch]))
-            boxes, scores, landmarks = (output.cpu().numpy() for output in outputs)
-            anchors = priors(*images[batch[0]].shape[:2])
-            for number, photo in enumerate(batch):
-                found[photo] = _decoded(anchors, boxes[number], scores[number], landmarks[number], self.threshold)
-        return found
-
     def _tensor(self, images: list[Image]) -> torch.Tensor:
         bgr = torch.from_numpy(np.stack(images)).to(self.device).flip(3).float()
         return (bgr - torch.tensor(_MEAN_BGR, device=self.device)).permute(0, 3, 1, 2)
 
     def _faces(self, likely: _Likely, ratio: NDArray[np.float64]) -> Faces:
-        """The faces of one photo: candidates thinned and brought to the photo's own pixels, `ratio` (x, y)."""
+        """The faces of one photo: overlaps suppressed, then enlarged by `ratio` (x, y) to the photo's own pixels."""
         boxes, landmarks, scores = likely
         # The published suppression counts one pixel more in width and height.
         kept = suppress_overlaps(boxes + np.array([0, 0, 1, 1]), scores, self.overlap)[:_MOST_FACES]
@@ -285,8 +267,3 @@ def _decoded(
     half = side * np.exp(boxes[likely, 2:].astype(np.float64) * _SIZE_VARIANCE) / 2
     shifts = landmarks[likely].reshape(-1, 5, 2) * _CENTRE_VARIANCE * side[:, None]
     return (np.hstack([middle - half, middle + half]), centre[:, None] + shifts, scores[likely].astype(np.float64))
-
-
-def _ratio(image: Image, seen: Image) -> NDArray[np.float64]:
-    """Size of the photo over that of the photo seen: x, y."""
-    return np.array([image.shape[1] / seen.shape[1], image.shape[0] / seen.shape[0]])

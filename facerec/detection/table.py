@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from facerec import detection
 from facerec.core import Description, FormatError, atomic_file, resumable_tables, size_of, torch_device
-from facerec.detection.faces import Detector, Faces
+from facerec.detection import Detector, Faces, build_detector
 from facerec.detection.finding import FoundFaces, find_faces
 from facerec.store import shards
 from facerec.store.tables import column_names, read_parquet
@@ -94,11 +94,11 @@ class Detections:
         return len(self.sources)
 
     def __getitem__(self, photo: int) -> Faces:
-        return _rows_of(self.all_faces, slice(self.starts[photo], self.starts[photo + 1]))
+        return self.all_faces[self.starts[photo] : self.starts[photo + 1]]
 
     def retried(self, photo: int) -> Faces:
         """The faces found in the padded view of photo `photo`; none where there was no such view."""
-        return _rows_of(self.all_retried, slice(self.retried_starts[photo], self.retried_starts[photo + 1]))
+        return self.all_retried[self.retried_starts[photo] : self.retried_starts[photo + 1]]
 
     def counts(self) -> DetectionCounts:
         """Totals over the set."""
@@ -135,29 +135,17 @@ def detect_set(
         workers: number of processes, by default those of the machine.
         retry: photos whose best face scores less get a second look in their padded view: 0 none, 1 all.
     """
-    count = len(shards.read_shards(photos, "photos"))
-    arguments = (Path(photos), detector, dict(options or {}), retry)
-    work = resumable_tables(
-        "detect", _inputs(*arguments), _detect, count, _JOB, "Detecting faces", workers, _start, arguments
-    )
+    photos, options = Path(photos), dict(options or {})
+    count, arguments = len(shards.read_shards(photos, "photos")), (photos, detector, options, retry)
+    # All that decides the bytes of a job; a file of weights counts by its content.
+    content = {**options, "weights": Path(options["weights"])} if options.get("weights") else options
+    inputs = {"photos": photos, "detector": detector, "options": content, "retry": retry, "device": str(torch_device())}
+    work = resumable_tables("detect", inputs, _detect, count, _JOB, "Detecting faces", workers, _start, arguments)
     with _one_thread(), work as tables:
         found = pa.concat_tables([_SCHEMA.empty_table(), *tables]).combine_chunks()
         with atomic_file(output) as temporary:
             pq.write_table(found, temporary)
     return read_detections(output).counts()
-
-
-def _inputs(photos: Path, detector: str, options: Mapping[str, Any], retry: float) -> dict[str, Any]:
-    """All that decides the bytes of a job; a file of weights counts by its content."""
-    described = dict(options)
-    if options.get("weights"):
-        described["weights"] = Path(options["weights"])
-    found = {"photos": photos, "detector": detector, "options": described, "retry": retry}
-    return {**found, "device": str(torch_device())}
-
-
-def _rows_of(faces: Faces, rows: slice | NDArray[np.bool_]) -> Faces:
-    return Faces(faces.boxes[rows], faces.landmarks[rows], faces.scores[rows])
 
 
 def read_detections(path: str | Path) -> Detections:
@@ -169,7 +157,7 @@ def read_detections(path: str | Path) -> Detections:
     photo, view, face = (_whole(table, name, path) for name in ("photo", "view", "face"))
     first = np.flatnonzero(np.diff(photo, prepend=-1))
     found, padded = photo[face >= 0], view[face >= 0] > 0
-    boxes, landmarks = _flat(table, "box"), _flat(table, "landmarks")
+    boxes, landmarks = (pc.list_flatten(table[name]).to_numpy() for name in ("box", "landmarks"))
     scores = table["score"].drop_null().to_numpy()
     if not len(boxes) / 4 == len(landmarks) / 10 == len(scores) == len(found):
         raise FormatError(f"{path} is damaged: it lacks numbers of some faces; detect again.")
@@ -180,9 +168,9 @@ def read_detections(path: str | Path) -> Detections:
         errors=table["error"].take(first).to_pylist(),
         sizes=np.stack([_whole(table, side, path)[first] for side in ("height", "width")], 1),
         starts=np.searchsorted(found[~padded], photos),
-        all_faces=_rows_of(faces, ~padded),
+        all_faces=faces[~padded],
         retried_starts=np.searchsorted(found[padded], photos),
-        all_retried=_rows_of(faces, padded),
+        all_retried=faces[padded],
     )
 
 
@@ -200,11 +188,6 @@ def _whole(table: pa.Table, column: str, path: str | Path) -> NDArray[np.int64]:
     if table[column].null_count:
         raise FormatError(f"{path} is damaged: it lacks some numbers of {column}; detect again.")
     return np.asarray(table[column].to_numpy(), np.int64)
-
-
-def _flat(table: pa.Table, column: str) -> NDArray[np.float32]:
-    chunks = [chunk.flatten() for chunk in table[column].chunks]
-    return np.asarray(pa.chunked_array(chunks, pa.float32()).to_numpy(), np.float32)
 
 
 @contextmanager
@@ -228,7 +211,7 @@ def _start(photos: Path, detector: str, options: dict[str, Any], retry: float) -
 
     global _worker
     torch.set_num_threads(1)
-    _worker = shards.read_shards(photos, "photos"), detection.build_detector(detector, **options), retry
+    _worker = shards.read_shards(photos, "photos"), build_detector(detector, **options), retry
 
 
 def _detect(job: range) -> pa.Table:
@@ -248,11 +231,6 @@ def _rows(photo: int, source: str, found: FoundFaces) -> Iterator[dict[str, Any]
         yield {**common, "view": 0, "face": -1}
     for view, faces in enumerate((found.faces, found.retried)):
         for index in range(len(faces)):
-            yield {
-                **common,
-                "view": view,
-                "face": index,
-                "box": faces.boxes[index].tolist(),
-                "landmarks": faces.landmarks[index].reshape(-1).tolist(),
-                "score": float(faces.scores[index]),
-            }
+            box, landmarks = faces.boxes[index].tolist(), faces.landmarks[index].reshape(-1).tolist()
+            place = {"box": box, "landmarks": landmarks, "score": float(faces.scores[index])}
+            yield {**common, "view": view, "face": index, **place}

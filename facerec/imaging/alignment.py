@@ -1,9 +1,9 @@
 """Alignment of faces: five landmarks -> similarity transform -> aligned crop.
 
-The template is the usual five-point one of the 96x112 (width x height) crop; the 112x112 crop adds 8
-to every x. The transform is the least-squares similarity of Umeyama (PAMI 1991) without reflection.
-In the plane it has a closed form: with landmarks and template written as complex numbers z and w,
-centred on their means, the rotation and scale is a = sum(conj(z) w) / sum(|z|^2).
+The template is the usual five-point one of the 96x112 (width x height) crop; the 112x112 crop adds 8 to every x. The
+transform is the least-squares similarity of Umeyama (PAMI 1991) without reflection. In the plane it has a closed form:
+with landmarks and template as complex numbers z and w, centred on their means, the rotation and scale is
+a = sum(conj(z) w) / sum(|z|^2).
 """
 
 from __future__ import annotations
@@ -80,19 +80,17 @@ def _geometry(size: Size) -> _Geometry:
 def template(size: Size = 112) -> NDArray[np.float64]:
     """The five template points (5, 2) in pixels of a crop of `size`.
 
-    Squares of 112 k scale the 112 template by k, squares of 128 k scale it by k and add 8 k to x, as
-    InsightFace does; (112 k, 96 k) crops scale the 96 template. Any other size holds the 112 template in
-    its largest centred square, scaled to it.
+    Squares of 112 k scale the 112 template by k, squares of 128 k scale it by k and add 8 k to x, as InsightFace
+    does; (112 k, 96 k) crops scale the 96 template. Other sizes hold the 112 template in their largest centred square.
     """
     return _geometry(size).points
 
 
 def template_name(size: Size = 112) -> str:
-    """Name of a crop's geometry, stored with aligned faces: "arcface-112" for every square of 112 k pixels.
+    """Name of a crop's geometry, stored with aligned faces; crops of one name differ in resolution alone.
 
-    Crops of one name differ in resolution alone, so a larger one can be reduced to a smaller. Squares of
-    128 k are "arcface-128", (112 k, 96 k) "arcface-112x96", other squares "arcface-112"; the rest is named
-    by its shape, such as "arcface-4x3" for 160x120.
+    Squares of 128 k are "arcface-128", other squares "arcface-112", (112 k, 96 k) "arcface-112x96"; the rest is
+    named by its shape, such as "arcface-4x3" for 160x120.
     """
     return _geometry(size).name
 
@@ -166,9 +164,8 @@ def residuals(landmarks: ArrayLike, size: Size = 112) -> NDArray[np.float64]:
 def upright(boxes: ArrayLike, size: Size = 112, margin: float = 0.0) -> NDArray[np.float64]:
     """Transforms (n, 2, 3) that bring boxes to the middle of a crop of `size`, without turning them.
 
-    `boxes` (n, 4) or (4,): x1, y1, x2, y2 in photo pixels. The box and `margin` of its sides around it (0.25
-    adds a quarter to width and height) just fit into the crop; proportions are kept. Raises AlignmentError
-    for a box that is not finite or has no extent.
+    `boxes` (n, 4) or (4,): x1, y1, x2, y2 in photo pixels. A box, with width and height enlarged by the share `margin`,
+    just fits into the crop. Raises AlignmentError for a box that is not finite or has no extent.
     """
     corners = np.asarray(boxes, dtype=np.float64).reshape(-1, 2, 2)
     sides = (corners[:, 1] - corners[:, 0]) * (1 + margin)
@@ -210,7 +207,4 @@ def warp(image: NDArray[np.uint8], matrix: NDArray[np.float64], size: Size = 112
     height, width = shape_of(size)
     if matrix.shape != (2, 3) or not np.isfinite(matrix).all():
         raise AlignmentError(f"A warp needs a finite (2, 3) matrix, not {matrix.tolist()}.")
-    crop = cv2.warpAffine(
-        image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0
-    )
-    return np.asarray(crop, np.uint8)
+    return np.asarray(cv2.warpAffine(image, matrix, (width, height)), np.uint8)

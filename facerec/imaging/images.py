@@ -1,16 +1,17 @@
 """Encoded photos to pixels and back.
 
-Every decoded image is uint8 RGB (h, w, 3), upright (EXIF orientation applied; damaged metadata is ignored).
-Grey becomes RGB; of 16 bits the upper 8 are kept; CMYK and YCCK are taken as Adobe's inverted kind, as is usual; an
-alpha channel is dropped, which shows the colours below it, as in OpenCV; colour profiles are ignored; an animation
-gives its first frame. Formats are recognised by content, never by name. JPEGs, by far the most photos, are decoded by
-OpenCV (2.3 times as fast as Pillow, equal bits), other formats by Pillow.
+Every decoded image is uint8 RGB (h, w, 3), upright (EXIF orientation applied; damaged metadata is ignored). Grey becomes
+RGB; of 16 bits the upper 8 are kept; CMYK and YCCK are taken as Adobe's inverted kind; an alpha channel is dropped, as in
+OpenCV; colour profiles are ignored; an animation gives its first frame. Formats are recognised by content, not by name.
+JPEGs are decoded by OpenCV (2.3 times as fast as Pillow, equal bits), other formats by Pillow.
 """
 
 from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 
@@ -124,15 +125,22 @@ def _check_jpeg(data: bytes) -> bytes:
 
 
 def _decode_other(data: bytes) -> NDArray[np.uint8]:
+    with _open_image(data, pillow_formats(), _unknown(data)) as image:
+        _check_size(*image.size)
+        pixels = _to_rgb(image)
+        return _upright(pixels, _orientation(image))
+
+
+@contextmanager
+def _open_image(data: bytes | memoryview, formats: list[str], unknown: str) -> Iterator[Image.Image]:
+    """The image by Pillow; ImageError where it or the block fails, with the sentence `unknown` for other formats."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # remarks on damaged metadata: the pixels may be fine
-            with Image.open(io.BytesIO(data), formats=pillow_formats()) as image:
-                _check_size(*image.size)
-                pixels = _to_rgb(image)
-                return _upright(pixels, _orientation(image))
+            with Image.open(io.BytesIO(data), formats=formats) as image:
+                yield image
     except UnidentifiedImageError:
-        raise ImageError(_unknown(data)) from None
+        raise ImageError(unknown) from None
     except Image.DecompressionBombError as error:
         raise ImageError(f"The image has more than the {MAX_PIXELS:,} pixels allowed.") from error
     except (ImageError, MemoryError):
@@ -178,7 +186,7 @@ def _orientation(image: Image.Image) -> int:
 
 def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     """Pixels turned and mirrored as EXIF says (1 to 8; anything else is upright)."""
-    if 5 <= orientation <= 8:
+    if orientation in _TURNED:
         pixels = pixels.transpose(1, 0, 2)
     if orientation in (2, 3, 6, 7):
         pixels = pixels[:, ::-1]
@@ -187,8 +195,7 @@ def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     return np.ascontiguousarray(pixels)
 
 
-_TURNED = (5, 6, 7, 8)
-"""Values of EXIF orientation that exchange height and width."""
+_TURNED = (5, 6, 7, 8)  # EXIF orientations that exchange height and width
 _SUFFIXES = {"JPEG": ".jpg", "JPEG2000": ".jp2", "TIFF": ".tif"}
 
 
@@ -213,18 +220,10 @@ class Header:
 
 def read_header(data: bytes | memoryview) -> Header:
     """Header of an encoded image; ImageError when the bytes are not the start of an image of a known format."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # remarks on size and metadata: no pixel is decoded here
-            with Image.open(io.BytesIO(data), formats=["JPEG", *pillow_formats()]) as image:
-                kind = "JPEG" if image.format == "MPO" else str(image.format)
-                width, height = image.size
-                if "exif" in image.info and image.getexif().get(_ORIENTATION) in _TURNED:
-                    width, height = height, width
-                return Header(kind, height, width)
-    except UnidentifiedImageError:
-        raise ImageError("The bytes are no image of a known format.") from None
-    except Image.DecompressionBombError as error:
-        raise ImageError(f"The image is too large ({error}).") from error
-    except Exception as error:  # for damaged files Pillow raises nearly anything, up to IndexError
-        raise ImageError(f"The header of the image is damaged ({error}).") from error
+    unknown = "The bytes are no image of a known format."
+    with _open_image(data, ["JPEG", *pillow_formats()], unknown) as image:
+        kind = "JPEG" if image.format == "MPO" else str(image.format)
+        width, height = image.size
+        if "exif" in image.info and image.getexif().get(_ORIENTATION) in _TURNED:
+            width, height = height, width
+        return Header(kind, height, width)

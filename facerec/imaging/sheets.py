@@ -42,7 +42,7 @@ def contact_sheet(
         raise ValueError("A contact sheet takes at least one image, all of one size, and at least one column.")
     height, width = images[0].shape[:2]
     rows = -(-len(images) // columns)
-    sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, np.uint8)
+    sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), _PAPER, np.uint8)
     for number, image in enumerate(images):
         tile = image.copy()
         for x, y in landmarks[number] if landmarks is not None else ():
