@@ -105,6 +105,7 @@ def test_packs_and_their_parts(tmp_path):
     assert (found["kind"], found["pairs"], found["different"]) == ("bcolz folder", 3, 2)
     assert (found["images"], found["formats"]) == (6, {"PNG": 6})
     assert facts(tmp_path / "pack/cfp_list.npy")["same"] == 1
+    assert facts(tmp_path / "pack/property")["identities"] == 2
     (tmp_path / "pack/train.idx").unlink()
     assert facts(tmp_path / "pack/train.rec")["index"] is False
 

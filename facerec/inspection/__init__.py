@@ -62,7 +62,11 @@ _FILES = (
     "interop.devkit:describe_matrix",
     "inspection:describe_image",
 )
-_TEXTS = ("interop.pair_lists:describe_pair_list", "interop.photo_lists:describe_photo_list")
+_TEXTS = (
+    "interop.recordio:describe_property",
+    "interop.pair_lists:describe_pair_list",
+    "interop.photo_lists:describe_photo_list",
+)
 _JSON = ("interop.photo_lists:describe_feature_list", "interop.devkit:describe_result")
 
 Image = NDArray[np.uint8]

@@ -273,6 +273,14 @@ def describe_rec(path: Path) -> Description | None:
     return Description("RecordIO file", facts, album)
 
 
+def describe_property(path: Path, _: list[str]) -> Description | None:
+    """The `property` of a pack."""
+    if path.name != "property":
+        return None
+    identities, size = read_property(path)
+    return Description("property of a pack", {"identities": identities, "size": f"{size[0]}x{size[1]}"})
+
+
 def _payload(key: int, label: Labels, image: bytes) -> bytes:
     if isinstance(label, Sequence | np.ndarray):
         return _HEADER.pack(len(label), 0.0, key, 0) + np.asarray(label, "<f4").tobytes() + image

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from facerec.core import FacerecError, ParamsError, track
 from facerec.interop import photo_lists, photos
-from facerec.interop.photos import is_archive, open_source
 from facerec.recognition.recogniser import NamedPhoto, Recogniser, RefusedPhoto
 from facerec.store import gallery as galleries
 from facerec.store import shards
@@ -144,7 +143,7 @@ def _photos_at(path: Path, changes: GalleryChanges) -> Iterator[NamedPhoto]:
         opened = shards.read_shards(path, "photos")
         for row, (source, identity) in enumerate(zip(opened.sources, opened.identities, strict=True)):
             yield NamedPhoto(changes.name or identity, source, bytes(opened.image(row)))
-    elif path.is_dir() or is_archive(path):
+    elif path.is_dir() or photos.is_archive(path):
         yield from _photos_in_folder(path, changes)
     else:
         yield NamedPhoto(changes.name or "", path.as_posix(), path.read_bytes())
@@ -165,5 +164,5 @@ def _photos_in_folder(path: Path, changes: GalleryChanges) -> Iterator[NamedPhot
 
 def _has_folders(path: Path) -> bool:
     """Whether some photos lie in subfolders, so that the name of this folder is not that of a person."""
-    with open_source(path) as files:
+    with photos.open_source(path) as files:
         return any("/" in name and photos.is_photo(name, files) for name in files.names)

@@ -20,7 +20,7 @@ from facerec.evaluation.verification.cross_validation import VerificationResult,
 from facerec.evaluation.verification.intervals import VerificationIntervals, bootstrap_intervals
 from facerec.interop import pair_lists
 from facerec.store import embeddings, tables
-from facerec.store.embeddings import Embeddings, Measured, write_scores
+from facerec.store.embeddings import Embeddings, Measured
 from facerec.store.pairs import Pairs, consecutive_pairs
 
 DECADES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
@@ -98,7 +98,7 @@ class VerificationRecord:
 def verify_files(embedded: Path, compared: Path, options: VerifyOptions, out: Path) -> VerificationRecord:
     """Judge the pairs of file `compared` (any form of `store.pairs`) with the embeddings of file `embedded`.
 
-    Directory `out` gets scores.parquet (see `store.scores`), result.json (scalars) and details.json (folds and rates).
+    Directory `out` gets scores.parquet (see `store.embeddings`), result.json (scalars) and details.json (folds and rates).
     """
     faces = embeddings.read_embeddings(embedded)
     listed = pair_lists.read_pairs(compared, faces.sources)
@@ -120,7 +120,7 @@ def verify_files(embedded: Path, compared: Path, options: VerifyOptions, out: Pa
         }
     )
     with atomic_dir(out) as folder:
-        write_scores(table, measured, folder)
+        embeddings.write_scores(table, measured, folder)
         write_json(folder / "result.json", judged.metrics())
         write_json(folder / "details.json", judged.details())
     return judged
