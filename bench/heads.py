@@ -28,6 +28,8 @@ from _timing import side_by_side
 from torch import Tensor
 
 from facerec import backbones, distributed, heads
+from facerec.heads.chunked import Chunked
+from facerec.heads.sharded import Sharded
 
 CLASSES, DIM, BATCH = 200_000, 128, 128
 STEPS, FACES, FEW = 8, 64, 20_000
@@ -59,11 +61,11 @@ def memory(chunked: bool, answer: multiprocessing.connection.Connection) -> None
     """Send the bytes that a step needs beyond those before it and the gradient of the centres."""
     head, embeddings, labels = case()
     small = heads.build_head("arcface", DIM, 4096)  # warms up threads and libraries
-    step(heads.Chunked(small) if chunked else small, embeddings, labels % 4096)
+    step(Chunked(small) if chunked else small, embeddings, labels % 4096)
     gc.collect()
     Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before = resident("VmRSS")
-    step(heads.Chunked(head) if chunked else head, embeddings, labels)
+    step(Chunked(head) if chunked else head, embeddings, labels)
     answer.send(resident("VmHWM") - before - head.weight.numel() * head.weight.element_size())
 
 
@@ -91,7 +93,7 @@ def parts(head: heads.Head, embeddings: Tensor, labels: Tensor) -> list[Tensor]:
 
 def compare() -> None:
     head, embeddings, labels = case()
-    chunked = heads.Chunked(head)
+    chunked = Chunked(head)
     print(f"ArcFace, {CLASSES:,} classes x {DIM}, batch {BATCH}, float32        (aims: memory 0.05, time 1)")
     exact, wide = copy.deepcopy(head).double(), embeddings.detach().double().requires_grad_()
     truth = parts(exact, wide, labels)
@@ -137,7 +139,7 @@ def train(rank: int, world: int, meeting: str, answer: multiprocessing.connectio
     summing.finish = timed(summing.finish, spent)  # type: ignore[method-assign]
     with distributed.joined(torch.device("cpu"), f"file://{meeting}"):
         network = backbones.build_backbone("mobilefacenet", DIM).to(memory_format=torch.channels_last)
-        head = heads.build_sharded("arcface", DIM, FEW)
+        head = Sharded(heads.build_head("arcface", DIM, heads.classes_held(heads.HEADS["arcface"], FEW)), FEW)
         sgd = torch.optim.SGD([*network.parameters(), *head.parameters()], lr=0.01, momentum=0.9)
         faces = torch.randn(FACES // world, 3, 112, 112).contiguous(memory_format=torch.channels_last)
         labels = torch.randint(FEW, (FACES // world,))

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from facerec.evaluation.identification import identify
-from facerec.evaluation.identification.on_files import NpyRows
+from facerec.evaluation.identification.on_files import map_rows
 from facerec.evaluation.identification.result import IdentificationResult
 from facerec.store.embeddings import normalise
 
@@ -59,16 +59,16 @@ def seconds(work: Callable[[], object]) -> tuple[float, object]:
 def multiply(rows: np.ndarray, path: Path) -> float:
     """CPU seconds of the bare products; reading is not counted."""
     left, room, taken = torch.from_numpy(rows), torch.empty(len(rows), BLOCK), 0.0
-    others = NpyRows(path)
+    others = map_rows(path)
     for start in range(0, len(others), BLOCK):
-        right = torch.from_numpy(others[start : start + BLOCK]).T
+        right = torch.tensor(others[start : start + BLOCK]).T
         out = room if right.shape[1] == BLOCK else torch.empty(len(rows), right.shape[1])
         taken += seconds(lambda out=out, right=right: torch.mm(left, right, out=out))[0]
     return taken
 
 
 def run(rows: np.ndarray, labels: np.ndarray, path: Path) -> IdentificationResult:
-    return identify(rows, labels, NpyRows(path))
+    return identify(rows, labels, map_rows(path))
 
 
 def numpy_ranks(
@@ -81,9 +81,9 @@ def numpy_ranks(
     mates = (2 * dots - own[:, None] - own)[result.probe, result.mate]
     bounds = np.searchsorted(result.probe, np.arange(len(rows) + 1), sorter=np.argsort(result.probe))
     order = np.argsort(result.probe, kind="stable")
-    others = NpyRows(path)
+    others = map_rows(path)
     for start in range(0, len(others), BLOCK):
-        block = others[start : start + BLOCK]
+        block = np.array(others[start : start + BLOCK])
         squares = np.einsum("ij,ij->i", block, block)
         product = torch.mm(torch.from_numpy(rows), torch.from_numpy(block).T).numpy()
         for i in range(len(rows)) if chosen is None else chosen:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.evaluation.curves import rate_name
+from facerec.core import rate_name
 from facerec.recognition.thresholds import Measurement, UnsupportedRateError, read_measurement, search_fpir
 from facerec.store import embeddings
 from facerec.store.embeddings import normalise

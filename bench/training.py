@@ -24,7 +24,7 @@ from facerec import training
 from facerec.params import Backbone, HeadParams, Schedule, Train
 from facerec.store import shards
 from facerec.store.model_metadata import Preprocessing
-from facerec.training import data, trainer
+from facerec.training import trainer
 from facerec.training.data import TrainingFaces
 from facerec.training.step import initial_state, reproducible
 from facerec.training.trainer import initial_weights
@@ -66,7 +66,7 @@ def bare(faces: TrainingFaces, ready: Sequence[tuple[Tensor, Tensor]], steps: in
     """Seconds of every bare step but the first, and the losses."""
     with reproducible(RECIPE.seed):
         stored, head = initial_weights(faces, RECIPE, CPU)
-        optimiser, network = initial_state(stored, head, RECIPE, CPU).optimiser, stored.network
+        optimiser, network = initial_state(stored.network, head, RECIPE, CPU).optimiser, stored.network
         ends, losses = [], []
         for images, labels in ready[:steps]:
             optimiser.zero_grad(set_to_none=True)
@@ -87,7 +87,7 @@ def main() -> None:
         faces = TrainingFaces(sets)
         ready = [
             (Preprocessing().apply(torch.from_numpy(faces.batch(order))), torch.from_numpy(faces.labels[order]))
-            for order in data.create_sampler(faces, RECIPE).batches(1)
+            for order in trainer.create_sampler(faces, RECIPE).batches(1)
         ]
         ours: list[float] = []
         theirs: list[float] = []

@@ -1,14 +1,16 @@
-"""What every stage shares: validated parameters in, exit code and one clear sentence out, and where things lie."""
+"""What the stages share: where things lie, running with validated parameters, writing metrics and curves."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from facerec import params
-from facerec.core import run_command, timing
+from facerec.core import run_command, timing, write_json
 from facerec.distributed import launching
+from facerec.params import Params as Params
+from facerec.params import load_params
 
 RAW = Path("data/raw")
 DETECTIONS = Path("data/detections")
@@ -24,13 +26,23 @@ SHEETS = REPORTS / "sheets"
 FIGURES = REPORTS / "figures"
 
 
+def write_metrics(stage: str, name: str, values: Any) -> None:
+    """Write reports/metrics/<stage>/<name>.json, which holds {name: values}."""
+    write_json(METRICS / f"{stage}/{name}.json", {name: values})
+
+
+def write_curve(name: str, kind: str, records: list[dict[str, Any]]) -> None:
+    """Write the plot data reports/curves/<name>_<kind>.json, which holds {kind: records}."""
+    write_json(CURVES / f"{name}_{kind}.json", {kind: records})
+
+
 def run(stage: Callable[..., None]) -> None:
     """Call `stage(params, *arguments)` with params.yaml and the arguments of the command line."""
     script, *arguments = sys.argv
 
     def timed() -> None:
         with timing.record_stage(Path(script).stem, *arguments[:1]):
-            stage(params.load_params(), *arguments)
+            stage(load_params(), *arguments)
 
     sys.exit(run_command(timed))
 

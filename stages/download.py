@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from facerec.catalog import entries, set_facts, sets
-from facerec.core import write_json
-from facerec.params import Params
 from stages import common
 
 
-def download(params: Params, name: str) -> None:
+def download(params: common.Params, name: str) -> None:
     """Download the entry `name`."""
     entry, folder = entries.load_entry(name), common.RAW / name
     sets.acquire(entry, folder, params.download[name])
-    write_json(common.METRICS / f"download/{name}.json", {name: set_facts.describe_set(entry, folder)})
+    common.write_metrics("download", name, set_facts.describe_set(entry, folder))
 
 
 if __name__ == "__main__":

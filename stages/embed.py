@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from facerec.embedding.embed_set import embed_face_set
-from facerec.params import Params
 from stages import common
 
 
-def embed(params: Params, name: str) -> None:
+def embed(params: common.Params, name: str) -> None:
     """Embed every face of benchmark `name` with params.model."""
     faces = common.FACES / "test" / params.benchmarks[name].faces
     embed_face_set(params.model, faces, common.EMBEDDINGS / f"{name}.npy")

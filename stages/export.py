@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from facerec.core import write_json, write_text
 from facerec.embedding import export as exporting
-from facerec.params import Params
 from facerec.reporting import cards, summary
 from stages import common
 
 POINTS = 200
 
 
-def export(params: Params, name: str) -> None:
+def export(params: common.Params, name: str) -> None:
     """Export network `name`; the parity points compare one value in torch and ONNX each."""
     weights, onnx = (common.MODELS / f"{name}{suffix}" for suffix in (".pt", ".onnx"))
     parity = exporting.export_onnx(weights, onnx)
     both = zip(parity.torch.ravel()[:POINTS].tolist(), parity.onnx.ravel()[:POINTS].tolist(), strict=True)
     points = [{"torch": torch_value, "onnx": onnx_value} for torch_value, onnx_value in both]
-    write_json(common.CURVES / f"{name}_parity.json", {"parity": points})
+    common.write_curve(name, "parity", points)
     known = exporting.describe_export(weights, onnx, parity)
     write_json(common.METRICS / f"export/{name}.json", known)
     training = summary.load_metrics(common.METRICS / f"train/{name}.json")[name]

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from facerec.core import write_json
 from facerec.evaluation.identification import on_files
-from facerec.params import Params
 from stages import common
 
 
-def denoise(params: Params, name: str) -> None:
+def denoise(params: common.Params, name: str) -> None:
     """Clean the features of identification task `name` as params.identify says."""
     task = params.identification[name]
     cleaned = on_files.denoise_files(
@@ -21,7 +19,7 @@ def denoise(params: Params, name: str) -> None:
         params.identify.seed,
         common.MEGAFACE / name / "cleaned",
     )
-    write_json(common.METRICS / f"denoise/{name}.json", {name: {"noise": cleaned.metrics()}})
+    common.write_metrics("denoise", name, {"noise": cleaned.metrics()})
 
 
 if __name__ == "__main__":

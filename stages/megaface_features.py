@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from facerec.embedding.embed_set import embed_features
-from facerec.params import Params
 from stages import common
 
 
-def features(params: Params, name: str) -> None:
+def features(params: common.Params, name: str) -> None:
     """Embed the probes and distractors of identification task `name` with params.model."""
     task = params.identification[name]
     probes, distractors = (common.FACES / "test" / faces for faces in (task.probes, task.distractors))

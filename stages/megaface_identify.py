@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from facerec.core import write_json
 from facerec.evaluation.identification import on_files
-from facerec.params import Params
 from stages import common
 
 
-def identify(params: Params, name: str) -> None:
+def identify(params: common.Params, name: str) -> None:
     """Rank the probes of identification task `name` among its distractors, raw and cleaned."""
     how = params.identify
     cleaned, raw = (
@@ -17,8 +15,8 @@ def identify(params: Params, name: str) -> None:
     )
     on_files.write_identification({"cleaned": cleaned, "raw": raw}, common.SCORES / name, how.noise)
     cmc, roc = cleaned.curves
-    write_json(common.CURVES / f"{name}_cmc.json", {"cmc": cmc})
-    write_json(common.CURVES / f"{name}_identification_roc.json", {"roc": roc})
+    common.write_curve(name, "cmc", cmc)
+    common.write_curve(f"{name}_identification", "roc", roc)
 
 
 if __name__ == "__main__":

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from facerec.catalog import entries, set_facts, synthetic_sets
-from facerec.core import write_json
-from facerec.params import Params
 from stages import common
 
 
-def render(params: Params, name: str) -> None:
+def render(params: common.Params, name: str) -> None:
     """Render the set `name` with the options of params.render."""
     entry, folder = entries.load_entry(name), common.RAW / name
     synthetic_sets.render_set(entry, folder, params.render[name])
-    write_json(common.METRICS / f"download/{name}.json", {name: set_facts.describe_set(entry, folder)})
+    common.write_metrics("download", name, set_facts.describe_set(entry, folder))
 
 
 if __name__ == "__main__":

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from facerec.core import write_json
 from facerec.interop.unpacking import unpack_pack
-from facerec.params import Params
 from stages import common
 
 
-def unpack(params: Params, name: str) -> None:
+def unpack(params: common.Params, name: str) -> None:
     """Unpack `name`: training faces to data/faces/train/, each verification pack to data/faces/test/."""
     found = unpack_pack(common.RAW / name, common.FACES / "train" / name, common.FACES / "test" / name)
-    write_json(common.METRICS / f"unpack/{name}.json", {name: found.images})
+    common.write_metrics("unpack", name, found.images)
 
 
 if __name__ == "__main__":

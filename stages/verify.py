@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from facerec.core import note, write_json
+from facerec.core import note
 from facerec.evaluation.verification import on_files
-from facerec.params import Params
 from facerec.reporting import pair_sheets
 from stages import common
 
 
-def verify(params: Params, name: str) -> None:
+def verify(params: common.Params, name: str) -> None:
     """Judge benchmark `name` by the protocol of params.verify."""
     rules, benchmark = params.verify, params.benchmarks[name]
     options = on_files.VerifyOptions(rules.protocol, rules.far, rules.bootstrap, rules.seed)
@@ -19,7 +18,7 @@ def verify(params: Params, name: str) -> None:
     judged = on_files.verify_files(embedded, compared, options, common.SCORES / name)
     if judged.doubt:
         note(judged.doubt)
-    write_json(common.CURVES / f"{name}_roc.json", {"roc": judged.roc()})
+    common.write_curve(name, "roc", judged.roc())
     faces, sheet = common.FACES / "test" / benchmark.faces, common.SHEETS / f"pairs/{name}.jpg"
     found = judged.result
     pair_sheets.write_pair_sheet(faces, judged.pairs, found.distances, found.pair_thresholds, sheet)

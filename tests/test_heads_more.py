@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from facerec import heads
 from facerec.core import ParamsError
-from facerec.heads.adaptive import AdaFace
+from facerec.heads.margins import AdaFace
 from facerec.heads.pairwise import mine_triplets
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "multiface_heads.json").read_text())

@@ -11,7 +11,6 @@ from torch.optim import SGD, AdamW, Optimizer
 
 from facerec import distributed, heads
 from facerec.core import ParamsError
-from facerec.distributed import process_group
 from facerec.heads.sharded import Replicated, Sharded, initial_centres, sample_classes
 from tests.processes import CPU, Answer, together
 
@@ -32,6 +31,11 @@ def mine(step: int) -> tuple[Tensor, Tensor]:
     own = slice(distributed.rank() * share, (distributed.rank() + 1) * share)
     inputs, labels = faces(step)
     return inputs[own], labels[own]
+
+
+def build_sharded(name: str, dim: int, classes: int, rate: float = 1.0, seed: int = 0) -> Sharded:
+    held = heads.classes_held(heads.HEADS[name], classes)
+    return Sharded(heads.build_head(name, dim, held), classes, rate, seed)
 
 
 def network() -> nn.Linear:
@@ -70,7 +74,7 @@ def trained(name: str, kind: str) -> Answer:
     """Some steps of the split head from the plain head's centres; what rank 0 gathered."""
     torch.manual_seed(7)
     plain = heads.build_head(name, DIM, CLASSES).double()
-    head = heads.build_sharded(name, DIM, CLASSES).double()
+    head = build_sharded(name, DIM, CLASSES).double()
     head.load_whole_state(plain.state_dict())
     body = network()
     steps = optimiser(kind, head, body)
@@ -91,14 +95,14 @@ def everything() -> Answer:
     answers: Answer = {name: trained(name, "sgd") for name in NAMES}
     answers["adamw"] = trained("arcface", "adamw")
     answers["sampled"] = sampled()
-    answers["initial"] = heads.build_sharded("arcface", DIM, CLASSES, seed=3).whole_state()
+    answers["initial"] = build_sharded("arcface", DIM, CLASSES, seed=3).whole_state()
     answers["exchanges"] = exchanges()
     return answers
 
 
 def sampled() -> Answer:
     """Steps at rate .5 across processes, then what happens on resuming from what was gathered."""
-    head = heads.build_sharded("cosface", DIM, CLASSES, rate=0.5, seed=1).double()
+    head = build_sharded("cosface", DIM, CLASSES, rate=0.5, seed=1).double()
     body = network()
     steps = optimiser("sgd", head, body)
     head.follow(steps)
@@ -181,7 +185,7 @@ def test_training_saved_by_several_processes_goes_on_in_one(ranks: list[Answer])
     torch.manual_seed(7)
     plain, body = heads.build_head("arcface", DIM, CLASSES).double(), network()
     expected = train(plain, body, optimiser("sgd", plain, body), range(2 * STEPS))
-    head = heads.build_sharded("arcface", DIM, CLASSES).double()
+    head = build_sharded("arcface", DIM, CLASSES).double()
     body = network()
     head.load_whole_state(saved["head"])
     body.load_state_dict(saved["body"])
@@ -215,7 +219,7 @@ def test_samples_hold_all_positives_and_random_others() -> None:
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_a_sampled_step_is_a_plain_step_of_the_sampled_centres(kind: str, accumulate: int) -> None:
     """Others keep their centres and momentum to the bit, whatever was sampled before."""
-    head = heads.build_sharded("arcface", DIM, CLASSES, rate=0.4).double()
+    head = build_sharded("arcface", DIM, CLASSES, rate=0.4).double()
     steps = optimiser(kind, head)
     head.follow(steps)
     body = nn.Identity()
@@ -250,7 +254,7 @@ def test_a_sampled_step_is_a_plain_step_of_the_sampled_centres(kind: str, accumu
 
 def test_a_skipped_step_changes_nothing() -> None:
     """As when a gradient scaler finds an overflow."""
-    head = heads.build_sharded("arcface", DIM, CLASSES, rate=0.4).double()
+    head = build_sharded("arcface", DIM, CLASSES, rate=0.4).double()
     steps = optimiser("sgd", head)
     head.follow(steps)
     before = head.head.weight.detach().clone()
@@ -270,7 +274,7 @@ def test_three_tenths_of_the_centres_train() -> None:
     """Noisy faces around 50 points: the loss falls, and every class is learned."""
     torch.manual_seed(3)
     points, classes = torch.randn(50, 16), 50
-    head = heads.build_sharded("cosface", 16, classes, rate=0.3)
+    head = build_sharded("cosface", 16, classes, rate=0.3)
     body = nn.Linear(16, 16)
     steps = torch.optim.SGD([*head.parameters(), *body.parameters()], lr=0.1, momentum=0.9)
     head.follow(steps)
@@ -287,7 +291,7 @@ def test_three_tenths_of_the_centres_train() -> None:
 
 
 def test_sampling_is_for_training_only() -> None:
-    head = heads.build_sharded("arcface", DIM, CLASSES, rate=0.4).double().eval()
+    head = build_sharded("arcface", DIM, CLASSES, rate=0.4).double().eval()
     whole = heads.build_head("arcface", DIM, CLASSES).double()
     whole.load_state_dict({"weight": head.whole_state()["weight"]})
     assert torch.allclose(head(*mine(0)), whole(*mine(0)))
@@ -296,18 +300,17 @@ def test_sampling_is_for_training_only() -> None:
 
 def test_impossible_splits_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ParamsError, match="above 0 and at most 1"):
-        heads.build_sharded("arcface", DIM, CLASSES, rate=0.0)
+        build_sharded("arcface", DIM, CLASSES, rate=0.0)
     with pytest.raises(ParamsError, match="such as arcface"):
-        heads.build_sharded("softmax", DIM, CLASSES)
+        build_sharded("softmax", DIM, CLASSES)
     with pytest.raises(ParamsError, match="holds 12 of 12 classes, but its head has 11"):
         Sharded(heads.build_head("arcface", DIM, 11), 12)
     saved = heads.build_head("arcface", DIM, CLASSES).state_dict()
     with pytest.raises(ParamsError, match="knows 11 classes, this one 12"):
-        heads.build_sharded("arcface", DIM, 12).load_whole_state(saved)
-    for module in (distributed, process_group):
-        monkeypatch.setattr(module, "world", lambda: 3)
+        build_sharded("arcface", DIM, 12).load_whole_state(saved)
+    monkeypatch.setattr(distributed, "world", lambda: 3)
     with pytest.raises(ParamsError, match="cannot be split over 3"):
-        heads.build_sharded("arcface", DIM, 5)
+        build_sharded("arcface", DIM, 5)
     with pytest.raises(ParamsError, match="3 processes cannot share evenly; make it a multiple of 3"):
         distributed.local_batch(64)
     with pytest.raises(ParamsError, match="in 2 parts; make it a multiple of 6"):

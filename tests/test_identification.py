@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from facerec.core import FormatError, ParamsError
 from facerec.evaluation.identification import identify
-from facerec.evaluation.identification.impostors import HighestScores
+from facerec.evaluation.identification.scoring import HighestScores
 from facerec.store.embeddings import normalise
 
 GOLDEN = Path(__file__).parent / "golden" / "megaface"

@@ -8,9 +8,14 @@ import numpy as np
 import pytest
 
 from facerec.core import FormatError
-from facerec.evaluation.identification import bands, identify, paired
-from facerec.evaluation.identification.bands import IdentificationBootstrap
-from facerec.evaluation.identification.result import IdentificationResult, Separation
+from facerec.evaluation import comparison
+from facerec.evaluation.identification import identify
+from facerec.evaluation.identification.result import (
+    IdentificationBootstrap,
+    IdentificationResult,
+    IdentificationRun,
+    Separation,
+)
 from facerec.evaluation.statistics.significance import Trials
 from facerec.store.embeddings import normalise
 
@@ -28,20 +33,20 @@ def result(seed: int, noise: float = 0.5, people: int = 12) -> IdentificationRes
     return identify(probes, labels, normalise(strangers).astype(np.float32), FPRS)
 
 
-def run(found: IdentificationResult) -> bands.IdentificationRun:
-    return bands.IdentificationRun(found.ranks, found.separation, np.bincount(found.identity))
+def run(found: IdentificationResult) -> IdentificationRun:
+    return IdentificationRun(found.ranks, found.separation, np.bincount(found.identity))
 
 
-def ranked(ranks: np.ndarray) -> bands.IdentificationRun:
+def ranked(ranks: np.ndarray) -> IdentificationRun:
     """A run that knows only ranks, of `ranks` (people, pairs)."""
     nothing = np.zeros(0, dtype=np.int64)
     apart = Separation(nothing, nothing, nothing.astype(bool), nothing, nothing, 0, 1)
-    return bands.IdentificationRun(ranks.ravel(), apart, np.full(len(ranks), 3))
+    return IdentificationRun(ranks.ravel(), apart, np.full(len(ranks), 3))
 
 
 def test_figures_are_those_of_the_runs() -> None:
     one, other = result(1), result(2)
-    found = paired.compare_identification(run(one), run(other), one.identity[one.probe], FPRS, Trials(100))
+    found = comparison.compare_identification(run(one), run(other), one.identity[one.probe], FPRS, Trials(100))
     assert (found.headline, found.unit, found.units, found.pairs) == ("rank1", "identities", 12, 240)
     assert list(found.figures) == ["rank1", "tpr@1e-2", "tpr@1e-3"]
     assert (found.figures["rank1"].first, found.figures["rank1"].second) == (one.rank1, other.rank1)
@@ -52,8 +57,10 @@ def test_figures_are_those_of_the_runs() -> None:
 def test_against_nothing_the_interval_is_that_of_the_run_alone() -> None:
     one = result(1)
     blind = replace(one.separation, enrolled=np.zeros(len(one.separation.identity), dtype=bool))
-    none = bands.IdentificationRun(np.full(one.pairs, 9), blind, np.bincount(one.identity))
-    found = paired.compare_identification(none, run(one), one.identity[one.probe], FPRS, Trials(150, seed=3)).figures
+    none = IdentificationRun(np.full(one.pairs, 9), blind, np.bincount(one.identity))
+    found = comparison.compare_identification(
+        none, run(one), one.identity[one.probe], FPRS, Trials(150, seed=3)
+    ).figures
     alone = IdentificationBootstrap(one, 150, 3)
     low, high = alone.cmc([1])
     assert (found["rank1"].low, found["rank1"].high) == pytest.approx((low[0], high[0]))
@@ -65,11 +72,11 @@ def test_against_nothing_the_interval_is_that_of_the_run_alone() -> None:
 def test_equal_runs_and_swapped_runs() -> None:
     one, other = run(result(1)), run(result(2))
     identity = result(1).identity[result(1).probe]
-    same = paired.compare_identification(one, one, identity, FPRS, Trials(100))
+    same = comparison.compare_identification(one, one, identity, FPRS, Trials(100))
     assert same.equal
     assert all((d.difference, d.low, d.high, d.p) == (0, 0, 0, 1) for d in same.figures.values())
     there, back = (
-        paired.compare_identification(*runs, identity, FPRS, Trials(100)) for runs in ((one, other), (other, one))
+        comparison.compare_identification(*runs, identity, FPRS, Trials(100)) for runs in ((one, other), (other, one))
     )
     assert not there.equal
     for name, found in there.figures.items():
@@ -80,7 +87,7 @@ def test_equal_runs_and_swapped_runs() -> None:
 
 def test_a_better_network_is_seen() -> None:
     bad, good = result(1, 0.8), result(1, 0.3)
-    found = paired.compare_identification(run(bad), run(good), bad.identity[bad.probe], FPRS, Trials(200)).figures
+    found = comparison.compare_identification(run(bad), run(good), bad.identity[bad.probe], FPRS, Trials(200)).figures
     assert all(each.p < 0.02 and each.low > 0 for each in found.values())
 
 
@@ -91,7 +98,7 @@ def test_p_values_of_equally_good_networks_are_about_uniform() -> None:
     for _ in range(400):
         chances = rng.beta(1, 1, size=(2, 40, 1))  # of each network with each person
         one, other = (ranked((rng.random((40, 6)) > chance).astype(np.int64)) for chance in chances)
-        p.append(paired.compare_identification(one, other, identity, (), Trials(200)).figures["rank1"].p)
+        p.append(comparison.compare_identification(one, other, identity, (), Trials(200)).figures["rank1"].p)
     values = np.array(p)
     assert values.mean() == pytest.approx(0.5, abs=0.06)  # four standard errors
     for level in (0.05, 0.1, 0.5):
@@ -102,4 +109,4 @@ def test_p_values_of_equally_good_networks_are_about_uniform() -> None:
 def test_what_does_not_fit_is_refused() -> None:
     one = result(1)
     with pytest.raises(FormatError, match="same 239 pairs"):
-        paired.compare_identification(run(one), run(one), one.identity[one.probe][1:])
+        comparison.compare_identification(run(one), run(one), one.identity[one.probe][1:])

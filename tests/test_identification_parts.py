@@ -11,11 +11,10 @@ import torch
 
 from facerec.core import FormatError
 from facerec.evaluation.identification import devkit, identify
-from facerec.evaluation.identification.bands import IdentificationBootstrap
-from facerec.evaluation.identification.impostors import CountsAbove
-from facerec.evaluation.identification.on_files import NpyRows
-from facerec.evaluation.identification.scoring import checked_features
-from facerec.evaluation.identification.torch_engine import TorchEngine
+from facerec.evaluation.identification.engines import TorchEngine
+from facerec.evaluation.identification.on_files import map_rows
+from facerec.evaluation.identification.result import IdentificationBootstrap
+from facerec.evaluation.identification.scoring import CountsAbove, checked_features
 from facerec.evaluation.statistics import bootstrap
 from facerec.store.embeddings import normalise
 
@@ -146,7 +145,7 @@ def test_the_traditional_gallery_holds_the_other_people():
 
 
 def test_counts_above_marks_equal_a_plain_count(monkeypatch):
-    monkeypatch.setattr("facerec.evaluation.identification.impostors._BATCH", 50)
+    monkeypatch.setattr("facerec.evaluation.identification.scoring._BATCH", 50)
     rng = np.random.default_rng(0)
     marks = np.sort(rng.integers(-5, 5, size=30)).astype(np.float32)
     blocks = [rng.integers(-6, 6, size=(3, 7)).astype(np.float32) for _ in range(9)]
@@ -160,7 +159,7 @@ def test_counts_above_marks_equal_a_plain_count(monkeypatch):
 def test_rows_are_read_from_disk(tmp_path, result):
     probes, labels, distractors = faces()
     np.save(tmp_path / "d.npy", distractors)
-    rows = NpyRows(tmp_path / "d.npy")
+    rows = map_rows(tmp_path / "d.npy")
     assert (len(rows), rows.shape, rows.dtype) == (2500, (2500, 24), np.float32)
     assert np.array_equal(rows[1020:1030], distractors[1020:1030])
     assert rows[2500:2600].shape == (0, 24)
@@ -182,7 +181,7 @@ def test_rows_are_read_from_disk(tmp_path, result):
 def test_other_files_are_no_rows(tmp_path, save, message):
     save(tmp_path / "d.npy")
     with pytest.raises(FormatError, match=message):
-        NpyRows(tmp_path / "d.npy")
+        map_rows(tmp_path / "d.npy")
 
 
 def test_a_cut_matrix_is_refused(tmp_path):
@@ -190,7 +189,7 @@ def test_a_cut_matrix_is_refused(tmp_path):
     data = (tmp_path / "d.npy").read_bytes()
     (tmp_path / "d.npy").write_bytes(data[:-1])
     with pytest.raises(FormatError, match="no array of numbers"):
-        NpyRows(tmp_path / "d.npy")
+        map_rows(tmp_path / "d.npy")
 
 
 def test_readings_of_a_published_curve():

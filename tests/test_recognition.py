@@ -12,8 +12,7 @@ from facerec.core import FacerecError, FormatError, ImageError, ParamsError
 from facerec.detection import table
 from facerec.imaging import images
 from facerec.params import Align
-from facerec.recognition.faces import NoFaceError
-from facerec.recognition.recogniser import EnrolledPhoto, NamedPhoto, Recogniser, RefusedPhoto
+from facerec.recognition.recogniser import EnrolledPhoto, NamedPhoto, NoFaceError, Recogniser, RefusedPhoto
 from facerec.store import gallery as galleries
 from facerec.store import shards
 from facerec.store.embeddings import normalise
@@ -180,12 +179,12 @@ def test_an_experiment_says_how_faces_are_found(files, tmp_path, monkeypatch):
     changed = text.replace("min_face: 40", "min_face: 31").replace("retry: 0.5", "retry: 0.25")
     (tmp_path / "params.yaml").write_text(changed.replace("rule: center", "rule: largest"))
     made = Recogniser.of_experiment()
-    assert (made.name, made.finder.detector.min_face, made.finder.retry) == ("models/backbone.pt", 31, 0.25)
-    assert (made.finder.options.rule, made.finder.options.rungs) == ("largest", ("detector", "retry"))
+    assert (made.name, made.detector.min_face, made.retry) == ("models/backbone.pt", 31, 0.25)
+    assert (made.options.rule, made.options.fallbacks) == ("largest", ("detector", "retry"))
     other = Recogniser.of_experiment(
-        model=files / "backbone.pt", options={"min_face": 50}, rule="center", rungs=["detector"]
+        model=files / "backbone.pt", options={"min_face": 50}, rule="center", fallbacks=["detector"]
     )
-    assert (other.finder.detector.min_face, other.finder.options.fallbacks) == (50, ("detector",))
+    assert (other.detector.min_face, other.options.fallbacks) == (50, ("detector",))
     assert other.embedder.digest == made.embedder.digest
     with pytest.raises(ParamsError, match=r"missing\.yaml is missing"):
         Recogniser.of_experiment("missing.yaml")

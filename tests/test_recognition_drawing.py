@@ -10,8 +10,7 @@ from facerec.core import ParamsError
 from facerec.detection import Faces
 from facerec.imaging import images
 from facerec.recognition import results
-from facerec.recognition.faces import PhotoFace, Portrait
-from facerec.recognition.results import Candidate, IdentifiedFace, PhotoComparison, SearchResult
+from facerec.recognition.results import Candidate, IdentifiedFace, PhotoComparison, PhotoFace, Portrait, SearchResult
 from facerec.recognition.thresholds import Measurement, Threshold
 from facerec.reporting import recognition_pictures
 from facerec.store.gallery import GalleryEntry

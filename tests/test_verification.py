@@ -10,11 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facerec.core import FormatError, ParamsError
-from facerec.evaluation.curves import rate_name, wilson
+from facerec.core import FormatError, ParamsError, rate_name
+from facerec.evaluation.curves import wilson
 from facerec.evaluation.verification import evaluate
-from facerec.evaluation.verification.distances import auc, count_accepted, eer, roc
-from facerec.evaluation.verification.protocols import PROTOCOLS
+from facerec.evaluation.verification.protocols import PROTOCOLS, auc, count_accepted, eer, roc
 
 GOLDEN = Path(__file__).parent / "golden" / "verification"
 

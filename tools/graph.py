@@ -83,8 +83,8 @@ class Graph:
 def code_of(stage: str, root: Path = ROOT) -> list[str]:
     """Source files that `stages/<stage>.py` can run, as sorted paths from the root of the project.
 
-    Imports inside functions and entries "module:name" of registries count. Plumbing, imports for type checks and an
-    `__init__.py` that is only a docstring do not.
+    Imports inside functions, entries "module:name" of registries and the folder `templates` of a module that reads it
+    count. Plumbing, imports for type checks and an `__init__.py` that is only a docstring do not.
     """
     script = root / f"stages/{stage}.py"
     pending, seen = [script], {script}
@@ -92,7 +92,8 @@ def code_of(stage: str, root: Path = ROOT) -> list[str]:
         new = {path for path in _imported(pending.pop(), root) - seen if _decides_bytes(path, root)}
         seen |= new
         pending += new
-    return sorted(path.relative_to(root).as_posix() for path in seen)
+    read = {path.parent / "templates" for path in seen if '/ "templates"' in path.read_text(encoding="utf-8")}
+    return sorted(path.relative_to(root).as_posix() for path in seen | read)
 
 
 def _decides_bytes(path: Path, root: Path) -> bool:

@@ -182,23 +182,21 @@ def _align_job(job: range) -> pa.Table:
 def _outcomes(worker: _Worker, job: range) -> dict[int, dict[str, Any]]:
     """For every photo the columns of its face or failure."""
     errors, options = worker.detections.errors, worker.options
-    outcomes = {number: _failure("undecodable", errors[number]) for number in job if errors[number]}
+    outcomes: dict[int, dict[str, Any]] = {
+        number: {"category": "undecodable", "reason": errors[number]} for number in job if errors[number]
+    }
     photos = {number: photo for number, photo in _photos(worker, job).items() if not errors[number]}
     faces: dict[int, ChosenFace] = {}
     for number, found in zip(photos, choose_faces(list(photos.values()), options), strict=True):
         if isinstance(found, ChosenFace):
             faces[number] = found
         else:
-            outcomes[number] = _failure(found.category, str(found))
+            outcomes[number] = {"category": found.category, "reason": str(found)}
     order = list(faces.values())
     matrices = crop_matrices(order, [photos[number].size for number in faces], options)
     for number, matrix, residual in zip(faces, matrices, _residuals(order, options), strict=True):
         outcomes[number] = _cut(worker, number, faces[number], matrix) | {"residual": residual}
     return outcomes
-
-
-def _failure(category: str, reason: str) -> dict[str, Any]:
-    return {"category": category, "reason": reason}
 
 
 def _photos(worker: _Worker, job: range) -> dict[int, PhotoFaces]:
@@ -235,7 +233,7 @@ def _cut(worker: _Worker, number: int, face: ChosenFace, matrix: NDArray[np.floa
     try:
         photo = images.decode(worker.photos.image(number))
     except ImageError as error:
-        return _failure("undecodable", str(error))
+        return {"category": "undecodable", "reason": str(error)}
     return {
         "image": cut_crop(photo, matrix, options),
         "box": face.box,

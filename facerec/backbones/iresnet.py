@@ -10,11 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from facerec.backbones.layers import ATTENTION, EmbeddingOutput, StagedNetwork
+from facerec.backbones.layers import ATTENTION, EmbeddingOutput, StagedNetwork, initialise_he
 
 CHANNELS = (64, 128, 256, 512)
 BLOCKS = {
@@ -28,33 +27,39 @@ BLOCKS = {
 """Number of units in each of the four stages, by depth."""
 
 
-class IResNetStyle(NamedTuple):
-    """The differences between the families.
-
-    Attributes:
-        inner_norm: a normalisation between the two convolutions.
-        projected: a shortcut with weights at the start of every stage, not only if the number of channels changes.
-    """
-
-    inner_norm: bool = True
-    projected: bool = True
+def _residual_stages(
+    unit: Callable[[int, int, int], nn.Module], blocks: Sequence[int], first_stride: int = 2
+) -> nn.Sequential:
+    """Stages of so many units(inputs, outputs, stride); the first of each but the first stage has stride 2."""
+    stages, inputs, stride = [], CHANNELS[0], first_stride
+    for channels, count in zip(CHANNELS, blocks, strict=True):
+        first = unit(inputs, channels, stride)
+        stages.append(nn.Sequential(first, *(unit(channels, channels, 1) for _ in range(count - 1))))
+        inputs, stride = channels, 2
+    return nn.Sequential(*stages)
 
 
 class IResidualUnit(nn.Module):
-    """A residual unit; the second convolution has the stride, and `attention`, a key of `ATTENTION`, comes last."""
+    """A residual unit; the second convolution has the stride, and `attention`, a key of `ATTENTION`, comes last.
 
-    def __init__(self, inputs: int, outputs: int, stride: int, attention: str, style: IResNetStyle) -> None:
+    `inner_norm` puts a normalisation between the convolutions. `projected` gives weights to the shortcut of every unit
+    with a stride, not only if the number of channels changes.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, stride: int, attention: str, inner_norm: bool = True, projected: bool = True
+    ) -> None:
         super().__init__()
         self.residual = nn.Sequential(
             nn.BatchNorm2d(inputs),
             nn.Conv2d(inputs, outputs, 3, 1, 1, bias=False),
-            *([nn.BatchNorm2d(outputs)] if style.inner_norm else []),
+            *([nn.BatchNorm2d(outputs)] if inner_norm else []),
             nn.PReLU(outputs),
             nn.Conv2d(outputs, outputs, 3, stride, 1, bias=False),
             nn.BatchNorm2d(outputs),
             *ATTENTION[attention](outputs),
         )
-        self.shortcut = _shortcut(inputs, outputs, stride, style.projected)
+        self.shortcut = _shortcut(inputs, outputs, stride, projected)
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, inputs, h, w) -> (b, outputs, h / stride, w / stride)."""
@@ -76,8 +81,7 @@ class IResNet(StagedNetwork):
     `depth` is a key of `BLOCKS`, `attention` a key of `ATTENTION`; `dropout` applies before the linear layer of the output.
     """
 
-    style = IResNetStyle()
-    frozen_scale = True
+    inner_norm = projected = frozen_scale = True
 
     def __init__(
         self, depth: int, attention: str = "", dim: int = 512, size: tuple[int, int] = (112, 112), dropout: float = 0.0
@@ -86,19 +90,15 @@ class IResNet(StagedNetwork):
         self.stem = nn.Sequential(
             nn.Conv2d(3, CHANNELS[0], 3, 1, 1, bias=False), nn.BatchNorm2d(CHANNELS[0]), nn.PReLU(CHANNELS[0])
         )
-        self.body = nn.Sequential(*self._stages(BLOCKS[depth], attention))
+        self.body = _residual_stages(partial(self.unit, attention), BLOCKS[depth])
         area = math.prod(math.ceil(side / 2 ** len(CHANNELS)) for side in size)
         self.output = EmbeddingOutput(CHANNELS[-1], area, dim, dropout, self.frozen_scale)
         self.apply(self._initialise)
 
-    def _stages(self, blocks: Sequence[int], attention: str) -> list[nn.Sequential]:
-        stages, inputs = [], CHANNELS[0]
-        for channels, count in zip(CHANNELS, blocks, strict=True):
-            first = IResidualUnit(inputs, channels, 2, attention, self.style)
-            others = [IResidualUnit(channels, channels, 1, attention, self.style) for _ in range(count - 1)]
-            stages.append(nn.Sequential(first, *others))
-            inputs = channels
-        return stages
+    @classmethod
+    def unit(cls, attention: str, inputs: int, outputs: int, stride: int) -> IResidualUnit:
+        """A residual unit of the family."""
+        return IResidualUnit(inputs, outputs, stride, attention, cls.inner_norm, cls.projected)
 
     @staticmethod
     def _initialise(module: nn.Module) -> None:
@@ -110,22 +110,13 @@ class IResNet(StagedNetwork):
 class PlainIResNet(IResNet):
     """The family of InsightFace_Pytorch and MultiFace."""
 
-    style = IResNetStyle(inner_norm=False, projected=False)
-    frozen_scale = False
+    inner_norm = projected = frozen_scale = False
 
-    @staticmethod
-    def _initialise(module: nn.Module) -> None:
-        """He's normal for convolutions."""
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight)
-
-
-def _named(name: str, attention: str) -> str:
-    return f"{name}-{attention}" if attention else name
+    _initialise = staticmethod(initialise_he)
 
 
 FAMILY: dict[str, Callable[..., nn.Module]] = {
-    _named(f"{family}{depth}", attention): partial(network, depth, attention)
+    f"{family}{depth}-{attention}".rstrip("-"): partial(network, depth, attention)
     for family, network, depths, variants in (
         ("iresnet", IResNet, BLOCKS, ATTENTION),
         ("ir", PlainIResNet, (50, 100, 152), ("", "se")),
@@ -198,12 +189,7 @@ class SEResNet101IR(StagedNetwork):
         self.stem = nn.Sequential(
             nn.Conv2d(3, CHANNELS[0], 3, bias=False), nn.BatchNorm2d(CHANNELS[0]), nn.PReLU(), nn.MaxPool2d(2)
         )
-        stages, inputs = [], CHANNELS[0]
-        for number, (channels, count) in enumerate(zip(CHANNELS, SE_RESNET101_UNITS, strict=True)):
-            first = SharedPReLUUnit(inputs, channels, 1 if number == 0 else 2)
-            stages.append(nn.Sequential(first, *(SharedPReLUUnit(channels, channels, 1) for _ in range(count - 1))))
-            inputs = channels
-        self.body = nn.Sequential(*stages)
+        self.body = _residual_stages(SharedPReLUUnit, SE_RESNET101_UNITS, first_stride=1)
         area = _last_side(size[0]) * _last_side(size[1])
         self.output = EmbeddingOutput(CHANNELS[-1], area, dim, dropout)
 

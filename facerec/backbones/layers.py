@@ -41,6 +41,12 @@ class StagedNetwork(nn.Module):
         return embeddings
 
 
+def initialise_he(module: nn.Module) -> None:
+    """He's normal for convolutions; for `nn.Module.apply`."""
+    if isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight)
+
+
 _REDUCTION = 16
 
 

@@ -8,27 +8,19 @@ and 134,559,424 parameters with 512 outputs.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Sequence
 
 from torch import Tensor, nn
 from torch.nn import functional
 
-from facerec.backbones.layers import EmbeddingOutput, StagedNetwork
+from facerec.backbones.layers import EmbeddingOutput, StagedNetwork, initialise_he
 
 REDUCTION = 16  # image pixels per pixel of the last feature map
 _STEM = 64
 
 
-class Variant(NamedTuple):
-    """Channels of the four stages, and attention modules in the first three."""
-
-    channels: tuple[int, int, int, int]
-    modules: tuple[int, int, int]
-
-
-VARIANTS = {56: Variant((256, 512, 512, 512), (1, 1, 1)), 92: Variant((256, 512, 1024, 2048), (1, 2, 3))}
-_POOLINGS = (3, 2, 1)
-"""Poolings of the hourglasses in each stage: all of them reach the same lowest resolution."""
+VARIANTS = {56: ((256, 512, 512, 512), (1, 1, 1, 0)), 92: ((256, 512, 1024, 2048), (1, 2, 3, 0))}
+"""Channels of the four stages, and attention modules in them, by depth."""
 
 
 def _convolution(inputs: int, outputs: int, kernel: int = 1, stride: int = 1) -> tuple[nn.Module, ...]:
@@ -126,26 +118,19 @@ class ResidualAttention(StagedNetwork):
             nn.ReLU(inplace=True),
             nn.MaxPool2d(3, 2, 1),
         )
-        channels = VARIANTS[depth].channels
-        self.body = nn.Sequential(*self._stages(VARIANTS[depth]))
+        channels, modules = VARIANTS[depth]
+        self.body = nn.Sequential(*self._stages(channels, modules))
         area = math.prod(math.ceil(side / REDUCTION) for side in size)
         self.output = EmbeddingOutput(channels[-1], area, dim, dropout)
-        self.apply(_initialise)
+        self.apply(initialise_he)
 
-    def _stages(self, variant: Variant) -> list[nn.Sequential]:
+    def _stages(self, widths: Sequence[int], modules: Sequence[int]) -> list[nn.Sequential]:
+        """The stages; hourglasses pool 3, 2 and 1 times in them, so that all reach the same lowest resolution."""
         stages, inputs = [], _STEM
-        for number, (channels, modules) in enumerate(zip(variant.channels, (*variant.modules, 0), strict=True)):
+        for number, (channels, count) in enumerate(zip(widths, modules, strict=True)):
             first = PreActivationUnit(inputs, channels, 1 if number == 0 else 2)
-            attention = [
-                Attention(channels, _POOLINGS[number], number == 0 and self.summed_first) for _ in range(modules)
-            ]
-            stages.append(nn.Sequential(first, *attention))
+            summed = number == 0 and self.summed_first
+            stages.append(nn.Sequential(first, *(Attention(channels, 3 - number, summed) for _ in range(count))))
             inputs = channels
         stages[-1].extend([PreActivationUnit(inputs, inputs), PreActivationUnit(inputs, inputs)])
         return stages
-
-
-def _initialise(module: nn.Module) -> None:
-    """He's normal for convolutions, as in the paper."""
-    if isinstance(module, nn.Conv2d):
-        nn.init.kaiming_normal_(module.weight)

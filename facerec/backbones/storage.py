@@ -12,6 +12,7 @@ import json
 import pickle
 import zipfile
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,13 @@ from torch import nn
 
 from facerec import backbones
 from facerec.core import FormatError, atomic_file
-from facerec.store.model_metadata import Preprocessing, TrainingSet, parse_training_sets, training_sets_to_plain
+from facerec.store.model_metadata import (
+    Preprocessing,
+    TrainingSet,
+    merged_training_sets,
+    parse_training_sets,
+    training_sets_to_plain,
+)
 
 FORMAT = "facerec-backbone-1"
 
@@ -45,6 +52,11 @@ class StoredBackbone:
     options: dict[str, Any]
     preprocessing: Preprocessing
     trained_on: tuple[TrainingSet, ...] | None = None
+
+    def trained_further(self, sets: Mapping[str, bool]) -> StoredBackbone:
+        """With more face sets in `trained_on`: whether their people are rendered, by name."""
+        now = [TrainingSet(name, rendered) for name, rendered in sets.items()]
+        return replace(self, trained_on=merged_training_sets(self.trained_on, now))
 
     def digest(self) -> str:
         """SHA-256 of weights, options and preprocessing, 64 hexadecimal digits.

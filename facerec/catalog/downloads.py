@@ -26,7 +26,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from facerec.catalog import entries, http
 from facerec.catalog.entries import CatalogEntry, File, Version
-from facerec.core import AcquireError, home, local_setting, sha256_of_file, write_text
+from facerec.core import AcquireError, home, local_setting, write_text
 
 DOWNLOADS = Path(".facerec/downloads")
 RAW = Path("data/raw")
@@ -177,8 +177,6 @@ def check_digest(path: Path, versions: Sequence[Version]) -> None:
 
 def _digest(path: Path, algorithm: str = "sha256") -> str:
     try:
-        if algorithm == "sha256":
-            return sha256_of_file(path)
         with path.open("rb") as file:
             return hashlib.file_digest(file, algorithm).hexdigest()
     except OSError as error:

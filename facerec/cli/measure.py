@@ -133,8 +133,8 @@ def identify(
         _require_none("a directory of features", probes, ids, distractors, noise, probe_list, distractor_list)
         judged = on_files.identify_files(features, fprs, sweeps, bootstrap, seed)
     else:
-        files = on_files.NpyInputs(
-            *_require_all("FEATURES, or --probes, --ids and --distractors", probes, ids, distractors)
+        rows, people, strangers = _require_all(
+            "FEATURES, or --probes, --ids and --distractors", probes, ids, distractors
         )
         needed = "--noise with --probe-list, --probe-noises, --distractor-list and --distractor-noises"
         noisy = (probe_list, probe_noises, distractor_list, distractor_noises)
@@ -143,8 +143,7 @@ def identify(
             _require_none("no --noise", *noisy)
         else:
             listed = on_files.NoiseLists(noise, *_require_all(needed, *noisy))
-        result, counts = on_files.identify_npy(files, listed, fprs, sweeps, seed)
-        judged = on_files.record_result(result, bootstrap, seed)
+        judged, counts = on_files.identify_npy(rows, people, strangers, fprs, listed, sweeps, bootstrap, seed)
     if devkit is not None:
         on_files.write_identification({"identify": judged}, devkit)
     shown: dict[str, Any] = judged.answer() if as_json else judged.result.metrics()

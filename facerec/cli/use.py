@@ -15,9 +15,8 @@ from facerec.core import ParamsError
 
 if TYPE_CHECKING:
     from facerec.recognition.enrolling import Enrolment
-    from facerec.recognition.faces import Portrait
     from facerec.recognition.recogniser import Recogniser
-    from facerec.recognition.results import PhotoComparison, SearchResult
+    from facerec.recognition.results import PhotoComparison, Portrait, SearchResult
     from facerec.recognition.thresholds import Threshold
 
 FAR = 1e-2
@@ -197,7 +196,7 @@ def _search_threshold(
 
 
 def _tools(recogniser: Recogniser) -> dict[str, Any]:
-    detector = recogniser.finder.detector.name
+    detector = recogniser.detector.name
     return {"model": recogniser.name, "digest": recogniser.embedder.digest, "detector": detector}
 
 
@@ -209,7 +208,7 @@ def _show_comparison(found: PhotoComparison, recogniser: Recogniser) -> None:
     table.add_column(ratio=1)
     for portrait in (found.first, found.second):
         table.add_row(escape(shorten_name(portrait.name)), _describe_choice(portrait))
-    table.add_row("network, detector", f"{escape(recogniser.name)}, {recogniser.finder.detector.name}")
+    table.add_row("network, detector", f"{escape(recogniser.name)}, {recogniser.detector.name}")
     table.add_row("similarity", f"{found.similarity:.3f} (squared distance {found.distance:.3f})")
     if found.threshold is not None:
         table.add_row("threshold", f"{found.threshold.similarity:.3f}; {found.threshold.reliability}")
@@ -244,7 +243,7 @@ def _show_search(found: SearchResult, recogniser: Recogniser) -> None:
             table.add_row(*first, escape(each.entry.name), similarity, photo)
         table.add_section()
     known = "" if threshold is None else f"threshold (* above it) {threshold.similarity:.3f}; {threshold.reliability}"
-    used = f"network {recogniser.name}, detector {recogniser.finder.detector.name}"
+    used = f"network {recogniser.name}, detector {recogniser.detector.name}"
     _show_table(table, found.decision, known, used, found.caution)
 
 

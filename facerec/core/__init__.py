@@ -11,7 +11,16 @@ Other rooms import all of it from here:
 """
 
 from facerec.core.console import ERROR_CLASS, INTERRUPTED, note, run_command
-from facerec.core.descriptions import Album, Description, has_magic, pair_counts, range_of, size_of, spread_of
+from facerec.core.descriptions import (
+    Album,
+    Description,
+    has_magic,
+    pair_counts,
+    range_of,
+    rate_name,
+    size_of,
+    spread_of,
+)
 from facerec.core.digests import combined_digest, file_digests, sha256_of_bytes, sha256_of_file
 from facerec.core.errors import AcquireError, FacerecError, FormatError, ImageError, ParamsError, require_path
 from facerec.core.executor import map_ordered
@@ -31,7 +40,7 @@ from facerec.core.settings import (
 )
 
 __all__ = ["ERROR_CLASS", "INTERRUPTED", "note", "run_command"]
-__all__ += ["Album", "Description", "has_magic", "pair_counts", "range_of", "size_of", "spread_of"]
+__all__ += ["Album", "Description", "has_magic", "pair_counts", "range_of", "rate_name", "size_of", "spread_of"]
 __all__ += ["combined_digest", "file_digests", "sha256_of_bytes", "sha256_of_file"]
 __all__ += ["AcquireError", "FacerecError", "FormatError", "ImageError", "ParamsError", "require_path"]
 __all__ += ["atomic_dir", "atomic_file", "write_json", "write_text"]

@@ -53,7 +53,7 @@ class Description:
 
     Attributes:
         kind: what it is, in a few words.
-        facts: plain values for people and JSON, in the order in which they are shown.
+        facts: plain values for people and JSON, in the order in which they are shown; None leaves a fact out.
         album: its images, which `inspect` counts and samples.
         shown: names and encoded bytes of images to show as they are, where there is no album.
     """
@@ -96,3 +96,13 @@ def range_of(array: NDArray[Any]) -> dict[str, Any]:
 def pair_counts(same: NDArray[np.bool_]) -> dict[str, int]:
     """Numbers of genuine ("same") and impostor ("different") pairs."""
     return {"pairs": len(same), "same": int(same.sum()), "different": int((~same).sum())}
+
+
+def rate_name(rate: float) -> str:
+    """A rate as it is written in the names of metrics.
+
+    >>> rate_name(0.001), rate_name(0.0005), rate_name(0.00015)
+    ('1e-3', '5e-4', '1.5e-4')
+    """
+    mantissa, exponent = f"{rate:e}".split("e")
+    return f"{float(mantissa):g}e{int(exponent)}"

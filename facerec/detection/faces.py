@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from facerec.core import ImageError, ParamsError
+from facerec.core import FormatError, ImageError, ParamsError, require_path
 from facerec.detection.boxes import box_areas, box_iou
 
 if TYPE_CHECKING:
@@ -57,6 +59,19 @@ def check_images(images: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]
                 f"Image {number} is {image.dtype} {image.shape}, but a detector takes RGB uint8 (h, w, 3)."
             )
     return [np.ascontiguousarray(image) for image in images]
+
+
+def load_state(network: torch.nn.Module, path: Path, content: str) -> None:
+    """Load the .pth file `path`, which should hold `content`, without running code in it; else FormatError."""
+    import torch  # only here, so that choosing a face does not import it
+
+    require_path(path, "download the weights, or name them in detect.weights")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        network.load_state_dict({name.removeprefix("module."): value for name, value in state.items()})
+    except (OSError, RuntimeError, EOFError, AttributeError, TypeError, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0]
+        raise FormatError(f"{path} does not hold {content} ({reason}); see detect.detector and weights.") from error
 
 
 def sorted_faces(boxes: NDArray[np.float64], landmarks: NDArray[np.float64], scores: NDArray[np.float64]) -> Faces:

@@ -10,19 +10,17 @@ from __future__ import annotations
 
 import importlib
 import os
-import pickle
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from facerec.core import FacerecError, FormatError, ParamsError, require_path, torch_device
-from facerec.detection.faces import Faces, check_images, sorted_faces
+from facerec.core import FacerecError, ParamsError, torch_device
+from facerec.detection.faces import Faces, check_images, load_state, sorted_faces
 
 _ORDER = ("right_eye", "left_eye", "nose", "mouth_right", "mouth_left")
 """The package's names of our landmarks: left eye, right eye, nose, left and right mouth corner as seen in the image."""
@@ -54,7 +52,8 @@ class RetinaFacePackage:
         self.device = torch_device() if device is None else torch.device(device)
         self._package = _import("retinaface.RetinaFace")
         network = _import("retinaface.model.retinaface_pth_model").RetinaFace()
-        self._network = _OnDevice(_load_weights(network, Path(weights)), self.device)
+        load_state(network, Path(weights), "the weights of retina-face")
+        self._network = _OnDevice(network.eval().requires_grad_(False), self.device)
 
     @torch.inference_mode()
     def detect(self, images: Sequence[NDArray[np.uint8]]) -> list[Faces]:
@@ -105,15 +104,3 @@ def _import(name: str) -> ModuleType:
     if not backend.is_pytorch():
         raise FacerecError("The package retina-face was imported before with another backend than torch.")
     return module
-
-
-def _load_weights(network: Any, path: Path) -> torch.nn.Module:
-    """The package's network with the weights of `path`; the file is read without running code in it."""
-    require_path(path, "download the weights, or name them in detect.weights")
-    try:
-        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    except (OSError, RuntimeError, EOFError, AttributeError, TypeError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0]
-        raise FormatError(f"{path} does not hold the weights of retina-face ({reason}).") from error
-    filled: torch.nn.Module = network.eval().requires_grad_(False)
-    return filled

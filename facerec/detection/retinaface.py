@@ -12,7 +12,6 @@ which costs 1.8 points of accuracy on LFW.
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -27,9 +26,9 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, relu
 from torchvision.models._utils import IntermediateLayerGetter
 
-from facerec.core import FormatError, ParamsError, require_path, torch_device
+from facerec.core import ParamsError, torch_device
 from facerec.detection.boxes import suppress_overlaps
-from facerec.detection.faces import Faces, batch_images, check_images, sorted_faces
+from facerec.detection.faces import Faces, batch_images, check_images, load_state, sorted_faces
 
 Image: TypeAlias = NDArray[np.uint8]
 _Likely: TypeAlias = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
@@ -154,15 +153,7 @@ def retinaface_resnet50() -> RetinaFaceNetwork:
 
 def load_retinaface_weights(path: Path, network: RetinaFaceNetwork) -> RetinaFaceNetwork:
     """Load the weights of a .pth file into `network`; FormatError when they belong to another network."""
-    require_path(path, "download the weights, or name them in detect.weights")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        network.load_state_dict({name.removeprefix("module."): value for name, value in state.items()})
-    except (OSError, RuntimeError, EOFError, AttributeError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0]
-        raise FormatError(
-            f"{path} does not hold RetinaFace weights of this network ({reason}); see detect.detector and weights."
-        ) from error
+    load_state(network, path, "RetinaFace weights of this network")
     network.to(memory_format=torch.channels_last)  # a tenth faster on a CPU
     return network.eval().requires_grad_(False)
 

@@ -135,23 +135,17 @@ def detect_set(
         workers: number of processes, by default those of the machine.
         retry: photos whose best face scores less get a second look in their padded view: 0 none, 1 all.
     """
-    count = len(shards.read_shards(photos, "photos"))
-    arguments = (Path(photos), detector, dict(options or {}), retry)
-    work = resumable_tables(
-        "detect", _inputs(*arguments), _detect, count, _JOB, "Detecting faces", workers, _start, arguments
-    )
+    photos, options = Path(photos), dict(options or {})
+    count, arguments = len(shards.read_shards(photos, "photos")), (photos, detector, options, retry)
+    # All that decides the bytes of a job; a file of weights counts by its content.
+    content = {**options, "weights": Path(options["weights"])} if options.get("weights") else options
+    inputs = {"photos": photos, "detector": detector, "options": content, "retry": retry, "device": str(torch_device())}
+    work = resumable_tables("detect", inputs, _detect, count, _JOB, "Detecting faces", workers, _start, arguments)
     with _one_thread(), work as tables:
         found = pa.concat_tables([_SCHEMA.empty_table(), *tables]).combine_chunks()
         with atomic_file(output) as temporary:
             pq.write_table(found, temporary)
     return read_detections(output).counts()
-
-
-def _inputs(photos: Path, detector: str, options: Mapping[str, Any], retry: float) -> dict[str, Any]:
-    """All that decides the bytes of a job; a file of weights counts by its content."""
-    described = {**options, "weights": Path(options["weights"])} if options.get("weights") else options
-    found = {"photos": photos, "detector": detector, "options": described, "retry": retry}
-    return {**found, "device": str(torch_device())}
 
 
 def read_detections(path: str | Path) -> Detections:

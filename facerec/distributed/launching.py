@@ -64,15 +64,15 @@ def launch(arguments: Sequence[str]) -> None:
 
 def _explain(error: ChildFailedError) -> None:
     """Raise the error of the process that failed first, not of those that then lost the connection to it."""
-    failures = sorted(error.failures.items(), key=lambda each: (_lost(each[1]), each[1].timestamp))
-    rank, failure = failures[0]
+
+    def order(item: tuple[int, ProcessFailure]) -> tuple[bool, int]:
+        lost_others = item[1].error_file_data.get(ERROR_CLASS) == "DistributedError"
+        return lost_others, item[1].timestamp
+
+    rank, failure = min(error.failures.items(), key=order)
     if failure.exitcode == INTERRUPTED:
         raise KeyboardInterrupt from error
     if ERROR_CLASS in failure.error_file_data:
         raise LaunchError(failure.error_file_data["message"]["message"]) from error
     how = f"was ended by signal {-failure.exitcode}" if failure.exitcode < 0 else f"ended with {failure.exitcode}"
     raise LaunchError(f"Process {rank} of the run {how}; what it printed above may say why.") from error
-
-
-def _lost(failure: ProcessFailure) -> bool:
-    return failure.error_file_data.get(ERROR_CLASS) == "DistributedError"

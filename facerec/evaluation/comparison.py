@@ -16,28 +16,18 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from facerec.core import FacerecError, FormatError, ParamsError, track
-from facerec.evaluation.curves import rate_name
+from facerec.core import FacerecError, FormatError, ParamsError, rate_name, track
 from facerec.evaluation.identification import outcomes
-from facerec.evaluation.identification import paired as identification
-from facerec.evaluation.identification.bands import IdentificationRun
-from facerec.evaluation.statistics.significance import DEFAULT_TRIALS, RunComparison, Trials
+from facerec.evaluation.identification.result import Doubles, IdentificationRun, Ints
+from facerec.evaluation.statistics.bootstrap import identity_weights
+from facerec.evaluation.statistics.significance import DEFAULT_TRIALS, RunComparison, Trials, summarise_difference
 from facerec.evaluation.verification import paired as verification
 from facerec.store import tables
 from facerec.store.embeddings import SCORES
 
 RESULT = "result.json"
-_SCORES = pa.schema(
-    {
-        "first": pa.string(),
-        "second": pa.string(),
-        "first_identity": pa.string(),
-        "second_identity": pa.string(),
-        "same": pa.bool_(),
-        "distance": pa.float64(),
-        "fold": pa.int32(),
-    }
-)
+_NAMES = dict.fromkeys(("first", "second", "first_identity", "second_identity"), pa.string())
+_SCORES = pa.schema({**_NAMES, "same": pa.bool_(), "distance": pa.float64(), "fold": pa.int32()})
 
 
 @dataclass(frozen=True)
@@ -127,45 +117,31 @@ def _verification(both: _Both, trials: Trials) -> RunComparison:
     (keys, people, first), (other_keys, other_people, second) = (_read_run(scores) for scores in both)
     _refuse_other_pairs(both, (keys, other_keys))
     known = other_people | people
-    pairs = verification.ComparedPairs(
-        np.array([same for _, _, same in keys]),
-        [known.get(photo, "") for photo, _, _ in keys],
-        [known.get(photo, "") for _, photo, _ in keys],
-    )
+    first_photos, second_photos, same = zip(*keys, strict=True)
+    left, right = ([known.get(photo, "") for photo in photos] for photos in (first_photos, second_photos))
+    pairs = verification.ComparedPairs(np.array(same), left, right)
     targets = sorted({scores.result["far_target"] for scores in both})
     fars = [far for far in targets if f"tar@{rate_name(far)}" in first.figures.keys() & second.figures.keys()]
     return verification.compare_verification(first, second, pairs, protocol, fars, trials)
 
 
 def _read_run(scores: _Scores) -> tuple[list[tuple[str, str, bool]], dict[str, str], verification.VerificationRun]:
-    """Pairs by the names of their photos in sorted order, with truth; the identity of each photo; and the run.
-
-    All are in the sorted order of the pairs.
-    """
+    """Pairs by the names of their photos, sorted, with truth; the identity of each photo; the run in that order."""
     table = tables.read_parquet(scores.folder / SCORES, _SCORES)
     if any(table[column].null_count for column in ("same", "distance", "fold")):
         raise FormatError(f"some pairs of {scores.folder.name} in {scores.run} have no score; run `dvc repro`.")
-    photos = [[name or "" for name in table[side].to_pylist()] for side in ("first", "second")]
-    identities = [table[f"{side}_identity"].to_pylist() for side in ("first", "second")]
-    people = {
-        photo: person
-        for names in zip(photos, identities, strict=True)
-        for photo, person in zip(*names, strict=True)
-        if photo and person
-    }
-    keys = [(min(a, b), max(a, b), same) for a, b, same in zip(*photos, table["same"].to_pylist(), strict=True)]
+    first, second, *identities = ([name or "" for name in table[column].to_pylist()] for column in _NAMES)
+    named = zip([*first, *second], [*identities[0], *identities[1]], strict=True)
+    people = {photo: person for photo, person in named if photo and person}
+    keys = [(min(a, b), max(a, b), same) for a, b, same in zip(first, second, table["same"].to_pylist(), strict=True)]
     order = sorted(range(len(keys)), key=keys.__getitem__)
     distances, folds = (table[column].to_numpy()[order] for column in ("distance", "fold"))
-    run = verification.VerificationRun(distances, folds.astype(np.int64), _metrics(scores.result))
-    return [keys[row] for row in order], people, run
-
-
-def _metrics(result: dict[str, Any]) -> dict[str, float]:
-    """Metrics of a verification record, with TAR at every false accept rate that the pairs support."""
-    rates = {key: value for key, value in result.items() if key.startswith("tar@")}
+    result = scores.result
+    metrics = {key: result[key] for key in ("accuracy", "auc", "eer", *(key for key in result if "tar@" in key))}
     if result["tar_supported"]:
-        rates[f"tar@{rate_name(result['far_target'])}"] = result["tar"]
-    return {**rates, **{key: result[key] for key in ("accuracy", "auc", "eer")}}
+        metrics[f"tar@{rate_name(result['far_target'])}"] = result["tar"]
+    run = verification.VerificationRun(distances, folds.astype(np.int64), metrics)
+    return [keys[row] for row in order], people, run
 
 
 def _identification(both: _Both, trials: Trials) -> RunComparison:
@@ -185,8 +161,7 @@ def _ranked(both: _Both, run: str, trials: Trials) -> RunComparison:
         raise _IncomparableError("its probes show other people")
     rates = [key for key in results[0] if key.startswith("tpr@") and key in results[1]]
     fprs = sorted((float(key.removeprefix("tpr@")) for key in rates if run == "cleaned"), reverse=True)
-    one, other = (IdentificationRun(each.ranks, each.separation, each.probes) for each in (first, second))
-    return identification.compare_identification(one, other, first.identity, fprs, trials)
+    return compare_identification(first, second, first.identity, fprs, trials)
 
 
 def _shared(both: _Both, what: str, values: Sequence[Any]) -> Any:
@@ -205,10 +180,44 @@ def _refuse_old(both: _Both, complete: Sequence[bool]) -> None:
 
 def _refuse_other_pairs(both: _Both, keys: Sequence[Sequence[Any]]) -> None:
     here, there = (Counter(each) for each in keys)
-    if here == there:
-        return
     told = [
         f"{(one - other).total():,} of {one.total():,} are only in {scores.run}"
         for scores, one, other in ((both[0], here, there), (both[1], there, here))
     ]
-    raise _IncomparableError(f"its pairs differ: {' and '.join(told)}")
+    if here != there:
+        raise _IncomparableError(f"its pairs differ: {' and '.join(told)}")
+
+
+def compare_identification(
+    first: IdentificationRun,
+    second: IdentificationRun,
+    identity: Ints,
+    fprs: Sequence[float] = (),
+    trials: Trials = DEFAULT_TRIALS,
+) -> RunComparison:
+    """Compare two runs by rank-1 and by the true positive rate at `fprs`; pair i is of identity[i].
+
+    Raises FormatError when the runs do not fit the pairs.
+    """
+    if not len(first.ranks) == len(second.ranks) == len(identity):
+        raise FormatError(f"both runs must have ranked the same {len(identity)} pairs.")
+    draws = identity_weights(len(first.probes), trials.count, trials.seed)
+    outcomes_of = ((run.ranks, run.separation.false_positives, run.separation.tail_identity) for run in (first, second))
+    names = ("rank1", *(f"tpr@{rate_name(fpr)}" for fpr in fprs))
+    here, there = (run.metrics(fprs) for run in (first, second))
+    drawn = _trials(second, draws, identity, fprs) - _trials(first, draws, identity, fprs)
+    return RunComparison(
+        headline="rank1",
+        figures={
+            name: summarise_difference(here[k], there[k], drawn[:, k], trials.level) for k, name in enumerate(names)
+        },
+        pairs=len(identity),
+        unit="identities",
+        units=len(np.unique(identity)),
+        equal=all(map(np.array_equal, *outcomes_of)),
+    )
+
+
+def _trials(run: IdentificationRun, draws: Doubles, identity: Ints, fprs: Sequence[float]) -> Doubles:
+    rank1 = run.cmc_trials(draws, identity, [1])
+    return np.hstack([rank1, run.tpr_trials(draws, fprs)]) if fprs else rank1

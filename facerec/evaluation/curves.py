@@ -1,4 +1,4 @@
-"""Rates and curves of rates: their names, Wilson's interval, and curves as short lists of records for plots.
+"""Curves of rates as short lists of records for plots, and Wilson's interval of a rate.
 
 A curve has at most 200 points, spaced evenly on its logarithmic axis, with both ends kept. `lo` and `hi` are a 95 %
 interval: Wilson's, which takes pairs as independent, unless `banded` replaces it.
@@ -13,16 +13,6 @@ POINTS = 200
 Records = list[dict[str, float]]
 Band = tuple[NDArray[np.float64], NDArray[np.float64]]
 """(low, high) for each record of a curve."""
-
-
-def rate_name(rate: float) -> str:
-    """A rate as it is written in the names of metrics.
-
-    >>> rate_name(0.001), rate_name(0.0005), rate_name(0.00015)
-    ('1e-3', '5e-4', '1.5e-4')
-    """
-    mantissa, exponent = f"{rate:e}".split("e")
-    return f"{float(mantissa):g}e{int(exponent)}"
 
 
 def wilson(share: ArrayLike, count: ArrayLike, z: float = 1.959963984540054) -> Band:
@@ -44,8 +34,9 @@ def roc_records(fpr: ArrayLike, tpr: ArrayLike, positives: int, points: int = PO
     Of several points at one fpr the highest is kept. The first record may be at fpr 0, which a logarithmic
     axis cannot show: it is the rate at no false positive.
     """
-    x, y = _highest(np.asarray(fpr, dtype=np.float64), np.asarray(tpr, dtype=np.float64))
-    chosen = _thin(x, points)
+    x, y = np.asarray(fpr, dtype=np.float64), np.asarray(tpr, dtype=np.float64)
+    highest = np.append(np.flatnonzero(np.diff(x) > 0), len(x) - 1)
+    chosen = highest[_thin(x[highest], points)]
     return _with_wilson("fpr", x[chosen], "tpr", y[chosen], positives)
 
 
@@ -73,11 +64,6 @@ def banded(records: Records, rate: str, band: Band) -> Records:
         {**record, "lo": min(lo, record[rate]), "hi": max(hi, record[rate])}
         for record, lo, hi in zip(records, low, high, strict=True)
     ]
-
-
-def _highest(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    last = np.append(np.flatnonzero(np.diff(x) > 0), len(x) - 1)
-    return x[last], y[last]
 
 
 def _thin(x: NDArray[np.float64], points: int) -> NDArray[np.int64]:

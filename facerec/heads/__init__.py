@@ -14,44 +14,28 @@ from __future__ import annotations
 from typing import Any
 
 from facerec.core import create_registered, options_of
-from facerec.heads.adaptive import AdaCos, AdaFace, CurricularFace, MagFace
-from facerec.heads.base import CosineHead, Head
-from facerec.heads.chunked import Chunked, is_margin_head
-from facerec.heads.margins import ArcFace, Combined, CosFace, MultiFace, NormFace, Softmax, SphereFace, SubCenterArcFace
-from facerec.heads.pairwise import Circle, Triplet, UniFace
-from facerec.heads.sharded import Replicated, Sharded, classes_held, spread_head
+from facerec.heads import margins, pairwise
+from facerec.heads.base import CosineHead, Head, is_margin_head
+from facerec.heads.sharded import classes_held, spread_head
 
-__all__ = [
-    "HEADS",
-    "Chunked",
-    "CosineHead",
-    "Head",
-    "Replicated",
-    "Sharded",
-    "build_head",
-    "build_sharded",
-    "classes_held",
-    "head_options",
-    "is_margin_head",
-    "spread_head",
-]
+__all__ = ["HEADS", "CosineHead", "Head", "build_head", "classes_held", "head_options", "is_margin_head", "spread_head"]
 
 HEADS: dict[str, type[Head]] = {
-    "adacos": AdaCos,
-    "adaface": AdaFace,
-    "arcface": ArcFace,
-    "circle": Circle,
-    "combined": Combined,
-    "cosface": CosFace,
-    "curricularface": CurricularFace,
-    "magface": MagFace,
-    "multiface": MultiFace,
-    "normface": NormFace,
-    "softmax": Softmax,
-    "sphereface": SphereFace,
-    "subcenter-arcface": SubCenterArcFace,
-    "triplet": Triplet,
-    "uniface": UniFace,
+    "adacos": margins.AdaCos,
+    "adaface": margins.AdaFace,
+    "arcface": margins.ArcFace,
+    "circle": pairwise.Circle,
+    "combined": margins.Combined,
+    "cosface": margins.CosFace,
+    "curricularface": margins.CurricularFace,
+    "magface": margins.MagFace,
+    "multiface": margins.MultiFace,
+    "normface": margins.NormFace,
+    "softmax": margins.Softmax,
+    "sphereface": margins.SphereFace,
+    "subcenter-arcface": margins.SubCenterArcFace,
+    "triplet": pairwise.Triplet,
+    "uniface": pairwise.UniFace,
 }
 
 
@@ -62,15 +46,6 @@ def build_head(name: str, dim: int, classes: int, **options: Any) -> Head:
     unknown name or option.
     """
     return create_registered("head", HEADS, name, {"dim": dim, "classes": classes}, options)
-
-
-def build_sharded(name: str, dim: int, classes: int, rate: float = 1.0, seed: int = 0, **options: Any) -> Sharded:
-    """The head `name` with its classes split over the joined processes, each using a share `rate` of them per step.
-
-    Raises ParamsError as `build_head`, for heads that cannot be split, and for fewer than 2 classes per process.
-    """
-    held = classes_held(HEADS.get(name, Head), classes)
-    return Sharded(build_head(name, dim, held, **options), classes, rate, seed)
 
 
 def head_options(name: str) -> list[str]:

@@ -47,6 +47,9 @@ class Head(nn.Module):
         """Share of the batch classified correctly, without margin; a scalar."""
         return (self.predict(embeddings) == labels).double().mean()
 
+    def follow(self, optimiser: Optimizer) -> None:
+        """Adapt the steps of `optimiser` to the head, if it needs that; call it once."""
+
     def partial(self) -> list[nn.Parameter]:
         """Parameters that are split over the processes; all others are equal everywhere."""
         return []
@@ -143,6 +146,22 @@ class CosineHead(Head):
     def predict(self, embeddings: Tensor) -> Tensor:
         """The class (b,) with the nearest centre, without margin."""
         return self.cosine(embeddings).argmax(1)
+
+
+def require_margin_head(head: Head) -> CosineHead:
+    """`head` itself; ParamsError unless `is_margin_head`."""
+    if isinstance(head, CosineHead) and is_margin_head(type(head)):
+        return head
+    raise ParamsError(
+        f"The head {type(head).__name__} cannot be computed in parts of its classes; take one with a margin on the "
+        "own class, such as arcface, cosface, combined, normface, adaface or magface."
+    )
+
+
+def is_margin_head(kind: type[Head]) -> bool:
+    """Whether heads of this class change nothing but the cosine to the own class, so that they can be split by classes."""
+    shared = ("cosine", "logits", "loss", "predict")
+    return issubclass(kind, CosineHead) and all(getattr(kind, name) is getattr(CosineHead, name) for name in shared)
 
 
 @contextmanager

@@ -18,8 +18,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from facerec.core import ParamsError
-from facerec.heads.base import CosineHead, Head, HeadWrapper, full_precision
+from facerec.heads.base import CosineHead, Head, HeadWrapper, full_precision, require_margin_head
 
 _SHORTEST = 1e-12  # length below which nothing is normalised, as in torch's own normalize
 _SHARE = 0.04  # of the full logits that the workspace may take
@@ -86,22 +85,6 @@ class Chunked(HeadWrapper):
     def predict(self, embeddings: Tensor) -> Tensor:
         """The class (b,) with the nearest centre, without margin; takes one more pass."""
         return nearest_centre(normalise(embeddings, self.head), self.head.weight)[1]
-
-
-def require_margin_head(head: Head) -> CosineHead:
-    """`head` itself; ParamsError unless `is_margin_head`."""
-    if isinstance(head, CosineHead) and is_margin_head(type(head)):
-        return head
-    raise ParamsError(
-        f"The head {type(head).__name__} cannot be computed in parts of its classes; take one with a margin on the "
-        "own class, such as arcface, cosface, combined, normface, adaface or magface."
-    )
-
-
-def is_margin_head(kind: type[Head]) -> bool:
-    """Whether heads of this class change nothing but the cosine to the own class, so that they can be split by classes."""
-    shared = ("cosine", "logits", "loss", "predict")
-    return issubclass(kind, CosineHead) and all(getattr(kind, name) is getattr(CosineHead, name) for name in shared)
 
 
 def normalise(embeddings: Tensor, head: CosineHead) -> Tensor:

@@ -25,7 +25,7 @@ from torch.optim import Optimizer
 from facerec import distributed
 from facerec.core import ParamsError
 from facerec.heads import chunked
-from facerec.heads.base import CENTRE_STD, CosineHead, Head, HeadWrapper, full_precision
+from facerec.heads.base import CENTRE_STD, Head, HeadWrapper, is_margin_head
 
 _STREAM = 4096  # consecutive classes whose initial centres come from one random stream
 
@@ -35,7 +35,7 @@ def classes_held(kind: type[Head], classes: int) -> int:
 
     Raises ParamsError for fewer than 2 classes per process.
     """
-    if not chunked.is_margin_head(kind):
+    if not is_margin_head(kind):
         return classes
     if classes < 2 * distributed.world():
         raise ParamsError(f"{classes} classes cannot be split over {distributed.world()} processes; start fewer.")
@@ -49,7 +49,7 @@ def spread_head(head: Head, classes: int, rate: float, chunks: bool, seed: int) 
     Heads that cannot be split by classes are replicated in all processes. The initial centres of the others are a
     function of `seed`, the same for any number of processes.
     """
-    if not chunked.is_margin_head(type(head)):
+    if not is_margin_head(type(head)):
         return head if distributed.world() == 1 else Replicated(head)
     if distributed.world() > 1 or rate < 1:
         return Sharded(head, classes, rate, seed)
@@ -59,18 +59,19 @@ def spread_head(head: Head, classes: int, rate: float, chunks: bool, seed: int) 
     return chunked.Chunked(head) if chunks else head
 
 
-class Sharded(HeadWrapper):
+class Sharded(chunked.Chunked):
     """The loss over all processes of a `head` that holds this process's share of the `classes`.
 
     Centres are redrawn N(0, .01) from `seed`, the same for any number of processes. `rate` is the share of
-    centres that a step uses. Every process must call `forward`, `accuracy` and `whole_state` at the same time.
+    centres that a step uses. Embeddings (b, dim) are this process's part of the global batch; loss and accuracy (from
+    `measure`, among the centres of the step) are means over the whole batch, equal on all processes. Every process must
+    call `forward`, `accuracy` and `whole_state` at the same time.
     """
 
-    head: CosineHead
     steps: Tensor
 
     def __init__(self, head: Head, classes: int, rate: float = 1.0, seed: int = 0) -> None:
-        super().__init__(chunked.require_margin_head(head))
+        super().__init__(head)
         if not 0.0 < rate <= 1.0:
             raise ParamsError(f"The share of class centres a step uses must be above 0 and at most 1, not {rate}.")
         self.classes, self.rate, self.seed = classes, rate, seed
@@ -83,15 +84,6 @@ class Sharded(HeadWrapper):
             self.head.weight.copy_(initial_centres(self.start, stop, self.head.weight.shape[1], seed))
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         self.sampled: Tensor | None = None  # rows with gradients, sorted
-
-    def loss(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """Mean over the global batch, equal on all processes; `embeddings` (b, dim) are this process's part."""
-        return self._walk(embeddings, labels)[0]
-
-    def measure(self, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Loss and accuracy from one pass, accuracy among the centres of the step; equal on all processes."""
-        with full_precision(embeddings) as precise:
-            return self._walk(precise, labels)
 
     def _walk(self, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         everyone, labels = distributed.gather(embeddings), distributed.gather(labels)

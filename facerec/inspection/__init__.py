@@ -154,16 +154,17 @@ def _json(path: Path, text: str) -> Description:
 
 def _finding(path: Path, found: Description) -> Finding:
     """The description with what counting its images and looking at some of them tells."""
+    facts = {key: value for key, value in found.facts.items() if value is not None}
     if found.album is None:
         shown = found.shown[:PICTURES]
         try:
             pictures = [decode(image) for _, image in shown]
         except ImageError as error:
             raise FormatError(f"{path}: {error}") from error
-        return Finding(found.kind, found.facts, pictures, [name for name, _ in shown])
+        return Finding(found.kind, facts, pictures, [name for name, _ in shown])
     album = found.album
     decoded = {row: picture for row in _chosen(album) if (picture := _picture(album, row)) is not None}
-    facts = {**found.facts, **_counted(album.labels), **_sampled(album)}
+    facts |= {**_counted(album.labels), **_sampled(album)}
     if album.aligned and decoded:
         facts["colour_check"] = _colours(list(decoded.values()))
     facts["names"] = [album.sources[row] for row in _spread(len(album.labels), 5)]

@@ -48,8 +48,8 @@ def _torch(path: Path) -> Description:
     facts: dict[str, Any] = {"tensors": len(tensors), "parameters": count, "bytes": size_of(path)}
     if isinstance(content, dict) and str(content.get("format", "")).startswith("facerec-backbone"):
         made = {key: content.get(key) for key in ("backbone", "preprocessing")}
-        facts["trained_on"] = _trained_on(content.get("trained_on"), path)
-        return Description("backbone of this project", {**made, **facts})
+        trained_on = describe_training_sets(parse_training_sets(content.get("trained_on"), str(path)))
+        return Description("backbone of this project", {**made, **facts, "trained_on": trained_on})
     return Description("torch weights", {**facts, "names": list(tensors)[:5]})
 
 
@@ -66,6 +66,7 @@ def _onnx(path: Path) -> Description:
     metadata = {each.key: each.value for each in model.metadata_props}
     weights = {each.name for each in model.graph.initializer}
     declared = "preprocessing.yaml" if path.with_name("preprocessing.yaml").is_file() else "not declared"
+    trained_on = _parsed(metadata.get("facerec.trained_on"), path)
     facts: dict[str, Any] = {
         "inputs": {each.name: _shape(each) for each in model.graph.input if each.name not in weights},
         "outputs": {each.name: _shape(each) for each in model.graph.output},
@@ -74,7 +75,7 @@ def _onnx(path: Path) -> Description:
         "opset": max((each.version for each in model.opset_import), default=0),
         "bytes": size_of(path),
         "preprocessing": _parsed(metadata.get("facerec.preprocessing"), path) or declared,
-        "trained_on": _trained_on(_parsed(metadata.get("facerec.trained_on"), path), path),
+        "trained_on": describe_training_sets(parse_training_sets(trained_on, str(path))),
     }
     return Description("ONNX network", facts)
 
@@ -90,10 +91,6 @@ def _is_torch_zip(path: Path) -> bool:
 
 def _shape(value: Any) -> list[int | str]:
     return [each.dim_param or each.dim_value for each in value.type.tensor_type.shape.dim]
-
-
-def _trained_on(plain: Any, path: Path) -> list[str] | str:
-    return describe_training_sets(parse_training_sets(plain, str(path)))
 
 
 def _parsed(text: str | None, path: Path) -> Any:

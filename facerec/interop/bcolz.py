@@ -104,8 +104,7 @@ def describe_bcolz(path: Path) -> Description | None:
     if not is_bcolz_folder(path):
         return None
     pack = read_bcolz(path)
-    facts: dict[str, Any] = {**pair_counts(pack.same), "stored_as": "float32 pixels, taken for BGR"}
-    facts |= {"note": pack.note} if pack.note else {}
+    facts = {**pair_counts(pack.same), "stored_as": "float32 pixels, taken for BGR", "note": pack.note or None}
     decoded = lru_cache(maxsize=1)(pack.chunk)
 
     def read(row: int) -> bytes:

@@ -17,6 +17,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import TextIO
 
@@ -67,14 +68,14 @@ def _write_folder(
     for row, source in zip(rows.tolist(), sources, strict=True):
         image = opened.image(row)
         name = PurePosixPath(source).name
-        plain = safe_file(_joined(name) if spaceless else name, _suffix(image))
-        path = PurePosixPath(folder, taken.claim(plain))
+        path = PurePosixPath(folder, taken.claim(safe_file(_joined(name, spaceless), _suffix(image))))
         (root / path).write_bytes(image)
         lines.write(f"{path} {opened.labels[row]}\n")
 
 
 def _folders(opened: shards.Shards, count: int, spaceless: bool) -> tuple[list[str], NDArray[np.int64]]:
     """Folders in the order of their first image, and the number of the folder of each image."""
+    safe = cache(lambda part: safe_folder(_joined(part, spaceless)))
     places: dict[tuple[str, ...], int] = {}
     folders: list[str] = []
     taken = TakenNames()
@@ -82,10 +83,10 @@ def _folders(opened: shards.Shards, count: int, spaceless: bool) -> tuple[list[s
     numbers = np.empty(count, np.int64)
     for row, (identity, source) in enumerate(_names(opened, count)):
         parts = PurePosixPath(source).parent.parts
-        wanted = (identity,) if identity else ("", *(name_key(_safe(part, spaceless)) for part in parts))
+        wanted = (identity,) if identity else ("", *(name_key(safe(part)) for part in parts))
         if wanted not in places:
             places[wanted] = len(folders)
-            path = "/".join(_safe(part, spaceless) for part in ((identity,) if identity else parts))
+            path = "/".join(map(safe, (identity,) if identity else parts))
             folders.append(taken.claim(path) if path else "")
         numbers[row] = places[wanted]
     return folders, numbers
@@ -105,13 +106,9 @@ def _grouped(numbers: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     return np.split(order, cuts) if len(order) else []
 
 
-def _safe(part: str, spaceless: bool) -> str:
-    return safe_folder(_joined(part) if spaceless else part)
-
-
-def _joined(name: str) -> str:
-    """`name` without white space."""
-    return "_".join(name.split()) if any(letter.isspace() for letter in name) else name
+def _joined(name: str, spaceless: bool) -> str:
+    """`name`, if need be without white space."""
+    return "_".join(name.split()) if spaceless and any(map(str.isspace, name)) else name
 
 
 def _suffix(image: memoryview) -> str:

@@ -138,8 +138,7 @@ def describe_feature_list(path: Path, value: Any) -> Description | None:
     if not isinstance(value, dict) or "path" not in value:
         return None
     found = read_feature_list(path)
-    people = {"identities": len(set(found.ids))} if found.ids else {}
-    facts = {"photos": len(found.paths), **people, "names": found.paths[:5]}
+    facts = {"photos": len(found.paths), "identities": len(set(found.ids)) or None, "names": found.paths[:5]}
     return Description("feature list of the devkit", facts)
 
 

@@ -263,8 +263,7 @@ def describe_rec(path: Path) -> Description | None:
     keys = reader.image_keys()
     numbers = np.array([reader.number(int(key)) for key in keys], np.int64)
     facts: dict[str, Any] = {"records": len(reader), "header_record": len(keys) < len(reader)}
-    facts["index"] = path.with_suffix(".idx").is_file()
-    facts |= {"note": reader.index_note} if reader.index_note else {}
+    facts |= {"index": path.with_suffix(".idx").is_file(), "note": reader.index_note or None}
     if path.with_name("property").is_file():
         identities, size = read_property(path.with_name("property"))
         facts["property"] = f"{identities} identities, {size[0]}x{size[1]}"

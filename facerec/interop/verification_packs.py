@@ -164,9 +164,12 @@ def _checked(loaded: Any, path: Path, size: int) -> tuple[list[bytes], NDArray[n
     bins, flags = (_plain(part) for part in loaded)
     if not isinstance(bins, list | tuple | np.ndarray) or not isinstance(flags, list | tuple | np.ndarray):
         raise FormatError(f"{path} holds no lists of images and bools.")
-    if len(bins) > size or sum(_size(item) for item in bins) > _REPEATS * size:
+    items = [_plain(item) for item in bins] if len(bins) <= size else []  # an array without bytes may be of any length
+    encoded = (item for item in items if isinstance(item, bytes | bytearray | np.ndarray))
+    total = sum(item.nbytes if isinstance(item, np.ndarray) else len(item) for item in encoded)
+    if len(bins) > size or total > _REPEATS * size:
         raise FormatError(f"{path} is refused: it unpacks to more than {_REPEATS} times its {size} bytes.")
-    images = _images([_plain(item) for item in bins], path)
+    images = _images(items, path)
     if len(images) != 2 * len(flags):
         raise FormatError(f"{path} holds {len(images)} images for {len(flags)} pairs.")
     if not all(isinstance(flag, bool | int | np.bool_ | np.integer) and flag in (0, 1) for flag in flags):
@@ -176,14 +179,6 @@ def _checked(loaded: Any, path: Path, size: int) -> tuple[list[bytes], NDArray[n
 
 def _plain(item: Any) -> Any:
     return item.value if isinstance(item, _Array) else item
-
-
-def _size(item: Any) -> int:
-    """Bytes of an image; 0 for what is none."""
-    plain = _plain(item)
-    if isinstance(plain, np.ndarray):
-        return plain.nbytes
-    return len(plain) if isinstance(plain, bytes | bytearray) else 0
 
 
 def _images(items: list[Any], path: Path) -> list[bytes]:

@@ -10,8 +10,7 @@
 The threshold comes from the largest benchmark below data/scores that this model was measured on. The files:
 
     recogniser.py  `Recogniser`, the class with all of it
-    faces.py       from a photo to aligned, embedded faces
     thresholds.py  thresholds from the scores of a benchmark; false accept rates, ranks
-    results.py     results of a comparison and a search, in words and for JSON
+    results.py     faces, and results of a comparison and a search, in words and for JSON
     enrolling.py   folders, archives and lists of photos into a gallery file
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from facerec.core import FacerecError, ParamsError, track
@@ -75,10 +76,8 @@ def change_gallery(path: Path, changes: GalleryChanges, recogniser: Recogniser |
     `recogniser` is needed only for adding photos. Raises ParamsError for a person to remove who is not in the gallery,
     FormatError for a gallery of another model, FacerecError when not one photo could be enrolled.
     """
-    if recogniser is None:
-        enrolment = Enrolment(galleries.read_gallery(path))
-    else:
-        enrolment = Enrolment(recogniser.gallery(path if path.exists() else None))
+    held = recogniser.gallery(path if path.exists() else None) if recogniser else galleries.read_gallery(path)
+    enrolment = Enrolment(held)
     for name in changes.removed:
         _remove_person(enrolment, name)
     if recogniser is not None:
@@ -99,14 +98,12 @@ def _remove_person(enrolment: Enrolment, name: str) -> None:
 
 def _add_photos(enrolment: Enrolment, recogniser: Recogniser, changes: GalleryChanges) -> None:
     owners = {entry.photo: entry.name for entry in enrolment.gallery.entries}
-    entries = []
-    named = _named_photos(enrolment, changes)
-    for made in recogniser.enroll(track(named, "Enrolling", unit="photos"), changes.keep_faces):
+    entries, named = [], track(_named_photos(enrolment, changes), "Enrolling", unit="photos")
+    for made in recogniser.enroll(named, changes.keep_faces):
         if isinstance(made, RefusedPhoto):
             enrolment.refused.append(made)
             continue
-        entry = made.entry
-        owner = owners.get(entry.photo)
+        entry, owner = made.entry, owners.get(made.entry.photo)
         enrolment.replaced += owner is not None
         enrolment.added += owner is None
         if owner not in (None, entry.name):
@@ -129,13 +126,12 @@ def _explain_failure(refused: list[RefusedPhoto]) -> str:
 
 def _named_photos(enrolment: Enrolment, changes: GalleryChanges) -> Iterator[NamedPhoto]:
     """The photos whose person is known; the others go to `refused`."""
-    for path in changes.paths:
-        for photo in _photos_at(path, changes):
-            if _is_name(photo.name):
-                yield photo
-            else:
-                reason = "Nobody says who it shows: put it into a folder of that name, or give --name."
-                enrolment.refused.append(RefusedPhoto(photo.source, reason))
+    for photo in chain.from_iterable(_photos_at(path, changes) for path in changes.paths):
+        if _is_name(photo.name):
+            yield photo
+        else:
+            reason = "Nobody says who it shows: put it into a folder of that name, or give --name."
+            enrolment.refused.append(RefusedPhoto(photo.source, reason))
 
 
 def _is_name(name: str) -> bool:

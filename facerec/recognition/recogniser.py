@@ -1,4 +1,8 @@
-"""`Recogniser`: compares photos, makes gallery entries and searches galleries, with one network and one detector."""
+"""`Recogniser`: compares photos, makes gallery entries and searches galleries, with one network and one detector.
+
+Faces are chosen and aligned by `facerec.aligning`, and crops encoded as JPEG, as those of a benchmark are. So a
+benchmark's photo gets the embedding that was measured.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +10,39 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import tee
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
+
+import numpy as np
 
 from facerec import detection, embedding
 from facerec import params as parameters
-from facerec.aligning.crops import options_for_network
-from facerec.core import FacerecError, FormatError, ParamsError, sha256_of_bytes, torch_device
-from facerec.detection import Detector
+from facerec.aligning.crops import crop_matrices, cut_crop, options_for_network
+from facerec.aligning.fallbacks import ChosenFace, PhotoFaces, choose_faces
+from facerec.core import FacerecError, FormatError, ImageError, ParamsError, sha256_of_bytes, torch_device
+from facerec.detection import Detector, Faces
+from facerec.detection.finding import NO_FACES, FoundFaces, find_faces
+from facerec.imaging import images
 from facerec.recognition import results, thresholds
-from facerec.recognition.faces import FaceFinder, Photo, PhotoFace, Portrait, load_photo
-from facerec.recognition.results import Candidate, IdentifiedFace, PhotoComparison, SearchResult
+from facerec.recognition.results import (
+    Candidate,
+    IdentifiedFace,
+    PhotoComparison,
+    PhotoFace,
+    Pixels,
+    Portrait,
+    SearchResult,
+)
 from facerec.recognition.thresholds import Measurement, Threshold
 from facerec.store import gallery as galleries
+from facerec.store.embeddings import normalise
 from facerec.store.gallery import Gallery, GalleryEntry
+
+Photo: TypeAlias = str | Path | bytes | Pixels
+"""A photo's path, its encoded bytes, or its RGB pixels (h, w, 3)."""
+
+
+class NoFaceError(FacerecError):
+    """No face was found in a photo, or none that can be aligned."""
 
 
 @dataclass(frozen=True)
@@ -74,15 +98,14 @@ class Recogniser:
         **choosing: Any,
     ) -> None:
         if choosing.get("rule", "center") not in detection.RULES:
-            rules = ", ".join(detection.RULES)
-            raise ParamsError(f"No rule {choosing['rule']!r} to choose a face; use {rules}.")
+            raise ParamsError(f"No rule {choosing['rule']!r} to choose a face; use {', '.join(detection.RULES)}.")
         self.embedder = embedding.load_embedder(model, torch_device())
         preprocessing = self.embedder.preprocessing
         crops = options_for_network(preprocessing.size, preprocessing.template, **choosing)
         if isinstance(detector, str):
             detector = detection.build_detector(detector, **(options or {}))
         self.name = str(model)
-        self.finder = FaceFinder(detector, retry, crops, self.embedder)
+        self.detector, self.retry, self.options = detector, retry, crops
 
     @classmethod
     def of_experiment(
@@ -120,23 +143,20 @@ class Recogniser:
 
     def faces(self, photo: Photo) -> list[PhotoFace]:
         """All faces of a photo, by descending score; NoFaceError where there is none."""
-        return self.finder.all_faces(*load_photo(photo))[1]
+        return self._all_faces(*load_photo(photo))[1]
 
     def portrait(self, photo: Photo, name: str = "the photo") -> Portrait:
         """The face of a photo that the rule chooses; NoFaceError where there is none."""
-        found = next(self.finder.portraits([load_photo(photo, name)]))
-        if isinstance(found, FacerecError):
-            raise found
-        return found
+        name, data = load_photo(photo, name)
+        return self._portrait(name, data, next(find_faces(self.detector, [data], self.retry)))
 
     def measured(self, scores: str | Path | None = None) -> Measurement | None:
         """This model's measurement in `scores`, else on the largest benchmark of data/scores; None without one.
 
         Raises FormatError where `scores` are those of another model.
         """
-        if scores is None:
-            return thresholds.find_measurement(self.embedder.digest)
-        return thresholds.read_measurement(scores, self.embedder.digest)
+        digest = self.embedder.digest
+        return thresholds.find_measurement(digest) if scores is None else thresholds.read_measurement(scores, digest)
 
     def threshold(self, far: float = 1e-2, scores: str | Path | None = None) -> Threshold | None:
         """The threshold at the false accept rate `far` by the measurement `measured(scores)`; None without one."""
@@ -163,12 +183,16 @@ class Recogniser:
         `Gallery.with_entries` adds the entries. With `keep_faces` they hold the aligned face beside the embedding.
         """
         seen, given = tee(photos)
-        found = self.finder.portraits((photo.source, photo.data) for photo in given)
-        for photo, portrait in zip(seen, found, strict=True):
-            if isinstance(portrait, FacerecError):
-                yield RefusedPhoto(photo.source, str(portrait).removeprefix(f"{photo.source}: "))
+        every = find_faces(self.detector, (photo.data for photo in given), self.retry)
+        for photo, found in zip(seen, every, strict=True):
+            try:
+                portrait = self._portrait(photo.source, photo.data, found)
+            except (ImageError, NoFaceError) as error:
+                yield RefusedPhoto(photo.source, str(error).removeprefix(f"{photo.source}: "))
             else:
-                yield EnrolledPhoto(_gallery_entry(photo, portrait.face, keep_faces), len(portrait.found))
+                face, digest = portrait.face, sha256_of_bytes(photo.data)
+                known = (digest, face.embedding, face.score, face.fallback, face.crop if keep_faces else None)
+                yield EnrolledPhoto(GalleryEntry(photo.name, photo.source, *known), len(portrait.found))
 
     def search(
         self,
@@ -198,7 +222,7 @@ class Recogniser:
             raise FormatError("the gallery holds nobody; enroll photos first.")
         name, data = load_photo(photo)
         if all_faces:
-            pixels, faces = self.finder.all_faces(name, data)
+            pixels, faces = self._all_faces(name, data)
         else:
             portrait = self.portrait(photo)
             pixels, faces = portrait.pixels, [portrait.face]
@@ -216,6 +240,52 @@ class Recogniser:
         """Why a result is no evidence about real people: trained or measured on rendered faces only; else ""."""
         return results.describe_caution(self.embedder.trained_on, threshold)
 
+    def _all_faces(self, name: str, data: bytes | Pixels) -> tuple[Pixels, list[PhotoFace]]:
+        """The photo's pixels and all its faces by descending score; where the detector finds none, that of a fallback."""
+        found = next(find_faces(self.detector, [data], self.retry))
+        detected = self._detected(found)
+        if detected:
+            pixels = _decoded(name, data)
+            return pixels, self._embedded(pixels, detected)
+        portrait = self._portrait(name, data, found)
+        return portrait.pixels, [portrait.face]
+
+    def _detected(self, found: FoundFaces) -> list[ChosenFace]:
+        """The faces that the detector found in the photo and that can be cropped."""
+        if "detector" not in self.options.fallbacks:
+            return []
+        columns, every = vars(found.faces), range(len(found.faces))
+        alone = [Faces(**{key: values[row : row + 1] for key, values in columns.items()}) for row in every]
+        options = self.options.model_copy(update={"fallbacks": ("detector",)})
+        chosen = choose_faces([PhotoFaces(found.size, each, NO_FACES) for each in alone], options)
+        return [face for face in chosen if isinstance(face, ChosenFace)]
+
+    def _portrait(self, name: str, data: bytes | Pixels, found: FoundFaces) -> Portrait:
+        if found.error:
+            raise ImageError(f"{name}: {found.error}")
+        (chosen,) = choose_faces([PhotoFaces(found.size, found.faces, found.retried)], self.options)
+        if not isinstance(chosen, ChosenFace):
+            last = (
+                "" if "crop" in self.options.fallbacks else "; for a photo of nothing but a face add the fallback crop"
+            )
+            advice = f"lower min_face, or try another detector{last}"
+            raise NoFaceError(f"{name}: {str(chosen).rstrip('.')}; {advice}.")
+        pixels = _decoded(name, data)
+        faces = found.retried if chosen.fallback == "retry" else found.faces
+        return Portrait(name, pixels, faces, self._embedded(pixels, [chosen])[0])
+
+    def _embedded(self, pixels: Pixels, chosen: Sequence[ChosenFace]) -> list[PhotoFace]:
+        matrices = crop_matrices(chosen, [pixels.shape[:2]] * len(chosen), self.options)
+        crops = [cut_crop(pixels, matrix, self.options) for matrix in matrices]
+        # One at a time, so that an embedding does not depend on the other faces, and no batch is padded.
+        unit = normalise(self.embedder.embed(np.stack([images.decode(crop) for crop in crops]), batch=1))
+        if not np.isfinite(unit).all():
+            raise FormatError("The network gives an embedding without a direction; its weights are damaged.")
+        return [
+            PhotoFace(face.box, face.landmarks, face.score, face.fallback, crop, embedding)
+            for face, crop, embedding in zip(chosen, crops, unit, strict=True)
+        ]
+
     def _check_model(self, gallery: Gallery, what: str) -> None:
         if gallery.model.digest != self.embedder.digest:
             raise FormatError(
@@ -224,7 +294,19 @@ class Recogniser:
             )
 
 
-def _gallery_entry(photo: NamedPhoto, face: PhotoFace, keep_face: bool) -> GalleryEntry:
-    digest = sha256_of_bytes(photo.data)
-    crop = face.crop if keep_face else None
-    return GalleryEntry(photo.name, photo.source, digest, face.embedding, face.score, face.fallback, crop)
+def load_photo(photo: Photo, name: str = "the photo") -> tuple[str, bytes | Pixels]:
+    """A photo's name (its path, else `name`) and its content; FormatError where the file is missing."""
+    if isinstance(photo, bytes | np.ndarray):
+        return name, photo
+    path = Path(photo)
+    if not path.is_file():
+        kind = "is a folder; name one photo in it" if path.is_dir() else "does not exist; name a photo"
+        raise FormatError(f"{path} {kind}.")
+    return str(photo), path.read_bytes()
+
+
+def _decoded(name: str, data: bytes | Pixels) -> Pixels:
+    try:
+        return data if isinstance(data, np.ndarray) else images.decode(data)
+    except ImageError as error:
+        raise ImageError(f"{name}: {error}") from error

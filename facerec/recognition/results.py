@@ -1,4 +1,4 @@
-"""Results of comparing two photos and of searching a gallery, in words and as plain values for JSON.
+"""Faces of photos, and the results of comparing photos and searching galleries, in words and as values for JSON.
 
 A result without a threshold gives similarities and no decision.
 """
@@ -6,12 +6,18 @@ A result without a threshold gives similarities and no decision.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
-from facerec.recognition.faces import PhotoFace, Pixels, Portrait
+import numpy as np
+from numpy.typing import NDArray
+
+from facerec.detection import Faces
 from facerec.recognition.thresholds import Threshold, format_percent, search_fpir, squared_distance
 from facerec.store.gallery import GalleryEntry
 from facerec.store.model_metadata import TrainingSet, only_rendered
+
+Pixels: TypeAlias = NDArray[np.uint8]
+"""RGB (h, w, 3)."""
 
 UNKNOWN = "unknown"
 """Shown instead of a name for a face that matches no person of the gallery."""
@@ -20,6 +26,43 @@ NO_THRESHOLD = (
     "no threshold is known for this model, so nothing is decided: measure one (`facerec embed` and `facerec verify` "
     "on a benchmark's faces and pairs, or `dvc repro`) and name its scores"
 )
+
+
+@dataclass(frozen=True)
+class PhotoFace:
+    """A face of a photo.
+
+    Attributes:
+        box: (4,) float32 x1, y1, x2, y2 in photo pixels; None where no box was found (fallback "crop").
+        landmarks: (5, 2) float32 in photo pixels, ordered as in `facerec.detection.Faces`; None without a box.
+        score: of the detector, 0..1; None without a box.
+        fallback: what found it, of `facerec.aligning.FALLBACKS`.
+        crop: JPEG bytes of the aligned face.
+        embedding: (dim,) float32 of length 1.
+    """
+
+    box: NDArray[np.float32] | None
+    landmarks: NDArray[np.float32] | None
+    score: float | None
+    fallback: str
+    crop: bytes
+    embedding: NDArray[np.float32]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON; coordinates are pixels of the upright photo."""
+        score = None if self.score is None else round(self.score, 5)
+        places = {"box": _rounded(self.box), "landmarks": _rounded(self.landmarks)}
+        return {**places, "score": score, "rung": self.fallback}
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """A photo (upright pixels) with the face chosen from those that the detector `found` in the same pass."""
+
+    name: str
+    pixels: Pixels
+    found: Faces
+    face: PhotoFace
 
 
 @dataclass(frozen=True)
@@ -61,10 +104,8 @@ class PhotoComparison:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        photos = [
-            {"photo": portrait.name, "faces": len(portrait.found), **portrait.face.to_dict()}
-            for portrait in (self.first, self.second)
-        ]
+        both = (self.first, self.second)
+        photos = [{"photo": each.name, "faces": len(each.found), **each.face.to_dict()} for each in both]
         similarity = {"similarity": self.similarity, "distance": self.distance, "same": self.same}
         return {"photos": photos, **similarity, **_decision_values(self)}
 
@@ -75,6 +116,12 @@ class Candidate:
 
     entry: GalleryEntry
     similarity: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        distance = squared_distance(self.similarity)
+        photo = {"name": self.entry.name, "photo": self.entry.source}
+        return {**photo, "similarity": self.similarity, "distance": distance}
 
 
 @dataclass(frozen=True)
@@ -93,16 +140,7 @@ class IdentifiedFace:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        candidates = [
-            {
-                "name": each.entry.name,
-                "photo": each.entry.source,
-                "similarity": each.similarity,
-                "distance": squared_distance(each.similarity),
-            }
-            for each in self.candidates
-        ]
-        return {**self.face.to_dict(), "name": self.name, "candidates": candidates}
+        return {**self.face.to_dict(), "name": self.name, "candidates": [each.to_dict() for each in self.candidates]}
 
 
 @dataclass(frozen=True)
@@ -128,9 +166,7 @@ class SearchResult:
     @property
     def fpir(self) -> float | None:
         """Chance that a person who is not in the gallery is named; None without a threshold."""
-        if self.threshold is None:
-            return None
-        return search_fpir(self.threshold.point.far, self.comparisons)
+        return None if self.threshold is None else search_fpir(self.threshold.point.far, self.comparisons)
 
     @property
     def decision(self) -> str:
@@ -147,9 +183,13 @@ class SearchResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        faces = [person.to_dict() for person in self.people]
-        rates = {"comparisons": self.comparisons, "fpir": self.fpir}
-        return {"photo": self.name, "faces": faces, **rates, **_decision_values(self)}
+        found = {"photo": self.name, "faces": [person.to_dict() for person in self.people]}
+        return {**found, "comparisons": self.comparisons, "fpir": self.fpir, **_decision_values(self)}
+
+
+def _rounded(values: NDArray[np.float32] | None) -> list[Any] | None:
+    """Nested lists of the values to 1/100 pixel."""
+    return None if values is None else np.round(values.astype(np.float64), 2).tolist()
 
 
 def _decision_values(result: PhotoComparison | SearchResult) -> dict[str, Any]:

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from facerec.core import FormatError, ParamsError
-from facerec.evaluation.curves import rate_name, wilson
-from facerec.evaluation.verification.distances import Bools, Floats
+from facerec.core import FormatError, ParamsError, rate_name
+from facerec.evaluation.curves import wilson
 from facerec.store import embeddings
+
+Floats = NDArray[np.float64]
 
 FOLDER = Path("data/scores")
 """Where the default experiment writes the scores of its benchmarks."""
@@ -71,7 +72,7 @@ class Measurement:
     benchmark: str
     rendered: bool
     distances: Floats = field(repr=False)
-    same: Bools = field(repr=False)
+    same: NDArray[np.bool_] = field(repr=False)
 
     @property
     def different(self) -> int:
@@ -136,16 +137,17 @@ class Threshold:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
+        point, measured = self.point, self.measured
         return {
             "similarity": self.similarity,
             "distance": self.distance,
-            "far": self.point.far,
-            "benchmark": self.measured.benchmark,
-            "synthetic": self.measured.rendered,
-            "different_pairs": self.point.pairs,
-            "different_accepted": self.point.accepted,
-            "far_low": self.point.low,
-            "far_high": self.point.high,
+            "far": point.far,
+            "benchmark": measured.benchmark,
+            "synthetic": measured.rendered,
+            "different_pairs": point.pairs,
+            "different_accepted": point.accepted,
+            "far_low": point.low,
+            "far_high": point.high,
             "tar": self.tar,
         }
 
@@ -157,22 +159,22 @@ def read_measurement(path: str | Path, model: str) -> Measurement:
     fold by fold, so that its distances depend on more than the two photos.
     """
     scored = embeddings.read_scores(path)
-    origin = None if scored.measured is None else scored.measured.origin
-    if scored.measured is None or origin is None:
+    measured = scored.measured
+    if measured is None or measured.origin is None:
         raise FormatError(f"{path} does not say which model it was measured with; embed and verify again.")
-    if origin.model != model:
+    if measured.origin.model != model:
         raise FormatError(
-            f"{path} was measured with another model ({origin.model[:12]}) than this one ({model[:12]}); name scores "
-            "of this one, or none."
+            f"{path} was measured with another model ({measured.origin.model[:12]}) than this one ({model[:12]}); name "
+            "scores of this one, or none."
         )
-    if scored.measured.protocol not in _SQUARED:
+    if measured.protocol not in _SQUARED:
         raise FormatError(
-            f"{path} is of the protocol {scored.measured.protocol}, which shifts embeddings fold by fold; for a "
-            f"threshold verify with {' or '.join(_SQUARED)}."
+            f"{path} is of the protocol {measured.protocol}, which shifts embeddings fold by fold; for a threshold "
+            f"verify with {' or '.join(_SQUARED)}."
         )
-    distances = _SQUARED[scored.measured.protocol](scored.distance)
+    distances = _SQUARED[measured.protocol](scored.distance)
     faces = distances < _NO_FACE
-    return Measurement(scored.measured.benchmark, origin.rendered, distances[faces], scored.same[faces])
+    return Measurement(measured.benchmark, measured.origin.rendered, distances[faces], scored.same[faces])
 
 
 def find_measurement(model: str, folder: Path = FOLDER) -> Measurement | None:
@@ -252,13 +254,9 @@ def cosine_similarities(probes: ArrayLike, gallery: ArrayLike) -> Floats:
     >>> cosine_similarities([[3.0, 0.0]], [[1.0, 0.0], [0.0, 2.0]]).tolist()
     [[1.0, 0.0]]
     """
-    first, second = (_unit_rows(rows) for rows in (probes, gallery))
-    return np.asarray(np.clip(first @ second.T, -1, 1), np.float64)
-
-
-def _unit_rows(rows: ArrayLike) -> Floats:
-    wide = np.atleast_2d(np.asarray(rows, np.float64))
-    return np.asarray(wide / np.linalg.norm(wide, axis=1, keepdims=True), np.float64)
+    first, second = (np.atleast_2d(np.asarray(rows, np.float64)) for rows in (probes, gallery))
+    first, second = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (first, second))
+    return np.asarray(np.clip(first @ second.T, -1, 1))
 
 
 def squared_distance(similarity: float) -> float:

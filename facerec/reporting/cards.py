@@ -1,8 +1,4 @@
-"""Model cards and data cards in Markdown, made of facts that the stages measured.
-
-A model card says what a network is, what it was trained on, which preprocessing it expects and how well it does. A data
-card says what a set of the catalog is, under which terms, how this run uses it and what was found in it.
-"""
+"""Cards in Markdown, made of what the stages measured: of a network and its training, and of a set of the catalog."""
 
 from __future__ import annotations
 
@@ -11,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from facerec.params import DETECTOR_OPTIONS
 from facerec.reporting import formatting
-from facerec.reporting.formatting import escape_markdown, facts_table, yaml_block
+from facerec.reporting.formatting import as_number, as_percent, escape_markdown, facts_table, yaml_block
 
 if TYPE_CHECKING:
     from facerec.catalog.entries import CatalogEntry
@@ -48,9 +44,7 @@ def render_model_card(
     results: str = "",
     rendered: bool = False,
 ) -> str:
-    """The card of a network that this run trained.
-
-    The stage export writes it without results, the stage report again with them.
+    """The card of a network that this run trained; the stage export writes it without results, report with them.
 
     Args:
         name: of the network.
@@ -62,16 +56,12 @@ def render_model_card(
         rendered: whether all training faces are rendered.
     """
     height, width = export["input_size"]
-    files = [
-        (file, f"{formatting.as_bytes(facts['bytes'])}, sha256 `{facts['sha256']}`")
-        for file, facts in export["files"].items()
-    ]
     template = escape_markdown(export["preprocessing"]["template"])
     facts = [
         ("Backbone", f"{escape_markdown(export['backbone'])}, {export['parameters']:,} parameters"),
         ("Embedding", f"{export['dim']} numbers, compared by cosine"),
         ("Input", f"RGB, {height}x{width}, aligned to {template}"),
-        *files,
+        *((file, _content(each, "sha256")) for file, each in export["files"].items()),
         ("Digest of the network", f"`{export['digest']}`, as in its embeddings and scores"),
         ("Torch against ONNX", f"largest difference {export['max_difference']:.1g}"),
     ]
@@ -88,16 +78,15 @@ def render_model_card(
 
 
 def _training(training: Mapping[str, Any], sets: Sequence[str]) -> Rows:
-    accuracy, best = formatting.as_percent(training["train_accuracy"]), ""
+    best = ""
     if "best_step" in training:
-        mean = formatting.as_percent(training["best_validation"])
-        best = f"step {training['best_step']:,}, mean accuracy {mean}"
+        best = f"step {training['best_step']:,}, mean accuracy {as_percent(training['best_validation'])}"
     return [
         *(("Set", escape_markdown(each)) for each in sets),
         ("Faces", f"{training['images']:,} of {training['identities']:,} identities"),
         ("Epochs", f"{training['epochs']:,}"),
-        ("Loss of the last epoch", formatting.as_number(training["train_loss"])),
-        ("Faces nearest to their own class", f"{accuracy} in the last epoch"),
+        ("Loss of the last epoch", as_number(training["train_loss"])),
+        ("Faces nearest to their own class", f"{as_percent(training['train_accuracy'])} in the last epoch"),
         ("Best of those judged on the way", best),
     ]
 
@@ -114,15 +103,14 @@ def render_data_card(entry: CatalogEntry, params: Params, found: Mapping[str, An
     kind = "Model" if entry.kind in ("model", "weights") else "Data"
     members = found.get("unpack", {}).get(entry.name, {})
     counts = [(escape_markdown(name), f"{count:,}") for name, count in members.items()]
-    table = formatting.markdown_table(("Member", "Images"), counts)
-    detected, aligned = (found.get(stage, {}).get(entry.name) for stage in ("detect", "align"))
-    faces = _faces(params, detected, aligned) if detected and aligned else []
+    detected, aligned, held = (found.get(stage, {}).get(entry.name) for stage in ("detect", "align", "download"))
+    faces = facts_table(_faces(params, detected, aligned)) if detected and aligned else ""
     return formatting.join_document(
         f"{kind} card: {entry.name}",
         escape_markdown(entry.title),
-        facts_table([*_origin(entry), *_use(entry, params), *_content(entry, found)]),
-        f"## Faces\n\n{facts_table(faces)}" if faces else "",
-        f"## Members\n\n{table}" if members else "",
+        facts_table([*_origin(entry), *_use(entry, params), *(_holdings(held) if held else [])]),
+        f"## Faces\n\n{faces}" if faces else "",
+        f"## Members\n\n{formatting.markdown_table(('Member', 'Images'), counts)}" if members else "",
         f"## Preprocessing\n\n{yaml_block(entry.preprocessing.to_dict())}" if entry.preprocessing else "",
         f"## Results\n\n{results}" if results else "",
     )
@@ -155,13 +143,13 @@ def _use(entry: CatalogEntry, params: Params) -> Rows:
     return [("Options", _list(f"{key}: {value}" for key, value in options.items())), ("Used as", _list(uses))]
 
 
-def _content(entry: CatalogEntry, found: Mapping[str, Any]) -> Rows:
-    held = found.get("download", {}).get(entry.name)
-    if held is None:
-        return []
-    counts = {name: held.get(name) or None for name in ("photos", "identities", "pairs")}
-    content = f"{formatting.as_bytes(held['bytes'])}, sha256 of all files `{held['sha256']}`"
-    return [("Holds", _counts(counts)), ("Content", content)]
+def _holdings(held: Mapping[str, Any]) -> Rows:
+    counts = _counts({name: held.get(name) or None for name in ("photos", "identities", "pairs")})
+    return [("Holds", counts), ("Content", _content(held, "sha256 of all files"))]
+
+
+def _content(held: Mapping[str, Any], digest: str) -> str:
+    return f"{formatting.as_bytes(held['bytes'])}, {digest} `{held['sha256']}`"
 
 
 def _counts(counts: Mapping[str, int | None]) -> str:
@@ -174,17 +162,15 @@ def _list(words: Iterable[str]) -> str:
 
 def _faces(params: Params, detected: Mapping[str, Any], aligned: Mapping[str, Any]) -> Rows:
     """What the stages detect and align found in a photo set."""
-    size = params.align.size
+    size, options = params.align.size, params.detect.model_dump(mode="json")
     height, width = (size, size) if isinstance(size, int) else size
-    options = params.detect.model_dump(mode="json")
     given = ", ".join(f"{key}: {options[key]}" for key in DETECTOR_OPTIONS[params.detect.detector])
     reasons = _list(f"{reason} {count:,}" for reason, count in aligned.get("reasons", {}).items())
     people = f"{aligned['identities']:,} identities" if aligned["identities"] else "unknown people"
     shortest, longest = detected["shortest_side"], detected["longest_side"]
     sides = f"{shortest:,}" if shortest == longest else f"{shortest:,} to {longest:,}"
-    least, low, residual, most = (
-        formatting.as_number(aligned.get(key)) for key in ("score_min", "score_p05", "residual_median", "residual_p95")
-    )
+    spread = ("score_min", "score_p05", "residual_median", "residual_p95")
+    least, low, residual, most = (as_number(aligned.get(key)) for key in spread)
     return [
         ("Detector", escape_markdown(f"{params.detect.detector} ({given})")),
         ("Sides of the photos", f"{sides} pixels"),

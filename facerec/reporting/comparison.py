@@ -1,9 +1,7 @@
-"""Tables of several runs: all experiments of DVC, and two runs side by side with the question whether they differ.
+"""Tables of several runs, as `facerec experiments` and `facerec compare-runs` print them.
 
-`facerec experiments` and `facerec compare-runs` print them.
-
-The verdict on a benchmark depends only on its headline metric, accuracy or rank-1, with Holm's correction for the number
-of benchmarks: of many metrics some differ by chance. The other metrics are shown for information.
+The verdict on a benchmark depends only on its headline metric, accuracy or rank-1, with Holm's correction for the
+number of benchmarks: of many metrics some differ by chance. The other metrics are shown for information.
 """
 
 from __future__ import annotations
@@ -35,11 +33,9 @@ _NAMELESS = (
 
 @dataclass(frozen=True)
 class ComparisonReport:
-    """Two runs and the differences between them.
+    """Two runs, named as the user named them, and the differences between them.
 
     Attributes:
-        first, second: names of the runs, as the user gave them.
-        trials: options of the bootstrap.
         benchmarks: the comparison of each benchmark, see `facerec.evaluation.comparison`.
         omitted: benchmark that cannot be compared -> reason.
     """
@@ -96,9 +92,9 @@ def terminal_tables(report: ComparisonReport) -> Group:
     for header in _metric_headers(report):
         shown = header if len(header) <= _LONGEST else f"{header[: _LONGEST - 1]}…"
         metrics.add_column(Text(shown), justify="right", no_wrap=True)
-    for name in report.benchmarks:
+    for name, found in report.benchmarks.items():
         metrics.add_row(Text(name, style="bold"))
-        for label, *numbers in _metric_rows(report, name):
+        for label, *numbers in _metric_rows(found):
             metrics.add_row(Text(f"  {label}"), *map(Text, numbers))
     return Group(verdicts, "", metrics, "", *map(Text, _remarks(report)))
 
@@ -106,7 +102,7 @@ def terminal_tables(report: ComparisonReport) -> Group:
 def markdown_tables(report: ComparisonReport) -> str:
     """Verdicts, metrics and remarks, as Markdown."""
     verdicts = _markdown_table(_VERDICTS, 3, _verdict_rows(report))
-    metrics = [[name, *row] for name in report.benchmarks for row in _metric_rows(report, name)]
+    metrics = [[name, *row] for name, found in report.benchmarks.items() for row in _metric_rows(found)]
     headers = ("benchmark", "figure", *_metric_headers(report))
     return "\n\n".join([verdicts, _markdown_table(headers, 2, metrics), *_remarks(report)]) + "\n"
 
@@ -115,7 +111,7 @@ def _verdict_rows(report: ComparisonReport) -> list[list[str]]:
     rows = []
     for name, found in report.benchmarks.items():
         people = f"{found.units:,} people" if found.unit == "identities" else "nobody named"
-        p_values = _p_value(found.figures[found.headline].p), _p_value(report.adjusted[name])
+        p_values = map(_p_value, (found.figures[found.headline].p, report.adjusted[name]))
         rows.append([name, report.verdict(name), f"{found.pairs:,} pairs, {people}", *p_values])
     return rows
 
@@ -124,10 +120,10 @@ def _metric_headers(report: ComparisonReport) -> tuple[str, ...]:
     return report.first, report.second, "difference", f"{100 * report.trials.level:g} % interval", "p"
 
 
-def _metric_rows(report: ComparisonReport, name: str) -> list[list[str]]:
+def _metric_rows(compared: RunComparison) -> list[list[str]]:
     """Label and numbers of each metric of a benchmark."""
     rows = []
-    for metric, found in report.benchmarks[name].figures.items():
+    for metric, found in compared.figures.items():
         shares = f"{100 * found.first:.2f}", f"{100 * found.second:.2f}"
         interval = f"{_points(found.low)} to {_points(found.high)}"
         rows.append([_label(metric), *shares, _points(found.difference), interval, _p_value(found.p)])
@@ -135,18 +131,19 @@ def _metric_rows(report: ComparisonReport, name: str) -> list[list[str]]:
 
 
 def _remarks(report: ComparisonReport) -> list[str]:
-    trials, count = report.trials, sum(not found.equal for found in report.benchmarks.values())
+    trials, compared = report.trials, report.benchmarks.values()
+    count = sum(not found.equal for found in compared)
     together = f" for all {count} together (Holm's correction)" if count > 1 else ""
-    remarks = [
+    nameless = any(found.unit == "pairs" for found in compared)
+    return [
         *(f"Not compared: {each}." for each in omission_reasons(report.omitted)),
         f"All in %, differences in points: {report.second} less {report.first}. Intervals and p are from "
         f"{trials.count:,} trials of a bootstrap over people, the same people for both runs (seed {trials.seed}).",
         f"Verdicts tell what {report.second} is beside {report.first}, by accuracy or rank-1, at "
         f"{100 * (1 - trials.level):g} %{together}. No difference shown does not mean that there is none: the interval "
         "says how large it may be.",
+        *([_NAMELESS] if nameless else []),
     ]
-    nameless = any(found.unit == "pairs" for found in report.benchmarks.values())
-    return [*remarks, _NAMELESS] if nameless else remarks
 
 
 def _label(metric: str) -> str:
@@ -165,7 +162,7 @@ def _p_value(p: float) -> str:
 
 def _markdown_table(headers: Sequence[str], words: int, rows: Sequence[Sequence[str]]) -> str:
     """A table whose first `words` columns are words, the others numbers."""
-    marks = ["---" if place < words else "---:" for place in range(len(headers))]
+    marks = ["---"] * words + ["---:"] * (len(headers) - words)
     cells = [[cell.replace("|", r"\|") for cell in line] for line in (headers, marks, *rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in cells)
 
@@ -234,8 +231,7 @@ def experiment_as_dict(row: Experiment) -> dict[str, Any]:
 def _experiment(
     each: Mapping[str, Any], level: int, base: Mapping[str, Any], executor: Mapping[str, Any] | None = None
 ) -> Experiment:
-    data = each.get("data") or {}
-    state = (executor or {}).get("state", "success")
+    data, state = each.get("data") or {}, (executor or {}).get("state", "success")
     timestamp = (data.get("timestamp") or "")[:16].replace("T", " ")
     return Experiment(
         name=each.get("name") or each["rev"][: None if each["rev"] == "workspace" else 7],
@@ -247,13 +243,13 @@ def _experiment(
 
 
 def _headlines(data: Mapping[str, Any]) -> dict[tuple[str, str], float]:
-    found = {}
-    for file in (data.get("metrics") or {}).values():
-        for benchmark, values in (file.get("data") or {}).items():
-            for metric in HEADLINES:
-                if isinstance(values, Mapping) and metric in values:
-                    found[benchmark, metric] = float(values[metric])
-    return found
+    return {
+        (benchmark, metric): float(values[metric])
+        for file in (data.get("metrics") or {}).values()
+        for benchmark, values in (file.get("data") or {}).items()
+        for metric in HEADLINES
+        if isinstance(values, Mapping) and metric in values
+    }
 
 
 def _parameters(each: Mapping[str, Any]) -> dict[str, Any]:
@@ -272,10 +268,9 @@ def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
 
 def _changes(base: Mapping[str, Any], own: Mapping[str, Any]) -> list[str]:
     """Changes as `dvc exp run -S` takes them, and "~key" for a parameter that was removed."""
-    changed = {key: value for key, value in own.items() if key not in base or base[key] != value}
-    texts = {
-        key: value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
-        for key, value in changed.items()
-    }
-    removed = [f"~{key}" for key in base if own and key not in own]
-    return [*(f"{key}={text}" for key, text in texts.items()), *removed]
+    changed = [
+        f"{key}={value if isinstance(value, str) else json.dumps(value, separators=(',', ':'))}"
+        for key, value in own.items()
+        if key not in base or base[key] != value
+    ]
+    return changed + [f"~{key}" for key in base if own and key not in own]

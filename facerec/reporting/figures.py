@@ -87,28 +87,48 @@ def verification_roc(curves: Curves, accuracy: Mapping[str, tuple[float, float]]
         name: f"{name}: {100 * mean:.2f} ± {100 * spread:.2f} % accuracy"
         for name, (mean, spread) in (accuracy or {}).items()
     }
-    title = "Verification: same person or not?"
-    return _draw_roc(curves, labels, title, "False-accept", "True-accept")
+    return roc_figure(curves, "Verification: same person or not?", "False-accept", "True-accept", labels)
 
 
 def identification_roc(curves: Curves) -> Figure:
     """ROC of identification runs, such as raw and cleaned: name -> records {"fpr", "tpr", "lo", "hi"}."""
     title = "Identification: one-to-one errors among strangers"
-    return _draw_roc(curves, {}, title, "False-positive", "True-positive")
+    return roc_figure(curves, title, "False-positive", "True-positive")
 
 
-def roc_figure(curves: Curves, title: str = "") -> Figure:
-    """ROC of anything: name -> records {"fpr", "tpr", "lo", "hi"}."""
-    return _draw_roc(curves, {}, title or "True and false accepts", "False accept", "True accept")
+@_styled
+def roc_figure(
+    curves: Curves,
+    title: str = "",
+    false: str = "False accept",
+    true: str = "True accept",
+    labels: Mapping[str, str] | None = None,
+) -> Figure:
+    """ROC of anything: name -> records {"fpr", "tpr", "lo", "hi"}; `labels` replace names in the legend."""
+    title = title or "True and false accepts"
+    figure, axes = _new_figure(title, f"{false} rate (log scale)", f"{true} rate")
+    shown = {name: [r for r in records if r["fpr"] > 0] for name, records in curves.items()}
+    lowest = min((records[0]["fpr"] for records in shown.values() if records), default=1e-3)
+    for index, (name, records) in enumerate(shown.items()):
+        _line(axes, index, (labels or {}).get(name, name), *_columns(records, "fpr", "tpr"))
+    axes.set_xscale("log")
+    axes.set_xlim(10.0 ** np.floor(np.log10(min(lowest, 0.1)) + 1e-9), 1)
+    floor = _rate_axis(axes, min((r["lo"] for c in shown.values() for r in c), default=0))
+    if floor == 0:
+        chance = np.geomspace(axes.get_xlim()[0], 1, 100)
+        axes.plot(chance, chance, color=_GREY, linewidth=1, linestyle=":", label="chance")
+    _legend(axes)
+    return figure
 
 
 @_styled
 def det_figure(curves: Curves, eer: Mapping[str, float] | None = None) -> Figure:
     """DET of benchmarks: name -> records {"fpr", "tpr", "lo", "hi"} of its ROC; eer: name -> equal error rate.
 
-    Both axes are normal deviates, so that normally distributed scores give straight lines. Source: Martin et al., The DET Curve in Assessment of Detection Task Performance, Eurospeech 1997.
+    Both axes are normal deviates, so that normally distributed scores give straight lines. Source: Martin et al., The
+    DET Curve in Assessment of Detection Task Performance, Eurospeech 1997.
     """
-    figure, axes = _new()
+    figure, axes = _new_figure("Detection error trade-off", "False-accept rate", "False-reject rate")
     for index, (name, records) in enumerate(curves.items()):
         accepts, *rates = _columns(records, "fpr", "tpr")
         misses, high, low = (_deviates(1 - rate) for rate in rates)
@@ -120,14 +140,14 @@ def det_figure(curves: Curves, eer: Mapping[str, float] | None = None) -> Figure
     ends = _deviates(np.array([_DET_RATES[0], _DET_MOST]))
     axes.plot(ends, ends, color=_GREY, linewidth=1, linestyle=":", label="equal errors")
     _legend(axes)
-    axes.set(title="Detection error trade-off", xlabel="False-accept rate", ylabel="False-reject rate")
     return figure
 
 
 @_styled
 def cmc_figure(curves: Curves, title: str = "") -> Figure:
     """CMC of identification runs: name -> records {"rank", "rate", "lo", "hi"}; the legend gives rank 1."""
-    figure, axes = _new()
+    title = title or "Identification: is the mate among the best k?"
+    figure, axes = _new_figure(title, "Rank k (log scale)", "Identification rate")
     last = max((records[-1]["rank"] for records in curves.values() if records), default=1)
     for index, (name, records) in enumerate(curves.items()):
         x, y, low, high = _columns(records, "rank", "rate")
@@ -139,8 +159,6 @@ def cmc_figure(curves: Curves, title: str = "") -> Figure:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda rank, position: f"{rank:,.0f}"))
     _rate_axis(axes, min((r["lo"] for c in curves.values() for r in c), default=0))
     axes.legend(loc="lower right")
-    title = title or "Identification: is the mate among the best k?"
-    axes.set(title=title, xlabel="Rank k (log scale)", ylabel="Identification rate")
     return figure
 
 
@@ -149,7 +167,7 @@ def score_histogram(
     records: Sequence[Mapping[str, float]], threshold: float | None = None, title: str = "Distances of the pairs"
 ) -> Figure:
     """Genuine and impostor pairs by score: records {"low", "high", "same", "different"}, drawn as shares of each kind."""
-    figure, axes = _new()
+    figure, axes = _new_figure(title, "Squared distance of normalised embeddings", "Share of pairs of that kind")
     edges = [record["low"] for record in records] + [records[-1]["high"]]
     for index, kind in enumerate(("same", "different")):
         counts = np.array([record[kind] for record in records], dtype=np.float64)
@@ -161,8 +179,6 @@ def score_histogram(
         axes.axvline(threshold, color="#222222", linewidth=1.2, label=f"threshold {threshold:.3g}")
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     _legend(axes)
-    xlabel = "Squared distance of normalised embeddings"
-    axes.set(title=title, xlabel=xlabel, ylabel="Share of pairs of that kind")
     return figure
 
 
@@ -175,8 +191,8 @@ def training_figure(records: Sequence[Mapping[str, float]], x: str = "step", tit
     panels = [(key, label) for key, label in _PANELS if any(key in record for record in records)]
     if not panels:
         raise FormatError("Training records hold none of loss, accuracy and lr, so there is nothing to draw.")
-    width, height = _SIZE
-    figure = Figure(figsize=(width, height * (len(panels) + 1) / 3), layout="constrained", facecolor="white")
+    size = (_SIZE[0], _SIZE[1] * (len(panels) + 1) / 3)
+    figure = Figure(figsize=size, layout="constrained", facecolor="white")
     column = np.atleast_1d(figure.subplots(len(panels), 1, sharex=True))
     for index, (axes, (key, label)) in enumerate(zip(column, panels, strict=True)):
         points = [(record[x], record[key]) for record in records if record.get(key) is not None]
@@ -193,7 +209,7 @@ def training_figure(records: Sequence[Mapping[str, float]], x: str = "step", tit
 @_styled
 def validation_figure(looks: Sequence[Mapping[str, Any]], best: int, title: str = "Judged during training") -> Figure:
     """Accuracy of benchmarks over training: records {"step", "accuracy": {name: share}}; `best` is the step kept."""
-    figure, axes = _new()
+    figure, axes = _new_figure(title, "Step", "Accuracy")
     steps = [look["step"] for look in looks]
     for index, name in enumerate(looks[0]["accuracy"]):
         colour, line = COLOURS[index % len(COLOURS)], _STYLES[index % len(_STYLES)]
@@ -202,7 +218,6 @@ def validation_figure(looks: Sequence[Mapping[str, Any]], best: int, title: str 
     axes.axvline(best, color="#222222", linewidth=1.2, label=f"best mean, step {best:,}")
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     _legend(axes)
-    axes.set(title=title, xlabel="Step", ylabel="Accuracy")
     return figure
 
 
@@ -212,7 +227,7 @@ def parity_figure(reference: ArrayLike, other: ArrayLike) -> Figure:
     a, b = (np.asarray(values, dtype=np.float64).ravel() for values in (reference, other))
     if a.shape != b.shape or not len(a):
         raise FormatError(f"A parity figure needs equally many values on both sides, not {len(a)} and {len(b)}.")
-    figure, axes = _new()
+    figure, axes = _new_figure("ONNX against PyTorch", "PyTorch output", "ONNX output")
     low, high = min(a.min(), b.min()), max(a.max(), b.max())
     axes.plot([low, high], [low, high], color=_GREY, linewidth=1, zorder=1)
     step = max(1, len(a) // 4000)
@@ -220,13 +235,14 @@ def parity_figure(reference: ArrayLike, other: ArrayLike) -> Figure:
     axes.set_aspect("equal")
     gap = f"greatest difference {np.abs(a - b).max():.1e}"
     axes.text(0.04, 0.95, gap, transform=axes.transAxes, va="top", color="#222222")
-    axes.set(title="ONNX against PyTorch", xlabel="PyTorch output", ylabel="ONNX output")
     return figure
 
 
-def _new() -> tuple[Figure, Axes]:
+def _new_figure(title: str, xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
     figure = Figure(figsize=_SIZE, layout="constrained", facecolor="white")
-    return figure, figure.subplots()
+    axes = figure.subplots()
+    axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
+    return figure, axes
 
 
 def _columns(records: Sequence[Mapping[str, float]], x: str, y: str) -> tuple[Any, Any, Any, Any]:
@@ -254,25 +270,6 @@ def _line(axes: Axes, index: int, label: str, x: Any, y: Any, low: Any, high: An
     colour, style = COLOURS[index % len(COLOURS)], _STYLES[index % len(_STYLES)]
     axes.fill_between(x, low, high, step="post", color=colour, alpha=0.15, linewidth=0)
     axes.plot(x, y, drawstyle="steps-post", color=colour, linestyle=style, label=label)
-
-
-@_styled
-def _draw_roc(curves: Curves, labels: Mapping[str, str], title: str, false: str, true: str) -> Figure:
-    """ROC curves under their labels, else their names; `false` and `true` are the names of the rates."""
-    figure, axes = _new()
-    shown = {name: [r for r in records if r["fpr"] > 0] for name, records in curves.items()}
-    lowest = min((records[0]["fpr"] for records in shown.values() if records), default=1e-3)
-    for index, (name, records) in enumerate(shown.items()):
-        _line(axes, index, labels.get(name, name), *_columns(records, "fpr", "tpr"))
-    axes.set_xscale("log")
-    axes.set_xlim(10.0 ** np.floor(np.log10(min(lowest, 0.1)) + 1e-9), 1)
-    floor = _rate_axis(axes, min((r["lo"] for c in shown.values() for r in c), default=0))
-    if floor == 0:
-        chance = np.geomspace(axes.get_xlim()[0], 1, 100)
-        axes.plot(chance, chance, color=_GREY, linewidth=1, linestyle=":", label="chance")
-    _legend(axes)
-    axes.set(title=title, xlabel=f"{false} rate (log scale)", ylabel=f"{true} rate")
-    return figure
 
 
 def _legend(axes: Axes) -> None:

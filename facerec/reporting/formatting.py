@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
@@ -115,3 +116,31 @@ def join_document(title: str, *parts: str) -> str:
 def _join_table(header: str, columns: int, rows: Iterable[Sequence[str]]) -> str:
     rule = "|---" + ("|---:" * (columns - 1) if columns > 2 else "|---") + "|"
     return "\n".join([header, rule, *(f"| {' | '.join(row)} |" for row in rows)])
+
+
+Row = list[tuple[str, str]]
+"""Header and cell of each column."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of text whose first column names the rows; `note` explains what the header does not."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+
+    @classmethod
+    def from_rows(cls, rows: Sequence[Row], note: str = "") -> Table:
+        """A table of rows that name their columns.
+
+        >>> Table.from_rows([[("Benchmark", "lfw"), ("Pairs", "6,000")]]).header
+        ('Benchmark', 'Pairs')
+        """
+        header = tuple(name for name, _ in rows[0]) if rows else ()
+        return cls(header, tuple(tuple(cell for _, cell in row) for row in rows), note)
+
+    def markdown(self) -> str:
+        """The table in Markdown, its note below."""
+        rows = [[escape_markdown(cell) for cell in row] for row in self.rows]
+        return f"{markdown_table(self.header, rows)}\n\n{self.note}"

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike
 
 from facerec.core import FormatError, ParamsError
 from facerec.evaluation.identification import devkit
@@ -34,16 +33,14 @@ def overlay_curves(files: Mapping[str, Path], kind: str = "roc", title: str = ""
     """
     if kind not in _AXES:
         raise ParamsError(f"A figure is a roc or a cmc, not {kind!r}.")
-    curves = {label: records for name, path in files.items() for label, records in _named(name, path, kind).items()}
+    curves: dict[str, Records] = {}
+    for name, path in files.items():
+        found = _read_curves(path, kind)
+        if not found:
+            raise FormatError(f"{path} holds no {kind} curve; give a file of curves, or another --kind.")
+        for series, records in found.items():
+            curves[f"{name}: {series}" if len(found) > 1 else name] = records
     return (figures.cmc_figure if kind == "cmc" else figures.roc_figure)(curves, title)
-
-
-def _named(name: str, path: Path, kind: str) -> dict[str, Records]:
-    """The curves of one file; where it holds several, each is named after the file and its own name."""
-    found = _read_curves(path, kind)
-    if not found:
-        raise FormatError(f"{path} holds no {kind} curve; give a file of curves, or another --kind.")
-    return {f"{name}: {series}" if len(found) > 1 else name: records for series, records in found.items()}
 
 
 def _read_curves(path: Path, kind: str) -> dict[str, Records]:
@@ -53,25 +50,21 @@ def _read_curves(path: Path, kind: str) -> dict[str, Records]:
         raise FormatError(f"cannot read the curves {path} ({error}).") from error
     if not isinstance(value, dict):
         raise FormatError(f"{path} holds no curves: it is no JSON object.")
+    x, y = _AXES[kind]
     if _is_devkit(value):
         curves = devkit.parse_published(value, str(path))
-        return {kind: _records(*(curves.cmc if kind == "cmc" else curves.roc), _AXES[kind])}
-    wanted = {*_AXES[kind], "lo", "hi"}
+        points = zip(*(np.asarray(side).tolist() for side in getattr(curves, kind)), strict=True)
+        return {kind: [{x: a, y: b, "lo": b, "hi": b} for a, b in points]}
     return {
         str(series): records
         for series, records in value.items()
-        if isinstance(records, list) and records and all(isinstance(r, dict) and wanted <= r.keys() for r in records)
+        if isinstance(records, list)
+        and records
+        and all(isinstance(r, dict) and {x, y, "lo", "hi"} <= r.keys() for r in records)
     }
 
 
 def _is_devkit(value: Mapping[str, Any]) -> bool:
     """Whether "cmc" and "roc" are two lists of numbers each, not lists of records."""
-    return all(
-        isinstance(value.get(name), list) and len(value[name]) == 2 and isinstance(value[name][0], list)
-        for name in ("cmc", "roc")
-    )
-
-
-def _records(x: ArrayLike, y: ArrayLike, axes: tuple[str, str]) -> Records:
-    pairs = zip(np.asarray(x).tolist(), np.asarray(y).tolist(), strict=True)
-    return [{axes[0]: a, axes[1]: b, "lo": b, "hi": b} for a, b in pairs]
+    both = (value.get("cmc"), value.get("roc"))
+    return all(isinstance(curve, list) and len(curve) == 2 and isinstance(curve[0], list) for curve in both)

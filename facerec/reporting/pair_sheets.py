@@ -1,7 +1,4 @@
-"""Contact sheet of a benchmark's pairs near the threshold: errors and near misses, for a person to check.
-
-It shows whether an error comes from the network, a wrong label, a wrong face or a bad crop.
-"""
+"""Contact sheet of a benchmark's pairs near the threshold, which shows whether the network errs, a label or a crop."""
 
 from __future__ import annotations
 
@@ -43,9 +40,9 @@ def pair_sheet(faces: str | Path, compared: Pairs, distances: Values, thresholds
     whole = (np.minimum(first, second) >= 0) & (np.maximum(first, second) < len(found))
     bands = []
     for title, chosen in _pair_rows(compared.same, distances, thresholds, whole):
+        captions = [f"{distances[pair]:.3f} (threshold {thresholds[pair]:.3f})" for pair in chosen]
         tiles = [
-            _pair_tile(found, (first[pair], second[pair]), distances[pair], thresholds[pair])
-            for pair in chosen.tolist()
+            _pair_tile(found, (first[pair], second[pair]), text) for pair, text in zip(chosen, captions, strict=True)
         ]
         bands.append(titled_band(title, tiles, PAIR_COLUMNS))
     return np.concatenate([title_strip(f"{found.meta.dataset}: pairs and their distances"), *bands])
@@ -55,7 +52,6 @@ def write_pair_sheet(
     faces: str | Path, compared: Pairs, distances: Values, thresholds: Values, out: str | Path
 ) -> None:
     """Write `pair_sheet` to `out`, a .jpg or .png."""
-    sheets.check_sheet_name(out)
     sheets.write_sheet(pair_sheet(faces, compared, distances, thresholds), out, quality=85)
 
 
@@ -82,6 +78,6 @@ def _lowest(values: Values, among: NDArray[np.bool_]) -> NDArray[np.int64]:
     return candidates[np.argsort(values[candidates], kind="stable")][:PAIR_COLUMNS]
 
 
-def _pair_tile(found: shards.Shards, rows: tuple[int, int], distance: float, threshold: float) -> Image:
+def _pair_tile(found: shards.Shards, rows: tuple[int, int], caption: str) -> Image:
     both = [sheets.thumbnail(decode_or_grey(found.image(int(row))), TILE) for row in rows]
-    return add_caption(np.concatenate(both, axis=1), f"{distance:.3f} (threshold {threshold:.3f})")
+    return add_caption(np.concatenate(both, axis=1), caption)

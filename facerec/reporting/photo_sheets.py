@@ -6,8 +6,9 @@ network would train on them without any warning.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec.detection import Faces, draw_faces, table
-from facerec.imaging import alignment, images, sheets
+from facerec.imaging import alignment, sheets
 from facerec.imaging.sheets import (
     CAPTION,
     TILE,
@@ -39,13 +40,11 @@ _PAPER, _GREY = 255, 225
 
 def write_face_sheet(faces: str | Path, photos: str | Path | None, out: Path) -> None:
     """Write `face_sheet` to `out`, a .jpg or .png."""
-    sheets.check_sheet_name(out)
     sheets.write_sheet(face_sheet(faces, photos), out, quality=85)
 
 
 def write_photo_sheet(photos: str | Path, detections: str | Path, faces: str | Path, out: Path) -> None:
     """Write `photo_sheet` to `out`, a .jpg or .png."""
-    sheets.check_sheet_name(out)
     sheets.write_sheet(photo_sheet(photos, detections, faces), out, quality=85)
 
 
@@ -73,39 +72,30 @@ def face_sheet(faces: str | Path, photos: str | Path | None = None) -> Image:
 
 def _face_rows(found: shards.Shards) -> Iterator[tuple[str, list[Image]]]:
     """Title and tiles of each row."""
-    residuals, scores = _residuals(found), _scores(found)
+    residuals, scores = _residuals(found), found.table["score"].to_numpy().astype(np.float64)
     fallbacks = found.table["rung"].to_pylist()
     rows = np.arange(len(found))
 
-    def tiles(chosen: Sequence[int], caption: Callable[[int], str], marked: bool = False) -> list[Image]:
-        marks = _aligned_landmarks(found, chosen) if marked else [None] * len(chosen)
-        pictures = [images.decode(found.image(row)) for row in chosen]
-        return [_face_tile(*each) for each in zip(pictures, map(caption, chosen), marks, strict=True)]
-
-    def score(row: int) -> str:
-        return "" if np.isnan(scores[row]) else f"{scores[row]:.3f}"
-
-    def residual(row: int) -> str:
-        return "" if np.isnan(residuals[row]) else f"{residuals[row]:.1f} px"
+    def scored(chosen: Sequence[int]) -> list[Image]:
+        captions = ["" if np.isnan(scores[row]) else f"{scores[row]:.3f}" for row in chosen]
+        return _face_tiles(found, chosen, captions, [None] * len(chosen))
 
     name = f"{found.meta.dataset}: {len(found):,} faces, {found.meta.template}"
-    yield f"{name}; at random", tiles(sample_rows(rows, 2 * FACE_COLUMNS), score)
-    yield "Landmarks farthest from the template", tiles(_lowest(-residuals), residual, marked=True)
-    yield "Lowest scores", tiles(_lowest(scores), score)
+    yield f"{name}; at random", scored(sample_rows(rows, 2 * FACE_COLUMNS))
+    farthest = _lowest(-residuals)
+    captions = [f"{residuals[row]:.1f} px" for row in farthest]
+    marked = _face_tiles(found, farthest, captions, _aligned_landmarks(found, farthest))
+    yield "Landmarks farthest from the template", marked
+    yield "Lowest scores", scored(_lowest(scores))
     for fallback in sorted({fallback for fallback in fallbacks if fallback}):
         own = np.array([row for row in rows if fallbacks[row] == fallback])
-        yield f"Fallback {fallback}: {len(own):,}", tiles(sample_rows(own, FACE_COLUMNS), score)
+        yield f"Found by {fallback}: {len(own):,}", scored(sample_rows(own, FACE_COLUMNS))
 
 
 def _lowest(values: NDArray[np.float64]) -> list[int]:
     """Rows of the lowest values, lowest first, without NaN."""
-    order = np.argsort(values, kind="stable")[:FACE_COLUMNS]
-    return [int(row) for row in order if not np.isnan(values[row])]
-
-
-def _scores(found: shards.Shards) -> NDArray[np.float64]:
-    """(n,) detection scores; NaN for a face without one."""
-    return np.array([np.nan if score is None else score for score in found.table["score"].to_pylist()], float)
+    order: list[int] = np.argsort(values, kind="stable")[:FACE_COLUMNS].tolist()
+    return [row for row in order if not np.isnan(values[row])]
 
 
 def _residuals(found: shards.Shards) -> NDArray[np.float64]:
@@ -127,6 +117,13 @@ def _aligned_landmarks(found: shards.Shards, rows: Sequence[int]) -> list[NDArra
     points = np.array([found.table["landmarks"][row].as_py() for row in rows], np.float64)
     matrices = alignment.similarity(points, size)
     return list(points @ matrices[:, :, :2].transpose(0, 2, 1) + matrices[:, None, :, 2])
+
+
+def _face_tiles(
+    found: shards.Shards, rows: Sequence[int], captions: Sequence[str], marks: Sequence[Any]
+) -> list[Image]:
+    pictures = [decode_or_grey(found.image(row)) for row in rows]
+    return [_face_tile(*each) for each in zip(pictures, captions, marks, strict=True)]
 
 
 def _face_tile(image: Image, caption: str, marks: NDArray[np.float64] | None = None) -> Image:
@@ -189,9 +186,8 @@ def _photo_rows(found: _PhotoSet) -> Iterator[tuple[str, int, list[int]]]:
     name, count = found.photos.meta.dataset, len(found.photos)
     yield f"{name}, some at random", count, sample_rows(range(count), PHOTO_COLUMNS)
     scores, fallbacks = (found.faces.table[column].to_pylist() for column in ("score", "rung"))
-    scored = [photo for photo, row in found.rows.items() if scores[row] is not None]
-    scored.sort(key=lambda photo: float(scores[found.rows[photo]]))
-    yield "Lowest scores", 0, scored[:PHOTO_COLUMNS]
+    scored = [(scores[row], photo) for photo, row in found.rows.items() if scores[row] is not None]
+    yield "Lowest scores", 0, [photo for _, photo in sorted(scored, key=itemgetter(0))[:PHOTO_COLUMNS]]
     counts = np.diff(found.detections.starts)
     several = np.flatnonzero(counts > 1)
     most = several[np.argsort(-counts[several], kind="stable")][:PHOTO_COLUMNS]
@@ -199,17 +195,14 @@ def _photo_rows(found: _PhotoSet) -> Iterator[tuple[str, int, list[int]]]:
     for fallback in sorted({fallback for fallback in fallbacks if fallback not in (None, "detector")}):
         own = [photo for photo, row in found.rows.items() if fallbacks[row] == fallback]
         yield f"Taken by the fallback {fallback}", len(own), sample_rows(own, PHOTO_COLUMNS)
-    failed = list(found.failed)
-    yield "No face taken", len(failed), sample_rows(failed, 2 * PHOTO_COLUMNS)
+    yield "No face taken", len(found.failed), sample_rows(list(found.failed), 2 * PHOTO_COLUMNS)
 
 
 def _photo_tile(found: _PhotoSet, photo: int) -> Image:
     """A photo with its detections, beside its aligned face."""
     row = None if photo not in found.rows else found.faces.row(found.rows[photo])
-    if row is None:
-        face = np.full((TILE, TILE, 3), _GREY, np.uint8)
-    else:
-        face = sheets.thumbnail(decode_or_grey(row["image"]), TILE)
+    empty = np.full((TILE, TILE, 3), _GREY, np.uint8)
+    face = empty if row is None else sheets.thumbnail(decode_or_grey(row["image"]), TILE)
     for line in _captions(found, photo, row):
         face = add_caption(face, line)
     gap = np.full((_SIDE, 2, 3), _PAPER, np.uint8)

@@ -8,19 +8,19 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from facerec import __version__
 from facerec.core import torch_device, usable_cores, worker_count
-from facerec.core.timing import StageRun
-from facerec.reporting.formatting import UNKNOWN, as_bytes, as_duration
-from facerec.reporting.tables import Table
+from facerec.core.timing import StageRun, last_run
+from facerec.reporting.formatting import UNKNOWN, Table, as_bytes, as_duration
 
-LIBRARIES = (
+LIBRARIES = [
     "anny",
     "dvc",
     "matplotlib",
@@ -38,7 +38,7 @@ LIBRARIES = (
     "timm",
     "torch",
     "torchvision",
-)
+]
 """Libraries whose version can change the bytes of an output."""
 
 Runs = Mapping[str, Sequence[StageRun | None]]
@@ -81,9 +81,13 @@ class Provenance:
         return Table(header, (*rows, ("together", *_times(every))), note)
 
 
-def gather_provenance(root: Path, stages: Runs) -> Provenance:
-    """The provenance of a report made now, on this machine, with the checkout `root`."""
-    return Provenance(describe_revision(root), describe_machine(), library_versions(), stages)
+def gather_provenance(root: Path, stages: Mapping[str, Sequence[tuple[str, ...]]]) -> Provenance:
+    """The provenance of a report made now, on this machine, with the checkout `root`.
+
+    `stages` are those of the graph, each with the name and key of its instances.
+    """
+    runs = {stage: [last_run(*name) for name in names] for stage, names in stages.items()}
+    return Provenance(describe_revision(root), describe_machine(), library_versions(), runs)
 
 
 def describe_revision(root: Path) -> str:
@@ -100,55 +104,53 @@ def describe_machine() -> dict[str, str]:
     """Facts about this machine that can affect results or speed."""
     import torch
 
-    chosen = torch_device()
-    named = torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else chosen.type
+    device = torch_device()
     return {
         "Report made": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-        "facerec": __version__,
+        "facerec": _version("facerec"),
         "Python": f"{platform.python_implementation()} {platform.python_version()}",
         "System": f"{platform.system()} {platform.release()}, {platform.machine()}",
         "Processor": _processor(),
         "Cores": f"{usable_cores()} usable of {os.cpu_count()}",
         "Vector instructions": torch.backends.cpu.get_cpu_capability(),
-        "Device": named,
+        "Device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "Threads of torch": str(torch.get_num_threads()),
         "Worker processes": str(worker_count()),
     }
 
 
 def library_versions() -> dict[str, str]:
-    """Versions of `LIBRARIES` that are installed here."""
-    found = {}
-    for name in LIBRARIES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+    """Versions of `LIBRARIES` as installed here."""
+    return {name: _version(name) for name in LIBRARIES}
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
 
 
 def _git(root: Path, *words: str) -> str:
     command = ["git", "--no-optional-locks", *words]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
-    return done.stdout.strip()
+    return subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def _processor() -> str:
     """Name of the processor."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
+    with suppress(OSError):
+        names = re.search(r"^model name\s*:(.*)", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
+        if names:
+            return names[1].strip()
+    return platform.processor() or platform.machine()
 
 
 def _times(runs: Sequence[StageRun | None]) -> tuple[str, str, str, str, str]:
     ran = [run for run in runs if run is not None]
     if not ran:
-        return ("from the cache", UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN)
+        return "from the cache", UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN
     seconds = [run.seconds for run in ran]
     memory = as_bytes(max(run.peak_bytes for run in ran))
     here = "yes" if len(runs) == len(ran) == 1 else f"{len(ran)} of {len(runs)}"
     ended = max(run.finished for run in ran)[:16].replace("T", " ")
-    return (here, as_duration(sum(seconds)), as_duration(max(seconds)), memory, ended)
+    return here, as_duration(sum(seconds)), as_duration(max(seconds)), memory, ended

@@ -17,12 +17,12 @@ import jinja2
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
+from facerec.catalog.entries import CatalogEntry, load_entry
 from facerec.core import FormatError, atomic_dir, write_text
 from facerec.reporting import cards, formatting, tables
 from facerec.reporting.summary import Sources, collect_metrics, load_metrics
 
 if TYPE_CHECKING:
-    from facerec.catalog.entries import CatalogEntry
     from facerec.reporting.provenance import Provenance
 
 SYNTHETIC = (
@@ -50,6 +50,11 @@ class RunReport:
     sheets: Path
     entries: Mapping[str, CatalogEntry]
 
+    @classmethod
+    def of_run(cls, sources: Sources, figures: Path, sheets: Path) -> RunReport:
+        """The report with the entries of the catalog for every set of the run."""
+        return cls(sources, figures, sheets, {name: load_entry(name) for name in sources.params.entries})
+
     def write(self, out: Path, provenance: Provenance) -> None:
         """Write cards/ and then index.html into directory `out`."""
         with atomic_dir(out / "cards") as folder:
@@ -60,23 +65,21 @@ class RunReport:
 
     def page(self, provenance: Provenance) -> str:
         """The page as HTML; all but the section of `provenance` is the same for the same results."""
-        shown = [name for name, group in _SECTIONS.items() if self.found.get(group)]
-        documents = {
-            **{f"Model card: {name}": text for name, text in self.model_cards.items()},
-            **{f"Data card: {name}": text for name, text in self.data_cards.items()},
-        }
+        shown, run = [name for name, group in _SECTIONS.items() if self.found.get(group)], self.sources.params
+        kinds = {"Model": self.model_cards, "Data": self.data_cards}
+        documents = {f"{kind} card: {name}": text for kind, texts in kinds.items() for name, text in texts.items()}
         return _page_template().render(
-            run=self.sources.params,
+            run=run,
             note=SYNTHETIC if self._measured_on_rendered_faces() else "",
             sections=[*shown, *(["cards"] if documents else []), "parameters", "provenance"],
             numbers=tables.headline_numbers(self.found),
             tables=self._tables(),
             figures=self._figures(),
-            pairs={name: self._shown(each.faces) for name, each in self.sources.params.benchmarks.items()},
-            photos={name: self._shown(name) for name in self.sources.params.photos},
+            pairs={name: self._shown(each.faces) for name, each in run.benchmarks.items()},
+            photos={name: self._shown(name) for name in run.photos},
             sheets=self.sheets,
             cards=documents,
-            parameters=formatting.as_yaml(self.sources.params.model_dump(mode="json")),
+            parameters=formatting.as_yaml(run.model_dump(mode="json")),
             provenance=provenance,
         )
 
@@ -90,7 +93,7 @@ class RunReport:
         """The card of each network that was trained, and of each that was downloaded, by name."""
         made = {name: self._model_card(name, export) for name, export in self._exports.items()}
         for name, entry in self.entries.items():
-            if entry.kind in ("model", "weights"):
+            if _is_model(entry):
                 results = self._results(f"data/raw/{name}") if entry.kind == "model" else ""
                 made[name] = cards.render_data_card(entry, self.sources.params, self.found, results)
         return made
@@ -98,11 +101,8 @@ class RunReport:
     @cached_property
     def data_cards(self) -> dict[str, str]:
         """The card of each data set, by name."""
-        return {
-            name: cards.render_data_card(entry, self.sources.params, self.found)
-            for name, entry in self.entries.items()
-            if entry.kind not in ("model", "weights")
-        }
+        sets = {name: entry for name, entry in self.entries.items() if not _is_model(entry)}
+        return {name: cards.render_data_card(each, self.sources.params, self.found) for name, each in sets.items()}
 
     @cached_property
     def _exports(self) -> dict[str, Any]:
@@ -123,10 +123,9 @@ class RunReport:
         tested += [each.probes for each in self.sources.params.identification.values()]
         return any(self._entry(faces).generator for faces in tested)
 
-    def _tables(self) -> dict[str, tables.Table]:
-        details = {
-            name: load_metrics(self.sources.scores / name / "details.json") for name in self.sources.params.benchmarks
-        }
+    def _tables(self) -> dict[str, formatting.Table]:
+        scores = self.sources.scores
+        details = {name: load_metrics(scores / name / "details.json") for name in self.sources.params.benchmarks}
         differences = {name: export["max_difference"] for name, export in self._exports.items()}
         return {
             "verification": tables.verification_table(self.found),
@@ -161,16 +160,16 @@ class RunReport:
         measured, best = self.sources.params.model, f"{model}_best.pt"
         if measured not in (model, f"{model}.pt", f"{model}.onnx", best):
             return "Not measured in this run, which measures another network."
-        parts = []
-        if measured == best:
-            parts.append(f"Of {Path(best).name}, the weights that were best while it trained.")
-        for group, make in (
-            ("verification", tables.verification_table),
-            ("identification", tables.identification_table),
-        ):
-            if self.found.get(group):
-                parts.append(make(self.found).markdown())
+        parts = [f"Of {Path(best).name}, the weights that were best while it trained."] if measured == best else []
+        if self.found.get("verification"):
+            parts.append(tables.verification_table(self.found).markdown())
+        if self.found.get("identification"):
+            parts.append(tables.identification_table(self.found).markdown())
         return "\n\n".join(parts) or "Nothing was measured in this run."
+
+
+def _is_model(entry: CatalogEntry) -> bool:
+    return entry.kind in ("model", "weights")
 
 
 def _page_template() -> jinja2.Template:
@@ -181,15 +180,11 @@ def _page_template() -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        finalize=_keep_percent_together,
+        # The percent sign stays on the line of its number.
+        finalize=lambda value: value.replace(" %", "\u00a0%") if type(value) is str else value,
     )
     environment.filters |= {"embedded": embed_picture, "markdown": markdown_to_html}
     return environment.get_template("page.html")
-
-
-def _keep_percent_together(value: Any) -> Any:
-    """A text whose percent signs stay on the line of their numbers."""
-    return value.replace(" %", "\u00a0%") if type(value) is str else value
 
 
 def embed_picture(path: Path) -> Markup:

@@ -1,7 +1,4 @@
-"""The figures of a run: which there are, what each shows, and the results it is drawn from.
-
-The stage plots draws them and writes a list of them beside them; the stage report puts them on the page in that order.
-"""
+"""The figures of a run: the stage plots draws them and lists them in index.json, report shows them in that order."""
 
 from __future__ import annotations
 
@@ -58,55 +55,46 @@ def plan_figures(sources: Sources, found: Mapping[str, Any]) -> Iterator[Planned
         sources: of the run.
         found: its metrics, as `facerec.reporting.summary.collect_metrics` nests them.
     """
-    yield from _plan_verification(sources, found)
+    if found.get("verification"):
+        yield from _plan_verification(sources, found["verification"])
     for name in sources.params.identification:
+        draw = partial(_draw_identification, sources, name)
         caption = f"{name}: how often the mate is among the best k, with 95 % bands; higher is better."
-        draw = partial(_draw_identification, sources, name, "cmc", figures.cmc_figure)
-        yield PlannedFigure(f"{name}_cmc", "identification", caption, draw)
+        yield PlannedFigure(f"{name}_cmc", "identification", caption, partial(draw, "cmc", figures.cmc_figure))
         caption = f"{name}: matches found against false alarms, with 95 % bands; higher is better."
-        draw = partial(_draw_identification, sources, name, "roc", figures.identification_roc)
-        yield PlannedFigure(f"{name}_roc", "identification", caption, draw)
+        yield PlannedFigure(f"{name}_roc", "identification", caption, partial(draw, "roc", figures.identification_roc))
     for name in sources.params.networks:
         yield from _plan_training(sources, name, found["train"][name])
 
 
 def _plan_verification(sources: Sources, found: Mapping[str, Any]) -> Iterator[PlannedFigure]:
-    section, results = "verification", found.get("verification", {})
-    if not results:
-        return
+    accuracy = {name: (each["accuracy"], each["accuracy_std"]) for name, each in found.items()}
+    eer = {name: each["eer"] for name, each in found.items()}
     caption = "True accepts against false accepts, with 95 % bands; higher is better."
-    yield PlannedFigure("verification_roc", section, caption, partial(_draw_roc, sources, results))
+    draw = partial(_draw_verification, sources, figures.verification_roc, accuracy)
+    yield PlannedFigure("verification_roc", "verification", caption, draw)
     caption = "The same errors on axes of normal deviates, with 95 % bands; lower is better."
-    yield PlannedFigure("verification_det", section, caption, partial(_draw_det, sources, results))
+    draw = partial(_draw_verification, sources, figures.det_figure, eer)
+    yield PlannedFigure("verification_det", "verification", caption, draw)
     for name in sources.params.benchmarks:
         caption = f"{name}: distances of its pairs. Where the two overlap, a threshold errs."
-        draw = partial(_draw_distances, sources, name, results[name]["threshold"])
-        yield PlannedFigure(f"{name}_scores", section, caption, draw)
+        draw = partial(_draw_distances, sources, name, found[name]["threshold"])
+        yield PlannedFigure(f"{name}_scores", "verification", caption, draw)
 
 
 def _plan_training(sources: Sources, name: str, trained: Mapping[str, Any]) -> Iterator[PlannedFigure]:
-    section = "training"
     caption = f"{name}: loss and accuracy over the training batches of each epoch."
-    yield PlannedFigure(f"{name}_training", section, caption, partial(_draw_training, sources, name))
+    yield PlannedFigure(f"{name}_training", "training", caption, partial(_draw_training, sources, name))
     if "best_step" in trained:
         caption = f"{name}: benchmarks judged while it trained; those that choose weights do not test them."
         draw = partial(_draw_validation, sources, name, trained["best_step"])
-        yield PlannedFigure(f"{name}_validation", section, caption, draw)
+        yield PlannedFigure(f"{name}_validation", "training", caption, draw)
     caption = f"{name}: the same embeddings by the weights and by their ONNX export; points belong on the line."
-    yield PlannedFigure(f"{name}_parity", section, caption, partial(_draw_parity, sources, name))
+    yield PlannedFigure(f"{name}_parity", "training", caption, partial(_draw_parity, sources, name))
 
 
-def _draw_roc(sources: Sources, results: Mapping[str, Any]) -> Figure:
-    accuracy = {name: (each["accuracy"], each["accuracy_std"]) for name, each in results.items()}
-    return figures.verification_roc(_verification_rocs(sources), accuracy)
-
-
-def _draw_det(sources: Sources, results: Mapping[str, Any]) -> Figure:
-    return figures.det_figure(_verification_rocs(sources), {name: each["eer"] for name, each in results.items()})
-
-
-def _verification_rocs(sources: Sources) -> dict[str, Any]:
-    return {name: _curve(sources, name, "roc") for name in sources.params.benchmarks}
+def _draw_verification(sources: Sources, draw: Callable[..., Figure], legend: Mapping[str, Any]) -> Figure:
+    return draw({name: _curve(sources, name, "roc") for name in sources.params.benchmarks}, legend)
 
 
 def _draw_distances(sources: Sources, name: str, threshold: float) -> Figure:
@@ -126,8 +114,7 @@ def _draw_training(sources: Sources, name: str) -> Figure:
 
 
 def _draw_validation(sources: Sources, name: str, best: int) -> Figure:
-    looks = _curve(sources, name, "validation")
-    return figures.validation_figure(looks, best, f"{name}, judged while it trained")
+    return figures.validation_figure(_curve(sources, name, "validation"), best, f"{name}, judged while it trained")
 
 
 def _draw_parity(sources: Sources, name: str) -> Figure:

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from facerec.core import FormatError
+from facerec.core import FormatError, write_json
 from facerec.params import Params
 
 
 def gather_summary(**groups: Mapping[str, Any]) -> dict[str, Any]:
-    """Nest metrics by group, in the order given: gather(verification={"lfw": {"accuracy": .99}}, training={...}).
+    """Nest metrics by group, in the order given: gather_summary(verification={"lfw": {"accuracy": .99}}, training={...}).
 
     Groups that are empty are left out, and so are values of None. FormatError names a value that is not a
     finite number, a truth value or a text.
@@ -40,8 +40,13 @@ def _scalars(group: Mapping[str, Any], where: str) -> dict[str, Any]:
     return clean
 
 
+def write_summary(found: Mapping[str, Any], path: Path) -> None:
+    """Write the `headline` of all metrics of a run as JSON."""
+    write_json(path, headline(found))
+
+
 def headline(found: Mapping[str, Any]) -> dict[str, Any]:
-    """The few numbers by which runs are compared, nested by benchmark, out of everything `gather`ed."""
+    """The few numbers by which runs are compared, nested by benchmark, out of all metrics of the run."""
     lines: dict[str, Any] = {}
     for name, values in found.get("verification", {}).items():
         lines[name] = {key: values[key] for key in ("accuracy", "accuracy_std", "tar", "failures")}
@@ -49,21 +54,18 @@ def headline(found: Mapping[str, Any]) -> dict[str, Any]:
         cleaned = runs["cleaned"]
         rates = {key: value for key, value in cleaned.items() if key.startswith("tpr@")}
         lines[name] = {"rank1": cleaned["rank1"], "rank1_raw": runs["raw"]["rank1"], **rates}
-    for name, values in found.get("train", {}).items():
-        shown = ("train_accuracy", "train_loss", "best_validation", "best_step")
-        lines[name] = {key: values[key] for key in shown if key in values}
-    for name, values in found.get("align", {}).items():
-        keys = ("enrolled", "fallbacks")
-        lines[name] = lines.get(name, {}) | {key: values[key] for key in keys if key in values}
+    for group, shown in (
+        ("train", ("train_accuracy", "train_loss", "best_validation", "best_step")),
+        ("align", ("enrolled", "fallbacks")),
+    ):
+        for name, values in found.get(group, {}).items():
+            lines[name] = lines.get(name, {}) | {key: values[key] for key in shown if key in values}
     return lines
-
-
-Groups = dict[str, Iterable[str]]
 
 
 @dataclass(frozen=True)
 class Sources:
-    """The parameters of a run, which say what belongs to it, and where its results lie."""
+    """The parameters of a run, and the folders of its results."""
 
     params: Params
     metrics: Path
@@ -73,9 +75,10 @@ class Sources:
 
 def collect_metrics(sources: Sources) -> dict[str, Any]:
     """All metrics of the run in one nested mapping of scalars: group, then name, then figure."""
-    params = sources.params
-    judged: Groups = {"verification": params.benchmarks, "identification": params.identification}
-    others: Groups = {
+    params, groups = sources.params, {}
+    for group, names in (("verification", params.benchmarks), ("identification", params.identification)):
+        groups[group] = {name: load_metrics(sources.scores / name / "result.json") for name in names}
+    written: dict[str, Iterable[str]] = {
         "align": params.photos,
         "denoise": params.identification,
         "detect": params.photos,
@@ -83,14 +86,9 @@ def collect_metrics(sources: Sources) -> dict[str, Any]:
         "train": params.networks,
         "unpack": params.packs,
     }
-    groups: dict[str, dict[str, Any]] = {
-        group: {name: load_metrics(sources.scores / name / "result.json") for name in names}
-        for group, names in judged.items()
-    }
-    for group, names in others.items():
-        groups[group] = {}
-        for name in names:
-            groups[group] |= load_metrics(sources.metrics / group / f"{name}.json")
+    for group, members in written.items():
+        parts = (load_metrics(sources.metrics / group / f"{name}.json") for name in members)
+        groups[group] = {key: value for part in parts for key, value in part.items()}
     return gather_summary(**groups)
 
 

@@ -9,37 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from facerec.evaluation.curves import rate_name
-from facerec.reporting import formatting
-from facerec.reporting.formatting import UNKNOWN, as_count, as_interval, as_number, as_percent
+from facerec.core import rate_name
+from facerec.reporting.formatting import UNKNOWN, Row, Table, as_count, as_interval, as_number, as_percent
 
 Found = Mapping[str, Any]
-Row = list[tuple[str, str]]
-"""Header and cell of each column."""
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of text whose first column names the rows; `note` explains what the header does not."""
-
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    note: str = ""
-
-    @classmethod
-    def from_rows(cls, rows: Sequence[Row], note: str = "") -> Table:
-        """A table of rows that name their columns.
-
-        >>> Table.from_rows([[("Benchmark", "lfw"), ("Pairs", "6,000")]]).header
-        ('Benchmark', 'Pairs')
-        """
-        header = tuple(name for name, _ in rows[0]) if rows else ()
-        return cls(header, tuple(tuple(cell for _, cell in row) for row in rows), note)
-
-    def markdown(self) -> str:
-        """The table in Markdown, its note below."""
-        rows = [[formatting.escape_markdown(cell) for cell in row] for row in self.rows]
-        return f"{formatting.markdown_table(self.header, rows)}\n\n{self.note}"
 
 
 @dataclass(frozen=True)
@@ -50,8 +23,7 @@ class HeadlineNumber:
         title: the benchmark it belongs to.
         value: as text.
         label: the name of the metric.
-        place: the value as a share of 1, for the bar below it.
-        interval: its 95 % interval as shares of 1.
+        place, interval: the value and its 95 % interval as shares of 1, for the bar below it.
         notes: lines below the bar.
     """
 
@@ -138,11 +110,10 @@ def rates_table(details: Mapping[str, Found]) -> Table:
     The columns are false accept rates, down to the first for which no benchmark has enough pairs.
     """
     by_target = {name: {rate["far"]: rate for rate in each["rates"]} for name, each in details.items()}
-    targets = sorted({target for each in by_target.values() for target in each}, reverse=True)
-    supported = [
-        any(each[target]["tar"] is not None for each in by_target.values() if target in each) for target in targets
-    ]
-    shown = targets[: supported.count(True) + 1]
+    rates = [rate for each in details.values() for rate in each["rates"]]
+    targets = sorted({rate["far"] for rate in rates}, reverse=True)
+    supported = {rate["far"] for rate in rates if rate["tar"] is not None}
+    shown = targets[: len(supported) + 1]
     rows = ((name, *(_rate_cell(each.get(target)) for target in shown)) for name, each in by_target.items())
     return Table(("TAR at FAR", *map(rate_name, shown)), tuple(rows))
 
@@ -191,13 +162,10 @@ def _rate_with_band(value: float | None, band: Found) -> str:
 
 def noise_table(found: Found) -> Table:
     """How many photos of the noise lists were found among the features."""
-    columns = ("probes_listed", "probes_matched", "distractors_listed", "distractors_matched")
-    headers = ("Probes listed", "found", "Distractors listed", "found")
-    rows = [
-        [("Noise", name), *zip(headers, (as_count(each["noise"].get(key)) for key in columns), strict=True)]
-        for name, each in found.get("denoise", {}).items()
-    ]
-    return Table.from_rows(rows)
+    keys = ("probes_listed", "probes_matched", "distractors_listed", "distractors_matched")
+    noise = {name: each["noise"] for name, each in found.get("denoise", {}).items()}
+    rows = tuple((name, *(as_count(each.get(key)) for key in keys)) for name, each in noise.items())
+    return Table(("Noise", "Probes listed", "found", "Distractors listed", "found"), rows)
 
 
 def training_table(found: Found, differences: Mapping[str, float]) -> Table:
@@ -224,7 +192,10 @@ def alignment_table(found: Found) -> Table:
     """Results of detection and alignment; one row for each photo set."""
     sets = found.get("align", {}).items()
     rows = [_alignment_row(name, each, found.get("detect", {}).get(name, {})) for name, each in sets]
-    note = "A fallback is a face that the first of align.fallbacks did not give: found in a padded view, annotated, or cut blindly."
+    note = (
+        "A fallback is a face that the first of align.fallbacks did not give: found in a padded view, annotated, or cut "
+        "blindly."
+    )
     return Table.from_rows(rows, note)
 
 

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import ArrayLike, NDArray
 from pydantic import TypeAdapter
 
@@ -73,10 +72,8 @@ def write_embeddings(embeddings: Embeddings, path: str | Path) -> None:
     """Write PATH (.npy) and the table beside it, each atomically, the matrix last."""
     path = _npy(path)
     table = pa.table({"source": embeddings.sources, "identity": embeddings.identities})
-    if embeddings.origin is not None:
-        table = tables.with_note(table, asdict(embeddings.origin))
-    with atomic_file(path.with_suffix(".parquet")) as temporary:
-        pq.write_table(table, temporary, compression="none")
+    origin = None if embeddings.origin is None else asdict(embeddings.origin)
+    tables.write_parquet(table, path.with_suffix(".parquet"), origin)
     with atomic_file(path) as temporary, temporary.open("wb") as file:
         np.save(file, np.ascontiguousarray(embeddings.matrix, np.float32))
 
@@ -133,10 +130,16 @@ def describe_embeddings(path: Path) -> Description | None:
     found = read_embeddings(path)
     norms = np.linalg.norm(found.matrix.astype(np.float64), axis=1)
     finite = np.isfinite(norms)
-    facts: dict[str, Any] = {"embeddings": len(found), "dimensions": found.matrix.shape[1]}
-    facts |= {} if finite.all() else {"without_face": int((~finite).sum())}
-    facts |= {"norms": spread_of(norms[finite]), **_people([name for name in found.identities if name])}
-    return Description("embeddings", {**facts, "bytes": size_of(path), "names": found.sources[:5]})
+    facts = {
+        "embeddings": len(found),
+        "dimensions": found.matrix.shape[1],
+        "without_face": int((~finite).sum()) or None,
+        "norms": spread_of(norms[finite]),
+        **_people([name for name in found.identities if name]),
+        "bytes": size_of(path),
+        "names": found.sources[:5],
+    }
+    return Description("embeddings", facts)
 
 
 def describe_feature_sets(path: Path) -> Description | None:
@@ -188,8 +191,8 @@ _MEASURED = TypeAdapter(Measured)
 
 
 def write_scores(table: pa.Table, measured: Measured, folder: Path) -> None:
-    """Write the table of all pairs into a `folder` in the making; not atomic by itself."""
-    pq.write_table(tables.with_note(table, asdict(measured)), folder / SCORES, compression="none")
+    """Write the table of all pairs into `folder`."""
+    tables.write_parquet(table, folder / SCORES, asdict(measured))
 
 
 def read_scores(path: str | Path) -> Scores:

@@ -19,11 +19,10 @@ from typing import Annotated, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter
 
-from facerec.core import Description, FormatError, atomic_file, size_of
+from facerec.core import Description, FormatError, size_of
 from facerec.store import tables
 from facerec.store.model_metadata import TrainingSet, describe_training_sets
 
@@ -124,9 +123,7 @@ _NOTE = TypeAdapter(_Note)
 def write_gallery(gallery: Gallery, path: str | Path) -> None:
     """Write the gallery atomically as a new file, so nothing that was removed stays in it."""
     rows = [{**vars(entry), "embedding": entry.embedding.tolist()} for entry in gallery.entries]
-    table = tables.with_note(pa.Table.from_pylist(rows, _SCHEMA), asdict(_Note(VERSION, gallery.model)))
-    with atomic_file(path) as temporary:
-        pq.write_table(table, temporary, compression="none")
+    tables.write_parquet(pa.Table.from_pylist(rows, _SCHEMA), Path(path), asdict(_Note(VERSION, gallery.model)))
 
 
 def read_gallery(path: str | Path) -> Gallery:

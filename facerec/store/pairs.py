@@ -11,10 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from facerec.core import Description, FormatError, atomic_file, pair_counts, size_of
+from facerec.core import Description, FormatError, pair_counts, size_of
 from facerec.store import tables
 
 _SCHEMA = pa.schema({"first": pa.int64(), "second": pa.int64(), "same": pa.bool_()})
@@ -74,9 +73,7 @@ def read_genuine(path: str | Path) -> NDArray[np.bool_]:
 
 def write_pairs(pairs: Pairs, path: str | Path) -> None:
     """Write `pairs` as Parquet, columns first, second (int64) and same (bool)."""
-    table = pa.table({"first": pairs.first, "second": pairs.second, "same": pairs.same})
-    with atomic_file(path) as temporary:
-        pq.write_table(table, temporary, compression="none")
+    tables.write_parquet(pa.table({"first": pairs.first, "second": pairs.second, "same": pairs.same}), Path(path))
 
 
 def read_pair_table(path: Path, faces: int) -> Pairs:

@@ -23,7 +23,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
@@ -346,9 +345,8 @@ class Failure:
 
 
 def write_failures(failures: Iterable[Failure], folder: Path) -> None:
-    """Write the table into a face set `folder` in the making; not atomic by itself."""
-    table = pa.Table.from_pylist([asdict(failure) for failure in failures], _FAILURE_SCHEMA)
-    pq.write_table(table, folder / FAILURES, compression="none")
+    """Write the table into the face set `folder`."""
+    tables.write_parquet(pa.Table.from_pylist([asdict(each) for each in failures], _FAILURE_SCHEMA), folder / FAILURES)
 
 
 def read_failures(folder: str | Path) -> list[Failure]:
@@ -373,11 +371,9 @@ def describe_shards(path: Path) -> Description | None:
         facts |= {"size": f"{meta.size[0]}x{meta.size[1]}", "template": meta.template}
         rungs = Counter(opened.table["rung"].to_pylist())
         facts["rungs"] = {str(rung): count for rung, count in sorted(rungs.items(), key=str)}
-        lost = read_failures(path)
-        facts |= {"photos_without_face": len(lost)} if lost else {}
-    facts |= {"colour": meta.colour, "parts": len(_parts(path)), "bytes": size_of(path)}
+        facts["photos_without_face"] = len(read_failures(path)) or None
     beside = sorted(each.name for each in path.iterdir() if not each.name.startswith("part-"))
-    facts |= {"beside": beside} if beside else {}
+    facts |= {"colour": meta.colour, "parts": len(_parts(path)), "bytes": size_of(path), "beside": beside or None}
     paired = PAIRS in beside and not (opened.labels >= 0).any()
     album = Album(opened.image, opened.labels, opened.sources, meta.kind == "faces", paired)
     return Description(f"{meta.kind.removesuffix('s')} shards", facts, album)

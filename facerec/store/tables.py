@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from facerec.core import Description, FormatError, has_magic, pair_counts, range_of, size_of
+from facerec.core import Description, FormatError, atomic_file, has_magic, pair_counts, range_of, size_of
 
 _LONGEST_HEADER = 10_000  # bytes, as numpy
 
@@ -74,8 +74,14 @@ def read_parquet(path: str | Path, schema: pa.Schema) -> pa.Table:
         ) from error
 
 
+def write_parquet(table: pa.Table, path: Path, note: Mapping[str, Any] | None = None) -> None:
+    """Write a table atomically and uncompressed; equal tables and notes give equal bytes."""
+    with atomic_file(path) as temporary:
+        pq.write_table(table if note is None else with_note(table, note), temporary, compression="none")
+
+
 def with_note(table: pa.Table, note: Mapping[str, Any]) -> pa.Table:
-    """The same table with `note`, plain values, in its metadata; equal notes give equal bytes."""
+    """The same table with `note`, plain values, in its metadata."""
     return table.replace_schema_metadata({_NOTE: json.dumps(note, sort_keys=True).encode()})
 
 

@@ -11,7 +11,7 @@ of it, `validation` the benchmarks evaluated meanwhile, `checkpoints` how a trai
 curves.
 """
 
-from facerec.training.checkpoints import Checkpoints, keep_checkpoints
-from facerec.training.trainer import Trained, TrainingError, fit
+from facerec.training.checkpoints import Checkpoints
+from facerec.training.trainer import Trained, TrainingError, fit, keep_checkpoints
 
 __all__ = ["Checkpoints", "Trained", "TrainingError", "fit", "keep_checkpoints"]

@@ -7,7 +7,7 @@ as in Kim, Jain, Liu, "AdaFace", 2022, section 4: a face is resized to .2 to 1 o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,44 +17,28 @@ from torch.nn import functional
 
 from facerec.params import Augment, Train
 
-# Random streams other than the one for shuffling.
-_FLIP, _COLOUR, _LOW_RESOLUTION, _CROP = 1, 4, 5, 6
+_FLIP = 1
+_STREAMS = {"colour": (4, 3), "low_resolution": (5, 2), "crop": (6, 5)}
+"""Random stream, other than the one for shuffling, and random numbers per face, by augmentation."""
 _SMALLEST = 0.2  # share of the side left by low resolution, and of the area by a crop
 _ASPECT = np.log(4 / 3)  # greatest width by height of a crop, and its inverse
 _GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
-@dataclass(frozen=True)
-class AugmentationDraws:
-    """The random numbers of an epoch, one row per face; None for augmentations that are off.
-
-    Attributes:
-        flip: (n,) bool.
-        colour: (n, 3), in [0, 1): brightness, contrast, saturation.
-        low_resolution: (n, 2): whether, how small.
-        crop: (n, 5): whether, area, aspect, top, left.
-    """
-
-    flip: NDArray[np.bool_] | None
-    colour: NDArray[np.float32] | None
-    low_resolution: NDArray[np.float32] | None
-    crop: NDArray[np.float32] | None
+Draws = dict[str, NDArray[Any]]
+"""The random numbers of an epoch by augmentation, one row per face: flip (n,) bool, and numbers in [0, 1) for colour
+(n, 3) brightness, contrast, saturation; low_resolution (n, 2) whether, how small; crop (n, 5) whether, area, aspect,
+top, left. Augmentations that are off are left out."""
 
 
-def draw_augmentation(count: int, recipe: Train, epoch: int) -> AugmentationDraws:
+def draw_augmentation(count: int, recipe: Train, epoch: int) -> Draws:
     """The random numbers for `count` faces in this epoch."""
-    augment = recipe.augment
-
-    def uniform(wanted: float, columns: int, stream: int) -> NDArray[np.float32] | None:
-        random = np.random.default_rng((recipe.seed, epoch, stream))
-        return random.random((count, columns), np.float32) if wanted else None
-
-    return AugmentationDraws(
-        flip=draw_flips(count, recipe.seed, epoch) if recipe.flip else None,
-        colour=uniform(augment.colour, 3, _COLOUR),
-        low_resolution=uniform(augment.low_resolution, 2, _LOW_RESOLUTION),
-        crop=uniform(augment.crop, 5, _CROP),
-    )
+    draws: Draws = {"flip": draw_flips(count, recipe.seed, epoch)} if recipe.flip else {}
+    for name, (stream, columns) in _STREAMS.items():
+        if getattr(recipe.augment, name):
+            random = np.random.default_rng((recipe.seed, epoch, stream))
+            draws[name] = random.random((count, columns), np.float32)
+    return draws
 
 
 def draw_flips(count: int, seed: int, epoch: int) -> NDArray[np.bool_]:
@@ -62,16 +46,17 @@ def draw_flips(count: int, seed: int, epoch: int) -> NDArray[np.bool_]:
     return np.random.default_rng((seed, epoch, _FLIP)).random(count) < 0.5
 
 
-def augment_faces(images: Tensor, draws: AugmentationDraws, indices: NDArray[np.int64], augment: Augment) -> Tensor:
+def augment_faces(images: Tensor, draws: Draws, indices: NDArray[np.int64], augment: Augment) -> Tensor:
     """Augment images (b, h, w, 3) uint8 RGB of the faces `indices`; float32 in 0..255 if more than mirrored."""
-    if draws.flip is not None:
-        images = mirror_faces(images, torch.from_numpy(draws.flip[indices]).to(images.device))
-    if draws.crop is not None:
-        images = crop_faces(images, draws.crop[indices], augment.crop)
-    if draws.low_resolution is not None:
-        images = lower_resolution(images, draws.low_resolution[indices], augment.low_resolution)
-    if draws.colour is not None:
-        factors = 1 + augment.colour * (2 * draws.colour[indices] - 1)
+    mine = {name: values[indices] for name, values in draws.items()}
+    if "flip" in mine:
+        images = mirror_faces(images, torch.from_numpy(mine["flip"]).to(images.device))
+    if "crop" in mine:
+        images = crop_faces(images, mine["crop"], augment.crop)
+    if "low_resolution" in mine:
+        images = lower_resolution(images, mine["low_resolution"], augment.low_resolution)
+    if "colour" in mine:
+        factors = 1 + augment.colour * (2 * mine["colour"] - 1)
         images = jitter_colour(images, torch.from_numpy(factors).to(images.device))
     return images
 

@@ -14,7 +14,7 @@ import signal
 import threading
 import time
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -23,9 +23,7 @@ from typing import Any
 import torch
 
 from facerec import distributed
-from facerec.core import ParamsError, atomic_file, local_setting, work_folder
-from facerec.params import Train
-from facerec.store.shards import Shards
+from facerec.core import ParamsError, atomic_file, local_setting
 
 Content = dict[str, Any]
 """Plain values and tensors only, so that reading them runs no code."""
@@ -68,26 +66,6 @@ class Checkpoints:
                 os.fsync(file.fileno())
             with suppress(FileNotFoundError):
                 self._newest.replace(self._previous)
-
-
-@contextmanager
-def keep_checkpoints(sets: Sequence[Shards], recipe: Train) -> Iterator[Checkpoints]:
-    """The checkpoints of training `recipe` on `sets`; they are removed if the block ends without an error.
-
-    Write the trained weights inside the block. Rank 0 chooses the folder, which all processes must see, and removes it.
-    """
-    if distributed.rank() > 0:
-        yield Checkpoints(Path(distributed.broadcast_text("")))
-        return
-    inputs = {
-        "faces": [shards.path for shards in sets],
-        "init": recipe.init and Path(recipe.init),
-        "validation": recipe.validation.faces and Path(recipe.validation.faces),
-        "recipe": recipe.model_dump(mode="json", exclude={"init"}),
-    }
-    with work_folder("train", inputs) as folder:
-        distributed.broadcast_text(str(folder))
-        yield Checkpoints(folder)
 
 
 def _read(path: Path) -> Content | None:

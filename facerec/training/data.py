@@ -7,19 +7,18 @@ it, and training can resume in the middle of an epoch.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.backbones.storage import StoredBackbone
 from facerec.catalog import entries
 from facerec.core import FormatError, ParamsError
-from facerec.params import Train
 from facerec.store.face_dataset import FaceDataset
-from facerec.store.model_metadata import TrainingSet, merged_training_sets
 from facerec.store.shards import Shards
+
+FaceSets = Sequence[Shards]
+Indices = NDArray[np.int64]
 
 _UNUSED = -1
 
@@ -33,15 +32,16 @@ class TrainingFaces(FaceDataset):
         usable: indices of their faces.
     """
 
-    def __init__(self, sets: Sequence[Shards], min_images: int = 1) -> None:
+    def __init__(self, sets: FaceSets, min_images: int = 1) -> None:
         super().__init__(sets)
         self.labels, self.classes = _merge(sets, min_images)
-        self.usable: NDArray[np.int64] = np.flatnonzero(self.labels != _UNUSED)
+        self.usable: Indices = np.flatnonzero(self.labels != _UNUSED)
 
     def check(self, batch: int) -> None:
         """Raise ParamsError unless there are at least two identities and one full batch."""
         where = ", ".join(str(shards.path) for shards in self.sets)
-        kept = "" if len(self.usable) == len(self) else f" after train.min_images left out {self._left_out}"
+        left_out = len(self) - len(self.usable)
+        kept = f" after train.min_images left out {left_out}" if left_out else ""
         if self.classes < 2:
             raise ParamsError(
                 f"Training needs faces of at least 2 identities; {where} hold {self.classes} in "
@@ -53,11 +53,12 @@ class TrainingFaces(FaceDataset):
             )
 
     @property
-    def _left_out(self) -> int:
-        return len(self) - len(self.usable)
+    def rendered(self) -> dict[str, bool]:
+        """Whether the people of a set do not exist, by the name of the set."""
+        return {shards.meta.dataset: entries.is_rendered(shards.meta.dataset) for shards in self.sets}
 
 
-def _merge(sets: Sequence[Shards], min_images: int) -> tuple[NDArray[np.int64], int]:
+def _merge(sets: FaceSets, min_images: int) -> tuple[Indices, int]:
     """Consecutive labels over all sets, and the number of classes."""
     merged, classes = [], 0
     for shards in sets:
@@ -71,15 +72,6 @@ def _merge(sets: Sequence[Shards], min_images: int) -> tuple[NDArray[np.int64], 
     return np.concatenate(merged), classes
 
 
-def add_training_sets(backbone: StoredBackbone, sets: Sequence[Shards]) -> StoredBackbone:
-    """The backbone with these face sets added to those it was trained on before (`train.init`)."""
-    names = {shards.meta.dataset for shards in sets}
-    now = [TrainingSet(name, entries.is_rendered(name)) for name in names]
-    return replace(backbone, trained_on=merged_training_sets(backbone.trained_on, now))
-
-
-Indices = NDArray[np.int64]
-
 _IDENTITIES, _IMAGES = 2, 3  # random streams other than those for shuffling and augmentation
 
 
@@ -91,13 +83,6 @@ class Sampler(Protocol):
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Indices]:
         """Indices (batch,) of the faces of each batch of the epoch, from batch number `start` on."""
-
-
-def create_sampler(faces: TrainingFaces, recipe: Train) -> Sampler:
-    """The sampler of the recipe; ParamsError if these faces cannot fill a batch."""
-    if recipe.sampler.name == "balanced":
-        return BalancedSampler(faces, recipe.batch, recipe.sampler.images, recipe.seed)
-    return ShuffledSampler(faces.usable, recipe.batch, recipe.seed)
 
 
 class ShuffledSampler:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -56,11 +56,10 @@ def live_curves(batch: int, first: int) -> Iterator[CurveLogger]:
     wanted = local_setting("live", "") if leads() else ""
     names = [name.strip() for name in wanted.split(",") if name.strip()]
     with ExitStack() as stack:
-        yield CurveLogger([stack.enter_context(_writer(name, first)) for name in names], batch, first)
+        yield CurveLogger([stack.enter_context(_open_writer(name, first)) for name in names], batch, first)
 
 
-@contextmanager
-def _writer(name: str, first: int) -> Iterator[Write]:
+def _open_writer(name: str, first: int) -> AbstractContextManager[Write]:
     if name not in LOGGERS:
         raise ParamsError(f"FACEREC_LIVE knows {', '.join(LOGGERS)}, not {name!r}.")
     module, opened = LOGGERS[name]
@@ -70,8 +69,7 @@ def _writer(name: str, first: int) -> Iterator[Write]:
         raise ParamsError(
             f"FACEREC_LIVE is {name}, which is not installed; pip install {name}, or unset it."
         ) from error
-    with opened(imported, FOLDER / name, first) as write:
-        yield write
+    return opened(imported, FOLDER / name, first)
 
 
 @contextmanager
@@ -100,7 +98,7 @@ def _dvclive(module: Any, folder: Path, first: int) -> Iterator[Write]:
         yield write
 
 
-LOGGERS: dict[str, tuple[str, Callable[..., Any]]] = {
+LOGGERS: dict[str, tuple[str, Callable[..., AbstractContextManager[Write]]]] = {
     "tensorboard": ("torch.utils.tensorboard", _tensorboard),
     "dvclive": ("dvclive", _dvclive),
 }

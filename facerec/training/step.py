@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from statistics import fmean
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,9 +26,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils import deterministic as memory
 
 from facerec import distributed
-from facerec.backbones.storage import StoredBackbone
 from facerec.distributed import GradientSum
-from facerec.heads import Head, Sharded
+from facerec.heads import Head
 from facerec.params import Schedule, Train
 
 METRICS = ("loss", "accuracy", "norm")
@@ -72,6 +71,9 @@ class TrainingState:
     """A network in training.
 
     Attributes:
+        network: the network that is updated, images (b, 3, h, w) -> embeddings (b, dim).
+        forward: the same, compiled if the recipe says so.
+        summed: sums its gradients over the processes.
         average: moving average of the network; None if the recipe has none.
         step: number of updates made.
         totals: sums of METRICS over the steps of the current epoch, (3,) float64, on the CPU.
@@ -80,7 +82,9 @@ class TrainingState:
         best: weights at the best validation so far, the first of equals, on the CPU of rank 0.
     """
 
-    backbone: StoredBackbone
+    network: nn.Module
+    forward: Callable[[Tensor], Tensor]
+    summed: GradientSum
     head: Head
     optimiser: Optimizer
     scaler: GradScaler
@@ -90,11 +94,6 @@ class TrainingState:
     history: list[Epoch] = field(default_factory=list)
     validations: list[ValidationScores] = field(default_factory=list)
     best: dict[str, Tensor] | None = None
-
-    @property
-    def network(self) -> nn.Module:
-        """The network that is updated."""
-        return self.backbone.network
 
     def add_step(self, metrics: Tensor, lr: float, epoch_steps: int) -> None:
         """Record a step that was made; the last one of an epoch adds it to the history."""
@@ -153,23 +152,19 @@ class TrainingState:
         return parts if self.average is None else {**parts, "average": self.average}
 
 
-def initial_state(backbone: StoredBackbone, head: Head, recipe: Train, device: torch.device) -> TrainingState:
-    """The state of a training before its first step."""
+def initial_state(network: nn.Module, head: Head, recipe: Train, device: torch.device) -> TrainingState:
+    """The state of a training of the network, images (b, 3, h, w) -> embeddings (b, dim), before its first step."""
     average = None
     if recipe.average:
         rule = get_ema_multi_avg_fn(recipe.average)  # type: ignore[no-untyped-call]
-        average = AveragedModel(backbone.network, multi_avg_fn=rule)
-    optimiser = create_optimiser(backbone.network, head, recipe)
-    if isinstance(head, Sharded):
-        head.follow(optimiser)
-    return TrainingState(backbone, head, optimiser, _scaler(head, recipe, device), average)
-
-
-def _scaler(head: Head, recipe: Train, device: torch.device) -> GradScaler:
-    """A gradient scaler that skips a step on all processes if one of them finds an overflow in its part of the head."""
-    kind = ShardedGradScaler if head.partial() and distributed.world() > 1 else GradScaler
-    scaler: GradScaler = kind(device.type, enabled=recipe.precision == "float16")
-    return scaler
+        average = AveragedModel(network, multi_avg_fn=rule)
+    optimiser = create_optimiser(network, head, recipe)
+    head.follow(optimiser)
+    # Skips a step on all processes if one of them finds an overflow in its part of the head.
+    scaling = ShardedGradScaler if head.partial() and distributed.world() > 1 else GradScaler
+    scaler = scaling(device.type, enabled=recipe.precision == "float16")
+    forward = torch.compile(network) if recipe.compile else network
+    return TrainingState(network, forward, GradientSum(network.parameters()), head, optimiser, scaler, average)
 
 
 def create_optimiser(network: nn.Module, head: nn.Module, recipe: Train) -> Optimizer:
@@ -215,45 +210,29 @@ def learning_rate(schedule: Schedule, peak: float, epochs: int, position: float,
     return float(warm * peak * schedule.factor**passed)
 
 
-Network: TypeAlias = Callable[[Tensor], Tensor]
-"""Images (b, 3, h, w) -> embeddings (b, dim)."""
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Faces ready for the network: images (b, 3, h, w), labels (b,), and the learning rate for them."""
-
-    images: Tensor
-    labels: Tensor
-    lr: float
-
-
-def update(
-    state: TrainingState, batch: Batch, recipe: Train, network: Network | None = None, summed: GradientSum | None = None
-) -> Tensor:
+def update(state: TrainingState, images: Tensor, labels: Tensor, lr: float, recipe: Train) -> Tensor:
     """Update weights and optimiser state by one batch.
 
     Args:
         state: what to update.
-        batch: this process's part of the global batch.
+        images: this process's part of the global batch, (b, 3, h, w).
+        labels: (b,).
+        lr: learning rate.
         recipe: the parameters `train`.
-        network: replaces the state's network if that is wrapped or compiled.
-        summed: sums the gradients of the network over the processes.
 
     Returns:
         (3,) float64 on the CPU, by METRICS, over the global batch.
     """
     for group in state.optimiser.param_groups:
-        group["lr"] = batch.lr
+        group["lr"] = lr
     state.optimiser.zero_grad(set_to_none=True)
-    parts = list(zip(batch.images.chunk(recipe.accumulate), batch.labels.chunk(recipe.accumulate), strict=True))
+    parts = list(zip(images.chunk(recipe.accumulate), labels.chunk(recipe.accumulate), strict=True))
     metrics = []
-    for number, (images, labels) in enumerate(parts, 1):
-        if summed is not None and number == len(parts):
-            summed.begin()
-        metrics.append(_backward(network or state.network, state, images, labels, recipe, number))
-    if summed is not None:
-        summed.finish()
+    for number, part in enumerate(parts, 1):
+        if number == len(parts):
+            state.summed.begin()
+        metrics.append(_backward(state, *part, recipe, number))
+    state.summed.finish()
     state.scaler.unscale_(state.optimiser)
     _clip(state, recipe)
     state.scaler.step(state.optimiser)
@@ -264,16 +243,13 @@ def update(
     return torch.stack(metrics).mean(0).cpu()
 
 
-def _backward(
-    network: Network, state: TrainingState, images: Tensor, labels: Tensor, recipe: Train, part: int
-) -> Tensor:
+def _backward(state: TrainingState, images: Tensor, labels: Tensor, recipe: Train, part: int) -> Tensor:
     """Add the gradients of a part of a batch; its metrics (3,) on the device."""
     precision = getattr(torch, recipe.precision)
-    reseed(
-        recipe.seed, state.step, part, 1 + distributed.rank()
-    )  # random numbers of the network differ between processes
+    # Random numbers of the network differ between processes.
+    reseed(recipe.seed, state.step, part, 1 + distributed.rank())
     with torch.autocast(images.device.type, precision, enabled=precision is not torch.float32):
-        embeddings = network(images)
+        embeddings = state.forward(images)
     reseed(recipe.seed, state.step, part, 0)  # those of the head must not
     loss, accuracy = state.head.measure(embeddings, labels)
     state.scaler.scale(loss / recipe.accumulate).backward()  # type: ignore[no-untyped-call]

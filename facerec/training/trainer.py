@@ -1,10 +1,12 @@
-"""The training loop, `fit`: face sets and a recipe in, a trained network and its history out."""
+"""The training loop, `fit`: face sets and a recipe in, a trained network and its history out. Its checkpoints."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,19 +17,16 @@ from torch import Tensor, nn
 from facerec import backbones, distributed, heads
 from facerec.backbones import storage
 from facerec.backbones.storage import StoredBackbone
-from facerec.core import FacerecError, ParamsError, bar, describe_device
-from facerec.distributed import GradientSum
+from facerec.core import FacerecError, ParamsError, bar, describe_device, work_folder
 from facerec.heads import Head
 from facerec.params import Train
 from facerec.store.model_metadata import Preprocessing
-from facerec.store.shards import Shards
-from facerec.training import augmentation, data, validation
+from facerec.training import augmentation
 from facerec.training.checkpoints import Checkpoints, delay_interrupts
-from facerec.training.data import Sampler, TrainingFaces, add_training_sets
+from facerec.training.data import BalancedSampler, FaceSets, Sampler, ShuffledSampler, TrainingFaces
 from facerec.training.loggers import live_curves
 from facerec.training.step import (
     METRICS,
-    Batch,
     Epoch,
     TrainingState,
     ValidationScores,
@@ -36,6 +35,7 @@ from facerec.training.step import (
     reproducible,
     update,
 )
+from facerec.training.validation import Validator
 
 
 class TrainingError(FacerecError):
@@ -65,7 +65,27 @@ class Trained:
     identities: int
 
 
-def fit(sets: Sequence[Shards], recipe: Train, device: torch.device, checkpoints: Checkpoints | None = None) -> Trained:
+@contextmanager
+def keep_checkpoints(sets: FaceSets, recipe: Train) -> Iterator[Checkpoints]:
+    """The checkpoints of training `recipe` on `sets`; they are removed if the block ends without an error.
+
+    Write the trained weights inside the block. Rank 0 chooses the folder, which all processes must see, and removes it.
+    """
+    if distributed.rank() > 0:
+        yield Checkpoints(Path(distributed.broadcast_text("")))
+        return
+    inputs = {
+        "faces": [shards.path for shards in sets],
+        "init": recipe.init and Path(recipe.init),
+        "validation": recipe.validation.faces and Path(recipe.validation.faces),
+        "recipe": recipe.model_dump(mode="json", exclude={"init"}),
+    }
+    with work_folder("train", inputs) as folder:
+        distributed.broadcast_text(str(folder))
+        yield Checkpoints(folder)
+
+
+def fit(sets: FaceSets, recipe: Train, device: torch.device, checkpoints: Checkpoints | None = None) -> Trained:
     """Train a network by `recipe` on face sets.
 
     Equal arguments give equal bits on one machine with the same number of processes. If processes have joined
@@ -86,37 +106,47 @@ def fit(sets: Sequence[Shards], recipe: Train, device: torch.device, checkpoints
     faces = TrainingFaces(sets, recipe.min_images)
     faces.check(recipe.batch)
     distributed.local_batch(recipe.batch, recipe.accumulate)
-    sampler = data.create_sampler(faces, recipe)
+    sampler = create_sampler(faces, recipe)
+    images, epoch_steps, wanted = recipe.batch, len(sampler), recipe.validation
+    steps = recipe.epochs * epoch_steps
     with reproducible(recipe.seed), delay_interrupts() as asked_to_stop, bar() as progress:
-        fresh, head = initial_weights(faces, recipe, device)
-        backbone = add_training_sets(fresh, sets)
-        validator = validation.create_validator(recipe, backbone, recipe.epochs * len(sampler))
-        state = initial_state(backbone, head, recipe, device)
-        _say(progress, f"training on {_describe(faces, device)}")
-        _resume(state, checkpoints, len(sampler), progress)
-        network = torch.compile(backbone.network) if recipe.compile else backbone.network
-        summed = GradientSum(backbone.network.parameters())
-        shown = _StepProgress(progress, recipe, state, len(sampler))
-        with live_curves(recipe.batch, state.step) as logger:
-            for batch in load_batches(faces, sampler, recipe, backbone.preprocessing, device, state.step):
-                metrics = update(state, batch, recipe, network, summed)
-                ends = (state.step + 1) % len(sampler) == 0
+        backbone, head = initial_weights(faces, recipe, device)
+        validator = Validator(backbone, device, steps, wanted.faces, wanted.sets, wanted.every)
+        state = initial_state(backbone.network, head, recipe, device)
+        where = describe_device(device) if distributed.world() == 1 else f"{distributed.world()} processes"
+        _say(progress, f"training on {len(faces.usable):,} faces of {faces.classes:,} identities, {where}")
+        _resume(state, checkpoints, epoch_steps, progress)
+        shown = progress.add_task("training", total=steps * images, completed=state.step * images, unit="images")
+        with live_curves(images, state.step) as logger:
+            for pixels, labels, lr in load_batches(faces, sampler, recipe, backbone.preprocessing, device, state.step):
+                metrics = update(state, pixels, labels, lr, recipe)
+                ends = (state.step + 1) % epoch_steps == 0
                 stop, keep = distributed.any_of(asked_to_stop(), checkpoints is not None and (ends or checkpoints.due))
                 keep = keep or (stop and checkpoints is not None)
                 if distributed.any_of(not metrics.isfinite().all() or (keep and not state.finite))[0]:
-                    raise _divergence(state, batch.lr, len(sampler), checkpoints)
-                state.add_step(metrics, batch.lr, len(sampler))
-                shown.advance(state, float(metrics[0]))
-                logger.log_step(state.step, {**dict(zip(METRICS, metrics.tolist(), strict=True)), "lr": batch.lr})
+                    raise _divergence(state, lr, epoch_steps, checkpoints)
+                state.add_step(metrics, lr, epoch_steps)
+                text = f"epoch {-(-state.step // epoch_steps)}, loss {float(metrics[0]):.3f}"
+                progress.update(shown, advance=images, description=text)
+                logger.log_step(state.step, {**dict(zip(METRICS, metrics.tolist(), strict=True)), "lr": lr})
                 if validator.due(state.step):
-                    state.add_validation(validator(backbone, state.result, device))
+                    state.add_validation(validator(state.result))
                     logger.log_validation(state.step, state.validations[-1].accuracy)
                 if checkpoints is not None and keep:
                     checkpoints.write(state.content())
                 if stop:
-                    _say(progress, _describe_stop(state, checkpoints, len(sampler)))
+                    kept = "a checkpoint was written, the same command goes on there"
+                    kept = kept if checkpoints else "it keeps no checkpoints"
+                    _say(progress, f"training stopped before {_position(state.step, epoch_steps)}; {kept}")
                     raise KeyboardInterrupt
-    return _finish(state, head, faces)
+    return _finish(state, backbone, faces)
+
+
+def create_sampler(faces: TrainingFaces, recipe: Train) -> Sampler:
+    """The sampler of the recipe; ParamsError if these faces cannot fill a batch."""
+    if recipe.sampler.name == "balanced":
+        return BalancedSampler(faces, recipe.batch, recipe.sampler.images, recipe.seed)
+    return ShuffledSampler(faces.usable, recipe.batch, recipe.seed)
 
 
 def initial_weights(faces: TrainingFaces, recipe: Train, device: torch.device) -> tuple[StoredBackbone, Head]:
@@ -129,7 +159,7 @@ def initial_weights(faces: TrainingFaces, recipe: Train, device: torch.device) -
     # Faces arrive with channels last; kernels stored the same way are faster on CPU and GPU.
     backbone.network.to(device).to(memory_format=torch.channels_last).train()
     distributed.broadcast_module(backbone.network)
-    return backbone, head.to(device)
+    return backbone.trained_further(faces.rendered), head.to(device)
 
 
 def _new_head(classes: int, recipe: Train) -> Head:
@@ -163,16 +193,14 @@ def _pretrained_backbone(faces: TrainingFaces, recipe: Train, path: str) -> Stor
     return stored
 
 
-def _finish(state: TrainingState, head: nn.Module, faces: TrainingFaces) -> Trained:
+def _finish(state: TrainingState, backbone: StoredBackbone, faces: TrainingFaces) -> Trained:
     """The last and the best network, ready to embed."""
-    state.result.eval()
-    last = replace(state.backbone, network=state.result)
-    best = last
+    last = best = replace(backbone, network=state.result.eval())
     if state.best is not None:
         best = replace(last, network=copy.deepcopy(state.result))
         best.network.load_state_dict(state.best)
     validations = tuple(state.validations)
-    return Trained(last, best, head, tuple(state.history), validations, len(faces.usable), faces.classes)
+    return Trained(last, best, state.head, tuple(state.history), validations, len(faces.usable), faces.classes)
 
 
 def _resume(state: TrainingState, checkpoints: Checkpoints | None, epoch_steps: int, progress: Progress) -> None:
@@ -196,8 +224,11 @@ def load_batches(
     preprocessing: Preprocessing,
     device: torch.device,
     first: int,
-) -> Iterator[Batch]:
-    """This process's part of each batch from step `first` on, decoded ahead by threads, augmented on the device."""
+) -> Iterator[tuple[Tensor, Tensor, float]]:
+    """This process's part of each batch from step `first` on: input of the network, labels, and the learning rate.
+
+    Faces are decoded ahead by threads and augmented on the device.
+    """
     for epoch in range(first // len(sampler) + 1, recipe.epochs + 1):
         offset = first % len(sampler) if epoch == first // len(sampler) + 1 else 0
         order = [distributed.local_rows(each, recipe.accumulate) for each in sampler.batches(epoch, offset)]
@@ -207,11 +238,8 @@ def load_batches(
             images = _to_device(pixels, device)
             images = augmentation.augment_faces(images, draws, indices, recipe.augment)
             position = epoch - 1 + (number + 0.5) / len(sampler)  # the middle of the batch
-            yield Batch(
-                preprocessing.apply(images),
-                _to_device(faces.labels[indices], device),
-                learning_rate(recipe.schedule, recipe.lr, recipe.epochs, position, len(sampler)),
-            )
+            lr = learning_rate(recipe.schedule, recipe.lr, recipe.epochs, position, len(sampler))
+            yield preprocessing.apply(images), _to_device(faces.labels[indices], device), lr
 
 
 def _to_device(array: NDArray[Any], device: torch.device) -> Tensor:
@@ -220,40 +248,12 @@ def _to_device(array: NDArray[Any], device: torch.device) -> Tensor:
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
-class _StepProgress:
-    """The progress bar of a training."""
-
-    def __init__(self, progress: Progress, recipe: Train, state: TrainingState, epoch_steps: int) -> None:
-        self._progress, self._batch, self._epoch_steps = progress, recipe.batch, epoch_steps
-        total = recipe.epochs * epoch_steps * recipe.batch
-        done = state.step * recipe.batch
-        self._task = progress.add_task("training", total=total, completed=done, unit="images")
-
-    def advance(self, state: TrainingState, loss: float) -> None:
-        """Show that a step was made."""
-        epoch = -(-state.step // self._epoch_steps)
-        text = f"epoch {epoch}, loss {loss:.3f}"
-        self._progress.update(self._task, advance=self._batch, description=text)
-
-
-def _describe(faces: TrainingFaces, device: torch.device) -> str:
-    where = describe_device(device) if distributed.world() == 1 else f"{distributed.world()} processes"
-    return f"{len(faces.usable):,} faces of {faces.classes:,} identities, {where}"
-
-
 def _position(step: int, epoch_steps: int) -> str:
     return f"epoch {step // epoch_steps + 1}, batch {step % epoch_steps + 1} of {epoch_steps}"
 
 
 def _say(progress: Progress, sentence: str) -> None:
     progress.console.print(sentence, markup=False, highlight=False, soft_wrap=True)
-
-
-def _describe_stop(state: TrainingState, checkpoints: Checkpoints | None, epoch_steps: int) -> str:
-    place = _position(state.step, epoch_steps)
-    if checkpoints is None:
-        return f"training stopped before {place}; it keeps no checkpoints"
-    return f"training stopped before {place}; a checkpoint was written, the same command goes on there"
 
 
 def _divergence(state: TrainingState, lr: float, epoch_steps: int, checkpoints: Checkpoints | None) -> TrainingError:

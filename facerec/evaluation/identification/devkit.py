@@ -14,7 +14,7 @@ numbers do so in at least three ways that differ by up to half a point, so each 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -23,15 +23,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.core import FormatError
-from facerec.evaluation.curves import rate_name
-from facerec.evaluation.identification.scoring import Engine, Features, Floats, Ints, MatePairs, score_blocks
+from facerec.core import FormatError, rate_name
 
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 READINGS = ("log", "linear", "next")
 
 PROBES_AS_NEGATIVES = 100
-TRIALS = 10  # random galleries of the traditional CMC
 _STEP = np.float32(0.01)
 
 
@@ -39,31 +38,28 @@ def devkit_cmc(ranks: Ints, distractors: int) -> list[list[float]]:
     """[[0-based ranks], [cumulative shares]], thinned to rises of at least .01, and the last point."""
     shares = np.cumsum(np.bincount(ranks, minlength=distractors + 1)).astype(np.float32)
     shares /= np.float32(len(ranks))
-    x: list[float] = []
-    y: list[float] = []
-    last = np.float32(0)
-    for rank in np.unique(np.append(ranks, distractors)):
-        if shares[rank] - last >= _STEP or rank == distractors:
-            x.append(int(rank))
-            y.append(float(shares[rank]))
-            last = shares[rank]
-    return [x, y]
+    steps = np.unique(np.append(ranks, distractors))
+    kept = _thin(shares[steps], lambda rise: rise >= _STEP)
+    return [steps[kept].tolist(), shares[steps][kept].tolist()]
 
 
 def devkit_roc(false_positives: Ints, negatives: int) -> list[list[float]]:
     """[[fpr], [tpr]] from (p,) negatives above each positive, thinned to rises above .01, and the last."""
-    x: list[float] = []
-    y: list[float] = []
-    last = np.float32(0)
     counts = np.sort(false_positives)
     steps = np.unique(np.append(counts, negatives))
     found = np.searchsorted(counts, steps, side="right").astype(np.float32) / np.float32(len(counts))
-    for count, share in zip(steps, found, strict=True):
-        if share - last > _STEP or count == negatives:
-            x.append(float(np.float32(count) / np.float32(negatives)))
-            y.append(float(share))
+    kept = _thin(found, lambda rise: rise > _STEP)
+    return [(steps[kept].astype(np.float32) / np.float32(negatives)).tolist(), found[kept].tolist()]
+
+
+def _thin(shares: Floats, enough: Callable[[np.float32], np.bool_]) -> list[int]:
+    """Places where the shares have risen enough since the last such place, and the last one."""
+    kept, last = [], np.float32(0)
+    for place, share in enumerate(shares):
+        if enough(share - last) or place == len(shares) - 1:
+            kept.append(place)
             last = share
-    return [x, y]
+    return kept
 
 
 def devkit_matches(nearest: Floats, index: Ints, probe: Ints, mate: Ints, ranks: Ints) -> list[dict[str, Any]]:
@@ -80,43 +76,6 @@ def devkit_matches(nearest: Floats, index: Ints, probe: Ints, mate: Ints, ranks:
         }
         for j, (low, high) in enumerate(pairwise(bounds.tolist()))
     ]
-
-
-def traditional_ranks(
-    engine: Engine, ready: Features, pairs: MatePairs, found: Ints, distractors: int, seed: int
-) -> Ints:
-    """Ranks among distractors and one photo of every person: the gallery of the devkit's traditional CMC.
-
-    Returns:
-        (TRIALS * (probes - identities),) 0-based ranks. `found` are the ranks of `pairs` among the distractors.
-    """
-    rng = np.random.default_rng(seed)
-    keys = pairs.probe * len(ready.rows) + pairs.mate
-    order = np.argsort(keys)
-    trials = []
-    for _ in range(TRIALS):
-        gallery = _draw_gallery(pairs.identity, rng)
-        searching = np.setdiff1d(np.arange(len(ready.rows)), gallery)
-        own = gallery[pairs.identity[searching]]
-        place = order[np.searchsorted(keys, searching * len(ready.rows) + own, sorter=order)]
-        better = _better_in_gallery(engine, ready, gallery, pairs.identity)[searching]
-        lost = ready.missing[searching] | ready.missing[own]
-        trials.append(np.where(lost, distractors + len(gallery) - 1, found[place] + better))
-    return np.concatenate(trials)
-
-
-def _draw_gallery(identity: Ints, rng: np.random.Generator) -> Ints:
-    """(identities,) one random probe of each."""
-    order = np.lexsort((rng.random(len(identity)), identity))
-    return order[np.searchsorted(identity[order], np.arange(identity.max() + 1))]
-
-
-def _better_in_gallery(engine: Engine, ready: Features, gallery: Ints, identity: Ints) -> Ints:
-    """(n,) gallery photos that each probe scores strictly above its own."""
-    rows = np.where(ready.missing[gallery, None], np.nan, ready.rows[gallery])
-    scores = np.concatenate([block for _, block in score_blocks(engine, rows, "probes")], axis=1)
-    own = scores[np.arange(len(identity)), identity]
-    return np.asarray((scores > own[:, None]).sum(axis=1), dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -147,12 +106,13 @@ class PublishedCurves:
             return {}
         if x[after] == fpr or after == 0:
             return dict.fromkeys(READINGS if x[after] == fpr else ("next",), float(y[after]))
-        low, high = slice(after - 1, after), slice(after, after + 1)
-        found = {"linear": _line(fpr, x[low], x[high], y[low], y[high]), "next": float(y[after])}
-        if x[after - 1] > 0:
-            logs = np.log(fpr), np.log(x[low]), np.log(x[high])
-            found["log"] = _line(*logs, y[low], y[high])
-        return {name: found[name] for name in READINGS if name in found}
+        low, rise = x[after - 1], y[after] - y[after - 1]
+        shares = {"linear": (fpr - low) / (x[after] - low)}
+        if low > 0:
+            start, at, end = np.log([low, fpr, x[after]])
+            shares = {"log": (at - start) / (end - start), **shares}
+        found = {name: float(y[after - 1] + share * rise) for name, share in shares.items()}
+        return {**found, "next": float(y[after])}
 
     def metrics(self, fprs: tuple[float, ...]) -> dict[str, Any]:
         """As `facerec megaface published` prints it."""
@@ -189,8 +149,3 @@ def _curve(value: Any, name: str, origin: str) -> tuple[Doubles, Doubles]:
     if (np.diff(x) < 0).any() or x[0] < 0:
         raise FormatError(f'The curve "{name}" of {origin} must ascend from 0 or above.')
     return x, y
-
-
-def _line(at: float, x0: Doubles, x1: Doubles, y0: Doubles, y1: Doubles) -> float:
-    share = (at - x0) / (x1 - x0)
-    return float((y0 + share * (y1 - y0))[0])

@@ -63,7 +63,8 @@ class CleanDistractors:
 
     def __init__(self, rows: FeatureRows, noisy: Bools, variant: str) -> None:
         """Clean (m, d) rows of those that are `noisy` (m,)."""
-        _refuse_unknown(variant)
+        if variant not in VARIANTS:
+            raise ParamsError(f"There is no noise variant {variant!r}; choose from {', '.join(VARIANTS)}.")
         self._rows, self._noisy, self._variant = rows, noisy, variant
         self.kept: Ints = np.flatnonzero(~noisy) if variant == "delete" else np.arange(len(noisy))
         self.shape = (len(self.kept), rows.shape[1] + _widens(variant))
@@ -76,13 +77,12 @@ class CleanDistractors:
             return np.empty((0, self.shape[1]), dtype=np.float32)
         first = int(chosen[0])
         clean = np.array(self._rows[first : int(chosen[-1]) + 1][chosen - first], dtype=np.float32)
-        if self._variant == "zero":
+        if _widens(self._variant):
+            clean = _widen(clean)
+            clean[self._noisy[chosen], -1] = _FAR
+        elif self._variant == "zero":
             clean[self._noisy[chosen]] = 0
-        if not _widens(self._variant):
-            return clean
-        wide = _widen(clean)
-        wide[self._noisy[chosen], -1] = _FAR
-        return wide
+        return clean
 
 
 def remove_noise(
@@ -102,8 +102,8 @@ def remove_noise(
         probes: L2-normalised features; NaN rows (missing faces) stay NaN and add to no sum.
         labels: (n,) identity of each probe.
         probe_names: (n,) names in any spelling that `facescrub_key` takes.
-        distractors: L2-normalised features of strangers. An array gives an array; rows that are read from a file are
-            cleaned when they are read.
+        distractors: L2-normalised features of strangers. An array gives an array; rows on disk, such as a memory
+            map, are cleaned when they are read.
         distractor_names: (m,) names in any spelling that `megaface_key` takes.
         probe_noise, distractor_noise: names listed as noise; those that are absent are only counted.
         variant: "published", "centre", "zero" or "delete".
@@ -113,22 +113,27 @@ def remove_noise(
         FormatError: when names or labels do not fit the matrices.
         ParamsError: for an unknown variant.
     """
-    _refuse_other_length("distractor names", distractor_names, distractors.shape[0])
+    for what, names, rows in (
+        ("distractor names", distractor_names, distractors.shape[0]),
+        ("probe labels", labels, len(probes)),
+        ("probe names", probe_names, len(probes)),
+    ):
+        if len(names) != rows:
+            raise FormatError(f"There are {len(names)} {what} for {rows} rows of features; give one a row.")
     photos, wrong = ([facescrub_key(name) for name in names] for names in (probe_names, probe_noise))
     strangers, known = ([megaface_key(name) for name in names] for names in (distractor_names, distractor_noise))
-    clean, kept = _clean_probes(probes, labels, _match(photos, wrong), variant, seed)
     others = CleanDistractors(distractors, _match(strangers, known), variant)
-    whole = others[: others.shape[0]] if isinstance(distractors, np.ndarray) else others
-    return CleanedFeatures(clean, whole, kept, others.kept, _count(photos, wrong), _count(strangers, known))
+    clean, kept = _clean_probes(probes, np.asarray(labels), _match(photos, wrong), variant, seed)
+    on_disk = isinstance(distractors, np.memmap) or not isinstance(distractors, np.ndarray)
+    whole = others if on_disk else others[: others.shape[0]]
+    counts = ((len(listed), len({*listed} & {*names})) for listed, names in ((wrong, photos), (known, strangers)))
+    return CleanedFeatures(clean, whole, kept, others.kept, *counts)
 
 
 def _clean_probes(
-    probes: NDArray[np.floating], labels: Sequence[Any] | NDArray[Any], noisy: Bools, variant: str, seed: int
+    probes: NDArray[np.floating], labels: NDArray[Any], noisy: Bools, variant: str, seed: int
 ) -> tuple[Floats, Ints]:
     """(cleaned features, the rows of the originals that these are); arguments as in `remove_noise`."""
-    _refuse_unknown(variant)
-    _refuse_other_length("probe labels", labels, len(probes))
-    _refuse_other_length("probe names", noisy, len(probes))
     if variant == "delete":
         kept = np.flatnonzero(~noisy)
         return np.asarray(probes[kept], dtype=np.float32), kept
@@ -136,7 +141,7 @@ def _clean_probes(
     if variant == "zero":
         clean[noisy] = 0
     else:
-        _replace(clean[:, :-1], np.asarray(labels), noisy, seed if variant == "published" else None)
+        _replace(clean[:, :-1], labels, noisy, seed if variant == "published" else None)
     return clean, np.arange(len(probes))
 
 
@@ -144,21 +149,6 @@ def _match(names: Sequence[str], noise: Collection[str]) -> Bools:
     """(n,) whether each name is on the noise list."""
     noisy = frozenset(noise)
     return np.fromiter((name in noisy for name in names), dtype=bool, count=len(names))
-
-
-def _count(names: Sequence[str], noise: Collection[str]) -> tuple[int, int]:
-    """(entries of the noise list, how many different ones of them are among the names)."""
-    return len(noise), len(set(noise) & set(names))
-
-
-def _refuse_unknown(variant: str) -> None:
-    if variant not in VARIANTS:
-        raise ParamsError(f"There is no noise variant {variant!r}; choose from {', '.join(VARIANTS)}.")
-
-
-def _refuse_other_length(what: str, names: Sequence[Any] | NDArray[Any], rows: int) -> None:
-    if len(names) != rows:
-        raise FormatError(f"There are {len(names)} {what} for {rows} rows of features; give one a row.")
 
 
 def _widens(variant: str) -> bool:

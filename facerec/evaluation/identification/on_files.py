@@ -14,14 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.core import FormatError, atomic_dir, write_json
+from facerec.core import FormatError, atomic_dir, rate_name, write_json
 from facerec.evaluation import curves
-from facerec.evaluation.curves import Band, Records, rate_name
-from facerec.evaluation.identification import noise, outcomes, ranking, scoring
-from facerec.evaluation.identification.bands import IdentificationBootstrap
+from facerec.evaluation.curves import Band, Records
+from facerec.evaluation.identification import noise, outcomes, ranking
 from facerec.evaluation.identification.devkit import parse_published
 from facerec.evaluation.identification.outcomes import ProbeNames
-from facerec.evaluation.identification.result import IdentificationResult
+from facerec.evaluation.identification.result import IdentificationBootstrap, IdentificationResult, SubsetResult
 from facerec.interop import devkit, photo_lists
 from facerec.store import embeddings, tables
 from facerec.store.embeddings import Embeddings
@@ -33,36 +32,38 @@ class IdentificationRecord:
 
     Attributes:
         result: of `facerec.evaluation.identification.identify`.
-        bootstrap: draws of its identities; None where no bands were asked for.
+        trials, seed: of the bootstrap over its identities; without trials there are no bands.
         probes: names of its probes, where known.
     """
 
     result: IdentificationResult
-    bootstrap: IdentificationBootstrap | None
+    trials: int
+    seed: int
     probes: ProbeNames | None = None
+
+    @cached_property
+    def bootstrap(self) -> IdentificationBootstrap | None:
+        """The trials; None where no bands were asked for."""
+        return IdentificationBootstrap(self.result, self.trials, self.seed) if self.trials else None
 
     def metrics(self) -> dict[str, Any]:
         """Scalars, nested where a metric has several forms: exact, its 95 % interval, as the devkit shows it."""
-        found: dict[str, Any] = {**self.result.metrics()}
         fprs = [fpr for fpr in self.result.tpr if self.result.supported[fpr]]
-        coarse = parse_published(self.result.devkit)
-        shown = {f"tpr@{rate_name(fpr)}": coarse.tpr(fpr) for fpr in fprs}
-        found["devkit"] = {"rank1": coarse.rank1, **shown}
+        names, coarse = [f"tpr@{rate_name(fpr)}" for fpr in fprs], parse_published(self.result.devkit)
+        shown = {"rank1": coarse.rank1, **{name: coarse.tpr(fpr) for name, fpr in zip(names, fprs, strict=True)}}
+        found: dict[str, Any] = {**self.result.metrics(), "devkit": shown}
         if self.bootstrap is not None:
-            low, high = self.bootstrap.cmc([1])
-            found["interval"] = {"rank1": {"lo": float(low[0]), "hi": float(high[0])}}
-            low, high = self.bootstrap.roc(fprs)
-            for fpr, lo, hi in zip(fprs, low.tolist(), high.tolist(), strict=True):
-                found["interval"][f"tpr@{rate_name(fpr)}"] = {"lo": lo, "hi": hi}
+            edges = np.hstack([self.bootstrap.cmc([1]), self.bootstrap.roc(fprs)]).T.tolist()
+            bands = zip(("rank1", *names), edges, strict=True)
+            found["interval"] = {name: {"lo": low, "hi": high} for name, (low, high) in bands}
         return found
 
     def answer(self) -> dict[str, Any]:
         """As `facerec megaface identify --json` prints it: rates nested by false positive rate."""
         found = {key: value for key, value in self.metrics().items() if not key.startswith("tpr@")}
-        rates = {rate_name(fpr): tpr for fpr, tpr in self.result.tpr.items()}
         lacking = [rate_name(fpr) for fpr, enough in self.result.supported.items() if not enough]
         sweeps = {"sweeps": self.sweeps()} if self.result.sweeps else {}
-        return {**found, "tpr": rates, "unsupported": lacking, **sweeps}
+        return {**found, "tpr": _by_name(self.result.tpr), "unsupported": lacking, **sweeps}
 
     @cached_property
     def curves(self) -> tuple[Records, Records]:
@@ -77,12 +78,10 @@ class IdentificationRecord:
 
     def sweeps(self) -> list[dict[str, Any]]:
         """A record a subset of the distractors, and one of all of them, as set 0."""
-        named = [
-            {**asdict(each), "tpr": {rate_name(fpr): tpr for fpr, tpr in each.tpr.items()}}
-            for each in self.result.sweeps
-        ]
-        rates = {rate_name(fpr): tpr for fpr, tpr in self.result.tpr.items() if self.result.supported[fpr]}
-        return [*named, {"size": self.result.distractors, "set": 0, "rank1": self.result.rank1, "tpr": rates}]
+        result = self.result
+        rates = {fpr: tpr for fpr, tpr in result.tpr.items() if result.supported[fpr]}
+        everyone = SubsetResult(result.distractors, 0, result.rank1, rates)
+        return [{**asdict(each), "tpr": _by_name(each.tpr)} for each in (*result.sweeps, everyone)]
 
 
 def denoise_files(
@@ -90,22 +89,11 @@ def denoise_files(
 ) -> noise.CleanedFeatures:
     """Clean the L2-normalised features of directory `features` into directory `out` by two noise lists."""
     probes, distractors = embeddings.read_feature_sets(features)
-    cleaned = noise.remove_noise(
-        probes.matrix,
-        probes.identities,
-        probes.sources,
-        distractors.matrix,
-        distractors.sources,
-        photo_lists.read_noises(probe_noises),
-        photo_lists.read_noises(distractor_noises),
-        variant,
-        seed,
-    )
-    embeddings.write_feature_sets(
-        _rows(probes, cleaned.kept_probes, cleaned.probes),
-        _rows(distractors, cleaned.kept_distractors, cleaned.distractors),
-        out,
-    )
+    lists = photo_lists.read_noises(probe_noises), photo_lists.read_noises(distractor_noises)
+    faces, strangers = (probes.matrix, probes.identities, probes.sources), (distractors.matrix, distractors.sources)
+    cleaned = noise.remove_noise(*faces, *strangers, *lists, variant, seed)
+    kept = _rows(probes, cleaned.kept_probes, cleaned.probes)
+    embeddings.write_feature_sets(kept, _rows(distractors, cleaned.kept_distractors, cleaned.distractors), out)
     return cleaned
 
 
@@ -115,14 +103,7 @@ def identify_files(
     """Rank the probes of directory `features` among its distractors."""
     probes, distractors = embeddings.read_feature_sets(features)
     found = ranking.identify(probes.matrix, probes.identities, distractors.matrix, fprs, sweeps=sweeps, seed=seed)
-    return record_result(found, bootstrap, seed, ProbeNames(probes.sources, probes.identities))
-
-
-def record_result(
-    result: IdentificationResult, bootstrap: int, seed: int, probes: ProbeNames | None = None
-) -> IdentificationRecord:
-    """The result with as many draws of its identities."""
-    return IdentificationRecord(result, IdentificationBootstrap(result, bootstrap, seed) if bootstrap else None, probes)
+    return IdentificationRecord(found, bootstrap, seed, ProbeNames(probes.sources, probes.identities))
 
 
 def write_identification(runs: Mapping[str, IdentificationRecord], out: Path, noise: str = "none") -> None:
@@ -133,11 +114,10 @@ def write_identification(runs: Mapping[str, IdentificationRecord], out: Path, no
     """
     with atomic_dir(out) as folder:
         for name, run in runs.items():
-            coarse = {key: run.result.devkit[key] for key in ("cmc", "roc", "traditional_cmc")}
+            coarse = dict(run.result.devkit)
+            write_json(folder / f"{name}_matches.json", coarse.pop("matches"))
             write_json(folder / f"{name}_cmc.json", coarse)
-            write_json(folder / f"{name}_matches.json", run.result.devkit["matches"])
-            cmc, roc = run.curves
-            write_json(folder / f"{name}_curves.json", {"cmc": cmc, "roc": roc})
+            write_json(folder / f"{name}_curves.json", dict(zip(("cmc", "roc"), run.curves, strict=True)))
             write_json(folder / f"{name}_sweeps.json", run.sweeps())
             if run.probes is not None:
                 outcomes.write_outcomes(run.result, run.probes, folder, name)
@@ -179,12 +159,11 @@ def write_devkit_scores(features: Path, out: Path) -> dict[str, int]:
     Counts of rows and columns.
     """
     probes, distractors = embeddings.read_feature_sets(features)
-    engine = ranking.choose_engine(scoring.checked_features(probes.matrix, "probes"))
     with atomic_dir(out) as folder:
         for name, others in (("facescrub_facescrub", probes), ("facescrub_megaface", distractors)):
             columns = folder / f"{name}.npy"  # comes in columns, is kept in rows
             matrix = np.lib.format.open_memmap(columns, "w+", np.float32, (len(probes), len(others)))
-            for start, block in scoring.score_blocks(engine, others.matrix, name):
+            for start, block in ranking.score_faces(probes.matrix, others.matrix, name):
                 matrix[:, start : start + block.shape[1]] = block
             devkit.write_matrix(matrix, folder / f"{name}.bin")
             columns.unlink()
@@ -201,56 +180,24 @@ def _rows(original: Embeddings, kept: Any, matrix: Any) -> Embeddings:
     return Embeddings(matrix, sources, [original.identities[row] for row in kept])
 
 
+def _by_name(rates: Mapping[float, float]) -> dict[str, float]:
+    return {rate_name(rate): value for rate, value in rates.items()}
+
+
 def _known(band: Band) -> Band:
     """The band with 0 instead of NaN, which JSON lacks, where no trial had anything to count."""
     low, high = band
     return np.nan_to_num(low), np.nan_to_num(high)
 
 
-class NpyRows:
-    """Rows of a 2-d float matrix in a .npy file, read when they are asked for."""
-
-    def __init__(self, path: str | Path) -> None:
-        """Read the header only; FormatError where this is no whole 2-d float matrix."""
-        mapped = tables.read_npy(path)
-        if not isinstance(mapped, np.memmap) or mapped.ndim != 2 or mapped.dtype.kind != "f":
-            raise FormatError(
-                f"{path} holds {mapped.dtype} {mapped.shape}; needed is a float matrix with a row a face."
-            )
-        if not mapped.flags.c_contiguous:
-            raise FormatError(f"{path} is stored column after column; save it with numpy.ascontiguousarray.")
-        self.shape: tuple[int, ...] = mapped.shape
-        self.dtype: np.dtype[Any] = mapped.dtype
-        self._start = int(mapped.offset)
-        self._stride = self.shape[1] * self.dtype.itemsize
-        self._path = Path(path)
-
-    def __len__(self) -> int:
-        return int(self.shape[0])
-
-    def __getitem__(self, rows: slice) -> NDArray[Any]:
-        """The rows of a contiguous slice, as a new array."""
-        first, last, step = rows.indices(len(self))
-        if step != 1:
-            raise ValueError("rows are read in order, one after the other")
-        count = max(last - first, 0)
-        start = self._start + first * self._stride
-        values = np.fromfile(self._path, self.dtype, count * self.shape[1], offset=start)
-        return values.reshape(count, self.shape[1])
-
-
-@dataclass(frozen=True)
-class NpyInputs:
-    """One matrix and one list a side; the distractors' list matters only for noise.
-
-    Attributes:
-        probes, distractors: .npy matrices of L2-normalised features, a row a face.
-        ids: identity of each probe, one a line, or the devkit's JSON list.
-    """
-
-    probes: Path
-    ids: Path
-    distractors: Path
+def map_rows(path: str | Path) -> np.memmap[Any, Any]:
+    """Map the float matrix of a .npy file, which need not fit in memory; FormatError where it is none."""
+    mapped = tables.read_npy(path)
+    if not isinstance(mapped, np.memmap) or mapped.ndim != 2 or mapped.dtype.kind != "f":
+        raise FormatError(f"{path} holds {mapped.dtype} {mapped.shape}; needed is a float matrix with a row a face.")
+    if not mapped.flags.c_contiguous:
+        raise FormatError(f"{path} is stored column after column; save it with numpy.ascontiguousarray.")
+    return mapped
 
 
 @dataclass(frozen=True)
@@ -271,27 +218,32 @@ class NoiseLists:
 
 
 def identify_npy(
-    files: NpyInputs, cleaned_of: NoiseLists | None, fprs: Sequence[float], sweeps: int = 0, seed: int = 0
-) -> tuple[IdentificationResult, dict[str, int]]:
-    """Rank the probes and return the result and counts of noise; distractors are read and cleaned a block at a time."""
-    rows, distractors = NpyRows(files.probes), NpyRows(files.distractors)
-    probes, ids = rows[: len(rows)], np.array(read_name_column(files.ids, "id"))
-    if cleaned_of is None:
-        return ranking.identify(probes, ids, distractors, fprs, sweeps=sweeps, seed=seed), {}
-    clean = noise.remove_noise(
-        probes,
-        ids,
-        read_name_column(cleaned_of.probe_list),
-        distractors,
-        read_name_column(cleaned_of.distractor_list),
-        photo_lists.read_noises(cleaned_of.probe_noises),
-        photo_lists.read_noises(cleaned_of.distractor_noises),
-        cleaned_of.variant,
-        seed,
-    )
-    kept = ids[clean.kept_probes]
-    found = ranking.identify(clean.probes, kept, clean.distractors, fprs, sweeps=sweeps, seed=seed)
-    return found, clean.metrics()
+    probes: Path,
+    ids: Path,
+    distractors: Path,
+    fprs: Sequence[float],
+    lists: NoiseLists | None = None,
+    sweeps: int = 0,
+    bootstrap: int = 0,
+    seed: int = 0,
+) -> tuple[IdentificationRecord, dict[str, int]]:
+    """As `identify_files` for .npy matrices of L2-normalised features, cleaned first where `lists` are given.
+
+    `ids` has the identity of each probe, one a line, or is the devkit's JSON list. Distractors are read and cleaned a
+    block at a time. Returns the counts of noise too.
+    """
+    faces: NDArray[Any] = np.array(map_rows(probes))
+    people = np.array(read_name_column(ids, "id"))
+    strangers: Any = map_rows(distractors)
+    counts: dict[str, int] = {}
+    if lists is not None:
+        photos, others = (read_name_column(path) for path in (lists.probe_list, lists.distractor_list))
+        noises = photo_lists.read_noises(lists.probe_noises), photo_lists.read_noises(lists.distractor_noises)
+        clean = noise.remove_noise(faces, people, photos, strangers, others, *noises, lists.variant, seed)
+        faces, people, strangers = clean.probes, people[clean.kept_probes], clean.distractors
+        counts = clean.metrics()
+    found = ranking.identify(faces, people, strangers, fprs, sweeps=sweeps, seed=seed)
+    return IdentificationRecord(found, bootstrap, seed), counts
 
 
 def read_name_column(path: Path, column: str = "path") -> list[str]:

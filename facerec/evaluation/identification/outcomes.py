@@ -21,17 +21,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from facerec.core import FormatError
-from facerec.evaluation.identification.result import Bools, IdentificationResult, Ints, Separation
+from facerec.evaluation.identification.result import Bools, IdentificationResult, IdentificationRun, Ints, Separation
 from facerec.store import tables
 
 _PAIRS = pa.schema(
-    {
-        "identity": pa.string(),
-        "probe": pa.string(),
-        "mate": pa.string(),
-        "rank": pa.int32(),
-        "false_positives": pa.int32(),
-    }
+    {**dict.fromkeys(("identity", "probe", "mate"), pa.string()), "rank": pa.int32(), "false_positives": pa.int32()}
 )
 _PEOPLE = pa.schema({"identity": pa.string(), "probes": pa.int32(), "impostors": pa.list_(pa.int32())})
 
@@ -45,34 +39,30 @@ class ProbeNames:
 
 
 @dataclass(frozen=True)
-class RunOutcomes:
-    """The outcomes of one run, as they are compared.
+class RunOutcomes(IdentificationRun):
+    """A run by the names of its photos; every positive of its separation is there in both directions.
 
     Attributes:
         pairs: p names (identity, probe, mate), in sorted order.
         identity: (p,) number of each pair's identity among `people`.
-        ranks: (p,) of their mates.
         people: k names of identities, in sorted order.
-        probes: (k,) how many each has.
-        separation: of positives, each in both directions, and impostors.
     """
 
     pairs: list[tuple[str, str, str]]
     identity: Ints
-    ranks: Ints
     people: list[str]
-    probes: Ints
-    separation: Separation
 
 
 def write_outcomes(result: IdentificationResult, probes: ProbeNames, folder: Path, name: str) -> None:
     """Write both tables of run `name` into `folder`; the same result gives the same bytes."""
-    pairs, people = _pairs(result, probes), _people(result, probes)
-    pq.write_table(pairs, folder / f"{name}_pairs.parquet", compression="none")
-    places = {"impostors.list.element": "DELTA_BINARY_PACKED"}  # ascending, so a byte or two each
-    words = ["identity"]
-    out = folder / f"{name}_people.parquet"
-    pq.write_table(people, out, compression="none", use_dictionary=words, column_encoding=places)
+    pq.write_table(_pairs(result, probes), folder / f"{name}_pairs.parquet", compression="none")
+    pq.write_table(
+        _people(result, probes),
+        folder / f"{name}_people.parquet",
+        compression="none",
+        use_dictionary=["identity"],
+        column_encoding={"impostors.list.element": "DELTA_BINARY_PACKED"},  # ascending, so a byte or two each
+    )
 
 
 def has_outcomes(folder: Path, name: str) -> bool:
@@ -93,19 +83,15 @@ def read_outcomes(folder: Path, name: str, distractors: int) -> RunOutcomes:
     triples = zip(*(pairs[column].to_pylist() for column in ("identity", "probe", "mate")), strict=True)
     ranks = pairs["rank"].to_numpy().astype(np.int64)
     found = _separation(pairs, _impostors(people, folder / name), identity, int(probes.sum()) * distractors)
-    return RunOutcomes(list(triples), identity, ranks, names, probes, found)
+    return RunOutcomes(ranks, found, probes, list(triples), identity, names)
 
 
 def _pairs(result: IdentificationResult, probes: ProbeNames) -> pa.Table:
     photos, identities = pa.array(probes.photos), pa.array(probes.identities)
     counts, missing = _false_positives(result)
-    columns = [
-        identities.take(pa.array(result.probe)),
-        photos.take(pa.array(result.probe)),
-        photos.take(pa.array(result.mate)),
-        pa.array(result.ranks, pa.int32()),
-        pa.array(counts, pa.int32(), mask=missing),
-    ]
+    probe, mate = pa.array(result.probe), pa.array(result.mate)
+    counted = pa.array(counts, pa.int32(), mask=missing)
+    columns = [identities.take(probe), photos.take(probe), photos.take(mate), result.ranks, counted]
     return pa.table(columns, schema=_PAIRS)
 
 
@@ -128,12 +114,8 @@ def _people(result: IdentificationResult, probes: ProbeNames) -> pa.Table:
     highest = result.separation.tail_identity[: result.separation.known]
     order = np.argsort(highest, kind="stable")
     ends = np.searchsorted(highest[order], np.arange(len(names) + 1))
-    columns = [
-        pa.array(names),
-        pa.array(np.bincount(result.identity), pa.int32()),
-        pa.ListArray.from_arrays(pa.array(ends, pa.int32()), pa.array(order, pa.int32())),
-    ]
-    return pa.table(columns, schema=_PEOPLE)
+    places = pa.ListArray.from_arrays(pa.array(ends, pa.int32()), pa.array(order, pa.int32()))
+    return pa.table([names, np.bincount(result.identity), places], schema=_PEOPLE)
 
 
 def _sorted(path: Path, schema: pa.Schema, keys: Sequence[str]) -> pa.Table:
@@ -155,7 +137,7 @@ def _impostors(people: pa.Table, where: Path) -> Ints:
 
 
 def _separation(pairs: pa.Table, impostors: Ints, identity: Ints, negatives: int) -> Separation:
-    """Every positive is in it in both directions, which does not change the rates."""
+    """With every positive in both directions, which does not change the rates."""
     counts = pairs["false_positives"].fill_null(-1).to_numpy().astype(np.int64)
     order = np.argsort(-counts, kind="stable")  # ascending by score
     return Separation(

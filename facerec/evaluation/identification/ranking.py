@@ -6,17 +6,16 @@ other photo of that person is in it. Source: the MegaFace challenge as its devki
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from facerec.core import FormatError, ParamsError, track
+from facerec.core import FormatError, ParamsError, torch_device, track
 from facerec.evaluation.identification import devkit
-from facerec.evaluation.identification.devkit import traditional_ranks
-from facerec.evaluation.identification.impostors import CountsAbove, HighestScores, SubsetCounts, SubsetSweeps
 from facerec.evaluation.identification.result import (
     IdentificationResult,
     Separation,
@@ -28,83 +27,69 @@ from facerec.evaluation.identification.result import (
 from facerec.evaluation.identification.scoring import (
     BLOCK,
     NEAREST,
+    CountsAbove,
     Engine,
     FeatureRows,
     Features,
     Floats,
+    HighestScores,
     Ints,
     MatePairs,
-    MateScores,
+    SubsetSweeps,
     checked_features,
     feature_blocks,
     pair_mates,
+    score_blocks,
 )
 
 _TAIL = 1 << 18  # negatives kept exactly, at least: up to FPR 7e-5 at the full size of MegaFace
+_GALLERIES = 10  # random galleries of the traditional CMC
 
 
 @dataclass(frozen=True)
-class DistractorScan:
-    """Counts and scores of one pass over the distractors.
+class _Scan:
+    """Counts and scores of one pass over the distractors."""
 
-    Attributes:
-        beaten: (p,) scores strictly above each mate, in the order of the mates.
-        nearest, nearest_index: (n, NEAREST) greatest scores of each probe and their columns, -1 for none.
-        tail, tail_probe: the greatest scores of all, descending, and the probes they belong to.
-        devkit_above: for each positive, the scores above it that the devkit counts.
-        missing: distractors without features.
-    """
-
-    beaten: Ints
-    nearest: Floats
-    nearest_index: Ints
-    tail: Floats
-    tail_probe: NDArray[np.int32]
-    devkit_above: Ints
-    missing: int
+    beaten: Ints  # (p,) scores strictly above each mate, in the order of the mates
+    nearest: Floats  # (n, NEAREST) greatest scores of each probe
+    nearest_index: Ints  # and their columns, -1 for none
+    tail: Floats  # the greatest scores of all, descending
+    tail_probe: NDArray[np.int32]  # and the probes they belong to
+    devkit_above: Ints  # for each positive, the scores above it that the devkit counts
+    missing: int  # distractors without features
 
 
-def scan_distractors(
-    engine: Engine,
-    mates: MateScores,
-    positives: Floats,
-    distractors: FeatureRows,
-    tail_size: int,
-    rings: SubsetSweeps | None,
-) -> DistractorScan:
+def _scan(run: _Run, distractors: FeatureRows, tail_size: int, rings: SubsetSweeps) -> _Scan:
     """Score the probes against the distractors and count, a block at a time; `rings` is filled on the way."""
-    n = len(mates.starts) - 1
-    counter, tail, above = engine.counter(mates), HighestScores(tail_size), CountsAbove(positives)
-    nearest = np.full((n, NEAREST), -np.inf, dtype=np.float32)
-    index = np.full((n, NEAREST), -1, dtype=np.int64)
+    mates, above = run.pairs.by_probe[1], CountsAbove(run.pairs.scores[run.pairs.positives])
+    counter, tail = run.engine.counter(mates), HighestScores(tail_size)
+    nearest = np.full((len(run.ready.rows), NEAREST), -np.inf, dtype=np.float32)
+    index = np.full(nearest.shape, -1, dtype=np.int64)
     missing = 0
     blocks = feature_blocks(distractors, "distractors")
-    total = -(-distractors.shape[0] // BLOCK)
-    for start, others in track(blocks, "identify", total=total, unit="blocks"):
-        block = engine.load(others)
+    for start, others in track(blocks, "identify", total=-(-run.distractors // BLOCK), unit="blocks"):
+        block = run.engine.load(others)
         block.count_beaten(mates, counter)
         block.keep_nearest(start, nearest, index)
         tail.add(*block.above(tail.threshold))
         above.add(block.scores(devkit.PROBES_AS_NEGATIVES))
-        if rings is not None:
-            rings.add(start, len(others.rows), block)
+        rings.add(start, len(others.rows), block)
         missing += int(others.missing.sum())
-    counts = engine.counts(counter, mates)
-    return DistractorScan(counts, nearest, index, *tail.descending(), above.counts(), missing)
+    counts = run.engine.counts(counter, mates)
+    return _Scan(counts, nearest, index, *tail.descending(), above.counts(), missing)
 
 
 def choose_engine(probes: Features) -> Engine:
     """The engine for the device of this machine's settings: numba on the CPU, else torch."""
-    from facerec.core import torch_device
+    from facerec.evaluation.identification.engines import NumbaEngine, TorchEngine
 
-    chosen = torch_device()
-    if chosen.type == "cpu":
-        from facerec.evaluation.identification.numba_engine import NumbaEngine
+    device = torch_device()
+    return NumbaEngine(probes) if device.type == "cpu" else TorchEngine(probes, device)
 
-        return NumbaEngine(probes)
-    from facerec.evaluation.identification.torch_engine import TorchEngine
 
-    return TorchEngine(probes, chosen)
+def score_faces(probes: NDArray[np.floating], faces: FeatureRows, what: str) -> Iterator[tuple[int, Floats]]:
+    """(first column, (n, b) scores) of (n, d) `probes` against `faces`, which errors call `what`, block after block."""
+    return score_blocks(choose_engine(checked_features(probes, "probes")), faces, what)
 
 
 @dataclass(frozen=True)
@@ -128,6 +113,7 @@ class _Run:
         ranks[self.pairs.by_probe[0]] = beaten
         return ranks
 
+    @cached_property
     def lost(self) -> NDArray[np.bool_]:
         """(p,) pairs with a missing face."""
         return np.asarray(self.ready.missing[self.pairs.probe] | self.ready.missing[self.pairs.mate])
@@ -148,8 +134,7 @@ def identify(
         probes: (n, d) features, L2-normalised (`facerec.store.embeddings.normalise`); they are used as they
             are, because noise removal marks rows by an extra dimension. NaN rows are missing faces.
         labels: (n,) identity of each probe, names or numbers.
-        distractors: (m, d) features of strangers: an array, or `on_files.NpyRows` where they do not fit in
-            memory; 1024 rows are read at a time.
+        distractors: (m, d) features of strangers: an array or a memory map; 1024 rows are read at a time.
         fprs: false-positive rates at which to give the exact true-positive rate.
         sweeps: how many random orders of the distractors to cut into subsets of 10, 100, 1,000 ...
         seed: of those orders and of the galleries of the traditional CMC.
@@ -167,22 +152,16 @@ def identify(
     ready = checked_features(rows, "probes")
     engine = engine or choose_engine(ready)
     run = _Run(engine, ready, pair_mates(engine, ready, names), others.shape[0], fprs, seed)
-    positives, mates = run.pairs.positives, run.pairs.by_probe[1]
-    size = min(run.negatives, max(_TAIL, 2 * allowed_false_positives(max(fprs, default=0), run.negatives) + 1))
-    rings = None
-    if sweeps:
-        most = allowed_false_positives(max(fprs, default=0), run.negatives) + 1
-        rings = SubsetSweeps(engine, mates, run.distractors, sweeps, most, seed)
-    found = scan_distractors(engine, mates, run.pairs.scores[positives], others, size, rings)
-    return _result(run, found, positives, size, rings.subsets() if rings else [])
+    allowed = allowed_false_positives(max(fprs, default=0), run.negatives)
+    size = min(run.negatives, max(_TAIL, 2 * allowed + 1))
+    rings = SubsetSweeps(engine, run.pairs.by_probe[1], run.distractors, sweeps, allowed + 1, seed)
+    return _result(run, _scan(run, others, size, rings), size, rings)
 
 
-def _result(
-    run: _Run, found: DistractorScan, positives: Ints, size: int, subsets: list[SubsetCounts]
-) -> IdentificationResult:
+def _result(run: _Run, found: _Scan, size: int, rings: SubsetSweeps) -> IdentificationResult:
     """The result that follows from the counts."""
-    pairs, total = run.pairs, run.negatives
-    ranks = np.where(run.lost(), run.distractors, run.from_mates(found.beaten))
+    pairs, total, positives = run.pairs, run.negatives, run.pairs.positives
+    ranks = np.where(run.lost, run.distractors, run.from_mates(found.beaten))
     k, counts = np.unique(ranks, return_counts=True)
     scores = pairs.scores[positives]
     separation = Separation(
@@ -206,7 +185,7 @@ def _result(
         roc=separation.roc(),
         separation=separation,
         devkit=_devkit(run, found, ranks),
-        sweeps=tuple(_subset(run, scores, each) for each in subsets),
+        sweeps=tuple(_subset(run, scores, *each) for each in rings.subsets()),
         pairs=len(ranks),
         probes=len(pairs.identity),
         distractors=run.distractors,
@@ -235,27 +214,59 @@ def _check(
     return rows, names, others
 
 
-def _subset(run: _Run, positives: Floats, counted: SubsetCounts) -> SubsetResult:
-    ranks = run.from_mates(counted.beaten)
-    negatives = len(run.ready.rows) * counted.size
-    beaten = count_false_positives(positives, counted.tail)
-    enrolled = np.isfinite(positives)
+def _subset(run: _Run, positives: Floats, size: int, number: int, beaten: Ints, tail: Floats) -> SubsetResult:
+    negatives = len(run.ready.rows) * size
+    above, enrolled = count_false_positives(positives, tail), np.isfinite(positives)
     tpr = {
-        fpr: float(np.mean((beaten <= allowed_false_positives(fpr, negatives)) & enrolled))
+        fpr: float(np.mean((above <= allowed_false_positives(fpr, negatives)) & enrolled))
         for fpr in run.fprs
         if supports_rate(fpr, negatives)
     }
-    rank1 = float(np.mean((ranks == 0) & ~run.lost()))
-    return SubsetResult(counted.size, counted.set, rank1, tpr)
+    return SubsetResult(size, number, float(np.mean((run.from_mates(beaten) == 0) & ~run.lost)), tpr)
 
 
-def _devkit(run: _Run, found: DistractorScan, ranks: Ints) -> dict[str, object]:
+def _devkit(run: _Run, found: _Scan, ranks: Ints) -> dict[str, object]:
     negatives = min(devkit.PROBES_AS_NEGATIVES, len(run.ready.rows)) * run.distractors
-    drawn = traditional_ranks(run.engine, run.ready, run.pairs, ranks, run.distractors, run.seed)
     last = run.distractors + int(run.pairs.identity.max())
     return {
         "cmc": devkit.devkit_cmc(ranks, run.distractors),
         "roc": devkit.devkit_roc(found.devkit_above, negatives),
-        "traditional_cmc": devkit.devkit_cmc(drawn, last),
+        "traditional_cmc": devkit.devkit_cmc(_traditional_ranks(run, ranks), last),
         "matches": devkit.devkit_matches(found.nearest, found.nearest_index, run.pairs.probe, run.pairs.mate, ranks),
     }
+
+
+def _traditional_ranks(run: _Run, found: Ints) -> Ints:
+    """Ranks among distractors and one photo of every person: the gallery of the devkit's traditional CMC.
+
+    Returns:
+        (_GALLERIES * (probes - identities),) 0-based ranks. `found` are the ranks of the pairs among the distractors.
+    """
+    rng = np.random.default_rng(run.seed)
+    count, identity = len(run.ready.rows), run.pairs.identity
+    keys = run.pairs.probe * count + run.pairs.mate
+    order = np.argsort(keys)
+    trials = []
+    for _ in range(_GALLERIES):
+        gallery = _draw_gallery(identity, rng)
+        searching = np.setdiff1d(np.arange(count), gallery)
+        own = gallery[identity[searching]]
+        place = order[np.searchsorted(keys, searching * count + own, sorter=order)]
+        better = _better_in_gallery(run, gallery)[searching]
+        lost = run.ready.missing[searching] | run.ready.missing[own]
+        trials.append(np.where(lost, run.distractors + len(gallery) - 1, found[place] + better))
+    return np.concatenate(trials)
+
+
+def _draw_gallery(identity: Ints, rng: np.random.Generator) -> Ints:
+    """(identities,) one random probe of each."""
+    order = np.lexsort((rng.random(len(identity)), identity))
+    return order[np.searchsorted(identity[order], np.arange(identity.max() + 1))]
+
+
+def _better_in_gallery(run: _Run, gallery: Ints) -> Ints:
+    """(n,) gallery photos that each probe scores strictly above its own."""
+    rows = np.where(run.ready.missing[gallery, None], np.nan, run.ready.rows[gallery])
+    scores = np.concatenate([block for _, block in score_blocks(run.engine, rows, "probes")], axis=1)
+    own = scores[np.arange(len(scores)), run.pairs.identity]
+    return np.asarray((scores > own[:, None]).sum(axis=1), dtype=np.int64)

@@ -11,13 +11,15 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from facerec.evaluation.curves import rate_name
+from facerec.core import rate_name
+from facerec.evaluation.statistics import bootstrap
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Doubles = NDArray[np.float64]
+Interval = tuple[Doubles, Doubles]
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,7 @@ class IdentificationResult:
 
     Attributes:
         rank1: share of pairs whose mate scores above every distractor (ties with the mate are won by it).
-        ranks: (p,) how many distractors score above the mate, 0 is best; ordered by identity, then by
-            probe, then by mate, the last two as in the list given.
+        ranks: (p,) how many distractors score above the mate, 0 is best; by identity, then by probe and mate as listed.
         probe, mate: (p,) rows of the probes that each rank belongs to.
         identity: (probes,) number of each probe's identity, in sorted order of their names.
         tpr: true positive rate by false positive rate asked for, exact: positives are the unordered
@@ -57,8 +58,7 @@ class IdentificationResult:
         devkit: {"cmc", "roc", "traditional_cmc", "matches"} as the MegaFace devkit writes them to JSON.
         sweeps: the same among random subsets of the distractors, by size, then set.
         pairs, probes, distractors: how many there are.
-        failures: (probes, distractors) that have no features (a row of NaN). A pair with such a
-            probe ranks last; such a distractor never outranks anyone.
+        failures: (probes, distractors) without features (a row of NaN). A pair with such a probe ranks last.
     """
 
     rank1: float
@@ -68,8 +68,8 @@ class IdentificationResult:
     identity: Ints
     tpr: dict[float, float]
     supported: dict[float, bool]
-    cmc: tuple[Ints, NDArray[np.float64]]
-    roc: tuple[NDArray[np.float64], NDArray[np.float64]]
+    cmc: tuple[Ints, Doubles]
+    roc: tuple[Doubles, Doubles]
     separation: Separation
     devkit: dict[str, Any]
     sweeps: tuple[SubsetResult, ...]
@@ -143,7 +143,7 @@ class Separation:
 
     def roc(self) -> tuple[Doubles, Doubles]:
         """(fpr, tpr) at each step of the curve, up to `known` false positives."""
-        seen = np.sort(self.false_positives[self.enrolled & (self.false_positives <= self.known)])
+        seen = np.sort(self._known_positives[0])
         steps = np.unique(np.concatenate([[0], seen, [self.known]]))
         return steps / self.negatives, np.searchsorted(seen, steps, side="right") / len(self.identity)
 
@@ -161,3 +161,66 @@ def allowed_false_positives(fpr: float, negatives: int) -> int:
 def supports_rate(fpr: float, negatives: int) -> bool:
     """Whether there are enough negatives for one false positive at this rate."""
     return fpr * negatives >= 1 - 1e-9
+
+
+@dataclass(frozen=True)
+class IdentificationRun:
+    """One run over p probe-mate pairs of k identities.
+
+    Attributes:
+        ranks: (p,) distractors that score above the mate, 0 is best.
+        separation: of its positives and impostors; its identities are numbered as those of the pairs.
+        probes: (k,) probes of each identity.
+    """
+
+    ranks: Ints
+    separation: Separation
+    probes: Ints
+
+    def metrics(self, fprs: Sequence[float]) -> list[float]:
+        """Rank-1 and the true positive rates at `fprs`."""
+        return [float(np.mean(self.ranks == 0)), *(self.separation.tpr(fpr) for fpr in fprs)]
+
+    def cmc_trials(self, draws: Doubles, identity: Ints, ranks: ArrayLike) -> Doubles:
+        """(trials, ranks) share of pairs whose mate is among the best k, for each k of `ranks`, 1 is best.
+
+        Identity i counts draws[:, i] times, and pair j is of identity[j].
+        """
+        ks, people = np.asarray(ranks, dtype=np.int64), draws.shape[1]
+        places = np.searchsorted(ks, self.ranks + 1)  # the first k that includes the rank
+        hits = np.zeros((people, len(ks) + 1))
+        np.add.at(hits, (identity, places), 1)
+        totals = np.bincount(identity, minlength=people)
+        return bootstrap.weighted_shares(draws, np.cumsum(hits, axis=1)[:, : len(ks)], totals)
+
+    def tpr_trials(self, draws: Doubles, fprs: ArrayLike) -> Doubles:
+        """(trials, fprs) true positive rate at each false positive rate, both measured again in each trial.
+
+        Where a trial allows more false positives than are exactly known, its rate is that at the last known.
+        """
+        rates = np.asarray(fprs, dtype=np.float64)
+        negatives = draws @ self.probes * (self.separation.negatives / self.probes.sum())
+        trials = zip(draws, negatives.tolist(), strict=True)
+        return np.array([self.separation.weighted_tpr(weights, rates, count) for weights, count in trials])
+
+
+class IdentificationBootstrap:
+    """95 % bands of one result, by the bootstrap over the identities of the probes.
+
+    All probes of a person are drawn together, with their pairs and their impostor scores. The distractors stay, so the
+    bands tell about other people among these distractors.
+    """
+
+    def __init__(self, result: IdentificationResult, trials: int = 1000, seed: int = 0) -> None:
+        """Draw `trials` times as many identities as there are."""
+        self._run = IdentificationRun(result.ranks, result.separation, np.bincount(result.identity))
+        self._identity = result.identity[result.probe]
+        self._draws = bootstrap.identity_weights(len(self._run.probes), trials, seed)
+
+    def cmc(self, ranks: ArrayLike) -> Interval:
+        """(low, high) of the share of pairs whose mate is among the best k, for each k of `ranks`, 1 is best."""
+        return bootstrap.percentile_interval(self._run.cmc_trials(self._draws, self._identity, ranks))
+
+    def roc(self, fprs: ArrayLike) -> Interval:
+        """(low, high) of the true positive rate at each false positive rate."""
+        return bootstrap.percentile_interval(self._run.tpr_trials(self._draws, fprs))

@@ -27,8 +27,7 @@ def identity_weights(identities: int, trials: int, seed: int) -> Floats:
     """Draw as many identities as there are, with replacement, in each trial.
 
     Returns:
-        (trials, identities) how often each was drawn; a row sums to `identities`. The same seed gives the same draws
-        on every machine.
+        (trials, identities) how often each was drawn. The same seed gives the same draws on every machine.
 
     >>> identity_weights(4, trials=2, seed=0).sum(axis=1).tolist()
     [4.0, 4.0]
@@ -54,13 +53,7 @@ def pair_weights(weights: ArrayLike, first: ArrayLike, second: ArrayLike) -> Flo
 
 
 def pair_trials(metrics: Metrics, first: ArrayLike, second: ArrayLike, trials: int, seed: int) -> Floats:
-    """(trials, metrics) the metrics of n pairs when people are drawn.
-
-    Args:
-        metrics: what to measure, such as the accuracy of one run.
-        first, second: (n,) numbers of the identities in each pair, from 0.
-        trials, seed: of the draws.
-    """
+    """(trials, metrics) of n pairs when people are drawn; `first` and `second` number the identities of each pair."""
     a, b = np.asarray(first), np.asarray(second)
     people = identity_weights(int(max(a.max(), b.max())) + 1, trials, seed)
     return _in_chunks(metrics, people, lambda drawn: pair_weights(drawn, a, b))

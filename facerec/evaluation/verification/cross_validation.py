@@ -1,8 +1,4 @@
-"""Cross-validated verification accuracy, as LFW defined it: thresholds from nine folds judge the tenth.
-
-`evaluate` takes arrays and returns a frozen `VerificationResult`, which keeps every distance, so that curves and
-intervals need no second run.
-"""
+"""Cross-validated verification accuracy, as LFW defined it: thresholds from nine folds judge the tenth."""
 
 from __future__ import annotations
 
@@ -12,19 +8,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from facerec.core import FormatError, ParamsError
-from facerec.evaluation.curves import rate_name, wilson
-from facerec.evaluation.verification.distances import (
+from facerec.core import FormatError, ParamsError, rate_name
+from facerec.evaluation.curves import wilson
+from facerec.evaluation.verification.protocols import (
+    PROTOCOLS,
     Bools,
     EmbeddingPairs,
     Floats,
+    Protocol,
     auc,
     check_pairs,
     count_accepted,
     eer,
+    interpolate,
     roc,
 )
-from facerec.evaluation.verification.protocols import PROTOCOLS, Protocol, interpolate
 
 
 @dataclass(frozen=True)
@@ -37,8 +35,7 @@ class TarAtFar:
         tar_std: its standard deviation over folds (ddof 0).
         far: mean over folds of the share of impostor pairs that were in fact accepted.
         threshold: mean over folds of the threshold; 0 (insightface) where no threshold reaches the target.
-        supported: whether there are at least 1/target impostor pairs. Where there are not, the
-            number is what the protocol yields, but says nothing about that rate.
+        supported: whether there are at least 1/target impostor pairs; else `tar` says nothing about that rate.
     """
 
     target: float
@@ -51,7 +48,7 @@ class TarAtFar:
 
 @dataclass(frozen=True)
 class VerificationResult:
-    """Verification of n pairs in k folds.
+    """Verification of n pairs in k folds, with every distance, from which curves and intervals follow.
 
     Attributes:
         protocol: name of the protocol.
@@ -66,8 +63,7 @@ class VerificationResult:
         auc: area under that ROC. eer: its equal error rate.
         distances: (n,) distance of each pair, as measured in its own fold; smaller is more alike.
         same: (n,) truth.
-        failures: pairs with a face that is missing (a row of NaN or zeros), counted as
-            non-matches: errors where the pair is genuine.
+        failures: pairs with a missing face, counted as non-matches: errors where the pair is genuine.
     """
 
     protocol: str
@@ -168,8 +164,7 @@ def evaluate(
     (1.0, 1.0)
 
     Args:
-        embeddings: (2n, d) floats; pair i is rows 2i and 2i + 1, in any scale. A row of NaN or zeros is a
-            missing face: its pair is a non-match at the greatest distance, an error if it is genuine.
+        embeddings: (2n, d) floats; pair i is rows 2i and 2i + 1, in any scale. A row of NaN or zeros is a missing face.
         same: (n,) whether a pair is the same person.
         protocol: "insightface", "concat-mean" or "youden"; see `facerec.evaluation.verification.protocols`.
         folds: contiguous folds in the order of the pairs, the first n mod folds of them one pair longer.
@@ -220,15 +215,13 @@ def _split(pairs: EmbeddingPairs, rules: Protocol, folds: int) -> list[_Fold]:
     n = len(pairs)
     if n < folds:
         raise FormatError(f"{n} pairs cannot fill {folds} folds; give more pairs or ask for fewer folds.")
-    sizes = [n // folds + (fold < n % folds) for fold in range(folds)]
-    ends = np.cumsum(sizes).tolist()
     parts: list[_Fold] = []
-    for end, size in zip(ends, sizes, strict=True):
+    for rows in np.array_split(np.arange(n), folds):
         train = np.ones(n, dtype=bool)
-        train[end - size : end] = False
+        train[rows] = False
         reuse = parts and not rules.per_fold
         distances = parts[0].distances if reuse else rules.distances(pairs, train)
-        parts.append(_Fold(slice(end - size, end), train, distances))
+        parts.append(_Fold(slice(int(rows[0]), int(rows[-1]) + 1), train, distances))
     return parts
 
 
@@ -244,11 +237,11 @@ def _judge(fold: _Fold, same: Bools, rules: Protocol) -> tuple[np.float64, np.fl
 
 def _tar_at_far(parts: Sequence[_Fold], same: Bools, rules: Protocol, fars: Sequence[float]) -> tuple[TarAtFar, ...]:
     """Rates per target; means leave out folds without pairs of the kind in question."""
-    thresholds = np.array([_far_thresholds(fold, same, rules, fars) for fold in parts])  # (folds, targets)
-    tested = [
-        count_accepted(fold.distances[fold.test], same[fold.test], row)
-        for fold, row in zip(parts, thresholds, strict=True)
-    ]
+    grid = rules.far_thresholds
+    trained = [count_accepted(fold.distances[fold.train], same[fold.train], grid).fpr for fold in parts]
+    thresholds = np.array([interpolate(fars, curve, grid) for curve in trained])  # (folds, targets)
+    tests = [(fold.distances[fold.test], same[fold.test]) for fold in parts]
+    tested = [count_accepted(*pairs, row) for pairs, row in zip(tests, thresholds, strict=True)]
     tars = np.array([counts.tpr for counts in tested if counts.positives])
     reached = np.array([counts.fpr for counts in tested if counts.negatives])
     negatives = int((~same).sum())
@@ -263,8 +256,3 @@ def _tar_at_far(parts: Sequence[_Fold], same: Bools, rules: Protocol, fars: Sequ
         )
         for k, far in enumerate(fars)
     )
-
-
-def _far_thresholds(fold: _Fold, same: Bools, rules: Protocol, fars: Sequence[float]) -> Floats:
-    train = count_accepted(fold.distances[fold.train], same[fold.train], rules.far_thresholds)
-    return interpolate(fars, train.fpr, rules.far_thresholds)

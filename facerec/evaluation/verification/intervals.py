@@ -14,7 +14,7 @@ independent and makes the intervals a little too narrow; `unit` says which it wa
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +24,7 @@ from facerec.core import FormatError, ParamsError
 from facerec.evaluation.curves import wilson
 from facerec.evaluation.statistics.bootstrap import pair_trials, percentile_interval
 from facerec.evaluation.verification.cross_validation import VerificationResult
-from facerec.evaluation.verification.distances import Bools, Floats, auc, eer
+from facerec.evaluation.verification.protocols import Bools, Floats, auc, eer
 
 Ints = NDArray[np.int64]
 Interval = tuple[float, float]
@@ -37,7 +37,6 @@ class VerificationIntervals:
 
     Attributes:
         unit: "identities" or "pairs", whichever were drawn.
-        trials, seed: of the bootstrap.
         accuracy: of the mean over folds.
         tar: of the true accept rate on the pooled ROC, by target false accept rate.
         auc, eer: of the pooled ROC.
@@ -45,8 +44,6 @@ class VerificationIntervals:
     """
 
     unit: str
-    trials: int
-    seed: int
     accuracy: Interval
     tar: dict[float, Interval]
     auc: Interval
@@ -82,11 +79,12 @@ def bootstrap_intervals(
     drawn = pair_trials(lambda weights: _pooled_metrics(result, weights, at), left, right, trials, seed)
     low, high = percentile_interval(drawn)
     accuracy, area, error, *rates = zip(low.tolist(), high.tolist(), strict=True)
+    if accuracy[0] >= accuracy[1]:  # drawing pairs again cannot show errors that none had
+        lowest, highest = wilson(result.accuracy, len(result.same))
+        accuracy = (float(lowest), float(highest))
     return VerificationIntervals(
         unit=unit,
-        trials=trials,
-        seed=seed,
-        accuracy=_at_least_wilson(accuracy, result),
+        accuracy=accuracy,
         tar=dict(zip(fars, rates[: len(fars)], strict=True)),
         auc=area,
         eer=error,
@@ -120,36 +118,17 @@ def number_identities(first: Sequence[str], second: Sequence[str], same: Bools) 
     return codes[: len(same)], codes[len(same) :], "pairs" if unknown.all() else "identities"
 
 
-def _at_least_wilson(interval: Interval, result: VerificationResult) -> Interval:
-    """Wilson's interval where the bootstrap has no width: drawing pairs again cannot show errors that none had."""
-    if interval[0] < interval[1]:
-        return interval
-    low, high = wilson(result.accuracy, len(result.same))
-    return float(low), float(high)
-
-
-def roc_metrics(distances: Floats, same: Bools, weights: Floats, fprs: Floats | None = None) -> Floats:
-    """(trials, 2 + fprs) AUC, EER and TPR at `fprs` of the ROC of all pairs."""
-    at = np.empty(0) if fprs is None else fprs
-    return np.array(
-        [
-            [auc(fpr, tpr), eer(fpr, tpr), *tpr[np.searchsorted(fpr, at, side="right") - 1]]
-            for fpr, tpr in weighted_rocs(distances, same, weights)
-        ]
-    )
-
-
-def weighted_rocs(distances: Floats, same: Bools, weights: Floats) -> Iterator[tuple[Floats, Floats]]:
-    """(fpr, tpr) of each trial, from (0, 0) to (1, 1), a point a distinct distance.
-
-    Args:
-        distances, same: (n,) of the pairs.
-        weights: (trials, n) how often each pair counts.
-    """
+def roc_metrics(distances: Floats, same: Bools, weights: Floats, fprs: Sequence[float] | Floats = ()) -> Floats:
+    """(trials, 2 + fprs) AUC, EER and TPR at `fprs` of n pairs' ROC when pair i counts weights[:, i] times."""
     order = np.argsort(distances, kind="stable")
     ends = np.append(np.flatnonzero(np.diff(distances[order])), len(order) - 1)
     drawn, truth = np.take(weights, order, axis=1), same[order]
     accepted = [np.cumsum(drawn * kind, axis=1)[:, ends] for kind in (~truth, truth)]
     origin = np.zeros((len(weights), 1))
-    fpr, tpr = (np.hstack([origin, sums / np.maximum(sums[:, -1:], 1e-300)]) for sums in accepted)
-    yield from zip(fpr, tpr, strict=True)
+    rates = (np.hstack([origin, sums / np.maximum(sums[:, -1:], 1e-300)]) for sums in accepted)
+    return np.array(
+        [
+            [auc(fpr, tpr), eer(fpr, tpr), *tpr[np.searchsorted(fpr, fprs, side="right") - 1]]
+            for fpr, tpr in zip(*rates, strict=True)
+        ]
+    )

@@ -5,7 +5,6 @@ The record is DIR/result.json, which the summary, the report and the comparison 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from facerec.evaluation.verification.intervals import VerificationIntervals, boo
 from facerec.interop import pair_lists
 from facerec.store import embeddings, tables
 from facerec.store.embeddings import Embeddings, Measured, write_scores
-from facerec.store.pairs import Pairs
+from facerec.store.pairs import Pairs, consecutive_pairs
 
 DECADES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 """False accept rates at which TAR is given as far as the number of impostor pairs supports it."""
@@ -59,13 +58,8 @@ class VerificationRecord:
         found = self.intervals
         names = {"accuracy": found.accuracy, "auc": found.auc, "eer": found.eer}
         names["tar"] = found.tar[self.result.rates[0].target]
-        bounds = {
-            f"{name}_{end}": value
-            for name, pair in names.items()
-            for end, value in zip(("low", "high"), pair, strict=True)
-        }
-        named = {"protocol": self.result.protocol, "interval_over": found.unit}
-        return {**self.result.metrics(), **bounds, **named}
+        bounds = {f"{name}_{end}": pair[k] for name, pair in names.items() for k, end in enumerate(("low", "high"))}
+        return {**self.result.metrics(), **bounds, "protocol": self.result.protocol, "interval_over": found.unit}
 
     @property
     def doubt(self) -> str | None:
@@ -81,18 +75,13 @@ class VerificationRecord:
 
     def details(self) -> dict[str, Any]:
         """Every fold, and every false accept rate with its TAR where the pairs support it."""
-        result = self.result
-        rates = [
-            {
-                "far": rate.target,
-                "tar": rate.tar if rate.supported else None,
-                "tar_std": rate.tar_std if rate.supported else None,
-                "low": self.intervals.tar[rate.target][0] if rate.supported else None,
-                "high": self.intervals.tar[rate.target][1] if rate.supported else None,
-                "pairs_needed": None if rate.supported else round(1 / rate.target),
-            }
-            for rate in sorted(result.rates, key=lambda rate: -rate.target)
-        ]
+        result, rates = self.result, []
+        for rate in sorted(result.rates, key=lambda rate: -rate.target):
+            low, high = self.intervals.tar[rate.target]
+            found = {"tar": rate.tar, "tar_std": rate.tar_std, "low": low, "high": high, "pairs_needed": None}
+            if not rate.supported:
+                found = {**dict.fromkeys(found), "pairs_needed": round(1 / rate.target)}
+            rates.append({"far": rate.target, **found})
         return {
             "fold_accuracy": result.fold_accuracy.tolist(),
             "fold_thresholds": result.fold_thresholds.tolist(),
@@ -109,14 +98,14 @@ class VerificationRecord:
 def verify_files(embedded: Path, compared: Path, options: VerifyOptions, out: Path) -> VerificationRecord:
     """Judge the pairs of file `compared` (any form of `store.pairs`) with the embeddings of file `embedded`.
 
-    Directory `out` gets scores.parquet (a row a pair: both photos and who they show, "" where unknown, truth,
-    distance, fold and its threshold), result.json (scalars) and details.json (folds and rates).
+    Directory `out` gets scores.parquet (see `store.scores`), result.json (scalars) and details.json (folds and rates).
     """
     faces = embeddings.read_embeddings(embedded)
     listed = pair_lists.read_pairs(compared, faces.sources)
     result = evaluate(listed.interleave(faces.matrix), listed.same, options.protocol, fars=options.fars)
     first, second = (_identities(faces, rows) for rows in (listed.first, listed.second))
-    judged = _record(result, listed, first, second, options)
+    intervals = bootstrap_intervals(result, first, second, options.trials, options.seed)
+    judged = VerificationRecord(result, intervals, listed)
     measured = Measured(embedded.stem, options.protocol, faces.origin)
     table = pa.table(
         {
@@ -143,16 +132,9 @@ def verify_arrays(embedded: Path, same: Path, options: VerifyOptions) -> Verific
     The files do not say who the photos show, so the intervals take pairs as independent.
     """
     result = evaluate(_array(embedded), _array(same), options.protocol, fars=options.fars)
-    first = np.arange(0, 2 * len(result.same), 2)
-    unknown = [""] * len(first)
-    return _record(result, Pairs(first, first + 1, result.same), unknown, unknown, options)
-
-
-def _record(
-    result: VerificationResult, listed: Pairs, first: Sequence[str], second: Sequence[str], options: VerifyOptions
-) -> VerificationRecord:
-    found = bootstrap_intervals(result, first, second, options.trials, options.seed)
-    return VerificationRecord(result, found, listed)
+    unknown = [""] * len(result.same)
+    intervals = bootstrap_intervals(result, unknown, unknown, options.trials, options.seed)
+    return VerificationRecord(result, intervals, consecutive_pairs(result.same))
 
 
 def _identities(faces: Embeddings, rows: NDArray[np.int64]) -> list[str]:

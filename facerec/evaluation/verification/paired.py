@@ -14,13 +14,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facerec.core import FormatError
-from facerec.evaluation.curves import rate_name
+from facerec.core import FormatError, rate_name
 from facerec.evaluation.statistics.bootstrap import pair_changes
 from facerec.evaluation.statistics.significance import DEFAULT_TRIALS, RunComparison, Trials, summarise_difference
-from facerec.evaluation.verification.distances import Accepted, Bools, Floats, divide_or_nan
 from facerec.evaluation.verification.intervals import Ints, number_identities, roc_metrics
-from facerec.evaluation.verification.protocols import PROTOCOLS, Protocol, interpolate
+from facerec.evaluation.verification.protocols import (
+    PROTOCOLS,
+    Accepted,
+    Bools,
+    Floats,
+    Protocol,
+    divide_or_nan,
+    interpolate,
+)
 
 
 @dataclass(frozen=True)
@@ -69,9 +75,10 @@ def compare_verification(
     changes = pair_changes(
         lambda weights: there.metrics(weights) - here.metrics(weights), left, right, trials.count, trials.seed
     )
-    names = ("accuracy", *(f"tar@{rate_name(far)}" for far in fars), "auc", "eer")
     figures = {}
-    for name, change in zip(names, changes.T, strict=True):
+    for name, change in zip(
+        ("accuracy", *(f"tar@{rate_name(far)}" for far in fars), "auc", "eer"), changes.T, strict=True
+    ):
         a, b = first.figures[name], second.figures[name]
         figures[name] = summarise_difference(a, b, b - a + change, trials.level)
     return RunComparison(
@@ -87,15 +94,13 @@ def compare_verification(
 class WeightedPairs:
     """The pairs of one run, sorted once for all trials, and the metrics of its protocol when they are weighted."""
 
-    def __init__(
-        self, distances: Floats, same: Bools, folds: Ints, rules: Protocol, fars: Sequence[float] = ()
-    ) -> None:
+    def __init__(self, distances: Floats, same: Bools, folds: Ints, rules: Protocol, fars: Sequence[float]) -> None:
         """Take (n,) distances, truths and folds of the pairs, and the false accept rates to find TAR at."""
-        self._distances, self._same, self._rules = distances, same, rules
-        self._fars = list(fars)
+        self._distances, self._same, self._rules, self._fars = distances, same, rules, fars
         self._all = _SortedPairs.of(distances, same, np.ones(len(same), dtype=bool))
         impostors = np.append(0, np.cumsum(~self._all.same))[self._all.below(rules.far_thresholds)]
-        self._grid = rules.far_thresholds[_steps(impostors)]
+        steps = np.flatnonzero(np.diff(impostors))  # interpolation needs both sides of each step, and both ends
+        self._grid = rules.far_thresholds[np.unique([0, *steps, *(steps + 1), len(impostors) - 1])]
         self._far_places = self._all.below(self._grid)
         self._folds = [self._fold(folds == fold) for fold in np.unique(folds)]
 
@@ -106,8 +111,9 @@ class WeightedPairs:
         """
         sums = self._all.sums(weights)
         false_accepts = np.take(sums.impostor, self._far_places, axis=1)
-        folds = _mean([self._judge(fold, weights, sums, false_accepts) for fold in self._folds])
-        found = np.hstack([folds, roc_metrics(self._distances, self._same, weights)])
+        folds = np.array([self._judge(fold, weights, sums, false_accepts) for fold in self._folds])
+        mean = divide_or_nan(np.nansum(folds, axis=0), (~np.isnan(folds)).sum(axis=0))
+        found = np.hstack([mean, roc_metrics(self._distances, self._same, weights)])
         found[(sums.genuine[:, -1] == 0) | (sums.impostor[:, -1] == 0)] = np.nan
         return found
 
@@ -116,14 +122,8 @@ class WeightedPairs:
         candidates = self._rules.thresholds(self._distances[~test])
         places = self._all.below(candidates)
         starts = np.append(0, np.flatnonzero(np.diff(places)) + 1)
-        return _FoldPairs(
-            own=own,
-            candidates=candidates,
-            repeats=np.diff(np.append(starts, len(candidates))),
-            places=places[starts],
-            own_places=own.below(candidates[starts]),
-            far_places=own.below(self._grid),
-        )
+        repeats, steps = np.diff(np.append(starts, len(candidates))), candidates[starts]
+        return _FoldPairs(own, candidates, repeats, places[starts], own.below(steps), own.below(self._grid))
 
     def _judge(self, fold: _FoldPairs, weights: Floats, sums: _Sums, false_accepts: Floats) -> Floats:
         """(trials, 1 + fars) accuracy and TARs of one fold; NaN where no pair that they need was drawn."""
@@ -155,12 +155,8 @@ class _Sums:
     def accepted(self, places: Ints) -> Accepted:
         """Counts when so many of the closest pairs are accepted: (t,) for all trials, or (trials, 1), each its own."""
         take = np.take if places.ndim == 1 else np.take_along_axis
-        return Accepted(
-            take(self.genuine, places, axis=1),
-            take(self.impostor, places, axis=1),
-            self.genuine[:, -1:],
-            self.impostor[:, -1:],
-        )
+        genuine, impostor = (take(each, places, axis=1) for each in (self.genuine, self.impostor))
+        return Accepted(genuine, impostor, self.genuine[:, -1:], self.impostor[:, -1:])
 
 
 @dataclass(frozen=True)
@@ -188,31 +184,11 @@ class _SortedPairs:
 
 @dataclass(frozen=True)
 class _FoldPairs:
-    """A fold, and the thresholds that may be chosen for it.
-
-    Attributes:
-        own: its pairs.
-        candidates: (t,) thresholds to choose from.
-        repeats: (r,) how many of them, one after another, accept the same pairs.
-        places, own_places: (r,) pairs that those accept, of all and of its own.
-        far_places: pairs of its own that are accepted at each threshold for a false accept rate.
-    """
+    """The pairs of a fold, and the thresholds that may be chosen for it."""
 
     own: _SortedPairs
-    candidates: Floats
-    repeats: Ints
-    places: Ints
-    own_places: Ints
-    far_places: Ints
-
-
-def _steps(counts: Ints) -> Ints:
-    """Places in ascending `counts` on both sides of a step, and both ends: all that interpolation needs."""
-    steps = np.flatnonzero(np.diff(counts))
-    return np.unique(np.concatenate([[0], steps, steps + 1, [len(counts) - 1]]))
-
-
-def _mean(folds: Sequence[Floats]) -> Floats:
-    """Mean over the folds that have a value."""
-    values = np.array(folds)
-    return divide_or_nan(np.nansum(values, axis=0), (~np.isnan(values)).sum(axis=0))
+    candidates: Floats  # (t,) thresholds to choose from
+    repeats: Ints  # (r,) how many of them, one after another, accept the same pairs
+    places: Ints  # (r,) pairs that those accept, of all
+    own_places: Ints  # (r,) and of the fold's own
+    far_places: Ints  # its own pairs that are accepted at each threshold for a false accept rate

@@ -1,4 +1,6 @@
-"""The verification protocols in use. They give different numbers for one model.
+"""The verification protocols in use: how pairs of embeddings are measured, counted below thresholds and judged.
+
+The protocols give different numbers for one model:
 
     insightface   squared distance of L2-normalised embeddings, in [0, 4]; thresholds 0, .01, ... 3.99, the
                   first of the most accurate (InsightFace `verification.py`, the common reading of LFW)
@@ -8,8 +10,11 @@
     youden        cosine; 1,000 thresholds between the extreme training scores, the first of those with the
                   greatest TPR - FPR; the spread is the standard error, ddof 1 (FaceX-Zoo)
 
-Only the first defines TAR at FAR; the others borrow its rule. Cosines are kept as distances -cos, so that
-smaller is more alike everywhere. A pair exactly at the threshold is rejected.
+Only the first defines TAR at FAR; the others borrow its rule. Cosines are kept as distances -cos, so that smaller is
+more alike everywhere, and a pair is accepted when its distance is strictly below the threshold.
+
+A photo whose face was not found or not aligned has a row of NaN or zeros. Its pairs are *failures*: non-matches at the
+greatest distance there is, so errors where the pair is genuine.
 """
 
 from __future__ import annotations
@@ -18,33 +23,175 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
-from facerec.evaluation.verification.distances import Accepted, Bools, EmbeddingPairs, Floats, cosines
+from facerec.core import FormatError
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Counts = NDArray[np.int64] | Floats
+
+_BLOCK = 256  # pairs at a time: float64 copies that stay in the cache
+
+
+@dataclass(frozen=True)
+class EmbeddingPairs:
+    """n pairs: embeddings (2n, d) with pair i in rows 2i and 2i + 1, same (n,), failed (n,)."""
+
+    embeddings: NDArray[np.floating]
+    same: Bools
+    failed: Bools
+
+    def __len__(self) -> int:
+        return len(self.same)
+
+
+def check_pairs(embeddings: ArrayLike, same: ArrayLike) -> EmbeddingPairs:
+    """Wrap arrays as `EmbeddingPairs`; FormatError when shapes, types or values make no sense."""
+    rows, truth = np.asarray(embeddings), np.asarray(same)
+    if rows.ndim != 2 or not np.issubdtype(rows.dtype, np.floating) or rows.shape[1] == 0:
+        raise FormatError(f"Embeddings must be a float matrix (2n, d), not {rows.dtype} of shape {rows.shape}.")
+    if truth.ndim != 1 or len(rows) != 2 * len(truth):
+        raise FormatError(
+            f"{len(rows)} embeddings do not fit a list of pairs of shape {truth.shape}: "
+            "pair i is rows 2i and 2i + 1, so there must be two rows a pair."
+        )
+    if truth.dtype != bool:
+        if not np.isin(truth, (0, 1)).all():
+            raise FormatError("The list of same/different pairs may hold only true and false.")
+        truth = truth.astype(bool)
+    if not truth.any() or truth.all():
+        kind = "same" if truth.any() else "different"
+        raise FormatError(f"All {len(truth)} pairs are of the {kind} kind; verification needs both kinds.")
+    failed = _failed(rows)
+    if failed.all():
+        raise FormatError(f"No pair of {len(truth)} has two embeddings; every face is missing (NaN or zeros).")
+    return EmbeddingPairs(rows, truth, failed)
+
+
+def _failed(rows: NDArray[np.floating]) -> Bools:
+    norms = np.einsum("ij,ij->i", rows, rows)
+    suspects = np.flatnonzero(~np.isfinite(norms) | (norms == 0))
+    doubtful = rows[suspects]
+    infinite = suspects[np.isinf(doubtful).any(axis=1)]
+    if len(infinite):
+        raise FormatError(f"Embedding row {infinite[0]} holds an infinite value; mark faces that are missing with NaN.")
+    failed = np.zeros(len(rows), dtype=bool)
+    failed[suspects] = np.isnan(doubtful).any(axis=1) | ~doubtful.any(axis=1)
+    return np.asarray(failed.reshape(-1, 2).any(axis=1))
+
+
+def cosines(pairs: EmbeddingPairs, centre: Floats | None = None) -> Floats:
+    """(n,) cosine of each pair in float64, after subtracting `centre` (d,); NaN for failures."""
+    values = np.empty(len(pairs))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        for start in range(0, len(pairs), _BLOCK):
+            block = pairs.embeddings[2 * start : 2 * (start + _BLOCK)].astype(np.float64)
+            if centre is not None:
+                block -= centre
+            first, second = block[0::2], block[1::2]
+            norms = np.sqrt(np.einsum("ij,ij->i", block, block))
+            dots = np.einsum("ij,ij->i", first, second)
+            values[start : start + _BLOCK] = dots / (norms[0::2] * norms[1::2])
+    values[pairs.failed] = np.nan
+    return np.clip(values, -1, 1)
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """Pairs accepted at each of t thresholds, for one weighing of the pairs or, a row each, for many.
+
+    Attributes:
+        genuine: (..., t) genuine pairs below the threshold, which are judged rightly.
+        impostor: (..., t) impostor pairs below the threshold, which are judged wrongly.
+        positives: how many genuine pairs there are in all; (..., 1) where there are rows.
+        negatives: how many impostor pairs there are in all.
+    """
+
+    genuine: Counts
+    impostor: Counts
+    positives: int | Floats
+    negatives: int | Floats
+
+    def __sub__(self, other: Accepted) -> Accepted:
+        """Counts of the pairs that are not among the `other` ones."""
+        genuine, impostor = self.genuine - other.genuine, self.impostor - other.impostor
+        return Accepted(genuine, impostor, self.positives - other.positives, self.negatives - other.negatives)
+
+    @property
+    def tpr(self) -> Floats:
+        """(..., t) share of the genuine pairs accepted; NaN where there are none."""
+        return divide_or_nan(self.genuine, self.positives)
+
+    @property
+    def fpr(self) -> Floats:
+        """(..., t) share of the impostor pairs accepted; NaN where there are none."""
+        return divide_or_nan(self.impostor, self.negatives)
+
+    @property
+    def accuracy(self) -> Floats:
+        """(..., t) share of all pairs judged rightly; NaN where there are none."""
+        return divide_or_nan(self.genuine + (self.negatives - self.impostor), self.positives + self.negatives)
+
+
+def divide_or_nan(part: Counts, whole: ArrayLike) -> Floats:
+    """part / whole, broadcast; NaN where the whole is 0."""
+    found = np.full(part.shape, np.nan)
+    np.divide(part, whole, out=found, where=np.broadcast_to(np.asarray(whole) > 0, part.shape))
+    return found
+
+
+def count_accepted(distances: Floats, same: Bools, thresholds: ArrayLike) -> Accepted:
+    """Count the pairs with distance < threshold, for (n,) pairs and (t,) thresholds."""
+    thresholds = np.atleast_1d(np.asarray(thresholds, dtype=np.float64))
+    positives, negatives = np.sort(distances[same]), np.sort(distances[~same])
+    below = [np.searchsorted(kind, thresholds, side="left").astype(np.int64) for kind in (positives, negatives)]
+    return Accepted(below[0], below[1], len(positives), len(negatives))
+
+
+def roc(distances: Floats, same: Bools) -> tuple[Floats, Floats, Floats]:
+    """The exact ROC: (fpr, tpr, thresholds), one point a distinct distance, from (0, 0) to (1, 1)."""
+    thresholds = np.append(np.unique(distances), np.inf)
+    counts = count_accepted(distances, same, thresholds)
+    return counts.fpr, counts.tpr, thresholds
+
+
+def auc(fpr: Floats, tpr: Floats) -> float:
+    """Area under the ROC by trapezoids: the chance that a genuine pair is closer than an impostor pair, ties half."""
+    return float(np.sum(np.diff(fpr) * (tpr[1:] + tpr[:-1])) / 2)
+
+
+def eer(fpr: Floats, tpr: Floats) -> float:
+    """Equal error rate: where the straight lines between ROC points cross false accepts = false rejects."""
+    gap = fpr + tpr - 1  # rises from -1 to 1
+    after = int(np.argmax(gap >= 0))
+    before = max(after - 1, 0)
+    step = gap[after] - gap[before]
+    share = -gap[before] / step if step > 0 else 0.0
+    return float(fpr[before] + share * (fpr[after] - fpr[before]))
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """How one protocol measures pairs and chooses thresholds.
+    """How one protocol measures pairs and chooses thresholds; the defaults are the most common rules.
 
     Attributes:
-        name: of the protocol.
         distances: (pairs, (n,) mask of training pairs) -> (n,) distances.
-        per_fold: whether the distances depend on the training pairs.
         thresholds: training distances -> thresholds to try, in the order in which ties are settled.
         far_thresholds: ascending thresholds between which the one for a false-accept rate is interpolated.
+        per_fold: whether the distances depend on the training pairs.
         goodness: counts at the thresholds -> the value that the threshold maximises.
         choose: thresholds that are equally good -> the threshold.
         spread: fold accuracies -> their spread as this protocol reports it.
     """
 
-    name: str
     distances: Callable[[EmbeddingPairs, Bools], Floats]
-    per_fold: bool
     thresholds: Callable[[Floats], Floats]
     far_thresholds: Floats
-    goodness: Callable[[Accepted], Floats]
-    choose: Callable[[Floats], np.float64]
-    spread: Callable[[Floats], float]
+    per_fold: bool = False
+    goodness: Callable[[Accepted], Floats] = lambda counts: counts.accuracy
+    choose: Callable[[Floats], np.float64] = lambda best: np.float64(best[0])
+    spread: Callable[[Floats], float] = lambda accuracies: float(accuracies.std())
 
     def best(self, candidates: Floats, goodness: Floats) -> np.float64:
         """The threshold, of (t,) candidates whose goodness on the training pairs is given."""
@@ -81,54 +228,17 @@ def _between_extremes(train_distances: Floats) -> Floats:
     return thresholds
 
 
-def _first(best: Floats) -> np.float64:
-    return np.float64(best[0])
-
-
-def _mean(best: Floats) -> np.float64:
-    return np.float64(best.mean())
-
-
-def _deviation(accuracies: Floats) -> float:
-    return float(accuracies.std())
-
-
-def _standard_error(accuracies: Floats) -> float:
-    return float(accuracies.std(ddof=1) / np.sqrt(len(accuracies)))
-
-
+_GRID = np.arange(-10_000, 10_001) / 10_000
 PROTOCOLS: dict[str, Protocol] = {
-    protocol.name: protocol
-    for protocol in (
-        Protocol(
-            name="insightface",
-            distances=_squared,
-            per_fold=False,
-            thresholds=lambda train: np.arange(0, 4, 0.01),
-            far_thresholds=np.arange(0, 4, 0.001),
-            goodness=lambda counts: counts.accuracy,
-            choose=_first,
-            spread=_deviation,
-        ),
-        Protocol(
-            name="concat-mean",
-            distances=_negated_centred_cosine,
-            per_fold=True,
-            thresholds=lambda train: np.arange(-10_000, 10_001) / 10_000,
-            far_thresholds=np.arange(-10_000, 10_001) / 10_000,
-            goodness=lambda counts: counts.accuracy,
-            choose=_mean,
-            spread=_deviation,
-        ),
-        Protocol(
-            name="youden",
-            distances=_negated_cosine,
-            per_fold=False,
-            thresholds=_between_extremes,
-            far_thresholds=np.arange(-10_000, 10_001) / 10_000,
-            goodness=lambda counts: counts.tpr - counts.fpr,
-            choose=_first,
-            spread=_standard_error,
-        ),
-    )
+    "insightface": Protocol(_squared, lambda train: np.arange(0, 4, 0.01), np.arange(0, 4, 0.001)),
+    "concat-mean": Protocol(
+        _negated_centred_cosine, lambda train: _GRID, _GRID, per_fold=True, choose=lambda best: np.float64(best.mean())
+    ),
+    "youden": Protocol(
+        _negated_cosine,
+        _between_extremes,
+        _GRID,
+        goodness=lambda counts: counts.tpr - counts.fpr,
+        spread=lambda accuracies: float(accuracies.std(ddof=1) / np.sqrt(len(accuracies))),
+    ),
 }

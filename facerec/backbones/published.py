@@ -20,15 +20,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from facerec.backbones.published import mobilefacenets, residuals
-from facerec.backbones.published.layout import Layout, Normalised, Size, Weights
-from facerec.backbones.published.residuals import ATTENTION_LAYOUTS
+from facerec.backbones.layouts import LAYOUTS, Layout, Size, Weights
 from facerec.core import FormatError
-
-__all__ = ["LAYOUTS", "Layout", "Normalised", "fit_published", "load_published"]
-
-LAYOUTS: tuple[Layout, ...] = (*mobilefacenets.LAYOUTS, *residuals.LAYOUTS, *ATTENTION_LAYOUTS)
 
 _PUBLISHERS = (
     "those of foamliu, xiaoccer, arcface_torch, Face_Pytorch, InsightFace_Pytorch, MultiFace and InsightFace-v3"
@@ -56,10 +51,32 @@ def fit_published(state: Weights, size: Size, origin: str) -> tuple[nn.Module, i
             "export them to ONNX and put a preprocessing.yaml beside."
         )
     try:
-        return layout.network(state, size)
+        return _fit_layout(layout, state, size)
     except (KeyError, IndexError, ValueError, RuntimeError) as error:
         problem = " ".join(str(error).split())[:200]
         raise FormatError(f"{origin} looks like {layout.name}, but does not fit it ({problem}).") from error
+
+
+def _fit_layout(layout: Layout, state: Weights, size: Size) -> tuple[nn.Module, int]:
+    renamed = {layout.rename(key): value for key, value in layout.adapt(state).items()}
+    dim = renamed[layout.last].shape[0]
+    with torch.device("meta"):  # its weights are replaced below
+        network = layout.build(renamed, dim, size)
+    network.load_state_dict(renamed, assign=True)
+    network = network.float().eval()
+    return Normalised(network) if layout.normalised else network, dim
+
+
+class Normalised(nn.Module):
+    """A network whose embeddings have length one."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Embeddings (b, dim) of length one, of images (b, 3, h, w)."""
+        return functional.normalize(self.network(x))
 
 
 def _read_weights(path: Path) -> Weights:
