@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -37,17 +38,14 @@ def train(
 
     sets = [shards.read_shards(folder, "faces") for folder in faces]
     recipe, place = parameters.load_params(params).train, torch_device()
-    with distributed.joined(place):
-        if trial:
-            trained = training.fit(sets, recipe, place)
-        else:
-            with training.keep_checkpoints(sets, recipe) as checkpoints:
-                trained = training.fit(sets, recipe, place, checkpoints)
-                if distributed.rank() == 0:
-                    storage.save_backbone(trained.backbone, out)
-                    if trained.validations:
-                        storage.save_backbone(trained.best, out.with_stem(f"{out.stem}_best"))
+    kept = nullcontext() if trial else training.keep_checkpoints(sets, recipe)
+    with distributed.joined(place), kept as checkpoints:
+        trained = training.fit(sets, recipe, place, checkpoints)
         if distributed.rank() == 0:
+            if not trial:
+                storage.save_backbone(trained.backbone, out)
+            if trained.validations and not trial:
+                storage.save_backbone(trained.best, out.with_stem(f"{out.stem}_best"))
             report("trial, nothing saved" if trial else f"{out}", asdict(trained.history[-1]), as_json)
 
 
