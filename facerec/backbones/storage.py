@@ -21,7 +21,7 @@ import torch
 from torch import nn
 
 from facerec import backbones
-from facerec.core import FormatError, atomic_file
+from facerec.core import FormatError, atomic_file, require_path
 from facerec.store.model_metadata import (
     Preprocessing,
     TrainingSet,
@@ -109,8 +109,7 @@ def is_backbone_file(path: str | Path) -> bool:
 
 def load_backbone(path: str | Path) -> StoredBackbone:
     """The network in `path`, on the CPU, in eval mode; FormatError if it is no backbone.pt file."""
-    if not Path(path).is_file():
-        raise FormatError(f"{path} does not exist; train a network first or name another file.")
+    require_path(path, "train a network first or name another file")
     damaged = FormatError(
         f"{path} is damaged or not a backbone of this project ({FORMAT}); train again or name another file."
     )

@@ -26,7 +26,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from facerec.catalog import entries, http
 from facerec.catalog.entries import DOWNLOADS, CatalogEntry, File, Version
-from facerec.core import AcquireError, home, local_setting, write_text
+from facerec.core import AcquireError, home, local_setting, sha256_of_bytes, write_text
 
 RAW = Path("data/raw")
 """Where the stages `render` and `download` put sets."""
@@ -217,7 +217,7 @@ def _downloaded(
 
 def _download(address: str, complete: Path, versions: Sequence[Version], policy: http.RetryPolicy) -> Path:
     """Download, check, and only then give the file its name; a wrong file is not kept."""
-    mark = hashlib.sha256(address.encode()).hexdigest()[:8]  # parts of two addresses are never mixed
+    mark = sha256_of_bytes(address.encode())[:8]  # parts of two addresses are never mixed
     partial = complete.with_name(f"{complete.name}.{mark}.part")
     began_anew = not partial.is_file()
     http.download_file(address, partial, bool(versions), policy, _possible_sizes(versions))

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from facerec import params as parameters
 from facerec.cli.common import Json, MinFace, Replace, Weights, app, check_out, detector_options, parse_size, report
-from facerec.core import FormatError, ImageError, ParamsError, track
+from facerec.core import ImageError, ParamsError, require_path, track
 
 if TYPE_CHECKING:
     from facerec import aligning, detection
@@ -113,8 +113,7 @@ def collect_photos(paths: Sequence[Path]) -> Iterator[tuple[str, bytes | memoryv
     from facerec.store import shards
 
     for path in paths:
-        if not path.exists():
-            raise FormatError(f"{path} does not exist; name photos, folders, archives or photo shards.")
+        require_path(path, "name photos, folders, archives or photo shards")
         if shards.is_shard_set(path):
             opened = shards.read_shards(path, "photos")
             yield from ((source, opened.image(row)) for row, source in enumerate(opened.sources))

@@ -26,7 +26,7 @@ from torch.nn import functional
 
 from facerec.backbones import published, storage
 from facerec.backbones.storage import StoredBackbone
-from facerec.core import FormatError, sha256_of_bytes, sha256_of_file, track
+from facerec.core import FormatError, require_path, sha256_of_bytes, sha256_of_file, track
 from facerec.store.face_dataset import FaceDataset
 from facerec.store.model_metadata import Preprocessing, TrainingSet, parse_training_sets, training_sets_to_plain
 from facerec.store.shards import Shards
@@ -171,8 +171,7 @@ def load_embedder(path: str | Path, device: torch.device = CPU) -> Embedder:
         if len(models) != 1:
             raise FormatError(f"{path} must hold exactly one model, but holds {len(models)}; name its file.")
         path = models[0]
-    if not path.is_file():
-        raise FormatError(f"{path} does not exist; train, export or download it first.")
+    require_path(path, "train, export or download it first")
     if path.suffix == ".onnx":
         return onnx_embedder(path, str(path))
     if path.suffix not in _TORCH:

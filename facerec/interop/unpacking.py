@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.core import Description, FormatError, ImageError, atomic_dir, size_of, track
+from facerec.core import Description, FormatError, ImageError, atomic_dir, require_path, size_of, track
 from facerec.imaging import alignment
 from facerec.imaging.images import read_header
 from facerec.interop import bcolz, recordio, verification_packs
@@ -96,8 +96,7 @@ def find_members(source: str | Path) -> list[Path]:
     source = Path(source)
     if source.is_file() or bcolz.is_bcolz_folder(source):
         return [source]
-    if not source.is_dir():
-        raise FormatError(f"{source} does not exist; name a pack's folder, a .rec, a .bin or a bcolz folder.")
+    require_path(source, "name a pack's folder, a .rec, a .bin or a bcolz folder")
     visible = [path for path in sorted(source.iterdir()) if not path.name.startswith(".")]
     encoded = [path for path in visible if path.suffix in (".rec", ".bin") and path.is_file()]
     names = [_name(path) for path in encoded]

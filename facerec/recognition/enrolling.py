@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
-from facerec.core import FacerecError, ParamsError, track
+from facerec.core import FacerecError, ParamsError, require_path, track
 from facerec.interop import photo_lists, photos
 from facerec.recognition.recogniser import NamedPhoto, Recogniser, RefusedPhoto
 from facerec.store import gallery as galleries
@@ -42,9 +42,8 @@ class GalleryChanges:
             raise ParamsError("--list names the photos of one folder or archive; give exactly one.")
         if self.name is not None and not _is_name(self.name):
             raise ParamsError(f"--name takes a name, not {self.name!r}.")
-        missing = [path for path in self.paths if not path.exists()]
-        if missing:
-            raise ParamsError(f"{missing[0]} does not exist; name photos, folders, archives or photo shards.")
+        for path in self.paths:
+            require_path(path, "name photos, folders, archives or photo shards")
 
 
 @dataclass
