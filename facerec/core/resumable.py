@@ -139,8 +139,11 @@ def _make_folder(folder: Path, attempts: int = 100) -> None:
 
 
 def _remove_old(root: Path) -> None:
-    """Remove folders that no run has changed for KEPT_DAYS."""
-    for folder in root.glob("*"):
+    """Remove folders that no run has changed for KEPT_DAYS; other runs may remove theirs, and `root`, meanwhile."""
+    folders: list[Path] = []
+    with suppress(FileNotFoundError):
+        folders += root.iterdir()
+    for folder in folders:
         with suppress(FileNotFoundError):
             if folder.stat().st_mtime < time.time() - KEPT_DAYS * 86_400:
                 shutil.rmtree(folder, ignore_errors=True)
