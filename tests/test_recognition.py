@@ -262,7 +262,7 @@ def test_galleries_of_another_model_and_empty_ones_are_refused(files, recogniser
         other.gallery(tmp_path / "team.gallery")
     with pytest.raises(FormatError, match="was made with another model"):
         other.search(team, files / "ann.jpg")
-    with pytest.raises(FormatError, match="holds nobody"):
+    with pytest.raises(FormatError, match="gallery is empty"):
         recogniser.search(recogniser.gallery(), files / "ann.jpg")
     with pytest.raises(FormatError, match="there is no gallery"):
         recogniser.gallery(tmp_path / "nowhere")

@@ -154,7 +154,7 @@ def test_the_cards_are_written_and_folded_into_the_page(default: RunReport, tmp_
         "| Options | seed: 1, pairs: 400 |",
         "| Photos left out | 1: undecodable 1 |",
         "| Sides of the photos | 200 to 640 pixels |",
-        "rendered here; nobody in it exists",
+        "rendered here; its people do not exist",
     ):
         assert words in data.read_text()
     for words in (

@@ -71,7 +71,7 @@ def test_one_reason_is_told_once() -> None:
 def test_a_terminal_of_80_columns_shows_all() -> None:
     lines = drawn(REPORT, 80)
     told = " ".join(lines[1].split())
-    assert told == "synth_agedb no difference shown 300 pairs, nobody named 0.320 0.320"
+    assert told == "synth_agedb no difference shown 300 pairs, people unknown 0.320 0.320"
     (accuracy,) = [line for line in lines if line.startswith("  accuracy")]
     assert accuracy.split() == ["accuracy", "81.00", "79.00", "-2.00", "-12.34", "to", "+10.11", "0.320"]
     assert any("a-name-too-l…" in line for line in lines)
@@ -80,7 +80,7 @@ def test_a_terminal_of_80_columns_shows_all() -> None:
     assert "<0.001" in text
     assert "Not compared: synth_cfp: only main has it." in text
     assert "Holm's correction" in text
-    assert "Where nobody is named" in text
+    assert "Where the people are unknown" in text
 
 
 def test_markdown_is_two_tables_and_remarks() -> None:

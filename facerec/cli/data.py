@@ -116,7 +116,9 @@ def import_photos(
 
     check_out(out, source, replace)
     if list_file is not None and unlabelled:
-        raise ParamsError("--list says who the photos show and --unlabelled that nobody knows; give one of them.")
+        raise ParamsError(
+            "--list names the people in the photos and --unlabelled says that they are unknown; give one of them."
+        )
     rows = (
         photos.photo_rows(source, labelled=not unlabelled)
         if list_file is None

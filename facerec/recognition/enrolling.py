@@ -89,7 +89,7 @@ def _remove_person(enrolment: Enrolment, name: str) -> None:
     if name not in people:
         close = difflib.get_close_matches(name, people, n=3)
         hint = f"; did you mean {' or '.join(close)}?" if close else ""
-        raise ParamsError(f"the gallery holds nobody called {name!r}{hint or ' (facerec inspect lists it).'}")
+        raise ParamsError(f"the gallery has no {name!r}{hint or ' (facerec inspect lists it).'}")
     enrolment.removed[name] = people[name]
     enrolment.gallery = enrolment.gallery.without(name)
 
@@ -128,7 +128,7 @@ def _named_photos(enrolment: Enrolment, changes: GalleryChanges) -> Iterator[Nam
         if _is_name(photo.name):
             yield photo
         else:
-            reason = "Nobody says who it shows: put it into a folder of that name, or give --name."
+            reason = "It has no name: put it into a folder named after the person, or give --name."
             enrolment.refused.append(RefusedPhoto(photo.source, reason))
 
 

@@ -218,7 +218,7 @@ class Recogniser:
         """
         self._check_model(gallery, "this gallery")
         if not len(gallery):
-            raise FormatError("the gallery holds nobody; enroll photos first.")
+            raise FormatError("the gallery is empty; enroll photos first.")
         name, data = load_photo(photo)
         if all_faces:
             pixels, faces = self._all_faces(name, data)

@@ -117,7 +117,7 @@ def render_data_card(entry: CatalogEntry, params: Params, found: Mapping[str, An
 
 
 def _origin(entry: CatalogEntry) -> Rows:
-    made = "rendered here; nobody in it exists" if entry.generator else "published"
+    made = "rendered here; its people do not exist" if entry.generator else "published"
     shown = "may be shown in reports" if entry.shown else "not shown in reports"
     return [
         ("Kind", f"{_SET_KINDS[entry.kind]}, {made}"),

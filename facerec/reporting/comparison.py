@@ -26,8 +26,8 @@ _VERDICTS = ("benchmark", "verdict", "judged on", "p", "p (Holm)")
 _LONGEST = 13  # letters of a revision's name in a terminal
 _LABELS = {"accuracy": "accuracy", "auc": "AUC", "eer": "EER", "rank1": "rank-1", "rank1_raw": "rank-1, raw"}
 _NAMELESS = (
-    "Where nobody is named, pairs are drawn instead of people, which takes them as independent: intervals come out "
-    "a little too narrow there."
+    "Where the people are unknown, pairs are drawn instead, as if they were independent, so intervals come out a "
+    "little too narrow there."
 )
 
 
@@ -110,7 +110,7 @@ def markdown_tables(report: ComparisonReport) -> str:
 def _verdict_rows(report: ComparisonReport) -> list[list[str]]:
     rows = []
     for name, found in report.benchmarks.items():
-        people = f"{found.units:,} people" if found.unit == "identities" else "nobody named"
+        people = f"{found.units:,} people" if found.unit == "identities" else "people unknown"
         p_values = map(_p_value, (found.figures[found.headline].p, report.adjusted[name]))
         rows.append([name, report.verdict(name), f"{found.pairs:,} pairs, {people}", *p_values])
     return rows

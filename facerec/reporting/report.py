@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from facerec.reporting.provenance import Provenance
 
 SYNTHETIC = (
-    "Measured on rendered faces: nobody in them exists. This shows that the pipeline works and how runs compare. "
+    "Measured on rendered faces of people who do not exist. This shows that the pipeline works and how runs compare. "
     "It is no evidence about real faces."
 )
 _SECTIONS = {"verification": "verification", "identification": "identification", "training": "train", "faces": "align"}

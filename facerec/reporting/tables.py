@@ -75,17 +75,17 @@ def verification_table(found: Found) -> Table:
     tar = f"TAR at FAR {' or '.join(map(rate_name, targets))}"
     note = (
         "Accuracy is the mean over folds ± their spread, each fold's threshold being set on the others; the threshold "
-        f"shown is their mean. Intervals come from drawing anew {_units(benchmarks)}. Failures are pairs with a face "
-        "that was not found; they count as errors where the person is the same."
+        f"shown is their mean. Intervals come from resampling {_units(benchmarks)}. Failures are pairs with a face "
+        "that was not found; a genuine pair among them counts as an error."
     )
     if not all(each.get("tar_supported", True) for each in benchmarks.values()):
-        note += " An asterisk marks a FAR that is too low for the number of different-person pairs."
+        note += " An asterisk marks a FAR that is too low for the number of impostor pairs."
     return Table.from_rows([_verification_row(name, each, tar) for name, each in benchmarks.items()], note)
 
 
 def _units(benchmarks: Mapping[str, Found]) -> str:
     units = {each.get("interval_over", "pairs") for each in benchmarks.values()}
-    return "identities, or pairs where nobody says who is shown" if len(units) > 1 else "".join(units)
+    return "identities, or pairs where the people in them are unknown" if len(units) > 1 else "".join(units)
 
 
 def _verification_row(name: str, values: Found, tar: str) -> Row:
