@@ -30,7 +30,7 @@ def default() -> Params:
 
 
 def make(root: Path, run: Params, drawn: bool = False, **entries: CatalogEntry) -> RunReport:
-    """The results of `run` below `root`; `entries` stand in for those of the catalogue.
+    """The results of `run` below `root`; `entries` stand in for those of the catalog.
 
     Its figures are drawn, which takes seconds, or stand there empty.
     """

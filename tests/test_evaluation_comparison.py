@@ -90,15 +90,15 @@ def test_figures_are_those_published(tmp_path: Path) -> None:
     assert (found.pairs, found.unit, found.units) == (120, "identities", PEOPLE)
     for side, name in ((first, "first"), (second, "second")):
         published = json.loads((side.folder / "lfw/result.json").read_text())
-        assert getattr(found.figures["accuracy"], name) == published["accuracy"]
-        assert getattr(found.figures["tar@1e-1"], name) == published["tar"]
-        assert getattr(found.figures["eer"], name) == published["eer"]
+        assert getattr(found.metrics["accuracy"], name) == published["accuracy"]
+        assert getattr(found.metrics["tar@1e-1"], name) == published["tar"]
+        assert getattr(found.metrics["eer"], name) == published["eer"]
 
 
 @pytest.mark.parametrize("protocol", ["concat-mean", "youden"])
 def test_every_protocol_compares(tmp_path: Path, protocol: str) -> None:
     sides = (judge(tmp_path / name, seed, protocol=protocol) for seed, name in enumerate(("one", "two")))
-    found = comparison.compare_runs(*sides, TRIALS).benchmarks["lfw"].figures["accuracy"]
+    found = comparison.compare_runs(*sides, TRIALS).benchmarks["lfw"].metrics["accuracy"]
     assert found.low <= found.difference <= found.high
 
 
@@ -107,9 +107,9 @@ def test_pairs_meet_by_name_in_any_order(tmp_path: Path) -> None:
     turned = [" ".join([b, a, same]) for a, b, same in (line.split() for line in lines)]
     mixed = [turned[k] for k in np.random.default_rng(0).permutation(len(lines))]
     found = comparison.compare_runs(plain, judge(tmp_path / "mixed", 1, mixed), TRIALS).benchmarks["lfw"]
-    assert found.figures["auc"].difference == 0
-    assert found.figures["auc"].p == 1
-    assert found.figures["accuracy"].p > 0.05  # other folds, other thresholds
+    assert found.metrics["auc"].difference == 0
+    assert found.metrics["auc"].p == 1
+    assert found.metrics["accuracy"].p > 0.05  # other folds, other thresholds
     again = comparison.compare_runs(plain, judge(tmp_path / "turned", 1, turned), TRIALS).benchmarks["lfw"]
     assert again.equal
 
@@ -118,10 +118,10 @@ def test_a_photo_without_a_face_is_still_the_same_pair(tmp_path: Path) -> None:
     lost = faces(1)
     lost.matrix[:EACH] = np.nan  # nobody finds p0
     found = comparison.compare_runs(judge(tmp_path / "one", 1), judge(tmp_path / "two", 1, known=lost), TRIALS)
-    figures = found.benchmarks["lfw"].figures
+    metrics = found.benchmarks["lfw"].metrics
     assert found.benchmarks["lfw"].units == PEOPLE
-    assert figures["accuracy"].difference < 0
-    assert figures["auc"].difference < 0
+    assert metrics["accuracy"].difference < 0
+    assert metrics["auc"].difference < 0
 
 
 def test_where_nobody_is_named_pairs_are_drawn(tmp_path: Path) -> None:
@@ -135,8 +135,8 @@ def test_where_nobody_is_named_pairs_are_drawn(tmp_path: Path) -> None:
 
 def test_both_rates_are_read_where_runs_ask_for_different_ones(tmp_path: Path) -> None:
     sides = (judge(tmp_path / str(far), 1, far=far) for far in (0.1, 0.05))
-    figures = comparison.compare_runs(*sides, TRIALS).benchmarks["lfw"].figures
-    assert list(figures) == ["accuracy", "tar@1e-1", "auc", "eer"]  # 5e-2 is in one run only
+    metrics = comparison.compare_runs(*sides, TRIALS).benchmarks["lfw"].metrics
+    assert list(metrics) == ["accuracy", "tar@1e-1", "auc", "eer"]  # 5e-2 is in one run only
 
 
 def test_reasons_not_to_compare(tmp_path: Path) -> None:
@@ -163,11 +163,11 @@ def test_identification(tmp_path: Path) -> None:
     first, second = search(tmp_path / "one", 1), search(tmp_path / "two", 2)
     found = comparison.compare_runs(first, second, TRIALS).benchmarks["mega"]
     assert (found.headline, found.pairs, found.units) == ("rank1", 72, 6)
-    assert list(found.figures) == ["rank1", "tpr@1e-1", "tpr@1e-2", "rank1_raw"]
+    assert list(found.metrics) == ["rank1", "tpr@1e-1", "tpr@1e-2", "rank1_raw"]
     for side, name in ((first, "first"), (second, "second")):
         published = json.loads((side.folder / "mega/result.json").read_text())["cleaned"]
         for figure in ("rank1", "tpr@1e-1", "tpr@1e-2"):
-            assert getattr(found.figures[figure], name) == published[figure]
+            assert getattr(found.metrics[figure], name) == published[figure]
     assert comparison.compare_runs(first, first, TRIALS).benchmarks["mega"].equal
 
 

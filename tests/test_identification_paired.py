@@ -1,4 +1,4 @@
-"""Two identification runs: figures equal those of the result, intervals those of its bootstrap, p-values are honest."""
+"""Two identification runs: metrics equal those of the result, intervals those of its bootstrap, p-values are honest."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ def test_figures_are_those_of_the_runs() -> None:
     one, other = result(1), result(2)
     found = comparison.compare_identification(run(one), run(other), one.identity[one.probe], FPRS, Trials(100))
     assert (found.headline, found.unit, found.units, found.pairs) == ("rank1", "identities", 12, 240)
-    assert list(found.figures) == ["rank1", "tpr@1e-2", "tpr@1e-3"]
-    assert (found.figures["rank1"].first, found.figures["rank1"].second) == (one.rank1, other.rank1)
-    assert found.figures["tpr@1e-3"].second == other.tpr[1e-3]
-    assert all(d.low <= d.difference <= d.high for d in found.figures.values())
+    assert list(found.metrics) == ["rank1", "tpr@1e-2", "tpr@1e-3"]
+    assert (found.metrics["rank1"].first, found.metrics["rank1"].second) == (one.rank1, other.rank1)
+    assert found.metrics["tpr@1e-3"].second == other.tpr[1e-3]
+    assert all(d.low <= d.difference <= d.high for d in found.metrics.values())
 
 
 def test_against_nothing_the_interval_is_that_of_the_run_alone() -> None:
@@ -60,7 +60,7 @@ def test_against_nothing_the_interval_is_that_of_the_run_alone() -> None:
     none = IdentificationRun(np.full(one.pairs, 9), blind, np.bincount(one.identity))
     found = comparison.compare_identification(
         none, run(one), one.identity[one.probe], FPRS, Trials(150, seed=3)
-    ).figures
+    ).metrics
     alone = IdentificationBootstrap(one, 150, 3)
     low, high = alone.cmc([1])
     assert (found["rank1"].low, found["rank1"].high) == pytest.approx((low[0], high[0]))
@@ -74,20 +74,20 @@ def test_equal_runs_and_swapped_runs() -> None:
     identity = result(1).identity[result(1).probe]
     same = comparison.compare_identification(one, one, identity, FPRS, Trials(100))
     assert same.equal
-    assert all((d.difference, d.low, d.high, d.p) == (0, 0, 0, 1) for d in same.figures.values())
+    assert all((d.difference, d.low, d.high, d.p) == (0, 0, 0, 1) for d in same.metrics.values())
     there, back = (
         comparison.compare_identification(*runs, identity, FPRS, Trials(100)) for runs in ((one, other), (other, one))
     )
     assert not there.equal
-    for name, found in there.figures.items():
-        turned = back.figures[name]
+    for name, found in there.metrics.items():
+        turned = back.metrics[name]
         assert (turned.difference, turned.p) == (-found.difference, found.p)
         assert (turned.low, turned.high) == pytest.approx((-found.high, -found.low))
 
 
 def test_a_better_network_is_seen() -> None:
     bad, good = result(1, 0.8), result(1, 0.3)
-    found = comparison.compare_identification(run(bad), run(good), bad.identity[bad.probe], FPRS, Trials(200)).figures
+    found = comparison.compare_identification(run(bad), run(good), bad.identity[bad.probe], FPRS, Trials(200)).metrics
     assert all(each.p < 0.02 and each.low > 0 for each in found.values())
 
 
@@ -98,7 +98,7 @@ def test_p_values_of_equally_good_networks_are_about_uniform() -> None:
     for _ in range(400):
         chances = rng.beta(1, 1, size=(2, 40, 1))  # of each network with each person
         one, other = (ranked((rng.random((40, 6)) > chance).astype(np.int64)) for chance in chances)
-        p.append(comparison.compare_identification(one, other, identity, (), Trials(200)).figures["rank1"].p)
+        p.append(comparison.compare_identification(one, other, identity, (), Trials(200)).metrics["rank1"].p)
     values = np.array(p)
     assert values.mean() == pytest.approx(0.5, abs=0.06)  # four standard errors
     for level in (0.05, 0.1, 0.5):

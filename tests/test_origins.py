@@ -99,7 +99,7 @@ def test_damaged_notes_of_an_onnx_file_are_refused(files: Path, tmp_path: Path, 
 
 
 def test_training_writes_down_what_it_saw(tmp_path: Path) -> None:
-    """Rendered sets are those of the catalogue; a fine-tuned network remembers those of before, or that nobody knows."""
+    """Rendered sets are those of the catalog; a fine-tuned network remembers those of before, or that nobody knows."""
     rendered = write_set(tmp_path / "a", range(3), 4, dataset="synth_pack/lfw")
     photos = write_set(tmp_path / "b", range(3), 4, dataset="holiday")
     first = training.fit([rendered], recipe(), CPU).backbone
@@ -115,7 +115,7 @@ def test_training_writes_down_what_it_saw(tmp_path: Path) -> None:
     assert not model_metadata.only_rendered(again.trained_on)
 
 
-def test_the_catalogue_knows_what_is_rendered(tmp_path: Path, monkeypatch) -> None:
+def test_the_catalog_knows_what_is_rendered(tmp_path: Path, monkeypatch) -> None:
     assert entries.is_rendered("synth_people")
     assert entries.is_rendered("synth_pack/agedb_30")
     assert not entries.is_rendered("lfw")

@@ -23,7 +23,7 @@ FOLDER = ROOT / "profiles"
 
 @pytest.fixture(autouse=True)
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project with profiles and parameters, our catalogue, and an empty mirror."""
+    """A project with profiles and parameters, our catalog, and an empty mirror."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FACEREC_CATALOG", str(ROOT / "data/catalog"))
     monkeypatch.setenv("FACEREC_MIRROR", str(tmp_path / "mirror"))

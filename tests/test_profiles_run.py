@@ -1,6 +1,6 @@
 """Profiles of data that can only be had by hand, from their files to figures, with drawn faces in the published forms.
 
-The catalogue of these tests is ours without digests and counts; a small network that has learnt nothing takes the place
+The catalog of these tests is ours without digests and counts; a small network that has learnt nothing takes the place
 of the published one, and MTCNN that of RetinaFace, whose weights are downloaded.
 """
 
@@ -49,7 +49,7 @@ CHEAP = {
 
 @pytest.fixture(autouse=True)
 def downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty project with our catalogue, bare of digests, and the folder for what is got by hand."""
+    """An empty project with our catalog, bare of digests, and the folder for what is got by hand."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("FACEREC_MIRROR", raising=False)
     monkeypatch.setenv("FACEREC_WORKERS", "1")

@@ -180,10 +180,10 @@ def test_nothing_from_outside_becomes_markup(tmp_path: Path) -> None:
     assert "alert(1)" in checker.text
     assert checker.seen.count("img") == html.count('src="data:image/')
     shown = " ".join(EVIL.split())
-    assert checker.text.count(shown) >= 7  # every field of the card says what the catalogue says
+    assert checker.text.count(shown) >= 7  # every field of the card says what the catalog says
 
 
-def test_real_people_are_shown_only_where_the_catalogue_allows_it(tmp_path: Path) -> None:
+def test_real_people_are_shown_only_where_the_catalog_allows_it(tmp_path: Path) -> None:
     real = entries.load_entry("lfw")
     entry = real.model_copy(update={"name": "synth_lfw"})
     allowed = entry.model_copy(update={"pictures": True})

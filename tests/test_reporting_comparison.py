@@ -86,7 +86,7 @@ def test_a_terminal_of_80_columns_shows_all() -> None:
 def test_markdown_is_two_tables_and_remarks() -> None:
     text = comparison.markdown_tables(REPORT)
     assert "| synth_megaface | better | 153,634 pairs, 80 people | 0.002 | 0.004 |" in text
-    assert "| benchmark | figure | main | a-name-too-long-for-a-column | difference | 95 % interval | p |" in text
+    assert "| benchmark | metric | main | a-name-too-long-for-a-column | difference | 95 % interval | p |" in text
     assert "| synth_agedb | AUC | 90.00 | 90.00 | 0.00 | -10.00 to +10.00 | 0.500 |" in text
     assert "| synth_megaface | TPR at FPR 1e-4 | 30.00 | 20.00 | -10.00 | -20.00 to -1.00 | 0.030 |" in text
     widths = {line.count("|") for line in text.splitlines() if line.startswith("| synth")}
@@ -101,7 +101,7 @@ def test_json_holds_everything() -> None:
     assert found["omitted"] == {"synth_cfp": "only main has it"}
     task = found["benchmarks"]["synth_megaface"]
     assert (task["verdict"], task["p_holm"], task["pairs"], task["units"]) == ("better", 0.004, 153_634, 80)
-    assert task["figures"]["rank1"] == {
+    assert task["metrics"]["rank1"] == {
         "first": 0.4,
         "second": 0.5,
         "low": 0.03,

@@ -63,8 +63,8 @@ def test_each_experiment_stands_below_its_commit_with_what_it_changed() -> None:
         "identify.fprs=[0.1]",
     ]
     assert all(row.changed == [] for row in (*rows[:2], *rows[3:]))
-    assert rows[2].figures == {("synth_lfw", "accuracy"): 0.95, ("synth_megaface", "rank1"): 0.4}
-    assert rows[3].figures == rows[4].figures == {}
+    assert rows[2].metrics == {("synth_lfw", "accuracy"): 0.95, ("synth_megaface", "rank1"): 0.4}
+    assert rows[3].metrics == rows[4].metrics == {}
 
 
 def test_a_parameter_that_is_new_or_gone_is_told() -> None:
@@ -97,5 +97,5 @@ def test_json_nests_figures_by_benchmark() -> None:
         "name": "main",
         "created": "2026-01-31 09:05",
         "changed": [],
-        "figures": {"synth_lfw": {"accuracy": 0.9}, "synth_megaface": {"rank1": 0.4}},
+        "metrics": {"synth_lfw": {"accuracy": 0.9}, "synth_megaface": {"rank1": 0.4}},
     }

@@ -93,8 +93,8 @@ def test_equal_runs_differ_by_nothing() -> None:
     found = compare(one, one, named(first, second, same))
     assert found.equal
     assert (found.unit, found.units, found.pairs, found.headline) == ("identities", 20, 160, "accuracy")
-    assert list(found.figures) == ["accuracy", "tar@2e-1", "tar@5e-2", "auc", "eer"]
-    assert all((d.difference, d.low, d.high, d.p) == (0, 0, 0, 1) for d in found.figures.values())
+    assert list(found.metrics) == ["accuracy", "tar@2e-1", "tar@5e-2", "auc", "eer"]
+    assert all((d.difference, d.low, d.high, d.p) == (0, 0, 0, 1) for d in found.metrics.values())
 
 
 def test_swapping_the_runs_turns_the_sign_and_nothing_else() -> None:
@@ -102,8 +102,8 @@ def test_swapping_the_runs_turns_the_sign_and_nothing_else() -> None:
     one, other = (run(distances(first, second, same, seed), same) for seed in (1, 2))
     there, back = (compare(*runs, named(first, second, same)) for runs in ((one, other), (other, one)))
     assert not there.equal
-    for name, found in there.figures.items():
-        turned = back.figures[name]
+    for name, found in there.metrics.items():
+        turned = back.metrics[name]
         assert (turned.difference, turned.p) == (-found.difference, found.p)
         assert (turned.low, turned.high) == pytest.approx((-found.high, -found.low))
         assert found.low <= found.difference <= found.high
@@ -114,13 +114,13 @@ def test_the_same_seed_draws_the_same_people() -> None:
     one, other = (run(distances(first, second, same, seed), same) for seed in (1, 2))
     pairs = named(first, second, same)
     assert compare(one, other, pairs) == compare(one, other, pairs)
-    assert compare(one, other, pairs).figures != compare(one, other, pairs, seed=2).figures
+    assert compare(one, other, pairs).metrics != compare(one, other, pairs, seed=2).metrics
 
 
 def test_a_better_network_is_seen() -> None:
     first, second, same = world(30, 5)
     bad, good = (run(distances(first, second, same, 1, noise, 0.05), same) for noise in (0.5, 0.25))
-    found = compare(bad, good, named(first, second, same)).figures
+    found = compare(bad, good, named(first, second, same)).metrics
     assert all(found[name].p < 0.02 and found[name].low > 0 for name in ("accuracy", "auc"))
     assert found["eer"].high < 0
 
@@ -131,7 +131,7 @@ def test_p_values_of_equally_good_networks_are_about_uniform(worlds: int) -> Non
     for number in range(worlds):
         first, second, same = world(30, 3, number)
         one, other = (run(distances(first, second, same, (number, side)), same, 3) for side in (0, 1))
-        found = compare(one, other, named(first, second, same), 100, number).figures
+        found = compare(one, other, named(first, second, same), 100, number).metrics
         p.append([found["accuracy"].p, found["auc"].p])
     values, error = np.array(p), 4 / np.sqrt(worlds)
     assert np.all(np.abs(values.mean(axis=0) - 0.5) < 0.29 * error)
@@ -146,19 +146,19 @@ def test_pairs_that_share_nobody_are_as_certain_as_pairs_drawn_alone() -> None:
     first = np.arange(300)
     second = np.where(same, first, first + 300)  # nobody twice
     one, other = (run(distances(first, second, same, seed, hard=0), same) for seed in (1, 2))
-    apart = compare(one, other, named(first, second, same), 400).figures
+    apart = compare(one, other, named(first, second, same), 400).metrics
     alone = compare(one, other, paired.ComparedPairs(same, [""] * 300, [""] * 300), 400)
     assert alone.unit == "pairs"
     for name in ("accuracy", "auc", "eer"):
         width = apart[name].high - apart[name].low
-        assert width == pytest.approx(alone.figures[name].high - alone.figures[name].low, rel=0.2)
+        assert width == pytest.approx(alone.metrics[name].high - alone.metrics[name].low, rel=0.2)
 
 
 def test_pairs_of_shared_people_are_less_certain() -> None:
     first, second, same = world(12, 12)
     one, other = (run(distances(first, second, same, seed, 0.2, 0.4), same) for seed in (1, 2))
-    people = compare(one, other, named(first, second, same)).figures["accuracy"]
-    alone = compare(one, other, paired.ComparedPairs(same, [""] * len(same), [""] * len(same))).figures["accuracy"]
+    people = compare(one, other, named(first, second, same)).metrics["accuracy"]
+    alone = compare(one, other, paired.ComparedPairs(same, [""] * len(same), [""] * len(same))).metrics["accuracy"]
     assert people.high - people.low > 1.3 * (alone.high - alone.low)
 
 
@@ -166,4 +166,4 @@ def test_what_does_not_fit_is_refused() -> None:
     first, second, same = world(10, 3)
     one = run(distances(first, second, same, 1), same)
     with pytest.raises(FormatError, match="same 60 pairs"):
-        compare(one, paired.VerificationRun(one.distances[1:], one.folds[1:], one.figures), named(first, second, same))
+        compare(one, paired.VerificationRun(one.distances[1:], one.folds[1:], one.metrics), named(first, second, same))

@@ -121,7 +121,7 @@ def _verification(both: _Both, trials: Trials) -> RunComparison:
     left, right = ([known.get(photo, "") for photo in photos] for photos in (first_photos, second_photos))
     pairs = verification.ComparedPairs(np.array(same), left, right)
     targets = sorted({scores.result["far_target"] for scores in both})
-    fars = [far for far in targets if f"tar@{rate_name(far)}" in first.figures.keys() & second.figures.keys()]
+    fars = [far for far in targets if f"tar@{rate_name(far)}" in first.metrics.keys() & second.metrics.keys()]
     return verification.compare_verification(first, second, pairs, protocol, fars, trials)
 
 
@@ -148,8 +148,8 @@ def _identification(both: _Both, trials: Trials) -> RunComparison:
     _refuse_old(both, [outcomes.has_outcomes(scores.folder, "cleaned") for scores in both])
     _shared(both, "cleaned of noise by variant", [scores.result["cleaned"]["noise"] for scores in both])
     cleaned, raw = (_ranked(both, run, trials) for run in ("cleaned", "raw"))
-    figures = {**cleaned.figures, "rank1_raw": raw.figures["rank1"]}
-    return replace(cleaned, figures=figures, equal=cleaned.equal and raw.equal)
+    metrics = {**cleaned.metrics, "rank1_raw": raw.metrics["rank1"]}
+    return replace(cleaned, metrics=metrics, equal=cleaned.equal and raw.equal)
 
 
 def _ranked(both: _Both, run: str, trials: Trials) -> RunComparison:
@@ -208,7 +208,7 @@ def compare_identification(
     drawn = _trials(second, draws, identity, fprs) - _trials(first, draws, identity, fprs)
     return RunComparison(
         headline="rank1",
-        figures={
+        metrics={
             name: summarise_difference(here[k], there[k], drawn[:, k], trials.level) for k, name in enumerate(names)
         },
         pairs=len(identity),

@@ -49,7 +49,7 @@ class ComparisonReport:
     @cached_property
     def adjusted(self) -> dict[str, float]:
         """p-values of the headline metrics, Holm-corrected among the benchmarks on which the runs are not identical."""
-        p = {name: found.figures[found.headline].p for name, found in self.benchmarks.items()}
+        p = {name: found.metrics[found.headline].p for name, found in self.benchmarks.items()}
         return p | holm({name: p[name] for name, found in self.benchmarks.items() if not found.equal})
 
     def verdict(self, name: str) -> str:
@@ -61,9 +61,9 @@ def comparison_as_json(report: ComparisonReport) -> dict[str, Any]:
     """The whole comparison, metrics as shares of 1."""
     benchmarks = {}
     for name, found in report.benchmarks.items():
-        metrics = {key: {**asdict(each), "difference": each.difference} for key, each in found.figures.items()}
+        metrics = {key: {**asdict(each), "difference": each.difference} for key, each in found.metrics.items()}
         judged = {"p_holm": report.adjusted[name], "verdict": report.verdict(name)}
-        benchmarks[name] = {**asdict(found), "figures": metrics, **judged}
+        benchmarks[name] = {**asdict(found), "metrics": metrics, **judged}
     runs = {"first": report.first, "second": report.second}
     return {**runs, **asdict(report.trials), "benchmarks": benchmarks, "omitted": dict(report.omitted)}
 
@@ -88,7 +88,7 @@ def terminal_tables(report: ComparisonReport) -> Group:
     for row in _verdict_rows(report):
         verdicts.add_row(*map(Text, row))
     metrics = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
-    metrics.add_column("figure", no_wrap=True)
+    metrics.add_column("metric", no_wrap=True)
     for header in _metric_headers(report):
         shown = header if len(header) <= _LONGEST else f"{header[: _LONGEST - 1]}…"
         metrics.add_column(Text(shown), justify="right", no_wrap=True)
@@ -103,7 +103,7 @@ def markdown_tables(report: ComparisonReport) -> str:
     """Verdicts, metrics and remarks, as Markdown."""
     verdicts = _markdown_table(_VERDICTS, 3, _verdict_rows(report))
     metrics = [[name, *row] for name, found in report.benchmarks.items() for row in _metric_rows(found)]
-    headers = ("benchmark", "figure", *_metric_headers(report))
+    headers = ("benchmark", "metric", *_metric_headers(report))
     return "\n\n".join([verdicts, _markdown_table(headers, 2, metrics), *_remarks(report)]) + "\n"
 
 
@@ -111,7 +111,7 @@ def _verdict_rows(report: ComparisonReport) -> list[list[str]]:
     rows = []
     for name, found in report.benchmarks.items():
         people = f"{found.units:,} people" if found.unit == "identities" else "people unknown"
-        p_values = map(_p_value, (found.figures[found.headline].p, report.adjusted[name]))
+        p_values = map(_p_value, (found.metrics[found.headline].p, report.adjusted[name]))
         rows.append([name, report.verdict(name), f"{found.pairs:,} pairs, {people}", *p_values])
     return rows
 
@@ -123,7 +123,7 @@ def _metric_headers(report: ComparisonReport) -> tuple[str, ...]:
 def _metric_rows(compared: RunComparison) -> list[list[str]]:
     """Label and numbers of each metric of a benchmark."""
     rows = []
-    for metric, found in compared.figures.items():
+    for metric, found in compared.metrics.items():
         shares = f"{100 * found.first:.2f}", f"{100 * found.second:.2f}"
         interval = f"{_points(found.low)} to {_points(found.high)}"
         rows.append([_label(metric), *shares, _points(found.difference), interval, _p_value(found.p)])
@@ -175,14 +175,14 @@ class Experiment:
         name: of the experiment, branch or tag, else its short hash; "workspace" for the files on disk.
         level: 0 for a commit, 1 for an experiment that started from the commit above it.
         created: day and time, or the state of an experiment that did not succeed.
-        figures: (benchmark, metric) -> share of 1.
+        metrics: (benchmark, metric) -> share of 1.
         changed: "key=value" of each parameter that differs from the commit it started from.
     """
 
     name: str
     level: int
     created: str
-    figures: Mapping[tuple[str, str], float]
+    metrics: Mapping[tuple[str, str], float]
     changed: Sequence[str]
 
 
@@ -204,7 +204,7 @@ def experiments_table(rows: Sequence[Experiment], width: int = 120) -> Table:
 
     DVC's own table has a column for each parameter and metric, too many for a screen.
     """
-    metrics = {metric for row in rows for metric in row.figures}
+    metrics = {metric for row in rows for metric in row.metrics}
     shown = sorted(metrics, key=lambda metric: (list(HEADLINES).index(metric[1]), metric[0]))
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for header in ("experiment", "created") if width >= _WIDE else ("experiment",):
@@ -215,17 +215,17 @@ def experiments_table(rows: Sequence[Experiment], width: int = 120) -> Table:
     for row in rows:
         name = Text(f"{'  ' * row.level}{row.name}", style="" if row.level else "bold")
         created = [row.created] if width >= _WIDE else []
-        shares = [f"{100 * row.figures[metric]:.2f}" if metric in row.figures else "-" for metric in shown]
+        shares = [f"{100 * row.metrics[metric]:.2f}" if metric in row.metrics else "-" for metric in shown]
         table.add_row(name, *created, *shares, Text(" ".join(row.changed)))
     return table
 
 
 def experiment_as_dict(row: Experiment) -> dict[str, Any]:
     """The row for JSON, metrics nested by benchmark."""
-    figures: dict[str, dict[str, float]] = {}
-    for (benchmark, metric), share in row.figures.items():
-        figures.setdefault(benchmark, {})[metric] = share
-    return {"name": row.name, "created": row.created, "changed": list(row.changed), "figures": figures}
+    metrics: dict[str, dict[str, float]] = {}
+    for (benchmark, metric), share in row.metrics.items():
+        metrics.setdefault(benchmark, {})[metric] = share
+    return {"name": row.name, "created": row.created, "changed": list(row.changed), "metrics": metrics}
 
 
 def _experiment(
@@ -237,7 +237,7 @@ def _experiment(
         name=each.get("name") or each["rev"][: None if each["rev"] == "workspace" else 7],
         level=level,
         created="error" if each.get("error") else timestamp if state == "success" else state,
-        figures=_headlines(data) if state == "success" else {},  # DVC shows its commit's for one that still runs
+        metrics=_headlines(data) if state == "success" else {},  # DVC shows its commit's for one that still runs
         changed=_changes(base, _parameters(each)),
     )
 

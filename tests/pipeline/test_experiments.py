@@ -93,7 +93,7 @@ def runs_are_compared(copy: Project, changed: dict[str, dict[str, float]]) -> No
     assert list(found["benchmarks"]) == ["synth_agedb", "synth_cfp", "synth_lfw", "synth_megaface"]
     assert found["omitted"] == {}
     for name, benchmark in found["benchmarks"].items():
-        headline = benchmark["figures"][benchmark["headline"]]
+        headline = benchmark["metrics"][benchmark["headline"]]
         assert 2 / 101 <= headline["p"] <= benchmark["p_holm"] <= 1
         told = changed.get(f"{name}.{benchmark['headline']}")
         assert headline["difference"] == pytest.approx(told["diff"] if told else 0)
@@ -102,7 +102,7 @@ def runs_are_compared(copy: Project, changed: dict[str, dict[str, float]]) -> No
     table = copy.json("facerec", "experiments", "--json")["experiments"]
     assert [row["name"] for row in table] == ["workspace", "main", "margin"]
     assert table[2]["changed"] == ["train.head.margin=0.3"]
-    assert table[2]["figures"].keys() == found["benchmarks"].keys()
+    assert table[2]["metrics"].keys() == found["benchmarks"].keys()
 
 
 def test_metrics_are_few(project: Project) -> None:

@@ -74,8 +74,8 @@ class RunComparison:
     """Two runs on one benchmark.
 
     Attributes:
-        headline: name of the metric that decides, the first of `figures`.
-        figures: metrics by name: "accuracy", "tar@1e-3", "rank1".
+        headline: name of the metric that decides, the first of `metrics`.
+        metrics: metrics by name: "accuracy", "tar@1e-3", "rank1".
         pairs: how many pairs both runs measured.
         unit: "identities" or "pairs", whichever were drawn.
         units: how many of them there are.
@@ -83,7 +83,7 @@ class RunComparison:
     """
 
     headline: str
-    figures: dict[str, Difference]
+    metrics: dict[str, Difference]
     pairs: int
     unit: str
     units: int
@@ -129,4 +129,4 @@ def run_verdict(found: RunComparison, p: float, level: float) -> str:
         return "identical"
     if p > 1 - level:
         return "no difference shown"
-    return "better" if found.figures[found.headline].difference > 0 else "worse"
+    return "better" if found.metrics[found.headline].difference > 0 else "worse"

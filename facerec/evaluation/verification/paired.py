@@ -36,12 +36,12 @@ class VerificationRun:
     Attributes:
         distances: (n,) distance of each pair, as measured in its own fold.
         folds: (n,) number of each pair's fold.
-        figures: metrics by name, "accuracy", "auc", "eer" and TAR by "tar@1e-3", as the run published them.
+        metrics: metrics by name, "accuracy", "auc", "eer" and TAR by "tar@1e-3", as the run published them.
     """
 
     distances: Floats
     folds: Ints
-    figures: Mapping[str, float]
+    metrics: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -75,15 +75,15 @@ def compare_verification(
     changes = pair_changes(
         lambda weights: there.metrics(weights) - here.metrics(weights), left, right, trials.count, trials.seed
     )
-    figures = {}
+    metrics = {}
     for name, change in zip(
         ("accuracy", *(f"tar@{rate_name(far)}" for far in fars), "auc", "eer"), changes.T, strict=True
     ):
-        a, b = first.figures[name], second.figures[name]
-        figures[name] = summarise_difference(a, b, b - a + change, trials.level)
+        a, b = first.metrics[name], second.metrics[name]
+        metrics[name] = summarise_difference(a, b, b - a + change, trials.level)
     return RunComparison(
         headline="accuracy",
-        figures=figures,
+        metrics=metrics,
         pairs=count,
         unit=unit,
         units=len(np.unique([left, right])),
