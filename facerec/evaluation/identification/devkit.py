@@ -31,39 +31,56 @@ Doubles = NDArray[np.float64]
 READINGS = ("log", "linear", "next")
 
 PROBES_AS_NEGATIVES = 100
-_STEP = np.float32(0.01)
+"""Probes whose scores against the distractors are the negatives of the ROC. With fewer probes all of them are taken: that
+is our rule, since the devkit then reads beyond its array."""
+
+_STEP = 0.01
 
 
 def devkit_cmc(ranks: Ints, distractors: int) -> list[list[float]]:
-    """[[0-based ranks], [cumulative shares]], thinned to rises of at least .01, and the last point."""
+    """[[0-based ranks], [cumulative shares]]: rank 0, each rank with a rise of at least .01, and the last one.
+
+    Args:
+        ranks: (p,) rank of every pair, 0 is best.
+        distractors: the last rank.
+
+    >>> devkit_cmc(np.array([0] + [1] + [2] * 98), 5)[0]  # from .01 to .02 the float32 share rises by .00999999978
+    [0, 2, 5]
+    """
     shares = np.cumsum(np.bincount(ranks, minlength=distractors + 1)).astype(np.float32)
     shares /= np.float32(len(ranks))
-    steps = np.unique(np.append(ranks, distractors))
+    steps = np.unique(np.concatenate([ranks, [0, distractors]]))
     kept = _thin(shares[steps], lambda rise: rise >= _STEP)
     return [steps[kept].tolist(), shares[steps][kept].tolist()]
 
 
 def devkit_roc(false_positives: Ints, negatives: int) -> list[list[float]]:
-    """[[fpr], [tpr]] from (p,) negatives above each positive, thinned to rises above .01, and the last."""
+    """[[fpr], [tpr]] from (p,) negatives above each positive: FPR 0, each rise of more than .01, and the last point."""
     counts = np.sort(false_positives)
-    steps = np.unique(np.append(counts, negatives))
+    steps = np.unique(np.concatenate([counts, [0, negatives]]))
     found = np.searchsorted(counts, steps, side="right").astype(np.float32) / np.float32(len(counts))
     kept = _thin(found, lambda rise: rise > _STEP)
     return [(steps[kept].astype(np.float32) / np.float32(negatives)).tolist(), found[kept].tolist()]
 
 
-def _thin(shares: Floats, enough: Callable[[np.float32], np.bool_]) -> list[int]:
-    """Places where the shares have risen enough since the last such place, and the last one."""
-    kept, last = [], np.float32(0)
+def _thin(shares: Floats, enough: Callable[[float], bool]) -> list[int]:
+    """Places where the float32 share has risen enough since the last such place, from -1 on, and the last place.
+
+    Rises are compared as doubles: a float32 rise of .00999999978 is less than .01.
+    """
+    kept, last = [], np.float32(-1)
     for place, share in enumerate(shares):
-        if enough(share - last) or place == len(shares) - 1:
+        if enough(float(share - last)) or place == len(shares) - 1:
             kept.append(place)
             last = share
     return kept
 
 
 def devkit_matches(nearest: Floats, index: Ints, probe: Ints, mate: Ints, ranks: Ints) -> list[dict[str, Any]]:
-    """For each probe j its five best distractors, and j's own rank when i, of the same identity, looks for it."""
+    """For each probe j its five best distractors, and j's own rank when i, of the same identity, looks for it.
+
+    "probes" is None for a probe without mates.
+    """
     order = np.lexsort((probe, mate))
     bounds = np.searchsorted(mate[order], np.arange(len(nearest) + 1))
     seekers, places = probe[order].tolist(), ranks[order].tolist()
@@ -72,7 +89,7 @@ def devkit_matches(nearest: Floats, index: Ints, probe: Ints, mate: Ints, ranks:
     return [
         {
             "distractors": {"idx": columns[j][: known[j]], "score": scores[j][: known[j]]},
-            "probes": {"idx": seekers[low:high], "rank": places[low:high]},
+            "probes": {"idx": seekers[low:high], "rank": places[low:high]} if high > low else None,
         }
         for j, (low, high) in enumerate(pairwise(bounds.tolist()))
     ]
