@@ -95,7 +95,7 @@ def test_every_head_can_be_named_with_options_it_knows() -> None:
     names = set(get_args(params.HeadParams.model_fields["name"].annotation))
     assert names == set(heads.HEADS)
     options = {option for name in names for option in heads.head_options(name)}
-    assert set(params.HeadParams.model_fields) - {"name", "rate", "lean"} <= options
+    assert set(params.HeadParams.model_fields) - {"name", "rate", "chunked"} <= options
 
 
 def literals(model: Any) -> set[str]:

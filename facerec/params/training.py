@@ -131,7 +131,7 @@ class HeadParams(Strict):
     """Distance, for triplet."""
     rate: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of the class centres that a step uses (Partial FC), for heads with a margin on the own class."""
-    lean: bool = False
+    chunked: bool = False
     """Whether the loss is computed in chunks of classes to save memory; equal up to rounding."""
 
 

@@ -165,12 +165,12 @@ def initial_weights(faces: TrainingFaces, recipe: Train, device: torch.device) -
 def _new_head(classes: int, recipe: Train) -> Head:
     """The recipe's head, spread over the processes."""
     wanted, kind = recipe.head, heads.HEADS[recipe.head.name]
-    if (wanted.rate < 1 or wanted.lean) and not heads.is_margin_head(kind):
-        key = "rate below 1" if wanted.rate < 1 else "lean"
+    if (wanted.rate < 1 or wanted.chunked) and not heads.is_margin_head(kind):
+        key = "rate below 1" if wanted.rate < 1 else "chunked"
         raise ParamsError(f"train.head.{key} is for heads with a margin on the own class, not {wanted.name}.")
     options = wanted.model_dump(include=set(heads.head_options(wanted.name)), exclude_none=True)
     head = kind(recipe.backbone.dim, heads.classes_held(kind, classes), **options)
-    return heads.spread_head(head, classes, wanted.rate, wanted.lean, recipe.seed)
+    return heads.spread_head(head, classes, wanted.rate, wanted.chunked, recipe.seed)
 
 
 def _new_backbone(faces: TrainingFaces, recipe: Train) -> StoredBackbone:
