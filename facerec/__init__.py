@@ -35,6 +35,7 @@ _LAZY = {
     "head": "facerec.heads:build_head",
     "identify": "facerec.evaluation.identification:identify",
     "similarity": "facerec.imaging.alignment:similarity",
+    "use_portable_arithmetic": "facerec.core:use_portable_arithmetic",
     "warp": "facerec.imaging.alignment:warp",
 }
 """Public name -> the module and the name it is imported from at its first use."""

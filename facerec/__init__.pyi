@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from facerec.backbones import build_backbone as backbone
+from facerec.core import use_portable_arithmetic as use_portable_arithmetic
 from facerec.detection import build_detector as detector
 from facerec.embedding.embed_set import open_embedder as embedder
 from facerec.evaluation.identification import identify as identify
@@ -31,6 +32,7 @@ __all__ = [
     "read_faces",
     "read_photos",
     "similarity",
+    "use_portable_arithmetic",
     "warp",
 ]
 

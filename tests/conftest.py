@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from facerec import use_portable_arithmetic
+
+use_portable_arithmetic()  # before a test imports numpy or torch
+
 ROOT = Path(__file__).resolve().parent.parent
 
 

@@ -21,13 +21,14 @@ import sys
 from importlib import import_module
 
 from facerec.cli.common import app
-from facerec.core import run_command
+from facerec.core import run_command, use_portable_arithmetic
 
 __all__ = ["GROUPS", "app", "main"]
 
 GROUPS = ("use", "data", "faces", "models", "measure", "experiments")
 """Modules of this folder whose commands are registered."""
 
+use_portable_arithmetic()  # before a command imports numpy or torch
 for group in GROUPS:
     import_module(f"facerec.cli.{group}")
 

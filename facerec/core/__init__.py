@@ -25,6 +25,7 @@ from facerec.core.digests import combined_digest, file_digests, sha256_of_bytes,
 from facerec.core.errors import AcquireError, FacerecError, FormatError, ImageError, ParamsError, require_path
 from facerec.core.executor import map_ordered
 from facerec.core.files import atomic_dir, atomic_file, write_json, write_text
+from facerec.core.portable import PORTABLE, describe_arithmetic, use_portable_arithmetic
 from facerec.core.progress import bar, track
 from facerec.core.registry import create_registered, options_of
 from facerec.core.resumable import resumable_tables, work_folder
@@ -45,6 +46,7 @@ __all__ += ["combined_digest", "file_digests", "sha256_of_bytes", "sha256_of_fil
 __all__ += ["AcquireError", "FacerecError", "FormatError", "ImageError", "ParamsError", "require_path"]
 __all__ += ["atomic_dir", "atomic_file", "write_json", "write_text"]
 __all__ += ["bar", "map_ordered", "track"]
+__all__ += ["PORTABLE", "describe_arithmetic", "use_portable_arithmetic"]
 __all__ += ["create_registered", "options_of", "resumable_tables", "work_folder"]
 __all__ += ["describe_device", "home", "leads", "local_path", "local_setting"]
 __all__ += ["torch_device", "usable_cores", "worker_count"]

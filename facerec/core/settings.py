@@ -48,6 +48,14 @@ def local_setting(name: str, default: str) -> str:
         raise ParamsError(f"{file} is not valid TOML ({error}); correct or delete it.") from error
 
 
+def wants_portable_arithmetic() -> bool:
+    """FACEREC_PORTABLE or facerec.local.toml, yes (default) or no; see `facerec.core.portable`."""
+    wanted = local_setting("portable", "yes")
+    if wanted not in ("yes", "no"):
+        raise ParamsError(f"FACEREC_PORTABLE must be yes or no, not {wanted!r}.")
+    return wanted == "yes"
+
+
 def leads() -> bool:
     """Whether this process writes messages for the run: all but the second and further processes of torchrun."""
     return os.environ.get("RANK", "0") == "0"

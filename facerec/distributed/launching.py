@@ -15,7 +15,7 @@ import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from facerec.core import ERROR_CLASS, INTERRUPTED, FacerecError, ParamsError, local_setting, usable_cores
+from facerec.core import ERROR_CLASS, INTERRUPTED, FacerecError, ParamsError, local_setting
 
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
@@ -47,11 +47,10 @@ def launch(arguments: Sequence[str]) -> None:
     try:
         with contextlib.redirect_stderr(io.StringIO()) as refused:
             parsed = run.get_args_parser().parse_args([*shlex.split(text), "-m", *arguments])
-            count = run.determine_local_world_size(parsed.nproc_per_node)
+            run.determine_local_world_size(parsed.nproc_per_node)
     except (SystemExit, ValueError) as error:
         reason = (refused.getvalue().strip().splitlines() or [str(error)])[-1]
         raise ParamsError(f"{_SETTING} is {text!r}, which torchrun does not take ({reason}).") from error
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // count)))
     try:
         run.run(parsed)  # type: ignore[no-untyped-call]
     except SignalException as error:
