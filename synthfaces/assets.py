@@ -95,5 +95,5 @@ def load_mask(name: str) -> NDArray[np.float32]:
 
 def _parse_target(text: str) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     lines = (line for line in text.splitlines() if not line.startswith("#"))
-    numbers = np.array(" ".join(lines).split(), np.float32).reshape(-1, 4)
+    numbers = np.fromstring(" ".join(lines), np.float32, sep=" ").reshape(-1, 4)
     return numbers[:, 0].astype(np.int64), numbers[:, 1:]

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-import cv2
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -205,22 +204,31 @@ def shadow(depth: Floats, x: Floats, y: Floats, z: Floats, bias: float) -> Float
 def _cast_rays(
     origin: Floats, directions: Floats, points: Floats, triangles: Ints, hit: NDArray[np.int64], weights: Floats
 ) -> None:
+    count = len(triangles)
+    edges = np.empty((count, 2, 3), np.float32)
+    offset, normal, height = (
+        np.empty((count, 3), np.float32),
+        np.empty((count, 3), np.float32),
+        np.empty(count, np.float32),
+    )
+    for t in range(count):
+        edges[t, 0] = points[triangles[t, 1]] - points[triangles[t, 0]]
+        edges[t, 1] = points[triangles[t, 2]] - points[triangles[t, 0]]
+        offset[t] = origin - points[triangles[t, 0]]
+        normal[t] = np.cross(offset[t], edges[t, 0])
+        height[t] = edges[t, 1, 0] * normal[t, 0] + edges[t, 1, 1] * normal[t, 1] + edges[t, 1, 2] * normal[t, 2]
     for r in range(len(directions)):
         farthest = 0.0
-        d = directions[r]
-        for t in range(len(triangles)):
-            a = points[triangles[t, 0]]
-            e1 = points[triangles[t, 1]] - a
-            e2 = points[triangles[t, 2]] - a
-            px, py, pz = d[1] * e2[2] - d[2] * e2[1], d[2] * e2[0] - d[0] * e2[2], d[0] * e2[1] - d[1] * e2[0]
+        dx, dy, dz = directions[r]
+        for t in range(count):
+            e1, e2, s, q = edges[t, 0], edges[t, 1], offset[t], normal[t]
+            px, py, pz = dy * e2[2] - dz * e2[1], dz * e2[0] - dx * e2[2], dx * e2[1] - dy * e2[0]
             det = e1[0] * px + e1[1] * py + e1[2] * pz
             if abs(det) < 1e-12:
                 continue
-            s = origin - a
             u = (s[0] * px + s[1] * py + s[2] * pz) / det
-            qx, qy, qz = s[1] * e1[2] - s[2] * e1[1], s[2] * e1[0] - s[0] * e1[2], s[0] * e1[1] - s[1] * e1[0]
-            v = (d[0] * qx + d[1] * qy + d[2] * qz) / det
-            distance = (e2[0] * qx + e2[1] * qy + e2[2] * qz) / det
+            v = (dx * q[0] + dy * q[1] + dz * q[2]) / det
+            distance = height[t] / det
             if u >= -1e-6 and v >= -1e-6 and u + v <= 1 + 1e-6 and distance > farthest:
                 farthest = distance
                 hit[r] = t
@@ -244,16 +252,29 @@ def cast_rays(
     return hit[source], weights[source]
 
 
-def sample_bilinear(
-    image: NDArray[np.float32], x: NDArray[np.float32], y: NDArray[np.float32], wrap: bool = True
-) -> NDArray[np.float32]:
-    """Bilinear values of `image` at pixel coordinates x, y (n,); outside it wraps or repeats the edge."""
-    height, width = image.shape[:2]
-    rows = max(1, -(-len(x) // 1024))
-    padded = np.zeros((2, rows * 1024), np.float32)
-    padded[0, : len(x)] = np.mod(x, width) if wrap else x
-    padded[1, : len(x)] = np.mod(y, height) if wrap else y
-    border = cv2.BORDER_WRAP if wrap else cv2.BORDER_REPLICATE
-    maps = padded.reshape(2, rows, 1024)
-    values = cv2.remap(image, maps[0], maps[1], cv2.INTER_LINEAR, borderMode=border)
-    return np.asarray(values.reshape((rows * 1024, *image.shape[2:]))[: len(x)], np.float32)
+@_compiled
+def _sample_bilinear(image: Floats, x: Floats, y: Floats, wrap: bool, out: Floats) -> None:
+    height, width, channels = image.shape
+    for n in range(len(x)):
+        left, top = np.floor(x[n]), np.floor(y[n])
+        right_share, lower_share = x[n] - left, y[n] - top
+        x0, y0 = int(left), int(top)
+        x1, y1 = x0 + 1, y0 + 1
+        if wrap:
+            x0, x1, y0, y1 = x0 % width, x1 % width, y0 % height, y1 % height
+        else:
+            x0, x1 = min(max(x0, 0), width - 1), min(max(x1, 0), width - 1)
+            y0, y1 = min(max(y0, 0), height - 1), min(max(y1, 0), height - 1)
+        for c in range(channels):
+            upper = image[y0, x0, c] + (image[y0, x1, c] - image[y0, x0, c]) * right_share
+            lower = image[y1, x0, c] + (image[y1, x1, c] - image[y1, x0, c]) * right_share
+            out[n, c] = upper + (lower - upper) * lower_share
+
+
+def sample_bilinear(image: Floats, x: Floats, y: Floats, wrap: bool = True) -> Floats:
+    """Bilinear values of `image` (h, w[, c]) at pixel coordinates x, y (n,); outside it wraps or repeats the edge."""
+    channels = image.shape[2:]
+    out = np.empty((len(x), *(channels or (1,))), np.float32)
+    flat = np.ascontiguousarray(image, np.float32).reshape(*image.shape[:2], -1)
+    _sample_bilinear(flat, x.astype(np.float32), y.astype(np.float32), wrap, out)
+    return out.reshape(len(x), *channels)

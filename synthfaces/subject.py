@@ -9,8 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-
-from synthfaces.surface import Floats, f32
+from numpy.typing import NDArray
 
 Colour = tuple[float, float, float]
 OCCLUDERS = ("glasses", "sunglasses", "beanie", "cap", "scarf", "microphone", "hand")
@@ -59,10 +58,11 @@ class Hair:
     beard: str  # "stubble", "full", "goatee", "moustache", or "" for none
     beard_density: float
 
-    def colour_at_age(self, age: float) -> Floats:
+    def colour_at_age(self, age: float) -> NDArray[np.float32]:
         """Colour (3,) at `age` years: it fades to grey around `grey_age`."""
         share = 1 / (1 + np.exp(-(age - self.grey_age) / 8))
-        return f32(np.array(self.colour) * (1 - share) + np.array([0.42, 0.42, 0.41]) * share)
+        mixed = np.array(self.colour) * (1 - share) + np.array([0.42, 0.42, 0.41]) * share
+        return np.asarray(mixed, np.float32)
 
 
 @dataclass(frozen=True)

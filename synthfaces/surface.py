@@ -11,9 +11,10 @@ from dataclasses import dataclass, fields, replace
 from enum import IntEnum
 from functools import lru_cache
 
-import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from synthfaces.raster import sample_bilinear
 
 
 class Material(IntEnum):
@@ -177,5 +178,4 @@ def strand_texture(kind: str) -> NDArray[np.float32]:
     grid_x, grid_y = np.meshgrid(side, side)
     shift = bend * np.sin(2 * np.pi * 3 * grid_y / NOISE_SIZE) + bend * noise_field(30.0, 30.0, 6)
     moved = (grid_x + shift.astype(np.float32)) % NOISE_SIZE
-    bent = cv2.remap(fine, moved, grid_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
-    return _spread_evenly(bent)
+    return _spread_evenly(sample_bilinear(fine, moved.ravel(), grid_y.ravel()).reshape(fine.shape))

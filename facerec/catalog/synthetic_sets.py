@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -85,11 +86,15 @@ def generate_pack(folder: Path, seed: int, identities: int, photos: int, pairs: 
     """An InsightFace pack of aligned faces; age gaps and profiles are in agedb_30.bin and cfp_fp.bin."""
     capture = replace(_ALIGNED, yaw=_TRAINING.yaw, wide=_TRAINING.wide)
     sessions = _sessions(seed, "pack", identities, _ordinary(photos), capture, 160, aligned=True)
-    people = enumerate(render_sessions(sessions, "pack"))
-    recordio.write_train(folder, ((label, [p.jpeg for p in taken]) for label, taken in people), (112, 112))
     rules = {"lfw": draw_ordinary, "agedb_30": draw_age_gap, "cfp_fp": draw_profiles}
-    for name, rule in rules.items():
-        _write_bin(folder / f"{name}.bin", Plan(seed, f"pack {name}", pairs, rule))
+    plans = {name: Plan(seed, f"pack {name}", pairs, rule) for name, rule in rules.items()}
+    benchmarks = [_sessions(seed, plan.world, plan.people, plan.poses, _ALIGNED, 160, True) for plan in plans.values()]
+    rendered = render_sessions([*sessions, *chain.from_iterable(benchmarks)], "synth_pack")
+    people = ([picture.jpeg for picture in pictures] for pictures in rendered)
+    recordio.write_train(folder, enumerate(islice(people, identities)), (112, 112))
+    for name, plan in plans.items():
+        _write_bin(folder / f"{name}.bin", plan, list(islice(people, plan.people)))
+    next(people, None)  # ends the workers and their progress bar
 
 
 def generate_lfw(folder: Path, seed: int, pairs: int) -> None:
@@ -202,10 +207,8 @@ def _write_photos(folder: Path, dataset: str, sessions: Sequence[Session], rows:
     shards.write_parts(photos(), folder, shards.Meta("photos", dataset, _LICENCE))
 
 
-def _write_bin(path: Path, plan: Plan) -> None:
-    """Render the photos of a benchmark and write its pairs as a verification pack."""
-    sessions = _sessions(plan.seed, plan.world, plan.people, plan.poses, _ALIGNED, 160, aligned=True)
-    taken = [[picture.jpeg for picture in pictures] for pictures in render_sessions(sessions, path.name)]
+def _write_bin(path: Path, plan: Plan, taken: Sequence[Sequence[bytes]]) -> None:
+    """Write the pairs of a benchmark as a verification pack; `taken` are the photos of each of its people."""
     images: list[bytes] = []
     same = []
     for (a, first), (b, second), equal in plan.pairs():
@@ -244,8 +247,8 @@ Photo = tuple[int, int]
 class Plan:
     """A benchmark of `count` pairs (a multiple of 20) in ten folds, each with people of its own.
 
-    A same pair is a first and a second photo of one person, a different pair a first photo of one and a
-    second photo of another person of the fold; no pair occurs twice.
+    A genuine pair is a first and a second photo of one person, an impostor pair a first photo of one and a second
+    photo of another person of the fold; no pair occurs twice.
     """
 
     seed: int
@@ -255,13 +258,13 @@ class Plan:
 
     @property
     def half(self) -> int:
-        """Same pairs a fold, and as many different ones."""
+        """Genuine pairs a fold, and as many impostor pairs."""
         return self.count // (2 * FOLDS)
 
     @property
     def fold_people(self) -> int:
-        """People a fold: about three of the four same pairs of each are used."""
-        return max(2, -(-self.half // 3))
+        """People a fold: each gives four genuine pairs."""
+        return max(2, -(-self.half // 4))
 
     @property
     def people(self) -> int:
@@ -273,7 +276,7 @@ class Plan:
         return self.rule(stream(self.seed, "poses", self.world, person))
 
     def pairs(self) -> Iterator[tuple[Photo, Photo, bool]]:
-        """First photo, second photo and whether they show one person; a fold's same pairs come first."""
+        """First photo, second photo and whether they show one person; a fold's genuine pairs come first."""
         for fold in range(FOLDS):
             rng = stream(self.seed, "pairs", self.world, fold)
             members = range(fold * self.fold_people, (fold + 1) * self.fold_people)

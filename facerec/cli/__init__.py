@@ -28,11 +28,15 @@ __all__ = ["GROUPS", "app", "main"]
 GROUPS = ("use", "data", "faces", "models", "measure", "experiments")
 """Modules of this folder whose commands are registered."""
 
-use_portable_arithmetic()  # before a command imports numpy or torch
 for group in GROUPS:
     import_module(f"facerec.cli.{group}")
 
 
 def main() -> None:
     """Run the command; a failure ends with one sentence and an exit code."""
-    sys.exit(run_command(app))
+    sys.exit(run_command(_run))
+
+
+def _run() -> None:
+    use_portable_arithmetic()  # before a command imports numpy or torch
+    app()

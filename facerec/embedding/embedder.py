@@ -11,8 +11,9 @@ from __future__ import annotations
 import json
 import re
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -26,7 +27,7 @@ from torch.nn import functional
 
 from facerec.backbones import published, storage
 from facerec.backbones.storage import StoredBackbone
-from facerec.core import FormatError, require_path, sha256_of_bytes, sha256_of_file, track
+from facerec.core import FormatError, map_in_threads, require_path, sha256_of_bytes, sha256_of_file, track
 from facerec.store.face_dataset import FaceDataset
 from facerec.store.model_metadata import Preprocessing, TrainingSet, parse_training_sets, training_sets_to_plain
 from facerec.store.shards import Shards
@@ -84,23 +85,34 @@ class Embedder:
         faces. Raises FormatError for faces of another size or template than the network takes and ImageError for
         bytes that cannot be decoded.
         """
-        rows = [self._embed_batch(pixels, batch) for pixels in self._pixels(images, batch)]
-        return np.concatenate(rows) if rows else np.empty((0, self.dim), np.float32)
-
-    def _pixels(self, images: Shards | NDArray[np.uint8], batch: int) -> Iterator[NDArray[np.uint8]]:
-        starts = range(0, len(images), batch)
+        order = [np.arange(start, min(start + batch, len(images))) for start in range(0, len(images), batch)]
         if isinstance(images, Shards):
             self.preprocessing.check(images.meta)
-            order = [np.arange(start, min(start + batch, len(images))) for start in starts]
-            batches = FaceDataset([images], self.preprocessing.size).batches(order)
-            yield from track(batches, f"embedding {images.meta.dataset}", total=len(order), unit="batches")
-            return
-        if images.dtype != np.uint8 or images.shape[1:] != (*self.preprocessing.size, 3):
+            faces = FaceDataset([images], self.preprocessing.size)
+            rows = list(
+                track(self.embed_faces(faces, order, batch), f"embedding {images.meta.dataset}", len(order), "batches")
+            )
+        elif images.dtype != np.uint8 or images.shape[1:] != (*self.preprocessing.size, 3):
             height, width = self.preprocessing.size
             raise FormatError(
                 f"The network takes RGB uint8 images (n, {height}, {width}, 3), not {images.dtype} {images.shape}."
             )
-        yield from (images[start : start + batch] for start in starts)
+        else:
+            rows = [self._embed_batch(images[indices], batch) for indices in order]
+        return np.concatenate(rows) if rows else np.empty((0, self.dim), np.float32)
+
+    def embed_faces(
+        self, faces: FaceDataset, order: Iterable[NDArray[np.int64]], batch: int
+    ) -> Iterator[NDArray[np.float32]]:
+        """The embeddings of the faces at every index array of `order`, each at most `batch` long.
+
+        On the CPU every batch is the work of one thread, several at a time: sums depend on the number of threads that
+        share them, and it is quicker.
+        """
+        if self.device.type != "cpu":
+            return (self._embed_batch(pixels, batch) for pixels in faces.batches(order))
+        alone = partial(torch.set_num_threads, 1)
+        return map_in_threads(lambda indices: self._embed_batch(faces.batch(indices), batch), order, 0, alone)
 
     def _embed_batch(self, pixels: NDArray[np.uint8], batch: int) -> NDArray[np.float32]:
         full = np.zeros((batch, *pixels.shape[1:]), np.uint8)
@@ -132,6 +144,7 @@ class OnnxNetwork:
         options = onnxruntime.SessionOptions()
         # Threads that spin while they wait halve the speed of the others where cores are shared.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.intra_op_num_threads = 1
         try:
             self.session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's own classes, without a common base

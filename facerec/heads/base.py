@@ -187,6 +187,11 @@ def replace_own(cosine: Tensor, labels: Tensor, values: Tensor) -> Tensor:
 
 
 def angle_of(cosine: Tensor) -> Tensor:
-    """arccos, kept away from +-1 so that its gradient -1/sin stays finite."""
+    """arccos, kept away from +-1 so that its gradient -1/sin stays finite.
+
+    By the arctangent, since torch's acos and sqrt approximate by instructions in which Intel and AMD differ.
+    """
     limit = 1.0 - torch.finfo(cosine.dtype).eps
-    return cosine.clamp(-limit, limit).acos()
+    kept = cosine.clamp(-limit, limit)
+    squared = 1.0 - kept.square()
+    return torch.atan2(squared * squared.rsqrt(), kept)

@@ -181,6 +181,8 @@ class Train(Strict):
     """Decay of a moving average of the weights, which is saved instead of the last weights; 0 for none."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """Precision of the network's computation; weights and heads stay float32."""
+    threads: Annotated[int, Field(ge=1, le=1024)] = 2
+    """Threads that compute on the CPU, on every machine, since sums depend on their number; a GPU ignores it."""
     compile: bool = False
     """Whether to use torch.compile: faster on GPUs, with different bits."""
     flip: bool = True

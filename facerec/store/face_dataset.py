@@ -11,20 +11,16 @@ order asked for, whatever the number of threads.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import accumulate
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.core import FormatError, ImageError, worker_count
+from facerec.core import FormatError, ImageError, map_in_threads
 from facerec.imaging.images import decode
 from facerec.store.shards import Shards, reduction
-
-AHEAD = 2  # batches kept ready beyond those being decoded
 
 
 class FaceDataset:
@@ -80,18 +76,7 @@ class FaceDataset:
 
     def batches(self, order: Iterable[NDArray[np.int64]]) -> Iterator[NDArray[np.uint8]]:
         """The batch of every index array of `order`, decoded ahead by worker threads."""
-        threads = worker_count()
-        pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
-        pending: deque[Future[NDArray[np.uint8]]] = deque()
-        try:
-            for indices in order:
-                pending.append(pool.submit(self.batch, indices))
-                if len(pending) >= threads + AHEAD:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        return map_in_threads(self.batch, order)
 
 
 def _size(shards: Shards) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 A checkpoint holds the whole `TrainingState`. Random state is not part of it: order and augmentation are pure functions
 of (seed, epoch, index), and torch's random state is set from (seed, step) in each step. Equal seeds give equal bits on
-one machine and device; another number of torch threads or another processor may sum in another order.
+one kind of device, as the number of threads is the recipe's; see `facerec.core.portable` for processors.
 """
 
 from __future__ import annotations
@@ -183,7 +183,8 @@ def create_optimiser(network: nn.Module, head: nn.Module, recipe: Train) -> Opti
         groups[_decay(parameter, recipe.head_decay, recipe)].append(parameter)
     described = [{"params": members, "weight_decay": decay} for decay, members in groups.items()]
     if recipe.optimiser == "adamw":
-        return AdamW(described, lr=recipe.lr, betas=(recipe.momentum, 0.999))
+        # Fused, since the square root of the others depends on the processor.
+        return AdamW(described, lr=recipe.lr, betas=(recipe.momentum, 0.999), fused=True)
     return SGD(described, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.nesterov)
 
 
@@ -276,22 +277,25 @@ def _norm(partial: list[nn.Parameter], learning: list[nn.Parameter]) -> Tensor:
 
 
 @contextmanager
-def reproducible(seed: int) -> Iterator[None]:
-    """Seed torch and allow only deterministic algorithms inside the block; restore its state afterwards."""
+def reproducible(seed: int, threads: int) -> Iterator[None]:
+    """Seed torch, allow only deterministic algorithms and use `threads` inside the block; then restore its state."""
     # cuBLAS is deterministic only with a fixed workspace, read when CUDA starts.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     before = torch.are_deterministic_algorithms_enabled()
     fill = memory.fill_uninitialized_memory  # type: ignore[attr-defined]
+    threads_before = torch.get_num_threads()
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         torch.use_deterministic_algorithms(True)
         # Filling memory that is written anyway costs a pass over every tensor.
         memory.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+        torch.set_num_threads(threads)
         try:
             yield
         finally:
             torch.use_deterministic_algorithms(before)
             memory.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
+            torch.set_num_threads(threads_before)
 
 
 def reseed(*key: int) -> None:

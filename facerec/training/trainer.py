@@ -109,7 +109,7 @@ def fit(sets: FaceSets, recipe: Train, device: torch.device, checkpoints: Checkp
     sampler = create_sampler(faces, recipe)
     images, epoch_steps, wanted = recipe.batch, len(sampler), recipe.validation
     steps = recipe.epochs * epoch_steps
-    with reproducible(recipe.seed), delay_interrupts() as asked_to_stop, bar() as progress:
+    with reproducible(recipe.seed, recipe.threads), delay_interrupts() as asked_to_stop, bar() as progress:
         backbone, head = initial_weights(faces, recipe, device)
         validator = Validator(backbone, device, steps, wanted.faces, wanted.sets, wanted.every)
         state = initial_state(backbone.network, head, recipe, device)

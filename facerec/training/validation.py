@@ -101,7 +101,7 @@ def _accuracy(benchmark: ValidationBenchmark, embedder: Embedder) -> float:
     """The accuracy on rank 0, 0 elsewhere."""
     start, stop = distributed.rows_of(len(benchmark.faces))
     order = [np.arange(first, min(first + _BATCH, stop)) for first in range(start, stop, _BATCH)]
-    mine = [embedder.embed(pixels, _BATCH) for pixels in benchmark.faces.batches(order)]
+    mine = embedder.embed_faces(benchmark.faces, order, _BATCH)
     part = torch.from_numpy(np.concatenate([np.empty((0, embedder.dim), np.float32), *mine])).to(embedder.device)
     whole = distributed.gather_rows(part, len(benchmark.faces))
     if whole is None:

@@ -5,10 +5,10 @@ The torch engine runs where torch runs; on torch's CPU its ranks equal those of 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from itertools import pairwise
 from typing import TypeVar
 
 import numba
@@ -16,7 +16,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from facerec.core import worker_count
 from facerec.evaluation.identification.scoring import NEAREST, Features, Floats, Ints, MateScores
+
+ROWS = 256
+"""Probes that a thread takes at a time."""
 
 
 class NumbaBlock:
@@ -69,24 +73,23 @@ class NumbaBlock:
 
 
 class NumbaEngine:
-    """See `scoring.Engine`; as many threads look through the scores as torch multiplies with."""
+    """See `scoring.Engine`; FACEREC_WORKERS threads share the probes."""
 
     def __init__(self, probes: Features) -> None:
         """Take the probes; all blocks share one buffer of the size of the largest."""
         self.squares = probes.squares
-        self._probes = torch.from_numpy(probes.rows)
-        self._room = torch.empty(0, dtype=torch.float32)
-        self._threads = torch.get_num_threads()
-        self._pool = ThreadPoolExecutor(self._threads)
+        self._probes = probes.rows
+        self._room = np.empty(0, np.float32)
+        self._pool = ThreadPoolExecutor(worker_count())
 
     def load(self, others: Features) -> NumbaBlock:
         """See `scoring.Engine`."""
         n, b = len(self._probes), len(others.rows)
         if len(self._room) < n * b:
-            self._room = torch.empty(n * b, dtype=torch.float32)
-        dots = self._room[: n * b].view(n, b)
-        torch.mm(self._probes, torch.from_numpy(others.rows).T, out=dots)
-        return NumbaBlock(self, dots.numpy(), others.squares)
+            self._room = np.empty(n * b, np.float32)
+        dots = self._room[: n * b].reshape(n, b)
+        self.by_rows(lambda r: np.matmul(self._probes[r], others.rows.T, out=dots[r]))
+        return NumbaBlock(self, dots, others.squares)
 
     def counter(self, mates: MateScores) -> Ints:
         """See `scoring.Engine`."""
@@ -96,14 +99,10 @@ class NumbaEngine:
         """See `scoring.Engine`."""
         return counter
 
-    def by_rows(self, work: Callable[[slice], None]) -> None:
-        """Give each thread an equal share of the probes."""
-        bounds = np.linspace(0, len(self.squares), self._threads + 1).astype(int).tolist()
-        slices = [slice(low, high) for low, high in pairwise(bounds) if high > low]
-        if len(slices) == 1:
-            work(slices[0])
-        else:
-            list(self._pool.map(work, slices))
+    def by_rows(self, work: Callable[[slice], object]) -> None:
+        """Do the work for slices of the probes; they are the same for any number of threads, and so are the sums."""
+        slices = [slice(low, low + ROWS) for low in range(0, len(self._probes), ROWS)]
+        deque(self._pool.map(work, slices), maxlen=0)
 
 
 Loop = TypeVar("Loop", bound=Callable[..., object])
