@@ -75,7 +75,7 @@ def test_a_page_without_that_file_says_so(chromium: Browser, report: Path, tmp_p
     with browser.opened(chromium, alone, 360) as (page, problems):
         section = page.locator("#provenance")
         assert section.locator("table").count() == 0
-        assert "exists only on the machine that made it" in section.inner_text()
+        assert "exists only where it was made" in section.inner_text()
         assert [each for each in problems if "exception" in each] == []
 
 
