@@ -63,7 +63,7 @@ mxnet: $(MXNET)/.ready  ## compare records byte for byte with MXNet itself, in a
 
 clean:  ## remove every output and scratch file; the DVC cache stays, so the next run is quick
 	rm -rf data/raw data/detections data/faces data/embeddings data/scores data/megaface models
-	rm -rf reports/figures reports/metrics reports/sheets/* reports/cards reports/index.html dvc_plots .facerec .pytest_cache .mypy_cache .ruff_cache
+	rm -rf reports/figures reports/metrics reports/sheets/* reports/cards reports/index.html reports/provenance dvc_plots .facerec .pytest_cache .mypy_cache .ruff_cache
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("facerec needs Python 3.11 or newer: make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'

@@ -1,4 +1,7 @@
-"""report: metrics, figures and contact sheets -> reports/index.html, and the cards of networks and data sets."""
+"""report: metrics, figures and contact sheets -> reports/index.html, and the cards of networks and data sets.
+
+How and when it was made goes to reports/provenance/, which is no output of DVC: it differs in every run.
+"""
 
 from __future__ import annotations
 

@@ -56,7 +56,10 @@ def launched(executable: str) -> Iterator[Browser]:
 def opened(
     browser: Browser, file: Path, width: int, height: int = 900, scheme: Scheme = "light", scale: float = 1
 ) -> Iterator[tuple[Page, list[str]]]:
-    """A page with everything that went wrong while it was open: console, exceptions, requests beyond the file."""
+    """A page with everything that went wrong while it was open: console, exceptions, requests beyond the file.
+
+    The page of a report may ask for its provenance, too.
+    """
     context = browser.new_context(
         viewport={"width": width, "height": height}, color_scheme=scheme, device_scale_factor=scale, offline=True
     )
@@ -75,5 +78,6 @@ def opened(
 
 
 def _note(problems: list[str], url: str, address: str) -> None:
-    if url.partition("#")[0] != address and not url.startswith("data:"):
+    beside = address.rpartition("/")[0] + "/provenance/"
+    if url.partition("#")[0] != address and not url.startswith(("data:", beside)):
         problems.append(f"asked for {url[:100]}")

@@ -30,9 +30,7 @@ def model(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def exported(model: Path) -> Path:
-    result = export.export_onnx(model, model.with_suffix(".onnx"))
-    assert result.torch.shape == result.onnx.shape == (16, 16)
-    assert result.max_difference < 1e-5
+    assert 0 <= export.export_onnx(model, model.with_suffix(".onnx")) < 1e-5
     return model.with_suffix(".onnx")
 
 

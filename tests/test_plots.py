@@ -37,7 +37,7 @@ def plots() -> dict[str, dict[str, Any]]:
 
 
 def names() -> list[str]:
-    return sorted(path.stem for path in (ROOT / "reports/curves").glob("*.json") if "parity" not in path.stem)
+    return sorted(path.stem for path in (ROOT / "reports/curves").glob("*.json"))
 
 
 def records(path: str) -> list[dict[str, float]]:

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
+from facerec.reporting.provenance import Provenance
 from tests import browser, finished
-from tests.test_report import made_on
+from tests.test_report import EVIL, made_on
 
 SCHEMES: tuple[browser.Scheme, ...] = ("light", "dark")
 
@@ -54,6 +55,42 @@ def test_nothing_goes_wrong_and_nothing_hangs_over(
             assert reaches <= width, folds
         assert page.evaluate("Array.from(document.images).every(each => each.complete && each.naturalWidth > 0)")
         assert page.title() == "Face recognition report"
+        assert problems == []
+
+
+def test_the_provenance_is_shown_where_its_file_is_beside_the_page(chromium: Browser, report: Path) -> None:
+    with browser.opened(chromium, report, 1600) as (page, problems):
+        section = page.locator("#provenance")
+        assert section.locator("table").count() == 3
+        rows = section.locator("tbody tr").all_inner_texts()
+        assert "Report made\t2025-11-25" in rows
+        assert "numpy\t2.4.6" in rows
+        assert "Not shown" not in section.inner_text()
+        assert problems == []
+
+
+def test_a_page_without_that_file_says_so(chromium: Browser, report: Path, tmp_path: Path) -> None:
+    alone = tmp_path / "index.html"
+    alone.write_bytes(report.read_bytes())
+    with browser.opened(chromium, alone, 360) as (page, problems):
+        section = page.locator("#provenance")
+        assert section.locator("table").count() == 0
+        assert "exists only where it was made" in section.inner_text()
+        assert [each for each in problems if "exception" in each] == []
+
+
+def test_provenance_is_text_and_no_markup(chromium: Browser, report: Path, tmp_path: Path) -> None:
+    spoilt = Provenance(EVIL, {EVIL: EVIL}, {EVIL: EVIL}, {})
+    (beside,) = (report.parent / "provenance").iterdir()
+    (tmp_path / "provenance").mkdir()
+    (tmp_path / "provenance" / beside.name).write_text(spoilt.script())
+    (tmp_path / "index.html").write_bytes(report.read_bytes())
+    with browser.opened(chromium, tmp_path / "index.html", 1600) as (page, problems):
+        section = page.locator("#provenance")
+        assert section.locator("tbody th").all_text_contents()[:2] == ["Revision of the code", EVIL]
+        assert section.locator("td").first.text_content() == EVIL
+        assert section.locator("img").count() == 0
+        assert section.locator("script").count() == 2
         assert problems == []
 
 

@@ -40,7 +40,6 @@ def all_figures() -> dict[str, figures.Figure]:
         "histogram": figures.score_histogram(histogram, threshold=0.3),
         "training": figures.training_figure([*log, {"step": 50, "accuracy": 0.9}]),
         "validation": figures.validation_figure(looks, 20),
-        "parity": figures.parity_figure(scores, scores + 1e-6),
     }
 
 
@@ -104,7 +103,6 @@ def test_figures_are_the_same_bytes_twice_and_of_their_kind(drawn):
         ("histogram", ["threshold 0.3", "same person", "different person"]),
         ("training", ["Loss", "Accuracy", "Learning rate", "Step"]),
         ("validation", ["lfw", "cfp_fp", "best mean, step 20", "Accuracy"]),
-        ("parity", ["greatest difference 1.0e-06", "ONNX output"]),
     ],
 )
 def test_figures_say_what_they_show(drawn, name, words):
@@ -160,8 +158,6 @@ def test_save_writes_what_the_suffix_says(tmp_path):
 def test_nothing_to_draw_is_explained():
     with pytest.raises(FormatError, match="none of loss"):
         figures.training_figure([{"step": 1}])
-    with pytest.raises(FormatError, match="not 2 and 3"):
-        figures.parity_figure([1, 2], [1, 2, 3])
 
 
 def a_summary() -> dict:

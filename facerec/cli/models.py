@@ -58,7 +58,7 @@ def onnx(
     """Write ONNX with the preprocessing inside, checked against torch."""
     from facerec.embedding import export
 
-    report(f"{out}", {"max_difference": export.export_onnx(model, out).max_difference}, as_json)
+    report(f"{out}", {"max_difference": export.export_onnx(model, out)}, as_json)
 
 
 @app.command()

@@ -63,7 +63,7 @@ def render_model_card(
         ("Input", f"RGB, {height}x{width}, aligned to {template}"),
         *((file, _content(each, "sha256")) for file, each in export["files"].items()),
         ("Digest of the network", f"`{export['digest']}`, as in its embeddings and scores"),
-        ("Torch against ONNX", f"largest difference {export['max_difference']:.1g}"),
+        ("Torch against ONNX", f"no value of an embedding of length 1 differs by more than {export['tolerance']:g}"),
     ]
     return formatting.join_document(
         f"Model card: {name}",

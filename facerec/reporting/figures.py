@@ -20,7 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, PercentFormatter
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from facerec.core import FormatError, atomic_file
 
@@ -218,23 +218,6 @@ def validation_figure(looks: Sequence[Mapping[str, Any]], best: int, title: str 
     axes.axvline(best, color="#222222", linewidth=1.2, label=f"best mean, step {best:,}")
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     _legend(axes)
-    return figure
-
-
-@_styled
-def parity_figure(reference: ArrayLike, other: ArrayLike) -> Figure:
-    """Outputs of one network in PyTorch and ONNX against each other, of any equal shapes, with their largest gap."""
-    a, b = (np.asarray(values, dtype=np.float64).ravel() for values in (reference, other))
-    if a.shape != b.shape or not len(a):
-        raise FormatError(f"A parity figure needs equally many values on both sides, not {len(a)} and {len(b)}.")
-    figure, axes = _new_figure("ONNX against PyTorch", "PyTorch output", "ONNX output")
-    low, high = min(a.min(), b.min()), max(a.max(), b.max())
-    axes.plot([low, high], [low, high], color=_GREY, linewidth=1, zorder=1)
-    step = max(1, len(a) // 4000)
-    axes.scatter(a[::step], b[::step], s=7, color=COLOURS[0], alpha=0.5, linewidths=0, zorder=2, rasterized=True)
-    axes.set_aspect("equal")
-    gap = f"greatest difference {np.abs(a - b).max():.1e}"
-    axes.text(0.04, 0.95, gap, transform=axes.transAxes, va="top", color="#222222")
     return figure
 
 

@@ -1,22 +1,24 @@
 """Where a report was made: the machine, the libraries, the revision of the code, and the time of each stage.
 
-This is the only part of a report that may differ between two equal runs. It names no host, user or path.
+Two equal runs differ in nothing else, so it is no part of the page but a file beside it, provenance/KEY.js, which the
+page shows where it has one. It names no host, user or path.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import platform
 import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from facerec.core import torch_device, usable_cores, worker_count
+from facerec.core import describe_arithmetic, torch_device, usable_cores, worker_count
 from facerec.core.timing import StageRun, last_run
 from facerec.reporting.formatting import UNKNOWN, Table, as_bytes, as_duration
 
@@ -60,6 +62,11 @@ class Provenance:
     machine: Mapping[str, str]
     libraries: Mapping[str, str]
     stages: Runs
+
+    def script(self) -> str:
+        """The tables as the JavaScript file that the page loads: one variable, set to JSON in ASCII."""
+        tables = (self.facts_table(), self.libraries_table(), self.stages_table())
+        return f"var facerecProvenance = {json.dumps([asdict(each) for each in tables], indent=1)};\n"
 
     def facts_table(self) -> Table:
         """Revision and machine."""
@@ -114,6 +121,7 @@ def describe_machine() -> dict[str, str]:
         "Cores": f"{usable_cores()} usable of {os.cpu_count()}",
         "Vector instructions": torch.backends.cpu.get_cpu_capability(),
         "Device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "Arithmetic": describe_arithmetic(device.type),
         "Threads of torch": str(torch.get_num_threads()),
         "Worker processes": str(worker_count()),
     }

@@ -1,7 +1,8 @@
 """The report of a run: its page, and the cards of its networks and data sets.
 
-The page is one self-contained HTML file without scripts, readable on a phone, a wide screen and paper. Its text stands
-in templates/page.html, which escapes every value; figures and sheets are embedded.
+The page is one self-contained HTML file, readable on a phone, a wide screen and paper. Its text stands in
+templates/page.html, which escapes every value; figures and sheets are embedded. Equal runs give the same bytes: what
+differs between them, its provenance, is in a file beside it, which a short script shows.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from facerec.catalog.entries import CatalogEntry, load_entry
-from facerec.core import FormatError, atomic_dir, write_text
+from facerec.core import FormatError, atomic_dir, sha256_of_bytes, write_text
 from facerec.reporting import cards, formatting, tables
 from facerec.reporting.summary import Sources, collect_metrics, load_metrics
 
@@ -56,15 +57,21 @@ class RunReport:
         return cls(sources, figures, sheets, {name: load_entry(name) for name in sources.params.entries})
 
     def write(self, out: Path, provenance: Provenance) -> None:
-        """Write cards/ and then index.html into directory `out`."""
+        """Write cards/, provenance/KEY.js and then index.html into directory `out`."""
         with atomic_dir(out / "cards") as folder:
             for kind, documents in (("models", self.model_cards), ("data", self.data_cards)):
                 for name, text in documents.items():
                     write_text(folder / kind / f"{name}.md", text)
-        write_text(out / "index.html", self.page(provenance))
+        key = sha256_of_bytes(self.page().encode())[:16]
+        write_text(out / f"provenance/{key}.js", provenance.script())
+        write_text(out / "index.html", self.page(key))
 
-    def page(self, provenance: Provenance) -> str:
-        """The page as HTML; all but the section of `provenance` is the same for the same results."""
+    def page(self, key: str = "") -> str:
+        """The page as HTML, the same for the same results.
+
+        It shows the file provenance/KEY.js beside it. `write` makes the key of the page's own content, so that a page
+        never shows the provenance of another one.
+        """
         shown, run = [name for name, group in _SECTIONS.items() if self.found.get(group)], self.sources.params
         kinds = {"Model": self.model_cards, "Data": self.data_cards}
         documents = {f"{kind} card: {name}": text for kind, texts in kinds.items() for name, text in texts.items()}
@@ -80,7 +87,7 @@ class RunReport:
             sheets=self.sheets,
             cards=documents,
             parameters=formatting.as_yaml(run.model_dump(mode="json")),
-            provenance=provenance,
+            key=key,
         )
 
     @cached_property
@@ -126,13 +133,12 @@ class RunReport:
     def _tables(self) -> dict[str, formatting.Table]:
         scores = self.sources.scores
         details = {name: load_metrics(scores / name / "details.json") for name in self.sources.params.benchmarks}
-        differences = {name: export["max_difference"] for name, export in self._exports.items()}
         return {
             "verification": tables.verification_table(self.found),
             "rates": tables.rates_table(details),
             "identification": tables.identification_table(self.found),
             "noise": tables.noise_table(self.found),
-            "training": tables.training_table(self.found, differences),
+            "training": tables.training_table(self.found),
             "alignment": tables.alignment_table(self.found),
         }
 

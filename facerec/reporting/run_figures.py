@@ -89,8 +89,6 @@ def _plan_training(sources: Sources, name: str, trained: Mapping[str, Any]) -> I
         caption = f"{name}: benchmarks judged while it trained; those that choose weights do not test them."
         draw = partial(_draw_validation, sources, name, trained["best_step"])
         yield PlannedFigure(f"{name}_validation", "training", caption, draw)
-    caption = f"{name}: the same embeddings by the weights and by their ONNX export; points belong on the line."
-    yield PlannedFigure(f"{name}_parity", "training", caption, partial(_draw_parity, sources, name))
 
 
 def _draw_verification(sources: Sources, draw: Callable[..., Figure], legend: Mapping[str, Any]) -> Figure:
@@ -115,11 +113,6 @@ def _draw_training(sources: Sources, name: str) -> Figure:
 
 def _draw_validation(sources: Sources, name: str, best: int) -> Figure:
     return figures.validation_figure(_curve(sources, name, "validation"), best, f"{name}, judged while it trained")
-
-
-def _draw_parity(sources: Sources, name: str) -> Figure:
-    points = _curve(sources, name, "parity")
-    return figures.parity_figure([point["torch"] for point in points], [point["onnx"] for point in points])
 
 
 def _curve(sources: Sources, name: str, kind: str) -> Any:

@@ -168,8 +168,8 @@ def noise_table(found: Found) -> Table:
     return Table(("Noise", "Probes listed", "found", "Distractors listed", "found"), rows)
 
 
-def training_table(found: Found, differences: Mapping[str, float]) -> Table:
-    """Training data and last epoch of each network; `differences` are the largest between torch and ONNX."""
+def training_table(found: Found) -> Table:
+    """Training data and last epoch of each network."""
     rows = [
         [
             ("Network", name),
@@ -177,15 +177,10 @@ def training_table(found: Found, differences: Mapping[str, float]) -> Table:
             *((key.capitalize(), as_count(each.get(key))) for key in ("identities", "epochs")),
             ("Last loss", as_number(each.get("train_loss"))),
             ("Last accuracy", as_percent(each.get("train_accuracy"))),
-            ("Torch against ONNX", f"{differences[name]:.1g}" if name in differences else UNKNOWN),
         ]
         for name, each in found.get("train", {}).items()
     ]
-    note = (
-        "Accuracy is the share of training faces nearest to the centre of their own class. The last column is the "
-        "largest difference between two values of an embedding."
-    )
-    return Table.from_rows(rows, note)
+    return Table.from_rows(rows, "Accuracy is the share of training faces nearest to the centre of their own class.")
 
 
 def alignment_table(found: Found) -> Table:
