@@ -7,7 +7,6 @@ from typing import Any
 
 from facerec import distributed, training
 from facerec.backbones import storage
-from facerec.core import torch_device
 from facerec.store import shards
 from facerec.training import Trained
 from stages import common
@@ -17,7 +16,7 @@ def train(params: common.Params, name: str) -> None:
     """Train network `name` on every training set that params.photos and params.packs name."""
     folders = [common.FACES / "train" / set_name for set_name in params.training_sets]
     sets = [shards.read_shards(folder, "faces") for folder in folders if shards.is_shard_set(folder)]
-    place = torch_device()
+    place = common.torch_device()
     with distributed.joined(place), training.keep_checkpoints(sets, params.train) as checkpoints:
         trained = training.fit(sets, params.train, place, checkpoints)
         if distributed.rank() == 0:

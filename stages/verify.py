@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from facerec.core import note
 from facerec.evaluation.verification import on_files
 from facerec.reporting import pair_sheets
 from stages import common
@@ -17,7 +16,7 @@ def verify(params: common.Params, name: str) -> None:
     embedded, compared = common.EMBEDDINGS / f"{name}.npy", Path(benchmark.pairs)
     judged = on_files.verify_files(embedded, compared, options, common.SCORES / name)
     if judged.doubt:
-        note(judged.doubt)
+        common.note(judged.doubt)
     common.write_curve(name, "roc", judged.roc())
     faces, sheet = common.FACES / "test" / benchmark.faces, common.SHEETS / f"pairs/{name}.jpg"
     found = judged.result
