@@ -20,6 +20,10 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from facerec import heads
+from facerec.params import Train
+from facerec.training.step import create_optimiser
+
 _RNG = np.random.default_rng(7)
 _VALUES = _RNG.uniform(0.01, 4, 20_000)
 _SQUARE = _RNG.standard_normal((150, 150))
@@ -93,6 +97,24 @@ def torch_training() -> list[torch.Tensor]:
     return [value for value in network.state_dict().values() if value.is_floating_point()]
 
 
+def every_head() -> list[torch.Tensor]:
+    """Loss and gradient of each head, and an update of its centres by each optimiser."""
+    torch.manual_seed(5)
+    labels = torch.arange(24) % 8
+    found = []
+    for name in heads.HEADS:
+        head = heads.build_head(name, dim=32, classes=8)
+        embeddings = torch.randn(24, 32, requires_grad=True)
+        loss = head(embeddings, labels)
+        loss.backward()
+        found += [loss, embeddings.grad]
+        centres = list(head.parameters())
+        for recipe in (Train(optimiser="sgd"), Train(optimiser="adamw")) if centres else ():
+            create_optimiser(torch.nn.Linear(32, 8), head, recipe).step()
+            found += centres
+    return found
+
+
 def opencv() -> list[NDArray[np.floating]]:
     picture = _RNG.integers(0, 256, (97, 131, 3), dtype=np.uint8)
     exact = picture.astype(np.float32) / 255
@@ -115,6 +137,7 @@ PROBES: tuple[Callable[[], list], ...] = (
     torch_elementary,
     torch_mkl,
     torch_training,
+    every_head,
     opencv,
 )
 
@@ -123,7 +146,7 @@ def digests() -> dict[str, str]:
     found = {}
     for probe in PROBES:
         for place, values in enumerate(probe()):
-            array = np.ascontiguousarray(values.numpy() if isinstance(values, torch.Tensor) else values)
+            array = np.ascontiguousarray(values.detach().numpy() if isinstance(values, torch.Tensor) else values)
             found[f"{probe.__name__} {place}"] = hashlib.sha256(array.tobytes()).hexdigest()[:16]
     return found
 
