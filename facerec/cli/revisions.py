@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 WORKSPACE = "workspace"
 """DVC's name for the files on the disk, as a revision."""
 _SCORES = "/data/scores"  # from the root of the project, also in a subfolder of it
-_SUMMARY = "/reports/summary.json"
-_LOCK, _CONSTRAINTS = "/dvc.lock", "/constraints.txt"
 
 
 class RevisionError(FacerecError):
@@ -55,12 +53,15 @@ def read_run(revision: str) -> RecordedRun:
     """
     with _explaining_errors(revision):
         files = _open_revision(revision)
-        if not files.exists(_LOCK):
-            raise RevisionError(f"{revision} has no dvc.lock, so no run is recorded there; `dvc repro` makes one.")
+        lock = _read(files, "dvc.lock")
+        if lock is None:
+            raise RevisionError(
+                f"{revision} has no dvc.lock, so no run is recorded there; `dvc repro` makes one, a commit keeps it."
+            )
         names = [stage.name for stage in files.repo.index.stages if stage.path_in_repo == "dvc.yaml"]
-        constraints = files.read_text(_CONSTRAINTS) if files.exists(_CONSTRAINTS) else ""
+        constraints = _read(files, "constraints.txt") or ""
         commit = "" if revision == WORKSPACE else files.repo.get_rev()
-        return record_run(revision, commit, files.read_text(_LOCK), names, _arithmetic(files), constraints)
+        return record_run(revision, commit, lock, names, _arithmetic(files), constraints)
 
 
 def list_experiments(commits: int) -> list[dict[str, Any]]:
@@ -83,11 +84,19 @@ def _open_revision(revision: str) -> DVCFileSystem:
     return files
 
 
+def _read(files: DVCFileSystem, path: str) -> str | None:
+    """The text of a file of the project; None where it is not there. (`files.exists` would hide a damaged dvc.lock.)"""
+    try:
+        return str(files.read_text(f"/{path}"))
+    except FileNotFoundError:
+        return None
+
+
 def _arithmetic(files: DVCFileSystem) -> str | None:
     """The kinds of machine that the run was computed on; None where its summary does not say, as of old runs."""
     try:
-        found = json.loads(files.read_text(_SUMMARY)).get("arithmetic")
-    except (FileNotFoundError, ValueError, AttributeError):
+        found = json.loads(_read(files, "reports/summary.json") or "{}").get("arithmetic")
+    except (ValueError, AttributeError):
         return None
     return found if isinstance(found, str) else None
 
@@ -119,7 +128,7 @@ def _explaining_errors(revision: str) -> Iterator[None]:
             f"there is no revision {revision}; `git branch --all`, `git log` and `dvc exp list` name them."
         ) from error
     except SCMError as error:
-        raise RevisionError(f"{error}; go to the repository of the experiment, a clone made with git.") from error
+        raise RevisionError(f"{error}; go to a clone of the project, made with git.") from error
     except (DataIndexError, FileNotFoundError) as error:
         raise RevisionError(
             f"some scores of {revision} are not in DVC's cache. Where a remote has them, `dvc fetch --all-commits` gets "

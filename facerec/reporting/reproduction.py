@@ -212,14 +212,14 @@ def verdict_lines(found: LockComparison, reasons: Sequence[str]) -> list[str]:
         ),
         (found.code, "The code is not the same: {}."),
         (found.inputs, "Files that no stage makes are not the same: {}."),
-        (found.only_there, f"Only the run at {found.revision} has the stages {{}}."),
-        (found.only_here, "Only the workspace has the stages {}."),
+        (found.only_there, f"Stages that only the run at {found.revision} has: {{}}."),
+        (found.only_here, "Stages that only the workspace has: {}."),
     ):
         if names:
             lines.append(sentence.format(_few(names)))
     if found.first:
         told = _few([f"{stage} ({_few(outputs)})" for stage, outputs in found.first.items()])
-        follow = f" {len(found.following):,} more differ, which follow from these." if found.following else ""
+        follow = f" {len(found.following):,} more stages differ, which follow from these." if found.following else ""
         lines += [f"First to differ, from equal inputs: {told}.{follow}"]
         lines += [f"The likely reason: {'; '.join(reasons) or _UNKNOWN}."]
     return lines
