@@ -73,6 +73,16 @@ def test_a_parameter_that_is_new_or_gone_is_told() -> None:
     assert experiments.parse_experiments([base])[1].changed == ["train.crop=0.1", "~model"]
 
 
+def test_a_row_says_on_what_kind_of_machine_it_was_made() -> None:
+    """Unless it still runs: then DVC tells the metrics of its commit."""
+    done, running = (told(rev, rev, BASE, 0.9) for rev in ("1", "2"))
+    base = told("3", "main", BASE, 0.9)
+    for each in (done, running, base):
+        each["data"]["metrics"]["reports/summary.json"]["data"]["arithmetic"] = f"kind {each['rev']}"
+    base["experiments"] = [{"revs": [done]}, {"revs": [running], "executor": {"state": "running"}}]
+    assert [row.arithmetic for row in experiments.parse_experiments([base])] == ["kind 3", "kind 1", None]
+
+
 def test_it_fits_120_columns() -> None:
     out = io.StringIO()
     Console(file=out, width=120).print(experiments.experiments_table(experiments.parse_experiments(SHOWN)))
@@ -97,5 +107,6 @@ def test_json_nests_figures_by_benchmark() -> None:
         "name": "main",
         "created": "2026-01-31 09:05",
         "changed": [],
+        "arithmetic": None,
         "metrics": {"synth_lfw": {"accuracy": 0.9}, "synth_megaface": {"rank1": 0.4}},
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,13 @@ import yaml
 
 from facerec import core
 from facerec.core import PORTABLE, FormatError
+from facerec.core.portable import VARIABLES
 from facerec.reporting import reproduction, summary
 from facerec.reporting.reproduction import LockComparison, RecordedRun
+from tests.conftest import ROOT
 
 Lock = dict[str, Any]
+PAGE = ROOT / "docs/reproducing.md"
 COMMIT = "1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d"
 STAGES = ("render@people", "train@backbone", "verify@lfw", "plots")
 
@@ -246,6 +250,11 @@ def test_versions_that_differ_are_named_where_they_matter(monkeypatch: pytest.Mo
     found = reasons(monkeypatch, None, None, PORTABLE, pinned)
     assert f"numpy is {numpy} here and 0.1 in constraints.txt" in found
     assert not any(name in reason for reason in found for name in ("torch", "rich"))
+
+
+def test_the_page_gives_a_reason_for_each_setting() -> None:
+    rows = re.findall(r"^\| `([A-Z_]+)=([^`]+)` \| (.+) \| (.+) \|$", PAGE.read_text(), re.MULTILINE)
+    assert {name: value for name, value, *_ in rows} == VARIABLES
 
 
 def test_the_summary_names_every_kind_of_machine_once() -> None:
