@@ -77,8 +77,8 @@ def changed(**digests: str) -> Lock:
     return lock
 
 
-def compare(here: Lock, names: tuple[str, ...] = STAGES) -> LockComparison:
-    return reproduction.compare_locks(record(LOCK, "HEAD", commit=COMMIT), record(here, names=names))
+def compare(here: Lock) -> LockComparison:
+    return reproduction.compare_locks(record(LOCK, "HEAD", commit=COMMIT), record(here))
 
 
 def test_equal_outputs_are_counted() -> None:
@@ -98,7 +98,7 @@ def test_code_that_gives_the_same_bytes_is_no_difference() -> None:
 
 def test_a_commit_is_its_own_name() -> None:
     assert record(LOCK, "1a2b3c4", commit=COMMIT).name == "1a2b3c4"
-    assert record(LOCK, "v1.0", commit=COMMIT).name == "v1.0 (1a2b3c4)"
+    assert record(LOCK, "HEAD@{1}", commit=COMMIT).name == "HEAD@{1} (1a2b3c4)"
 
 
 def test_the_first_stages_are_those_whose_inputs_are_equal() -> None:
@@ -133,7 +133,8 @@ def test_other_parameters_are_another_experiment() -> None:
     assert found.first == {}
     assert reproduction.verdict_lines(found, []) == [
         "1 of 5 outputs differ from those of the run at HEAD (1a2b3c4).",
-        "This is another experiment, since these parameters differ: train.seed, train.head.margin. Equal bytes need equal ones.",
+        "This is another experiment; only with equal parameters can bytes be equal, and these differ: train.seed, "
+        "train.head.margin.",
     ]
 
 
@@ -165,10 +166,11 @@ def test_other_code_and_other_files_are_named() -> None:
 def test_stages_of_one_side_are_named() -> None:
     other = copy.deepcopy(LOCK)
     other["stages"]["mine"] = other["stages"].pop("plots")
-    found = compare(other, (*STAGES[:3], "mine"))
+    there = record(LOCK, "HEAD@{1}", commit=COMMIT)
+    found = reproduction.compare_locks(there, record(other, names=(*STAGES[:3], "mine")))
     assert (found.only_there, found.only_here, found.reproduced) == (["plots"], ["mine"], False)
     assert reproduction.verdict_lines(found, [])[1:] == [
-        "Stages that only the run at HEAD (1a2b3c4) has: plots.",
+        "Stages that only the run at HEAD@{1} (1a2b3c4) has: plots.",
         "Stages that only the workspace has: mine.",
     ]
 
@@ -230,6 +232,9 @@ def test_the_kind_of_machine_is_the_first_reason(monkeypatch: pytest.MonkeyPatch
     assert reasons(monkeypatch, PORTABLE, PORTABLE, PORTABLE) == []
     assert reasons(monkeypatch, None, None, "Darwin on arm64") == ["the workspace was computed on Darwin on arm64"]
     assert reasons(monkeypatch, off, None, PORTABLE) == [f"the workspace was computed on {off}"], "as its run recorded"
+    assert reasons(monkeypatch, f"a GPU (cuda), {PORTABLE}", None, "a GPU (cuda)") == [
+        "the workspace was computed on a GPU (cuda)"
+    ]
     assert reasons(monkeypatch, None, "a GPU (cuda)", PORTABLE) == [
         "the run at HEAD (1a2b3c4) was computed on a GPU (cuda)"
     ]

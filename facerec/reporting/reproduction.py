@@ -185,11 +185,18 @@ def _is_code(path: str) -> bool:
 def likely_reasons(there: RecordedRun, here: RecordedRun) -> list[str]:
     """What about this machine, or that of the run `there`, makes other bytes of equal inputs; the likeliest first."""
     now = describe_arithmetic(torch_device().type), describe_arithmetic()
-    made_on = [kind for kind in _ordered([here.arithmetic or PORTABLE, *now]) if kind != PORTABLE]
-    reasons = [f"the workspace was computed on {kind}" for kind in made_on]
-    if (there.arithmetic or PORTABLE) != PORTABLE:
-        reasons.append(f"the run at {there.name} was computed on {there.arithmetic}")
+    reasons = [f"the workspace was computed on {kind}" for kind in _other_kinds(*_kinds(here), *now)]
+    reasons += [f"the run at {there.name} was computed on {kind}" for kind in _other_kinds(*_kinds(there))]
     return [*reasons, *_other_versions(there.versions or {})]
+
+
+def _kinds(run: RecordedRun) -> list[str]:
+    """The kinds of machine that a summary names, separated by commas."""
+    return (run.arithmetic or PORTABLE).split(", ")
+
+
+def _other_kinds(*kinds: str) -> list[str]:
+    return [kind for kind in _ordered(kinds) if kind != PORTABLE]
 
 
 def _other_versions(wanted: Mapping[str, str]) -> Iterator[str]:
@@ -205,18 +212,18 @@ def verdict_lines(found: LockComparison, reasons: Sequence[str]) -> list[str]:
     if found.reproduced:
         return [f"All {found.outputs:,} outputs have the bytes of the run at {found.revision}."]
     lines = [f"{len(found.differing):,} of {found.outputs:,} outputs differ from those of the run at {found.revision}."]
-    for names, sentence in (
+    for names, told in (
         (
             found.parameters,
-            "This is another experiment, since these parameters differ: {}. Equal bytes need equal ones.",
+            "This is another experiment; only with equal parameters can bytes be equal, and these differ",
         ),
-        (found.code, "The code is not the same: {}."),
-        (found.inputs, "Files that no stage makes are not the same: {}."),
-        (found.only_there, f"Stages that only the run at {found.revision} has: {{}}."),
-        (found.only_here, "Stages that only the workspace has: {}."),
+        (found.code, "The code is not the same"),
+        (found.inputs, "Files that no stage makes are not the same"),
+        (found.only_there, f"Stages that only the run at {found.revision} has"),
+        (found.only_here, "Stages that only the workspace has"),
     ):
         if names:
-            lines.append(sentence.format(_few(names)))
+            lines.append(f"{told}: {_few(names)}.")
     if found.first:
         told = _few([f"{stage} ({_few(outputs)})" for stage, outputs in found.first.items()])
         follow = f" {len(found.following):,} more stages differ, which follow from these." if found.following else ""
