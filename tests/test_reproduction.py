@@ -112,8 +112,11 @@ def test_the_first_stages_are_those_whose_inputs_are_equal() -> None:
     assert (found.parameters, found.code, found.inputs) == ([], [], []), "what a stage makes is no input of the run"
     assert reproduction.verdict_lines(found, ["it rains"]) == [
         "3 of 5 outputs differ from those of the run at HEAD (1a2b3c4).",
-        "First to differ, from equal inputs: render@people (data/raw/people). 2 more stages differ, which follow from these.",
+        "First to differ, although their inputs are equal:",
+        "  render@people: data/raw/people",
+        "Stages that differ after these: 2.",
         "The likely reason: it rains.",
+        "To compare runs made here, commit this one as a baseline first; see docs/reproducing.md.",
     ]
 
 
@@ -123,6 +126,12 @@ def test_two_stages_may_differ_first() -> None:
     assert reproduction.verdict_lines(found, [])[-1] == (
         "The likely reason: unknown; please report it with the output of `facerec reproduced --json`."
     )
+
+
+def test_of_many_first_stages_five_are_named() -> None:
+    first = {f"render@{number}": ["a"] for number in range(7)}
+    found = LockComparison("HEAD", 7, ["a"], first, [], [], [], [], [], [])
+    assert reproduction.verdict_lines(found, [])[-3:-1] == ["  render@4: a", "  and 2 more"]
 
 
 def test_other_parameters_are_another_experiment() -> None:

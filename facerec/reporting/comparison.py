@@ -75,14 +75,18 @@ def machine_note(runs: Sequence[tuple[str, str | None]]) -> str:
     """A sentence where the named runs were computed on several kinds of machine; "" where not, or not known.
 
     >>> machine_note([("main", "portable x86-64"), ("gpu", "a GPU (cuda)"), ("old", None)])
-    'Other machines round differently, which may be part of a difference: main on portable x86-64; gpu on a GPU (cuda).'
+    'Computed on machines that round differently, which may be part of a difference: main on portable x86-64; gpu on a GPU (cuda).'
     """
     made: dict[str, list[str]] = {}
     for name, kind in runs:
         if kind:
             made.setdefault(kind, []).append(name)
     told = "; ".join(f"{', '.join(names)} on {kind}" for kind, names in made.items())
-    return f"Other machines round differently, which may be part of a difference: {told}." if len(made) > 1 else ""
+    return (
+        f"Computed on machines that round differently, which may be part of a difference: {told}."
+        if len(made) > 1
+        else ""
+    )
 
 
 def omission_reasons(omitted: Mapping[str, str]) -> list[str]:

@@ -22,6 +22,7 @@ from facerec.reporting.provenance import LIBRARIES
 _CODE = ("facerec", "stages", "synthfaces")  # folders; any other .py file is code too
 _SHOWN = 5  # names in a sentence, then a count
 _UNKNOWN = "unknown; please report it with the output of `facerec reproduced --json`"
+_BASELINE = "To compare runs made here, commit this one as a baseline first; see docs/reproducing.md."
 
 
 @dataclass(frozen=True)
@@ -225,11 +226,18 @@ def verdict_lines(found: LockComparison, reasons: Sequence[str]) -> list[str]:
         if names:
             lines.append(f"{told}: {_few(names)}.")
     if found.first:
-        told = _few([f"{stage} ({_few(outputs)})" for stage, outputs in found.first.items()])
-        follow = f" {len(found.following):,} more stages differ, which follow from these." if found.following else ""
-        lines += [f"First to differ, from equal inputs: {told}.{follow}"]
-        lines += [f"The likely reason: {'; '.join(reasons) or _UNKNOWN}."]
+        lines += ["First to differ, although their inputs are equal:", *_first_lines(found)]
+        lines += [f"The likely reason: {'; '.join(reasons) or _UNKNOWN}.", *([_BASELINE] if reasons else [])]
     return lines
+
+
+def _first_lines(found: LockComparison) -> list[str]:
+    """A line for each stage with its outputs, then counts."""
+    lines = [f"  {stage}: {_few(outputs)}" for stage, outputs in found.first.items()]
+    if (more := len(lines) - _SHOWN) > 0:
+        lines[_SHOWN:] = [f"  and {more:,} more"]
+    following = len(found.following)
+    return [*lines, *([f"Stages that differ after these: {following:,}."] if following else [])]
 
 
 def verdict_as_dict(found: LockComparison, reasons: Sequence[str]) -> dict[str, Any]:

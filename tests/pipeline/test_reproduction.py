@@ -52,9 +52,10 @@ def test_the_verdict_on_another_run(copy: Project) -> None:
     off = {"FACEREC_PORTABLE": "no", "OMP_NUM_THREADS": "3"}
     told = copy.run("facerec", "reproduced", check=False, **off).splitlines()
     assert told[0].startswith("1 of ")
-    assert told[1] == "First to differ, from equal inputs: detect@synth_lfw (data/detections/synth_lfw.parquet)."
-    assert told[2].startswith("The likely reason: the workspace was computed on ")
-    assert "x86-64 with portable arithmetic turned off" in told[2] or describe_arithmetic() != PORTABLE
+    assert told[1] == "First to differ, although their inputs are equal:"
+    assert told[2] == "  detect@synth_lfw: data/detections/synth_lfw.parquet"
+    assert told[3].startswith("The likely reason: the workspace was computed on ")
+    assert "x86-64 with portable arithmetic turned off" in told[3] or describe_arithmetic() != PORTABLE
     copy.run("dvc", "remove", "report")
     told = copy.run("facerec", "reproduced", check=False).splitlines()
     assert "Stages that only the run at HEAD" in told[1]
