@@ -13,8 +13,9 @@ RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 help:  ## say what there is
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 14
 
-repro: $(READY)  ## run the default experiment; finished stages come from the cache
+repro: $(READY)  ## run the default experiment; finished stages come from the cache, and a verdict says whether the bytes are those of the commit
 	$(RUN) dvc repro
+	@$(RUN) facerec reproduced || true
 	@echo "Done: open reports/index.html, or type: . $(BIN)/activate && dvc metrics show"
 
 table: $(READY)  ## all experiments in one table: what was changed, and what became of accuracy and rank-1

@@ -9,7 +9,6 @@ from typing import Any
 
 from facerec.core import note as note
 from facerec.core import run_command, timing, write_json
-from facerec.core import torch_device as torch_device
 from facerec.distributed import launching
 from facerec.params import Params as Params
 from facerec.params import load_params

@@ -7,6 +7,7 @@ from typing import Any
 
 from facerec import distributed, training
 from facerec.backbones import storage
+from facerec.core import describe_arithmetic, torch_device
 from facerec.store import shards
 from facerec.training import Trained
 from stages import common
@@ -16,15 +17,15 @@ def train(params: common.Params, name: str) -> None:
     """Train network `name` on every training set that params.photos and params.packs name."""
     folders = [common.FACES / "train" / set_name for set_name in params.training_sets]
     sets = [shards.read_shards(folder, "faces") for folder in folders if shards.is_shard_set(folder)]
-    place = common.torch_device()
+    place = torch_device()
     with distributed.joined(place), training.keep_checkpoints(sets, params.train) as checkpoints:
         trained = training.fit(sets, params.train, place, checkpoints)
         if distributed.rank() == 0:
-            write(trained, name)
+            write(trained, name, describe_arithmetic(place.type))
 
 
-def write(trained: Trained, name: str) -> None:
-    """Write all outputs of the stage. Without validation, the best weights are the last ones."""
+def write(trained: Trained, name: str, arithmetic: str) -> None:
+    """Write all outputs of the stage, with the kind of machine it ran on. Without validation, the best weights are the last ones."""
     storage.save_backbone(trained.backbone, common.MODELS / f"{name}.pt")
     storage.save_backbone(trained.best, common.MODELS / f"{name}_best.pt")
     for key in ("loss", "accuracy"):
@@ -32,7 +33,7 @@ def write(trained: Trained, name: str) -> None:
         common.write_curve(name, key, curve)
     validations = [asdict(each) for each in trained.validations]
     common.write_curve(name, "validation", validations)
-    common.write_metrics("train", name, _metrics(trained))
+    common.write_metrics("train", name, _metrics(trained) | {"arithmetic": arithmetic})
 
 
 def _metrics(trained: Trained) -> dict[str, Any]:

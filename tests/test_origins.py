@@ -16,7 +16,7 @@ import yaml
 from facerec import embedding, training
 from facerec.backbones import storage
 from facerec.catalog import entries
-from facerec.core import FormatError
+from facerec.core import FormatError, describe_arithmetic
 from facerec.embedding import embedder, export
 from facerec.embedding.embed_set import embed_face_set, embed_features
 from facerec.evaluation.verification import on_files
@@ -127,7 +127,7 @@ def test_the_catalog_knows_what_is_rendered(tmp_path: Path, monkeypatch) -> None
 def test_embeddings_say_what_made_them(files: Path, tmp_path: Path) -> None:
     write_set(tmp_path / "faces", range(2), 2, dataset="synth_lfw")
     made = embed_face_set(files / "backbone.onnx", tmp_path / "faces")
-    assert made.origin == Origin(network().digest(), "synth_lfw", True)
+    assert made.origin == Origin(network().digest(), "synth_lfw", True, describe_arithmetic())
     embed_features(files / "backbone.pt", tmp_path / "faces", tmp_path / "faces", tmp_path / "features")
     assert [each.origin for each in embeddings.read_feature_sets(tmp_path / "features")] == [made.origin] * 2
     for name in ("a", "b"):

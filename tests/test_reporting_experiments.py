@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from facerec.reporting import comparison
+from facerec.reporting import experiments
 
 
 def told(rev: str, name: str | None, params: dict[str, Any], lfw: float, **more: Any) -> dict[str, Any]:
@@ -48,7 +48,7 @@ SHOWN = [
 
 
 def test_each_experiment_stands_below_its_commit_with_what_it_changed() -> None:
-    rows = comparison.parse_experiments(SHOWN)
+    rows = experiments.parse_experiments(SHOWN)
     assert [(row.name, row.level, row.created) for row in rows] == [
         ("workspace", 0, "2026-01-31 09:05"),
         ("main", 0, "2026-01-31 09:05"),
@@ -70,12 +70,22 @@ def test_each_experiment_stands_below_its_commit_with_what_it_changed() -> None:
 def test_a_parameter_that_is_new_or_gone_is_told() -> None:
     changed = told("1", "one", {"train": {"flip": True, "crop": 0.1}}, 0.9)
     base = told("2", "two", {"train": {"flip": True}, "model": "x"}, 0.9, experiments=[{"revs": [changed]}])
-    assert comparison.parse_experiments([base])[1].changed == ["train.crop=0.1", "~model"]
+    assert experiments.parse_experiments([base])[1].changed == ["train.crop=0.1", "~model"]
+
+
+def test_a_row_says_on_what_kind_of_machine_it_was_made() -> None:
+    """Unless it still runs: then DVC tells the metrics of its commit."""
+    done, running = (told(rev, rev, BASE, 0.9) for rev in ("1", "2"))
+    base = told("3", "main", BASE, 0.9)
+    for each in (done, running, base):
+        each["data"]["metrics"]["reports/summary.json"]["data"]["arithmetic"] = f"kind {each['rev']}"
+    base["experiments"] = [{"revs": [done]}, {"revs": [running], "executor": {"state": "running"}}]
+    assert [row.arithmetic for row in experiments.parse_experiments([base])] == ["kind 3", "kind 1", None]
 
 
 def test_it_fits_120_columns() -> None:
     out = io.StringIO()
-    Console(file=out, width=120).print(comparison.experiments_table(comparison.parse_experiments(SHOWN)))
+    Console(file=out, width=120).print(experiments.experiments_table(experiments.parse_experiments(SHOWN)))
     lines = out.getvalue().splitlines()
     assert all(len(line) <= 120 for line in lines)
     assert lines[0].split() == ["synth_lfw", "synth_megaface"]
@@ -86,16 +96,17 @@ def test_it_fits_120_columns() -> None:
 
 def test_a_narrow_terminal_loses_the_day_and_no_change() -> None:
     out = io.StringIO()
-    Console(file=out, width=70).print(comparison.experiments_table(comparison.parse_experiments(SHOWN), 70))
+    Console(file=out, width=70).print(experiments.experiments_table(experiments.parse_experiments(SHOWN), 70))
     text = out.getvalue()
     assert "created" not in text
     assert all(change in text for change in ("train.head.name=cosface", "train.head.margin=0.35", "fprs=[0.1]"))
 
 
 def test_json_nests_figures_by_benchmark() -> None:
-    assert comparison.experiment_as_dict(comparison.parse_experiments(SHOWN)[1]) == {
+    assert experiments.experiment_as_dict(experiments.parse_experiments(SHOWN)[1]) == {
         "name": "main",
         "created": "2026-01-31 09:05",
         "changed": [],
+        "arithmetic": None,
         "metrics": {"synth_lfw": {"accuracy": 0.9}, "synth_megaface": {"rank1": 0.4}},
     }

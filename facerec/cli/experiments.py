@@ -1,16 +1,13 @@
-"""Commands about experiments: profiles and parameters, and the comparison of runs."""
+"""Commands about experiments: profiles and parameters, the comparison of runs, and whether one was reproduced."""
 
 from __future__ import annotations
 
 import json
 import shlex
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 import yaml
@@ -20,24 +17,10 @@ from rich.text import Text
 
 from facerec import params as parameters
 from facerec.cli.common import Json, app, print_json, report
-from facerec.core import FacerecError, FormatError, ParamsError
+from facerec.core import FormatError, ParamsError
 from facerec.params import profiles
 
-if TYPE_CHECKING:
-    from facerec.evaluation.comparison import Side
-
-
-if TYPE_CHECKING:
-    from dvc.fs.dvc import DVCFileSystem
-
 PARAMS = Path("params.yaml")
-WORKSPACE = "workspace"
-"""DVC's name for the files on the disk, as a revision."""
-_SCORES = "/data/scores"  # from the root of the project, also in a subfolder of it
-
-
-class RevisionError(FacerecError):
-    """A revision that is unknown, or whose scores are missing."""
 
 
 @app.command()
@@ -150,6 +133,7 @@ def compare_runs(
     as_json: Json = False,
 ) -> None:
     """Is REV2 better than REV1? Differences with intervals and p-values, from scores in the DVC cache."""
+    from facerec.cli import revisions
     from facerec.evaluation import comparison
     from facerec.evaluation.statistics.significance import Trials
     from facerec.reporting import comparison as reporting
@@ -158,12 +142,15 @@ def compare_runs(
         raise ParamsError("--markdown and --json both go to standard output; give one of them.")
     bootstrap = Trials(trials, seed, level)
     with tempfile.TemporaryDirectory(prefix="facerec-") as folder:
-        here, there = (fetch_scores(name, Path(folder) / str(place)) for place, name in enumerate((first, second)))
+        here, there = (
+            revisions.fetch_scores(name, Path(folder) / str(place)) for place, name in enumerate((first, second))
+        )
         found = comparison.compare_runs(here, there, bootstrap, benchmark or ())
     if not found.benchmarks:
         reasons = "; ".join(reporting.omission_reasons(found.omitted))
         raise FormatError(f"{first} and {second} share no benchmark that compares ({reasons}).")
-    made = reporting.ComparisonReport(first, second, bootstrap, found.benchmarks, found.omitted)
+    kinds = here.arithmetic, there.arithmetic
+    made = reporting.ComparisonReport(first, second, bootstrap, found.benchmarks, found.omitted, kinds)
     if as_json:
         report("Comparison", reporting.comparison_as_json(made), as_json)
     elif markdown:
@@ -178,90 +165,34 @@ def list_experiments(
     as_json: Json = False,
 ) -> None:
     """All experiments of `dvc exp show`: the parameters they changed, accuracy and rank-1."""
-    from facerec.reporting import comparison as reporting
+    from facerec.cli import revisions
+    from facerec.reporting import comparison, experiments
 
-    rows = reporting.parse_experiments(dvc_experiments(commits))
+    rows = experiments.parse_experiments(revisions.list_experiments(commits))
     if as_json:
-        report("Experiments", {"experiments": [reporting.experiment_as_dict(row) for row in rows]}, as_json)
+        report("Experiments", {"experiments": [experiments.experiment_as_dict(row) for row in rows]}, as_json)
     else:
         console = Console(stderr=True)
-        console.print(reporting.experiments_table(rows, console.width))
+        console.print(experiments.experiments_table(rows, console.width))
+        if told := comparison.machine_note([(row.name, row.arithmetic) for row in rows]):
+            console.print("", Text(told), sep="\n")
 
 
-def fetch_scores(revision: str, folder: Path) -> Side:
-    """Copy the scores of `revision` into `folder`, a folder for each benchmark; nothing is checked out.
+@app.command()
+def reproduced(
+    revision: Annotated[str, typer.Argument(metavar="REV", help="Branch, tag, commit or experiment.")] = "HEAD",
+    as_json: Json = False,
+) -> None:
+    """Do the outputs of the workspace have the bytes of the run at REV? If not: what differs first, and why."""
+    from facerec.cli import revisions
+    from facerec.reporting import reproduction
 
-    A revision is a branch, tag, commit, the name of an experiment, or "workspace". Raises RevisionError where it is
-    unknown or has no scores, or where they are neither on the disk nor in the cache.
-    """
-    from facerec.evaluation.comparison import Side
-
-    with _explaining_errors(revision):
-        files = _open_revision(revision)
-        for path in _score_files(files):
-            target = folder / PurePosixPath(path).relative_to(_SCORES)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            files.get_file(path, str(target))
-    side = Side(revision, folder)
-    if not side.benchmarks():
-        raise RevisionError(f"{revision} has no scores below {_SCORES[1:]}; run `dvc repro` there.")
-    return side
-
-
-def dvc_experiments(commits: int) -> list[dict[str, Any]]:
-    """The output of `dvc exp show --json` for the last so many commits; RevisionError with its message."""
-    command = [sys.executable, "-m", "dvc", "exp", "show", "--json", "--num", str(commits)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        told = [line.removeprefix("ERROR: ") for line in done.stderr.splitlines() if line.startswith("ERROR: ")]
-        raise RevisionError(f"dvc exp show failed: {' '.join(told) or done.stderr.strip()}.")
-    found: list[dict[str, Any]] = json.loads(done.stdout)
-    return found
-
-
-def _open_revision(revision: str) -> DVCFileSystem:
-    from dvc.api import DVCFileSystem
-
-    files = DVCFileSystem(rev=None if revision == WORKSPACE else revision)
-    if getattr(files.repo, "dvc_dir", None) is None:
-        raise RevisionError(f"{revision} is no DVC project; go to the repository of the experiment.")
-    return files
-
-
-def _score_files(files: DVCFileSystem) -> list[str]:
-    """The files with the scores of pairs, for every benchmark of the graph whose stage has run."""
-    from facerec.evaluation.comparison import RESULT
-
-    try:
-        benchmarks = files.ls(_SCORES, dvc_only=True)
-    except FileNotFoundError:
-        return []
-    made = [
-        each["name"] for each in benchmarks if each["dvc_info"].get("md5") or files.exists(f"{each['name']}/{RESULT}")
-    ]
-    paths = [path for benchmark in made for path in files.ls(benchmark, detail=False)]
-    return [path for path in paths if path.endswith((f"/{RESULT}", ".parquet"))]
-
-
-@contextmanager
-def _explaining_errors(revision: str) -> Iterator[None]:
-    """Turn DVC's errors into one sentence."""
-    from dvc.exceptions import DvcException
-    from dvc.scm import RevError, SCMError
-    from dvc_data.index import DataIndexError
-
-    try:
-        yield
-    except RevError as error:
-        raise RevisionError(
-            f"there is no revision {revision}; `git branch --all`, `git log` and `dvc exp list` name them."
-        ) from error
-    except SCMError as error:
-        raise RevisionError(f"{error}; go to the repository of the experiment.") from error
-    except (DataIndexError, FileNotFoundError) as error:
-        raise RevisionError(
-            f"some scores of {revision} are not in DVC's cache; fetch them with `dvc pull`, or check the revision "
-            "out and make them again with `dvc repro`."
-        ) from error
-    except DvcException as error:
-        raise RevisionError(f"DVC cannot read {revision}: {error}.") from error
+    there, here = revisions.read_run(revision), revisions.read_run(revisions.WORKSPACE)
+    found = reproduction.compare_locks(there, here)
+    reasons = reproduction.likely_reasons(there, here) if found.first else []
+    if as_json:
+        print_json(reproduction.verdict_as_dict(found, reasons))
+    else:
+        sys.stderr.write("".join(f"{line}\n" for line in reproduction.verdict_lines(found, reasons)))
+    if not found.reproduced:
+        raise typer.Exit(1)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from facerec.catalog import entries
-from facerec.core import AcquireError, FormatError, torch_device
+from facerec.core import AcquireError, FormatError, describe_arithmetic, torch_device
 from facerec.embedding.embedder import CPU, Embedder, load_embedder
 from facerec.store.embeddings import Embeddings, Origin, normalise, write_embeddings, write_feature_sets
 from facerec.store.shards import read_failures, read_shards
@@ -40,15 +40,17 @@ def embed_face_set(model: str | Path, faces: str | Path, out: str | Path | None 
 
     Photos without a face are rows of NaN at the end, so that a benchmark can count them.
     """
-    aligned, embedder = read_shards(faces, "faces"), open_embedder(model, torch_device())
+    device = torch_device()
+    aligned, embedder = read_shards(faces, "faces"), open_embedder(model, device)
     matrix = embedder.embed(aligned)
     failed = read_failures(faces)
     missing = np.full((len(failed), matrix.shape[1]), np.nan, np.float32)
+    dataset = aligned.meta.dataset
     embedded = Embeddings(
         np.concatenate([matrix, missing]),
         [*aligned.sources, *(failure.source for failure in failed)],
         [*aligned.identities, *(failure.identity for failure in failed)],
-        Origin(embedder.digest, aligned.meta.dataset, entries.is_rendered(aligned.meta.dataset)),
+        Origin(embedder.digest, dataset, entries.is_rendered(dataset), describe_arithmetic(device.type)),
     )
     if out is not None:
         write_embeddings(embedded, out)

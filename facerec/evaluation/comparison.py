@@ -32,10 +32,17 @@ _SCORES = pa.schema({**_NAMES, "same": pa.bool_(), "distance": pa.float64(), "fo
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two runs: its name for people, and the folder that holds a folder of scores for each benchmark."""
+    """One of the two runs.
+
+    Attributes:
+        name: for people.
+        folder: holds a folder of scores for each benchmark.
+        arithmetic: the kind of machine it was computed on (`facerec.core.describe_arithmetic`), where known.
+    """
 
     name: str
     folder: Path
+    arithmetic: str | None = None
 
     def benchmarks(self) -> set[str]:
         """Names of the benchmarks with a result."""

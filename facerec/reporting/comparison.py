@@ -1,4 +1,4 @@
-"""Tables of several runs, as `facerec experiments` and `facerec compare-runs` print them.
+"""Tables of two runs, as `facerec compare-runs` prints them.
 
 The verdict on a benchmark depends only on its headline metric, accuracy or rank-1, with Holm's correction for the
 number of benchmarks: of many metrics some differ by chance. The other metrics are shown for information.
@@ -6,21 +6,16 @@ number of benchmarks: of many metrics some differ by chance. The other metrics a
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from facerec.evaluation.statistics.significance import RunComparison, Trials, holm, run_verdict
-
-HEADLINES = {"accuracy": "accuracy", "rank1": "rank-1"}
-"""Metrics of a benchmark that the table of experiments shows, and their labels."""
-_WIDE = 100  # columns from which the table of experiments has room for when they were created
 
 _VERDICTS = ("benchmark", "verdict", "judged on", "p", "p (Holm)")
 _LONGEST = 13  # letters of a revision's name in a terminal
@@ -38,6 +33,7 @@ class ComparisonReport:
     Attributes:
         benchmarks: the comparison of each benchmark, see `facerec.evaluation.comparison`.
         omitted: benchmark that cannot be compared -> reason.
+        arithmetic: kind of machine of either run, where known.
     """
 
     first: str
@@ -45,6 +41,12 @@ class ComparisonReport:
     trials: Trials
     benchmarks: Mapping[str, RunComparison]
     omitted: Mapping[str, str]
+    arithmetic: tuple[str | None, str | None] = (None, None)
+
+    @property
+    def machines(self) -> str:
+        """The `machine_note` on its two runs."""
+        return machine_note(list(zip((self.first, self.second), self.arithmetic, strict=True)))
 
     @cached_property
     def adjusted(self) -> dict[str, float]:
@@ -64,8 +66,27 @@ def comparison_as_json(report: ComparisonReport) -> dict[str, Any]:
         metrics = {key: {**asdict(each), "difference": each.difference} for key, each in found.metrics.items()}
         judged = {"p_holm": report.adjusted[name], "verdict": report.verdict(name)}
         benchmarks[name] = {**asdict(found), "metrics": metrics, **judged}
-    runs = {"first": report.first, "second": report.second}
+    runs: dict[str, Any] = {"first": report.first, "second": report.second}
+    runs |= {"arithmetic": report.arithmetic, "note": report.machines}
     return {**runs, **asdict(report.trials), "benchmarks": benchmarks, "omitted": dict(report.omitted)}
+
+
+def machine_note(runs: Sequence[tuple[str, str | None]]) -> str:
+    """A sentence where the named runs were computed on several kinds of machine; "" where not, or not known.
+
+    >>> machine_note([("main", "portable x86-64"), ("gpu", "a GPU (cuda)"), ("old", None)])
+    'Computed on machines that round differently, which may be part of a difference: main on portable x86-64; gpu on a GPU (cuda).'
+    """
+    made: dict[str, list[str]] = {}
+    for name, kind in runs:
+        if kind:
+            made.setdefault(kind, []).append(name)
+    told = "; ".join(f"{', '.join(names)} on {kind}" for kind, names in made.items())
+    return (
+        f"Computed on machines that round differently, which may be part of a difference: {told}."
+        if len(made) > 1
+        else ""
+    )
 
 
 def omission_reasons(omitted: Mapping[str, str]) -> list[str]:
@@ -96,7 +117,8 @@ def terminal_tables(report: ComparisonReport) -> Group:
         metrics.add_row(Text(name, style="bold"))
         for label, *numbers in _metric_rows(found):
             metrics.add_row(Text(f"  {label}"), *map(Text, numbers))
-    return Group(verdicts, "", metrics, "", *map(Text, _remarks(report)))
+    above: list[RenderableType] = [Text(report.machines), ""] if report.machines else []
+    return Group(*above, verdicts, "", metrics, "", *map(Text, _remarks(report)))
 
 
 def markdown_tables(report: ComparisonReport) -> str:
@@ -104,7 +126,8 @@ def markdown_tables(report: ComparisonReport) -> str:
     verdicts = _markdown_table(_VERDICTS, 3, _verdict_rows(report))
     metrics = [[name, *row] for name, found in report.benchmarks.items() for row in _metric_rows(found)]
     headers = ("benchmark", "metric", *_metric_headers(report))
-    return "\n\n".join([verdicts, _markdown_table(headers, 2, metrics), *_remarks(report)]) + "\n"
+    above = [report.machines] if report.machines else []
+    return "\n\n".join([*above, verdicts, _markdown_table(headers, 2, metrics), *_remarks(report)]) + "\n"
 
 
 def _verdict_rows(report: ComparisonReport) -> list[list[str]]:
@@ -165,112 +188,3 @@ def _markdown_table(headers: Sequence[str], words: int, rows: Sequence[Sequence[
     marks = ["---"] * words + ["---:"] * (len(headers) - words)
     cells = [[cell.replace("|", r"\|") for cell in line] for line in (headers, marks, *rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in cells)
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """A row of the table of experiments.
-
-    Attributes:
-        name: of the experiment, branch or tag, else its short hash; "workspace" for the files on disk.
-        level: 0 for a commit, 1 for an experiment that started from the commit above it.
-        created: day and time, or the state of an experiment that did not succeed.
-        metrics: (benchmark, metric) -> share of 1.
-        changed: "key=value" of each parameter that differs from the commit it started from.
-    """
-
-    name: str
-    level: int
-    created: str
-    metrics: Mapping[tuple[str, str], float]
-    changed: Sequence[str]
-
-
-def parse_experiments(shown: Sequence[Mapping[str, Any]]) -> list[Experiment]:
-    """The output of `dvc exp show --json` as rows, each experiment below its commit."""
-    found: list[Experiment] = []
-    commits = [each for each in shown if each["rev"] != "workspace"]
-    base = _parameters(commits[0]) if commits else {}
-    for commit in shown:
-        own = _parameters(commit)
-        found.append(_experiment(commit, 0, base if commit["rev"] == "workspace" else own))
-        for series in commit.get("experiments") or []:
-            found += (_experiment(each, 1, own, series.get("executor")) for each in series["revs"][:1])
-    return found
-
-
-def experiments_table(rows: Sequence[Experiment], width: int = 120) -> Table:
-    """The rows for a terminal, metrics in %; one of less than 100 columns does not show when they were created.
-
-    DVC's own table has a column for each parameter and metric, too many for a screen.
-    """
-    metrics = {metric for row in rows for metric in row.metrics}
-    shown = sorted(metrics, key=lambda metric: (list(HEADLINES).index(metric[1]), metric[0]))
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for header in ("experiment", "created") if width >= _WIDE else ("experiment",):
-        table.add_column(header, no_wrap=True)
-    for benchmark, metric in shown:
-        table.add_column(Text(f"{benchmark}\n{HEADLINES[metric]}"), justify="right", no_wrap=True)
-    table.add_column("changed", overflow="fold")
-    for row in rows:
-        name = Text(f"{'  ' * row.level}{row.name}", style="" if row.level else "bold")
-        created = [row.created] if width >= _WIDE else []
-        shares = [f"{100 * row.metrics[metric]:.2f}" if metric in row.metrics else "-" for metric in shown]
-        table.add_row(name, *created, *shares, Text(" ".join(row.changed)))
-    return table
-
-
-def experiment_as_dict(row: Experiment) -> dict[str, Any]:
-    """The row for JSON, metrics nested by benchmark."""
-    metrics: dict[str, dict[str, float]] = {}
-    for (benchmark, metric), share in row.metrics.items():
-        metrics.setdefault(benchmark, {})[metric] = share
-    return {"name": row.name, "created": row.created, "changed": list(row.changed), "metrics": metrics}
-
-
-def _experiment(
-    each: Mapping[str, Any], level: int, base: Mapping[str, Any], executor: Mapping[str, Any] | None = None
-) -> Experiment:
-    data, state = each.get("data") or {}, (executor or {}).get("state", "success")
-    timestamp = (data.get("timestamp") or "")[:16].replace("T", " ")
-    return Experiment(
-        name=each.get("name") or each["rev"][: None if each["rev"] == "workspace" else 7],
-        level=level,
-        created="error" if each.get("error") else timestamp if state == "success" else state,
-        metrics=_headlines(data) if state == "success" else {},  # DVC shows its commit's for one that still runs
-        changed=_changes(base, _parameters(each)),
-    )
-
-
-def _headlines(data: Mapping[str, Any]) -> dict[tuple[str, str], float]:
-    return {
-        (benchmark, metric): float(values[metric])
-        for file in (data.get("metrics") or {}).values()
-        for benchmark, values in (file.get("data") or {}).items()
-        for metric in HEADLINES
-        if isinstance(values, Mapping) and metric in values
-    }
-
-
-def _parameters(each: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters by their dotted keys."""
-    files = ((each.get("data") or {}).get("params") or {}).values()
-    return {key: value for file in files for key, value in _flatten(file.get("data") or {})}
-
-
-def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
-def _changes(base: Mapping[str, Any], own: Mapping[str, Any]) -> list[str]:
-    """Changes as `dvc exp run -S` takes them, and "~key" for a parameter that was removed."""
-    changed = [
-        f"{key}={value if isinstance(value, str) else json.dumps(value, separators=(',', ':'))}"
-        for key, value in own.items()
-        if key not in base or base[key] != value
-    ]
-    return changed + [f"~{key}" for key in base if own and key not in own]

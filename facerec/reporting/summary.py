@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from facerec.core import FormatError, write_json
+from facerec.core import PORTABLE, FormatError, note, write_json
 from facerec.params import Params
+
+ARITHMETIC = "arithmetic"
+"""Key of the kinds of machine that a run was computed on (`facerec.core.describe_arithmetic`), not of a benchmark."""
 
 
 def gather_summary(**groups: Mapping[str, Any]) -> dict[str, Any]:
@@ -41,12 +44,18 @@ def _scalars(group: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 
 def write_summary(found: Mapping[str, Any], path: Path) -> None:
-    """Write the `headline` of all metrics of a run as JSON."""
-    write_json(path, headline(found))
+    """Write the `headline` of all metrics of a run as JSON, and note where its bytes can only be those of one machine."""
+    lines = headline(found)
+    if lines.get(ARITHMETIC, PORTABLE) != PORTABLE:
+        note(
+            f"this run was computed on {lines[ARITHMETIC]}, so its bytes differ from those of other machines, and its "
+            "figures do a little; see docs/reproducing.md"
+        )
+    write_json(path, lines)
 
 
 def headline(found: Mapping[str, Any]) -> dict[str, Any]:
-    """The few numbers by which runs are compared, nested by benchmark, out of all metrics of the run."""
+    """The few numbers by which runs are compared, nested by benchmark, and the kind of machine they were made on."""
     lines: dict[str, Any] = {}
     for name, values in found.get("verification", {}).items():
         lines[name] = {key: values[key] for key in ("accuracy", "accuracy_std", "tar", "failures")}
@@ -60,7 +69,15 @@ def headline(found: Mapping[str, Any]) -> dict[str, Any]:
     ):
         for name, values in found.get(group, {}).items():
             lines[name] = lines.get(name, {}) | {key: values[key] for key in shown if key in values}
-    return lines
+    kinds = sorted(_kinds(found))
+    return lines | ({ARITHMETIC: ", ".join(kinds)} if kinds else {})
+
+
+def _kinds(found: Mapping[str, Any]) -> set[str]:
+    """The kinds of machine on which networks were trained and faces embedded, as far as that was recorded."""
+    ranked = [run for runs in found.get("identification", {}).values() for run in runs.values()]
+    others = [values for group in ("verification", "train") for values in found.get(group, {}).values()]
+    return {values[ARITHMETIC] for values in (*ranked, *others) if ARITHMETIC in values}
 
 
 @dataclass(frozen=True)

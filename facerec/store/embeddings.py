@@ -27,17 +27,19 @@ _PROBES, _DISTRACTORS = "probes.npy", "distractors.npy"
 
 @dataclass(frozen=True)
 class Origin:
-    """The model and face set that embeddings come from; only embeddings of one model can be compared.
+    """The model, face set and machine that embeddings come from; only embeddings of one model can be compared.
 
     Attributes:
         model: digest of the network and its preprocessing (`facerec.embedding.Embedder.digest`).
         dataset: name of the face set.
         rendered: whether that set is known to be rendered, so its people do not exist.
+        arithmetic: kind of machine that computed them (`facerec.core.describe_arithmetic`); None where not recorded.
     """
 
     model: str
     dataset: str
     rendered: bool
+    arithmetic: str | None = None
 
 
 _ORIGIN = TypeAdapter(Origin)
@@ -51,7 +53,7 @@ class Embeddings:
         matrix: (n, d) float32, not normalised.
         sources: n paths of the photos inside their set.
         identities: n names, "" where unknown.
-        origin: the model and face set they come from; None where it was not recorded.
+        origin: where they come from; None where it was not recorded.
     """
 
     matrix: NDArray[np.float32]
@@ -66,6 +68,11 @@ class Embeddings:
 
     def __len__(self) -> int:
         return len(self.sources)
+
+    @property
+    def arithmetic(self) -> str | None:
+        """The kind of machine that computed them, where known."""
+        return self.origin.arithmetic if self.origin else None
 
 
 def write_embeddings(embeddings: Embeddings, path: str | Path) -> None:

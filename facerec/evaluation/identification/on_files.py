@@ -34,12 +34,14 @@ class IdentificationRecord:
         result: of `facerec.evaluation.identification.identify`.
         trials, seed: of the bootstrap over its identities; without trials there are no bands.
         probes: names of its probes, where known.
+        arithmetic: kind of machine that computed the embeddings, where known.
     """
 
     result: IdentificationResult
     trials: int
     seed: int
     probes: ProbeNames | None = None
+    arithmetic: str | None = None
 
     @cached_property
     def bootstrap(self) -> IdentificationBootstrap | None:
@@ -56,7 +58,7 @@ class IdentificationRecord:
             edges = np.hstack([self.bootstrap.cmc([1]), self.bootstrap.roc(fprs)]).T.tolist()
             bands = zip(("rank1", *names), edges, strict=True)
             found["interval"] = {name: {"lo": low, "hi": high} for name, (low, high) in bands}
-        return found
+        return found | ({"arithmetic": self.arithmetic} if self.arithmetic else {})
 
     def answer(self) -> dict[str, Any]:
         """As `facerec megaface identify --json` prints it: rates nested by false positive rate."""
@@ -103,7 +105,8 @@ def identify_files(
     """Rank the probes of directory `features` among its distractors."""
     probes, distractors = embeddings.read_feature_sets(features)
     found = ranking.identify(probes.matrix, probes.identities, distractors.matrix, fprs, sweeps=sweeps, seed=seed)
-    return IdentificationRecord(found, bootstrap, seed, ProbeNames(probes.sources, probes.identities))
+    names = ProbeNames(probes.sources, probes.identities)
+    return IdentificationRecord(found, bootstrap, seed, names, probes.arithmetic)
 
 
 def write_identification(runs: Mapping[str, IdentificationRecord], out: Path, noise: str = "none") -> None:
@@ -177,7 +180,7 @@ def _import(folder: Path, listed: photo_lists.FeatureList, algorithm: str) -> Em
 
 def _rows(original: Embeddings, kept: Any, matrix: Any) -> Embeddings:
     sources = [original.sources[row] for row in kept]
-    return Embeddings(matrix, sources, [original.identities[row] for row in kept])
+    return Embeddings(matrix, sources, [original.identities[row] for row in kept], original.origin)
 
 
 def _by_name(rates: Mapping[float, float]) -> dict[str, float]:

@@ -47,11 +47,15 @@ class VerifyOptions:
 
 @dataclass(frozen=True)
 class VerificationRecord:
-    """A result with its intervals, as it is written to result.json, and the pairs it is about."""
+    """A result with its intervals, as it is written to result.json, and the pairs it is about.
+
+    `arithmetic` is the kind of machine that computed the embeddings, where known.
+    """
 
     result: VerificationResult
     intervals: VerificationIntervals
     pairs: Pairs
+    arithmetic: str | None = None
 
     def metrics(self) -> dict[str, Any]:
         """Flat scalars: those of the result with the bootstrap's intervals."""
@@ -59,7 +63,9 @@ class VerificationRecord:
         names = {"accuracy": found.accuracy, "auc": found.auc, "eer": found.eer}
         names["tar"] = found.tar[self.result.rates[0].target]
         bounds = {f"{name}_{end}": pair[k] for name, pair in names.items() for k, end in enumerate(("low", "high"))}
-        return {**self.result.metrics(), **bounds, "protocol": self.result.protocol, "interval_over": found.unit}
+        known = {"arithmetic": self.arithmetic} if self.arithmetic else {}
+        how = {"protocol": self.result.protocol, "interval_over": found.unit, **known}
+        return {**self.result.metrics(), **bounds, **how}
 
     @property
     def doubt(self) -> str | None:
@@ -105,7 +111,7 @@ def verify_files(embedded: Path, compared: Path, options: VerifyOptions, out: Pa
     result = evaluate(listed.interleave(faces.matrix), listed.same, options.protocol, fars=options.fars)
     first, second = (_identities(faces, rows) for rows in (listed.first, listed.second))
     intervals = bootstrap_intervals(result, first, second, options.trials, options.seed)
-    judged = VerificationRecord(result, intervals, listed)
+    judged = VerificationRecord(result, intervals, listed, faces.arithmetic)
     measured = Measured(embedded.stem, options.protocol, faces.origin)
     table = pa.table(
         {
