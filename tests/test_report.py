@@ -179,7 +179,7 @@ def test_the_cards_are_written_and_folded_into_the_page(default: RunReport, tmp_
         "| Used as | test photos, benchmark synth\\_lfw |".replace("\\_", "_"),
         "| Holds | 120 photos, 20 identities |",
         f"1.23 MB, sha256 of all files `{'ab' * 32}`",
-        "| Options | seed: 1, pairs: 400 |",
+        "| Options | seed: 1, pairs: 800 |",
         "| Photos left out | 1: undecodable 1 |",
         "| Sides of the photos | 200 to 640 pixels |",
         "rendered here; its people do not exist",

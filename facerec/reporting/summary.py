@@ -18,6 +18,9 @@ from facerec.params import Params
 ARITHMETIC = "arithmetic"
 """Key of the kinds of machine that a run was computed on (`facerec.core.describe_arithmetic`), not of a benchmark."""
 
+VERIFICATION = ("accuracy", "accuracy_low", "accuracy_high", "accuracy_std", "auc", "tar", "failures")
+"""Numbers of a verification benchmark that the summary holds, with the 95 % interval of the accuracy."""
+
 
 def gather_summary(**groups: Mapping[str, Any]) -> dict[str, Any]:
     """Nest metrics by group, in the order given: gather_summary(verification={"lfw": {"accuracy": .99}}, training={...}).
@@ -58,11 +61,11 @@ def headline(found: Mapping[str, Any]) -> dict[str, Any]:
     """The few numbers by which runs are compared, nested by benchmark, and the kind of machine they were made on."""
     lines: dict[str, Any] = {}
     for name, values in found.get("verification", {}).items():
-        lines[name] = {key: values[key] for key in ("accuracy", "accuracy_std", "tar", "failures")}
+        lines[name] = {key: values[key] for key in VERIFICATION if key in values}
     for name, runs in found.get("identification", {}).items():
         cleaned = runs["cleaned"]
         rates = {key: value for key, value in cleaned.items() if key.startswith("tpr@")}
-        lines[name] = {"rank1": cleaned["rank1"], "rank1_raw": runs["raw"]["rank1"], **rates}
+        lines[name] = {**_rank1(cleaned, ""), **_rank1(runs["raw"], "_raw"), **rates}
     for group, shown in (
         ("train", ("train_accuracy", "train_loss", "best_validation", "best_step")),
         ("align", ("enrolled", "fallbacks")),
@@ -71,6 +74,13 @@ def headline(found: Mapping[str, Any]) -> dict[str, Any]:
             lines[name] = lines.get(name, {}) | {key: values[key] for key in shown if key in values}
     kinds = sorted(_kinds(found))
     return lines | ({ARITHMETIC: ", ".join(kinds)} if kinds else {})
+
+
+def _rank1(run: Mapping[str, Any], suffix: str) -> dict[str, float]:
+    """Rank-1 and, where there is one, its interval."""
+    interval = run.get("interval", {}).get("rank1", {})
+    ends = {f"rank1{suffix}_{name}": interval[end] for name, end in (("low", "lo"), ("high", "hi")) if end in interval}
+    return {f"rank1{suffix}": run["rank1"], **ends}
 
 
 def _kinds(found: Mapping[str, Any]) -> set[str]:
