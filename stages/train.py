@@ -21,7 +21,8 @@ def train(params: common.Params, name: str) -> None:
     with distributed.joined(place), training.keep_checkpoints(sets, params.train) as checkpoints:
         trained = training.fit(sets, params.train, place, checkpoints)
         if distributed.rank() == 0:
-            write(trained, name, describe_arithmetic(place.type))
+            together = f" in {distributed.world()} processes" if distributed.world() > 1 else ""
+            write(trained, name, describe_arithmetic(place.type) + together)
 
 
 def write(trained: Trained, name: str, arithmetic: str) -> None:

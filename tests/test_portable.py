@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -20,9 +19,8 @@ import pytest
 from facerec.core import PORTABLE, describe_arithmetic, portable
 from tests import small_world
 from tests.conftest import ROOT
+from tests.emulation import PROCESSORS, QEMU, emulated
 
-QEMU = shutil.which("qemu-x86_64")
-PROCESSORS = {"Intel Haswell": "Haswell", "AMD EPYC": "EPYC"}
 OUTPUTS = (
     "data/raw",
     "data/detections",
@@ -39,7 +37,6 @@ SETTINGS = [name for name in portable.VARIABLES if name not in ("OPENCV_LOG_LEVE
 pytestmark = pytest.mark.skipif(
     describe_arithmetic() != PORTABLE, reason=f"portable bits are not promised on {describe_arithmetic()}"
 )
-emulated = pytest.mark.skipif(QEMU is None, reason="qemu-x86_64 (package qemu-user) is not installed")
 
 
 def python(*arguments: str, processor: str = "", cores: int = 2, folder: Path = ROOT, **environment: str) -> str:

@@ -25,8 +25,8 @@ RERUNS = {
 }
 
 
-def test_the_readme_says_what_each_parameter_reruns() -> None:
-    rows = re.findall(r"^\| `([a-z_.]+=\S+)` \| (.+?) \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+def test_the_docs_say_what_each_parameter_reruns() -> None:
+    rows = re.findall(r"^\| `([a-z_.]+=\S+)` \| (.+?) \|$", (ROOT / "docs/dvc.md").read_text(), re.MULTILINE)
     told = {setting: tuple(re.findall(r"[a-z_]+", stages)) for setting, stages in rows}
     assert told == RERUNS
 
@@ -113,7 +113,7 @@ def test_metrics_are_few(project: Project) -> None:
     benchmarks = yaml.safe_load((project.root / "params.yaml").read_text())["benchmarks"]
     assert set(benchmarks) <= set(summary)
     assert isinstance(summary.pop("arithmetic"), str)
-    assert sum(len(values) for values in summary.values()) <= 24
+    assert sum(len(values) for values in summary.values()) <= 40
 
 
 def test_curves_are_short_and_finite(project: Project) -> None:
