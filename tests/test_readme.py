@@ -24,7 +24,7 @@ def test_accuracies() -> None:
             f"{found['auc']:.3f}",
         ]
         (row,) = (line for line in README.splitlines() if line.startswith(f"| `{name}`"))
-        assert [cell.strip() for cell in row.split("|")][3:-1] == cells
+        assert [cell.strip() for cell in row.split("|")][3:-2] == cells  # the last ones are over five seeds
 
 
 def test_rank_one() -> None:
