@@ -15,6 +15,10 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+from facerec import use_portable_arithmetic
+
+use_portable_arithmetic()
+
 import torch
 
 from facerec import embedding, heads, params, training
@@ -38,7 +42,6 @@ def main() -> None:
     parser.add_argument("--heads", default=",".join(heads.HEADS), help="names, with commas between")
     parser.add_argument("--seeds", default="1,2,3")
     asked = parser.parse_args()
-    torch.set_num_threads(1)
     experiment = params.load_params(ROOT / "params.yaml")
     for seed, name in product(map(int, asked.seeds.split(",")), asked.heads.split(",")):
         if not any((row["head"], row["seed"]) == (name, seed) for row in known()):
@@ -92,8 +95,7 @@ def page(experiment: Params, rows: list[Row]) -> str:
         "which suit ArcFace here, are given to all heads that take them, whatever they mean there.",
         "",
         "Accuracy in percent, mean ± standard deviation over the seeds; chance is 50. Made by",
-        "`python bench/head_table.py`; each row is what `dvc exp run -S train.head.name=NAME -S train.seed=SEED` trains, to",
-        "the rounding of one torch thread.",
+        "`python bench/head_table.py`; each row is what `dvc exp run -S train.head.name=NAME -S train.seed=SEED` trains.",
         "",
         f"| head | seeds | loss of the first and last epoch | {' | '.join(experiment.benchmarks)} |",
         f"|---|---|---|{'---|' * len(experiment.benchmarks)}",
