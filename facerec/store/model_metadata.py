@@ -108,6 +108,8 @@ class Preprocessing:
         except ValidationError as error:
             problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'all of it'}: {e['msg']}" for e in error.errors())
             raise FormatError(f"The preprocessing in {origin} is wrong ({problems}).") from error
+        except FormatError as error:
+            raise FormatError(f"The preprocessing in {origin} is wrong: {error}") from error
 
 
 _PREPROCESSING = TypeAdapter(Preprocessing)
