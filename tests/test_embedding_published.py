@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -24,6 +27,7 @@ from facerec.embedding import export
 from facerec.inspection import inspect
 from facerec.store.model_metadata import Preprocessing
 from tests.conftest import ROOT
+from tests.models import SIZE, TEMPLATE, write_set
 from tests.recognition import save_model
 
 FACES = np.random.default_rng(0).integers(0, 256, (3, 112, 112, 3), np.uint8)
@@ -132,7 +136,7 @@ def test_torchscript_under_the_name_of_a_catalog_model_never_runs(
     monkeypatch.setenv("FACEREC_CATALOG", str(ROOT / "data/catalog"))
     place = tmp_path / "data/raw/mobilefacenet_foamliu_pt"
     place.mkdir(parents=True)
-    script(Burglar(str(tmp_path / "OWNED"), "/etc/hostname"), place / "mobilefacenet_foamliu.pt")
+    script(Burglar(str(tmp_path / "OWNED"), str(ROOT / "params.yaml")), place / "mobilefacenet_foamliu.pt")
     for name in ("mobilefacenet_foamliu_pt", place):
         with pytest.raises(FormatError, match="is TorchScript"):
             facerec.embedder(name, allow_torchscript=True)
@@ -153,6 +157,32 @@ def test_torchscript_becomes_onnx(tmp_path: Path) -> None:
     by_onnx = embedding.load_embedder(target)
     assert by_onnx.preprocessing == by_script.preprocessing
     np.testing.assert_allclose(by_onnx.embed(FACES), by_script.embed(FACES), rtol=1e-3, atol=1e-4)
+
+
+def test_commands_and_stages_run_torchscript_only_with_the_option(tmp_path: Path) -> None:
+    write_set(tmp_path / "data/faces/test/synth_lfw", range(2), photos=1)
+    (tmp_path / "models").mkdir()
+    path = script(Burglar(str(tmp_path / "OWNED"), str(ROOT / "params.yaml")), tmp_path / "models/backbone.pt")
+    declare(path.parent, size=SIZE, template=TEMPLATE, flip="none")
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump({**params, "model": "models/backbone.pt"}))
+
+    def run(*words: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", *map(str, words)]
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+
+    embed = ("facerec", "embed", path, "data/faces/test/synth_lfw", "out.npy")
+    for words in (("stages.embed", "synth_lfw"), embed, ("facerec", "onnx", path, "net.onnx")):
+        done = run(*words)
+        assert done.returncode == 1
+        assert "is TorchScript, a program" in done.stderr
+        assert done.stderr.count("\n") == 1
+    assert "was not loaded" in " ".join(run("facerec", "inspect", path, "--json").stdout.split())
+    assert not (tmp_path / "OWNED").exists()
+    assert "change and delete every" in " ".join(run("facerec", "embed", "--help").stdout.split())
+    assert run(*embed, "--allow-torchscript").returncode == 0
+    assert np.load(tmp_path / "out.npy").shape == (2, 3)
 
 
 def test_what_cannot_be_loaded_is_explained(tmp_path: Path) -> None:
