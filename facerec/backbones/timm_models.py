@@ -46,7 +46,10 @@ def _fitted(name: str, size: tuple[int, int]) -> tuple[dict[str, Any], int, int]
         raise ParamsError(
             f"timm has no model {name!r}; {'did you mean ' + ', '.join(close) if close else 'see its list'}."
         )
-    config = timm.get_pretrained_cfg(name, allow_unregistered=True)
+    try:
+        config = timm.get_pretrained_cfg(name, allow_unregistered=True)
+    except RuntimeError as error:  # for what follows the point in a name
+        raise ParamsError(f"timm has no model {name!r} ({error}).") from error
     attempts: list[dict[str, Any]] = [{}, {"img_size": size}]
     if config is not None and config.fixed_input_size:
         attempts.reverse()

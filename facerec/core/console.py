@@ -1,7 +1,8 @@
 """Running a command for a person: failures become one clear sentence and an exit code.
 
-Shared by the `facerec` command and the stages. A `FacerecError`, a full disk, Ctrl-C and SIGTERM end
-with one sentence on standard error; anything else is a bug of this package and keeps its traceback.
+Shared by the `facerec` command and the stages. A `FacerecError`, a full disk, Ctrl-C and SIGTERM end with one sentence
+on standard error. So does anything else, which is a bug of this package: its traceback goes to a file that the sentence
+names (`facerec.core.defects`), and the exit code is 70.
 """
 
 from __future__ import annotations
@@ -17,9 +18,12 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
+from facerec.core.defects import describe_defect
 from facerec.core.errors import FacerecError
 
 INTERRUPTED = 130
+DEFECT = 70
+"""Exit code for an unexpected error, EX_SOFTWARE of sysexits.h."""
 ERROR_CLASS = "facerec"
 """Key of torchrun's error file that holds the class of an error of ours."""
 _STOPPED = "interrupted; nothing half-written was left, run the command again to go on"
@@ -37,10 +41,12 @@ def run_command(main: Callable[[], None]) -> int:
     except BaseException as error:
         if _is_interruption(error):
             return _fail(_STOPPED, "KeyboardInterrupt", INTERRUPTED)
+        if not isinstance(error, Exception):  # such as SystemExit
+            raise
         sentence = _explain(error)
         if sentence is None:
-            raise
-        return _fail(sentence, type(error).__name__)
+            return _fail(describe_defect(error), type(error).__name__, DEFECT)
+        return _fail(sentence, type(error).__name__, error.exit_code if isinstance(error, FacerecError) else 1)
     return 0
 
 
@@ -64,6 +70,7 @@ def _is_interruption(error: BaseException) -> bool:
 
 def _fail(sentence: str, kind: str, code: int = 1) -> int:
     """Write the sentence on standard error, or for torchrun, whose processes often all fail for one reason."""
+    sentence = str(FacerecError(sentence))  # without control characters
     file = os.environ.get("TORCHELASTIC_ERROR_FILE")
     if file is None:
         sys.stderr.write(f"error: {sentence}\n")
@@ -73,11 +80,11 @@ def _fail(sentence: str, kind: str, code: int = 1) -> int:
     return code
 
 
-def _explain(error: BaseException) -> str | None:
+def _explain(error: Exception) -> str | None:
     """The sentence for a person; None for a bug of this package."""
     if isinstance(error, FacerecError):
         return str(error)
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):  # torch on the CPU
         return "out of memory; close other programs or set FACEREC_WORKERS=1 and run again"
     if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported here
         return (

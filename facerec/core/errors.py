@@ -1,7 +1,7 @@
 """Errors meant for people: one sentence that says what is wrong, where, and what to do.
 
 Commands and stages print the message of a `FacerecError` and nothing else; any other exception is a bug of this
-package and keeps its traceback.
+package, whose traceback goes to a file (`facerec.core.defects`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 class FacerecError(Exception):
     """Base of all errors a user can act on; its message is one line without control characters."""
+
+    exit_code = 1
 
     def __str__(self) -> str:
         return _CONTROL.sub(" ", super().__str__())

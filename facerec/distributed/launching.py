@@ -24,7 +24,11 @@ _SETTING = "FACEREC_TORCHRUN"
 
 
 class LaunchError(FacerecError):
-    """A process of the run failed; the message is the error of that process."""
+    """A process of the run failed; message and exit code are those of that process."""
+
+    def __init__(self, message: str, exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 def should_launch() -> bool:
@@ -72,6 +76,6 @@ def _explain(error: ChildFailedError) -> None:
     if failure.exitcode == INTERRUPTED:
         raise KeyboardInterrupt from error
     if ERROR_CLASS in failure.error_file_data:
-        raise LaunchError(failure.error_file_data["message"]["message"]) from error
+        raise LaunchError(failure.error_file_data["message"]["message"], max(failure.exitcode, 1)) from error
     how = f"was ended by signal {-failure.exitcode}" if failure.exitcode < 0 else f"ended with {failure.exitcode}"
     raise LaunchError(f"Process {rank} of the run {how}; what it printed above may say why.") from error
