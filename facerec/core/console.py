@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-from facerec.core.errors import FacerecError
+from facerec.core.errors import FacerecError, as_line
 
 INTERRUPTED = 130
 ERROR_CLASS = "facerec"
@@ -46,7 +46,7 @@ def run_command(main: Callable[[], None]) -> int:
 
 def note(sentence: str) -> None:
     """Write a note for people on standard error, beside the result."""
-    sys.stderr.write(f"note: {sentence}\n")
+    sys.stderr.write(f"note: {as_line(sentence)}\n")
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:
@@ -64,7 +64,7 @@ def _is_interruption(error: BaseException) -> bool:
 
 def _fail(sentence: str, kind: str, code: int = 1) -> int:
     """Write the sentence on standard error, or for torchrun, whose processes often all fail for one reason."""
-    file = os.environ.get("TORCHELASTIC_ERROR_FILE")
+    file, sentence = os.environ.get("TORCHELASTIC_ERROR_FILE"), as_line(sentence)
     if file is None:
         sys.stderr.write(f"error: {sentence}\n")
         return code
