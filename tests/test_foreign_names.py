@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import io
 import json
 import os
 import re
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 from facerec.cli import common
-from facerec.core import FacerecError, note, shown, visible
+from facerec.core import FacerecError, note, progress, shown, visible
 from facerec.imaging import sheets
 from facerec.reporting import figures, formatting, report
 from facerec.store import pairs
@@ -202,3 +203,16 @@ def test_the_page_shows_names_as_text() -> None:
     page = template.render(name='"><script>alert(1)</script>\x1b[31m\u202e')
     text = r"&#34;&gt;&lt;script&gt;alert(1)&lt;/script&gt;\x1b[31m\u202e"
     assert page == f'<b title="{text}">{text}</b>'
+
+
+@pytest.mark.parametrize("kind", ["terminal", "log"])
+def test_progress_shows_descriptions_as_text(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    written = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", written)
+    monkeypatch.setattr(progress, "_FIRST", 0.0)
+    if kind == "terminal":
+        monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "200")
+    assert list(progress.track([1, 2], "[red]a\x1b]0;x\x07\n[/b]:smile:")) == [1, 2]
+    assert r"[red]a\x1b]0;x\x07\n[/b]:smile:" in written.getvalue()
+    assert "\x07" not in written.getvalue()
