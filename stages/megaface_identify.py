@@ -13,6 +13,8 @@ def identify(params: common.Params, name: str) -> None:
         on_files.identify_files(common.MEGAFACE / name / kind, how.fprs, how.sweeps, how.bootstrap, how.seed)
         for kind in ("cleaned", "features")
     )
+    if cleaned.doubt:
+        common.note(f"{name}: {cleaned.doubt}")
     on_files.write_identification({"cleaned": cleaned, "raw": raw}, common.SCORES / name, how.noise)
     cmc, roc = cleaned.curves
     common.write_curve(name, "cmc", cmc)

@@ -10,11 +10,12 @@ import pytest
 from typer.testing import CliRunner
 
 from facerec import cli
-from facerec.core import FacerecError
+from facerec.core import FacerecError, FormatError
 from facerec.evaluation.identification import identify
 from facerec.evaluation.identification.devkit import read_published
-from facerec.evaluation.identification.on_files import identify_files, write_identification
+from facerec.evaluation.identification.on_files import identify_files, identify_npy, write_identification
 from facerec.interop import devkit, photo_lists
+from facerec.reporting import tables
 from facerec.store import embeddings
 from facerec.store.embeddings import Embeddings
 
@@ -180,3 +181,49 @@ def test_a_published_file_is_read_in_three_ways(tmp_path):
     shown = CliRunner().invoke(cli.app, ["megaface", "published", str(tmp_path / "cmc.json")])
     assert shown.exit_code == 0
     assert shown.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("sound", ""),
+        ("copies", "50.0 % of the probes have the features of another probe"),
+        ("few people", "the pairs show only 4 people"),
+        ("distractors", "75.0 % of the distractors have no features"),
+        ("probes", "25.0 % of the probes have no features"),
+    ],
+)
+def test_identification_that_says_little_carries_a_note(tmp_path: Path, kind: str, told: str) -> None:
+    rng = np.random.default_rng(1)
+    people = 4 if kind == "few people" else 20
+    probes, strangers = (rng.normal(size=(count, 16)).astype(np.float32) for count in (2 * people, 40))
+    if kind == "copies":
+        probes[1::2] = probes[::2]
+    if kind == "distractors":
+        strangers[:30] = np.nan
+    if kind == "probes":
+        probes[:10] = np.nan
+    np.save(tmp_path / "P.npy", probes)
+    np.save(tmp_path / "D.npy", strangers)
+    (tmp_path / "ids.txt").write_text("".join(f"p{row // 2}\n" for row in range(2 * people)))
+    judged, _ = identify_npy(tmp_path / "P.npy", tmp_path / "ids.txt", tmp_path / "D.npy", [0.1])
+    assert (judged.doubt is None) == (kind == "sound")
+    assert told in (judged.doubt or "")
+    assert judged.metrics().get("doubt") == judged.doubt
+    assert judged.metrics()["people"] == people
+    found = {"identification": {"mine": {"raw": judged.metrics(), "cleaned": judged.metrics()}}}
+    assert told in tables.identification_table(found).note
+    assert told in " ".join(tables.headline_numbers(found)[0].notes)
+
+
+@pytest.mark.parametrize(("missing", "who"), [("D", "distractors"), ("P", "pairs of probes")])
+def test_identification_of_nothing_is_refused(missing: str, who: str) -> None:
+    probes, strangers = np.eye(6, dtype=np.float32)[[0, 0, 1, 1]], np.eye(6, dtype=np.float32)[2:]
+    (strangers if missing == "D" else probes)[:] = np.nan
+    with pytest.raises(FormatError, match=f"None of the {who} has features"):
+        identify(probes, ["a", "a", "b", "b"], strangers)
+
+
+def test_one_probe_a_person_is_refused() -> None:
+    with pytest.raises(FormatError, match="two probes"):
+        identify(np.eye(6, dtype=np.float32)[:3], ["a", "b", "c"], np.eye(6, dtype=np.float32)[3:])

@@ -10,8 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from facerec.core import FormatError
-from facerec.evaluation.verification import on_files
+from facerec.evaluation.verification import evaluate, on_files
 from facerec.evaluation.verification.protocols import PROTOCOLS
+from facerec.reporting import tables
 from facerec.store import embeddings, pairs
 from facerec.store.embeddings import Embeddings
 
@@ -26,9 +27,9 @@ def files(tmp_path: Path) -> tuple[Path, Path, np.ndarray, np.ndarray]:
     rows = (np.eye(30)[people] + 0.3 * rng.normal(size=(120, 30))).astype(np.float32)
     sources = [f"p{person}/{photo}.jpg" for photo, person in enumerate(people)]
     embeddings.write_embeddings(Embeddings(rows, sources, [f"p{person}" for person in people]), tmp_path / "faces.npy")
-    first = rng.integers(0, 120, 100)
-    same = np.arange(100) % 2 == 0
-    second = np.where(same, people[first] * 4 + rng.integers(0, 4, 100), (first + 40) % 120)
+    number, same = np.arange(100) // 2, np.arange(100) % 2 == 0
+    first = np.where(same, 2 * number, number)
+    second = np.where(same, 2 * number + 1, number + 40)
     first[7] = -1  # a photo without a face
     pairs.write_pairs(pairs.Pairs(first, second, same), tmp_path / "pairs.parquet")
     interleaved = rows[np.stack([first, second], 1).ravel()]
@@ -44,7 +45,8 @@ def test_files_by_name_and_plain_arrays_agree(files, tmp_path: Path) -> None:
     plain = on_files.verify_arrays(tmp_path / "E.npy", tmp_path / "S.npy", OPTIONS).metrics()
     assert (named["interval_over"], plain["interval_over"]) == ("identities", "pairs")
     assert named["failures"] == 1
-    points = {key for key in named if not key.endswith(("_low", "_high", "_over"))}
+    assert (named["people"], "people" in plain) == (25, False)
+    points = {key for key in named if not key.endswith(("_low", "_high", "_over", "people"))}
     assert {key: named[key] for key in points} == {key: plain[key] for key in points}
     for name in ("accuracy", "auc", "eer"):
         assert named[f"{name}_low"] <= named[name] <= named[f"{name}_high"]
@@ -60,6 +62,82 @@ def test_figures_near_chance_come_with_what_to_look_at(files, tmp_path: Path) ->
     assert doubt is not None
     assert "near chance" in doubt
     assert "docs/troubleshooting.md" in doubt
+
+
+def attacked(kind: str, rows: np.ndarray, same: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Embeddings and truth of 100 pairs, changed so that their accuracy says little."""
+    kinds = {False: np.flatnonzero(~same), True: np.flatnonzero(same)}
+    chosen = {
+        "swapped": np.arange(100),
+        "one genuine pair": np.append(kinds[True][:1], np.tile(kinds[False], 4)[:199]),
+        "few of a kind": np.append(kinds[True][:9], kinds[False]),
+        "two pairs": np.tile([0, 1], 100),
+        "an image and itself": np.arange(100),
+        "failures": np.arange(100),
+    }[kind]
+    embedded, truth = rows.reshape(-1, 2, rows.shape[1])[chosen].copy(), same[chosen]
+    if kind == "an image and itself":
+        embedded[truth, 1] = embedded[truth, 0]
+    if kind == "failures":
+        embedded[np.flatnonzero(~truth)[:40]] = np.nan
+    return embedded.reshape(-1, rows.shape[1]), truth ^ (kind == "swapped")
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("swapped", "truth of the pairs is probably swapped"),
+        ("one genuine pair", "only 1 of 200 pairs is genuine"),
+        ("few of a kind", "only 9 pairs are genuine, too few"),
+        ("two pairs", "99.0 % of the pairs compare the same two embeddings"),
+        ("an image and itself", "50.0 % of the pairs compare the same two embeddings"),
+        ("failures", "80.0 % of the impostor pairs lack a face and count as success"),
+    ],
+)
+def test_numbers_that_say_little_carry_a_note(files, tmp_path: Path, kind: str, told: str) -> None:
+    rows, same = attacked(kind, *files[2:])
+    np.save(tmp_path / "E.npy", rows)
+    np.save(tmp_path / "S.npy", same)
+    judged = on_files.verify_arrays(tmp_path / "E.npy", tmp_path / "S.npy", OPTIONS)
+    assert told in (judged.doubt or "")
+    assert judged.metrics()["doubt"] == judged.doubt
+    found = {"verification": {"mine": judged.metrics()}}
+    assert told in tables.verification_table(found).note
+    assert told in " ".join(tables.headline_numbers(found)[0].notes)
+
+
+@pytest.mark.parametrize("people", [4, 30])
+def test_few_people_are_told(files, tmp_path: Path, people: int) -> None:
+    embedded, listed, _, _ = files
+    faces = embeddings.read_embeddings(embedded)
+    names = [f"p{int(name[1:]) % people}" for name in faces.identities]
+    embeddings.write_embeddings(Embeddings(faces.matrix, faces.sources, names), tmp_path / "few.npy")
+    judged = on_files.verify_files(tmp_path / "few.npy", listed, OPTIONS, tmp_path / "out")
+    assert judged.metrics()["people"] == min(people, 25)  # five are in no pair
+    assert ("the pairs show only 4 people" in (judged.doubt or "")) == (people == 4)
+
+
+@pytest.mark.parametrize(("kept", "kind"), [(True, "impostor"), (False, "genuine")])
+def test_a_kind_of_pairs_without_any_faces_is_refused(files, kept: bool, kind: str) -> None:
+    _, _, rows, same = files
+    rows = np.where(np.repeat(same == kept, 2)[:, None], rows, np.nan)
+    with pytest.raises(FormatError, match=f"None of the 50 {kind} pairs"):
+        evaluate(rows, same)
+
+
+@pytest.mark.parametrize("scale", [1e200, 1e-300, 1e-170])
+def test_values_without_a_similarity_are_refused(files, scale: float) -> None:
+    _, _, rows, same = files
+    with pytest.raises(FormatError, match=r"Embedding row \d+ has values up to"):
+        evaluate(rows.astype(np.float64) * scale, same)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e30, 1e-18])
+def test_any_scale_with_a_similarity_gives_the_same_result(files, scale: float) -> None:
+    _, _, rows, same = files
+    scaled = evaluate(rows * np.float32(scale), same)
+    assert scaled.failures == 1
+    np.testing.assert_allclose(scaled.distances, evaluate(rows, same).distances, atol=1e-5)
 
 
 def test_what_is_written_tells_every_pair_fold_and_rate(files, tmp_path: Path) -> None:

@@ -130,7 +130,7 @@ def test_what_an_earlier_run_finished_is_not_speed(
 
 def test_a_terminal_gets_a_bar_with_rate_and_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Console(force_terminal=True, file=io.StringIO())
-    monkeypatch.setattr(progress, "Console", lambda **_: terminal)
+    monkeypatch.setattr(progress, "terminal", lambda **_: terminal)
     shown = progress.bar()
     now = [0.0]
     shown.get_time = lambda: now[0]

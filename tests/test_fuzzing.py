@@ -51,7 +51,7 @@ def test_readers_that_behave_are_left_alone(noticed):
 
 
 def test_messages_keep_to_one_line_and_off_the_terminal():
-    assert str(FormatError("\x1b[2Ja\nb\r\u2028c  d.")) == " [2Ja b c  d."
+    assert str(FormatError("\x1b[2Ja\nb\r\u2028c  d.")) == r"\x1b[2Ja b c  d."
 
 
 def test_mutations_follow_from_the_seed_and_stay_small():

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from facerec.core import visible
 from facerec.reporting import formatting
 from facerec.reporting.formatting import escape_markdown, facts_table, join_document, link_markdown, markdown_table
 from facerec.reporting.report import markdown_to_html
@@ -48,7 +49,7 @@ def cells(text: str) -> Cells:
 def test_any_text_comes_out_of_a_card_as_it_went_in(text: str) -> None:
     table = facts_table([("name", escape_markdown(text) or "empty")])
     found = cells(join_document("Card", table))
-    expected = " ".join(text.split()) or "empty"
+    expected = visible(" ".join(text.split())) or "empty"
     assert [cell.strip() for cell in found.cells] == ["name", expected]
     assert found.tags <= {"h3", "table", "thead", "tbody", "tr", "th", "td"}
 

@@ -207,7 +207,7 @@ def test_rates_are_named_as_people_write_them():
         (lambda e, s: (e, s & False), "of the different kind"),
         (lambda e, s: (e[:14], s[:7]), "cannot fill 10 folds"),
         (lambda e, s: (np.where(e == e[9, 1], np.inf, e), s), "row 9 holds an infinite"),
-        (lambda e, s: (np.full_like(e, np.nan), s), "No pair"),
+        (lambda e, s: (np.full_like(e, np.nan), s), "None of the 50 genuine pairs"),
     ],
 )
 def test_bad_arrays_are_explained(change, message):

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from facerec.core import ParamsError
+from facerec.core import ParamsError, shown, terminal
 
 app = typer.Typer(
     help="Face recognition, from photos to CMC and ROC curves. `dvc repro` runs every step; these are the steps.",
@@ -55,10 +54,10 @@ def report(title: str, values: dict[str, Any], as_json: bool = False) -> None:
     if as_json:
         print_json(values)
         return
-    table = Table(title=title, title_justify="left", show_header=False)
+    table = Table(title=shown(title), title_justify="left", show_header=False)
     for key, value in values.items():
-        table.add_row(key, f"{value:.5g}" if isinstance(value, float) else str(value))
-    Console(stderr=True).print(table)
+        table.add_row(shown(key), f"{value:.5g}" if isinstance(value, float) else str(value))
+    terminal().print(table)
 
 
 def detector_options(weights: Path | None, min_face: int | None) -> dict[str, Any]:

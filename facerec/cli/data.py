@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from pydantic import BaseModel
-from rich.console import Console
 from rich.table import Table
 
 from facerec.cli.common import Json, Out, Replace, app, check_out, parse_size, print_json, report
-from facerec.core import ParamsError, note, parse_yaml, track
+from facerec.core import ParamsError, note, parse_yaml, shown, terminal, track
 
 if TYPE_CHECKING:
     from facerec.catalog import entries
@@ -37,15 +36,15 @@ def catalog(
         print_json({"entries": rows})
         return
     lines = [{**row, "MB": "" if row["bytes"] is None else f"{row['bytes'] / 1e6:,.0f}"} for row in rows]
-    table, room = Table(box=None, pad_edge=False), Console(stderr=True).width
+    table, room = Table(box=None, pad_edge=False), terminal().width
     for heading in ("name", "kind", "MB", "how", "here"):  # one line for each entry: only its title is cut
         width = max(len(heading), *(len(line[heading]) for line in lines))
         table.add_column(heading, min_width=width, justify="right" if heading == "MB" else "left")
         room -= width + 1
     table.add_column("what", no_wrap=True, overflow="ellipsis", width=max(room - 1, 8))
     for line in lines:
-        table.add_row(*(line[key] for key in ("name", "kind", "MB", "how", "here", "title")))
-    Console(stderr=True).print(table)
+        table.add_row(*(shown(line[key]) for key in ("name", "kind", "MB", "how", "here", "title")))
+    terminal().print(table)
 
 
 @app.command()
@@ -237,12 +236,12 @@ def _words(value: Any, inner: bool = False) -> str:
     if isinstance(value, dict | list | tuple) and inner:
         return f"({_words(value)})"
     if isinstance(value, dict):
-        return ", ".join(f"{key} {_words(each, inner=True)}" for key, each in value.items())
+        return ", ".join(f"{shown(key)} {_words(each, inner=True)}" for key, each in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(map(_words, value))
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
-    return f"{value:.5g}" if isinstance(value, float) else str(value)
+    return f"{value:.5g}" if isinstance(value, float) else shown(value)
 
 
 def _parse_options(pairs: list[str]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from facerec import params as parameters
 from facerec.cli.common import Json, app, print_json, report
-from facerec.core import FormatError, ParamsError, parse_yaml
+from facerec.core import FormatError, ParamsError, parse_yaml, say, terminal, visible
 from facerec.params import profiles
 
 PARAMS = Path("params.yaml")
@@ -83,9 +83,9 @@ def _list_profiles(folder: Path, names: list[str], as_json: bool) -> None:
         rows = [{"name": name, "about": about[name], "needs": needs} for name, needs in found.items()]
         print_json({"profiles": rows, "missing": advice})
         return
-    console = Console(stderr=True, highlight=False)
+    console = terminal()
     for name, needs in found.items():
-        console.print(name, style="bold")
+        console.print(name, style="bold", highlight=False)
         _indented(console, about[name] if len(names) == 1 else f"{about[name].partition('. ')[0]}.")
         for need in needs:
             _indented(console, f"{need['name']:24}{_megabytes(need['bytes'])}  {_describe_place(need)}")
@@ -96,7 +96,7 @@ def _list_profiles(folder: Path, names: list[str], as_json: bool) -> None:
 
 
 def _indented(console: Console, text: str) -> None:
-    console.print(Padding(Text(text, overflow="fold"), (0, 0, 0, 4), expand=False))
+    console.print(Padding(Text(visible(text), overflow="fold"), (0, 0, 0, 4), expand=False))
 
 
 def _megabytes(size: int | None) -> str:
@@ -154,9 +154,9 @@ def compare_runs(
     if as_json:
         report("Comparison", reporting.comparison_as_json(made), as_json)
     elif markdown:
-        sys.stdout.write(reporting.markdown_tables(made))
+        sys.stdout.write(visible(reporting.markdown_tables(made)))
     else:
-        Console(stderr=True).print(reporting.terminal_tables(made))
+        terminal().print(reporting.terminal_tables(made), highlight=False)
 
 
 @app.command("experiments")
@@ -172,10 +172,10 @@ def list_experiments(
     if as_json:
         report("Experiments", {"experiments": [experiments.experiment_as_dict(row) for row in rows]}, as_json)
     else:
-        console = Console(stderr=True)
-        console.print(experiments.experiments_table(rows, console.width))
+        console = terminal()
+        console.print(experiments.experiments_table(rows, console.width), highlight=False)
         if told := comparison.machine_note([(row.name, row.arithmetic) for row in rows]):
-            console.print("", Text(told), sep="\n")
+            console.print("", told, sep="\n", highlight=False)
 
 
 @app.command()
@@ -193,6 +193,7 @@ def reproduced(
     if as_json:
         print_json(reproduction.verdict_as_dict(found, reasons))
     else:
-        sys.stderr.write("".join(f"{line}\n" for line in reproduction.verdict_lines(found, reasons)))
+        for line in reproduction.verdict_lines(found, reasons):
+            say(line)
     if not found.reproduced:
         raise typer.Exit(1)

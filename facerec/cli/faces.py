@@ -12,13 +12,11 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from facerec import params as parameters
 from facerec.cli.common import Json, MinFace, Replace, Weights, app, check_out, detector_options, parse_size, report
-from facerec.core import ImageError, ParamsError, require_path, track
+from facerec.core import ImageError, ParamsError, require_path, shown, terminal, track
 
 if TYPE_CHECKING:
     from facerec import aligning, detection
@@ -169,23 +167,23 @@ def detect_photos(
 
 def _show_photos(detected: Sequence[tuple[str, FoundFaces]], landmarks: bool) -> None:
     """A table with a row for each face, and one for each photo without faces or that failed."""
-    shown = Table(title="Faces", title_justify="left")
-    shown.add_column("photo", overflow="fold")
+    table = Table(title="Faces", title_justify="left")
+    table.add_column("photo", overflow="fold")
     for column in ("face", "score"):
-        shown.add_column(column, justify="right", no_wrap=True)
-    shown.add_column("x1, y1, x2, y2", overflow="fold")
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("x1, y1, x2, y2", overflow="fold")
     if landmarks:
-        shown.add_column("landmarks", no_wrap=True)
+        table.add_column("landmarks", no_wrap=True)
     for photo, found in detected:
         faces = found.faces
         if len(faces) == 0:
-            shown.add_row(escape(photo), "-", "-", escape(found.error or "no face found"))
+            table.add_row(shown(photo), "-", "-", shown(found.error or "no face found"))
         for number, (box, score, points) in enumerate(zip(faces.boxes, faces.scores, faces.landmarks, strict=True)):
-            row = [escape(photo), str(number), f"{score:.3f}", ", ".join(f"{value:.1f}" for value in box)]
+            row = [shown(photo), str(number), f"{score:.3f}", ", ".join(f"{value:.1f}" for value in box)]
             if landmarks:
                 row.append("\n".join(f"{name} {x:.1f}, {y:.1f}" for name, (x, y) in zip(POINTS, points, strict=True)))
-            shown.add_row(*row)
-    Console(stderr=True).print(shown)
+            table.add_row(*row)
+    terminal().print(table)
 
 
 def _describe_photo(name: str, found: FoundFaces) -> dict[str, Any]:

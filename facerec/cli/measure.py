@@ -153,6 +153,8 @@ def identify(
         else:
             listed = on_files.NoiseLists(noise, *_require_all(needed, *noisy))
         judged, counts = on_files.identify_npy(rows, people, strangers, fprs, listed, sweeps, bootstrap, seed)
+    if judged.doubt:
+        note(judged.doubt)
     if devkit is not None:
         on_files.write_identification({"identify": judged}, devkit)
     shown: dict[str, Any] = judged.answer() if as_json else judged.result.metrics()

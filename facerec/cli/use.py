@@ -6,12 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from facerec.cli.common import Json, MinFace, Weights, app, detector_options, print_json, report
-from facerec.core import ParamsError
+from facerec.core import ParamsError, note, say, shown, terminal
 
 if TYPE_CHECKING:
     from facerec.recognition.enrolling import Enrolment
@@ -207,8 +205,8 @@ def _show_comparison(found: PhotoComparison, recogniser: Recogniser) -> None:
     table.add_column(overflow="fold", ratio=1)
     table.add_column(ratio=1)
     for portrait in (found.first, found.second):
-        table.add_row(escape(shorten_name(portrait.name)), _describe_choice(portrait))
-    table.add_row("network, detector", f"{escape(recogniser.name)}, {recogniser.detector.name}")
+        table.add_row(shown(shorten_name(portrait.name)), _describe_choice(portrait))
+    table.add_row("network, detector", f"{shown(recogniser.name)}, {recogniser.detector.name}")
     table.add_row("similarity", f"{found.similarity:.3f} (squared distance {found.distance:.3f})")
     if found.threshold is not None:
         table.add_row("threshold", f"{found.threshold.similarity:.3f}; {found.threshold.reliability}")
@@ -227,7 +225,7 @@ def _describe_choice(portrait: Portrait) -> str:
 def _show_search(found: SearchResult, recogniser: Recogniser) -> None:
     from facerec.recognition import results
 
-    table = Table(title=f"Faces in {escape(found.name)}", title_justify="left")
+    table = Table(title=f"Faces in {shown(found.name)}", title_justify="left")
     for column in ("face", "who", "most like"):
         table.add_column(column, overflow="fold")
     table.add_column("similarity", justify="right")
@@ -236,11 +234,11 @@ def _show_search(found: SearchResult, recogniser: Recogniser) -> None:
     for number, person in enumerate(found.people):
         who = person.name or ("not decided" if threshold is None else results.UNKNOWN)
         for place, each in enumerate(person.candidates):
-            first = (str(number), escape(who)) if place == 0 else ("", "")
+            first = (str(number), shown(who)) if place == 0 else ("", "")
             accepted = threshold is not None and threshold.accepts(each.similarity)
             similarity = f"{each.similarity:.3f}{'*' if accepted else ' '}"
-            photo = escape(results.shorten_name(each.entry.source, 26))
-            table.add_row(*first, escape(each.entry.name), similarity, photo)
+            photo = shown(results.shorten_name(each.entry.source, 26))
+            table.add_row(*first, shown(each.entry.name), similarity, photo)
         table.add_section()
     known = "" if threshold is None else f"threshold (* above it) {threshold.similarity:.3f}; {threshold.reliability}"
     used = f"network {recogniser.name}, detector {recogniser.detector.name}"
@@ -251,10 +249,9 @@ def _show_table(table: Table, *sentences: str) -> None:
     """The table, then the sentences that are not empty."""
     from facerec.recognition.results import join_sentences
 
-    console = Console(stderr=True)
-    console.print(table)
+    terminal().print(table)
     for sentence in filter(None, sentences):
-        console.print(join_sentences(sentence), markup=False, highlight=False, soft_wrap=True)
+        say(join_sentences(sentence))
 
 
 def _show_enrolment(path: Path, enrolment: Enrolment, as_json: bool) -> None:
@@ -280,8 +277,6 @@ def _show_enrolment(path: Path, enrolment: Enrolment, as_json: bool) -> None:
     notes = [f"{each.source}: {each.reason}" for each in enrolment.refused]
     notes += [f"{photo} was {before}'s and is now {now}'s" for photo, before, now in enrolment.moved]
     notes += [f"{photo}: several faces, one was taken" for photo in enrolment.several]
-    console = Console(stderr=True)
-    for note in notes[:_NOTES]:
-        console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
-    if len(notes) > _NOTES:
-        console.print(f"note: and {len(notes) - _NOTES} more; --json lists all")
+    notes[_NOTES:] = [f"and {len(notes) - _NOTES} more; --json lists all"] if len(notes) > _NOTES else []
+    for each in notes:
+        note(each)

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 
 from facerec.core.defects import describe_defect
-from facerec.core.errors import FacerecError
+from facerec.core.errors import FacerecError, as_line
 
 INTERRUPTED = 130
 DEFECT = 70
@@ -52,7 +52,7 @@ def run_command(main: Callable[[], None]) -> int:
 
 def note(sentence: str) -> None:
     """Write a note for people on standard error, beside the result."""
-    sys.stderr.write(f"note: {sentence}\n")
+    sys.stderr.write(f"note: {as_line(sentence)}\n")
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:
@@ -70,8 +70,7 @@ def _is_interruption(error: BaseException) -> bool:
 
 def _fail(sentence: str, kind: str, code: int = 1) -> int:
     """Write the sentence on standard error, or for torchrun, whose processes often all fail for one reason."""
-    sentence = str(FacerecError(sentence))  # without control characters
-    file = os.environ.get("TORCHELASTIC_ERROR_FILE")
+    file, sentence = os.environ.get("TORCHELASTIC_ERROR_FILE"), as_line(sentence)
     if file is None:
         sys.stderr.write(f"error: {sentence}\n")
         return code

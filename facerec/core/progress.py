@@ -1,4 +1,6 @@
-"""Progress of long work on standard error: a bar on a terminal, a line now and then in logs and pipes.
+"""What a person sees on standard error: tables, and the progress of long work.
+
+Progress is a bar on a terminal, a line now and then in logs and pipes.
 
 for photo in track(photos, "Reading", unit="photos"):
     ...
@@ -11,24 +13,41 @@ from collections.abc import Iterable, Iterator, Sized
 from typing import Any, TypeVar
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TaskID, TimeRemainingColumn
 from rich.text import Text
 
+from facerec.core.errors import shown, visible
 from facerec.core.settings import leads
 
 T = TypeVar("T")
 
 _FIRST, _MOST = 10.0, 300.0  # seconds before the first line of a log, and between two at the most
 _AVERAGED = 3600.0  # seconds over which the speed is averaged
+
+
+class _Terminal(Console):
+    """Prints text as it is: without markup and emoji, characters that control a terminal made visible."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """The text of a cell, a title or a line."""
+        return super().render_str(visible(text), **options)
+
+
+def terminal(quiet: bool = False) -> Console:
+    """The console for tables and lines on standard error. Give it text as str, which is printed as it is."""
+    return _Terminal(stderr=True, quiet=quiet, markup=False, emoji=False)
+
+
+def say(line: str) -> None:
+    """Print a line on standard error that no terminal wraps within a word."""
+    terminal().print(line, highlight=False, soft_wrap=True)
+
+
+class _Description(ProgressColumn):
+    """What is done, which may name a foreign file."""
+
+    def render(self, task: Task) -> Text:
+        return Text(shown(task.description, 60))
 
 
 class _Rate(ProgressColumn):
@@ -39,7 +58,8 @@ class _Rate(ProgressColumn):
         return Text("" if speed is None else f"{speed:,.1f} {task.fields.get('unit', 'items')}/s")
 
 
-_COUNT, _RATE, _TIME = MofNCompleteColumn(), _Rate(), TimeRemainingColumn(elapsed_when_finished=True)
+_WHAT, _COUNT, _RATE = _Description(), MofNCompleteColumn(), _Rate()
+_TIME = TimeRemainingColumn(elapsed_when_finished=True)
 
 
 class _Lines(Progress):
@@ -79,8 +99,8 @@ class _Lines(Progress):
         for task in self.tasks:
             count, rate, duration = (column.render(task).plain.strip() for column in (_COUNT, _RATE, _TIME))
             ending = f"took {duration}" if task.finished else f"{duration} left" if task.time_remaining else ""
-            line = f"{task.description}: {', '.join(filter(None, [count, rate, ending]))}"
-            self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            line = f"{_WHAT.render(task).plain}: {', '.join(filter(None, [count, rate, ending]))}"
+            self.console.print(line, highlight=False, soft_wrap=True)
 
 
 def bar() -> Progress:
@@ -88,11 +108,10 @@ def bar() -> Progress:
 
     Give what an earlier run finished as `completed` of `add_task`, so that it does not count as speed.
     """
-    console = Console(stderr=True, quiet=not leads())
+    console = terminal(quiet=not leads())
     if not console.is_terminal or console.quiet:
         return _Lines(console)
-    columns = (TextColumn("{task.description}"), BarColumn(), _COUNT, _RATE, _TIME)
-    return Progress(*columns, console=console, speed_estimate_period=_AVERAGED)
+    return Progress(_WHAT, BarColumn(), _COUNT, _RATE, _TIME, console=console, speed_estimate_period=_AVERAGED)
 
 
 def track(items: Iterable[T], description: str, total: int | None = None, unit: str = "items") -> Iterator[T]:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.core import ImageError, ParamsError, atomic_file
+from facerec.core import ImageError, ParamsError, atomic_file, shown
 from facerec.imaging import images
 
 TILE = 112
@@ -50,7 +50,9 @@ def contact_sheet(
             cv2.circle(tile, place, max(1, width // 90), (0, 230, 60), -1, cv2.LINE_AA)
         if labels is not None:
             place, white = (3, height - 5), (255, 255, 255)
-            cv2.putText(tile, labels[number], place, cv2.FONT_HERSHEY_SIMPLEX, width / 500, white, 1, cv2.LINE_AA)
+            cv2.putText(
+                tile, _plain(labels[number]), place, cv2.FONT_HERSHEY_SIMPLEX, width / 500, white, 1, cv2.LINE_AA
+            )
         top, left = number // columns * (height + gap), number % columns * (width + gap)
         sheet[top : top + height, left : left + width] = tile
     return sheet
@@ -122,5 +124,9 @@ def sample_rows(rows: Sequence[int] | NDArray[np.int64], count: int) -> list[int
 
 
 def _write(picture: Image, text: str, place: tuple[int, int], scale: float) -> None:
-    plain = text.encode("ascii", "replace").decode()
-    cv2.putText(picture, plain, place, cv2.FONT_HERSHEY_SIMPLEX, scale, _INK, 1, cv2.LINE_AA)
+    cv2.putText(picture, _plain(text), place, cv2.FONT_HERSHEY_SIMPLEX, scale, _INK, 1, cv2.LINE_AA)
+
+
+def _plain(text: str) -> str:
+    """As the font can write it."""
+    return shown(text).encode("ascii", "replace").decode()

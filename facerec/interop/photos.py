@@ -136,6 +136,9 @@ class _Folder(FileSource):
         places = (Path(folder, name) for folder, _, names in os.walk(path) for name in names)
         plain = (place for place in places if place.is_file() and not place.is_symlink())
         self.names = sorted(place.relative_to(path).as_posix() for place in plain)
+        for name in self.names:
+            if any("\ud800" <= letter <= "\udfff" for letter in name):
+                raise FormatError(f"{path} is refused: the name of its file {name} is no UTF-8; rename it.")
 
     def pieces(self, name: str) -> Iterator[bytes]:
         with (self._path / name).open("rb") as file:

@@ -13,9 +13,9 @@ from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
-from rich.text import Text
 
 from facerec.evaluation.statistics.significance import RunComparison, Trials, holm, run_verdict
+from facerec.reporting.formatting import escape_markdown
 
 _VERDICTS = ("benchmark", "verdict", "judged on", "p", "p (Holm)")
 _LONGEST = 13  # letters of a revision's name in a terminal
@@ -102,23 +102,23 @@ def omission_reasons(omitted: Mapping[str, str]) -> list[str]:
 
 
 def terminal_tables(report: ComparisonReport) -> Group:
-    """Verdicts, metrics and remarks, for a terminal of 80 columns."""
+    """Verdicts, metrics and remarks, for a terminal of 80 columns (`facerec.core.terminal`)."""
     verdicts = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for header in _VERDICTS:
         verdicts.add_column(header, justify="right" if header.startswith("p") else "left")
     for row in _verdict_rows(report):
-        verdicts.add_row(*map(Text, row))
+        verdicts.add_row(*row)
     metrics = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
     metrics.add_column("metric", no_wrap=True)
     for header in _metric_headers(report):
         shown = header if len(header) <= _LONGEST else f"{header[: _LONGEST - 1]}…"
-        metrics.add_column(Text(shown), justify="right", no_wrap=True)
+        metrics.add_column(shown, justify="right", no_wrap=True)
     for name, found in report.benchmarks.items():
-        metrics.add_row(Text(name, style="bold"))
+        metrics.add_row(name, style="bold")
         for label, *numbers in _metric_rows(found):
-            metrics.add_row(Text(f"  {label}"), *map(Text, numbers))
-    above: list[RenderableType] = [Text(report.machines), ""] if report.machines else []
-    return Group(*above, verdicts, "", metrics, "", *map(Text, _remarks(report)))
+            metrics.add_row(f"  {label}", *numbers)
+    above: list[RenderableType] = [report.machines, ""] if report.machines else []
+    return Group(*above, verdicts, "", metrics, "", *_remarks(report))
 
 
 def markdown_tables(report: ComparisonReport) -> str:
@@ -126,8 +126,8 @@ def markdown_tables(report: ComparisonReport) -> str:
     verdicts = _markdown_table(_VERDICTS, 3, _verdict_rows(report))
     metrics = [[name, *row] for name, found in report.benchmarks.items() for row in _metric_rows(found)]
     headers = ("benchmark", "metric", *_metric_headers(report))
-    above = [report.machines] if report.machines else []
-    return "\n\n".join([*above, verdicts, _markdown_table(headers, 2, metrics), *_remarks(report)]) + "\n"
+    above, remarks = [report.machines] if report.machines else [], map(escape_markdown, _remarks(report))
+    return "\n\n".join([*map(escape_markdown, above), verdicts, _markdown_table(headers, 2, metrics), *remarks]) + "\n"
 
 
 def _verdict_rows(report: ComparisonReport) -> list[list[str]]:
@@ -186,5 +186,5 @@ def _p_value(p: float) -> str:
 def _markdown_table(headers: Sequence[str], words: int, rows: Sequence[Sequence[str]]) -> str:
     """A table whose first `words` columns are words, the others numbers."""
     marks = ["---"] * words + ["---:"] * (len(headers) - words)
-    cells = [[cell.replace("|", r"\|") for cell in line] for line in (headers, marks, *rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
+    cells = [[escape_markdown(cell) for cell in line] for line in (headers, *rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (cells[0], marks, *cells[1:]))

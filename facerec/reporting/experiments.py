@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from rich.table import Table
-from rich.text import Text
 
 HEADLINES = {"accuracy": "accuracy", "rank1": "rank-1"}
 """Metrics of a benchmark that the table shows, and their labels."""
@@ -60,13 +59,13 @@ def experiments_table(rows: Sequence[Experiment], width: int = 120) -> Table:
     for header in ("experiment", "created") if width >= _WIDE else ("experiment",):
         table.add_column(header, no_wrap=True)
     for benchmark, metric in shown:
-        table.add_column(Text(f"{benchmark}\n{HEADLINES[metric]}"), justify="right", no_wrap=True)
+        table.add_column(f"{benchmark}\n{HEADLINES[metric]}", justify="right", no_wrap=True)
     table.add_column("changed", overflow="fold")
     for row in rows:
-        name = Text(f"{'  ' * row.level}{row.name}", style="" if row.level else "bold")
         created = [row.created] if width >= _WIDE else []
         shares = [f"{100 * row.metrics[metric]:.2f}" if metric in row.metrics else "-" for metric in shown]
-        table.add_row(name, *created, *shares, Text(" ".join(row.changed)))
+        name = f"{'  ' * row.level}{row.name}"
+        table.add_row(name, *created, *shares, " ".join(row.changed), style="" if row.level else "bold")
     return table
 
 

@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 from numpy.typing import NDArray
 
-from facerec.core import FormatError, atomic_file
+from facerec.core import FormatError, atomic_file, shown
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _STYLES = ("-", "--", "-.", (0, (1, 1)), (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (5, 3)))
@@ -107,13 +107,13 @@ def roc_figure(
     """ROC of anything: name -> records {"fpr", "tpr", "lo", "hi"}; `labels` replace names in the legend."""
     title = title or "True and false accepts"
     figure, axes = _new_figure(title, f"{false} rate (log scale)", f"{true} rate")
-    shown = {name: [r for r in records if r["fpr"] > 0] for name, records in curves.items()}
-    lowest = min((records[0]["fpr"] for records in shown.values() if records), default=1e-3)
-    for index, (name, records) in enumerate(shown.items()):
+    drawn = {name: [r for r in records if r["fpr"] > 0] for name, records in curves.items()}
+    lowest = min((records[0]["fpr"] for records in drawn.values() if records), default=1e-3)
+    for index, (name, records) in enumerate(drawn.items()):
         _line(axes, index, (labels or {}).get(name, name), *_columns(records, "fpr", "tpr"))
     axes.set_xscale("log")
     axes.set_xlim(10.0 ** np.floor(np.log10(min(lowest, 0.1)) + 1e-9), 1)
-    floor = _rate_axis(axes, min((r["lo"] for c in shown.values() for r in c), default=0))
+    floor = _rate_axis(axes, min((r["lo"] for c in drawn.values() for r in c), default=0))
     if floor == 0:
         chance = np.geomspace(axes.get_xlim()[0], 1, 100)
         axes.plot(chance, chance, color=_GREY, linewidth=1, linestyle=":", label="chance")
@@ -201,7 +201,7 @@ def training_figure(records: Sequence[Mapping[str, float]], x: str = "step", tit
         axes.set_ylabel(label)
         if key == "accuracy":
             axes.yaxis.set_major_formatter(PercentFormatter(1))
-    column[0].set_title(title)
+    column[0].set_title(plain_label(title))
     column[-1].set_xlabel(x.capitalize())
     return figure
 
@@ -214,17 +214,27 @@ def validation_figure(looks: Sequence[Mapping[str, Any]], best: int, title: str 
     for index, name in enumerate(looks[0]["accuracy"]):
         colour, line = COLOURS[index % len(COLOURS)], _STYLES[index % len(_STYLES)]
         accuracy = [look["accuracy"][name] for look in looks]
-        axes.plot(steps, accuracy, color=colour, linestyle=line, marker="o", markersize=3.5, label=name)
+        axes.plot(steps, accuracy, color=colour, linestyle=line, marker="o", markersize=3.5, label=plain_label(name))
     axes.axvline(best, color="#222222", linewidth=1.2, label=f"best mean, step {best:,}")
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     _legend(axes)
     return figure
 
 
+def plain_label(text: str) -> str:
+    r"""A label or title that shows the text: no formula between dollars, and in the legend whatever its first letter.
+
+    >>> print(plain_label("$x_1$"))
+    \$x_1\$
+    """
+    label = shown(text, 120).replace("$", r"\$")
+    return f" {label}" if label.startswith("_") else label
+
+
 def _new_figure(title: str, xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
     figure = Figure(figsize=_SIZE, layout="constrained", facecolor="white")
     axes = figure.subplots()
-    axes.set(title=title, xlabel=xlabel, ylabel=ylabel)
+    axes.set(title=plain_label(title), xlabel=xlabel, ylabel=ylabel)
     return figure, axes
 
 
@@ -244,15 +254,15 @@ def _deviate_axis(axis: Axis, limit: Callable[..., Any], rates: Sequence[float])
     """Make a percent axis of normal deviates that starts at the lowest rate above 0."""
     least = min((rate for rate in rates if rate > 0), default=0.1)
     first = max(bisect_right(_DET_RATES, least) - 1, 0)
-    shown = _DET_RATES[first:]
-    axis.set_ticks(_deviates(np.array(shown)).tolist(), [f"{100 * rate:g}%" for rate in shown])
-    limit(*_deviates(np.array([shown[0], _DET_MOST])))
+    ticks = _DET_RATES[first:]
+    axis.set_ticks(_deviates(np.array(ticks)).tolist(), [f"{100 * rate:g}%" for rate in ticks])
+    limit(*_deviates(np.array([ticks[0], _DET_MOST])))
 
 
 def _line(axes: Axes, index: int, label: str, x: Any, y: Any, low: Any, high: Any) -> None:
     colour, style = COLOURS[index % len(COLOURS)], _STYLES[index % len(_STYLES)]
     axes.fill_between(x, low, high, step="post", color=colour, alpha=0.15, linewidth=0)
-    axes.plot(x, y, drawstyle="steps-post", color=colour, linestyle=style, label=label)
+    axes.plot(x, y, drawstyle="steps-post", color=colour, linestyle=style, label=plain_label(label))
 
 
 def _legend(axes: Axes) -> None:

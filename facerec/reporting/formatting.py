@@ -72,7 +72,7 @@ def as_yaml(values: Mapping[str, Any]) -> str:
     return yaml.safe_dump(plain, sort_keys=False, default_flow_style=None, width=100)
 
 
-_MARKUP = re.compile(r"([\\`*\[\]<>|~&])|(?<![A-Za-z0-9])(_)|(_)(?![A-Za-z0-9])")
+_MARKUP = re.compile(r"([\\`*\[\]<>|~&$])|(?<![A-Za-z0-9])(_)|(_)(?![A-Za-z0-9])")
 _ADDRESS = re.compile(r"https?://[^\s<>\"`|\\]+")
 
 
@@ -105,7 +105,9 @@ def facts_table(rows: Iterable[tuple[str, str]]) -> str:
 
 def yaml_block(values: Mapping[str, Any]) -> str:
     """Values as a block of YAML."""
-    return f"```yaml\n{as_yaml(values)}```"
+    text = as_yaml(values)
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence}yaml\n{text}{fence}"
 
 
 def join_document(title: str, *parts: str) -> str:

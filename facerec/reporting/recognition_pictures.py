@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import Rectangle
 
-from facerec.core import ParamsError
+from facerec.core import ParamsError, shown, visible
 from facerec.imaging import images
 from facerec.recognition.results import UNKNOWN, PhotoComparison, Pixels, Portrait, SearchResult, shorten_name
 from facerec.reporting import figures
@@ -103,13 +103,13 @@ def _decision_colour(accepted: bool | None) -> str:
 def _write_footnote(figure: Figure, found: PhotoComparison | SearchResult) -> None:
     lines = filter(None, (found.decision, found.caution))
     text = "\n".join(f"{line[0].upper()}{line[1:]}." for line in lines)
-    figure.supxlabel(text, fontsize=8, color=_GREY, parse_math=False, wrap=True)
+    figure.supxlabel(visible(text), fontsize=8, color=_GREY, parse_math=False, wrap=True)
 
 
 def _show_pixels(axes: Axes, pixels: Pixels, title: str, **style: Any) -> None:
     axes.imshow(pixels)
     axes.set_axis_off()
-    axes.set_title(title, **{"fontsize": 9, "color": _INK, "parse_math": False, **style})
+    axes.set_title(visible(title), **{"fontsize": 9, "color": _INK, "parse_math": False, **style})
 
 
 def _draw_portrait(axes: Axes, portrait: Portrait, colour: str) -> None:
@@ -133,7 +133,7 @@ def _write_name(axes: Axes, box: np.ndarray, name: str, colour: str) -> None:
     """A name above the left corner of its box."""
     frame = {"facecolor": colour, "edgecolor": "none", "pad": 1.5}
     x, y = float(box[0]), float(box[1])
-    axes.text(x, y, name, fontsize=8, color="white", va="bottom", parse_math=False, clip_on=True, bbox=frame)
+    axes.text(x, y, shown(name), fontsize=8, color="white", va="bottom", parse_math=False, clip_on=True, bbox=frame)
 
 
 def _draw_scale(axes: Axes, found: PhotoComparison, colour: str) -> None:
@@ -149,7 +149,7 @@ def _draw_scale(axes: Axes, found: PhotoComparison, colour: str) -> None:
         lowest = min(lowest, similarity.min(initial=0))
         for label, chosen, shade in (("same", measured.same, _SAME), ("different", ~measured.same, _DIFFERENT)):
             counts = np.histogram(similarity[chosen], _BINS)[0]
-            name = f"{counts.sum():,} {label} pairs of {measured.benchmark}"
+            name = figures.plain_label(f"{counts.sum():,} {label} pairs of {measured.benchmark}")
             axes.stairs(counts / max(counts.sum(), 1), _BINS, fill=True, color=shade, alpha=0.35, label=name)
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.22), ncols=2, fontsize=8, frameon=False)
         axes.axvline(found.threshold.similarity, color=_INK, linewidth=1.2, linestyle="--")

@@ -19,7 +19,7 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from facerec.catalog.entries import CatalogEntry, load_entry
-from facerec.core import FormatError, atomic_dir, sha256_of_bytes, write_text
+from facerec.core import FormatError, atomic_dir, sha256_of_bytes, visible, write_text
 from facerec.reporting import cards, formatting, tables
 from facerec.reporting.summary import Sources, collect_metrics, load_metrics
 
@@ -61,7 +61,7 @@ class RunReport:
         with atomic_dir(out / "cards") as folder:
             for kind, documents in (("models", self.model_cards), ("data", self.data_cards)):
                 for name, text in documents.items():
-                    write_text(folder / kind / f"{name}.md", text)
+                    write_text(folder / kind / f"{name}.md", visible(text))
         key = sha256_of_bytes(self.page().encode())[:16]
         write_text(out / f"provenance/{key}.js", provenance.script())
         write_text(out / "index.html", self.page(key))
@@ -187,7 +187,7 @@ def _page_template() -> jinja2.Template:
         lstrip_blocks=True,
         keep_trailing_newline=True,
         # The percent sign stays on the line of its number.
-        finalize=lambda value: value.replace(" %", "\u00a0%") if type(value) is str else value,
+        finalize=lambda value: visible(value).replace(" %", "\u00a0%") if type(value) is str else value,
     )
     environment.filters |= {"embedded": embed_picture, "markdown": markdown_to_html}
     return environment.get_template("page.html")
@@ -204,7 +204,7 @@ def embed_picture(path: Path) -> Markup:
 def markdown_to_html(text: str) -> Markup:
     """A Markdown document as HTML, headings two levels down; HTML and pictures in it are shown as text."""
     parser = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
-    tokens = parser.parse(text)
+    tokens = parser.parse(visible(text))
     for token in tokens:
         if token.type in ("heading_open", "heading_close"):
             token.tag = f"h{int(token.tag[1]) + 2}"

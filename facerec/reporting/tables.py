@@ -55,6 +55,7 @@ def _accuracy(name: str, values: Found) -> HeadlineNumber:
     if values.get("tar_supported", True):
         within = as_interval(values["tar_low"], values["tar_high"])
         notes.append(f"TAR {as_percent(values['tar'], 1)} at FAR {rate_name(values['far_target'])} ({within})")
+    notes += _doubt(values)
     return HeadlineNumber(name, as_percent(accuracy), "accuracy", accuracy, (low, high), tuple(notes))
 
 
@@ -65,7 +66,18 @@ def _rank1(name: str, runs: Found) -> HeadlineNumber:
     notes = [f"95 % interval {as_interval(*interval)}"] if interval else []
     count, rank1 = as_count(cleaned["distractors"]), cleaned["rank1"]
     notes.append(f"among {count} distractors, {as_percent(raw['rank1'])} before noise removal")
+    notes += _doubt(cleaned)
     return HeadlineNumber(name, as_percent(rank1), "rank 1", rank1, interval, tuple(notes))
+
+
+def _doubt(values: Found) -> list[str]:
+    """The reason why the numbers of a benchmark may say nothing (`facerec.evaluation.doubts`), where there is one."""
+    return [f"Doubtful: {values['doubt']}."] if values.get("doubt") else []
+
+
+def _doubts(rows: Mapping[str, Found]) -> str:
+    """Those of all rows of a table, to be put behind its note."""
+    return "".join(f" {name} is doubtful: {values['doubt']}." for name, values in rows.items() if values.get("doubt"))
 
 
 def verification_table(found: Found) -> Table:
@@ -76,11 +88,13 @@ def verification_table(found: Found) -> Table:
     note = (
         "Accuracy is the mean over folds ± their spread, each fold's threshold being set on the others; the threshold "
         f"shown is their mean. Intervals come from resampling {_units(benchmarks)}. Failures are pairs with a face "
-        "that was not found; a genuine pair among them counts as an error."
+        "that was not found; a genuine pair among them counts as an error. Repeated pairs compare the same two embeddings "
+        "as another pair, or one with itself."
     )
     if not all(each.get("tar_supported", True) for each in benchmarks.values()):
         note += " An asterisk marks a FAR that is too low for the number of impostor pairs."
-    return Table.from_rows([_verification_row(name, each, tar) for name, each in benchmarks.items()], note)
+    rows = [_verification_row(name, each, tar) for name, each in benchmarks.items()]
+    return Table.from_rows(rows, note + _doubts(benchmarks))
 
 
 def _units(benchmarks: Mapping[str, Found]) -> str:
@@ -100,6 +114,8 @@ def _verification_row(name: str, values: Found, tar: str) -> Row:
         ("EER", as_percent(values.get("eer"))),
         ("Threshold", as_number(values.get("threshold"))),
         ("Pairs", as_count(values.get("pairs"))),
+        ("Repeated", as_percent(values.get("repeated_pairs"), 1)),
+        ("People", as_count(values.get("people"))),
         ("Failures", as_count(values.get("failures"))),
     ]
 
@@ -136,7 +152,8 @@ def identification_table(found: Found) -> Table:
         "Every probe looks for each of its mates, other photos of the same person, among all distractors; rank 1 is how "
         "often the mate scores above every one of them. Raw, and cleaned of the noise that is listed."
     )
-    return Table.from_rows([_identification_row(name, each, fprs) for name, each in runs.items()], note)
+    rows = [_identification_row(name, each, fprs) for name, each in runs.items()]
+    return Table.from_rows(rows, note + _doubts(runs))
 
 
 def _identification_row(name: str, values: Found, fprs: Sequence[str]) -> Row:
@@ -150,7 +167,7 @@ def _identification_row(name: str, values: Found, fprs: Sequence[str]) -> Row:
         ("95 % interval", as_interval(rank1.get("lo"), rank1.get("hi"))),
         ("Rank 10", as_percent(values.get("rank10"))),
         *((f"TPR at FPR {fpr}", _rate_with_band(rate, band)) for fpr, rate, band in rates),
-        *((who.capitalize(), as_count(values.get(who))) for who in ("pairs", "probes", "distractors")),
+        *((who.capitalize(), as_count(values.get(who))) for who in ("pairs", "people", "probes", "distractors")),
         ("Failures", as_count(failures)),
     ]
 

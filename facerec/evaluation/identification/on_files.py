@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec.core import FormatError, atomic_dir, rate_name, write_json
-from facerec.evaluation import curves
+from facerec.evaluation import curves, doubts
 from facerec.evaluation.curves import Band, Records
 from facerec.evaluation.identification import noise, outcomes, ranking
 from facerec.evaluation.identification.devkit import parse_published
@@ -58,7 +58,13 @@ class IdentificationRecord:
             edges = np.hstack([self.bootstrap.cmc([1]), self.bootstrap.roc(fprs)]).T.tolist()
             bands = zip(("rank1", *names), edges, strict=True)
             found["interval"] = {name: {"lo": low, "hi": high} for name, (low, high) in bands}
+        found |= {"doubt": self.doubt} if self.doubt else {}
         return found | ({"arithmetic": self.arithmetic} if self.arithmetic else {})
+
+    @property
+    def doubt(self) -> str | None:
+        """Why the numbers may say nothing, else None (`facerec.evaluation.doubts`)."""
+        return "; ".join(doubts.doubts_of_identification(self.result.metrics())) or None
 
     def answer(self) -> dict[str, Any]:
         """As `facerec megaface identify --json` prints it: rates nested by false positive rate."""

@@ -161,6 +161,9 @@ def identify(
 def _result(run: _Run, found: _Scan, size: int, rings: SubsetSweeps) -> IdentificationResult:
     """The result that follows from the counts."""
     pairs, total, positives = run.pairs, run.negatives, run.pairs.positives
+    if found.missing == run.distractors or run.lost.all():
+        who = "distractors" if found.missing == run.distractors else "pairs of probes"
+        raise FormatError(f"None of the {who} has features, so nothing can be measured; every row is missing (NaN).")
     ranks = np.where(run.lost, run.distractors, run.from_mates(found.beaten))
     k, counts = np.unique(ranks, return_counts=True)
     scores = pairs.scores[positives]
@@ -190,7 +193,14 @@ def _result(run: _Run, found: _Scan, size: int, rings: SubsetSweeps) -> Identifi
         probes=len(pairs.identity),
         distractors=run.distractors,
         failures=(int(run.ready.missing.sum()), found.missing),
+        repeated=_count_repeated(run.ready),
     )
+
+
+def _count_repeated(probes: Features) -> int:
+    """How many probes have the features of an earlier one; missing ones are left out."""
+    rows = probes.rows[~probes.missing]
+    return len(rows) - len({hash(row.tobytes()) for row in rows})
 
 
 def _check(

@@ -59,6 +59,7 @@ class IdentificationResult:
         sweeps: the same among random subsets of the distractors, by size, then set.
         pairs, probes, distractors: how many there are.
         failures: (probes, distractors) without features (a row of NaN). A pair with such a probe ranks last.
+        repeated: probes with the features of an earlier probe.
     """
 
     rank1: float
@@ -77,6 +78,7 @@ class IdentificationResult:
     probes: int
     distractors: int
     failures: tuple[int, int]
+    repeated: int
 
     def metrics(self) -> dict[str, float]:
         """Flat scalars for a metrics file; 'tpr@1e-6' only where that rate is supported."""
@@ -87,6 +89,8 @@ class IdentificationResult:
             **rates,
             "pairs": self.pairs,
             "probes": self.probes,
+            "people": len(np.unique(self.identity[self.probe])),
+            "repeated_probes": self.repeated / self.probes,
             "distractors": self.distractors,
             "probe_failures": self.failures[0],
             "distractor_failures": self.failures[1],

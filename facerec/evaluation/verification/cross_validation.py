@@ -63,7 +63,8 @@ class VerificationResult:
         auc: area under that ROC. eer: its equal error rate.
         distances: (n,) distance of each pair, as measured in its own fold; smaller is more alike.
         same: (n,) truth.
-        failures: pairs with a missing face, counted as non-matches: errors where the pair is genuine.
+        failed: (n,) pairs with a missing face, counted as non-matches: errors where the pair is genuine.
+        repeated: pairs that tell nothing new: of an embedding and itself, or of two that an earlier pair compared.
     """
 
     protocol: str
@@ -80,7 +81,13 @@ class VerificationResult:
     eer: float
     distances: Floats
     same: Bools
-    failures: int
+    failed: Bools
+    repeated: int
+
+    @property
+    def failures(self) -> int:
+        """How many pairs failed."""
+        return int(self.failed.sum())
 
     @property
     def tar(self) -> float:
@@ -138,7 +145,10 @@ class VerificationResult:
             "eer": self.eer,
             "threshold": self.threshold,
             "pairs": len(self.same),
+            "genuine": int(self.same.sum()),
+            "repeated_pairs": self.repeated / len(self.same),
             "failures": self.failures,
+            "failures_genuine": int(self.failed[self.same].sum()),
         }
 
 
@@ -197,8 +207,16 @@ def evaluate(
         eer=eer(fpr, tpr),
         distances=distances,
         same=pairs.same,
-        failures=int(pairs.failed.sum()),
+        failed=pairs.failed,
+        repeated=_count_repeated(pairs),
     )
+
+
+def _count_repeated(pairs: EmbeddingPairs) -> int:
+    """How many pairs compare an embedding with itself, or the two of an earlier pair; failures are left out."""
+    keys = np.array([hash(row.tobytes()) for row in pairs.embeddings], dtype=np.int64).reshape(-1, 2)
+    whole = np.sort(keys[~pairs.failed], axis=1)
+    return len(whole) - len(np.unique(whole[whole[:, 0] != whole[:, 1]], axis=0))
 
 
 def _check_options(protocol: str, folds: int, fars: Sequence[float]) -> Protocol:

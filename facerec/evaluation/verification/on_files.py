@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from facerec.core import FormatError, atomic_dir, write_json
-from facerec.evaluation import curves
+from facerec.evaluation import curves, doubts
 from facerec.evaluation.curves import Records
 from facerec.evaluation.verification.cross_validation import VerificationResult, evaluate
 from facerec.evaluation.verification.intervals import VerificationIntervals, bootstrap_intervals
@@ -25,9 +25,6 @@ from facerec.store.pairs import Pairs, consecutive_pairs
 
 DECADES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 """False accept rates at which TAR is given as far as the number of impostor pairs supports it."""
-
-_CHANCE = 0.55
-"""An accuracy whose interval reaches below this could be luck."""
 
 
 @dataclass(frozen=True)
@@ -49,35 +46,34 @@ class VerifyOptions:
 class VerificationRecord:
     """A result with its intervals, as it is written to result.json, and the pairs it is about.
 
-    `arithmetic` is the kind of machine that computed the embeddings, where known.
+    `arithmetic` is the kind of machine that computed the embeddings and `people` the number of people in the pairs, where
+    known.
     """
 
     result: VerificationResult
     intervals: VerificationIntervals
     pairs: Pairs
     arithmetic: str | None = None
+    people: int | None = None
 
     def metrics(self) -> dict[str, Any]:
-        """Flat scalars: those of the result with the bootstrap's intervals."""
+        """Flat scalars: those of the result with the bootstrap's intervals, and `doubt` where there is one."""
+        return self._scalars() | ({"doubt": self.doubt} if self.doubt else {})
+
+    def _scalars(self) -> dict[str, Any]:
         found = self.intervals
         names = {"accuracy": found.accuracy, "auc": found.auc, "eer": found.eer}
         names["tar"] = found.tar[self.result.rates[0].target]
         bounds = {f"{name}_{end}": pair[k] for name, pair in names.items() for k, end in enumerate(("low", "high"))}
-        known = {"arithmetic": self.arithmetic} if self.arithmetic else {}
+        known: dict[str, Any] = {"arithmetic": self.arithmetic} if self.arithmetic else {}
+        known |= {} if self.people is None else {"people": self.people}
         how = {"protocol": self.result.protocol, "interval_over": found.unit, **known}
         return {**self.result.metrics(), **bounds, **how}
 
     @property
     def doubt(self) -> str | None:
-        """Advice where the network can hardly tell people apart, else None."""
-        low, high = self.intervals.accuracy
-        if low >= _CHANCE:
-            return None
-        return (
-            f"an accuracy of {100 * low:.0f} to {100 * high:.0f} % is near chance (50 %). Unless the network has hardly been "
-            "trained, one of these is wrong: the alignment (look at `facerec inspect FACES --sheet`), the order of colours, "
-            "the preprocessing declared for the network, or which pairs belong to these faces; see docs/troubleshooting.md"
-        )
+        """Why the numbers may say nothing, else None (`facerec.evaluation.doubts`)."""
+        return "; ".join(doubts.doubts_of_verification(self._scalars())) or None
 
     def details(self) -> dict[str, Any]:
         """Every fold, and every false accept rate with its TAR where the pairs support it."""
@@ -111,7 +107,8 @@ def verify_files(embedded: Path, compared: Path, options: VerifyOptions, out: Pa
     result = evaluate(listed.interleave(faces.matrix), listed.same, options.protocol, fars=options.fars)
     first, second = (_identities(faces, rows) for rows in (listed.first, listed.second))
     intervals = bootstrap_intervals(result, first, second, options.trials, options.seed)
-    judged = VerificationRecord(result, intervals, listed, faces.arithmetic)
+    people = len({*first, *second} - {""}) or None
+    judged = VerificationRecord(result, intervals, listed, faces.arithmetic, people)
     measured = Measured(embedded.stem, options.protocol, faces.origin)
     table = pa.table(
         {

@@ -64,21 +64,40 @@ def check_pairs(embeddings: ArrayLike, same: ArrayLike) -> EmbeddingPairs:
         kind = "same" if truth.any() else "different"
         raise FormatError(f"All {len(truth)} pairs are of the {kind} kind; verification needs both kinds.")
     failed = _failed(rows)
-    if failed.all():
-        raise FormatError(f"No pair of {len(truth)} has two embeddings; every face is missing (NaN or zeros).")
+    for kind, chosen in (("genuine", truth), ("impostor", ~truth)):
+        if failed[chosen].all():
+            raise FormatError(
+                f"None of the {chosen.sum()} {kind} pairs has two embeddings, so nothing can be measured: their faces are "
+                "missing (NaN or zeros). Look at the failures of the alignment, or for what the pairs were made."
+            )
     return EmbeddingPairs(rows, truth, failed)
 
 
 def _failed(rows: NDArray[np.floating]) -> Bools:
-    norms = np.einsum("ij,ij->i", rows, rows)
-    suspects = np.flatnonzero(~np.isfinite(norms) | (norms == 0))
+    with np.errstate(over="ignore", under="ignore"):
+        norms = np.einsum("ij,ij->i", rows, rows)
+    suspects = np.flatnonzero(~(norms >= np.finfo(norms.dtype).tiny) | np.isinf(norms))
     doubtful = rows[suspects]
     infinite = suspects[np.isinf(doubtful).any(axis=1)]
     if len(infinite):
         raise FormatError(f"Embedding row {infinite[0]} holds an infinite value; mark faces that are missing with NaN.")
+    missing = np.isnan(doubtful).any(axis=1) | ~doubtful.any(axis=1)
+    _check_lengths(suspects[~missing], doubtful[~missing].astype(np.float64))
     failed = np.zeros(len(rows), dtype=bool)
-    failed[suspects] = np.isnan(doubtful).any(axis=1) | ~doubtful.any(axis=1)
+    failed[suspects] = missing
     return np.asarray(failed.reshape(-1, 2).any(axis=1))
+
+
+def _check_lengths(places: NDArray[np.int64], rows: Floats) -> None:
+    """FormatError where the length of a row cannot be computed in float64, so that it has no cosine."""
+    with np.errstate(over="ignore", under="ignore"):
+        squares = np.einsum("ij,ij->i", rows, rows)
+    bad = np.flatnonzero(~(squares >= np.finfo(np.float64).tiny) | np.isinf(squares))
+    if len(bad):
+        raise FormatError(
+            f"Embedding row {places[bad[0]]} has values up to {np.abs(rows[bad[0]]).max():.3g}, with which no similarity "
+            "can be computed; look for the mistake that made them, or divide each row by its length."
+        )
 
 
 def cosines(pairs: EmbeddingPairs, centre: Floats | None = None) -> Floats:
