@@ -33,6 +33,7 @@ from facerec.core.settings import (
     describe_device,
     home,
     leads,
+    local_number,
     local_path,
     local_setting,
     torch_device,
@@ -48,5 +49,5 @@ __all__ += ["atomic_dir", "atomic_file", "write_json", "write_text"]
 __all__ += ["bar", "map_in_threads", "map_ordered", "track"]
 __all__ += ["PORTABLE", "describe_arithmetic", "use_portable_arithmetic"]
 __all__ += ["create_registered", "options_of", "resumable_tables", "work_folder"]
-__all__ += ["describe_device", "home", "leads", "local_path", "local_setting"]
+__all__ += ["describe_device", "home", "leads", "local_number", "local_path", "local_setting"]
 __all__ += ["torch_device", "usable_cores", "worker_count"]
