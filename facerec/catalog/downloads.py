@@ -145,9 +145,7 @@ def known_versions(entry: CatalogEntry, file: File) -> Sequence[Version]:
 
 def origin(file: File, entry: CatalogEntry, downloads: Path = DOWNLOADS) -> str:
     """Where `fetch_file` takes `file` from: "mirror", "downloads", or "download" if it is in neither folder yet."""
-    if in_mirror(file, entry) is not None:
-        return "mirror"
-    return "download" if in_downloads(file, entry, downloads) is None else "downloads"
+    return next(iter(_places(file, entry, downloads)), "download")
 
 
 def record_checksums(entry: CatalogEntry, copies: Mapping[str, Path], origins: Mapping[str, str]) -> None:
@@ -304,6 +302,6 @@ def _advice(file: File, entry: CatalogEntry, downloads: Path, reasons: Sequence[
     return f"{text} {entry.manual}".rstrip()
 
 
-def _places(file: File, entry: CatalogEntry) -> list[str]:
-    looks = {"mirror": in_mirror, "downloads": in_downloads}
-    return [name for name, look in looks.items() if look(file, entry) is not None]
+def _places(file: File, entry: CatalogEntry, downloads: Path = DOWNLOADS) -> list[str]:
+    found = {"mirror": in_mirror(file, entry), "downloads": in_downloads(file, entry, downloads)}
+    return [name for name, path in found.items() if path is not None]
