@@ -73,10 +73,10 @@ def test_rot_is_found_in_the_cache_and_in_the_workspace_and_the_advice_mends_it(
     project.run("dvc", "checkout", "--quiet")
     assert (project.root / "table").read_text() == "uhree\n", "DVC gives back what is damaged; else this is not needed"
     told = project.run("facerec", "verify-cache", check=False).splitlines()
-    assert told[0] == "2 files in DVC's cache do not have the bytes of their names:"
+    assert told[0] == "Damaged files in DVC's cache: 2"
     assert set(told[1:3]) == {f"  {kept['two']} (photos/deep/b)", f"  {kept['three']} (table)"}
     assert told[3].startswith("Delete them, then `dvc fetch`")
-    assert told[4:6] == ["1 files in the workspace differ from dvc.lock:", "  table"]
+    assert told[4:6] == ["Files in the workspace that differ from dvc.lock: 1", "  table"]
     found = verdict(project)
     assert (found["changed"], found["missing"], found["read"]) == (["table"], [], 8)
     for place in [*map(Path, found["damaged"]), *(project.root / path for path in found["changed"])]:

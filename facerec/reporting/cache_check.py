@@ -123,13 +123,13 @@ def check_lines(found: CacheCheck) -> list[str]:
     """The verdict in sentences and what to do, one a line."""
     lines = []
     if found.damaged:
-        lines.append(f"{len(found.damaged):,} files in DVC's cache do not have the bytes of their names:")
+        lines.append(f"Damaged files in DVC's cache: {len(found.damaged):,}")
         lines += _listed([f"{place} ({', '.join(paths)})" for place, paths in found.damaged.items()])
         lines.append(
             "Delete them, then `dvc fetch` gets them from a remote that has them, or `dvc repro` makes them anew."
         )
     if found.changed:
-        lines.append(f"{len(found.changed):,} files in the workspace differ from dvc.lock:")
+        lines.append(f"Files in the workspace that differ from dvc.lock: {len(found.changed):,}")
         lines += _listed(found.changed)
         lines.append("Delete them, then `dvc checkout` brings them from the cache, or `dvc repro` makes them anew.")
     if found.sound:
