@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from facerec.core import ParamsError, run_command, timing, write_json
 from facerec.core import note as note
-from facerec.core import run_command, timing, write_json
 from facerec.distributed import launching
 from facerec.params import Params as Params
 from facerec.params import load_params
@@ -37,11 +38,19 @@ def write_curve(name: str, kind: str, records: list[dict[str, Any]]) -> None:
     write_json(CURVES / f"{name}_{kind}.json", {kind: records})
 
 
+def check_names(arguments: Sequence[str]) -> None:
+    """Raise ParamsError for an argument that is no name of a set, network or benchmark, since it becomes a path."""
+    for argument in arguments:
+        if not re.fullmatch("[A-Za-z0-9_]+", argument):
+            raise ParamsError(f"{argument!r} is no name for a stage; use one of params.yaml (letters, digits and _).")
+
+
 def run(stage: Callable[..., None]) -> None:
     """Call `stage(params, *arguments)` with params.yaml and the arguments of the command line."""
     script, *arguments = sys.argv
 
     def timed() -> None:
+        check_names(arguments)
         with timing.record_stage(Path(script).stem, *arguments[:1]):
             stage(load_params(), *arguments)
 
@@ -55,6 +64,7 @@ def run_together(stage: Callable[..., None]) -> None:
     name, arguments = stage.__name__, sys.argv[1:]
 
     def timed() -> None:  # each process notes its time too; this note, of all of them, is the last
+        check_names(arguments)
         with timing.record_stage(name, *arguments[:1]):
             launching.launch([f"stages.{name}", *arguments])
 

@@ -13,7 +13,7 @@ from facerec.catalog import http
 from facerec.core import AcquireError
 
 BODY = os.urandom(300_000)
-HASTY = http.RetryPolicy(attempts=3, pause=0.001, timeout=5)
+HASTY = http.RetryPolicy(attempts=3, pause=0.001, timeout=5, window=5)
 
 
 @dataclass

@@ -38,7 +38,8 @@ def test_the_first_download_is_recorded_for_everyone(server, tmp_path, folder): 
     server.script.steps = [{"body": FIRST}]
     assert get(entry(server.url), tmp_path / "d").read_bytes() == FIRST
     text = (folder / "small.yaml").read_text()
-    assert yaml.safe_load(text) == {"x.bin": {"sha256": hashlib.sha256(FIRST).hexdigest(), "size": 1000}}
+    recorded = {"sha256": hashlib.sha256(FIRST).hexdigest(), "size": 1000, "trusted_from": "download"}
+    assert yaml.safe_load(text) == {"x.bin": recorded}
     assert "keep this file in git" in text
 
 
@@ -59,11 +60,39 @@ def test_a_copy_in_the_mirror_counts_as_the_first(tmp_path, folder, monkeypatch)
     (shelf / "small/x.bin").write_bytes(FIRST)
     monkeypatch.setenv("FACEREC_MIRROR", str(shelf))
     assert get(entry(), tmp_path / "d").read_bytes() == FIRST
+    assert yaml.safe_load((folder / "small.yaml").read_text())["x.bin"]["trusted_from"] == "mirror"
     (shelf / "small/x.bin").write_bytes(OTHER)
     with pytest.raises(AcquireError, match=r"is not the listed file.*recorded in .*small\.yaml; remove it there"):
         get(entry(), tmp_path / "d")
     (folder / "small.yaml").unlink()
     assert get(entry(), tmp_path / "d").read_bytes() == OTHER
+
+
+def test_a_record_of_before_is_still_read_and_kept(tmp_path, folder):
+    folder.mkdir()
+    digest = hashlib.sha256(FIRST).hexdigest()
+    (folder / "small.yaml").write_text(f"x.bin: {{sha256: {digest}, size: 1000}}\n")
+    made = entry()
+    assert downloads.known_versions(made, made.files[0])[0].sha256 == digest
+    (tmp_path / "two").write_bytes(OTHER)
+    downloads.record_checksums(entry(name="two"), {"two": tmp_path / "two"}, {"two": "downloads"})
+    records = yaml.safe_load((folder / "small.yaml").read_text())
+    assert records["x.bin"] == {"sha256": digest, "size": 1000}
+    assert records["two"]["trusted_from"] == "downloads"
+
+
+def test_a_first_copy_does_not_come_over_http(tmp_path, folder):
+    """Not even asked for: names of .invalid have no address, which would be another error."""
+    with pytest.raises(AcquireError, match=r"x\.invalid/x: no digest of this file is known, so .* over https only"):
+        get(entry("http://x.invalid/x"), tmp_path / "d")
+    assert not folder.exists()
+
+
+def test_a_first_copy_is_not_redirected_to_http(server, tmp_path, folder):  # noqa: F811
+    server.script.steps = [{"status": 302, "headers": {"Location": "http://x.invalid/x"}}]
+    with pytest.raises(AcquireError, match="over https only"):
+        get(entry(server.url), tmp_path / "d")
+    assert not folder.exists()
 
 
 def test_what_makes_no_sound_set_is_not_recorded(tmp_path, folder, monkeypatch):
@@ -78,7 +107,7 @@ def test_what_makes_no_sound_set_is_not_recorded(tmp_path, folder, monkeypatch):
 def test_files_of_one_entry_share_a_record_and_keep_each_other(tmp_path, folder):
     for name in ("two", "one"):
         (tmp_path / name).write_bytes(name.encode())
-        downloads.record_checksums(entry(name=name), {name: tmp_path / name})
+        downloads.record_checksums(entry(name=name), {name: tmp_path / name}, {name: "mirror"})
     assert list(yaml.safe_load((folder / "small.yaml").read_text())) == ["one", "two"]
     made = entry(name="two")
     assert [version.sha256 for version in downloads.known_versions(made, made.files[0])] == [
@@ -88,11 +117,11 @@ def test_files_of_one_entry_share_a_record_and_keep_each_other(tmp_path, folder)
 
 def test_what_the_catalog_lists_counts_more(tmp_path, folder):
     (tmp_path / "x").write_bytes(b"another")
-    downloads.record_checksums(entry(), {"x.bin": tmp_path / "x"})
+    downloads.record_checksums(entry(), {"x.bin": tmp_path / "x"}, {"x.bin": "mirror"})
     made = entry(versions=[{"sha256": "5" * 64}])
     assert downloads.known_versions(made, made.files[0]) == made.files[0].versions
     (folder / "small.yaml").unlink()
-    downloads.record_checksums(made, {"x.bin": tmp_path / "x"})
+    downloads.record_checksums(made, {"x.bin": tmp_path / "x"}, {"x.bin": "mirror"})
     assert not (folder / "small.yaml").exists()
 
 
@@ -108,7 +137,7 @@ def test_a_broken_record_is_named(folder, text):
 def test_a_record_that_cannot_be_written_is_named(folder, tmp_path):
     folder.write_bytes(b"a file where a folder belongs")
     with pytest.raises(AcquireError, match=r"cannot write .*known/small\.yaml"):
-        downloads.record_checksums(entry(), {"x.bin": folder})
+        downloads.record_checksums(entry(), {"x.bin": folder}, {"x.bin": "mirror"})
 
 
 def test_a_copy_that_cannot_be_read_is_named(tmp_path):
@@ -127,5 +156,6 @@ def test_an_experiment_in_a_folder_of_its_own_finds_and_records_in_the_project(t
     monkeypatch.chdir(work)
     sets.acquire(entry(), "data/raw/small")
     assert (work / "data/raw/small/x.bin").read_bytes() == FIRST
-    assert (tmp_path / "data/catalog/known/small.yaml").is_file()
+    known = yaml.safe_load((tmp_path / "data/catalog/known/small.yaml").read_text())
+    assert known["x.bin"]["trusted_from"] == "downloads"
     assert not (work / "data/catalog/known").exists()

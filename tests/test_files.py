@@ -183,6 +183,38 @@ def test_too_many_writers_are_told(tmp_path: Path) -> None:
             stack.enter_context(files.atomic_file(tmp_path / "out"))
 
 
+def never(work: object) -> None:
+    """The work that must not begin."""
+    raise AssertionError(work)
+
+
+@pytest.mark.parametrize("kind", ["link to a folder", "dangling link", "file"])
+def test_what_cannot_be_replaced_by_a_folder_is_refused_before_the_work(tmp_path: Path, kind: str) -> None:
+    target = tmp_path / "out"
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept/precious").write_text("x")
+    if kind == "file":
+        target.write_text("x")
+    else:
+        target.symlink_to(tmp_path / ("kept" if kind == "link to a folder" else "nowhere"))
+    with (
+        pytest.raises(FacerecError, match=f"{target} is a {kind.split()[-1] if kind == 'file' else 'link'}, "),
+        files.atomic_dir(target) as folder,
+    ):
+        never(folder)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["kept", "out"]
+    assert (tmp_path / "kept/precious").read_text() == "x"
+
+
+def test_a_folder_in_the_place_of_a_file_is_refused_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    with (
+        pytest.raises(FacerecError, match=r"out is a folder, and a file is to be written there; name another"),
+        files.atomic_file(tmp_path / "out") as temporary,
+    ):
+        never(temporary)
+
+
 def test_a_link_in_the_place_of_a_temporary_file_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("precious")
     (tmp_path / ".out.0.tmp").symlink_to(tmp_path / "precious")

@@ -34,6 +34,20 @@ def test_every_profile_is_valid_and_says_what_it_is(name: str, tmp_path: Path) -
     assert len(profiles.describe_profile(FOLDER, name)) > 40
 
 
+@pytest.mark.parametrize("name", ["../x", "/tmp/x", "..", "a/b", "", ".hidden", "a\0", "x\n", "lfw.yaml/"])
+def test_a_name_is_no_path(name: str, tmp_path: Path) -> None:
+    folder = tmp_path / "profiles"
+    (folder / "a").mkdir(parents=True)
+    for place in (tmp_path / "x.yaml", folder / "a/b.yaml", folder / ".hidden.yaml", folder / "..yaml"):
+        place.write_text((FOLDER / "default.yaml").read_text())
+    (folder / "default.yaml").write_text((FOLDER / "default.yaml").read_text())
+    (folder / "mine.yaml").write_text(yaml.safe_dump({"base": name}))
+    for tried in (name, "mine"):
+        with pytest.raises(ParamsError, match="is no name of a profile; give one without folder") as told:
+            profiles.compose_params(folder, tried)
+        assert "\n" not in str(told.value)
+
+
 def test_lfw_trains_nothing_and_renders_nothing() -> None:
     raw = yaml.safe_load(profiles.compose_params(FOLDER, "lfw"))
     assert raw["networks"] == []

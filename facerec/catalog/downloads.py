@@ -6,7 +6,8 @@ git and DVC, so that an interrupted one continues where it stopped.
 
 Where no digest is published, the first copy that made a sound set is recorded in data/catalog/known/<entry>.yaml and
 every later copy is compared with it. That file belongs into git: then everyone who uses the repository works on the
-same bytes, and a silent change by the publisher is noticed.
+same bytes, and a silent change by the publisher is noticed. The first copy itself is trusted without proof, so it is
+downloaded over https only, and the record says where it came from.
 """
 
 from __future__ import annotations
@@ -31,15 +32,25 @@ from facerec.core import AcquireError, FormatError, home, local_setting, parse_y
 RAW = Path("data/raw")
 """Where the stages `render` and `download` put sets."""
 
-_RECORDS = TypeAdapter(dict[str, Version])
 _HEADER = """\
 # First copies of files that have no published digest, written by facerec; keep this file in git.
-# Remove an entry to accept another version of its file.
+# Remove an entry to accept another version of its file. Nothing proved these copies; trusted_from says whom you trust:
+# download (over https, or from this machine), mirror (the folder FACEREC_MIRROR), downloads (found in .facerec/downloads).
 """
 
 
+class _FirstCopy(Version):
+    """A version that was trusted on first use."""
+
+    trusted_from: str = ""
+    """"download", "mirror" or "downloads"; "" in records of before this was written."""
+
+
+_RECORDS = TypeAdapter(dict[str, _FirstCopy])
+
+
 def fetch_file(
-    file: File, entry: CatalogEntry, downloads: Path = DOWNLOADS, policy: http.RetryPolicy = http.RETRIES
+    file: File, entry: CatalogEntry, downloads: Path = DOWNLOADS, policy: http.RetryPolicy | None = None
 ) -> Path:
     """Path of a checked copy of `file`, which the caller must not change.
 
@@ -132,20 +143,26 @@ def known_versions(entry: CatalogEntry, file: File) -> Sequence[Version]:
     return [] if recorded is None else [recorded]
 
 
-def record_checksums(entry: CatalogEntry, copies: Mapping[str, Path]) -> None:
+def origin(file: File, entry: CatalogEntry, downloads: Path = DOWNLOADS) -> str:
+    """Where `fetch_file` takes `file` from: "mirror", "downloads", or "download" if it is in neither folder yet."""
+    return next(iter(_places(file, entry, downloads)), "download")
+
+
+def record_checksums(entry: CatalogEntry, copies: Mapping[str, Path], origins: Mapping[str, str]) -> None:
     """Record the digests of `copies`, paths by the names of their files, where no version is known yet.
 
-    Folders have no digest and are left out.
+    Folders have no digest and are left out. `origins` are what `origin` said before the files were fetched.
     """
     new = {
-        file.name: Version(sha256=_digest(copies[file.name]), size=copies[file.name].stat().st_size)
-        for file in entry.files
-        if copies[file.name].is_file() and not known_versions(entry, file)
+        name: _FirstCopy(sha256=_digest(path), size=path.stat().st_size, trusted_from=origins[name])
+        for name, path in ((file.name, copies[file.name]) for file in entry.files if not known_versions(entry, file))
+        if path.is_file()
     }
     if not new:
         return
     records = sorted({**_read_records(entry), **new}.items())
-    plain = {name: version.model_dump(include={"sha256", "size"}) for name, version in records}
+    kept = {"sha256", "size", "trusted_from"}
+    plain = {name: version.model_dump(include=kept, exclude_defaults=True) for name, version in records}
     try:
         write_text(record_path(entry), _HEADER + yaml.safe_dump(plain))
     except OSError as error:
@@ -182,7 +199,7 @@ def _digest(path: Path, algorithm: str = "sha256") -> str:
         raise AcquireError(f"cannot read {path}: {error.strerror}.") from error
 
 
-def _read_records(entry: CatalogEntry) -> dict[str, Version]:
+def _read_records(entry: CatalogEntry) -> dict[str, _FirstCopy]:
     path = record_path(entry)
     if not path.is_file():
         return {}
@@ -195,7 +212,7 @@ def _read_records(entry: CatalogEntry) -> dict[str, Version]:
 
 
 def _downloaded(
-    file: File, entry: CatalogEntry, versions: Sequence[Version], downloads: Path, policy: http.RetryPolicy
+    file: File, entry: CatalogEntry, versions: Sequence[Version], downloads: Path, policy: http.RetryPolicy | None
 ) -> Path:
     """The copy in `downloads`, fetched from the first address that has it unless it is there already."""
     there, reasons = in_downloads(file, entry, downloads), []
@@ -215,7 +232,7 @@ def _downloaded(
     raise AcquireError(_advice(file, entry, downloads, reasons))
 
 
-def _download(address: str, complete: Path, versions: Sequence[Version], policy: http.RetryPolicy) -> Path:
+def _download(address: str, complete: Path, versions: Sequence[Version], policy: http.RetryPolicy | None) -> Path:
     """Download, check, and only then give the file its name; a wrong file is not kept."""
     mark = sha256_of_bytes(address.encode())[:8]  # parts of two addresses are never mixed
     partial = complete.with_name(f"{complete.name}.{mark}.part")
@@ -229,7 +246,8 @@ def _download(address: str, complete: Path, versions: Sequence[Version], policy:
             return _download(address, complete, versions, policy)
         raise AcquireError("what came is not the listed file (wrong size or digest)") from error
     partial.replace(complete)
-    http.forget_partial(partial)
+    for rest in complete.parent.glob(f"{complete.name}.*.part*"):  # also what other addresses began
+        rest.unlink(missing_ok=True)
     return complete
 
 
@@ -284,6 +302,6 @@ def _advice(file: File, entry: CatalogEntry, downloads: Path, reasons: Sequence[
     return f"{text} {entry.manual}".rstrip()
 
 
-def _places(file: File, entry: CatalogEntry) -> list[str]:
-    looks = {"mirror": in_mirror, "downloads": in_downloads}
-    return [name for name, look in looks.items() if look(file, entry) is not None]
+def _places(file: File, entry: CatalogEntry, downloads: Path = DOWNLOADS) -> list[str]:
+    found = {"mirror": in_mirror(file, entry), "downloads": in_downloads(file, entry, downloads)}
+    return [name for name, path in found.items() if path is not None]

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from facerec.catalog.downloads import fetch_file, record_checksums
+from facerec.catalog.downloads import fetch_file, origin, record_checksums
 from facerec.catalog.entries import DOWNLOADS, CatalogEntry, File, SetCounts
 from facerec.catalog.set_facts import count_set
 from facerec.core import AcquireError, FormatError, ParamsError, atomic_dir, track, write_text
@@ -37,11 +37,12 @@ def acquire(
         raise ParamsError(f"download.{entry.name} is a rendered set; name it below render.")
     if options:
         raise ParamsError(f"download.{entry.name} takes no options, but got {', '.join(sorted(options))}.")
+    origins = {file.name: origin(file, entry, downloads) for file in entry.files}
     fetched = {file.name: fetch_file(file, entry, downloads) for file in entry.files}
     with atomic_dir(path) as folder:
         _build(entry, fetched, folder, downloads)
         _check_counts(entry, count_set(entry, folder))
-    record_checksums(entry, fetched)
+    record_checksums(entry, fetched, origins)
 
 
 def _build(entry: CatalogEntry, fetched: Mapping[str, Path], folder: Path, scratch: Path) -> None:

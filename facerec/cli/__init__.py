@@ -9,7 +9,7 @@ One file for each group of commands, which registers them on `common.app`:
     faces.py        detect, align
     models.py       train, onnx, embed
     measure.py      verify, megaface, figure
-    experiments.py  profile, check, compare-runs, experiments, reproduced
+    experiments.py  profile, check, compare-runs, experiments, reproduced, verify-cache
 
 People get tables and progress on standard error; `--json` prints one JSON object on standard output and nothing else
 there. Imports that take long (torch, matplotlib, the renderer, DVC) are inside the commands, so that `--help` is quick.

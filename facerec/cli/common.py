@@ -10,7 +10,20 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from facerec.core import ParamsError, shown, terminal
+from facerec.core import ParamsError, check_place, shown, terminal
+
+
+def folder_place(out: Path) -> Path:
+    """`out`, the argument for a folder to write; an error before any work where none can be put there."""
+    check_place(out, folder=True)
+    return out
+
+
+def file_place(out: Path) -> Path:
+    """`out`, the argument for a file to write; an error before any work where none can be put there."""
+    check_place(out, folder=False)
+    return out
+
 
 app = typer.Typer(
     help="Face recognition, from photos to CMC and ROC curves. `dvc repro` runs every step; these are the steps.",
@@ -22,7 +35,7 @@ app = typer.Typer(
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Model = Annotated[Path, typer.Argument(help="backbone.pt, an .onnx file, or a downloaded model's directory.")]
-Out = Annotated[Path, typer.Argument(help="What to write; replaced whole.")]
+Out = Annotated[Path, typer.Argument(help="Folder to write; replaced whole.", callback=folder_place)]
 Replace = Annotated[bool, typer.Option("--replace", help="Replace OUT whole if it exists.")]
 Weights = Annotated[Path | None, typer.Option(help="File of the detector's weights.")]
 MinFace = Annotated[int | None, typer.Option(help="Smallest face, in pixels.")]

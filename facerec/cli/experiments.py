@@ -197,3 +197,18 @@ def reproduced(
             say(line)
     if not found.reproduced:
         raise typer.Exit(1)
+
+
+@app.command("verify-cache")
+def verify_cache(as_json: Json = False) -> None:
+    """Do all outputs have the bytes that dvc.lock records, here and in DVC's cache? Reads everything, writes nothing."""
+    from facerec.cli import revisions
+    from facerec.reporting import cache_check
+
+    found = cache_check.check_outputs(*revisions.read_outputs())
+    if as_json:
+        print_json(cache_check.check_as_dict(found))
+    else:
+        sys.stderr.write("".join(f"{line}\n" for line in cache_check.check_lines(found)))
+    if not found.sound:
+        raise typer.Exit(1)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from facerec import params as parameters
-from facerec.cli.common import Json, Model, Out, app, report
+from facerec.cli.common import Json, Model, Out, app, folder_place, report
 from facerec.core import ParamsError, note
 
 VERIFY, IDENTIFY = parameters.Verify(), parameters.Identify()
@@ -32,7 +32,9 @@ def verify(
     far: Annotated[float, typer.Option(help="False accept rate to read TAR at.")] = VERIFY.far,
     bootstrap: Annotated[int, typer.Option(help="Trials of the bootstrap over identities.")] = VERIFY.bootstrap,
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = VERIFY.seed,
-    out: Annotated[Path, typer.Option(help="Directory for every pair's score.")] = Path("scores"),
+    out: Annotated[Path, typer.Option(help="Directory for every pair's score.", callback=folder_place)] = Path(
+        "scores"
+    ),
     as_json: Json = False,
 ) -> None:
     """Same person or not: accuracy over 10 folds, TAR at FAR, AUC, EER, each with its interval."""

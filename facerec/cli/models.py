@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from facerec import params as parameters
-from facerec.cli.common import Json, Model, app, report
+from facerec.cli.common import Json, Model, app, file_place, report
 
 AllowTorchScript = Annotated[
     bool,
@@ -25,7 +25,7 @@ AllowTorchScript = Annotated[
 @app.command()
 def train(
     faces: Annotated[list[Path], typer.Argument(help="Directories of face shards.")],
-    out: Annotated[Path, typer.Option(help="Weights to write.")] = Path("backbone.pt"),
+    out: Annotated[Path, typer.Option(help="Weights to write.", callback=file_place)] = Path("backbone.pt"),
     params: Annotated[Path, typer.Option(help="Where `train:` is read from.")] = Path("params.yaml"),
     trial: Annotated[bool, typer.Option("--trial", help="Only try the recipe: nothing is written.")] = False,
     as_json: Json = False,
@@ -60,7 +60,7 @@ def train(
 @app.command()
 def onnx(
     model: Annotated[Path, typer.Argument(help="Weights written by train.")],
-    out: Annotated[Path, typer.Argument(help="ONNX file to write.")],
+    out: Annotated[Path, typer.Argument(help="ONNX file to write.", callback=file_place)],
     allow_torchscript: AllowTorchScript = False,
     as_json: Json = False,
 ) -> None:
@@ -74,7 +74,7 @@ def onnx(
 def embed(
     model: Model,
     faces: Annotated[Path, typer.Argument(help="Directory of face shards.")],
-    out: Annotated[Path, typer.Argument(help="NAME.npy to write; NAME.parquet goes beside it.")],
+    out: Annotated[Path, typer.Argument(help="NAME.npy to write; NAME.parquet goes beside it.", callback=file_place)],
     allow_torchscript: AllowTorchScript = False,
 ) -> None:
     """Embed every face of a set."""

@@ -1,4 +1,4 @@
-"""What the commands on experiments read of other revisions, with DVC: scores, locks, the table of `dvc exp show`.
+"""What the commands on experiments read with DVC: scores and locks of revisions, outputs, the table of `dvc exp show`.
 
 A revision is a branch, tag, commit, the name of an experiment, or "workspace". Nothing is checked out.
 """
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from facerec.core import FacerecError
 from facerec.evaluation.comparison import RESULT, Side
+from facerec.reporting.cache_check import StoredOutput
 from facerec.reporting.reproduction import RecordedRun, record_run
 
 if TYPE_CHECKING:
@@ -62,6 +63,20 @@ def read_run(revision: str) -> RecordedRun:
         constraints = _read(files, "constraints.txt") or ""
         commit = "" if revision == WORKSPACE else files.repo.get_rev()
         return record_run(revision, commit, lock, names, _arithmetic(files), constraints)
+
+
+def read_outputs() -> tuple[Path, Path, list[StoredOutput]]:
+    """The root of this project, the folder of DVC's cache, and all outputs of dvc.yaml as dvc.lock records them."""
+    with _explaining_errors(WORKSPACE):
+        repo = _open_revision(WORKSPACE).repo
+        root = Path(repo.root_dir)
+        outs = [out for stage in repo.index.stages if stage.path_in_repo == "dvc.yaml" for out in stage.outs]
+        stored = [
+            StoredOutput(Path(out.fs_path).relative_to(root).as_posix(), out.hash_info.value, out.use_cache)
+            for out in outs
+            if out.hash_info
+        ]
+        return root, Path(repo.cache.local.path), stored
 
 
 def list_experiments(commits: int) -> list[dict[str, Any]]:

@@ -33,7 +33,7 @@ from facerec.core.errors import (
     visible,
 )
 from facerec.core.executor import map_in_threads, map_ordered
-from facerec.core.files import atomic_dir, atomic_file, write_json, write_text
+from facerec.core.files import atomic_dir, atomic_file, check_place, write_json, write_text
 from facerec.core.portable import PORTABLE, describe_arithmetic, use_portable_arithmetic
 from facerec.core.progress import bar, say, terminal, track
 from facerec.core.reading import is_torchscript, parse_json, parse_yaml, read_tensors, short_reason, zip_names
@@ -43,6 +43,7 @@ from facerec.core.settings import (
     describe_device,
     home,
     leads,
+    local_number,
     local_path,
     local_setting,
     torch_device,
@@ -55,10 +56,10 @@ __all__ += ["Album", "Description", "has_magic", "pair_counts", "range_of", "rat
 __all__ += ["combined_digest", "file_digests", "sha256_of_bytes", "sha256_of_file"]
 __all__ += ["AcquireError", "FacerecError", "FormatError", "ImageError", "ParamsError", "require_path"]
 __all__ += ["say", "shown", "terminal", "visible"]
-__all__ += ["atomic_dir", "atomic_file", "write_json", "write_text"]
+__all__ += ["atomic_dir", "atomic_file", "check_place", "write_json", "write_text"]
 __all__ += ["bar", "map_in_threads", "map_ordered", "track"]
 __all__ += ["PORTABLE", "describe_arithmetic", "use_portable_arithmetic"]
 __all__ += ["is_torchscript", "parse_json", "parse_yaml", "read_tensors", "short_reason", "zip_names"]
 __all__ += ["create_registered", "options_of", "resumable_tables", "work_folder"]
-__all__ += ["describe_device", "home", "leads", "local_path", "local_setting"]
+__all__ += ["describe_device", "home", "leads", "local_number", "local_path", "local_setting"]
 __all__ += ["torch_device", "usable_cores", "worker_count"]

@@ -32,6 +32,7 @@ _PLACES = 8  # writers of one output at the same time
 def atomic_file(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it replaces `path`, on error it is removed."""
     path = Path(path)
+    check_place(path, folder=False)
     with _neighbour(path, folder=False) as temporary:
         yield temporary
         temporary.chmod(0o666 & ~_UMASK)
@@ -42,10 +43,22 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
 def atomic_dir(path: str | Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; on success it replaces `path` whole, on error it is removed."""
     path = Path(path)
+    check_place(path, folder=True)
     with _neighbour(path, folder=True) as temporary:
         yield temporary
         temporary.chmod(0o777 & ~_UMASK)
         _swap_in(temporary, path)
+
+
+def check_place(path: Path, *, folder: bool) -> None:
+    """Raise FacerecError unless a file, or a `folder`, can be put at `path`; call it before long work too."""
+    if folder and path.is_symlink():
+        raise FacerecError(
+            f"{path} is a link, and a folder is to be written there; name the folder itself, or another."
+        )
+    if path.is_dir() != folder and path.exists() and not path.is_symlink():
+        there, wanted = ("file", "folder") if folder else ("folder", "file")
+        raise FacerecError(f"{path} is a {there}, and a {wanted} is to be written there; name another.")
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -6,6 +6,7 @@ DVC runs in a folder of its own has the settings of the project it belongs to (s
 
 from __future__ import annotations
 
+import math
 import os
 import tomllib
 from pathlib import Path
@@ -46,6 +47,18 @@ def local_setting(name: str, default: str) -> str:
         return str(tomllib.loads(file.read_text(encoding="utf-8")).get(name, default))
     except (ValueError, RecursionError) as error:  # also for deep nesting and numbers of 6,000 digits
         raise ParamsError(f"{file} is not valid TOML ({error}); correct or delete it.") from error
+
+
+def local_number(name: str, default: float) -> float:
+    """Machine setting `name` as a number from 0 up; ParamsError where it is none."""
+    text = local_setting(name, f"{default:g}")
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise ParamsError(f"FACEREC_{name.upper()} must be a number from 0 up, not {text!r}.")
+    return value
 
 
 def wants_portable_arithmetic() -> bool:

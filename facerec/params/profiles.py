@@ -26,6 +26,7 @@ from facerec import params
 from facerec.core import ParamsError, parse_yaml, write_text
 
 DEFAULT = "default"
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _BARE = re.compile(r"[A-Za-z_/][A-Za-z0-9_/.-]*")
 _WORDS = {"true", "false", "null", "inf", "nan"}
@@ -116,6 +117,8 @@ def _tree(folder: Path, name: str) -> dict[str, Any]:
 
 
 def _text(folder: Path, name: str) -> str:
+    if not _NAME.fullmatch(name):  # it comes from a command line or from `base`, and becomes a path
+        raise ParamsError(f"{name!r} is no name of a profile; give one without folder and ending, such as {DEFAULT}.")
     try:
         return (folder / f"{name}.yaml").read_text(encoding="utf-8")
     except FileNotFoundError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,19 @@ def test_the_verdict_on_a_finished_run(project: Project) -> None:
     assert project.run("facerec", "reproduced", "nope", check=False).startswith("error: there is no revision nope;")
     below = Project(project.root / "reports").run("facerec", "reproduced")
     assert below == told
+
+
+def test_the_cache_of_a_finished_run_is_sound_until_a_byte_of_it_changes(copy: Project) -> None:
+    told = copy.run("facerec", "verify-cache")
+    assert re.fullmatch(r"All [\d,]+ files of [\d,]+ outputs have the bytes that dvc\.lock records\.\n", told)
+    lock = yaml.safe_load((copy.root / "dvc.lock").read_text())
+    (out,) = (out for out in lock["stages"]["train@backbone"]["outs"] if out["path"] == "models/backbone.pt")
+    kept = copy.root / ".dvc/cache/files/md5" / out["md5"][:2] / out["md5"][2:]
+    kept.chmod(0o644)
+    kept.write_bytes(kept.read_bytes()[:-1] + b"x")
+    told = copy.run("facerec", "verify-cache", check=False)
+    assert f"  {kept} (models/backbone.pt" in told
+    assert "workspace" not in told
 
 
 def test_the_verdict_on_another_run(copy: Project) -> None:
