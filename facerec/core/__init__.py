@@ -24,7 +24,7 @@ from facerec.core.descriptions import (
 from facerec.core.digests import combined_digest, file_digests, sha256_of_bytes, sha256_of_file
 from facerec.core.errors import AcquireError, FacerecError, FormatError, ImageError, ParamsError, require_path
 from facerec.core.executor import map_in_threads, map_ordered
-from facerec.core.files import atomic_dir, atomic_file, write_json, write_text
+from facerec.core.files import atomic_dir, atomic_file, exclusive, write_json, write_text
 from facerec.core.portable import PORTABLE, describe_arithmetic, use_portable_arithmetic
 from facerec.core.progress import bar, track
 from facerec.core.registry import create_registered, options_of
@@ -44,7 +44,7 @@ __all__ = ["ERROR_CLASS", "INTERRUPTED", "note", "run_command"]
 __all__ += ["Album", "Description", "has_magic", "pair_counts", "range_of", "rate_name", "size_of", "spread_of"]
 __all__ += ["combined_digest", "file_digests", "sha256_of_bytes", "sha256_of_file"]
 __all__ += ["AcquireError", "FacerecError", "FormatError", "ImageError", "ParamsError", "require_path"]
-__all__ += ["atomic_dir", "atomic_file", "write_json", "write_text"]
+__all__ += ["atomic_dir", "atomic_file", "exclusive", "write_json", "write_text"]
 __all__ += ["bar", "map_in_threads", "map_ordered", "track"]
 __all__ += ["PORTABLE", "describe_arithmetic", "use_portable_arithmetic"]
 __all__ += ["create_registered", "options_of", "resumable_tables", "work_folder"]
