@@ -29,18 +29,24 @@ _UMASK = os.umask(0)
 os.umask(_UMASK)
 
 _PLACES = 8  # writers of one output at the same time
+_FEW = 100  # files of a folder that are brought to the disk one by one
 
 
 @contextmanager
-def atomic_file(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it replaces `path`, on error it is removed."""
+def atomic_file(path: str | Path, lasting: bool = True) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it replaces `path`, on error it is removed.
+
+    Without `lasting`, a power cut may leave an empty or half-written file under the name, for those who check it anyway.
+    """
     path = Path(path)
     with _neighbour(path, folder=False) as temporary:
         yield temporary
         temporary.chmod(0o666 & ~_UMASK)
-        _sync(temporary)
+        if lasting:
+            _sync(temporary)
         temporary.replace(path)
-        _sync(path.parent)
+        if lasting:
+            _sync(path.parent)
 
 
 @contextmanager
@@ -50,9 +56,7 @@ def atomic_dir(path: str | Path) -> Iterator[Path]:
     with _neighbour(path, folder=True) as temporary:
         yield temporary
         temporary.chmod(0o777 & ~_UMASK)
-        for folder, _, names in os.walk(temporary):
-            for name in (*names, ""):
-                _sync(Path(folder, name))
+        _sync_tree(temporary)
         _swap_in(temporary, path)
         _sync(path.parent)
 
@@ -163,6 +167,16 @@ def _sync(place: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _sync_tree(top: Path) -> None:
+    """Bring a folder to the disk; of many files, which would take 5 ms each, with all else that waits to be written."""
+    places = [Path(folder, name) for folder, _, names in os.walk(top) for name in (*names, "")]
+    if len(places) > _FEW:
+        os.sync()
+        return
+    for place in places:
+        _sync(place)
 
 
 def _lock(descriptor: int) -> bool | None:
