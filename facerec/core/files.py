@@ -159,12 +159,15 @@ def _swap_in(temporary: Path, path: Path) -> None:
 
 
 def _sync(place: Path) -> None:
-    """Bring a file or folder to the disk; a link in a folder comes with the folder."""
+    """Bring a file or folder to the disk, where its file system can; a link in a folder comes with the folder."""
     if place.is_symlink():
         return
     descriptor = os.open(place, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems have no fsync of folders
+            raise
     finally:
         os.close(descriptor)
 
