@@ -74,7 +74,7 @@ def run(experiment: Params, name: str, seed: int) -> Row:
     found: Row = {"first_loss": first.loss, "last_loss": last.loss, "train_accuracy": last.accuracy}
     for benchmark, wanted in experiment.benchmarks.items():
         faces = shards.read_shards(FACES / "test" / wanted.faces, "faces")
-        missing = len(read_failures(FACES / "test" / wanted.faces))
+        missing = len(read_failures(faces))
         assert not missing, "rows of photos without a face are embed_set's business"
         rows = embeddings.Embeddings(embedder.embed(faces), faces.sources, faces.identities)
         listed = pair_lists.read_pairs(ROOT / wanted.pairs, faces.sources)

@@ -59,13 +59,16 @@ def bcolz(folder: Path, same: list[bool], chunk: int = 3) -> list[np.ndarray]:
     return faces
 
 
-def face_set(folder: Path, rows: list[tuple[int, str, str]], kind: str = "faces") -> list[bytes]:
-    """Write shards with a drawn image for every (label, identity, source); returns the images."""
+def face_set(
+    folder: Path, rows: list[tuple[int, str, str]], kind: str = "faces", lost: list[shards.Failure] | None = None
+) -> list[bytes]:
+    """Write shards with a drawn image for every (label, identity, source), and the `lost` photos; returns the images."""
     made = [
         {"image": jpeg(i), "label": label, "identity": name, "source": source, "rung": "pack"}
         for i, (label, name, source) in enumerate(rows)
     ]
     size = (112, 112) if kind == "faces" else None
     meta = shards.Meta(kind, "drawn", size=size, template="arcface-112" if size else "")
-    shards.write_shards(made, folder, meta)
+    folder.mkdir(parents=True, exist_ok=True)
+    shards.write_parts(made, folder, meta, failures=lost and (lambda: lost))
     return [row["image"] for row in made]

@@ -110,7 +110,7 @@ def enrol(scene, tmp_path):
         counts = aligning.align_set(folder / "photos", folder / "found.parquet", out, Align(**options), workers=1)
         found = shards.read_shards(out, "faces")
         by_kind = {source.removesuffix(".jpg"): found.row(row) for row, source in enumerate(found.sources)}
-        lost = {failure.source.removesuffix(".jpg"): failure for failure in read_failures(out)}
+        lost = {failure.source.removesuffix(".jpg"): failure for failure in read_failures(found)}
         return by_kind, counts, lost
 
     return run

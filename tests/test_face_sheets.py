@@ -7,7 +7,7 @@ from facerec.core import ParamsError
 from facerec.imaging import alignment, images
 from facerec.reporting import photo_sheets, summary
 from facerec.store import shards
-from facerec.store.shards import Failure, write_failures
+from facerec.store.shards import Failure
 
 HEIGHT = 112 + 14 + 24  # a tile, its caption, the title of a row
 WIDTH = 12 * 114 - 2
@@ -24,8 +24,9 @@ def write(folder, count=30, size=(112, 112), lost=()):
         row = {"image": image, "label": -1, "identity": "", "source": f"{number}.jpg"}
         rows.append(row | (known if number < count - 1 else {"rung": "crop"}))
     meta = shards.Meta("faces", "grey", size=size, template=alignment.template_name(size))
-    shards.write_shards(rows, folder, meta)
-    write_failures([Failure(source, "", "no-face", "There is no face.") for source in lost], folder)
+    folder.mkdir()
+    missing = [Failure(source, "", "no-face", "There is no face.") for source in lost]
+    shards.write_parts(rows, folder, meta, failures=lambda: missing)
     return folder
 
 

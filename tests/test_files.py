@@ -241,3 +241,69 @@ def test_folders_replaced_by_several_processes_stay_whole(tmp_path: Path) -> Non
         assert writer.exitcode == 0
     assert os.listdir(tmp_path) == ["out"]
     assert (tmp_path / "out/a").read_text() == (tmp_path / "out/b").read_text()
+
+
+def trace_disk(monkeypatch: pytest.MonkeyPatch, root: Path) -> list[tuple[str, str]]:
+    """Every fsync and rename that follows, with the names below `root`."""
+    done: list[tuple[str, str]] = []
+
+    def name(path: object) -> str:
+        return str(Path(str(path)).relative_to(root))
+
+    def fsync(descriptor: int) -> None:
+        done.append(("sync", name(Path(f"/proc/self/fd/{descriptor}").readlink())))
+
+    def watched(rename: Callable[..., None]) -> Callable[..., None]:
+        def call(source: object, target: object) -> None:
+            done.append((f"rename {name(source)}", name(target)))
+            rename(source, target)
+
+        return call
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "sync", lambda: done.append(("sync", "everything")))
+    for each in ("replace", "rename"):
+        monkeypatch.setattr(os, each, watched(getattr(os, each)))
+    return done
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs the names of open files")
+def test_content_is_on_the_disk_before_its_name_and_the_name_before_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut then leaves the old file or the new one, and no name of an empty file."""
+    root = tmp_path.resolve()
+    done = trace_disk(monkeypatch, root)
+    files.write_text(root / "out", "new")
+    assert done == [("sync", ".out.0.tmp"), ("rename .out.0.tmp", "out"), ("sync", ".")]
+    done.clear()
+    with files.atomic_dir(root / "set") as folder:
+        (folder / "deep").mkdir()
+        (folder / "deep/x").touch()
+        (folder / "y").touch()
+        (folder / "link").symlink_to("nowhere")
+    inside = [("sync", f".set.0.tmp{name}") for name in ("/y", "", "/deep/x", "/deep")]
+    assert done == [*inside, ("rename .set.0.tmp", "set"), ("sync", ".")]
+    done.clear()
+    with files.atomic_dir(root / "photos") as folder:
+        for number in range(101):
+            (folder / f"{number}.jpg").touch()
+    assert done == [("sync", "everything"), ("rename .photos.0.tmp", "photos"), ("sync", ".")]
+
+
+def test_a_disk_that_fails_at_the_last_moment_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = errno.EINVAL
+
+    def fail(descriptor: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    files.write_text(tmp_path / "out", "old")  # a file system that has no fsync
+    code = errno.EIO
+    with pytest.raises(OSError, match="Input/output error") as raised:
+        files.write_text(tmp_path / "out", "new")
+    assert raised.value.filename == str(tmp_path / "out")
+    assert (tmp_path / "out").read_text() == "old"
+    assert os.listdir(tmp_path) == ["out"]

@@ -101,7 +101,8 @@ UNIT = [1.0, 0.0, 0.0, 0.0]
     ("columns", "note", "reason"),
     [
         ({}, None, "no gallery of facerec"),
-        ({}, {"gallery": 2, "model": asdict(MODEL)}, "version 2, this program reads 1"),
+        ({}, {"gallery": 3, "model": asdict(MODEL)}, "version 3, this program reads 1 and 2"),
+        ({}, {"gallery": 2, "model": asdict(MODEL), "removals": [{"salt": 1}]}, "says of itself is damaged"),
         ({}, {"gallery": 1, "model": asdict(MODEL) | {"digest": "x"}}, "says of itself is damaged"),
         ({}, {"gallery": 1, "model": asdict(MODEL) | {"dim": 5}}, "lacks parts of some photos"),
         ({}, {"gallery": 1, "model": asdict(MODEL) | {"dim": 0}}, "says of itself is damaged"),

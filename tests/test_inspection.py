@@ -3,7 +3,6 @@
 import json
 import tarfile
 import zipfile
-from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from facerec.interop import devkit, photo_lists, verification_packs
 from facerec.store import embeddings, pairs, shards
 from tests import packs as drawn
 
+LOST = shards.Failure("x", "x", "x", "x")
 GOLDEN = Path(__file__).parent / "golden/recordio"
 
 
@@ -36,12 +36,6 @@ def photo_folder(folder, people=(3, 1)):
             (folder / f"p{who}/{number}.jpg").write_bytes(drawn.jpeg(10 * who + number, (120, 100)))
     (folder / "readme.txt").write_text("hello")
     return folder
-
-
-def lost_photo(folder):
-    """Write a table of one photo without a face."""
-    values = {each.name: "x" for each in fields(shards.Failure)}
-    shards.write_failures([shards.Failure(**values)], folder)
 
 
 def check_photos(found):
@@ -68,8 +62,7 @@ def test_photos_in_a_folder_and_in_archives(tmp_path):
 
 
 def test_face_shards(tmp_path):
-    drawn.face_set(tmp_path / "faces", [(i % 2, f"p{i % 2}", f"p{i % 2}/{i}.jpg") for i in range(5)])
-    lost_photo(tmp_path / "faces")
+    drawn.face_set(tmp_path / "faces", [(i % 2, f"p{i % 2}", f"p{i % 2}/{i}.jpg") for i in range(5)], lost=[LOST])
     found = facts(tmp_path / "faces")
     assert (found["kind"], found["dataset"], found["licence"]) == ("face shards", "drawn", "not stated")
     assert (found["size"], found["template"], found["colour"]) == ("112x112", "arcface-112", "RGB")
@@ -155,8 +148,8 @@ def test_tables(tmp_path):
     pairs.write_pairs(pairs.Pairs(rows, rows, np.array([True, False])), tmp_path / "pairs.parquet")
     found = facts(tmp_path / "pairs.parquet")
     assert (found["kind"], found["pairs"], found["without_face"]) == ("table of pairs", 2, 1)
-    lost_photo(tmp_path)
-    assert facts(tmp_path / "failures.parquet")["kind"] == "table of photos without a face"
+    drawn.face_set(tmp_path / "faces", [], lost=[LOST])
+    assert facts(tmp_path / "faces/failures.parquet")["kind"] == "table of photos without a face"
     pq.write_table(pa.table({"x": [1, 2]}), tmp_path / "x.parquet")
     assert facts(tmp_path / "x.parquet")["columns"] == ["x"]
 

@@ -130,12 +130,16 @@ def align_set(
     )
     gathered = [OUTCOME_SCHEMA.empty_table().select(_KEPT)]
     with work as tables, atomic_dir(output) as folder:
-        shards.write_parts(_face_rows(tables, gathered), folder, meta)
-        outcomes = pa.concat_tables(gathered)
-        failed = outcomes.filter(pc.is_valid(outcomes["category"]))
-        failures = failed.select(["source", "identity", "category", "reason"]).to_pylist()
-        shards.write_failures([shards.Failure(**row) for row in failures], folder)
-    return count_outcomes(outcomes, options.fallbacks)
+        shards.write_parts(_face_rows(tables, gathered), folder, meta, failures=lambda: _failures(gathered))
+    return count_outcomes(pa.concat_tables(gathered), options.fallbacks)
+
+
+def _failures(gathered: list[pa.Table]) -> Iterator[shards.Failure]:
+    """The photos without a face."""
+    outcomes = pa.concat_tables(gathered)
+    failed = outcomes.filter(pc.is_valid(outcomes["category"]))
+    for row in failed.select(["source", "identity", "category", "reason"]).to_pylist():
+        yield shards.Failure(**row)
 
 
 def _face_rows(tables: Iterator[pa.Table], gathered: list[pa.Table]) -> Iterator[dict[str, Any]]:

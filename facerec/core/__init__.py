@@ -33,7 +33,7 @@ from facerec.core.errors import (
     visible,
 )
 from facerec.core.executor import map_in_threads, map_ordered
-from facerec.core.files import atomic_dir, atomic_file, check_place, write_json, write_text
+from facerec.core.files import atomic_dir, atomic_file, check_place, exclusive, write_json, write_text
 from facerec.core.portable import PORTABLE, describe_arithmetic, use_portable_arithmetic
 from facerec.core.progress import bar, say, terminal, track
 from facerec.core.reading import is_torchscript, parse_json, parse_yaml, read_tensors, short_reason, zip_names
@@ -56,7 +56,7 @@ __all__ += ["Album", "Description", "has_magic", "pair_counts", "range_of", "rat
 __all__ += ["combined_digest", "file_digests", "sha256_of_bytes", "sha256_of_file"]
 __all__ += ["AcquireError", "FacerecError", "FormatError", "ImageError", "ParamsError", "require_path"]
 __all__ += ["say", "shown", "terminal", "visible"]
-__all__ += ["atomic_dir", "atomic_file", "check_place", "write_json", "write_text"]
+__all__ += ["atomic_dir", "atomic_file", "check_place", "exclusive", "write_json", "write_text"]
 __all__ += ["bar", "map_in_threads", "map_ordered", "track"]
 __all__ += ["PORTABLE", "describe_arithmetic", "use_portable_arithmetic"]
 __all__ += ["is_torchscript", "parse_json", "parse_yaml", "read_tensors", "short_reason", "zip_names"]

@@ -95,7 +95,7 @@ def _explain(error: Exception) -> str | None:
 
 def _explain_system(error: OSError) -> str:
     where = f" ({error.filename})" if error.filename else ""
-    if error.errno == errno.ENOSPC:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return f"no space left on the disk{where}; free some and run again, finished work is kept"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"no permission to read or write{where}; check the owner and mode of the folder"

@@ -6,6 +6,9 @@
 The temporary name of `NAME` is `.NAME.0.tmp` beside it (`.1.` and so on while others write the same). Its writer
 holds a lock on it until it ends, even by kill -9. So the next writer of `NAME` can tell an abandoned file from one that
 is being written, and removes it.
+
+What has its name survives a power cut: the content and then the name are brought to the disk (fsync). Several writers
+that each change a part of one file read and write it in an `exclusive` block.
 """
 
 from __future__ import annotations
@@ -26,17 +29,25 @@ _UMASK = os.umask(0)
 os.umask(_UMASK)
 
 _PLACES = 8  # writers of one output at the same time
+_FEW = 100  # files of a folder that are brought to the disk one by one
 
 
 @contextmanager
-def atomic_file(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it replaces `path`, on error it is removed."""
+def atomic_file(path: str | Path, lasting: bool = True) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it replaces `path`, on error it is removed.
+
+    Without `lasting`, a power cut may leave an empty or half-written file under the name, for those who check it anyway.
+    """
     path = Path(path)
     check_place(path, folder=False)
     with _neighbour(path, folder=False) as temporary:
         yield temporary
         temporary.chmod(0o666 & ~_UMASK)
+        if lasting:
+            _sync(temporary)
         temporary.replace(path)
+        if lasting:
+            _sync(path.parent)
 
 
 @contextmanager
@@ -47,7 +58,43 @@ def atomic_dir(path: str | Path) -> Iterator[Path]:
     with _neighbour(path, folder=True) as temporary:
         yield temporary
         temporary.chmod(0o777 & ~_UMASK)
+        _sync_tree(temporary)
         _swap_in(temporary, path)
+        _sync(path.parent)
+
+
+@contextmanager
+def exclusive(path: str | Path) -> Iterator[None]:
+    """Wait for the lock of those who change the file `path`, and hold it during the block.
+
+    It is a lock on `.NAME.lock` beside the file, which is removed at the end; a killed process does not hold it. Raises
+    FacerecError on a file system without locks.
+    """
+    path = Path(path).resolve()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    place = path.with_name(f".{path.name}.lock")
+    descriptor = _wait_for(place)
+    while not _is(descriptor, place):  # its holder has removed it
+        os.close(descriptor)
+        descriptor = _wait_for(place)
+    try:
+        yield
+    finally:
+        place.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _wait_for(place: Path) -> int:
+    """The descriptor of the file `place`, locked."""
+    descriptor = os.open(place, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    except OSError as error:
+        os.close(descriptor)
+        raise FacerecError(
+            f"the file system of {place.parent} has no locks, so changes of two programs could be lost; use another."
+        ) from error
+    return descriptor
 
 
 def check_place(path: Path, *, folder: bool) -> None:
@@ -82,8 +129,10 @@ def _neighbour(path: Path, *, folder: bool) -> Iterator[Path]:
     temporary, lock = _claim(path, places, folder)
     try:
         yield temporary
-    except BaseException:
+    except BaseException as error:
         _remove(temporary)
+        if isinstance(error, OSError) and error.filename is None:  # a full disk, which Python does not name
+            error.filename = str(path)
         raise
     finally:
         os.close(lock)
@@ -120,6 +169,30 @@ def _swap_in(temporary: Path, path: Path) -> None:
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or attempt == _PLACES - 1:
                     raise
         _remove(old)
+
+
+def _sync(place: Path) -> None:
+    """Bring a file or folder to the disk, where its file system can; a link in a folder comes with the folder."""
+    if place.is_symlink():
+        return
+    descriptor = os.open(place, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems have no fsync of folders
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _sync_tree(top: Path) -> None:
+    """Bring a folder to the disk; of many files, which would take 5 ms each, with all else that waits to be written."""
+    places = [Path(folder, name) for folder, _, names in os.walk(top) for name in (*names, "")]
+    if len(places) > _FEW:
+        os.sync()
+        return
+    for place in places:
+        _sync(place)
 
 
 def _lock(descriptor: int) -> bool | None:

@@ -179,13 +179,17 @@ def _read_part(path: Path) -> pa.Table | None:
 
 
 def _write_part(path: Path, table: pa.Table) -> None:
-    """Write the table, unless another run of the same work is removing the folder."""
+    """Write the table, unless another run of the same work is removing the folder; its digest is in it."""
     import pyarrow as pa
 
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
     body = memoryview(sink.getvalue())
-    with suppress(FileNotFoundError, FileExistsError), atomic_file(path) as temporary, temporary.open("wb") as file:
+    with (
+        suppress(FileNotFoundError, FileExistsError),
+        atomic_file(path, False) as temporary,
+        temporary.open("wb") as file,
+    ):
         file.write(sha256_of_bytes(body).encode())
         file.write(body)

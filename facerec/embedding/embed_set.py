@@ -46,7 +46,7 @@ def embed_face_set(
     device = torch_device()
     aligned, embedder = read_shards(faces, "faces"), open_embedder(model, device, allow_torchscript)
     matrix = embedder.embed(aligned)
-    failed = read_failures(faces)
+    failed = read_failures(aligned)
     missing = np.full((len(failed), matrix.shape[1]), np.nan, np.float32)
     dataset = aligned.meta.dataset
     embedded = Embeddings(

@@ -7,6 +7,7 @@ at `<photo path with extension>_<algorithm>.bin`, below facescrub/ or megaface/.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -83,7 +84,7 @@ def read_devkit_features(
                 wrong.append(feature)
                 continue
             if found is None:
-                found = _empty((len(photos), len(feature)), place)
+                found = create_matrix((len(photos), len(feature)), place)
             if len(feature) != found.shape[1]:
                 wrong.append(f"{photos[row]} has {len(feature)} numbers, others {found.shape[1]}")
                 continue
@@ -91,7 +92,7 @@ def read_devkit_features(
         if wrong:
             raise FormatError(_wrong(folder, algorithm, wrong, len(photos)))
         if found is None:
-            found = _empty((0, 0), place)
+            found = create_matrix((0, 0), place)
         if isinstance(found, np.memmap):
             found.flush()
     return found if out is None else np.load(out, mmap_mode="r")
@@ -204,10 +205,14 @@ def _wrong(folder: str | Path, algorithm: str, wrong: list[str], count: int) -> 
     return f"{len(wrong)} of the {count} features of {algorithm!r} below {folder} cannot be used: {named}{more}."
 
 
-def _empty(shape: tuple[int, int], place: Path | None) -> NDArray[np.float32]:
+def create_matrix(shape: tuple[int, int], place: Path | None) -> NDArray[np.float32]:
+    """A new matrix in memory or in the file `place` (.npy), mapped; OSError where it does not fit the disk."""
     if place is None:
         return np.empty(shape, np.float32)
-    return np.lib.format.open_memmap(place, "w+", np.float32, shape)
+    matrix = np.lib.format.open_memmap(place, "w+", np.float32, shape)
+    with place.open("r+b") as file:  # all of it now, or OSError: a mapped file on a full disk would end the process
+        os.posix_fallocate(file.fileno(), 0, place.stat().st_size)
+    return matrix
 
 
 def _feature_finder(folder: Path, algorithm: str) -> Callable[[str], Path]:

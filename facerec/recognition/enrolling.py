@@ -1,4 +1,8 @@
-"""Changes of a gallery file: photos from folders, archives, shards and lists are enrolled, people are removed."""
+"""Changes of a gallery file: photos from folders, archives, shards and lists are enrolled, people are removed.
+
+Several processes may change one gallery. Each reads it again before it writes, both under a lock, so no change is lost.
+A removal takes effect at once, and an enrolment that began before it does not bring the person back.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +12,9 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
-from facerec.core import FacerecError, ParamsError, require_path, track
+from facerec.core import FacerecError, ParamsError, exclusive, require_path, track
 from facerec.interop import photo_lists, photos
-from facerec.recognition.recogniser import NamedPhoto, Recogniser, RefusedPhoto
+from facerec.recognition.recogniser import EnrolledPhoto, NamedPhoto, Recogniser, RefusedPhoto
 from facerec.store import gallery as galleries
 from facerec.store import shards
 from facerec.store.gallery import Gallery
@@ -69,19 +73,27 @@ class Enrolment:
 
 
 def change_gallery(path: Path, changes: GalleryChanges, recogniser: Recogniser | None) -> Enrolment:
-    """Remove people from and add photos to the gallery file `path`, which is written once, at the end.
+    """Remove people from the gallery file `path`, then add photos to it, which are written once, at the end.
 
     `recogniser` is needed only for adding photos. Raises ParamsError for a person to remove who is not in the gallery,
-    FormatError for a gallery of another model, FacerecError when not one photo could be enrolled.
+    FormatError for a gallery of another model, FacerecError when not one photo could be enrolled; people are removed
+    nevertheless.
     """
-    held = recogniser.gallery(path if path.exists() else None) if recogniser else galleries.read_gallery(path)
-    enrolment = Enrolment(held)
-    for name in changes.removed:
-        _remove_person(enrolment, name)
+    enrolment = Enrolment(_read(path, recogniser))
+    if changes.removed:
+        with exclusive(path):
+            enrolment.gallery = _read(path, recogniser)
+            for name in changes.removed:
+                _remove_person(enrolment, name)
+            galleries.write_gallery(enrolment.gallery, path)
     if recogniser is not None:
-        _add_photos(enrolment, recogniser, changes)
-    galleries.write_gallery(enrolment.gallery, path)
+        _add_photos(enrolment, recogniser, changes, path)
     return enrolment
+
+
+def _read(path: Path, recogniser: Recogniser | None) -> Gallery:
+    """The gallery as it is now; a new one where photos will be added and there is none."""
+    return recogniser.gallery(path if path.exists() else None) if recogniser else galleries.read_gallery(path)
 
 
 def _remove_person(enrolment: Enrolment, name: str) -> None:
@@ -94,25 +106,42 @@ def _remove_person(enrolment: Enrolment, name: str) -> None:
     enrolment.gallery = enrolment.gallery.without(name)
 
 
-def _add_photos(enrolment: Enrolment, recogniser: Recogniser, changes: GalleryChanges) -> None:
-    owners = {entry.photo: entry.name for entry in enrolment.gallery.entries}
-    entries, named = [], track(_named_photos(enrolment, changes), "Enrolling", unit="photos")
-    for made in recogniser.enroll(named, changes.keep_faces):
-        if isinstance(made, RefusedPhoto):
-            enrolment.refused.append(made)
+def _add_photos(enrolment: Enrolment, recogniser: Recogniser, changes: GalleryChanges, path: Path) -> None:
+    before, made = enrolment.gallery, []
+    named = track(_named_photos(enrolment, changes), "Enrolling", unit="photos")
+    for each in recogniser.enroll(named, changes.keep_faces):
+        if isinstance(each, RefusedPhoto):
+            enrolment.refused.append(each)
+        else:
+            made.append(each)
+    with exclusive(path):
+        enrolment.gallery = _read(path, recogniser)
+        _merge(enrolment, before, made)
+        galleries.write_gallery(enrolment.gallery, path)
+
+
+def _merge(enrolment: Enrolment, before: Gallery, made: list[EnrolledPhoto]) -> None:
+    """Add the photos to the gallery, but not those of people who were removed since it was as `before`."""
+    held = enrolment.gallery
+    removed = held.removed_since(before, (each.entry.name for each in made))
+    owners, entries = {entry.photo: entry.name for entry in held.entries}, []
+    for entry, faces in ((each.entry, each.faces) for each in made):
+        owner = owners.get(entry.photo)
+        if entry.name in removed:
+            reason = f"{entry.name} was removed from the gallery meanwhile and is not enrolled again."
+            enrolment.refused.append(RefusedPhoto(entry.source, reason))
             continue
-        entry, owner = made.entry, owners.get(made.entry.photo)
         enrolment.replaced += owner is not None
         enrolment.added += owner is None
         if owner not in (None, entry.name):
             enrolment.moved.append((entry.source, str(owner), entry.name))
-        if made.faces > 1:
+        if faces > 1:
             enrolment.several.append(entry.source)
         owners[entry.photo] = entry.name
         entries.append(entry)
     if not entries:
         raise FacerecError(_explain_failure(enrolment.refused))
-    enrolment.gallery = enrolment.gallery.with_entries(entries)
+    enrolment.gallery = held.with_entries(entries)
 
 
 def _explain_failure(refused: list[RefusedPhoto]) -> str:

@@ -64,7 +64,7 @@ def face_sheet(faces: str | Path, photos: str | Path | None = None) -> Image:
     """
     found = shards.read_shards(faces, "faces")
     bands = [titled_band(title, tiles, FACE_COLUMNS) for title, tiles in _face_rows(found)]
-    failed = read_failures(faces)
+    failed = read_failures(found)
     if photos is not None and failed:
         bands.append(_photos_without_a_face(shards.read_shards(photos, "photos"), failed))
     return np.concatenate(bands or [title_strip(f"{found.meta.dataset}: no faces")])
@@ -177,7 +177,7 @@ def _read_photo_set(photos: str | Path, detections: str | Path, faces: str | Pat
     taken, aligned = shards.read_shards(photos, "photos"), shards.read_shards(faces, "faces")
     numbers = {source: number for number, source in enumerate(taken.sources)}
     rows = {numbers[source]: row for row, source in enumerate(aligned.sources)}
-    failed = {numbers[failure.source]: failure.category for failure in read_failures(faces)}
+    failed = {numbers[failure.source]: failure.category for failure in read_failures(aligned)}
     return _PhotoSet(taken, table.read_detections(detections), aligned, rows, failed)
 
 

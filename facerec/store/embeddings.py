@@ -2,7 +2,8 @@
 
     embeddings = read_embeddings("data/embeddings/lfw.npy")  # .matrix, .sources, .identities
 
-Embeddings are one float32 matrix in NAME.npy and the table of its rows in NAME.parquet. scores.parquet has one row a
+Embeddings are one float32 matrix in NAME.npy and the table of its rows in NAME.parquet, which names the digest of the
+matrix, so that files of two runs are not taken for one. scores.parquet has one row a
 pair of a benchmark: first, second (paths of the photos in their set, null for a photo without a face), first_identity,
 second_identity ("" where unknown), same, distance (smaller is more alike), fold, and the threshold of that fold.
 """
@@ -18,7 +19,7 @@ import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 from pydantic import TypeAdapter
 
-from facerec.core import Description, FormatError, atomic_dir, atomic_file, size_of, spread_of
+from facerec.core import Description, FormatError, atomic_dir, atomic_file, sha256_of_bytes, size_of, spread_of
 from facerec.store import tables
 
 _SCHEMA = pa.schema({"source": pa.string(), "identity": pa.string()})
@@ -42,7 +43,15 @@ class Origin:
     arithmetic: str | None = None
 
 
-_ORIGIN = TypeAdapter(Origin)
+@dataclass(frozen=True)
+class _Note:
+    """The note of the table: sha256 of the numbers of its matrix, and where they come from."""
+
+    matrix: str
+    origin: Origin | None
+
+
+_NOTE = TypeAdapter(_Note)
 
 
 @dataclass(frozen=True)
@@ -76,32 +85,44 @@ class Embeddings:
 
 
 def write_embeddings(embeddings: Embeddings, path: str | Path) -> None:
-    """Write PATH (.npy) and the table beside it, each atomically, the matrix last."""
+    """Write PATH (.npy) and the table beside it: both whole before the first is renamed, the table last."""
     path = _npy(path)
+    matrix = np.ascontiguousarray(embeddings.matrix, np.float32)
     table = pa.table({"source": embeddings.sources, "identity": embeddings.identities})
-    origin = None if embeddings.origin is None else asdict(embeddings.origin)
-    tables.write_parquet(table, path.with_suffix(".parquet"), origin)
-    with atomic_file(path) as temporary, temporary.open("wb") as file:
-        np.save(file, np.ascontiguousarray(embeddings.matrix, np.float32))
+    note = asdict(_Note(sha256_of_bytes(tables.bytes_of(matrix)), embeddings.origin))
+    with atomic_file(path.with_suffix(".parquet")) as rows, atomic_file(path) as numbers:
+        tables.put_parquet(tables.with_note(table, note), rows)
+        tables.put_npy(matrix, numbers)
 
 
 def read_embeddings(path: str | Path) -> Embeddings:
-    """Read PATH (.npy) and its table; FormatError when one is missing, damaged or does not fit."""
+    """Read PATH (.npy) and its table; FormatError when one is missing, damaged or does not belong to the other.
+
+    The digest of the matrix takes a second for each GB. It is that of the numbers in memory, so a file that another
+    process replaces meanwhile is noticed too.
+    """
     path = _npy(path)
+    beside = path.with_suffix(".parquet")
     try:
         mapped = tables.read_npy(path)
-        table = tables.read_parquet(path.with_suffix(".parquet"), _SCHEMA)
-        origin = tables.read_note(path.with_suffix(".parquet"), _ORIGIN)
+        table = tables.read_parquet(beside, _SCHEMA)
+        note = tables.note_of(table, beside, _NOTE)
     except FormatError as error:
         raise FormatError(f"cannot read the embeddings {path} ({error}); run the embed stage.") from error
     if mapped.dtype != np.float32:
         raise FormatError(f"{path} holds {mapped.dtype}, but embeddings are float32; embed again.")
-    return Embeddings(np.array(mapped), table["source"].to_pylist(), table["identity"].to_pylist(), origin)
+    matrix = np.array(mapped, order="C")
+    if note is None or sha256_of_bytes(tables.bytes_of(matrix)) != note.matrix:
+        raise FormatError(f"{path} and {beside.name} are not of one run, or one is damaged; embed again.")
+    return Embeddings(matrix, table["source"].to_pylist(), table["identity"].to_pylist(), note.origin)
 
 
 def read_feature_sets(folder: str | Path) -> tuple[Embeddings, Embeddings]:
-    """Read the probes and distractors of an identification benchmark from their feature directory."""
-    return read_embeddings(Path(folder) / _PROBES), read_embeddings(Path(folder) / _DISTRACTORS)
+    """Read the probes and distractors of an identification benchmark, made by one model, from their feature directory."""
+    probes, distractors = (read_embeddings(Path(folder) / name) for name in (_PROBES, _DISTRACTORS))
+    if probes.origin and distractors.origin and probes.origin.model != distractors.origin.model:
+        raise FormatError(f"the probes and the distractors in {folder} were made by two models; embed both again.")
+    return probes, distractors
 
 
 def write_feature_sets(probes: Embeddings, distractors: Embeddings, out: str | Path) -> None:
@@ -207,7 +228,7 @@ def read_scores(path: str | Path) -> Scores:
     path = Path(path)
     path = path / SCORES if path.is_dir() else path
     table = tables.read_parquet(path, _SCORE_SCHEMA)
-    measured = tables.read_note(path, _MEASURED)
+    measured = tables.note_of(table, path, _MEASURED)
     complete = not any(column.null_count for column in table.columns)
     if not complete or not np.isfinite(distance := table["distance"].to_numpy()).all():
         raise FormatError(f"{path} is damaged: it lacks some numbers; verify again.")

@@ -4,10 +4,14 @@ One row a photo: name, source (path of the photo), photo (sha256 of its bytes), 
 (of the detector; null where unknown), rung (how the face was found), face (the aligned crop as JPEG; null where it
 is not kept). A note in the file names the model that made the embeddings. The bytes of the file depend on its
 contents only, not on the order in which people were added.
+
+The note also logs removals, so that an enrolment that began before somebody was removed does not bring them back. Of the
+removed it keeps a salted digest of the name: who guesses a name can confirm the guess, and nothing else is left.
 """
 
 from __future__ import annotations
 
+import secrets
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
@@ -22,11 +26,13 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter
 
-from facerec.core import Description, FormatError, size_of
+from facerec.core import Description, FormatError, sha256_of_bytes, size_of
 from facerec.store import tables
 from facerec.store.model_metadata import TrainingSet, describe_training_sets
 
-VERSION = 1
+VERSION = 2
+"""Files of version 1, which have no log of removals, are read too."""
+
 _MOST = 1 << 16  # largest dimension of an embedding
 _LENGTH = 1e-3  # largest difference of a stored embedding's length from 1
 
@@ -75,11 +81,30 @@ class GalleryEntry:
 
 
 @dataclass(frozen=True)
+class Removal:
+    """That a person was removed, by a salted digest of the name; one in the log for each time."""
+
+    salt: str
+    digest: str
+
+    @classmethod
+    def of(cls, name: str) -> Removal:
+        """That `name` is removed now."""
+        salt = secrets.token_hex(16)
+        return cls(salt, sha256_of_bytes(f"{salt}{name}".encode()))
+
+    def is_of(self, name: str) -> bool:
+        """Whether it is this person who was removed."""
+        return sha256_of_bytes(f"{self.salt}{name}".encode()) == self.digest
+
+
+@dataclass(frozen=True)
 class Gallery:
-    """The photos of a gallery, sorted by name and source, each photo once."""
+    """The photos of a gallery, sorted by name and source, each photo once, and the log of removals."""
 
     model: GalleryModel
     entries: tuple[GalleryEntry, ...] = ()
+    removals: tuple[Removal, ...] = ()
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -101,8 +126,14 @@ class Gallery:
         return replace(self, entries=tuple(sorted(by_photo.values(), key=_order)))
 
     def without(self, name: str) -> Gallery:
-        """A gallery without the photos of the person `name`."""
-        return replace(self, entries=tuple(entry for entry in self.entries if entry.name != name))
+        """A gallery without the photos of the person `name`, which logs the removal."""
+        kept = tuple(entry for entry in self.entries if entry.name != name)
+        return replace(self, entries=kept, removals=(*self.removals, Removal.of(name)))
+
+    def removed_since(self, earlier: Gallery, names: Iterable[str]) -> set[str]:
+        """Those of `names` who were removed after the gallery was read as `earlier`."""
+        later = set(self.removals) - set(earlier.removals)
+        return {name for name in set(names) if any(removal.is_of(name) for removal in later)}
 
 
 def _order(entry: GalleryEntry) -> tuple[str, str, str]:
@@ -115,15 +146,20 @@ class _Note:
 
     gallery: int
     model: GalleryModel
+    removals: tuple[Removal, ...] = ()
 
 
 _NOTE = TypeAdapter(_Note)
 
 
 def write_gallery(gallery: Gallery, path: str | Path) -> None:
-    """Write the gallery atomically as a new file, so nothing that was removed stays in it."""
+    """Write the gallery atomically as a new file, so nothing that was removed stays in it, nor where a link leads to.
+
+    To change a gallery that others may change too, hold `facerec.core.exclusive` from reading to writing it.
+    """
     rows = [{**vars(entry), "embedding": entry.embedding.tolist()} for entry in gallery.entries]
-    tables.write_parquet(pa.Table.from_pylist(rows, _SCHEMA), Path(path), asdict(_Note(VERSION, gallery.model)))
+    note = asdict(_Note(VERSION, gallery.model, gallery.removals))
+    tables.write_parquet(pa.Table.from_pylist(rows, _SCHEMA), Path(path).resolve(), note)
 
 
 def read_gallery(path: str | Path) -> Gallery:
@@ -132,15 +168,15 @@ def read_gallery(path: str | Path) -> Gallery:
     if not path.is_file():
         raise FormatError(f"there is no gallery {path}; make it with `facerec enroll {path} PHOTOS`.")
     table = tables.read_parquet(path, _SCHEMA)
-    note = tables.read_note(path, _NOTE)
+    note = tables.note_of(table, path, _NOTE)
     if note is None:
         raise FormatError(f"{path} is a table, but no gallery of facerec.")
-    if note.gallery != VERSION:
-        raise FormatError(f"{path} is a gallery of version {note.gallery}, this program reads {VERSION}.")
+    if note.gallery not in (1, VERSION):
+        raise FormatError(f"{path} is a gallery of version {note.gallery}, this program reads 1 and {VERSION}.")
     entries = tuple(GalleryEntry(**row) for row in _rows(table, note.model.dim, path))
     if any(not _order(a) < _order(b) for a, b in pairwise(entries)):
         raise FormatError(f"{path} is damaged: its photos are not in order; enroll them again.")
-    return Gallery(note.model, entries)
+    return Gallery(note.model, entries, note.removals)
 
 
 def describe_gallery(path: Path) -> Description | None:

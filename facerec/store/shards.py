@@ -6,7 +6,8 @@
 A set is `part-00000.arrow`, `part-00001.arrow`, ... of about 256 MB each, uncompressed, in batches of at most 256 rows,
 so that any image can be reached without copying or decompressing its neighbours. The `Meta` of the set is in the schema
 of every part, and the last batch of the last part says that it is the last, so a missing part is noticed. Other files
-may lie beside the parts: pairs, lists, and failures.parquet with the photos that gave no face.
+may lie beside the parts: pairs, lists, and failures.parquet with the photos that gave no face. The digest of that table
+is in the last batch, since without it, or with that of another run, a benchmark would count other photos.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import json
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -26,7 +27,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from facerec.core import Album, Description, FormatError, atomic_dir, has_magic, size_of
+from facerec.core import Album, Description, FormatError, atomic_dir, has_magic, sha256_of_file, size_of
 from facerec.store import tables
 
 VERSION = 1
@@ -37,6 +38,7 @@ _META_KEY = b"facerec"
 LONGEST_SIDE = 4096
 """Pixels of an aligned face; a reader allocates whole batches of the size in the metadata."""
 _LAST = {"facerec.last": "yes"}
+_FAILURES_KEY = "facerec.failures"
 
 _PHOTO_FIELDS = [
     pa.field("image", pa.binary(), nullable=False),
@@ -82,12 +84,14 @@ _META = TypeAdapter(Meta)
 class Shards:
     """An open set: columns as lists and arrays, images as views into the mapped files.
 
+    `failures` is the digest of the table of photos without a face; None for a set that was not made from photos.
     Pickles as its path, so passing a set to worker processes is cheap.
     """
 
-    def __init__(self, path: Path, meta: Meta, batches: list[pa.RecordBatch]) -> None:
+    def __init__(self, path: Path, meta: Meta, batches: list[pa.RecordBatch], failures: str | None = None) -> None:
         self.path = path
         self.meta = meta
+        self.failures = failures
         self.table: pa.Table = pa.Table.from_batches(batches)
         self._images = [_views(batch.column("image")) for batch in batches]
         self._starts = [0, *accumulate(len(batch) for batch in batches)]
@@ -157,7 +161,7 @@ def read_shards(path: str | Path, kind: str | None = None) -> Shards:
         raise FormatError(f"{path} ends after {parts[-1].name} but had more parts; make it again.")
     if kind is not None and meta.kind != kind:
         raise FormatError(f"{path} holds {meta.kind}, but {kind} are needed here.")
-    return Shards(path, meta, batches)
+    return Shards(path, meta, batches, ended.get(_FAILURES_KEY))
 
 
 def write_shards(rows: Iterable[Mapping[str, Any]], path: str | Path, meta: Meta, shard_bytes: int = 256 << 20) -> int:
@@ -171,8 +175,17 @@ def write_shards(rows: Iterable[Mapping[str, Any]], path: str | Path, meta: Meta
         return write_parts(rows, folder, meta, shard_bytes)
 
 
-def write_parts(rows: Iterable[Mapping[str, Any]], folder: Path, meta: Meta, shard_bytes: int = 256 << 20) -> int:
-    """Write what `write_shards` does into a directory that exists and may hold other files; not atomic by itself."""
+def write_parts(
+    rows: Iterable[Mapping[str, Any]],
+    folder: Path,
+    meta: Meta,
+    shard_bytes: int = 256 << 20,
+    failures: Callable[[], Iterable[Failure]] | None = None,
+) -> int:
+    """Write what `write_shards` does into a directory that exists and may hold other files; not atomic by itself.
+
+    For a set made from photos, `failures` says after the last row which photos gave no face; their table lies beside.
+    """
     schema = _schema(meta)
     batches = (pa.record_batch([_column(chunk, field) for field in schema], schema=schema) for chunk in _chunks(rows))
     batch, total = next(batches), 0
@@ -181,13 +194,22 @@ def write_parts(rows: Iterable[Mapping[str, Any]], folder: Path, meta: Meta, sha
         with pa.ipc.new_file(folder / f"part-{number:05d}.arrow", schema) as writer:
             while used == 0 or used + batch.nbytes <= shard_bytes:
                 following = next(batches, None)
-                writer.write_batch(batch, custom_metadata=None if following is not None else _LAST)
+                writer.write_batch(batch, custom_metadata=None if following is not None else _ending(folder, failures))
                 used += batch.nbytes
                 total += len(batch)
                 if following is None:
                     return total
                 batch = following
     raise FormatError(f"{folder} would need more than 100,000 parts; write larger ones.")
+
+
+def _ending(folder: Path, failures: Callable[[], Iterable[Failure]] | None) -> dict[str, str]:
+    """Write the table of failures, where there is one; what the last batch says."""
+    if failures is None:
+        return _LAST
+    path = folder / FAILURES
+    tables.write_parquet(pa.Table.from_pylist([asdict(each) for each in failures()], _FAILURE_SCHEMA), path)
+    return {**_LAST, _FAILURES_KEY: sha256_of_file(path)}
 
 
 def reduction(size: tuple[int, int], wanted: tuple[int, int]) -> int:
@@ -275,8 +297,8 @@ def _parts(path: Path) -> list[Path]:
     return parts
 
 
-def _open(part: Path) -> tuple[Meta, list[pa.RecordBatch], bool]:
-    """Meta of one part, its batches, and whether it is the last of its set."""
+def _open(part: Path) -> tuple[Meta, list[pa.RecordBatch], dict[str, str]]:
+    """Meta of one part, its batches, and what the last batch of its set says; nothing in other parts."""
     try:
         reader = pa.ipc.open_file(pa.memory_map(str(part)))
         meta = _meta(reader.schema, part)
@@ -288,9 +310,10 @@ def _open(part: Path) -> tuple[Meta, list[pa.RecordBatch], bool]:
         batches.append(last)
         for batch in batches:
             _check(batch)
+        ending = {key.decode(): value.decode() for key, value in (custom or {}).items()}
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         raise FormatError(f"{part} is damaged or cut short ({tables.reason_of(error)}); make it again.") from error
-    return meta, batches, bool(custom)
+    return meta, batches, ending
 
 
 def _check(batch: pa.RecordBatch) -> None:
@@ -345,16 +368,15 @@ class Failure:
     reason: str
 
 
-def write_failures(failures: Iterable[Failure], folder: Path) -> None:
-    """Write the table into the face set `folder`."""
-    tables.write_parquet(pa.Table.from_pylist([asdict(each) for each in failures], _FAILURE_SCHEMA), folder / FAILURES)
-
-
-def read_failures(folder: str | Path) -> list[Failure]:
+def read_failures(faces: Shards) -> list[Failure]:
     """Read the failures of a face set in photo order; none for a set that was not made from photos."""
-    path = Path(folder) / FAILURES
-    if not path.exists():
-        return []
+    path = faces.path / FAILURES
+    if (sha256_of_file(path) if path.exists() else None) != faces.failures:
+        raise FormatError(f"{path} is not the table that was made with these faces; align the photos again.")
+    return _read_failure_table(path) if faces.failures else []
+
+
+def _read_failure_table(path: Path) -> list[Failure]:
     rows = tables.read_parquet(path, _FAILURE_SCHEMA).to_pylist()
     if any(value is None for row in rows for value in row.values()):
         raise FormatError(f"{path} is damaged: some texts are missing; align the photos again.")
@@ -372,7 +394,7 @@ def describe_shards(path: Path) -> Description | None:
         facts |= {"size": f"{meta.size[0]}x{meta.size[1]}", "template": meta.template}
         rungs = Counter(opened.table["rung"].to_pylist())
         facts["rungs"] = {str(rung): count for rung, count in sorted(rungs.items(), key=str)}
-        facts["photos_without_face"] = len(read_failures(path)) or None
+        facts["photos_without_face"] = len(read_failures(opened)) or None
     beside = sorted(each.name for each in path.iterdir() if not each.name.startswith("part-"))
     facts |= {"colour": meta.colour, "parts": len(_parts(path)), "bytes": size_of(path), "beside": beside or None}
     paired = PAIRS in beside and not (opened.labels >= 0).any()

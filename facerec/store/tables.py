@@ -58,7 +58,7 @@ _NOTE = b"facerec"
 
 
 def read_parquet(path: str | Path, schema: pa.Schema) -> pa.Table:
-    """Read the columns of `schema` in its order and types, in one chunk each.
+    """Read the columns of `schema` in its order and types, in one chunk each, with the file's metadata (`note_of`).
 
     Raises FormatError when the file is missing, damaged, lacks a column, or holds something else in one;
     text that is not UTF-8 is damage.
@@ -67,7 +67,7 @@ def read_parquet(path: str | Path, schema: pa.Schema) -> pa.Table:
         with pq.ParquetFile(path) as file:
             table = file.read(schema.names).select(schema.names)
         table.validate(full=True)
-        return table.cast(schema).combine_chunks()
+        return table.cast(schema).combine_chunks().replace_schema_metadata(table.schema.metadata)
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         raise FormatError(
             f"{path} is not a readable table of {', '.join(schema.names)} ({reason_of(error)})."
@@ -77,7 +77,24 @@ def read_parquet(path: str | Path, schema: pa.Schema) -> pa.Table:
 def write_parquet(table: pa.Table, path: Path, note: Mapping[str, Any] | None = None) -> None:
     """Write a table atomically and uncompressed; equal tables and notes give equal bytes."""
     with atomic_file(path) as temporary:
-        pq.write_table(table if note is None else with_note(table, note), temporary, compression="none")
+        put_parquet(table if note is None else with_note(table, note), temporary)
+
+
+def put_parquet(table: pa.Table, path: Path) -> None:
+    """Write a table uncompressed into the file `path`, which a failure leaves half-written."""
+    pq.write_table(table, path, compression="none")
+
+
+def put_npy(array: NDArray[Any], path: Path) -> None:
+    """Write what `numpy.save` does into the file `path`; a full disk is an OSError that says so, which numpy's is not."""
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
+        file.write(bytes_of(array))
+
+
+def bytes_of(array: NDArray[Any]) -> memoryview:
+    """The numbers of a contiguous array as one sequence, not copied."""
+    return array.reshape(-1).data
 
 
 def with_note(table: pa.Table, note: Mapping[str, Any]) -> pa.Table:
@@ -85,15 +102,13 @@ def with_note(table: pa.Table, note: Mapping[str, Any]) -> pa.Table:
     return table.replace_schema_metadata({_NOTE: json.dumps(note, sort_keys=True).encode()})
 
 
-def read_note(path: str | Path, adapter: TypeAdapter[T]) -> T | None:
-    """Read the note of a table as `adapter` validates it, None where it has none; FormatError when it is damaged."""
+def note_of(table: pa.Table, path: Path, adapter: TypeAdapter[T]) -> T | None:
+    """The note of a table that was read from `path`; None where it has none, FormatError when `adapter` refuses it."""
+    metadata = table.schema.metadata or {}
     try:
-        metadata = pq.read_schema(path).metadata or {}
         return None if _NOTE not in metadata else adapter.validate_json(metadata[_NOTE])
     except ValidationError as error:
-        raise FormatError(f"What {path} says of itself is damaged; make it again.") from error
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise FormatError(f"{path} is not a readable table ({reason_of(error)}).") from error
+        raise FormatError(f"What {path} says of itself is damaged or of another version; make it again.") from error
 
 
 def column_names(path: Path) -> set[str]:

@@ -9,7 +9,6 @@ are kept. Each is written atomically, and a damaged one is skipped.
 from __future__ import annotations
 
 import io
-import os
 import signal
 import threading
 import time
@@ -60,10 +59,7 @@ class Checkpoints:
         buffer = io.BytesIO()  # torch itself raises no OSError on a full disk
         torch.save(content, buffer)
         with atomic_file(self._newest) as temporary:
-            with temporary.open("wb") as file:
-                file.write(buffer.getbuffer())
-                file.flush()
-                os.fsync(file.fileno())
+            temporary.write_bytes(buffer.getbuffer())
             with suppress(FileNotFoundError):
                 self._newest.replace(self._previous)
 

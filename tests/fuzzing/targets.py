@@ -14,7 +14,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
 
@@ -33,7 +33,7 @@ from facerec.interop import bcolz, devkit, pair_lists, photo_lists, photos, reco
 from facerec.interop.photos import open_source
 from facerec.store import embeddings, gallery, pairs, shards
 from facerec.store.embeddings import SCORES, Measured, read_scores, write_scores
-from facerec.store.shards import FAILURES, Failure, read_failures, write_failures
+from facerec.store.shards import FAILURES
 
 Files = Mapping[str, bytes]
 """The files of one input, by their path in its folder."""
@@ -189,7 +189,7 @@ def _valid_embeddings() -> list[Files]:
 
 _TABLES: Mapping[str, Callable[[Path], object]] = {
     "pairs.parquet": lambda path: pair_lists.read_pairs(path, ["a"] * 6),
-    FAILURES: lambda path: read_failures(path.parent),
+    FAILURES: shards._read_failure_table,
     "detections.parquet": lambda path: list(detections.read_detections(path)),
     SCORES: read_scores,
 }
@@ -203,7 +203,8 @@ def _valid_tables() -> list[Files]:
     def write(folder: Path) -> None:
         first = np.array([0, 2, 4])
         pairs.write_pairs(pairs.Pairs(first, first + 1, np.array([True, False, True])), folder / "pairs.parquet")
-        write_failures([Failure(*["x"] * len(fields(Failure)))], folder)
+        lost = [dict.fromkeys(shards._FAILURE_SCHEMA.names, "x")]
+        pq.write_table(pa.Table.from_pylist(lost, shards._FAILURE_SCHEMA), folder / FAILURES)
         face = {"box": [1.0] * 4, "landmarks": [2.0] * 10, "score": 0.9, "height": 9, "width": 8, "error": ""}
         found = [
             {"photo": 0, "source": "a.jpg", "face": 0, **face},

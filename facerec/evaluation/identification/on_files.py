@@ -171,7 +171,7 @@ def write_devkit_scores(features: Path, out: Path) -> dict[str, int]:
     with atomic_dir(out) as folder:
         for name, others in (("facescrub_facescrub", probes), ("facescrub_megaface", distractors)):
             columns = folder / f"{name}.npy"  # comes in columns, is kept in rows
-            matrix = np.lib.format.open_memmap(columns, "w+", np.float32, (len(probes), len(others)))
+            matrix = devkit.create_matrix((len(probes), len(others)), columns)
             for start, block in ranking.score_faces(probes.matrix, others.matrix, name):
                 matrix[:, start : start + block.shape[1]] = block
             devkit.write_matrix(matrix, folder / f"{name}.bin")
