@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from facerec.core import Album, Description, FormatError, atomic_dir, has_magic, size_of
-from facerec.store import tables
+from facerec.store import bounds, tables
 
 VERSION = 1
 _BATCH_ROWS = 256
@@ -275,9 +275,13 @@ def _parts(path: Path) -> list[Path]:
 
 
 def _open(part: Path) -> tuple[Meta, list[pa.RecordBatch], bool]:
-    """Meta of one part, its batches, and whether it is the last of its set."""
+    """Meta of one part, its batches, and whether it is the last of its set.
+
+    Batches are views of the mapped file, so a set takes no more memory than its files are long.
+    """
     try:
         reader = pa.ipc.open_file(pa.memory_map(str(part)))
+        bounds.check_uncompressed(part)
         meta = _meta(reader.schema, part)
         count = reader.num_record_batches
         if not count:
@@ -287,7 +291,7 @@ def _open(part: Path) -> tuple[Meta, list[pa.RecordBatch], bool]:
         batches.append(last)
         for batch in batches:
             _check(batch)
-    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+    except (pa.ArrowException, OSError, ValueError, LookupError, OverflowError) as error:
         raise FormatError(f"{part} is damaged or cut short ({tables.reason_of(error)}); make it again.") from error
     return meta, batches, bool(custom)
 
