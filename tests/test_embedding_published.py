@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,12 @@ from torch import Tensor, nn
 
 import facerec
 from facerec import embedding
-from facerec.backbones import published
+from facerec.backbones import published, storage
 from facerec.backbones.mobilefacenet import MobileFaceNet
 from facerec.core import FormatError
+from facerec.detection.faces import load_state
+from facerec.embedding import export
+from facerec.inspection import inspect
 from facerec.store.model_metadata import Preprocessing
 from tests.conftest import ROOT
 from tests.recognition import save_model
@@ -74,12 +78,81 @@ class Means(nn.Module):
         return images.mean(dim=(2, 3))
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
-def test_torchscript_runs(tmp_path: Path) -> None:
-    torch.jit.script(Means()).save(str(tmp_path / "net.pt"))
-    declare(tmp_path, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), flip="none")
-    embedder = embedding.load_embedder(tmp_path / "net.pt")
-    np.testing.assert_allclose(embedder.embed(FACES), FACES.mean((1, 2)), rtol=1e-5)
+class Burglar(nn.Module):
+    """Means of the channels; on the way it writes a file and reads another."""
+
+    def __init__(self, written: str, read: str) -> None:
+        super().__init__()
+        self.written, self.read = written, read
+
+    def forward(self, images: Tensor) -> Tensor:
+        torch.save(images.sum(), self.written)
+        loot = torch.from_file(self.read, size=8, dtype=torch.uint8)
+        return images.mean(dim=(2, 3)) + 0 * loot.sum()
+
+
+def script(network: nn.Module, path: Path) -> Path:
+    """`network` as TorchScript, with a preprocessing beside it that passes pixels unchanged."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch calls it deprecated
+        torch.jit.script(network).save(str(path))
+    declare(path.parent, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), flip="none")
+    return path
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_torchscript_runs_only_where_it_is_allowed(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"8 bytes!")
+    owned = tmp_path / "OWNED"
+    for name in ("net.pt", "net.ts", "net.pth", "net.ckpt"):
+        path = script(Burglar(str(owned), str(tmp_path / "secret")), tmp_path / name)
+        for load in (embedding.load_embedder, facerec.embedder, facerec.Recogniser):
+            with pytest.raises(FormatError, match=r"is TorchScript, a program .* --allow-torchscript"):
+                load(path)
+        with pytest.raises(FormatError, match="is TorchScript"):
+            storage.load_backbone(path)
+        with pytest.raises(FormatError, match="is TorchScript"):
+            published.load_published(path, (112, 112))
+        with pytest.raises(FormatError, match="is TorchScript"):
+            load_state(Means(), path, "weights")
+        found = inspect(path)
+        assert found.kind == "TorchScript, a program"
+        assert "it was not loaded" in found.facts["warning"]
+        assert not owned.exists()
+    np.testing.assert_allclose(
+        embedding.load_embedder(path, allow_torchscript=True).embed(FACES), FACES.mean((1, 2)), rtol=1e-5
+    )
+    assert owned.exists()  # so it was the refusal that kept it from being written
+
+
+def test_torchscript_under_the_name_of_a_catalog_model_never_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FACEREC_CATALOG", str(ROOT / "data/catalog"))
+    place = tmp_path / "data/raw/mobilefacenet_foamliu_pt"
+    place.mkdir(parents=True)
+    script(Burglar(str(tmp_path / "OWNED"), "/etc/hostname"), place / "mobilefacenet_foamliu.pt")
+    for name in ("mobilefacenet_foamliu_pt", place):
+        with pytest.raises(FormatError, match="is TorchScript"):
+            facerec.embedder(name, allow_torchscript=True)
+    assert not (tmp_path / "OWNED").exists()
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_torchscript_becomes_onnx(tmp_path: Path) -> None:
+    torch.manual_seed(2)
+    path = script(MobileFaceNet(8, (112, 112), width=0.125).eval(), tmp_path / "net.pt")
+    target = tmp_path / "out/net.onnx"
+    target.parent.mkdir()
+    with pytest.raises(FormatError, match="is TorchScript"):
+        export.export_onnx(path, target)
+    assert not target.exists()
+    assert export.export_onnx(path, target, allow_torchscript=True) <= export.TOLERANCE
+    by_script = embedding.load_embedder(path, allow_torchscript=True)
+    by_onnx = embedding.load_embedder(target)
+    assert by_onnx.preprocessing == by_script.preprocessing
+    np.testing.assert_allclose(by_onnx.embed(FACES), by_script.embed(FACES), rtol=1e-3, atol=1e-4)
 
 
 def test_what_cannot_be_loaded_is_explained(tmp_path: Path) -> None:
@@ -97,7 +170,7 @@ def test_what_cannot_be_loaded_is_explained(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="without weights"):
         embedding.load_embedder(path)
     path.write_bytes(b"not torch at all")
-    with pytest.raises(FormatError, match="cannot be read as weights"):
+    with pytest.raises(FormatError, match="is no torch file of plain tensors"):
         embedding.load_embedder(path)
 
 
@@ -109,7 +182,7 @@ def test_weights_that_run_code_are_refused(tmp_path: Path) -> None:
     (tmp_path / "canary").mkdir()
     torch.save({"state_dict": Touch()}, tmp_path / "net.pth")
     declare(tmp_path)
-    with pytest.raises(FormatError, match="cannot be read as weights"):
+    with pytest.raises(FormatError, match="is no torch file of plain tensors"):
         embedding.load_embedder(tmp_path / "net.pth")
     assert (tmp_path / "canary").is_dir()
 

@@ -13,7 +13,6 @@ and deviation of ImageNet. InsightFace_Pytorch was trained on packs unpacked wit
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from facerec.backbones.layouts import LAYOUTS, Layout, Size, Weights
-from facerec.core import FormatError
+from facerec.core import FormatError, read_tensors, short_reason
 
 _PUBLISHERS = (
     "those of foamliu, xiaoccer, arcface_torch, Face_Pytorch, InsightFace_Pytorch, MultiFace and InsightFace-v3"
@@ -52,9 +51,8 @@ def fit_published(state: Weights, size: Size, origin: str) -> tuple[nn.Module, i
         )
     try:
         return _fit_layout(layout, state, size)
-    except (KeyError, IndexError, ValueError, RuntimeError) as error:
-        problem = " ".join(str(error).split())[:200]
-        raise FormatError(f"{origin} looks like {layout.name}, but does not fit it ({problem}).") from error
+    except Exception as error:  # entries of other types and shapes fail with all kinds of errors
+        raise FormatError(f"{origin} looks like {layout.name}, but does not fit it ({short_reason(error)}).") from error
 
 
 def _fit_layout(layout: Layout, state: Weights, size: Size) -> tuple[nn.Module, int]:
@@ -81,11 +79,7 @@ class Normalised(nn.Module):
 
 def _read_weights(path: Path) -> Weights:
     """The tensors in a torch file by name, without the prefix "module." of parallel training."""
-    try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise FormatError(f"{path} cannot be read as weights ({reason[:200]}).") from error
+    content: Any = read_tensors(path)
     for key in _CONTAINERS:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]

@@ -9,19 +9,19 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import pickle
 import zipfile
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
-from torch import nn
+from pydantic import ConfigDict, Field, TypeAdapter
+from torch import Tensor, nn
 
 from facerec import backbones
-from facerec.core import FormatError, atomic_file, require_path
+from facerec.core import FormatError, atomic_file, is_torchscript, read_tensors, require_path, short_reason
 from facerec.store.model_metadata import (
     Preprocessing,
     TrainingSet,
@@ -31,6 +31,21 @@ from facerec.store.model_metadata import (
 )
 
 FORMAT = "facerec-backbone-1"
+_DAMAGED = f"{{}} is damaged or not a backbone of this project ({FORMAT}); train again or name another file"
+
+
+@dataclass(frozen=True)
+class _Spec:
+    """The entry "backbone" of a file."""
+
+    name: Annotated[str, Field(max_length=100)]
+    dim: Annotated[int, Field(strict=True, ge=1, le=1 << 16)]
+    options: dict[str, int | float | str | bool | None]
+
+    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+_SPEC = TypeAdapter(_Spec)
 
 
 @dataclass(frozen=True)
@@ -110,26 +125,30 @@ def is_backbone_file(path: str | Path) -> bool:
 def load_backbone(path: str | Path) -> StoredBackbone:
     """The network in `path`, on the CPU, in eval mode; FormatError if it is no backbone.pt file."""
     require_path(path, "train a network first or name another file")
-    damaged = FormatError(
-        f"{path} is damaged or not a backbone of this project ({FORMAT}); train again or name another file."
-    )
-    if not is_backbone_file(path):
-        raise damaged
+    if not (is_backbone_file(path) or is_torchscript(path)):
+        raise FormatError(_DAMAGED.format(path))
+    content = read_tensors(path)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError) as error:
-        raise damaged from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise damaged
-    spec = content["backbone"]
-    preprocessing = Preprocessing.from_dict(content["preprocessing"], str(path))
-    stored = create_backbone(spec["name"], spec["dim"], spec["options"], preprocessing)
-    try:
+        spec = _SPEC.validate_python(content["backbone"])
+        preprocessing = Preprocessing.from_dict(content["preprocessing"], str(path))
+        _check_weights(spec, preprocessing, content["state_dict"])
+        stored = create_backbone(spec.name, spec.dim, spec.options, preprocessing)
         stored.network.load_state_dict(content["state_dict"])
-    except RuntimeError as error:
-        raise FormatError(f"The weights in {path} do not fit its backbone {spec['name']!r}; train again.") from error
+    except FormatError:
+        raise
+    except Exception as error:  # networks of wrong options fail with all kinds of errors
+        raise FormatError(f"{_DAMAGED.format(path)} ({short_reason(error)})") from error
     stored.network.eval()
     return replace(stored, trained_on=parse_training_sets(content.get("trained_on"), str(path)))
+
+
+def _check_weights(spec: _Spec, preprocessing: Preprocessing, weights: dict[str, Tensor]) -> None:
+    """Raise ValueError for weights of another network, before memory is allocated for the one that the file describes."""
+    with torch.device("meta"):
+        network = create_backbone(spec.name, spec.dim, spec.options, preprocessing).network
+    due = {name: (value.dtype, value.shape) for name, value in network.state_dict().items()}
+    if {name: (value.dtype, value.shape) for name, value in weights.items()} != due:
+        raise ValueError(f"its weights are not those of {spec.name}")
 
 
 def _line(value: Any) -> bytes:

@@ -26,7 +26,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from facerec.catalog import entries, http
 from facerec.catalog.entries import DOWNLOADS, CatalogEntry, File, Version
-from facerec.core import AcquireError, home, local_setting, sha256_of_bytes, write_text
+from facerec.core import AcquireError, FormatError, home, local_setting, parse_yaml, sha256_of_bytes, write_text
 
 RAW = Path("data/raw")
 """Where the stages `render` and `download` put sets."""
@@ -187,8 +187,8 @@ def _read_records(entry: CatalogEntry) -> dict[str, Version]:
     if not path.is_file():
         return {}
     try:
-        found = _RECORDS.validate_python(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
+        found = _RECORDS.validate_python(parse_yaml(path.read_bytes(), str(path)) or {})
+    except (OSError, FormatError, ValidationError) as error:
         raise AcquireError(f"cannot read {path}; restore it from git or delete it.") from error
     note = f"recorded in {path}; remove it there to accept another"
     return {name: version.model_copy(update={"note": note}) for name, version in found.items()}

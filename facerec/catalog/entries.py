@@ -12,10 +12,9 @@ import difflib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from facerec.core import AcquireError, Description, home, local_setting
+from facerec.core import AcquireError, Description, home, local_setting, parse_yaml
 from facerec.store.model_metadata import Preprocessing
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]
@@ -161,9 +160,9 @@ def load_entry(name: str) -> CatalogEntry:
         raise AcquireError(f"the catalog has no entry {name!r}; {hint}")
     path = catalog_folder() / f"{name}.yaml"
     try:
-        entry = CatalogEntry.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise AcquireError(f"cannot read {path}: {' '.join(str(error).split())}.") from error
+        entry = CatalogEntry.model_validate(parse_yaml(path.read_bytes(), str(path), AcquireError))
+    except OSError as error:
+        raise AcquireError(f"cannot read {path}: {error.strerror}.") from error
     except ValidationError as error:
         problems = "; ".join(_explain(problem) for problem in error.errors())
         raise AcquireError(f"{path}: {problems}.") from error

@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-import yaml
 from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
 
 from facerec.cli.common import Json, Out, Replace, app, check_out, parse_size, print_json, report
-from facerec.core import ParamsError, note, track
+from facerec.core import ParamsError, note, parse_yaml, track
 
 if TYPE_CHECKING:
     from facerec.catalog import entries
@@ -253,7 +252,7 @@ def _parse_options(pairs: list[str]) -> dict[str, Any]:
         key, equals, value = pair.partition("=")
         if not equals:
             raise ParamsError(f"--option takes key=value, not {pair!r}.")
-        options[key] = yaml.safe_load(value)
+        options[key] = parse_yaml(value, f"--option {key}", ParamsError)
     return options
 
 

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
 from facerec import params as parameters
 from facerec.cli.common import Json, app, print_json, report
-from facerec.core import FormatError, ParamsError
+from facerec.core import FormatError, ParamsError, parse_yaml
 from facerec.params import profiles
 
 PARAMS = Path("params.yaml")
@@ -53,7 +52,8 @@ def check(path: Annotated[Path, typer.Argument(help="Parameter file.")] = PARAMS
 def _print_overrides(folder: Path, name: str, as_json: bool) -> None:
     """The -S arguments that turn this params.yaml into that of the profile, on one line, quoted for a shell."""
     parameters.load_params(PARAMS)
-    now, wanted = (yaml.safe_load(text) for text in (PARAMS.read_text(), profiles.compose_params(folder, name)))
+    texts = PARAMS.read_text(encoding="utf-8"), profiles.compose_params(folder, name)
+    now, wanted = (parse_yaml(text, "params.yaml", ParamsError) for text in texts)
     arguments = [word for change in profiles.list_overrides(now, wanted) for word in ("-S", change)]
     sys.stdout.write(f"{json.dumps({'arguments': arguments}) if as_json else shlex.join(arguments)}\n")
 

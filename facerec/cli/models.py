@@ -13,6 +13,14 @@ import typer
 from facerec import params as parameters
 from facerec.cli.common import Json, Model, app, report
 
+AllowTorchScript = Annotated[
+    bool,
+    typer.Option(
+        "--allow-torchscript",
+        help="Run MODEL if it is TorchScript: a program that can read, change and delete every file of yours.",
+    ),
+]
+
 
 @app.command()
 def train(
@@ -53,12 +61,13 @@ def train(
 def onnx(
     model: Annotated[Path, typer.Argument(help="Weights written by train.")],
     out: Annotated[Path, typer.Argument(help="ONNX file to write.")],
+    allow_torchscript: AllowTorchScript = False,
     as_json: Json = False,
 ) -> None:
     """Write ONNX with the preprocessing inside, checked against torch."""
     from facerec.embedding import export
 
-    report(f"{out}", {"max_difference": export.export_onnx(model, out)}, as_json)
+    report(f"{out}", {"max_difference": export.export_onnx(model, out, allow_torchscript)}, as_json)
 
 
 @app.command()
@@ -66,8 +75,9 @@ def embed(
     model: Model,
     faces: Annotated[Path, typer.Argument(help="Directory of face shards.")],
     out: Annotated[Path, typer.Argument(help="NAME.npy to write; NAME.parquet goes beside it.")],
+    allow_torchscript: AllowTorchScript = False,
 ) -> None:
     """Embed every face of a set."""
     from facerec.embedding.embed_set import embed_face_set
 
-    embed_face_set(model, faces, out)
+    embed_face_set(model, faces, out, allow_torchscript)

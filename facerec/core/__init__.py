@@ -27,6 +27,7 @@ from facerec.core.executor import map_in_threads, map_ordered
 from facerec.core.files import atomic_dir, atomic_file, write_json, write_text
 from facerec.core.portable import PORTABLE, describe_arithmetic, use_portable_arithmetic
 from facerec.core.progress import bar, track
+from facerec.core.reading import is_torchscript, parse_json, parse_yaml, read_tensors, short_reason, zip_names
 from facerec.core.registry import create_registered, options_of
 from facerec.core.resumable import resumable_tables, work_folder
 from facerec.core.settings import (
@@ -47,6 +48,7 @@ __all__ += ["AcquireError", "FacerecError", "FormatError", "ImageError", "Params
 __all__ += ["atomic_dir", "atomic_file", "write_json", "write_text"]
 __all__ += ["bar", "map_in_threads", "map_ordered", "track"]
 __all__ += ["PORTABLE", "describe_arithmetic", "use_portable_arithmetic"]
+__all__ += ["is_torchscript", "parse_json", "parse_yaml", "read_tensors", "short_reason", "zip_names"]
 __all__ += ["create_registered", "options_of", "resumable_tables", "work_folder"]
 __all__ += ["describe_device", "home", "leads", "local_path", "local_setting"]
 __all__ += ["torch_device", "usable_cores", "worker_count"]

@@ -44,7 +44,7 @@ def local_setting(name: str, default: str) -> str:
         return default
     try:
         return str(tomllib.loads(file.read_text(encoding="utf-8")).get(name, default))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # also for deep nesting and numbers of 6,000 digits
         raise ParamsError(f"{file} is not valid TOML ({error}); correct or delete it.") from error
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -13,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from facerec.core import FormatError, ImageError, ParamsError, require_path
+from facerec.core import FormatError, ImageError, ParamsError, read_tensors, require_path, short_reason
 from facerec.detection.boxes import box_areas, box_iou
 
 if TYPE_CHECKING:
@@ -63,15 +62,14 @@ def check_images(images: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]
 
 def load_state(network: torch.nn.Module, path: Path, content: str) -> None:
     """Load the .pth file `path`, which should hold `content`, without running code in it; else FormatError."""
-    import torch  # only here, so that choosing a face does not import it
-
     require_path(path, "download the weights, or name them in detect.weights")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = read_tensors(path)
         network.load_state_dict({name.removeprefix("module."): value for name, value in state.items()})
-    except (OSError, RuntimeError, EOFError, AttributeError, TypeError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0]
-        raise FormatError(f"{path} does not hold {content} ({reason}); see detect.detector and weights.") from error
+    except Exception as error:  # entries of other types and shapes fail with all kinds of errors
+        raise FormatError(
+            f"{path} does not hold {content} ({short_reason(error)}); see detect.detector and weights."
+        ) from error
 
 
 def sorted_faces(boxes: NDArray[np.float64], landmarks: NDArray[np.float64], scores: NDArray[np.float64]) -> Faces:

@@ -15,17 +15,18 @@ from facerec.store.embeddings import Embeddings, Origin, normalise, write_embedd
 from facerec.store.shards import read_failures, read_shards
 
 
-def open_embedder(path_or_name: str | Path, device: torch.device = CPU) -> Embedder:
+def open_embedder(path_or_name: str | Path, device: torch.device = CPU, allow_torchscript: bool = False) -> Embedder:
     """The network in a file or directory (see `load_embedder`), or a downloaded model of the catalog, by its name.
 
-    Raises FormatError for a model that is not downloaded yet, and as `load_embedder` does.
+    With `allow_torchscript` a file that is TorchScript may run, which can do whatever you can; models of the catalog
+    never may. Raises FormatError for a model that is not downloaded yet, and as `load_embedder` does.
     """
     path = Path(path_or_name)
     if not path.exists() and _is_model_of_catalog(str(path)):
         path = Path("data/raw") / path
         if not path.exists():
             raise FormatError(f"{path.name} is not downloaded; run `facerec download {path.name} {path}`.")
-    return load_embedder(path, device)
+    return load_embedder(path, device, allow_torchscript)
 
 
 def _is_model_of_catalog(name: str) -> bool:
@@ -35,13 +36,15 @@ def _is_model_of_catalog(name: str) -> bool:
         return False
 
 
-def embed_face_set(model: str | Path, faces: str | Path, out: str | Path | None = None) -> Embeddings:
+def embed_face_set(
+    model: str | Path, faces: str | Path, out: str | Path | None = None, allow_torchscript: bool = False
+) -> Embeddings:
     """Embed face set `faces` with the network `model` (see `open_embedder`), and write `out` (NAME.npy), if given.
 
     Photos without a face are rows of NaN at the end, so that a benchmark can count them.
     """
     device = torch_device()
-    aligned, embedder = read_shards(faces, "faces"), open_embedder(model, device)
+    aligned, embedder = read_shards(faces, "faces"), open_embedder(model, device, allow_torchscript)
     matrix = embedder.embed(aligned)
     failed = read_failures(faces)
     missing = np.full((len(failed), matrix.shape[1]), np.nan, np.float32)

@@ -1,33 +1,45 @@
 """`Embedder`: a network of any kind with its preprocessing, and `load_embedder`, which opens one from a file.
 
-A network comes as backbone.pt of this project, as .onnx, as TorchScript (.pt, .ts) or as weights in a published
-layout (.pt, .pth, .ckpt; see `facerec.backbones.published`). Its preprocessing is in our own files, in the metadata of
-an ONNX file, or in preprocessing.yaml beside the file. A network that declares none is refused, since a wrong guess
-would cost accuracy without any error.
+A network comes as backbone.pt of this project, as .onnx or as weights in a published layout (.pt, .pth, .ckpt; see
+`facerec.backbones.published`). Its preprocessing is in our own files, in the metadata of an ONNX file, or in
+preprocessing.yaml beside the file. A network that declares none is refused, since a wrong guess would cost accuracy
+without any error.
+
+TorchScript (.pt, .ts) is a program that can read, change and delete the files of whoever runs it. It runs only where
+the caller allows it for the one file.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import onnxruntime
 import torch
-import yaml
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 from facerec.backbones import published, storage
 from facerec.backbones.storage import StoredBackbone
-from facerec.core import FormatError, map_in_threads, require_path, sha256_of_bytes, sha256_of_file, track
+from facerec.core import (
+    FormatError,
+    is_torchscript,
+    map_in_threads,
+    parse_json,
+    parse_yaml,
+    require_path,
+    sha256_of_bytes,
+    sha256_of_file,
+    short_reason,
+    track,
+)
 from facerec.store.face_dataset import FaceDataset
 from facerec.store.model_metadata import Preprocessing, TrainingSet, parse_training_sets, training_sets_to_plain
 from facerec.store.shards import Shards
@@ -148,15 +160,17 @@ class OnnxNetwork:
         try:
             self.session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's own classes, without a common base
-            raise FormatError(f"{origin} cannot be read as ONNX ({str(error).splitlines()[0]}).") from error
+            raise FormatError(f"{origin} cannot be read as ONNX ({short_reason(error)}).") from error
         inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
-        if len(inputs) != 1 or len(inputs[0].shape) != 4 or len(outputs[0].shape) != 2:
-            raise FormatError(f"{origin} does not map images (b, 3, h, w) to embeddings (b, dim).")
+        shapes = [len(each.shape) if each.type == "tensor(float)" else 0 for each in (*inputs, *outputs[:1])]
+        if shapes != [4, 2] or not isinstance(outputs[0].shape[1], int):
+            raise FormatError(f"{origin} does not map images (b, 3, h, w) to embeddings (b, dim), both float32.")
+        self.origin = origin
         self.input: str = inputs[0].name
         self.fixed_batch = inputs[0].shape[0] if isinstance(inputs[0].shape[0], int) else None
         self.size = tuple(inputs[0].shape[2:])  # a name where any size is allowed
         self.metadata: dict[str, str] = self.session.get_modelmeta().custom_metadata_map
-        self.dim = int(outputs[0].shape[1])
+        self.dim: int = outputs[0].shape[1]
 
     def __call__(self, images: Tensor) -> Tensor:
         """Embeddings of (b, 3, h, w); a network exported for a fixed batch is run that many at a time."""
@@ -168,18 +182,32 @@ class OnnxNetwork:
     def _run(self, pixels: NDArray[np.float32], size: int) -> NDArray[np.float32]:
         missing = size - len(pixels)
         padded = np.pad(pixels, ((0, missing), (0, 0), (0, 0), (0, 0))) if missing else pixels
-        output: NDArray[np.float32] = self.session.run(None, {self.input: padded})[0]
+        try:
+            output: NDArray[np.float32] = self.session.run(None, {self.input: padded})[0]
+        except Exception as error:  # onnxruntime's own classes; also for more memory than there is
+            raise FormatError(f"{self.origin} cannot be run ({short_reason(error)}).") from error
+        if output.shape != (size, self.dim):
+            raise FormatError(f"{self.origin} promises embeddings ({size}, {self.dim}), but gives {output.shape}.")
         return output[: len(pixels)]
 
 
-def load_embedder(path: str | Path, device: torch.device = CPU) -> Embedder:
+def load_embedder(path: str | Path, device: torch.device = CPU, allow_torchscript: bool = False) -> Embedder:
     """The network at `path`, a file or a directory that holds one model, with its preprocessing.
 
-    A torch network runs on `device`, ONNX always on the CPU. Raises FormatError when the file is no model of a known
-    kind or nothing declares its preprocessing.
+    Args:
+        path: the file or directory.
+        device: where a torch network runs; ONNX always runs on the CPU.
+        allow_torchscript: whether the file `path`, if it is TorchScript, may run. It is a program that can read,
+            change and delete all files of yours: allow it only for a file whose author you trust. In a directory
+            it is never run.
+
+    Raises:
+        FormatError: for a file that is no model of a known kind, TorchScript that is not allowed, or a network whose
+            preprocessing nothing declares.
     """
     path = Path(path)
     if path.is_dir():
+        allow_torchscript = False
         models = sorted(file for file in path.iterdir() if file.suffix in (".onnx", *_TORCH))
         if len(models) != 1:
             raise FormatError(f"{path} must hold exactly one model, but holds {len(models)}; name its file.")
@@ -189,8 +217,8 @@ def load_embedder(path: str | Path, device: torch.device = CPU) -> Embedder:
         return onnx_embedder(path, str(path))
     if path.suffix not in _TORCH:
         raise FormatError(f"{path} is no model: a model is .onnx, {', '.join(_TORCH)}, or a directory of one.")
-    if _is_script(path):
-        return _script_embedder(path, device)
+    if is_torchscript(path):
+        return _script_embedder(path, device, allow_torchscript)
     if storage.is_backbone_file(path):
         return torch_embedder(storage.load_backbone(path), device)
     preprocessing = _declared_beside(path)
@@ -215,23 +243,20 @@ def _with_digest(embedder: Embedder, model: Path | bytes) -> Embedder:
     return replace(embedder, digest=sha256_of_bytes(prepared.encode() + bytes.fromhex(content)))
 
 
-def _is_script(path: Path) -> bool:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return any(name.endswith("/constants.pkl") for name in archive.namelist())
-    except (zipfile.BadZipFile, OSError):
-        return False
-
-
-def _script_embedder(path: Path, device: torch.device) -> Embedder:
+def _script_embedder(path: Path, device: torch.device, allowed: bool) -> Embedder:
     """An embedder of a TorchScript file; its output length is measured on one grey face."""
+    if not allowed:
+        raise FormatError(
+            f"{path} is TorchScript, a program that can read, change and delete your files; if you trust its author, "
+            f"make it a plain network with `facerec onnx {path} NAME.onnx --allow-torchscript`."
+        )
     preprocessing = _declared_beside(path)
     try:
         network = torch.jit.load(str(path), map_location=device).eval()  # type: ignore[no-untyped-call]
         with torch.inference_mode():
             output = network(torch.zeros(1, 3, *preprocessing.input_size, device=device))
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1]
+    except Exception as error:  # a program can fail in any way
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
         raise FormatError(f"{path} cannot be run on faces of {preprocessing.input_size} ({reason}).") from error
     if not isinstance(output, torch.Tensor) or output.ndim != 2:
         raise FormatError(f"{path} does not map images (b, 3, h, w) to embeddings (b, dim).")
@@ -243,13 +268,15 @@ def onnx_embedder(model: Path | bytes, origin: str) -> Embedder:
     network = OnnxNetwork(model, origin)
     known = network.metadata
     if METADATA_KEY in known:
-        preprocessing = Preprocessing.from_dict(_parse_json(known[METADATA_KEY], origin), origin)
+        preprocessing = Preprocessing.from_dict(parse_json(known[METADATA_KEY], f"{METADATA_KEY} of {origin}"), origin)
     else:
         preprocessing = _declared_beside(Path(origin))
     due = preprocessing.input_size
     if any(isinstance(side, int) and side != wanted for side, wanted in zip(network.size, due, strict=True)):
         raise FormatError(f"{origin} takes {network.size} pixels, but its preprocessing makes {due}.")
-    trained_on = parse_training_sets(_parse_json(known.get(TRAINED_ON_KEY, "null"), origin), origin)
+    trained_on = parse_training_sets(
+        parse_json(known.get(TRAINED_ON_KEY, "null"), f"{TRAINED_ON_KEY} of {origin}"), origin
+    )
     embedder = Embedder(network, network.dim, preprocessing, trained_on=trained_on)
     digest = known.get(DIGEST_KEY)
     if digest is None:
@@ -268,13 +295,6 @@ def onnx_notes(stored: StoredBackbone) -> dict[str, str]:
     }
 
 
-def _parse_json(text: str, origin: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"{origin} is damaged: its metadata are no JSON; export it again.") from error
-
-
 def _declared_beside(path: Path) -> Preprocessing:
     """The preprocessing declared in preprocessing.yaml beside the model `path`."""
     declaration = path.with_name(_DECLARATION)
@@ -283,7 +303,4 @@ def _declared_beside(path: Path) -> Preprocessing:
             f"Nothing says how faces are prepared for {path}; put a {_DECLARATION} beside it (size, crop, colour, "
             "mean, std, flip)."
         )
-    try:
-        return Preprocessing.from_dict(yaml.safe_load(declaration.read_text(encoding="utf-8")), str(declaration))
-    except yaml.YAMLError as error:
-        raise FormatError(f"{declaration} is not valid YAML: {' '.join(str(error).split())}.") from error
+    return Preprocessing.from_dict(parse_yaml(declaration.read_bytes(), str(declaration)), str(declaration))

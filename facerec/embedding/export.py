@@ -6,8 +6,11 @@ Equal weights give equal bytes: file names, stack traces and other notes of the 
 from __future__ import annotations
 
 import io
+import json
+import warnings
 from contextlib import redirect_stdout
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -17,8 +20,8 @@ import torch
 from facerec import __version__
 from facerec.backbones import storage
 from facerec.backbones.storage import StoredBackbone
-from facerec.core import FacerecError, atomic_file, sha256_of_file
-from facerec.embedding import onnx_embedder, onnx_notes, torch_embedder
+from facerec.core import FacerecError, atomic_file, is_torchscript, sha256_of_file, short_reason
+from facerec.embedding import METADATA_KEY, Embedder, load_embedder, onnx_embedder, onnx_notes, torch_embedder
 from facerec.store.embeddings import normalise
 
 OPSET = 18
@@ -32,16 +35,23 @@ class ExportError(FacerecError):
     """The exported network gives other embeddings than the trained one."""
 
 
-def export_onnx(source: str | Path, target: str | Path) -> float:
+def export_onnx(source: str | Path, target: str | Path, allow_torchscript: bool = False) -> float:
     """Write the network of `source` (backbone.pt) as ONNX to `target`, atomically.
+
+    With `allow_torchscript` the source may also be TorchScript with its preprocessing beside it, which then runs and
+    can do whatever you can.
 
     The input is "images" (batch, 3, h, w) float32, the output "embeddings" (batch, dim), for any batch. Both files
     embed the same random pixels; returns the largest difference between two values of embeddings of length 1, which
     depends on the processor. Raises ExportError and writes nothing where it is more than TOLERANCE.
     """
-    stored = storage.load_backbone(source)
-    encoded = encode_onnx(stored)
-    difference = _largest_difference(stored, encoded)
+    if allow_torchscript and is_torchscript(source):
+        embedder = load_embedder(source, allow_torchscript=True)
+        encoded = _encode_script(embedder, str(source))
+    else:
+        stored = storage.load_backbone(source)
+        embedder, encoded = torch_embedder(stored), encode_onnx(stored)
+    difference = _largest_difference(embedder, encoded)
     if not difference <= TOLERANCE:
         raise ExportError(
             f"The ONNX export of {source} differs from torch by {difference:.2g}, more than "
@@ -91,6 +101,32 @@ def encode_onnx(stored: StoredBackbone) -> bytes:
     return bytes(model.SerializeToString(deterministic=True))
 
 
+def _encode_script(embedder: Embedder, origin: str) -> bytes:
+    """A TorchScript network with its preprocessing as an ONNX file."""
+    try:
+        with TemporaryDirectory() as folder, warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+            file = Path(folder) / "network.onnx"
+            warnings.simplefilter("ignore")  # torch's other exporter takes no TorchScript
+            torch.onnx.export(
+                embedder.network,  # type: ignore[arg-type]
+                (torch.zeros(2, 3, *embedder.preprocessing.input_size),),
+                file,
+                input_names=["images"],
+                output_names=["embeddings"],
+                dynamic_axes={"images": {0: "batch"}, "embeddings": {0: "batch"}},
+                opset_version=OPSET,
+                dynamo=False,
+            )
+            model = onnx.load(file)
+    except Exception as error:  # of many classes, for operators that ONNX does not have
+        raise ExportError(
+            f"{origin} cannot be made ONNX ({short_reason(error)}); have its author export it."
+        ) from error
+    _strip(model)
+    onnx.helper.set_model_props(model, {METADATA_KEY: json.dumps(embedder.preprocessing.to_dict(), sort_keys=True)})
+    return bytes(model.SerializeToString(deterministic=True))
+
+
 def _strip(message: Any) -> None:
     """Remove stack traces, file names and other notes of the exporter, at every level of a protobuf."""
     for field, value in message.ListFields():
@@ -101,9 +137,9 @@ def _strip(message: Any) -> None:
                 _strip(child)
 
 
-def _largest_difference(stored: StoredBackbone, encoded: bytes) -> float:
+def _largest_difference(embedder: Embedder, encoded: bytes) -> float:
     """Between the values of normalised embeddings of random pixels by torch and by the ONNX file `encoded`."""
-    pixels = np.random.default_rng(0).integers(0, 256, (_RANDOM_FACES, *stored.preprocessing.size, 3), np.uint8)
-    embedders = torch_embedder(stored), onnx_embedder(encoded, "the export")
+    pixels = np.random.default_rng(0).integers(0, 256, (_RANDOM_FACES, *embedder.preprocessing.size, 3), np.uint8)
+    embedders = embedder, onnx_embedder(encoded, "the export")
     by_torch, by_onnx = (normalise(each.embed(pixels)) for each in embedders)
     return float(np.abs(by_torch - by_onnx).max())

@@ -6,7 +6,6 @@ reason.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from facerec.core import FacerecError, FormatError, ParamsError, rate_name, track
+from facerec.core import FacerecError, FormatError, ParamsError, parse_json, rate_name, track
 from facerec.evaluation.identification import outcomes
 from facerec.evaluation.identification.result import Doubles, IdentificationRun, Ints
 from facerec.evaluation.statistics.bootstrap import identity_weights
@@ -110,8 +109,8 @@ def _compare(name: str, first: Side, second: Side, trials: Trials) -> RunCompari
 def _read_result(name: str, side: Side) -> _Scores:
     folder = side.folder / name
     try:
-        found = json.loads((folder / RESULT).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        found = parse_json((folder / RESULT).read_bytes(), f"{folder / RESULT}")
+    except (OSError, FormatError) as error:
         raise FormatError(f"cannot read the result of {name} in {side.name} ({error}).") from error
     if not isinstance(found, dict):
         raise FormatError(f"the result of {name} in {side.name} is no mapping; run `dvc repro`.")

@@ -9,7 +9,6 @@ Nothing found in a file is run or unpacked.
 
 from __future__ import annotations
 
-import json
 import pkgutil
 from collections import Counter
 from collections.abc import Iterable
@@ -20,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.core import Album, Description, FormatError, ImageError, spread_of
+from facerec.core import Album, Description, FormatError, ImageError, parse_json, spread_of
 from facerec.imaging.images import decode, read_header
 from facerec.interop.photos import describe_photos, is_archive, open_source
 
@@ -147,10 +146,7 @@ def _text(path: Path) -> Description | None:
 
 
 def _json(path: Path, text: str) -> Description:
-    try:
-        value = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise FormatError(f"{path} is damaged: it begins as JSON, but {error}.") from error
+    value = parse_json(text, str(path))
     keys = [str(key) for key in value][:5] if isinstance(value, dict) else []
     other = Description("JSON of no known kind", {"items": len(value), "names": keys})
     return _first(_JSON, path, value) or other

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
-import pickle
-import zipfile
 from pathlib import Path
 from typing import Any
 
-from facerec.core import Description, FormatError, size_of
+from facerec.core import Description, FormatError, is_torchscript, parse_json, read_tensors, size_of, zip_names
 from facerec.store.model_metadata import describe_training_sets, parse_training_sets
 
 _TORCH = (".pt", ".pth", ".ckpt")
@@ -19,6 +16,9 @@ def describe_weights(path: Path) -> Description | None:
     """A file of weights, told by its name and content."""
     if path.suffix == ".onnx":
         return _onnx(path)
+    if is_torchscript(path):
+        warning = "when it runs it can read, change and delete any file of yours; it was not loaded"
+        return Description("TorchScript, a program", {"bytes": size_of(path), "warning": warning})
     return _torch(path) if path.suffix in _TORCH or _is_torch_zip(path) else None
 
 
@@ -32,11 +32,7 @@ def _torch(path: Path) -> Description:
     """A torch file, read so that it can run no code."""
     import torch
 
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=_is_torch_zip(path))
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        reason = str(error).splitlines()[0][:120]
-        raise FormatError(f"{path} is no torch file of plain tensors, or it is damaged ({reason}).") from error
+    content = read_tensors(path, mmap=_is_torch_zip(path))
     tensors, pending = {}, [("", content)]
     while pending:  # nested mappings; a tensor is named by its dotted path
         name, value = pending.pop(0)
@@ -82,11 +78,7 @@ def _onnx(path: Path) -> Description:
 
 def _is_torch_zip(path: Path) -> bool:
     """Whether the file is a zip as torch.save writes it."""
-    try:
-        with zipfile.ZipFile(path) as file:
-            return any(name.endswith("/data.pkl") for name in file.namelist())
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
-        return False
+    return any(name.endswith("/data.pkl") for name in zip_names(path))
 
 
 def _shape(value: Any) -> list[int | str]:
@@ -95,7 +87,4 @@ def _shape(value: Any) -> list[int | str]:
 
 def _parsed(text: str | None, path: Path) -> Any:
     """A value of an ONNX file's metadata, None where it is missing."""
-    try:
-        return None if text is None else json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"{path} is damaged: its metadata are no JSON.") from error
+    return None if text is None else parse_json(text, f"what {path} says of itself")

@@ -12,7 +12,6 @@ script that made the published folders reverses the channels that MXNet decodes.
 
 from __future__ import annotations
 
-import json
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -25,7 +24,7 @@ import numpy as np
 from numcodecs import blosc
 from numpy.typing import NDArray
 
-from facerec.core import Album, Description, FormatError, pair_counts, size_of
+from facerec.core import Album, Description, FormatError, pair_counts, parse_json, size_of
 from facerec.store import pairs
 
 Colour = Literal["bgr", "rgb"]
@@ -138,11 +137,9 @@ def _meta(path: Path) -> tuple[tuple[int, int, int], int]:
 def _json(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
-            value = json.loads(file.read(1 << 16))
+            value = parse_json(file.read(1 << 16), str(path))
     except OSError as error:
         raise FormatError(f"cannot read {path}: {error.strerror}.") from error
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"{path} is no JSON: {error}.") from error
     if not isinstance(value, dict):
         raise FormatError(f"{path} does not describe a bcolz array.")
     return value

@@ -8,7 +8,6 @@ MegaFace entries a1/a2/name. A feature list of its devkit is JSON with "path" an
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.core import Description, FormatError, spread_of, write_json, write_text
+from facerec.core import Description, FormatError, parse_json, spread_of, write_json, write_text
 
 _LABELLED = re.compile(r"(.*\S)\s+(-?[0-9]{1,18})")
 T = TypeVar("T")
@@ -98,10 +97,7 @@ def write_noises(entries: list[str], path: str | Path, comment: str = "") -> Non
 
 def read_feature_list(path: str | Path) -> FeatureList:
     """Read the devkit's JSON list {"id": [...], "path": [...]}; "id" may be missing."""
-    try:
-        value = json.loads(_text(path))
-    except (ValueError, RecursionError) as error:  # also for numbers of 5,000 digits and very deep lists
-        raise FormatError(f"{path} is not valid JSON: {error}.") from error
+    value = parse_json(_text(path), str(path))
     if not isinstance(value, dict) or "path" not in value:
         raise FormatError(f'{path} is no feature list: it has no "path".')
     return FeatureList(_strings(value["path"], path), _strings(value.get("id", []), path))

@@ -15,11 +15,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
-import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from facerec.core import ParamsError
+from facerec.core import ParamsError, parse_yaml
 from facerec.params.experiment import DETECTOR_OPTIONS, Align, Detect, Identify, Params, Verify
 from facerec.params.training import Augment, Backbone, HeadParams, SamplerParams, Schedule, Strict, Train, Validation
 
@@ -34,12 +33,10 @@ def load_params(path: str | Path = "params.yaml") -> Params:
     """Read and validate a parameter file; ParamsError names the wrong key and what is allowed there."""
     path = Path(path)
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_bytes()
     except FileNotFoundError as error:
         raise ParamsError(f"{path} is missing; run from the repository root or restore it from git.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ParamsError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from error
-    return parse_params(raw, str(path))
+    return parse_params(parse_yaml(text, str(path), ParamsError), str(path))
 
 
 def parse_params(raw: Any, origin: str = "params") -> Params:

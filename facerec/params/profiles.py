@@ -23,7 +23,7 @@ from typing import Any
 import yaml
 
 from facerec import params
-from facerec.core import ParamsError, write_text
+from facerec.core import ParamsError, parse_yaml, write_text
 
 DEFAULT = "default"
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
@@ -76,13 +76,17 @@ def compose_params(folder: Path, name: str) -> str:
         body = yaml.safe_dump(merged, sort_keys=False, default_flow_style=None, width=110)
         first, *over = (f"{each}.yaml" for each, _ in chain)
         text = f"# Profile {name}: profiles/{first} with {', then '.join(over)} laid over it.\n{body}"
-    params.parse_params(yaml.safe_load(text), f"profile {name}")
+    _parse(text, name)
     return text
 
 
 def load_profile(folder: Path, name: str) -> params.Params:
     """The parameters of profile `name`."""
-    return params.parse_params(yaml.safe_load(compose_params(folder, name)), f"profile {name}")
+    return _parse(compose_params(folder, name), name)
+
+
+def _parse(text: str, name: str) -> params.Params:
+    return params.parse_params(parse_yaml(text, f"profile {name}", ParamsError), f"profile {name}")
 
 
 def apply_profile(folder: Path, name: str, target: Path) -> None:
@@ -105,10 +109,7 @@ def _chain(folder: Path, name: str) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _tree(folder: Path, name: str) -> dict[str, Any]:
-    try:
-        tree = yaml.safe_load(_text(folder, name))
-    except yaml.YAMLError as error:
-        raise ParamsError(f"{folder / name}.yaml is not valid YAML: {' '.join(str(error).split())}.") from error
+    tree = parse_yaml(_text(folder, name), f"{folder / name}.yaml", ParamsError)
     if not isinstance(tree, dict):
         raise ParamsError(f"{folder / name}.yaml must be a mapping of keys to values.")
     return tree

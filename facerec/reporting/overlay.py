@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from facerec.core import FormatError, ParamsError
+from facerec.core import FormatError, ParamsError, parse_json
 from facerec.evaluation.identification import devkit
 from facerec.reporting import figures
 
@@ -45,8 +44,8 @@ def overlay_curves(files: Mapping[str, Path], kind: str = "roc", title: str = ""
 
 def _read_curves(path: Path, kind: str) -> dict[str, Records]:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        value = parse_json(path.read_bytes(), str(path))
+    except (OSError, FormatError) as error:
         raise FormatError(f"cannot read the curves {path} ({error}).") from error
     if not isinstance(value, dict):
         raise FormatError(f"{path} holds no curves: it is no JSON object.")

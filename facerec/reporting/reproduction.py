@@ -14,9 +14,7 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from typing import Any
 
-import yaml
-
-from facerec.core import PORTABLE, FormatError, describe_arithmetic, torch_device
+from facerec.core import PORTABLE, FormatError, describe_arithmetic, parse_yaml, torch_device
 from facerec.reporting.provenance import LIBRARIES
 
 _CODE = ("facerec", "stages", "synthfaces")  # folders; any other .py file is code too
@@ -100,9 +98,9 @@ def record_run(
     name = revision if known else f"{revision} ({commit[:7]})"
     versions = dict(re.findall(r"^([\w.-]+)==([^\s;]+)", constraints, re.MULTILINE))
     try:
-        recorded = yaml.safe_load(lock)["stages"]
+        recorded = parse_yaml(lock, "dvc.lock")["stages"]
         stages = {stage: _parse_stage(recorded[stage]) for stage in names if stage in recorded}
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+    except (FormatError, KeyError, TypeError, AttributeError) as error:
         raise FormatError(
             f"dvc.lock of {name} is damaged; `git checkout dvc.lock` brings back the committed one, `dvc repro` makes it anew."
         ) from error

@@ -5,14 +5,13 @@ DVC compares scalars only: a list vanishes from `dvc metrics diff` without a wor
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from facerec.core import PORTABLE, FormatError, note, write_json
+from facerec.core import PORTABLE, FormatError, note, parse_json, write_json
 from facerec.params import Params
 
 ARITHMETIC = "arithmetic"
@@ -122,6 +121,6 @@ def collect_metrics(sources: Sources) -> dict[str, Any]:
 def load_metrics(path: Path) -> Any:
     """The JSON a stage wrote to `path`."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return parse_json(path.read_bytes(), str(path))
+    except (OSError, FormatError) as error:
         raise FormatError(f"cannot read the result {path} ({error}); run `dvc repro`.") from error

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from facerec.core import FormatError
-from facerec.store.shards import Meta, reduction
+from facerec.store.shards import LONGEST_SIDE, Meta, reduction
 
 if TYPE_CHECKING:  # the catalog reads these records too, and has no need of torch
     from torch import Tensor
@@ -22,6 +22,8 @@ if TYPE_CHECKING:  # the catalog reads these records too, and has no need of tor
 Flip = Literal["none", "sum", "sum-normalised", "concat"]
 """How the embeddings f(x) of a face and f(x') of its mirror image become one: f(x) alone, their sum, the
 sum of both divided by their norms, or both one after the other."""
+
+_LARGEST = 1e6  # mean or std; more overflow float32 or leave nothing of the pixels
 
 
 @dataclass(frozen=True)
@@ -47,9 +49,13 @@ class Preprocessing:
     flip: Flip = "sum"
 
     # Read by pydantic, which ignores neither unknown keys nor text where numbers belong.
-    __pydantic_config__ = ConfigDict(extra="forbid")
+    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     def __post_init__(self) -> None:
+        if not all(0 < side <= LONGEST_SIDE for side in self.size):
+            raise FormatError(f"Faces of {self.size[0]}x{self.size[1]} pixels are impossible; correct the size.")
+        if not all(abs(value) <= _LARGEST for value in (*self.mean, *self.std)):
+            raise FormatError(f"The mean {self.mean} and std {self.std} are not for pixels in 0..255.")
         if self.crop is not None and not 0 <= self.crop[0] < self.crop[1] <= self.size[1]:
             raise FormatError(f"The columns {self.crop} are not inside faces {self.size[1]} pixels wide.")
         if not all(value > 0 for value in self.std):

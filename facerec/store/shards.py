@@ -34,7 +34,8 @@ _BATCH_ROWS = 256
 _BATCH_BYTES = 32 << 20
 _BYTES = (bytes, bytearray, memoryview)
 _META_KEY = b"facerec"
-_LONGEST_SIDE = 4096  # pixels of an aligned face; a reader allocates whole batches of the size in the metadata
+LONGEST_SIDE = 4096
+"""Pixels of an aligned face; a reader allocates whole batches of the size in the metadata."""
 _LAST = {"facerec.last": "yes"}
 
 _PHOTO_FIELDS = [
@@ -317,7 +318,7 @@ def _meta(schema: pa.Schema, part: Path) -> Meta:
         raise FormatError(f"{part} does not say what set it is part of; make it again.") from error
     if meta.version != VERSION:
         raise FormatError(f"{part} has version {meta.version}, this program reads {VERSION}.")
-    if meta.size is not None and not all(0 < side <= _LONGEST_SIDE for side in meta.size):
+    if meta.size is not None and not all(0 < side <= LONGEST_SIDE for side in meta.size):
         raise FormatError(f"{part} promises faces of {meta.size[0]}x{meta.size[1]} pixels; make it again.")
     if meta.colour != "RGB":
         raise FormatError(f"{part} holds {meta.colour} pixels, but RGB is needed.")

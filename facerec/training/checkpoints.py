@@ -23,7 +23,7 @@ from typing import Any
 import torch
 
 from facerec import distributed
-from facerec.core import ParamsError, atomic_file, local_setting
+from facerec.core import ParamsError, atomic_file, local_setting, read_tensors
 
 Content = dict[str, Any]
 """Plain values and tensors only, so that reading them runs no code."""
@@ -73,7 +73,7 @@ def _read(path: Path) -> Content | None:
         with zipfile.ZipFile(path) as archive:
             if archive.testzip() is not None:  # torch itself does not verify checksums
                 return None
-        content: Content = torch.load(path, map_location="cpu", weights_only=True)
+        content: Content = read_tensors(path)
     except (FileNotFoundError, zipfile.BadZipFile):
         return None
     return content

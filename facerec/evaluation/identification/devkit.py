@@ -13,7 +13,6 @@ numbers do so in at least three ways that differ by up to half a point, so each 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -23,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.core import FormatError, rate_name
+from facerec.core import FormatError, parse_json, rate_name
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -148,12 +147,10 @@ def parse_published(value: Mapping[str, Any], origin: str = "the devkit's JSON")
 def read_published(path: str | Path) -> PublishedCurves:
     """The curves of a devkit file such as cmc_facescrub_megaface_0_1000000_1.json."""
     try:
-        value = json.loads(Path(path).read_text(encoding="utf-8"))
+        text = Path(path).read_bytes()
     except OSError as error:
         raise FormatError(f"cannot read the devkit result {path}: {error.strerror}.") from error
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"{path} is not valid JSON ({error}); give the devkit's cmc_*.json.") from error
-    return parse_published(value, str(path))
+    return parse_published(parse_json(text, str(path)), str(path))
 
 
 def _curve(value: Any, name: str, origin: str) -> tuple[Doubles, Doubles]:
