@@ -1,111 +1,97 @@
 """What torch files claim, found out before torch reads them and so before it takes the memory.
 
 Weights take as much memory as their file is long, because torch stores them uncompressed. A file that would take more
-is refused: compressed members, members over each other, tensors that are larger than their storage, and, in the form
-before torch 1.6, storages longer than the file.
+is refused: compressed members, members that share their bytes, an array of bytes of any length, and, in the form before
+torch 1.6, storages longer than the file. (In the newer form torch itself compares a storage with its member.)
 """
 
 from __future__ import annotations
 
 import pickle
 import zipfile
-from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any
 
-from facerec.core.errors import FormatError
-
 _PICKLE = 64 << 20
 """Bytes that the names of the tensors and the other values may take; the largest published networks need 2 MB."""
-_SHARED = 4
-"""How many times larger than its file all tensors together may be: some are stored once under several names."""
-_ITEMS = {"DoubleStorage": 8, "LongStorage": 8, "FloatStorage": 4, "IntStorage": 4, "HalfStorage": 2, "ShortStorage": 2}
-"""Bytes of a number in a storage; it has at least one in the others."""
 
 
 def check_torch_file(path: str | Path) -> None:
-    """Raise FormatError if reading the torch file `path` would take much more memory than it is long.
+    """Raise ValueError if torch would take more memory for the file `path` than it is long; nothing in it is run.
 
-    Files of other kinds pass: torch itself refuses them. Nothing in the file is run.
+    A file that is damaged or no torch file raises pickle.UnpicklingError.
     """
     path = Path(path)
-    try:
-        if zipfile.is_zipfile(path):
-            _check_zip(path)
-        else:
-            _check_legacy(path)
-    except FormatError:
-        raise
-    except Exception:  # damage, which torch reports in its own words
-        return
+    with path.open("rb") as file:
+        check = _check_zip if file.read(4) == b"PK\x03\x04" else _check_legacy  # as torch itself tells them apart
+        file.seek(0)
+        try:
+            check(file, path.stat().st_size)
+        except ValueError:
+            raise
+        except Exception as error:  # damaged pickles and zips fail with all kinds of errors
+            raise pickle.UnpicklingError(f"it is damaged: {error}") from error
 
 
-def check_tensors(sizes: Iterable[int], path: str | Path) -> None:
-    """Raise FormatError if tensors of these `sizes`, in bytes, repeat the numbers in the torch file `path` too often.
-
-    A tensor of any shape can be made of one number, and takes its memory only when it is copied.
-    """
-    if sum(sizes) > _SHARED * Path(path).stat().st_size:
-        raise FormatError(f"{path} is refused: its tensors are more than {_SHARED} times larger than the file.")
-
-
-def _check_zip(path: Path) -> None:
-    with zipfile.ZipFile(path) as archive:
+def _check_zip(file: IO[bytes], size: int) -> None:
+    with zipfile.ZipFile(file) as archive:
         members = archive.infolist()
         if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-            raise FormatError(f"{path} is refused: its members are compressed, as torch never stores them.")
-        if sum(member.file_size for member in members) > path.stat().st_size:
-            raise FormatError(f"{path} is refused: its members claim more bytes than the file has.")
+            raise ValueError("its members are compressed, as torch never stores them")
+        if sum(member.file_size for member in members) > size:
+            raise ValueError(f"its members claim more than its {size} bytes")
         for member in members:
             if member.filename.endswith("/data.pkl"):
                 if member.file_size > _PICKLE:
-                    raise FormatError(f"{path} is refused: its values without the tensors take {member.file_size} bytes.")
-                with archive.open(member) as file:
-                    _Claims(file, path).load()
+                    raise ValueError(f"its values besides the tensors take {member.file_size} bytes")
+                with archive.open(member) as values:
+                    _Claims(values).load()
 
 
-def _check_legacy(path: Path) -> None:
-    """The form of torch 1.5 and before: three pickles of its version, one of the values, then the storages."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        for _ in range(3):
-            _Claims(file, path).load()
-        claims = _Claims(file, path)
-        claims.load()
-    if sum(claims.storages.values()) > size:
-        raise FormatError(f"{path} is refused: its tensors claim more bytes than the file has.")
-
-
-class _Claims(pickle._Unpickler):
-    """Reads a pickle of torch for the sizes of its storages only; every object in it is a stand-in without effect.
-
-    It is the unpickler written in Python: the one in C allocates memory for memo numbers of any size.
-    """
-
-    def __init__(self, file: IO[bytes], path: Path) -> None:
-        super().__init__(file, encoding="latin1")
-        self._path = path
-        self.storages: dict[Any, int] = {}
-        """Bytes of each storage by its key."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        """A stand-in; a bytearray, for which torch would allocate any length, is refused."""
-        if name == "bytearray":
-            raise FormatError(f"{self._path} is refused: it holds an array of bytes, which no weights need.")
-        return type(name, (_StandIn,), {})
-
-    def persistent_load(self, pid: Any) -> Any:
-        """Note how large a storage is: ("storage", type, key, device, count of numbers, ...)."""
-        _, kind, key, _, count = pid[:5]
-        self.storages[key] = count * _ITEMS.get(getattr(kind, "__name__", ""), 1)
-        return None
+def _check_legacy(file: IO[bytes], size: int) -> None:
+    """The form of torch 1.5 and before: three pickles about its version, one of the values, then the storages."""
+    for _ in range(3):
+        _Claims(file).load()
+    values = _Claims(file)
+    values.load()
+    if sum(values.storages.values()) > size:
+        raise ValueError(f"its tensors claim more than its {size} bytes")
 
 
 class _StandIn(dict[Any, Any]):
-    """Takes the place of any object."""
+    """Takes the place of any object in a pickle."""
+
+    item = 1
+    """Bytes of a number, for a kind of storage."""
 
     def __init__(self, *_: Any) -> None:
         super().__init__()
 
     def __setstate__(self, state: Any) -> None:
         pass
+
+
+_WIDTHS = {"Double": 8, "Long": 8, "Float": 4, "Int": 4, "BFloat16": 2, "Half": 2, "Short": 2}
+_STORAGES = {f"{kind}Storage": type(kind, (_StandIn,), {"item": width}) for kind, width in _WIDTHS.items()}
+
+
+class _Claims(pickle._Unpickler):
+    """Reads a pickle of torch only for the bytes of its `storages`, by key.
+
+    It is the unpickler written in Python: the one in C allocates memory for memo numbers of any size.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        super().__init__(file, encoding="latin1")
+        self.storages: dict[Any, int] = {}
+
+    def find_class(self, module: str, name: str) -> Any:
+        """A stand-in; a bytearray, for which torch would allocate any length, is refused."""
+        if name == "bytearray":
+            raise ValueError("it holds an array of bytes, which no weights need")
+        return _STORAGES.get(name, _StandIn)
+
+    def persistent_load(self, pid: Any) -> None:
+        """Note a storage: ("storage", kind, key, device, count of numbers, ...)."""
+        _, kind, key, _, count = pid[:5]
+        self.storages[key] = max(count * kind.item, self.storages.get(key, 0))

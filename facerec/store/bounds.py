@@ -86,7 +86,9 @@ def check_uncompressed(part: Path) -> None:
 def _check_cost(cost: int, path: Path) -> None:
     limit = FLOOR + RATIO * path.stat().st_size
     if cost > limit:
-        raise ValueError(f"it would take {cost >> 20} MB of memory, more than the {limit >> 20} MB that its size allows")
+        raise ValueError(
+            f"it would take {cost >> 20} MB of memory, more than the {limit >> 20} MB that its size allows"
+        )
 
 
 def _cost(data: mmap.mmap, group: pq.RowGroupMetaData, number: int, repeated: int, width: int) -> int:
@@ -118,7 +120,9 @@ def _count_pages(data: mmap.mmap, column: pq.ColumnChunkMetaData) -> tuple[int, 
         if kind in (_DATA, _DATA_V2):
             values += counts[1]
             if counts.get(2 if kind == _DATA else 4) == _DELTA_BYTE_ARRAY:
-                raise ValueError(f"{column.path_in_schema} is encoded as DELTA_BYTE_ARRAY; write it with another encoding")
+                raise ValueError(
+                    f"{column.path_in_schema} is encoded as DELTA_BYTE_ARRAY; write it with another encoding"
+                )
         place, size = place + packed, size + unpacked
     return values, size
 
