@@ -26,6 +26,8 @@ _WIDTHS = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 12, "FLOAT": 4, "DOUBL
 _DATA, _DICTIONARY, _DATA_V2 = 0, 2, 3
 _COUNTS = {_DATA: 5, _DICTIONARY: 7, _DATA_V2: 8}  # field of a page's header that counts its values, by type of page
 _DELTA_BYTE_ARRAY = 7  # an encoding in which a text repeats the start of the one before
+_GROUPS = 4  # field of the footer
+_LONGEST_FOOTER = 4 << 20  # bytes; one of seventeen million rows has 50 kB
 _DEEPEST = 8  # structures inside each other; headers have four
 
 
@@ -38,6 +40,7 @@ def check_parquet(path: str | Path, metadata: pq.FileMetaData, names: list[str])
     path = Path(path)
     texts, cost = [], 0
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        groups = _read_footer(data)[_GROUPS]
         for number in range(metadata.num_columns):
             column = metadata.schema.column(number)
             if column.path.split(".")[0] not in names:
@@ -47,8 +50,8 @@ def check_parquet(path: str | Path, metadata: pq.FileMetaData, names: list[str])
                     raise ValueError(f"{column.path} holds lists of text")
                 texts.append(column.path)
             width = _WIDTHS.get(column.physical_type) or column.length
-            for group in range(metadata.num_row_groups):
-                cost += _cost(data, metadata.row_group(group), number, column.max_repetition_level, width)
+            for group in groups:
+                cost += _cost(data, group, number, column.max_repetition_level, width)
                 _check_cost(cost, path)
     return texts
 
@@ -91,38 +94,43 @@ def _check_cost(cost: int, path: Path) -> None:
         )
 
 
-def _cost(data: mmap.mmap, group: pq.RowGroupMetaData, number: int, repeated: int, width: int) -> int:
+def _read_footer(data: mmap.mmap) -> dict[int, Any]:
+    """The footer as written; pyarrow's own view of its columns ends the process where some are damaged."""
+    length = _number(data, len(data) - 8, 4)
+    if not 0 < length <= min(_LONGEST_FOOTER, len(data) - 12):
+        raise ValueError(f"its footer of {length} bytes is too long")
+    return _structure(data, len(data) - 8 - length)[0]
+
+
+def _cost(data: mmap.mmap, group: dict[int, Any], number: int, repeated: int, width: int) -> int:
     """Bytes that a column of a row group takes in memory."""
-    column = group.column(number)
+    rows, column = group[3], group[1][number][3]
     values, size = _count_pages(data, column)
-    exact = column.num_values == group.num_rows or (repeated and 0 <= group.num_rows <= column.num_values)
-    if values != column.num_values or not exact:
-        raise ValueError(f"{column.path_in_schema} has {values} values, but the footer names another number")
+    if values != column[5] or rows < 0 or (values < rows if repeated else values != rows):
+        raise ValueError(f"column {number} has {values} values, but the footer names another number")
     return values * (width + 4) + size
 
 
-def _count_pages(data: mmap.mmap, column: pq.ColumnChunkMetaData) -> tuple[int, int]:
+def _count_pages(data: mmap.mmap, column: dict[int, Any]) -> tuple[int, int]:
     """Values in the pages of a column, and bytes of the unpacked pages; of a column without values none are read."""
-    if column.num_values == 0:
+    if column[5] == 0:
         return 0, 0
-    place = column.data_page_offset
-    if column.dictionary_page_offset:
-        place = min(place, column.dictionary_page_offset)
-    end, values, size = place + column.total_compressed_size, 0, 0
+    place, length = column[9], column[7]
+    if column.get(11):  # where its dictionary is
+        place = min(place, column[11])
+    end, values, size = place + length, 0, 0
     if not 0 <= place <= end <= len(data):
-        raise ValueError(f"{column.path_in_schema} is not inside the file")
+        raise ValueError("a column is not inside the file")
     while place < end:
         header, place = _structure(data, place)
         kind, unpacked, packed = (header.get(key) for key in (1, 2, 3))
         counts = header.get(_COUNTS.get(kind, 0), {})
         if not isinstance(counts, dict) or min(unpacked, packed, counts.get(1, 0)) < 0:
-            raise ValueError(f"{column.path_in_schema} has a page of negative size")
+            raise ValueError("a column has a page of negative size")
         if kind in (_DATA, _DATA_V2):
             values += counts[1]
             if counts.get(2 if kind == _DATA else 4) == _DELTA_BYTE_ARRAY:
-                raise ValueError(
-                    f"{column.path_in_schema} is encoded as DELTA_BYTE_ARRAY; write it with another encoding"
-                )
+                raise ValueError("a column is encoded as DELTA_BYTE_ARRAY; write it with another encoding")
         place, size = place + packed, size + unpacked
     return values, size
 
@@ -137,13 +145,15 @@ def _structure(data: mmap.mmap, place: int, depth: int = 0) -> tuple[dict[int, A
             key += head >> 4
         else:
             key, place = _whole(data, place)
+        if key in found:  # readers differ in which of the two they take
+            raise ValueError("a header is damaged")
         found[key], place = _value(data, place, head & 15, depth)
     return found, place + 1
 
 
 def _value(data: mmap.mmap, place: int, kind: int, depth: int) -> tuple[Any, int]:
     if depth > _DEEPEST:
-        raise ValueError("a header of a page is nested too deeply")
+        raise ValueError("a header is nested too deeply")
     if kind in (1, 2):
         return kind == 1, place
     if kind == 3:
@@ -155,9 +165,23 @@ def _value(data: mmap.mmap, place: int, kind: int, depth: int) -> tuple[Any, int
     if kind == 8:
         length, place = _varint(data, place)
         return None, place + length
+    if kind == 9:
+        return _list(data, place, depth + 1)
     if kind == 12:
         return _structure(data, place, depth + 1)
-    raise ValueError("a header of a page is damaged")  # headers have neither lists nor maps
+    raise ValueError("a header is damaged")  # Parquet has neither sets nor maps in them
+
+
+def _list(data: mmap.mmap, place: int, depth: int) -> tuple[list[Any], int]:
+    count, kind = data[place] >> 4, data[place] & 15
+    place += 1
+    if count == 15:
+        count, place = _varint(data, place)
+    found = []
+    for _ in range(count):
+        value, place = _value(data, place, 3 if kind <= 2 else kind, depth)
+        found.append(value)
+    return found, place
 
 
 def _whole(data: mmap.mmap, place: int) -> tuple[int, int]:
@@ -173,7 +197,7 @@ def _varint(data: mmap.mmap, place: int) -> tuple[int, int]:
         number |= (byte & 127) << shift
         if byte < 128:
             return number, place
-    raise ValueError("a number in a header of a page is too long")
+    raise ValueError("a number in a header is too long")
 
 
 def _number(data: mmap.mmap, place: int, width: int) -> int:
