@@ -123,7 +123,7 @@ def _count_pages(data: mmap.mmap, column: dict[int, Any]) -> tuple[int, int]:
         raise ValueError("a column is not inside the file")
     while place < end:
         header, place = _structure(data, place)
-        kind, unpacked, packed = (header.get(key) for key in (1, 2, 3))
+        kind, unpacked, packed = (header[key] for key in (1, 2, 3))
         counts = header.get(_COUNTS.get(kind, 0), {})
         if not isinstance(counts, dict) or min(unpacked, packed, counts.get(1, 0)) < 0:
             raise ValueError("a column has a page of negative size")

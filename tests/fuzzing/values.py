@@ -112,8 +112,8 @@ def _other_columns(table: pa.Table, rng: Random) -> pa.Table:
     if not names:
         return table
     name = rng.choice(names)
-    if rng.random() < 0.5:
-        return table.drop_columns([name]) if rng.random() < 0.5 else table.append_column(name, table.column(name))
+    if rng.random() < 0.5 and names.count(name) == 1:
+        return table.drop_columns([name]) if rng.random() < 0.5 else table.append_column(name, table.columns[0])
     return table.rename_columns([rng.choice((*TEXTS, *names)) if each == name else each for each in names])
 
 
