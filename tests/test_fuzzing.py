@@ -70,4 +70,4 @@ def test_no_reader_fails_on_a_few_thousand_mutated_files(tmp_path):
     lines = [line.split() for line in run.stdout.splitlines()]
     read = {line[0]: int(line[2].replace(",", "")) for line in lines if line[0] in {t.name for t in TARGETS}}
     assert len(read) == len(TARGETS)
-    assert all(count >= 5 for count in read.values()), "the valid inputs at least are read"
+    assert all(read[t.name] >= 5 * t.share for t in TARGETS), "the valid inputs at least are read"

@@ -31,6 +31,7 @@ from facerec.store.model_metadata import (
 )
 
 FORMAT = "facerec-backbone-1"
+_HEAD = 1 << 16  # bytes of the pickle, whose first value is the format
 _DAMAGED = f"{{}} is damaged or not a backbone of this project ({FORMAT}); train again or name another file"
 
 
@@ -117,8 +118,9 @@ def is_backbone_file(path: str | Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
-            return bool(pickles) and FORMAT.encode() in archive.read(pickles[0])
-    except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError, EOFError, zlib.error):
+            with archive.open(pickles[0]) as file:
+                return FORMAT.encode() in file.read(_HEAD)  # a member may unpack to any length
+    except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError, EOFError, LookupError, zlib.error):
         return False  # not written by `save_backbone`
 
 

@@ -16,9 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from facerec.core.errors import FacerecError, FormatError
+from facerec.core.torch_bounds import check_torch_file
 
 _BITS = 64  # of a whole number; Python refuses to print one of 4,301 digits
-_VALUES = 1_000_000  # of a YAML document; one that names a list time and again can hold more than fit in memory
+_VALUES = 1_000_000  # of a document; one that names a list time and again can hold more than fit in memory
+
+_SHARED = 4  # how many times larger than its file tensors may be; any shape can be made of one number
 
 
 def parse_yaml(text: str | bytes, origin: str, kind: type[FacerecError] = FormatError) -> Any:
@@ -44,20 +47,26 @@ def parse_json(text: str | bytes, origin: str, kind: type[FacerecError] = Format
 def read_tensors(path: str | Path, mmap: bool = False) -> Any:
     """The tensors and plain values of a torch file, on the CPU; FormatError for any other file.
 
-    No code in the file runs; TorchScript, which is a program, is refused before torch sees it.
+    No code in the file runs; TorchScript, which is a program, is refused before torch sees it. So is a file that would
+    take more memory than it is long (`facerec.core.torch_bounds`).
     """
     import torch  # only here, as most commands do not need it
 
     if is_torchscript(path):
         raise FormatError(f"{path} is TorchScript, a program, where weights are needed; it was not run.")
     try:
+        check_torch_file(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about old formats and types of tensors
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+            found = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+        tensors = [each for each in _values(found) if isinstance(each, torch.Tensor)]
+        if sum(each.numel() * each.element_size() for each in tensors) > _SHARED * Path(path).stat().st_size:
+            raise ValueError(f"its tensors are more than {_SHARED} times larger than the file")
     except pickle.UnpicklingError as error:  # torch's own words advise to load it without protection
         raise FormatError(f"{path} is no torch file of plain tensors, or it is damaged; it was not read.") from error
     except Exception as error:  # damaged files fail with all kinds of errors
         raise FormatError(f"{path} cannot be read as weights ({short_reason(error)}).") from error
+    return found
 
 
 def is_torchscript(path: str | Path) -> bool:
@@ -82,18 +91,19 @@ def _whole_number(digits: str) -> int:
 
 def _check_plain(value: Any) -> None:
     """Raise ValueError for numbers too long to print, or more values than a document of ours ever holds."""
-    for count, each in enumerate(_values(value)):
-        if count > _VALUES:
-            raise ValueError(f"more than {_VALUES:,} values, aliases counted each time")
+    for each in _values(value):
         if isinstance(each, int) and each.bit_length() > _BITS:
             raise ValueError(f"a number of {each.bit_length()} bits")
 
 
 def _values(value: Any) -> Iterator[Any]:
-    """Every key and value in a tree."""
-    pending = [value]
+    """Every key and value in a tree; ValueError where there are more than any document of ours holds."""
+    pending, count = [value], 0
     while pending:
         yield (each := pending.pop())
+        count += 1
+        if count > _VALUES:
+            raise ValueError(f"more than {_VALUES:,} values, aliases counted each time")
         if isinstance(each, dict):
             pending += each.keys()
             pending += each.values()

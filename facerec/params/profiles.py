@@ -126,6 +126,8 @@ def _text(folder: Path, name: str) -> str:
         close = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {close[0]}? " if close else ""
         raise ParamsError(f"there is no profile {name} ({hint}profiles: {', '.join(known)}).") from error
+    except UnicodeDecodeError as error:
+        raise ParamsError(f"{folder / name}.yaml is no UTF-8 text; correct it or restore it from git.") from error
 
 
 def list_overrides(old: Any, new: Any) -> list[str]:

@@ -8,13 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 from matplotlib.figure import Figure
 
 from facerec.core import atomic_dir, write_json
 from facerec.evaluation import curves
 from facerec.reporting import figures
 from facerec.reporting.summary import Sources, load_metrics
+from facerec.store.embeddings import read_scores
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,8 @@ def _draw_verification(sources: Sources, draw: Callable[..., Figure], legend: Ma
 
 
 def _draw_distances(sources: Sources, name: str, threshold: float) -> Figure:
-    scores = pq.read_table(sources.scores / name / "scores.parquet", columns=["distance", "same"])
-    records = curves.histogram_records(scores["distance"].to_numpy(), scores["same"].to_numpy())
+    scores = read_scores(sources.scores / name)
+    records = curves.histogram_records(scores.distance, scores.same)
     return figures.score_histogram(records, threshold, f"{name}: distances of its pairs")
 
 

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from facerec.core import Album, Description, FormatError, atomic_dir, has_magic, sha256_of_file, size_of
-from facerec.store import tables
+from facerec.store import bounds, tables
 
 VERSION = 1
 _BATCH_ROWS = 256
@@ -298,9 +298,13 @@ def _parts(path: Path) -> list[Path]:
 
 
 def _open(part: Path) -> tuple[Meta, list[pa.RecordBatch], dict[str, str]]:
-    """Meta of one part, its batches, and what the last batch of its set says; nothing in other parts."""
+    """Meta of one part, its batches, and what the last batch of its set says; nothing in other parts.
+
+    Batches are views of the mapped file, so a set takes no more memory than its files are long.
+    """
     try:
         reader = pa.ipc.open_file(pa.memory_map(str(part)))
+        bounds.check_uncompressed(part)
         meta = _meta(reader.schema, part)
         count = reader.num_record_batches
         if not count:
@@ -311,7 +315,7 @@ def _open(part: Path) -> tuple[Meta, list[pa.RecordBatch], dict[str, str]]:
         for batch in batches:
             _check(batch)
         ending = {key.decode(): value.decode() for key, value in (custom or {}).items()}
-    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+    except (pa.ArrowException, OSError, ValueError, LookupError, OverflowError) as error:
         raise FormatError(f"{part} is damaged or cut short ({tables.reason_of(error)}); make it again.") from error
     return meta, batches, ending
 

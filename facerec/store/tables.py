@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from facerec.core import Description, FormatError, atomic_file, has_magic, pair_counts, range_of, size_of
+from facerec.store import bounds
 
 _LONGEST_HEADER = 10_000  # bytes, as numpy
 
@@ -61,14 +62,17 @@ def read_parquet(path: str | Path, schema: pa.Schema) -> pa.Table:
     """Read the columns of `schema` in its order and types, in one chunk each, with the file's metadata (`note_of`).
 
     Raises FormatError when the file is missing, damaged, lacks a column, or holds something else in one;
-    text that is not UTF-8 is damage.
+    text that is not UTF-8 is damage. So is a table that would take more memory than `facerec.store.bounds` allows for
+    the size of its file.
     """
     try:
-        with pq.ParquetFile(path) as file:
-            table = file.read(schema.names).select(schema.names)
+        metadata = pq.read_metadata(path)
+        texts = bounds.check_parquet(path, metadata, schema.names)
+        with pq.ParquetFile(path, metadata=metadata, read_dictionary=texts) as file:
+            table = bounds.decode_text(file.read(schema.names).select(schema.names), path)
         table.validate(full=True)
         return table.cast(schema).combine_chunks().replace_schema_metadata(table.schema.metadata)
-    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+    except (pa.ArrowException, OSError, LookupError, ValueError, TypeError) as error:
         raise FormatError(
             f"{path} is not a readable table of {', '.join(schema.names)} ({reason_of(error)})."
         ) from error

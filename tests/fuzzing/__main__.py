@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 import time
@@ -25,7 +26,7 @@ def main() -> int:
     """Fuzz the targets asked for; see --help."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzzing", description=__doc__)
     names = [target.name for target in TARGETS]
-    parser.add_argument("--inputs", type=int, default=INPUTS, help="how many, shared evenly by the targets")
+    parser.add_argument("--inputs", type=int, default=INPUTS, help="how many, shared by the targets")
     parser.add_argument("--seed", type=int, default=0, help="another seed, other inputs")
     parser.add_argument("--only", choices=names, help="one target")
     parser.add_argument("--number", type=int, help="this one input of --only and --seed")
@@ -35,17 +36,19 @@ def main() -> int:
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
     chosen = [target for target in TARGETS if options.only in (None, target.name)]
-    share = -(-options.inputs // len(chosen))
-    numbers = range(share) if options.number is None else range(options.number, options.number + 1)
+    one = options.inputs / sum(target.share for target in chosen)
+    numbers = [range(math.ceil(one * target.share)) for target in chosen]
+    if options.number is not None:
+        numbers = [range(options.number, options.number + 1)] * len(chosen)
     return report(chosen, numbers, options.seed, options.out)
 
 
-def report(chosen: list[runner.Target], numbers: range, seed: int, out: Path) -> int:
+def report(chosen: list[runner.Target], numbers: list[range], seed: int, out: Path) -> int:
     """Fuzz and print; returns the exit status."""
     print(f"{'target':12} {'inputs':>9} {'read':>9} {'refused':>9} {'inputs/s':>9}  failures")
     total, failed, started = 0, False, time.perf_counter()
-    for target in chosen:
-        result = runner.fuzz(target, numbers, seed, out)
+    for target, share in zip(chosen, numbers, strict=True):
+        result = runner.fuzz(target, share, seed, out)
         total += result.inputs
         rate = result.inputs / result.seconds
         counts = f"{result.inputs:9,} {result.taken:9,} {result.inputs - result.taken:9,} {rate:9,.0f}"

@@ -42,6 +42,8 @@ def make_input(target: Target, valid: list[Files], seed: int, number: int) -> Fi
         return valid[number]
     rng = Random(f"{target.name} {seed} {number}")
     files = dict(rng.choice(valid))
+    if target.spoil and rng.random() < 0.67:
+        return target.spoil(files, rng)
     name = rng.choice(sorted(files))
     if len(files) > 1 and rng.random() < 0.02:
         del files[name]

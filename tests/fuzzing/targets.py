@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
+import os
 import pickle
 import tarfile
 import tempfile
@@ -17,23 +19,35 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
+from random import Random
+from unittest.mock import patch
 
 import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import yaml
 from numcodecs import blosc
 from PIL import Image
 
-from facerec.core import FacerecError
+from facerec import params
+from facerec.backbones import published, storage
+from facerec.core import FacerecError, local_setting
 from facerec.detection import table as detections
+from facerec.embedding import embedder
+from facerec.evaluation.identification import devkit as published_curves
 from facerec.evaluation.identification import outcomes
 from facerec.imaging import images
+from facerec.inspection.weights import describe_weights
 from facerec.interop import bcolz, devkit, pair_lists, photo_lists, photos, recordio, verification_packs
 from facerec.interop.photos import open_source
+from facerec.params import profiles
+from facerec.reporting.summary import load_metrics
 from facerec.store import embeddings, gallery, pairs, shards
 from facerec.store.embeddings import SCORES, Measured, read_scores, write_scores
+from facerec.store.model_metadata import Preprocessing
 from facerec.store.shards import FAILURES
+from tests.fuzzing.values import spoil_table, spoil_weights
 
 Files = Mapping[str, bytes]
 """The files of one input, by their path in its folder."""
@@ -55,6 +69,10 @@ class Target:
     """By suffix of the file."""
     memory: int = 256 << 20
     """Bytes that one input may cost."""
+    spoil: Callable[[Files, Random], Files] | None = None
+    """Changes values instead of bytes, for two of three inputs."""
+    share: float = 1.0
+    """Of the inputs of one target; less for slow readers."""
 
 
 def each(calls: Iterable[Callable[[], object]]) -> None:
@@ -252,6 +270,51 @@ def _valid_gallery() -> list[Files]:
     return [files_of(lambda folder: gallery.write_gallery(made, folder / "x.gallery"))]
 
 
+# Networks and parameters
+
+
+def _read_weights(box: Path) -> None:
+    readers: list[Callable[[], object]] = [lambda: storage.load_backbone(box / "x.pt")]
+    readers += [lambda: describe_weights(box / "x.pt"), lambda: published.load_published(box / "x.pt", (16, 16))]
+    each(readers[:2] if storage.is_backbone_file(box / "x.pt") else readers)
+
+
+def _valid_weights() -> list[Files]:
+    made = storage.create_backbone("mobilefacenet", 4, {"width": 0.02}, Preprocessing(size=(16, 16)))
+    return [files_of(lambda folder: storage.save_backbone(made, folder / "x.pt"))]
+
+
+def _read_settings(box: Path) -> None:
+    readers: Mapping[str, Callable[[Path], object]] = {
+        "params.yaml": params.load_params,
+        "profile.yaml": lambda path: profiles.load_profile(path.parent, "profile"),
+        "preprocessing.yaml": embedder._declared_beside,
+        "curves.json": published_curves.read_published,
+        "result.json": load_metrics,
+    }
+    each(partial(read, box / name) for name, read in readers.items() if (box / name).exists())
+    if (box / "facerec.local.toml").exists():
+        with patch.dict(os.environ, {"FACEREC_HOME": str(box)}):
+            local_setting("device", "cpu")
+
+
+def _valid_settings() -> list[Files]:
+    root = Path(__file__).parents[2]
+    written = (root / "params.yaml").read_bytes()
+    curve = {"cmc": [[0, 1], [0.5, 1.0]], "roc": [[0.0, 1.0], [0.0, 1.0]]}
+    return [
+        {"params.yaml": written},
+        {"profile.yaml": written},
+        {"preprocessing.yaml": yaml.safe_dump(Preprocessing().to_dict()).encode()},
+        {"curves.json": json.dumps(curve).encode()},
+        {"result.json": b'{"lfw": {"accuracy": 0.99}}'},
+        {"facerec.local.toml": b'device = "cpu"\nworkers = 3\n'},
+    ]
+
+
+_DEEP = (b"[" * 5000, b"{a: " * 3000, b"- " * 3000, b"9" * 6000, b"0x" + b"f" * 9000, b"&a [*a]", b"!!python/object:os.x ", b"!!binary x", b"!!timestamp 1", b"1e999", b".nan", b"<<: *a", b"!!set {", b"\x1b[31m", b"2001-99-99", b"\xff")  # fmt: skip
+
+
 # bcolz folders
 
 
@@ -392,10 +455,12 @@ TARGETS = (
     Target("blp", _read_blp, _valid_blp, (b"blpk", b"[6,", b"99999999999", b"null", b"{", b"float64", b"-1", b"\x93NUMPY")),
     Target("text", _read_text, _valid_text, (b"\t", b"\n", b"\xff", b"\xef\xbb\xbf", b"-1", b"9" * 5000, "²".encode(), b"\r", b'"path"', b"[" * 5000, b"\0", b"NaN", b"1e999")),
     Target("matrix", lambda box: devkit.read_matrix(box / "a.bin"), _valid_matrices),
-    Target("embeddings", lambda box: embeddings.read_embeddings(box / "lfw.npy"), _valid_embeddings, (b"\x93NUMPY\x01\x00", b"'|O'", b"(1099511627776,)", b"'<f8'", b"True", b"{", b"(" * 500, b"PAR1")),
-    Target("outcomes", lambda box: outcomes.read_outcomes(box, "raw", 9), _valid_outcomes, (b"PAR1",)),
-    Target("tables", _read_tables, _valid_tables, (b"PAR1", b'"protocol"', b"null", b"true")),
-    Target("gallery", _read_gallery, _valid_gallery, (b"PAR1", b'"dim"', b'"dim": 1', b"null", b"facerec", b"\0\0\xc0\x7f", b"[")),
+    Target("embeddings", lambda box: embeddings.read_embeddings(box / "lfw.npy"), _valid_embeddings, (b"\x93NUMPY\x01\x00", b"'|O'", b"(1099511627776,)", b"'<f8'", b"True", b"{", b"(" * 500, b"PAR1"), spoil=spoil_table),
+    Target("outcomes", lambda box: outcomes.read_outcomes(box, "raw", 9), _valid_outcomes, (b"PAR1",), spoil=spoil_table),
+    Target("tables", _read_tables, _valid_tables, (b"PAR1", b'"protocol"', b"null", b"true"), spoil=spoil_table),
+    Target("gallery", _read_gallery, _valid_gallery, (b"PAR1", b'"dim"', b'"dim": 1', b"null", b"facerec", b"\0\0\xc0\x7f", b"["), spoil=spoil_table),
+    Target("weights", _read_weights, _valid_weights, (b"\x80\x02", b"cbuiltins\nbytearray\n", b"ctorch._utils\n_rebuild_tensor_v2\n", b"J\xff\xff\xff\x7f", b"PK\x05\x06"), spoil=spoil_weights, share=0.05),
+    Target("settings", _read_settings, _valid_settings, _DEEP),
     Target("shards", _read_shards, _valid_shards, (b"ARROW1", b"\xff\xff\xff\xff", b'"size"', b"null", b"faces", b"photos", b"[1]", b"{")),
     Target("tar", _read_archive, _valid_tars, (b"ustar\0", b"ustar  \0", *_ESCAPES, *(bytes([c]) for c in b"01234567LKSxg"), b"99 path=../canary\n", b"GNU.sparse.major=1")),
     Target("tgz", _read_archive, lambda: [{"x.tgz": _tar(_gzip)}], (b"\x1f\x8b\x08", *_ESCAPES), {".tgz": (gzip.decompress, _gzip)}),
