@@ -62,8 +62,9 @@ def python(*arguments: str, processor: str = "", cores: int = 2, folder: Path = 
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of every output of a run, by its path."""
+    """SHA-256 of every output of a run, by its path; where and when the page was made is none."""
     files = [path for part in OUTPUTS for path in sorted((folder / part).rglob("*")) if path.is_file()]
+    files = [path for path in files if path.parent.name != "provenance"]
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
