@@ -7,6 +7,7 @@ import tarfile
 import zipfile
 
 import pytest
+import yaml
 
 from facerec.catalog import entries, set_facts, sets
 from facerec.catalog.downloads import fetch_file
@@ -142,7 +143,7 @@ def test_a_model_brings_its_preprocessing(shelf, tmp_path):
     )
     sets.acquire(model, tmp_path / "raw")
     assert (tmp_path / "raw/net.onnx").read_bytes() == b"weights"
-    declared = entries.yaml.safe_load((tmp_path / "raw/preprocessing.yaml").read_text())
+    declared = yaml.safe_load((tmp_path / "raw/preprocessing.yaml").read_text())
     assert declared == {
         "size": [112, 112],
         "crop": None,

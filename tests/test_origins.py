@@ -94,7 +94,7 @@ def test_damaged_notes_of_an_onnx_file_are_refused(files: Path, tmp_path: Path, 
     model = onnx.load(files / "backbone.onnx")
     next(each for each in model.metadata_props if each.key == key).value = value
     onnx.save(model, tmp_path / "x.onnx")
-    with pytest.raises(FormatError, match=r"x\.onnx.* damaged"):
+    with pytest.raises(FormatError, match=r"x\.onnx.* (damaged|not valid JSON)"):
         embedding.load_embedder(tmp_path / "x.onnx")
 
 
