@@ -26,9 +26,6 @@ pytestmark = pytest.mark.pipeline
 INSTEAD = {
     "make repro": "dvc repro",
     "dvc exp run -S train.head.margin=0.3": "dvc exp run -S train.head.margin=0.3 train",
-    "dvc exp run -S train.head.name=cosface -S train.head.margin=0.35": (
-        "dvc exp run -S train.head.name=cosface -S train.head.margin=0.35 train"
-    ),
     "facerec check": (
         "mkdir -p wrong && sed 's/^    margin:/    margn:/' params.yaml > wrong/params.yaml"
         " && cd wrong && facerec check"
