@@ -11,7 +11,7 @@ import io
 import json
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +19,7 @@ from typing import Annotated, Any
 import torch
 from pydantic import ConfigDict, Field, TypeAdapter
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from facerec import backbones
 from facerec.core import FormatError, atomic_file, is_torchscript, read_tensors, require_path, short_reason
@@ -146,11 +147,22 @@ def load_backbone(path: str | Path) -> StoredBackbone:
 
 def _check_weights(spec: _Spec, preprocessing: Preprocessing, weights: dict[str, Tensor]) -> None:
     """Raise ValueError for weights of another network, before memory is allocated for the one that the file describes."""
-    with torch.device("meta"):
+    with torch.device("meta"), _Unfilled():
         network = create_backbone(spec.name, spec.dim, spec.options, preprocessing).network
     due = {name: (value.dtype, value.shape) for name, value in network.state_dict().items()}
     if {name: (value.dtype, value.shape) for name, value in weights.items()} != due:
         raise ValueError(f"its weights are not those of {spec.name}")
+
+
+class _Unfilled(TorchFunctionMode):
+    """Leaves tensors on the device `meta` without random values, for which torch would load its compiler in a second."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if getattr(func, "__module__", "") == "torch.nn.init" or func in (Tensor.normal_, Tensor.uniform_):
+            return args[0] if args else (kwargs or {})["tensor"]
+        return func(*args, **(kwargs or {}))
 
 
 def _line(value: Any) -> bytes:

@@ -15,6 +15,7 @@ os.environ["ARROW_DEFAULT_MEMORY_POOL"] = "system"  # the others reserve more ad
 
 import cv2  # noqa: E402
 import pyarrow as pa  # noqa: E402
+import torch._dynamo  # noqa: E402, F401, else a reader would import it, and that makes a folder
 
 from tests.fuzzing import runner  # noqa: E402
 from tests.fuzzing.targets import TARGETS  # noqa: E402
