@@ -110,8 +110,8 @@ def insightface_mobile(dim: int = 512) -> Shapes:
     return shapes | {"linear.weight": (dim, 512)} | norm("bn", dim)
 
 
-def mbf(dim: int = 512) -> Shapes:
-    """MobileFaceNet of arcface_torch."""
+def mbf(dim: int = 512, large: bool = False) -> Shapes:
+    """MobileFaceNet of arcface_torch: mbf, or mbf_large with twice its units of twice the channels."""
 
     def block(name: str, outputs: int, inputs: int, kernel: int = 1) -> Shapes:
         return (
@@ -120,15 +120,18 @@ def mbf(dim: int = 512) -> Shapes:
             | prelu(f"{name}.layers.2", outputs)
         )
 
-    names = ["layers.2", *(f"layers.3.layers.{unit}" for unit in range(4))]
-    names += ["layers.4", *(f"layers.5.layers.{unit}" for unit in range(6))]
-    names += ["layers.6", *(f"layers.7.layers.{unit}" for unit in range(2))]
-    shapes = block("layers.0", 128, 3, 3) | block("layers.1", 128, 2, 3)
-    for name, (inputs, hidden, outputs) in zip(names, BOTTLENECKS, strict=True):
-        shapes |= block(f"{name}.layers.0", hidden, 2 * inputs) | block(f"{name}.layers.1", hidden, 1, 3)
-        shapes |= conv(f"{name}.layers.2.layers.0", 2 * outputs, hidden)
-        shapes |= norm(f"{name}.layers.2.layers.1", 2 * outputs)
-    shapes |= block("conv_sep", 512, 256)
+    scale, first, *counts = (4, 2, 8, 12, 4) if large else (2, 0, 4, 6, 2)
+    units = [(f"layers.1.layers.{unit}", 64, 128, 64) for unit in range(first)]
+    rows = ((64, 128, 64, 128), (64, 256, 128, 256), (128, 512, 128, 256))
+    for run, ((inputs, hidden, outputs, inner), count) in enumerate(zip(rows, counts, strict=True)):
+        units.append((f"layers.{2 * run + 2}", inputs, hidden, outputs))
+        units += [(f"layers.{2 * run + 3}.layers.{unit}", outputs, inner, outputs) for unit in range(count)]
+    shapes = block("layers.0", 64 * scale, 3, 3) | ({} if large else block("layers.1", 128, 2, 3))
+    for name, inputs, hidden, outputs in units:
+        shapes |= block(f"{name}.layers.0", hidden, scale * inputs) | block(f"{name}.layers.1", hidden, 1, 3)
+        shapes |= conv(f"{name}.layers.2.layers.0", scale * outputs, hidden)
+        shapes |= norm(f"{name}.layers.2.layers.1", scale * outputs)
+    shapes |= block("conv_sep", 512, 128 * scale)
     shapes |= conv("features.layers.0.layers.0", 512, 1, 7) | norm("features.layers.0.layers.1", 512)
     return shapes | {"features.layers.2.weight": (dim, 512)} | norm("features.layers.3", dim)
 
@@ -155,23 +158,56 @@ def arcface_torch(depth: int, dim: int = 512) -> Shapes:
     return shapes | norm("bn2", 512) | linear("fc", dim, 512 * 49) | norm("features", dim)
 
 
-def insightface_v3(dim: int = 512) -> Shapes:
-    """SE-LResNet101E-IR of InsightFace-v3."""
+def insightface_v3(units: tuple[int, ...] = (3, 4, 23, 3), squeeze: bool = True, dim: int = 512) -> Shapes:
+    """Residual networks of InsightFace-v3, SE-LResNet101E-IR by default."""
     shapes = conv("conv1", 64, 3, 3) | norm("bn1", 64) | prelu("prelu", 1)
     inputs = 64
-    for stage, (outputs, count) in enumerate(zip((64, 128, 256, 512), (3, 4, 23, 3), strict=True)):
+    for stage, (outputs, count) in enumerate(zip((64, 128, 256, 512), units, strict=True)):
         for unit in range(count):
             name = f"layer{stage + 1}.{unit}"
             shapes |= norm(f"{name}.bn0", inputs) | conv(f"{name}.conv1", inputs, inputs, 3)
             shapes |= norm(f"{name}.bn1", inputs) | prelu(f"{name}.prelu", 1)
             shapes |= conv(f"{name}.conv2", outputs, inputs, 3) | norm(f"{name}.bn2", outputs)
-            shapes |= linear(f"{name}.se.fc.0", outputs // 16, outputs) | prelu(f"{name}.se.fc.1", 1)
-            shapes |= linear(f"{name}.se.fc.2", outputs, outputs // 16)
+            if squeeze:
+                shapes |= linear(f"{name}.se.fc.0", outputs // 16, outputs) | prelu(f"{name}.se.fc.1", 1)
+                shapes |= linear(f"{name}.se.fc.2", outputs, outputs // 16)
             if unit == 0 and stage > 0:
                 shapes |= conv(f"{name}.downsample.0", outputs, inputs)
                 shapes |= norm(f"{name}.downsample.1", outputs)
             inputs = outputs
     return shapes | norm("bn2", 512) | linear("fc", dim, 512 * 49) | norm("bn3", dim)
+
+
+def magface(depth: int, dim: int = 512) -> Shapes:
+    """Residual networks of MagFace, saved with its head from parallel training."""
+    inner = {f"features.module.{key}": shape for key, shape in arcface_torch(depth, dim).items()}
+    return inner | {"fc.weight": (dim, 9)}
+
+
+def adaface(depth: int, gate: str = "", dim: int = 512) -> Shapes:
+    """Residual networks of AdaFace and CVLface, saved with the head by their trainers."""
+    inner = counted(depth, gate, inner_norm=True, dim=dim)
+    for part in ("weight", "bias"):
+        del inner[f"output_layer.4.{part}"]
+    renamed = {f"model.{key.replace('.res_layer.6.', '.res_layer.se_block.')}": value for key, value in inner.items()}
+    return renamed | {"head.kernel": (dim, 9)}
+
+
+def transformer(width: int = 256, depth: int = 12, dim: int = 512, patches: int = 144) -> Shapes:
+    """Vision transformers of arcface_torch."""
+    shapes = conv("patch_embed.proj", width, 3, 9) | {"patch_embed.proj.bias": (width,)}
+    shapes |= {"pos_embed": (1, patches, width), "mask_token": (1, 1, width)}
+    for unit in range(depth):
+        name = f"blocks.{unit}"
+        shapes |= _layer_norm(f"{name}.norm1", width) | {f"{name}.attn.qkv.weight": (3 * width, width)}
+        shapes |= linear(f"{name}.attn.proj", width, width) | _layer_norm(f"{name}.norm2", width)
+        shapes |= linear(f"{name}.mlp.fc1", 4 * width, width) | linear(f"{name}.mlp.fc2", width, 4 * width)
+    shapes |= _layer_norm("norm", width) | {"feature.0.weight": (width, width * patches)} | norm("feature.1", width)
+    return shapes | {"feature.2.weight": (dim, width)} | norm("feature.3", dim)
+
+
+def _layer_norm(name: str, width: int) -> Shapes:
+    return {f"{name}.weight": (width,), f"{name}.bias": (width,)}
 
 
 def face_pytorch(depth: int, gate: str = "", dim: int = 512) -> Shapes:

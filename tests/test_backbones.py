@@ -24,6 +24,8 @@ def test_mobilefacenet_has_the_published_number_of_parameters(dim: int, count: i
 
 PUBLISHED = {
     "mbf": 2_059_520,
+    "mbf-large": 6_314_880,
+    "vit-t": 19_137_536,
     "iresnet18": 24_025_600,
     "iresnet34": 34_139_328,
     "iresnet50": 43_590_848,

@@ -66,13 +66,13 @@ def test_renamed_weights_give_the_same_embeddings(tmp_path: Path) -> None:
 def test_the_network_of_foamliu_is_its_onnx_file(mirror: Path) -> None:
     weights = mirror / "weights"
     session = onnxruntime.InferenceSession(weights / "mobilefacenet_foamliu.onnx")
-    network, dim = published.load_published(weights / "mobilefacenet_foamliu.pt", (112, 112))
+    stored = published.load_published(weights / "mobilefacenet_foamliu.pt", Preprocessing())
     inputs = torch.randn(2, 3, 112, 112, generator=torch.Generator().manual_seed(5))
     name = session.get_inputs()[0].name
     expected = np.concatenate([session.run(None, {name: image[None].numpy()})[0] for image in inputs])
     with torch.inference_mode():
-        np.testing.assert_allclose(network(inputs).numpy(), expected, atol=1e-4)
-    assert dim == 128
+        np.testing.assert_allclose(stored.network(inputs).numpy(), expected, atol=1e-4)
+    assert stored.dim == 128
 
 
 class Means(nn.Module):
@@ -116,7 +116,7 @@ def test_torchscript_runs_only_where_it_is_allowed(tmp_path: Path) -> None:
         with pytest.raises(FormatError, match="is TorchScript"):
             storage.load_backbone(path)
         with pytest.raises(FormatError, match="is TorchScript"):
-            published.load_published(path, (112, 112))
+            published.load_published(path, Preprocessing())
         with pytest.raises(FormatError, match="is TorchScript"):
             load_state(Means(), path, "weights")
         found = inspect(path)

@@ -19,19 +19,22 @@ from typing import Any
 from torch import nn
 
 from facerec.backbones import iresnet
-from facerec.backbones.iresnet import SEResNet101IR
-from facerec.backbones.mobilefacenet import MobileFaceNet, WideMobileFaceNet
-from facerec.backbones.residual_attention import VARIANTS, ResidualAttention
+from facerec.backbones.mobilefacenet import LargeMobileFaceNet, MobileFaceNet, Relu6MobileFaceNet, WideMobileFaceNet
+from facerec.backbones.residual_attention import VARIANTS, ResidualAttention, SummedAttention
 from facerec.backbones.timm_models import PREFIX, TimmBackbone
+from facerec.backbones.transformer import TRANSFORMERS, FaceTransformer
 from facerec.core import create_registered, options_of
 
 BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "mobilefacenet": MobileFaceNet,
+    "mobilefacenet-relu6": Relu6MobileFaceNet,
     "mbf": WideMobileFaceNet,
+    "mbf-large": LargeMobileFaceNet,
     "resnet50": partial(TimmBackbone, "resnet50"),
-    "se-resnet101-ir": SEResNet101IR,
     **iresnet.FAMILY,
     **{f"attention{depth}": partial(ResidualAttention, depth) for depth in VARIANTS},
+    **{f"attention{depth}-summed": partial(SummedAttention, depth) for depth in VARIANTS},
+    **{f"vit-{name}": partial(FaceTransformer, width, depth) for name, (width, depth) in TRANSFORMERS.items()},
 }
 """Backbones by name; besides these, timm/NAME is any model of the package timm."""
 

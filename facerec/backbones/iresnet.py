@@ -2,7 +2,8 @@
 
 Source: Deng et al., "ArcFace", 2019, section 3.1 (the unit BN-conv-BN-PReLU-conv-BN). `IResNet` has the parameters of
 arcface_torch and Face_Pytorch; `PlainIResNet` those of InsightFace_Pytorch and MultiFace: no normalisation between the
-convolutions, and a shortcut without weights if the number of channels stays. `SEResNet101IR` is that of InsightFace-v3.
+convolutions, and a shortcut without weights if the number of channels stays. `SharedPReLUNetwork`
+is that of InsightFace-v3.
 """
 
 from __future__ import annotations
@@ -115,18 +116,22 @@ class PlainIResNet(IResNet):
     _initialise = staticmethod(initialise_he)
 
 
-FAMILY: dict[str, Callable[..., nn.Module]] = {
-    f"{family}{depth}-{attention}".rstrip("-"): partial(network, depth, attention)
-    for family, network, depths, variants in (
-        ("iresnet", IResNet, BLOCKS, ATTENTION),
-        ("ir", PlainIResNet, (50, 100, 152), ("", "se")),
-    )
-    for depth in depths
-    for attention in variants
-}
+class HybridIResNet(IResNet):
+    """The family of AdaFace, CVLface and early Face_Pytorch: that of `IResNet` with the shortcuts of `PlainIResNet`."""
+
+    projected = False
 
 
-SE_RESNET101_UNITS = (3, 4, 23, 3)
+class MagFaceIResNet(IResNet):
+    """The family of MagFace, whose normalisations add twice as much to the variance."""
+
+    @staticmethod
+    def _initialise(module: nn.Module) -> None:
+        initialise_he(module)
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            module.eps = 2e-5
+
+
 _REDUCTION = 16
 
 
@@ -152,9 +157,9 @@ class LinearSqueezeExcite(nn.Module):
 
 
 class SharedPReLUUnit(nn.Module):
-    """BN-conv-BN-PReLU-conv-BN-SE, added to the input and activated by the same PReLU."""
+    """BN-conv-BN-PReLU-conv-BN, with `squeeze` SE, added to the input and activated by the same PReLU."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+    def __init__(self, squeeze: bool, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
         self.activation = nn.PReLU()
         self.residual = nn.Sequential(
@@ -164,7 +169,7 @@ class SharedPReLUUnit(nn.Module):
             self.activation,
             nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False),
             nn.BatchNorm2d(outputs),
-            LinearSqueezeExcite(outputs),
+            *([LinearSqueezeExcite(outputs)] if squeeze else []),
         )
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or inputs != outputs:
@@ -176,20 +181,28 @@ class SharedPReLUUnit(nn.Module):
         return y
 
 
-class SEResNet101IR(StagedNetwork):
-    """SE-LResNet101E-IR of InsightFace-v3, (b, 3, h, w) -> (b, dim): the numbers of units of ResNet-101, IR-like units.
+class SharedPReLUNetwork(StagedNetwork):
+    """The residual networks of InsightFace-v3, (b, 3, h, w) -> (b, dim): `units` of IR-like units a stage.
 
-    It differs from the IR families: a stem without padding but with a max-pool, units whose first convolution keeps
+    They differ from the IR families: a stem without padding but with a max-pool, units whose first convolution keeps
     the channels, an activation after the sum, one PReLU slope per unit, linear layers with bias in the
-    squeeze-and-excitation. Source: its published parameter count, 52,193,215, and the paper's section 3.1.
+    squeeze-and-excitation. With `squeeze` and the units of ResNet-101 it is SE-LResNet101E-IR. Source: its published
+    parameter count, 52,193,215, and the paper's section 3.1.
     """
 
-    def __init__(self, dim: int = 512, size: tuple[int, int] = (112, 112), dropout: float = 0.5) -> None:
+    def __init__(
+        self,
+        units: Sequence[int],
+        squeeze: bool,
+        dim: int = 512,
+        size: tuple[int, int] = (112, 112),
+        dropout: float = 0.5,
+    ) -> None:
         super().__init__()
         self.stem = nn.Sequential(
             nn.Conv2d(3, CHANNELS[0], 3, bias=False), nn.BatchNorm2d(CHANNELS[0]), nn.PReLU(), nn.MaxPool2d(2)
         )
-        self.body = _residual_stages(SharedPReLUUnit, SE_RESNET101_UNITS, first_stride=1)
+        self.body = _residual_stages(partial(SharedPReLUUnit, squeeze), units, first_stride=1)
         area = _last_side(size[0]) * _last_side(size[1])
         self.output = EmbeddingOutput(CHANNELS[-1], area, dim, dropout)
 
@@ -200,3 +213,26 @@ def _last_side(side: int) -> int:
     for _ in range(len(CHANNELS) - 1):
         side = -(-side // 2)
     return side
+
+
+_SHARED = {18: BLOCKS[18], 34: BLOCKS[34], 101: (3, 4, 23, 3), 152: BLOCKS[152]}
+
+FAMILY: dict[str, Callable[..., nn.Module]] = {
+    **{
+        f"{family}{depth}-{attention}".rstrip("-"): partial(network, depth, attention)
+        for family, network, depths, variants in (
+            ("iresnet", IResNet, BLOCKS, ATTENTION),
+            ("ir", PlainIResNet, (50, 100, 152), ("", "se")),
+            ("adaface-ir", HybridIResNet, BLOCKS, ATTENTION),
+            ("magface-iresnet", MagFaceIResNet, BLOCKS, ("",)),
+        )
+        for depth in depths
+        for attention in variants
+    },
+    **{
+        f"{squeeze}resnet{depth}-ir": partial(SharedPReLUNetwork, units, bool(squeeze))
+        for depth, units in _SHARED.items()
+        for squeeze in ("", "se-")
+    },
+}
+"""Networks by name."""

@@ -2,7 +2,8 @@
 
 Source: Chen, Liu, Gao, Han, "MobileFaceNets: Efficient CNNs for Accurate Real-Time Face Verification on
 Mobile Devices", 2018, table 1. At width 1 it has 1,003,136 parameters with 128 outputs, 1,200,512 with 512.
-`WideMobileFaceNet` is the larger network that arcface_torch calls mbf: 2,059,520 parameters with 512 outputs.
+`WideMobileFaceNet` and `LargeMobileFaceNet` are what arcface_torch calls mbf and mbf_large: 2,059,520 and 6,314,880
+parameters with 512 outputs.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 class Stage(NamedTuple):
     """A row of the paper's table: `repeats` inverted residuals, the first one with `stride`."""
 
-    expansion: int
+    expansion: float
     channels: int
     repeats: int
     stride: int
@@ -52,9 +53,9 @@ class ConvNorm(nn.Sequential):
 class Bottleneck(nn.Module):
     """Inverted residual: 1x1 expand, 3x3 per channel, 1x1 project; added to its input if the shapes agree."""
 
-    def __init__(self, inputs: int, outputs: int, expansion: int, stride: int) -> None:
+    def __init__(self, inputs: int, outputs: int, expansion: float, stride: int) -> None:
         super().__init__()
-        hidden = inputs * expansion
+        hidden = int(inputs * expansion)
         self.residual = stride == 1 and inputs == outputs
         self.layers = nn.Sequential(
             ConvNorm(inputs, hidden),
@@ -87,16 +88,15 @@ class MobileFaceNet(nn.Module):
     first = STEM
     stages: Sequence[Stage] = STAGES
     stem_group = 1
-    """Channels per group of the second convolution of the stem."""
+    """Channels per group of the second convolution of the stem; 0 for a stem of one convolution."""
 
     def __init__(self, dim: int = 512, size: tuple[int, int] = (112, 112), width: float = 1.0) -> None:
         super().__init__()
         stem, inner, last = (scaled(channels, width) for channels in (self.first, self.stages[-1].channels, LAST))
         final_map = (math.ceil(size[0] / REDUCTION), math.ceil(size[1] / REDUCTION))
-        self.stem = nn.Sequential(
-            ConvNorm(3, stem, kernel=3, stride=2, padding=1),
-            ConvNorm(stem, stem, kernel=3, padding=1, groups=stem // self.stem_group),
-        )
+        self.stem = nn.Sequential(ConvNorm(3, stem, kernel=3, stride=2, padding=1))
+        if self.stem_group:
+            self.stem.append(ConvNorm(stem, stem, kernel=3, padding=1, groups=stem // self.stem_group))
         self.body = nn.Sequential(*_bottlenecks(stem, self.stages, width))
         self.expand = ConvNorm(inner, last)
         self.pool = ConvNorm(last, last, kernel=final_map, groups=last, linear=True)
@@ -109,12 +109,41 @@ class MobileFaceNet(nn.Module):
         return features.flatten(1)
 
 
+class Relu6MobileFaceNet(MobileFaceNet):
+    """foamliu's MobileFaceNet, with ReLU6 instead of PReLU, and a separable stem with ReLU."""
+
+    def __init__(self, dim: int = 128, size: tuple[int, int] = (112, 112)) -> None:
+        super().__init__(dim, size)
+        for block in [module for module in self.modules() if isinstance(module, ConvNorm)]:
+            if len(block) == 3:
+                block[2] = nn.ReLU6()
+        depthwise = ConvNorm(64, 64, kernel=3, padding=1, groups=64)
+        pointwise = ConvNorm(64, 64)
+        depthwise[2], pointwise[2] = nn.ReLU(), nn.ReLU()
+        self.stem = nn.Sequential(self.stem[0], depthwise, pointwise)
+
+
 class WideMobileFaceNet(MobileFaceNet):
     """mbf of arcface_torch: twice the channels between the bottlenecks, but no more inside them."""
 
     first = 2 * STEM
     stages = tuple(Stage(s.expansion // 2, 2 * s.channels, s.repeats, s.stride) for s in STAGES)
     stem_group = 2
+
+
+class LargeMobileFaceNet(MobileFaceNet):
+    """mbf_large of arcface_torch: twice the bottlenecks of mbf, of twice its channels, with as few inside them."""
+
+    first = 4 * STEM
+    stages = (
+        Stage(0.5, 256, 2, 1),
+        Stage(0.5, 256, 9, 2),
+        Stage(1, 512, 1, 2),
+        Stage(0.5, 512, 12, 1),
+        Stage(1, 512, 1, 2),
+        Stage(0.5, 512, 4, 1),
+    )
+    stem_group = 0
 
 
 def _initialise(module: nn.Module) -> None:

@@ -134,3 +134,9 @@ class ResidualAttention(StagedNetwork):
             inputs = channels
         stages[-1].extend([PreActivationUnit(inputs, inputs), PreActivationUnit(inputs, inputs)])
         return stages
+
+
+class SummedAttention(ResidualAttention):
+    """Face_Pytorch's own: adds the mask of the first module to its trunk; the paper, and the other modules, multiply."""
+
+    summed_first = True

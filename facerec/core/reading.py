@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import warnings
 import zipfile
 import zlib
@@ -63,6 +64,11 @@ def read_tensors(path: str | Path, mmap: bool = False) -> Any:
         if sum(each.numel() * each.element_size() for each in tensors) > _SHARED * Path(path).stat().st_size:
             raise ValueError(f"its tensors are more than {_SHARED} times larger than the file")
     except pickle.UnpicklingError as error:  # torch's own words advise to load it without protection
+        if found := re.search(r"GLOBAL (\w+(?:\.\w+)*) was not an allowed global", str(error)):
+            raise FormatError(
+                f"{path} is a whole pickled network ({found[1]}), which would have to run code; in its own project: "
+                'torch.save(model.state_dict(), "weights.pt").'
+            ) from error
         raise FormatError(f"{path} is no torch file of plain tensors, or it is damaged; it was not read.") from error
     except Exception as error:  # damaged files fail with all kinds of errors
         raise FormatError(f"{path} cannot be read as weights ({short_reason(error)}).") from error

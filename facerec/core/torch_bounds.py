@@ -91,7 +91,10 @@ class _Claims(pickle._Unpickler):
             raise ValueError("it holds an array of bytes, which no weights need")
         return _STORAGES.get(name, _StandIn)
 
-    def persistent_load(self, pid: Any) -> None:
-        """Note a storage: ("storage", kind, key, device, count of numbers, ...)."""
+    def persistent_load(self, pid: Any) -> Any:
+        """Note a storage: ("storage", kind, key, device, count of numbers, ...); a "module" is a class in the old form."""
+        if pid[0] == "module":
+            return pid[1]
         _, kind, key, _, count = pid[:5]
         self.storages[key] = max(count * kind.item, self.storages.get(key, 0))
+        return None

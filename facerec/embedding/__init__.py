@@ -12,6 +12,14 @@ The files:
     export.py     backbone.pt to ONNX
 """
 
-from facerec.embedding.embedder import METADATA_KEY, Embedder, load_embedder, onnx_embedder, onnx_notes, torch_embedder
+from facerec.embedding.embedder import (
+    METADATA_KEY,
+    Embedder,
+    load_embedder,
+    load_network,
+    onnx_embedder,
+    onnx_notes,
+    torch_embedder,
+)
 
-__all__ = ["METADATA_KEY", "Embedder", "load_embedder", "onnx_embedder", "onnx_notes", "torch_embedder"]
+__all__ = ["METADATA_KEY", "Embedder", "load_embedder", "load_network", "onnx_embedder", "onnx_notes", "torch_embedder"]

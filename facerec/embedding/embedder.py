@@ -138,15 +138,19 @@ class Embedder:
     @torch.inference_mode()
     def _fuse(self, faces: Tensor) -> Tensor:
         """Embeddings of faces (b, h, w, 3) uint8, fused with those of the mirrored faces as declared."""
-        original = self.network(self.preprocessing.apply(faces))
+        original = self._run(faces)
         if self.preprocessing.flip == "none":
             return original
-        mirrored = self.network(self.preprocessing.apply(faces.flip(2)))
+        mirrored = self._run(faces.flip(2))
         if self.preprocessing.flip == "concat":
             return torch.cat([original, mirrored], dim=1)
         if self.preprocessing.flip == "sum-normalised":
             return functional.normalize(original) + functional.normalize(mirrored)
         return original + mirrored
+
+    def _run(self, faces: Tensor) -> Tensor:
+        embeddings = self.network(self.preprocessing.apply(faces))
+        return functional.normalize(embeddings) if self.preprocessing.normalised else embeddings
 
 
 class OnnxNetwork:
@@ -205,25 +209,42 @@ def load_embedder(path: str | Path, device: torch.device = CPU, allow_torchscrip
         FormatError: for a file that is no model of a known kind, TorchScript that is not allowed, or a network whose
             preprocessing nothing declares.
     """
+    allow_torchscript = allow_torchscript and not Path(path).is_dir()
+    path = find_model(path)
+    if path.suffix == ".onnx":
+        return onnx_embedder(path, str(path))
+    if is_torchscript(path):
+        return _script_embedder(path, device, allow_torchscript)
+    embedder = torch_embedder(load_network(path), device)
+    return embedder if storage.is_backbone_file(path) else _with_digest(embedder, path)
+
+
+def find_model(path: str | Path) -> Path:
+    """The file of the model at `path`, which may be a directory that holds one; FormatError if there is none."""
     path = Path(path)
     if path.is_dir():
-        allow_torchscript = False
         models = sorted(file for file in path.iterdir() if file.suffix in (".onnx", *_TORCH))
         if len(models) != 1:
             raise FormatError(f"{path} must hold exactly one model, but holds {len(models)}; name its file.")
         path = models[0]
     require_path(path, "train, export or download it first")
-    if path.suffix == ".onnx":
-        return onnx_embedder(path, str(path))
-    if path.suffix not in _TORCH:
+    if path.suffix not in (".onnx", *_TORCH):
         raise FormatError(f"{path} is no model: a model is .onnx, {', '.join(_TORCH)}, or a directory of one.")
-    if is_torchscript(path):
-        return _script_embedder(path, device, allow_torchscript)
+    return path
+
+
+def load_network(path: str | Path) -> StoredBackbone:
+    """The network at `path` with its weights, to be trained further or exported.
+
+    `path` is a backbone.pt, or published weights of a known layout with preprocessing.yaml beside them, or a directory
+    that holds one of these. Raises FormatError for anything else.
+    """
+    path = find_model(path)
+    if path.suffix == ".onnx":
+        raise FormatError(f"{path} is ONNX, which cannot be trained or exported; name the weights it was made from.")
     if storage.is_backbone_file(path):
-        return torch_embedder(storage.load_backbone(path), device)
-    preprocessing = _declared_beside(path)
-    network, dim = published.load_published(path, preprocessing.input_size)
-    return _with_digest(Embedder(_ready(network, device), dim, preprocessing, device), path)
+        return storage.load_backbone(path)
+    return published.load_published(path, _declared_beside(path))
 
 
 def torch_embedder(stored: StoredBackbone, device: torch.device = CPU) -> Embedder:

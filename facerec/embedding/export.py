@@ -21,7 +21,15 @@ from facerec import __version__
 from facerec.backbones import storage
 from facerec.backbones.storage import StoredBackbone
 from facerec.core import FacerecError, atomic_file, is_torchscript, sha256_of_file, short_reason
-from facerec.embedding import METADATA_KEY, Embedder, load_embedder, onnx_embedder, onnx_notes, torch_embedder
+from facerec.embedding import (
+    METADATA_KEY,
+    Embedder,
+    load_embedder,
+    load_network,
+    onnx_embedder,
+    onnx_notes,
+    torch_embedder,
+)
 from facerec.store.embeddings import normalise
 
 OPSET = 18
@@ -36,7 +44,7 @@ class ExportError(FacerecError):
 
 
 def export_onnx(source: str | Path, target: str | Path, allow_torchscript: bool = False) -> float:
-    """Write the network of `source` (backbone.pt) as ONNX to `target`, atomically.
+    """Write the network of `source` (backbone.pt or published weights) as ONNX to `target`, atomically.
 
     With `allow_torchscript` the source may also be TorchScript with its preprocessing beside it, which then runs and
     can do whatever you can.
@@ -49,7 +57,7 @@ def export_onnx(source: str | Path, target: str | Path, allow_torchscript: bool 
         embedder = load_embedder(source, allow_torchscript=True)
         encoded = _encode_script(embedder, str(source))
     else:
-        stored = storage.load_backbone(source)
+        stored = load_network(source)
         embedder, encoded = torch_embedder(stored), encode_onnx(stored)
     difference = _largest_difference(embedder, encoded)
     if not difference <= TOLERANCE:

@@ -20,11 +20,21 @@ from pydantic_core import ErrorDetails
 
 from facerec.core import ParamsError, parse_yaml
 from facerec.params.experiment import DETECTOR_OPTIONS, Align, Detect, Identify, Params, Verify
-from facerec.params.training import Augment, Backbone, HeadParams, SamplerParams, Schedule, Strict, Train, Validation
+from facerec.params.training import (
+    Augment,
+    Backbone,
+    Freeze,
+    HeadParams,
+    SamplerParams,
+    Schedule,
+    Strict,
+    Train,
+    Validation,
+)
 
 __all__ = ["load_params", "parse_options", "parse_params"]
 __all__ += ["DETECTOR_OPTIONS", "Align", "Detect", "Identify", "Params", "Verify"]
-__all__ += ["Augment", "Backbone", "HeadParams", "SamplerParams", "Schedule", "Train", "Validation"]
+__all__ += ["Augment", "Backbone", "Freeze", "HeadParams", "SamplerParams", "Schedule", "Train", "Validation"]
 
 M = TypeVar("M", bound=Strict)
 

@@ -58,12 +58,14 @@ class Augment(Strict):
 
 
 BACKBONES = (
-    "mobilefacenet, mbf, iresnet18/34/50/100/152/200[-se/cam/sam/cbam], ir50/100/152[-se], se-resnet101-ir, "
-    "attention56/92, resnet50 or timm/NAME"
+    "mobilefacenet[-relu6], mbf[-large], iresnet18/34/50/100/152/200[-se/cam/sam/cbam], ir50/100/152[-se], "
+    "adaface-ir18/34/50/100/152/200[-se/cam/sam/cbam], magface-iresnet18/34/50/100/152/200, "
+    "[se-]resnet18/34/101/152-ir, attention56/92[-summed], vit-t/s/b/l, resnet50 or timm/NAME"
 )
 _FAMILIES = (
-    r"mobilefacenet|mbf|iresnet(18|34|50|100|152|200)(-(se|cam|sam|cbam))?|ir(50|100|152)(-se)?|se-resnet101-ir"
-    r"|attention(56|92)|resnet50"
+    r"mobilefacenet(-relu6)?|mbf(-large)?|(iresnet|adaface-ir)(18|34|50|100|152|200)(-(se|cam|sam|cbam))?"
+    r"|ir(50|100|152)(-se)?|magface-iresnet(18|34|50|100|152|200)|(se-)?resnet(18|34|101|152)-ir"
+    r"|attention(56|92)(-summed)?|vit-[tsbl]|resnet50"
 )
 
 
@@ -135,6 +137,15 @@ class HeadParams(Strict):
     """Whether the loss is computed in chunks of classes to save memory; equal up to rounding."""
 
 
+class Freeze(Strict):
+    """Parts of the network that are not trained, for a network that knows faces already."""
+
+    parts: tuple[str, ...] = ()
+    """Names of parts, such as stem, body or body.0; their weights and running statistics stay as they are."""
+    epochs: Annotated[int, Field(ge=1)] | None = None
+    """Epochs after which they are trained too; null for never."""
+
+
 class Validation(Strict):
     """Benchmarks evaluated during training; the best weights by them are kept beside the last ones."""
 
@@ -196,7 +207,11 @@ class Train(Strict):
     """Identities with fewer faces are left out."""
     sampler: SamplerParams = SamplerParams()
     init: str | None = None
-    """A backbone.pt whose weights training starts from; null for random weights."""
+    """A network to start from: a backbone.pt, or published weights of a known layout or their folder; null for random
+    weights."""
+    freeze: Freeze = Freeze()
+    backbone_rate: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    """Factor of the learning rate for the network, which the head does without; such as 0.1 to fine-tune."""
     validation: Validation = Validation()
     schedule: Schedule = Schedule()
     backbone: Backbone = Backbone()

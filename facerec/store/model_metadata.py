@@ -47,6 +47,9 @@ class Preprocessing:
     std: tuple[float, float, float] = (127.5, 127.5, 127.5)
     """Divided by a channel, in 0..255 units and in the order of `colour`."""
     flip: Flip = "sum"
+    normalised: bool | None = None
+    """Whether embeddings are divided by their norms before those of a face and its mirror image become one. It has to
+    be said for weights that are published for networks of both kinds."""
 
     # Read by pydantic, which ignores neither unknown keys nor text where numbers belong.
     __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -98,7 +101,10 @@ class Preprocessing:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for YAML, JSON and weight files; `from_dict` reads them back."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        values = asdict(self)
+        if self.normalised is None:  # said of few networks, and in no file of before
+            del values["normalised"]
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
 
     @staticmethod
     def from_dict(values: Any, origin: str) -> Preprocessing:

@@ -26,9 +26,10 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils import deterministic as memory
 
 from facerec import distributed
+from facerec.core import ParamsError
 from facerec.distributed import GradientSum
 from facerec.heads import Head
-from facerec.params import Schedule, Train
+from facerec.params import Freeze, Schedule, Train
 
 METRICS = ("loss", "accuracy", "norm")
 """Metrics of a step: mean loss, share classified correctly, mean length of the embeddings."""
@@ -168,20 +169,20 @@ def initial_state(network: nn.Module, head: Head, recipe: Train, device: torch.d
 
 
 def create_optimiser(network: nn.Module, head: nn.Module, recipe: Train) -> Optimizer:
-    """The recipe's SGD or AdamW over all trainable parameters, grouped by their weight decay.
+    """The recipe's SGD or AdamW over all trainable parameters, grouped by weight decay and factor of the rate.
 
     By default, weight decay applies to matrices and kernels, not to biases, norms and PReLU slopes. Some recipes use
     more of it for the layer that makes the embedding and for the class centres.
     """
-    groups: dict[float, list[nn.Parameter]] = defaultdict(list)
+    groups: dict[tuple[float, float], list[nn.Parameter]] = defaultdict(list)
     inner = [parameter for parameter in network.parameters() if parameter.requires_grad]
     last = [parameter for parameter in inner if parameter.ndim > 1][-1]
     for parameter in inner:
         factor = recipe.output_decay if parameter is last else 1.0
-        groups[_decay(parameter, factor, recipe)].append(parameter)
+        groups[_decay(parameter, factor, recipe), recipe.backbone_rate].append(parameter)
     for parameter in head.parameters():
-        groups[_decay(parameter, recipe.head_decay, recipe)].append(parameter)
-    described = [{"params": members, "weight_decay": decay} for decay, members in groups.items()]
+        groups[_decay(parameter, recipe.head_decay, recipe), 1.0].append(parameter)
+    described = [{"params": members, "weight_decay": decay, "rate": rate} for (decay, rate), members in groups.items()]
     if recipe.optimiser == "adamw":
         # Fused, since the square root of the others depends on the processor.
         return AdamW(described, lr=recipe.lr, betas=(recipe.momentum, 0.999), fused=True)
@@ -190,6 +191,26 @@ def create_optimiser(network: nn.Module, head: nn.Module, recipe: Train) -> Opti
 
 def _decay(parameter: nn.Parameter, factor: float, recipe: Train) -> float:
     return recipe.weight_decay * factor if parameter.ndim > 1 or recipe.decay_all else 0.0
+
+
+def hold(state: TrainingState, freeze: Freeze, epoch: int) -> None:
+    """Freeze the parts of the network that are not trained in `epoch`, counted from 0, and release those that are.
+
+    Raises ParamsError for a part that the network does not have.
+    """
+    frozen = freeze.epochs is None or epoch < freeze.epochs
+    learning = {id(each) for group in state.optimiser.param_groups for each in group["params"]}
+    for name in freeze.parts:
+        try:
+            part = state.network.get_submodule(name)
+        except AttributeError:
+            known = ", ".join(child for child, _ in state.network.named_children())
+            raise ParamsError(
+                f"train.freeze.parts: the network has no part {name!r}; its parts are {known}, and parts of these."
+            ) from None
+        part.train(not frozen)  # running statistics of batch normalisation stay too
+        for parameter in part.parameters():
+            parameter.requires_grad_(id(parameter) in learning and not frozen)
 
 
 def learning_rate(schedule: Schedule, peak: float, epochs: int, position: float, steps: int = 1) -> float:
@@ -225,7 +246,7 @@ def update(state: TrainingState, images: Tensor, labels: Tensor, lr: float, reci
         (3,) float64 on the CPU, by METRICS, over the global batch.
     """
     for group in state.optimiser.param_groups:
-        group["lr"] = lr
+        group["lr"] = lr * group["rate"]
     state.optimiser.zero_grad(set_to_none=True)
     parts = list(zip(images.chunk(recipe.accumulate), labels.chunk(recipe.accumulate), strict=True))
     metrics = []

@@ -18,6 +18,7 @@ from facerec import backbones, distributed, heads
 from facerec.backbones import storage
 from facerec.backbones.storage import StoredBackbone
 from facerec.core import FacerecError, ParamsError, bar, describe_device, work_folder
+from facerec.embedding import load_network
 from facerec.heads import Head
 from facerec.params import Train
 from facerec.store.model_metadata import Preprocessing
@@ -30,6 +31,7 @@ from facerec.training.step import (
     Epoch,
     TrainingState,
     ValidationScores,
+    hold,
     initial_state,
     learning_rate,
     reproducible,
@@ -119,6 +121,7 @@ def fit(sets: FaceSets, recipe: Train, device: torch.device, checkpoints: Checkp
         shown = progress.add_task("training", total=steps * images, completed=state.step * images, unit="images")
         with live_curves(images, state.step) as logger:
             for pixels, labels, lr in load_batches(faces, sampler, recipe, backbone.preprocessing, device, state.step):
+                hold(state, recipe.freeze, state.step // epoch_steps)
                 metrics = update(state, pixels, labels, lr, recipe)
                 ends = (state.step + 1) % epoch_steps == 0
                 stop, keep = distributed.any_of(asked_to_stop(), checkpoints is not None and (ends or checkpoints.due))
@@ -182,7 +185,7 @@ def _new_backbone(faces: TrainingFaces, recipe: Train) -> StoredBackbone:
 
 def _pretrained_backbone(faces: TrainingFaces, recipe: Train, path: str) -> StoredBackbone:
     """The network of `train.init`, with its own preprocessing; ParamsError if the recipe describes another network."""
-    stored = storage.load_backbone(path)
+    stored = load_network(path)
     if (stored.name, stored.dim) != (recipe.backbone.name, recipe.backbone.dim):
         raise ParamsError(
             f"train.init {path} is {stored.name} with {stored.dim} outputs, but train.backbone says "

@@ -275,7 +275,10 @@ def _valid_gallery() -> list[Files]:
 
 def _read_weights(box: Path) -> None:
     readers: list[Callable[[], object]] = [lambda: storage.load_backbone(box / "x.pt")]
-    readers += [lambda: describe_weights(box / "x.pt"), lambda: published.load_published(box / "x.pt", (16, 16))]
+    readers += [
+        lambda: describe_weights(box / "x.pt"),
+        lambda: published.load_published(box / "x.pt", Preprocessing(size=(16, 16))),
+    ]
     each(readers[:2] if storage.is_backbone_file(box / "x.pt") else readers)
 
 
