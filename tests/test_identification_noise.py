@@ -127,6 +127,16 @@ def test_names_of_both_lists_are_one():
     assert megaface_key("megaface/1/2@N00/3_0.jpg") == "1/2@N00/3_0.jpg"
 
 
+def test_an_entry_with_a_folder_is_not_the_same_photo_of_another_person():
+    data = world() | {"probe_names": [f"{name}/{k % 4}.jpg" for k, name in enumerate(["Ann", "Bob", "Cat Lee"] * 4)]}
+    cleaned = remove_noise(**data | {"probe_noise": ["Ann/1.jpg", "Dan/1.jpg", "x/Cat_Lee/2.png"]}, variant="zero")
+    noisy = [data["probe_names"][row] for row in np.flatnonzero(~cleaned.probes.any(axis=1))]
+    assert noisy == ["Cat Lee/2.jpg", "Ann/1.jpg"]
+    assert cleaned.probe_counts == (3, 2)
+    bare = remove_noise(**data | {"probe_noise": ["1.jpg"]}, variant="zero")
+    assert (~bare.probes.any(axis=1)).sum() == 3, "a base name alone is meant wherever it is"
+
+
 def test_the_official_lists(mirror):
     cropped, uncropped = (
         photo_lists.read_feature_list(mirror / f"megaface/facescrub{kind}_features_list.json")

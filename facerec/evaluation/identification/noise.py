@@ -20,6 +20,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -105,7 +106,8 @@ def remove_noise(
         distractors: L2-normalised features of strangers. An array gives an array; rows on disk, such as a memory
             map, are cleaned when they are read.
         distractor_names: (m,) names in any spelling that `megaface_key` takes.
-        probe_noise, distractor_noise: names listed as noise; those that are absent are only counted.
+        probe_noise, distractor_noise: names listed as noise; those that are absent are only counted. Entries of
+            probes may have folders: 'Ann/1.jpg' is not 'Bob/1.jpg', while in 'A B/A B_12.jpg' the base name is enough.
         variant: "published", "centre", "zero" or "delete".
         seed: of the published variant's random draw.
 
@@ -120,13 +122,17 @@ def remove_noise(
     ):
         if len(names) != rows:
             raise FormatError(f"There are {len(names)} {what} for {rows} rows of features; give one a row.")
-    photos, wrong = ([facescrub_key(name) for name in names] for names in (probe_names, probe_noise))
-    strangers, known = ([megaface_key(name) for name in names] for names in (distractor_names, distractor_noise))
+    photos = [(facescrub_key(name), _with_folder(name)) for name in probe_names]
+    strangers = [(megaface_key(name),) for name in distractor_names]
+    wrong, known = [_named(entry) for entry in probe_noise], [megaface_key(entry) for entry in distractor_noise]
     others = CleanDistractors(distractors, _match(strangers, known), variant)
     clean, kept = _clean_probes(probes, np.asarray(labels), _match(photos, wrong), variant, seed)
     on_disk = isinstance(distractors, np.memmap) or not isinstance(distractors, np.ndarray)
     whole = others if on_disk else others[: others.shape[0]]
-    counts = ((len(listed), len({*listed} & {*names})) for listed, names in ((wrong, photos), (known, strangers)))
+    counts = (
+        (len(listed), len(set(listed).intersection(chain.from_iterable(names))))
+        for listed, names in ((wrong, photos), (known, strangers))
+    )
     return CleanedFeatures(clean, whole, kept, others.kept, *counts)
 
 
@@ -145,10 +151,10 @@ def _clean_probes(
     return clean, np.arange(len(probes))
 
 
-def _match(names: Sequence[str], noise: Collection[str]) -> Bools:
-    """(n,) whether each name is on the noise list."""
+def _match(photos: Sequence[tuple[str, ...]], noise: Collection[str]) -> Bools:
+    """(n,) whether one of the names of each photo is on the noise list."""
     noisy = frozenset(noise)
-    return np.fromiter((name in noisy for name in names), dtype=bool, count=len(names))
+    return np.fromiter((any(name in noisy for name in names) for names in photos), dtype=bool, count=len(photos))
 
 
 def _widens(variant: str) -> bool:
@@ -181,6 +187,18 @@ def facescrub_key(photo: str) -> str:
     path = PurePosixPath(photo.strip())
     stem = path.stem if path.suffix.lower() in _EXTENSIONS else path.name
     return f"{stem.replace(' ', '_')}.png"
+
+
+def _with_folder(photo: str) -> str:
+    """Folder and base name, spelled as `facescrub_key` does: 'Ann Lee/1.jpg' is Ann_Lee/1.png."""
+    folder = PurePosixPath(photo.strip()).parent.name.replace(" ", "_")
+    return f"{folder}/{facescrub_key(photo)}"
+
+
+def _named(entry: str) -> str:
+    """What an entry of a list of probes names: a base name, and where that does not begin with its folder, both."""
+    folder, base = _with_folder(entry).split("/")
+    return base if base.startswith(folder) else f"{folder}/{base}"
 
 
 def megaface_key(photo: str) -> str:
