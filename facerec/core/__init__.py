@@ -10,6 +10,7 @@ Other rooms import all of it from here:
 `timing`, which records how long a stage took, is imported by its own name.
 """
 
+from facerec.core.allocation import reused_memory
 from facerec.core.console import ERROR_CLASS, INTERRUPTED, note, run_command
 from facerec.core.descriptions import (
     Album,
@@ -62,4 +63,4 @@ __all__ += ["PORTABLE", "describe_arithmetic", "use_portable_arithmetic"]
 __all__ += ["is_torchscript", "parse_json", "parse_yaml", "read_tensors", "short_reason", "zip_names"]
 __all__ += ["create_registered", "options_of", "resumable_tables", "work_folder"]
 __all__ += ["describe_device", "home", "leads", "local_number", "local_path", "local_setting"]
-__all__ += ["torch_device", "usable_cores", "worker_count"]
+__all__ += ["reused_memory", "torch_device", "usable_cores", "worker_count"]
