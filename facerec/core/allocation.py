@@ -1,4 +1,4 @@
-"""How the C library keeps memory that was freed."""
+"""What a process spares itself: returning memory that it needs again, and importing what it does not use."""
 
 from __future__ import annotations
 
@@ -31,3 +31,26 @@ def reused_memory() -> Iterator[None]:
     finally:
         library.mallopt(_TRIM_THRESHOLD, _KEPT)
         library.malloc_trim(0)
+
+
+class _NoPandas:
+    """Finds no module `pandas`, for sys.meta_path."""
+
+    @classmethod
+    def find_spec(cls, name: str, path: object = None, target: object = None) -> None:
+        """See importlib.abc.MetaPathFinder; ModuleNotFoundError for pandas."""
+        if name == "pandas":
+            raise ModuleNotFoundError("Our commands do without pandas.", name=name)
+
+
+@contextmanager
+def without_pandas() -> Iterator[None]:
+    """Let imports of pandas fail inside the block, for our own commands, which use it nowhere.
+
+    pyarrow imports it when it first converts an array, to ask whether the array is one of pandas: half a second.
+    """
+    sys.meta_path.insert(0, _NoPandas)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(_NoPandas)
