@@ -8,9 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from facerec.core import ParamsError, run_command, timing, write_json
+from facerec.core import ParamsError, run_command, timing, without_pandas, write_json
 from facerec.core import note as note
-from facerec.distributed import launching
 from facerec.params import Params as Params
 from facerec.params import load_params
 
@@ -51,7 +50,7 @@ def run(stage: Callable[..., None]) -> None:
 
     def timed() -> None:
         check_names(arguments)
-        with timing.record_stage(Path(script).stem, *arguments[:1]):
+        with timing.record_stage(Path(script).stem, *arguments[:1]), without_pandas():
             stage(load_params(), *arguments)
 
     sys.exit(run_command(timed))
@@ -59,6 +58,8 @@ def run(stage: Callable[..., None]) -> None:
 
 def run_together(stage: Callable[..., None]) -> None:
     """As `run`, in the processes that the machine setting FACEREC_TORCHRUN asks for."""
+    from facerec.distributed import launching  # only here, as it imports torch
+
     if not launching.should_launch():
         run(stage)
     name, arguments = stage.__name__, sys.argv[1:]

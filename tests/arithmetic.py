@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from facerec import heads
+from facerec.backbones.layers import PReLU
 from facerec.params import Train
 from facerec.training.step import create_optimiser
 
@@ -81,7 +82,7 @@ def torch_training() -> list[torch.Tensor]:
     network = torch.nn.Sequential(
         torch.nn.Conv2d(3, 16, 3, 2, 1, bias=False),
         torch.nn.BatchNorm2d(16),
-        torch.nn.PReLU(16),
+        PReLU(16),
         torch.nn.Conv2d(16, 16, 3, 1, 1, groups=16, bias=False),
         torch.nn.Conv2d(16, 32, 1, bias=False),
         torch.nn.Flatten(),

@@ -6,6 +6,7 @@ from pydantic import ValidationError
 
 from facerec import backbones
 from facerec.backbones import storage
+from facerec.backbones.layers import PReLU
 from facerec.core import FormatError, ParamsError
 from facerec.params.training import Backbone
 from facerec.store.model_metadata import Preprocessing
@@ -116,6 +117,45 @@ def test_small_residual_network_runs_at_any_size() -> None:
 def test_any_input_size_gives_one_embedding_a_face(size: tuple[int, int]) -> None:
     network = backbones.build_backbone("mobilefacenet", 24, size, **OPTIONS).eval()
     assert network(torch.zeros(2, 3, *size)).shape == (2, 24)
+
+
+@pytest.mark.parametrize("shape", [(5, 24), (4, 16, 13, 9), (3, 40, 7, 7)])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_gradients_of_prelu_are_those_of_torch(
+    shape: tuple[int, ...], layout: torch.memory_format, threads: int
+) -> None:
+    torch.set_num_threads(threads)
+    torch.manual_seed(1)
+    values, gradient = torch.randn(shape).round(decimals=1), torch.randn(shape)
+    assert (values == 0).any()
+    if len(shape) == 4:
+        values, gradient = (each.to(memory_format=layout) for each in (values, gradient))
+    found = []
+    for layer in (PReLU(shape[1]), torch.nn.PReLU(shape[1])):
+        with torch.no_grad():
+            layer.weight.copy_(torch.linspace(-0.5, 1.5, shape[1]))
+        inputs = values.clone().requires_grad_()
+        outputs = layer(inputs)
+        outputs.backward(gradient)
+        found.append((outputs, inputs.grad, layer.weight.grad))
+    torch.set_num_threads(1)
+    assert "_PReLU" in type(found[0][0].grad_fn).__name__
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(*found, strict=True))
+
+
+@pytest.mark.parametrize("change", [torch.nn.Module.eval, torch.nn.Module.double, torch.nn.Module.bfloat16])
+def test_prelu_is_plain_where_it_does_not_train_in_float32(change) -> None:
+    layer = change(PReLU(4))
+    assert "_PReLU" not in type(layer(torch.ones(2, 4, dtype=layer.weight.dtype)).grad_fn).__name__
+    assert list(layer.state_dict()) == ["weight"]
+
+
+def test_prelu_trains_under_autocast() -> None:
+    layer, inputs = PReLU(4), torch.randn(2, 4, 3, 3)
+    with torch.autocast("cpu", torch.bfloat16):
+        layer(inputs).sum().backward()
+    assert torch.allclose(layer.weight.grad, inputs.clamp(max=0).sum((0, 2, 3)), rtol=0.02)
 
 
 def test_width_scales_the_channels() -> None:

@@ -7,6 +7,7 @@ import lz4.frame
 import numpy as np
 import pytest
 import torch
+import torchvision
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -281,6 +282,19 @@ def test_suppression_is_greedy_not_transitive():
     scores = np.array([0.9, 0.8, 0.7])
     assert suppress_overlaps(chain, scores, 0.4).tolist() == [0, 2]
     assert suppress_contained(chain, scores, 0.5).tolist() == [0, 2]
+
+
+@pytest.mark.parametrize("count", [0, 1, 40, 700])
+@pytest.mark.parametrize("threshold", [0.0, 1 / 3, 0.7])
+def test_suppression_keeps_what_torchvision_keeps(count, threshold):
+    rng = np.random.default_rng(count)
+    corners = rng.integers(0, 4 * count + 1, (count, 2))
+    sides = rng.integers(-3, 60, (count, 2))  # also of empty boxes, and of corners exchanged
+    fraction = rng.choice([0.0, 0.37], (count, 1))
+    boxes = np.hstack([corners, corners + sides]) + fraction
+    scores = rng.random(count).round(1)  # most are equal to others
+    expected = torchvision.ops.nms(torch.from_numpy(boxes), torch.from_numpy(scores), threshold)
+    assert suppress_overlaps(boxes, scores, threshold).tolist() == expected.tolist()
 
 
 @given(st.lists(st.tuples(*[st.floats(0, 100)] * 2, *[st.floats(1, 50)] * 2, st.floats(0, 1)), max_size=12))

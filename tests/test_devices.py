@@ -16,11 +16,22 @@ def test_the_environment_decides(monkeypatch):
     assert settings.torch_device() == torch.device("cpu")
 
 
+@pytest.mark.parametrize("setting", ["", "cpu"])
+def test_its_type_is_known_without_torch_where_there_can_be_no_gpu(monkeypatch, setting):
+    monkeypatch.setenv("FACEREC_DEVICE", setting)
+    assert settings.device_type() == settings.torch_device().type
+    monkeypatch.setattr(settings, "_may_have_gpu", lambda: False)
+    monkeypatch.setattr(settings, "torch_device", lambda: pytest.fail("torch was asked"))
+    assert settings.device_type() == "cpu"
+
+
 @pytest.mark.parametrize("name", ["gpu", "cuda:99"])
 def test_impossible_devices_are_refused(monkeypatch, name):
     monkeypatch.setenv("FACEREC_DEVICE", name)
     with pytest.raises(ParamsError, match="FACEREC_DEVICE"):
         settings.torch_device()
+    with pytest.raises(ParamsError, match="FACEREC_DEVICE"):
+        settings.device_type()
 
 
 def test_a_device_is_described_with_what_else_could_be_used(monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 import facerec
 from facerec.store import shards
 from tests import cartoon
+from tests.conftest import ROOT
 from tests.recognition import photo, save_model
 
 
@@ -46,6 +48,39 @@ def test_importing_facerec_imports_nothing_heavy() -> None:
     program = "import facerec, sys; print(sorted({'numpy', 'torch', 'pydantic', 'yaml'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_stages_that_compute_with_no_network_import_nothing_of_the_kind() -> None:
+    with_networks = {"common", "embed", "export", "megaface_features", "train"}
+    stages = {path.stem for path in (ROOT / "stages").glob("[a-z]*.py")} - with_networks
+    program = f"""
+import importlib, sys
+for name in {sorted(stages)}:
+    importlib.import_module("stages." + name)
+import numpy, pyarrow
+from facerec.core import without_pandas
+from facerec.reporting.provenance import describe_machine
+with without_pandas():
+    pyarrow.array(numpy.zeros(2))  # asks for it
+describe_machine()
+print([name for name in ("anny", "matplotlib.pyplot", "onnx", "onnxscript", "pandas", "timm", "torch") if sys.modules.get(name)])
+"""
+    environment = {**os.environ, "FACEREC_DEVICE": "cpu", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_pandas_is_there_again_after_a_command() -> None:
+    program = """
+import sys, numpy, pyarrow
+from facerec.core import without_pandas
+with without_pandas():
+    pyarrow.array(numpy.zeros(2))
+print("pandas" in sys.modules, len(pyarrow.table({"a": [1, 2]}).to_pandas()))
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "False 2\n"
 
 
 def test_sets_are_read_by_their_kind(tmp_path: Path) -> None:

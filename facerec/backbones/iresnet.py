@@ -14,7 +14,7 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from facerec.backbones.layers import ATTENTION, EmbeddingOutput, StagedNetwork, initialise_he
+from facerec.backbones.layers import ATTENTION, EmbeddingOutput, PReLU, StagedNetwork, initialise_he
 
 CHANNELS = (64, 128, 256, 512)
 BLOCKS = {
@@ -55,7 +55,7 @@ class IResidualUnit(nn.Module):
             nn.BatchNorm2d(inputs),
             nn.Conv2d(inputs, outputs, 3, 1, 1, bias=False),
             *([nn.BatchNorm2d(outputs)] if inner_norm else []),
-            nn.PReLU(outputs),
+            PReLU(outputs),
             nn.Conv2d(outputs, outputs, 3, stride, 1, bias=False),
             nn.BatchNorm2d(outputs),
             *ATTENTION[attention](outputs),
@@ -89,7 +89,7 @@ class IResNet(StagedNetwork):
     ) -> None:
         super().__init__()
         self.stem = nn.Sequential(
-            nn.Conv2d(3, CHANNELS[0], 3, 1, 1, bias=False), nn.BatchNorm2d(CHANNELS[0]), nn.PReLU(CHANNELS[0])
+            nn.Conv2d(3, CHANNELS[0], 3, 1, 1, bias=False), nn.BatchNorm2d(CHANNELS[0]), PReLU(CHANNELS[0])
         )
         self.body = _residual_stages(partial(self.unit, attention), BLOCKS[depth])
         area = math.prod(math.ceil(side / 2 ** len(CHANNELS)) for side in size)

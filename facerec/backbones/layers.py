@@ -1,4 +1,4 @@
-"""Layers that several backbones share: attention within residual units, the "E" output, the stem-body-output form.
+"""Layers that several backbones share: PReLU, attention within residual units, the "E" output, the stem-body-output form.
 
 Sources: Hu, Shen, Sun, "Squeeze-and-Excitation Networks", 2018; Woo et al., "CBAM: Convolutional Block Attention
 Module", 2018, as Face_Pytorch builds them: no biases, bottlenecks of a sixteenth, and a 3x3 kernel for spatial
@@ -8,9 +8,48 @@ attention instead of the paper's 7x7; Deng et al., "ArcFace", 2019, section 3.1,
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+
+class PReLU(nn.PReLU):
+    """torch's PReLU with a slope per channel, whose gradient takes a fifth of the time in training on a CPU.
+
+    torch's own backward pass there goes through a map number by number. This one makes four vectorised passes, which
+    give the same bits. Everything else, from parameters to export, is torch's.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, c, ...) -> the same shape."""
+        plain = not self.training or x.device.type != "cpu" or torch.compiler.is_compiling()
+        if plain or x.dtype != torch.float32 or torch.is_autocast_enabled("cpu"):
+            return super().forward(x)
+        activated: Tensor = _PReLU.apply(x, self.weight)
+        return activated
+
+
+class _PReLU(torch.autograd.Function):
+    """Inputs (b, c, ...) and slopes (c,) -> the PReLU of the inputs."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, slopes: Tensor) -> Tensor:
+        ctx.save_for_backward(x, slopes)
+        return torch.prelu(x, slopes)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        x, slopes = ctx.saved_tensors
+        above: Tensor = torch.ops.aten.threshold_backward(gradient, x, 0)  # the gradient where x > 0, else 0
+        below = gradient - above
+        by_channel = slopes.view(1, -1, *[1] * (x.ndim - 2))
+        return above.addcmul_(below, by_channel), below.mul_(x).sum([0, *range(2, x.ndim)])
 
 
 class EmbeddingOutput(nn.Sequential):

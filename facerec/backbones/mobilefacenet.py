@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from facerec.backbones.layers import PReLU
+
 
 class Stage(NamedTuple):
     """A row of the paper's table: `repeats` inverted residuals, the first one with `stride`."""
@@ -47,7 +49,7 @@ class ConvNorm(nn.Sequential):
             nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=False),
             nn.BatchNorm2d(outputs),
         ]
-        super().__init__(*layers, *([] if linear else [nn.PReLU(outputs)]))
+        super().__init__(*layers, *([] if linear else [PReLU(outputs)]))
 
 
 class Bottleneck(nn.Module):

@@ -21,7 +21,7 @@ import sys
 from importlib import import_module
 
 from facerec.cli.common import app
-from facerec.core import run_command, use_portable_arithmetic
+from facerec.core import run_command, use_portable_arithmetic, without_pandas
 
 __all__ = ["GROUPS", "app", "main"]
 
@@ -39,4 +39,5 @@ def main() -> None:
 
 def _run() -> None:
     use_portable_arithmetic()  # before a command imports numpy or torch
-    app()
+    with without_pandas():
+        app()

@@ -10,6 +10,7 @@ Other rooms import all of it from here:
 `timing`, which records how long a stage took, is imported by its own name.
 """
 
+from facerec.core.allocation import reused_memory, without_pandas
 from facerec.core.console import ERROR_CLASS, INTERRUPTED, note, run_command
 from facerec.core.descriptions import (
     Album,
@@ -41,6 +42,7 @@ from facerec.core.registry import create_registered, options_of
 from facerec.core.resumable import resumable_tables, work_folder
 from facerec.core.settings import (
     describe_device,
+    device_type,
     home,
     leads,
     local_number,
@@ -61,5 +63,5 @@ __all__ += ["bar", "map_in_threads", "map_ordered", "track"]
 __all__ += ["PORTABLE", "describe_arithmetic", "use_portable_arithmetic"]
 __all__ += ["is_torchscript", "parse_json", "parse_yaml", "read_tensors", "short_reason", "zip_names"]
 __all__ += ["create_registered", "options_of", "resumable_tables", "work_folder"]
-__all__ += ["describe_device", "home", "leads", "local_number", "local_path", "local_setting"]
-__all__ += ["torch_device", "usable_cores", "worker_count"]
+__all__ += ["describe_device", "device_type", "home", "leads", "local_number", "local_path", "local_setting"]
+__all__ += ["reused_memory", "torch_device", "usable_cores", "without_pandas", "worker_count"]

@@ -6,8 +6,10 @@ DVC runs in a folder of its own has the settings of the project it belongs to (s
 
 from __future__ import annotations
 
+import ctypes
 import math
 import os
+import sys
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -106,6 +108,23 @@ def torch_device() -> torch.device:
     if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
         raise ParamsError(f"FACEREC_DEVICE is {name!r} but this machine has no such GPU; use cpu or auto.")
     return chosen
+
+
+def device_type() -> str:
+    """The type of `torch_device`, without importing torch, which takes a second, where there can be no GPU for it."""
+    name = local_setting("device", "auto")
+    return "cpu" if name == "cpu" or (name == "auto" and not _may_have_gpu()) else torch_device().type
+
+
+def _may_have_gpu() -> bool:
+    """Whether NVIDIA's driver library or the device of AMD's driver is there; always on other systems than Linux."""
+    if sys.platform != "linux" or Path("/dev/kfd").exists():
+        return True
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    return True
 
 
 def describe_device(device: torch.device) -> str:

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 Boxes = NDArray[np.float64]
 
+_TOGETHER = 256  # boxes compared with one another at once
+
 
 def box_areas(boxes: Boxes) -> NDArray[np.float64]:
     """Areas (n,) of boxes (n, 4); 0 where x2 < x1 or y2 < y1."""
@@ -20,10 +22,11 @@ def box_areas(boxes: Boxes) -> NDArray[np.float64]:
 
 def box_intersections(a: Boxes, b: Boxes) -> NDArray[np.float64]:
     """Areas (n, m) that each of the boxes a (n, 4) shares with each of b (m, 4)."""
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    sides: Boxes = np.maximum(high - low, 0)
-    return sides[..., 0] * sides[..., 1]
+    width, height = (
+        np.minimum(a[:, None, axis + 2], b[:, axis + 2]) - np.maximum(a[:, None, axis], b[:, axis]) for axis in (0, 1)
+    )
+    common: Boxes = np.maximum(width, 0) * np.maximum(height, 0)
+    return common
 
 
 def box_iou(a: Boxes, b: Boxes) -> NDArray[np.float64]:
@@ -47,12 +50,34 @@ def moved_boxes(boxes: Boxes, corrections: Boxes, pixel: float = 0) -> Boxes:
 
 
 def suppress_overlaps(boxes: Boxes, scores: NDArray[np.float64], threshold: float) -> NDArray[np.int64]:
-    """Non-maximum suppression: the indices kept, best score first; no two have an IoU above `threshold`."""
-    import torch  # only here, so that choosing a face does not import it
-    import torchvision
+    """Non-maximum suppression: the indices kept, best score first; no two have an IoU above `threshold`.
 
-    kept = torchvision.ops.nms(torch.from_numpy(boxes), torch.from_numpy(scores), threshold)
-    return np.asarray(kept.numpy(), dtype=np.int64)
+    It keeps what torchvision.ops.nms keeps, also of equal scores: the first.
+    """
+    order = np.argsort(-scores, kind="stable")
+    kept = order[:0]
+    for start in range(0, len(order), _TOGETHER):
+        block = order[start : start + _TOGETHER]
+        block = block[~_overlapping(boxes[kept], boxes[block], threshold).any(axis=0)]
+        overlapping = _overlapping(boxes[block], boxes[block], threshold)
+        alive = np.ones(len(block), bool)
+        for place in range(len(block)):
+            if alive[place]:
+                alive[place + 1 :] &= ~overlapping[place, place + 1 :]
+        kept = np.append(kept, block[alive])
+    return kept
+
+
+def _overlapping(a: Boxes, b: Boxes, threshold: float) -> NDArray[np.bool_]:
+    """Whether the IoU of each of the boxes a (n, 4) with each of b (m, 4) is above `threshold`, (n, m).
+
+    As in torchvision, the area of a box whose corners are exchanged is negative.
+    """
+    common = box_intersections(a, b)
+    here, there = (np.prod(each[:, 2:] - each[:, :2], axis=1) for each in (a, b))
+    with np.errstate(invalid="ignore", divide="ignore"):  # no box overlaps where both are empty
+        above: NDArray[np.bool_] = common / (here[:, None] + there - common) > threshold
+    return above
 
 
 def suppress_contained(boxes: Boxes, scores: NDArray[np.float64], threshold: float) -> NDArray[np.int64]:

@@ -20,11 +20,9 @@ from typing import TypeAlias
 import cv2
 import numpy as np
 import torch
-import torchvision
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, relu
-from torchvision.models._utils import IntermediateLayerGetter
 
 from facerec.core import ParamsError, torch_device
 from facerec.detection.boxes import suppress_overlaps
@@ -146,6 +144,9 @@ def retinaface_mobilenet() -> RetinaFaceNetwork:
 
 def retinaface_resnet50() -> RetinaFaceNetwork:
     """The network of Resnet50: torchvision's ResNet-50 up to its last stage, 27.3 million parameters."""
+    import torchvision  # only here, as it takes as long to import as torch
+    from torchvision.models._utils import IntermediateLayerGetter
+
     backbone = torchvision.models.resnet50(weights=None)
     stages = {f"layer{n}": f"layer{n}" for n in (2, 3, 4)}
     return RetinaFaceNetwork(IntermediateLayerGetter(backbone, stages), 512, 256, nn.ReLU)

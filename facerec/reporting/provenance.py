@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from facerec.core import describe_arithmetic, torch_device, usable_cores, worker_count
+from facerec.core import describe_arithmetic, describe_device, device_type, torch_device, usable_cores, worker_count
 from facerec.core.timing import StageRun, last_run
 from facerec.reporting.formatting import UNKNOWN, Table, as_bytes, as_duration
 
@@ -109,9 +109,7 @@ def describe_revision(root: Path) -> str:
 
 def describe_machine() -> dict[str, str]:
     """Facts about this machine that can affect results or speed."""
-    import torch
-
-    device = torch_device()
+    device = device_type()
     return {
         "Report made": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         "facerec": _version("facerec"),
@@ -119,10 +117,8 @@ def describe_machine() -> dict[str, str]:
         "System": f"{platform.system()} {platform.release()}, {platform.machine()}",
         "Processor": _processor(),
         "Cores": f"{usable_cores()} usable of {os.cpu_count()}",
-        "Vector instructions": torch.backends.cpu.get_cpu_capability(),
-        "Device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-        "Arithmetic": describe_arithmetic(device.type),
-        "Threads of torch": str(torch.get_num_threads()),
+        "Device": device if device == "cpu" else describe_device(torch_device()),
+        "Arithmetic": describe_arithmetic(device),
         "Worker processes": str(worker_count()),
     }
 

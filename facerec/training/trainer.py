@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from facerec import backbones, distributed, heads
 from facerec.backbones import storage
 from facerec.backbones.storage import StoredBackbone
-from facerec.core import FacerecError, ParamsError, bar, describe_device, work_folder
+from facerec.core import FacerecError, ParamsError, bar, describe_device, reused_memory, work_folder
 from facerec.embedding import load_network
 from facerec.heads import Head
 from facerec.params import Train
@@ -111,7 +111,8 @@ def fit(sets: FaceSets, recipe: Train, device: torch.device, checkpoints: Checkp
     sampler = create_sampler(faces, recipe)
     images, epoch_steps, wanted = recipe.batch, len(sampler), recipe.validation
     steps = recipe.epochs * epoch_steps
-    with reproducible(recipe.seed, recipe.threads), delay_interrupts() as asked_to_stop, bar() as progress:
+    fixed = reproducible(recipe.seed, recipe.threads)
+    with fixed, reused_memory(), delay_interrupts() as asked_to_stop, bar() as progress:
         backbone, head = initial_weights(faces, recipe, device)
         validator = Validator(backbone, device, steps, wanted.faces, wanted.sets, wanted.every)
         state = initial_state(backbone.network, head, recipe, device)
