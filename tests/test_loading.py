@@ -53,6 +53,19 @@ def test_other_geometry_is_refused(tmp_path: Path) -> None:
             FaceDataset([small, other])
 
 
+def test_one_face_of_another_size_than_its_set_is_named(tmp_path: Path) -> None:
+    faces = write_set(tmp_path / "a", 112, 3)
+    rows = [faces.row(row) for row in range(3)]
+    rows[1]["image"] = images.encode_jpeg(np.zeros((96, 112, 3), np.uint8))
+    shards.write_shards(rows, tmp_path / "mixed", faces.meta)
+    mixed = FaceDataset([shards.read_shards(tmp_path / "mixed")])
+    assert (mixed.image(2) == FaceDataset([faces]).image(2)).all()
+    with pytest.raises(
+        FormatError, match=rf"^Face 1 of {tmp_path}/mixed \(.*\) is 96x112, but its set promises 112x112"
+    ):
+        mixed.batch([0, 1])
+
+
 @pytest.mark.parametrize(
     ("size", "wanted", "scale"),
     [((112, 112), (112, 112), 1), ((224, 224), (112, 112), 2), ((224, 112), (112, 112), 0), ((56, 56), (112, 112), 0)],
