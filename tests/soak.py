@@ -45,6 +45,7 @@ SMALL = {
 
 _ATTEMPTS = 3  # of the command after the fault, with what its message asks for
 _UNFINISHED = ("detect", "align", "train")  # stages that keep parts of unfinished work
+_DVC_FILES = {"'./dvc.lock' validation failed": "dvc.lock", "Unable to read RWLock-file": ".dvc/tmp/rwlock"}
 _GROWING = (".dvc/tmp", ".git", ".facerec/stages", "reports/provenance")  # what one run has and another need not
 
 
@@ -55,11 +56,13 @@ class Undisturbed:
     Attributes:
         lock: dvc.lock.
         files: all files that it left, but for those of `_GROWING`.
+        temporary: what it left in the temporary folder.
         stages: each stage in order and how many seconds it took, with what DVC does after it.
     """
 
     lock: str
     files: list[str]
+    temporary: list[str]
     stages: list[tuple[str, float]]
 
     @property
@@ -131,10 +134,10 @@ class Soak:
                     last = now
             stages[-1] = (stages[-1][0], time.monotonic() - last)
             assert running.process.returncode == 0, running.log.read_text()
-            found = {"lock": self.lock(), "files": self.files(), "stages": stages[1:]}
+            found = {"lock": self.lock(), "files": self.files(), "temporary": self.temporary(), "stages": stages[1:]}
             kept.write_text(json.dumps(found))
         told = json.loads(kept.read_text())
-        return Undisturbed(told["lock"], told["files"], [(name, seconds) for name, seconds in told["stages"]])
+        return Undisturbed(**{**told, "stages": [(name, seconds) for name, seconds in told["stages"]]})
 
     def start(self, workers: int = 2) -> Running:
         """The command in a fresh clone without outputs."""
@@ -169,14 +172,15 @@ class Soak:
             running = self._start(f"again{again}", environment)
             running.process.wait()
             wrong += [*_unexplained(running, "")] if running.process.returncode else []
-        wrong += [*self._differences(running)]
+        wrong += [*self.differences(running)]
         times = "" if again == 1 else f", {again} times again"
         return f"{happened or 'too late'} in {place}{times}, {time.monotonic() - began:.0f} s", wrong
 
     def _advice(self, told: str) -> dict[str, str]:
-        """Do what a message asks for; returns settings for the next command."""
-        if "dvc.lock" in told and "is corrupted" in told:
-            (self.root / "dvc.lock").unlink()
+        """Do what a message or docs/troubleshooting.md asks for; returns settings for the next command."""
+        for sign, file in _DVC_FILES.items():
+            if sign in told:
+                (self.root / file).unlink(missing_ok=True)
         return {"FACEREC_WORKERS": "1"} if "FACEREC_WORKERS" in told else {}
 
     def lock(self) -> str:
@@ -188,7 +192,11 @@ class Soak:
         found = (Path(folder, name).relative_to(self.root) for folder, _, names in os.walk(self.root) for name in names)
         return sorted(str(path) for path in found if not str(path).startswith(_GROWING) and path.suffix != ".pyc")
 
-    def _differences(self, running: Running) -> Iterator[str]:
+    def temporary(self) -> list[str]:
+        """What is in the temporary folder of the run in work."""
+        return sorted(path.name for path in (self.folder / "disk/tmp").iterdir())
+
+    def differences(self, running: Running) -> Iterator[str]:
         """What is not as after the undisturbed run."""
         if running.process.returncode:
             yield f"`{' '.join(self.command)}` still fails after {_ATTEMPTS} attempts:\n{running.log.read_text()}"
@@ -200,7 +208,8 @@ class Soak:
         files, due = set(self.files()), set(self.undisturbed.files)
         yield from (f"left behind: {path}" for path in sorted(files - due))
         yield from (f"missing: {path}" for path in sorted(due - files))
-        yield from (f"left in the temporary folder: {path}" for path in sorted((self.folder / "disk/tmp").iterdir()))
+        temporary = sorted(set(self.temporary()) - set(self.undisturbed.temporary))
+        yield from (f"left in the temporary folder: {name}" for name in temporary)
         yield from (f"still running: {told}" for told in _alive(self.root))
         checked = subprocess.run(
             ["facerec", "verify-cache"],

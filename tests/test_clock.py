@@ -44,6 +44,7 @@ def _leaping(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "datetime", Leaping)
 
 
+@pytest.mark.attack("Clocks", "a clock that jumps", "only notes for people read it; limits and locks do not")
 def test_nothing_but_notes_for_people_reads_the_clock_of_the_day() -> None:
     words = ("time.time(", "datetime.now(", "utcnow(", ".today(", "localtime(", "gmtime(", "st_mtime")
     files = (file for folder in ("facerec", "stages", "synthfaces") for file in (ROOT / folder).rglob("*.py"))
@@ -51,6 +52,7 @@ def test_nothing_but_notes_for_people_reads_the_clock_of_the_day() -> None:
     assert found == READERS.keys(), "measure time with time.monotonic(), or say here why not"
 
 
+@pytest.mark.attack("Clocks", "unfinished work that seems to be 50 years old, or of the future", "goes on")
 @pytest.mark.usefixtures("_leaping")
 @pytest.mark.parametrize("year", [1970, 2099])
 def test_unfinished_work_goes_on_whatever_its_age_seems_to_be(year: int) -> None:
@@ -62,6 +64,7 @@ def test_unfinished_work_goes_on_whatever_its_age_seems_to_be(year: int) -> None
     assert not folder.exists()
 
 
+@pytest.mark.attack("Clocks", "`Retry-After` in another year than ours", "a minute at most")
 @pytest.mark.usefixtures("_leaping")
 @pytest.mark.parametrize("date", ["Thu, 01 Jan 1970 00:00:00 GMT", "Tue, 19 Jan 2038 03:14:07 GMT"])
 def test_a_download_waits_a_minute_at_most(server, tmp_path, monkeypatch, date) -> None:  # noqa: F811
@@ -74,6 +77,7 @@ def test_a_download_waits_a_minute_at_most(server, tmp_path, monkeypatch, date) 
     assert 0 <= pauses[0] <= 60
 
 
+@pytest.mark.attack("Clocks", "a clock that jumps at every look", "checkpoints and progress keep their time")
 @pytest.mark.usefixtures("_leaping")
 def test_checkpoints_and_progress_keep_their_time(tmp_path: Path) -> None:
     kept = Checkpoints(tmp_path, seconds=3600)

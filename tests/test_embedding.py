@@ -185,6 +185,7 @@ def test_models_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
         embedding.load_embedder(tmp_path / "notes.txt")
 
 
+@pytest.mark.attack("Numbers", "a sound network that gives NaN for one face", "refused; the face is named")
 def test_one_face_without_finite_values_is_named(tmp_path: Path) -> None:
     def contrast(images: Tensor) -> Tensor:  # 0 / 0 for a face of one colour
         return (images - images.mean((2, 3), keepdim=True)).amax((2, 3)) / images.std((2, 3))
@@ -205,6 +206,7 @@ def test_one_face_without_finite_values_is_named(tmp_path: Path) -> None:
         embedder.embed(shards.read_shards(tmp_path / "x"))
 
 
+@pytest.mark.attack("Numbers", "weights of NaN", "refused")
 def test_damaged_weights_are_noticed(model: Path) -> None:
     embedder = embedding.load_embedder(model)
     next(embedder.network.parameters()).data.fill_(float("nan"))  # type: ignore[attr-defined]

@@ -29,6 +29,9 @@ def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.mark.attack(
+    "Halves and mixtures", "kill -9 while models are written", "each file is the old one or the new one"
+)
 def test_weights_and_curves_of_a_training_are_each_whole(tmp_path: Path) -> None:
     """DVC runs the stage again then, since it has not recorded the outputs."""
     faces = write_set(tmp_path / "faces", range(2), photos=4)
@@ -52,6 +55,9 @@ def test_weights_and_curves_of_a_training_are_each_whole(tmp_path: Path) -> None
     assert list(tmp_path.rglob("*.tmp")) == []
 
 
+@pytest.mark.attack(
+    "Halves and mixtures", "kill -9 while models are written", "each file is the old one or the new one"
+)
 def test_an_export_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     faces = write_set(tmp_path / "faces", range(2), photos=4)
     trained = training.fit([faces], recipe(epochs=1), CPU).backbone
@@ -70,6 +76,7 @@ def test_an_export_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert embedding.load_embedder(tmp_path / "n.pt").dim == recipe().backbone.dim
 
 
+@pytest.mark.attack("Halves and mixtures", "kill -9 of a switch of profiles", "params.yaml is that of one profile")
 def test_params_yaml_is_that_of_one_profile(tmp_path: Path) -> None:
     target, folder = tmp_path / "params.yaml", ROOT / "profiles"
     old, new = (profiles.compose_params(folder, name) for name in ("default", "lfw"))
@@ -84,6 +91,7 @@ def test_params_yaml_is_that_of_one_profile(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
 
 
+@pytest.mark.attack("Halves and mixtures", "kill -9 while a digest is recorded", "the record before, or the new one")
 def test_recorded_digests_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "catalog").mkdir()
     monkeypatch.setenv("FACEREC_CATALOG", str(tmp_path / "catalog"))

@@ -46,6 +46,7 @@ def test_batches_keep_their_order(tmp_path: Path) -> None:
         assert (batch == faces.batch(indices)).all()
 
 
+@pytest.mark.attack("Numbers", "sets whose sizes or templates do not fit", "refused; the set is named")
 def test_other_geometry_is_refused(tmp_path: Path) -> None:
     small = write_set(tmp_path / "small", 112)
     for other in (write_set(tmp_path / "t", 112, template="arcface-128"), write_set(tmp_path / "o", 168)):
@@ -53,6 +54,7 @@ def test_other_geometry_is_refused(tmp_path: Path) -> None:
             FaceDataset([small, other])
 
 
+@pytest.mark.attack("Numbers", "a face of another size than its set", "refused; the face is named")
 def test_one_face_of_another_size_than_its_set_is_named(tmp_path: Path) -> None:
     faces = write_set(tmp_path / "a", 112, 3)
     rows = [faces.row(row) for row in range(3)]

@@ -77,6 +77,7 @@ COMMANDS = {
 }
 
 
+@pytest.mark.attack("Names", "an output that is a link to a folder", "refused before the work")
 @pytest.mark.parametrize("command", COMMANDS)
 def test_an_output_that_is_a_link_is_refused_before_anything_is_read(command: str, tmp_path: Path) -> None:
     """No other file named here exists, which would be the next error."""
@@ -88,6 +89,7 @@ def test_an_output_that_is_a_link_is_refused_before_anything_is_read(command: st
     assert str(found).startswith(f"{tmp_path / 'out'} is a link, and a folder is to be written there; ")
 
 
+@pytest.mark.attack("Names", "an output of the wrong kind", "refused before the work")
 @pytest.mark.parametrize(
     ("stage", "place", "folder"),
     [

@@ -42,6 +42,9 @@ def filling(after: int) -> Callable[..., torch.Tensor]:
     return update
 
 
+@pytest.mark.attack(
+    "Halves and mixtures", "a disk that fills up during a training", "one sentence; it goes on later to the same bits"
+)
 @pytest.mark.parametrize("seconds", [0, 3600], ids=["every step", "every epoch"])
 def test_a_full_disk_stops_a_training_that_goes_on_later(
     seconds: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
