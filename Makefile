@@ -7,7 +7,7 @@ READY := .venv/.ready
 MXNET := .venv-mxnet
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: repro table test test-all lint format docs bench fuzz screenshots mxnet clean help
+.PHONY: repro table test test-all lint format docs bench fuzz soak attacks screenshots mxnet clean help
 .DEFAULT_GOAL := help
 
 help:  ## say what there is
@@ -48,12 +48,19 @@ docs: $(READY)  ## write the parts of the documentation and of dvc.yaml that are
 	$(RUN) python -m tools.reference
 	$(RUN) python -m tools.graph
 	$(RUN) python -m tools.house
+	$(RUN) python -m tools.trust
 
 bench: $(READY)  ## measure our code against others' in one run; scripts that lack their peer say so
 	@for script in bench/[a-z]*.py; do printf '\n== %s\n' $$script; $(RUN) python $$script || exit 1; done
 
 fuzz: $(READY)  ## feed 100,000 spoiled files to every reader; other ones: make fuzz FUZZ="--seed 1"
 	$(RUN) python -m tests.fuzzing $(FUZZ)
+
+soak: $(READY)  ## run the default experiment 20 times with a kill, a full disk or a spoiled part in each; fewer: make soak SOAK="--runs 4"
+	$(RUN) python -m tests.soak $(SOAK)
+
+attacks: $(READY)  ## run the tests that docs/trust.md names and write there how they ended
+	$(RUN) python -m tools.trust --run
 
 screenshots: $(READY)  ## take the pictures of the report for the README; needs Chromium
 	$(RUN) python -m tests.screenshots

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-
-from facerec.core import write_json, write_text
+from facerec.core import parse_json, write_json, write_text
 from facerec.embedding import export as exporting
 from facerec.reporting import cards
 from stages import common
@@ -16,7 +14,8 @@ def export(params: common.Params, name: str) -> None:
     exporting.export_onnx(weights, onnx)
     known = exporting.describe_export(weights, onnx)
     write_json(common.METRICS / f"export/{name}.json", known)
-    training = json.loads((common.METRICS / f"train/{name}.json").read_text(encoding="utf-8"))[name]
+    metrics = common.METRICS / f"train/{name}.json"
+    training = parse_json(metrics.read_bytes(), str(metrics))[name]
     recipe = params.train.model_dump(mode="json")
     card = cards.render_model_card(name, known, training, recipe, params.training_sets)
     write_text(common.MODELS / f"{name}.md", card)

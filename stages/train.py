@@ -7,14 +7,18 @@ from typing import Any
 
 from facerec import distributed, training
 from facerec.backbones import storage
-from facerec.core import describe_arithmetic, torch_device
+from facerec.core import check_place, describe_arithmetic, torch_device
 from facerec.store import shards
 from facerec.training import Trained
 from stages import common
 
+_WEIGHTS = (".pt", "_best.pt")
+
 
 def train(params: common.Params, name: str) -> None:
     """Train network `name` on every training set that params.photos and params.packs name."""
+    for suffix in _WEIGHTS:
+        check_place(common.MODELS / f"{name}{suffix}", folder=False)
     folders = [common.FACES / "train" / set_name for set_name in params.training_sets]
     sets = [shards.read_shards(folder, "faces") for folder in folders if shards.is_shard_set(folder)]
     place = torch_device()
@@ -27,8 +31,8 @@ def train(params: common.Params, name: str) -> None:
 
 def write(trained: Trained, name: str, arithmetic: str) -> None:
     """Write all outputs of the stage, with the kind of machine it ran on. Without validation, the best weights are the last ones."""
-    storage.save_backbone(trained.backbone, common.MODELS / f"{name}.pt")
-    storage.save_backbone(trained.best, common.MODELS / f"{name}_best.pt")
+    for suffix, backbone in zip(_WEIGHTS, (trained.backbone, trained.best), strict=True):
+        storage.save_backbone(backbone, common.MODELS / f"{name}{suffix}")
     for key in ("loss", "accuracy"):
         curve = [{"epoch": epoch.epoch, key: getattr(epoch, key)} for epoch in trained.history]
         common.write_curve(name, key, curve)

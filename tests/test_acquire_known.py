@@ -81,6 +81,7 @@ def test_a_record_of_before_is_still_read_and_kept(tmp_path, folder):
     assert records["two"]["trusted_from"] == "downloads"
 
 
+@pytest.mark.attack("Servers", "a first copy over http", "refused")
 def test_a_first_copy_does_not_come_over_http(tmp_path, folder):
     """Not even asked for: names of .invalid have no address, which would be another error."""
     with pytest.raises(AcquireError, match=r"x\.invalid/x: no digest of this file is known, so .* over https only"):

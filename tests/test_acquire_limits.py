@@ -88,6 +88,7 @@ def limited(seconds, call, *arguments):
     return str(caught.value)
 
 
+@pytest.mark.attack("Servers", "a server that drips its status, headers, body or TLS", "given up below the least rate")
 @pytest.mark.parametrize("drip", DRIPS)
 def test_a_server_that_drips_is_given_up(tmp_path, drip):
     with answering(dripping(DRIPS[drip])) as port:
@@ -103,6 +104,7 @@ def test_a_server_that_drips_while_it_agrees_on_tls_is_given_up(tmp_path):
     assert "less than 10 kB a second" in told
 
 
+@pytest.mark.attack("Servers", "one byte a connection; endless retries", "no progress, given up")
 def test_one_byte_a_connection_is_no_progress(server, tmp_path):  # noqa: F811
     server.script.steps = [{"cut": size} for size in range(1, 1000)]
     told = limited(15, get, server.url, tmp_path)
@@ -124,6 +126,7 @@ def test_all_attempts_together_take_no_longer_than_allowed(server, tmp_path):  #
     assert "the time is over; the file is not whole after" in told
 
 
+@pytest.mark.attack("Servers", "`Retry-After` of years", "a minute at most")
 @pytest.mark.parametrize("value", ["99999999999", "9" * 400, "Fri, 31 Dec 9999 23:59:59 GMT"])
 def test_a_wait_of_years_is_not_obeyed(server, tmp_path, monkeypatch, value):  # noqa: F811
     pauses = []
@@ -140,6 +143,7 @@ def unlisted(url, tmp_path, **limits):
     http.download_file(url, tmp_path / "x.part", checked=False, policy=policy)
 
 
+@pytest.mark.attack("Servers", "a body without end", "stopped and removed")
 def test_a_body_without_end_stops_at_the_limit_and_leaves_nothing(server, tmp_path):  # noqa: F811
     server.script.steps = [{"length": None, "endless": True, "headers": {"ETag": '"v1"'}}]
     told = limited(30, lambda: unlisted(server.url, tmp_path, largest=2e6))
@@ -156,6 +160,7 @@ def test_an_offer_beyond_the_limit_is_not_begun(server, tmp_path):  # noqa: F811
     assert told == "the server offers 1000000.0 GB, more than the 300 GB that FACEREC_DOWNLOAD_GB allows"
 
 
+@pytest.mark.attack("Servers", "a body longer than announced", "stopped and removed")
 def test_a_body_beyond_the_listed_size_leaves_nothing(server, tmp_path):  # noqa: F811
     server.script.steps = [{"length": None, "endless": True}]
     assert f"sends more than the {len(BODY)} bytes" in limited(30, get, server.url, tmp_path)
@@ -173,6 +178,7 @@ class Shrinking:
         return self
 
 
+@pytest.mark.attack("Servers", "a disk that fills", "room stays free")
 def test_a_disk_does_not_fill_up_with_a_body_that_names_no_end(server, tmp_path, monkeypatch):  # noqa: F811
     monkeypatch.setattr(http.shutil, "disk_usage", Shrinking(1e9 + 5e5))
     server.script.steps = [{"length": None, "endless": True}]
@@ -181,6 +187,7 @@ def test_a_disk_does_not_fill_up_with_a_body_that_names_no_end(server, tmp_path,
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.attack("Servers", "a download that lacked room", "goes on later")
 def test_what_only_lacked_room_goes_on_later(server, tmp_path, monkeypatch):  # noqa: F811
     with monkeypatch.context() as full:
         full.setattr(http.shutil, "disk_usage", Shrinking(1e9 + 5e5))
@@ -241,6 +248,7 @@ def redirecting(context, location):
     return serve
 
 
+@pytest.mark.attack("Servers", "a redirect from https to http", "not followed")
 def test_a_redirect_from_https_to_http_is_not_followed(server, tmp_path, monkeypatch, certified):  # noqa: F811
     """Although a digest is known: what is asked for, and that it is, stays between client and server."""
     monkeypatch.setenv("SSL_CERT_FILE", str(certified[0]))

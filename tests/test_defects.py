@@ -12,6 +12,9 @@ import pytest
 
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.attack(
+    "Programs in files", "an error that nobody foresaw", "one sentence, a file with the details, exit code 70"
+)
 RUN = "import sys; from facerec.core import run_command\n"
 DIVIDE = f"{RUN}sys.exit(run_command(lambda: 1 // 0))"
 RECURSE = f"{RUN}def f(): f()\nsys.exit(run_command(f))"

@@ -14,6 +14,7 @@ from facerec import embedding
 from facerec.backbones import storage
 from facerec.core import FormatError, ImageError
 from facerec.embedding import Embedder
+from facerec.imaging.images import encode_jpeg
 from facerec.store import shards
 from facerec.store.model_metadata import Flip, Preprocessing
 from tests.models import SIZE, TEMPLATE, faces_of, write_set
@@ -184,6 +185,28 @@ def test_models_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
         embedding.load_embedder(tmp_path / "notes.txt")
 
 
+@pytest.mark.attack("Numbers", "a sound network that gives NaN for one face", "refused; the face is named")
+def test_one_face_without_finite_values_is_named(tmp_path: Path) -> None:
+    def contrast(images: Tensor) -> Tensor:  # 0 / 0 for a face of one colour
+        return (images - images.mean((2, 3), keepdim=True)).amax((2, 3)) / images.std((2, 3))
+
+    embedder = Embedder(contrast, 3, SMALL)
+    faces = faces_of(0, 5)
+    faces[[2, 4]] = 90
+    told = (
+        "the network gives values that are not finite of this face and of 1 more in its batch, although not of others"
+    )
+    with pytest.raises(FormatError, match=f"^Face 2: {told}"):
+        embedder.embed(faces)
+    rows = [
+        {"image": encode_jpeg(face), "label": 0, "identity": "a", "source": f"{n}.jpg"} for n, face in enumerate(faces)
+    ]
+    shards.write_shards(rows, tmp_path / "x", shards.Meta("faces", "x", size=SIZE, template=TEMPLATE))
+    with pytest.raises(FormatError, match=rf"^Face 2 of {tmp_path}/x \(2\.jpg\): {told}; take them out of the set"):
+        embedder.embed(shards.read_shards(tmp_path / "x"))
+
+
+@pytest.mark.attack("Numbers", "weights of NaN", "refused")
 def test_damaged_weights_are_noticed(model: Path) -> None:
     embedder = embedding.load_embedder(model)
     next(embedder.network.parameters()).data.fill_(float("nan"))  # type: ignore[attr-defined]

@@ -104,6 +104,9 @@ def script(network: nn.Module, path: Path) -> Path:
     return path
 
 
+@pytest.mark.attack(
+    "Programs in files", "TorchScript that writes and reads files", "refused, unless allowed for this file"
+)
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_torchscript_runs_only_where_it_is_allowed(tmp_path: Path) -> None:
     (tmp_path / "secret").write_bytes(b"8 bytes!")
@@ -129,6 +132,7 @@ def test_torchscript_runs_only_where_it_is_allowed(tmp_path: Path) -> None:
     assert owned.exists()  # so it was the refusal that kept it from being written
 
 
+@pytest.mark.attack("Programs in files", "TorchScript named as a catalog model", "never runs")
 def test_torchscript_under_the_name_of_a_catalog_model_never_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -159,6 +163,7 @@ def test_torchscript_becomes_onnx(tmp_path: Path) -> None:
     np.testing.assert_allclose(by_onnx.embed(FACES), by_script.embed(FACES), rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.attack("Programs in files", "TorchScript for stages and commands", "refused, with the way to convert it")
 def test_commands_and_stages_run_torchscript_only_with_the_option(tmp_path: Path) -> None:
     write_set(tmp_path / "data/faces/test/synth_lfw", range(2), photos=1)
     (tmp_path / "models").mkdir()

@@ -183,6 +183,7 @@ def test_a_published_file_is_read_in_three_ways(tmp_path):
     assert shown.stdout == ""
 
 
+@pytest.mark.attack("Numbers", "copied probes, few distractors", "a note beside the number")
 @pytest.mark.parametrize(
     ("kind", "told"),
     [
@@ -216,6 +217,7 @@ def test_identification_that_says_little_carries_a_note(tmp_path: Path, kind: st
     assert told in " ".join(tables.headline_numbers(found)[0].notes)
 
 
+@pytest.mark.attack("Numbers", "no distractors", "refused")
 @pytest.mark.parametrize(("missing", "who"), [("D", "distractors"), ("P", "pairs of probes")])
 def test_identification_of_nothing_is_refused(missing: str, who: str) -> None:
     probes, strangers = np.eye(6, dtype=np.float32)[[0, 0, 1, 1]], np.eye(6, dtype=np.float32)[2:]
@@ -224,6 +226,7 @@ def test_identification_of_nothing_is_refused(missing: str, who: str) -> None:
         identify(probes, ["a", "a", "b", "b"], strangers)
 
 
+@pytest.mark.attack("Numbers", "one probe a person", "refused")
 def test_one_probe_a_person_is_refused() -> None:
     with pytest.raises(FormatError, match="two probes"):
         identify(np.eye(6, dtype=np.float32)[:3], ["a", "b", "c"], np.eye(6, dtype=np.float32)[3:])

@@ -83,6 +83,11 @@ def attacked(kind: str, rows: np.ndarray, same: np.ndarray) -> tuple[np.ndarray,
     return embedded.reshape(-1, rows.shape[1]), truth ^ (kind == "swapped")
 
 
+@pytest.mark.attack(
+    "Numbers",
+    "swapped labels, one genuine pair among 200, repeated pairs, failed impostors",
+    "a note in JSON and on the page",
+)
 @pytest.mark.parametrize(
     ("kind", "told"),
     [
@@ -106,6 +111,7 @@ def test_numbers_that_say_little_carry_a_note(files, tmp_path: Path, kind: str, 
     assert told in " ".join(tables.headline_numbers(found)[0].notes)
 
 
+@pytest.mark.attack("Numbers", "pairs of few people", "a note in JSON and on the page")
 @pytest.mark.parametrize("people", [4, 30])
 def test_few_people_are_told(files, tmp_path: Path, people: int) -> None:
     embedded, listed, _, _ = files
@@ -117,6 +123,7 @@ def test_few_people_are_told(files, tmp_path: Path, people: int) -> None:
     assert ("the pairs show only 4 people" in (judged.doubt or "")) == (people == 4)
 
 
+@pytest.mark.attack("Numbers", "all pairs of a kind failed", "refused")
 @pytest.mark.parametrize(("kept", "kind"), [(True, "impostor"), (False, "genuine")])
 def test_a_kind_of_pairs_without_any_faces_is_refused(files, kept: bool, kind: str) -> None:
     _, _, rows, same = files
@@ -125,6 +132,7 @@ def test_a_kind_of_pairs_without_any_faces_is_refused(files, kept: bool, kind: s
         evaluate(rows, same)
 
 
+@pytest.mark.attack("Numbers", "embeddings of 1e200 or 1e-300", "refused")
 @pytest.mark.parametrize("scale", [1e200, 1e-300, 1e-170])
 def test_values_without_a_similarity_are_refused(files, scale: float) -> None:
     _, _, rows, same = files

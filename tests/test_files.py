@@ -188,6 +188,7 @@ def never(work: object) -> None:
     raise AssertionError(work)
 
 
+@pytest.mark.attack("Names", "an output of the wrong kind", "refused before the work")
 @pytest.mark.parametrize("kind", ["link to a folder", "dangling link", "file"])
 def test_what_cannot_be_replaced_by_a_folder_is_refused_before_the_work(tmp_path: Path, kind: str) -> None:
     target = tmp_path / "out"
@@ -267,6 +268,7 @@ def trace_disk(monkeypatch: pytest.MonkeyPatch, root: Path) -> list[tuple[str, s
     return done
 
 
+@pytest.mark.attack("Halves and mixtures", "a power cut after a rename", "content is on the disk before its name")
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs the names of open files")
 def test_content_is_on_the_disk_before_its_name_and_the_name_before_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

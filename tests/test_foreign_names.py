@@ -25,6 +25,10 @@ from facerec.reporting import figures, formatting, report
 from facerec.store import pairs
 from tests import recognition
 
+pytestmark = pytest.mark.attack(
+    "Names", "`[red]`, escape characters, HTML, line breaks, text from right to left", "shown as text"
+)
+
 PEOPLE = (
     "[",
     "[red]",
@@ -115,6 +119,7 @@ def test_photos_of_one_s_own(world: Path) -> None:
     run("inspect", "catalog/mine.yaml", cwd=world, fails=None)
 
 
+@pytest.mark.attack("Names", "names that are no UTF-8", "one sentence")
 @pytest.mark.parametrize("command", [["detect"], ["align", "OUT"], ["enroll", "--model"], ["add", "mine"], ["inspect"]])
 def test_a_name_that_is_no_utf8(world: Path, tmp_path: Path, command: list[str]) -> None:
     person = tmp_path / os.fsdecode(b"photos/b\xffd")

@@ -79,6 +79,7 @@ def people(team: Path) -> set[str]:
     return set(gallery.read_gallery(team).people)
 
 
+@pytest.mark.attack("Galleries", "several enrolments into one gallery at once", "all people are kept")
 def test_enrolments_at_once_keep_the_people_of_all(tmp_path: Path) -> None:
     team = tmp_path / "team"
     running = [LongEnrolment(team, photos_of(tmp_path, name)) for name in ("ann", "bob", "eve")]
@@ -103,6 +104,7 @@ def test_no_enrolment_of_many_is_lost(tmp_path: Path) -> None:
     assert len(people(team)) == 30
 
 
+@pytest.mark.attack("Galleries", "a removal during an enrolment", "the person stays removed")
 def test_a_removal_during_an_enrolment_stays(tmp_path: Path) -> None:
     team = tmp_path / "team"
     enroll(team, photos_of(tmp_path, "ann", "bob"))
@@ -152,6 +154,7 @@ def test_a_person_is_removed_although_no_photo_can_be_added(tmp_path: Path) -> N
     assert people(team) == {"bob"}
 
 
+@pytest.mark.attack("Galleries", "kill -9 of an enrolment or a removal", "a whole gallery, no lock left")
 def test_kill_9_of_a_removal_or_an_enrolment_leaves_a_whole_gallery(tmp_path: Path) -> None:
     team, seen = tmp_path / "team", []
     paths = photos_of(tmp_path, "ann", "bob", "eve")
@@ -171,6 +174,7 @@ def test_kill_9_of_a_removal_or_an_enrolment_leaves_a_whole_gallery(tmp_path: Pa
     }
 
 
+@pytest.mark.attack("Galleries", "a link to a gallery", "the file it leads to is changed")
 def test_a_link_to_a_gallery_leads_to_the_gallery(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     enroll(tmp_path / "real/team", photos_of(tmp_path, "ann", "bob"))
@@ -180,6 +184,7 @@ def test_a_link_to_a_gallery_leads_to_the_gallery(tmp_path: Path) -> None:
     assert (tmp_path / "link").is_symlink()
 
 
+@pytest.mark.attack("Galleries", "names of removed people read from the log", "it has salted digests only")
 def test_the_log_keeps_no_name(tmp_path: Path) -> None:
     team = tmp_path / "team"
     enroll(team, photos_of(tmp_path, "Ann Other", "bob"))

@@ -46,11 +46,26 @@ def test_batches_keep_their_order(tmp_path: Path) -> None:
         assert (batch == faces.batch(indices)).all()
 
 
+@pytest.mark.attack("Numbers", "sets whose sizes or templates do not fit", "refused; the set is named")
 def test_other_geometry_is_refused(tmp_path: Path) -> None:
     small = write_set(tmp_path / "small", 112)
     for other in (write_set(tmp_path / "t", 112, template="arcface-128"), write_set(tmp_path / "o", 168)):
         with pytest.raises(FormatError, match="align all sets to one template"):
             FaceDataset([small, other])
+
+
+@pytest.mark.attack("Numbers", "a face of another size than its set", "refused; the face is named")
+def test_one_face_of_another_size_than_its_set_is_named(tmp_path: Path) -> None:
+    faces = write_set(tmp_path / "a", 112, 3)
+    rows = [faces.row(row) for row in range(3)]
+    rows[1]["image"] = images.encode_jpeg(np.zeros((96, 112, 3), np.uint8))
+    shards.write_shards(rows, tmp_path / "mixed", faces.meta)
+    mixed = FaceDataset([shards.read_shards(tmp_path / "mixed")])
+    assert (mixed.image(2) == FaceDataset([faces]).image(2)).all()
+    with pytest.raises(
+        FormatError, match=rf"^Face 1 of {tmp_path}/mixed \(.*\) is 96x112, but its set promises 112x112"
+    ):
+        mixed.batch([0, 1])
 
 
 @pytest.mark.parametrize(

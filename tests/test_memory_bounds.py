@@ -239,6 +239,9 @@ def answers(tmp_path_factory):
     return {name: (said, taken) for name, said, taken in map(json.loads, run.stdout.splitlines())}
 
 
+@pytest.mark.attack(
+    "Memory", "bombs of every format: tables, shards, weights, images, archives", "refused before they are decoded"
+)
 @pytest.mark.parametrize("bomb", BOMBS)
 def test_a_bomb_is_refused_within_little_memory(bomb, answers):
     said, taken = answers[bomb]
@@ -247,6 +250,7 @@ def test_a_bomb_is_refused_within_little_memory(bomb, answers):
     assert taken < MOST
 
 
+@pytest.mark.attack("Memory", "an honest table that repeats", "read")
 def test_an_honest_table_is_read_although_it_repeats(tmp_path):
     table = pa.table({"source": ["x" * 1000] * 100_000, "count": [7] * 100_000})
     tables.write_parquet(table, tmp_path / "x")
@@ -254,6 +258,7 @@ def test_an_honest_table_is_read_although_it_repeats(tmp_path):
     assert tables.read_parquet(tmp_path / "x", table.schema).equals(table)
 
 
+@pytest.mark.attack("Memory", "tables of other programs", "read")
 @pytest.mark.parametrize("compression", ["none", "snappy", "gzip", "zstd", "lz4", "brotli"])
 @pytest.mark.parametrize("version", ["1.0", "2.0"])
 def test_tables_of_other_writers_are_read(compression, version, tmp_path):

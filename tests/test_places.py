@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,7 @@ COMMANDS = {
 }
 
 
+@pytest.mark.attack("Names", "an output that is a link to a folder", "refused before the work")
 @pytest.mark.parametrize("command", COMMANDS)
 def test_an_output_that_is_a_link_is_refused_before_anything_is_read(command: str, tmp_path: Path) -> None:
     """No other file named here exists, which would be the next error."""
@@ -85,6 +87,31 @@ def test_an_output_that_is_a_link_is_refused_before_anything_is_read(command: st
     found = CliRunner().invoke(app, words).exception
     assert isinstance(found, FacerecError)
     assert str(found).startswith(f"{tmp_path / 'out'} is a link, and a folder is to be written there; ")
+
+
+@pytest.mark.attack("Names", "an output of the wrong kind", "refused before the work")
+@pytest.mark.parametrize(
+    ("stage", "place", "folder"),
+    [
+        ("train", "models/lfw_best.pt", False),
+        ("export", "models/lfw.onnx", False),
+        ("detect", "data/detections/lfw.parquet", False),
+        ("embed", "data/embeddings/lfw.npy", False),
+        ("megaface_features", "data/megaface/lfw/features", True),
+    ],
+)
+def test_a_stage_refuses_the_place_of_its_output_before_anything_is_read(
+    stage: str, place: str, folder: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = profiles.load_profile(ROOT / "profiles", "default")
+    benchmark, identification = run.benchmarks["synth_lfw"], run.identification["synth_megaface"]
+    named = run.model_copy(update={"benchmarks": {"lfw": benchmark}, "identification": {"lfw": identification}})
+    Path(place).parent.mkdir(parents=True)
+    Path(place).write_text("") if folder else Path(place).mkdir()
+    there = f"{place} is a {'file, and a folder' if folder else 'folder, and a file'} is to be written there"
+    with pytest.raises(FacerecError, match=f"^{there}; name another"):
+        getattr(import_module(f"stages.{stage}"), stage.removeprefix("megaface_"))(named, "lfw")
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ def test_every_profile_is_valid_and_says_what_it_is(name: str, tmp_path: Path) -
     assert len(profiles.describe_profile(FOLDER, name)) > 40
 
 
+@pytest.mark.attack("Names", "`../x` as a profile, a base, a set", "refused")
 @pytest.mark.parametrize("name", ["../x", "/tmp/x", "..", "a/b", "", ".hidden", "a\0", "x\n", "lfw.yaml/"])
 def test_a_name_is_no_path(name: str, tmp_path: Path) -> None:
     folder = tmp_path / "profiles"

@@ -77,6 +77,7 @@ def opened(file: Path) -> str:
     return ""
 
 
+@pytest.mark.attack("Programs in files", "wrong keys in `backbone.pt`", "one sentence")
 @pytest.mark.parametrize("place", list(places(content())), ids=".".join)
 def test_a_backbone_with_a_wrong_key_is_one_sentence(place: tuple[str, ...], tmp_path: Path) -> None:
     file = tmp_path / "backbone.pt"
@@ -104,6 +105,7 @@ def test_a_backbone_with_a_wrong_key_is_one_sentence(place: tuple[str, ...], tmp
     assert refused >= len(ODD) - 4  # None, "" or {} are right in some places
 
 
+@pytest.mark.attack("Programs in files", "weights that ask for a terabyte", "refused before memory is taken")
 def test_a_backbone_that_asks_for_a_terabyte_is_refused_before_it_is_allocated(tmp_path: Path) -> None:
     file = tmp_path / "backbone.pt"
     for name, dim, options in (
@@ -272,6 +274,7 @@ def test_an_onnx_file_that_is_no_network_of_faces_is_one_sentence(tmp_path: Path
         assert str(tmp_path) in opened(write_onnx(tmp_path / f"{number}.onnx", *nodes))
 
 
+@pytest.mark.attack("Programs in files", "a loader in our code that could run files", "this test fails")
 def test_every_loader_that_could_run_code_is_the_safe_one() -> None:
     """By the calls in the source; the two unpicklers of our own are subclasses that allow a few names."""
     unsafe = {"pickle.load", "pickle.loads", "joblib.load", "yaml.load", "yaml.unsafe_load", "eval", "exec"}
@@ -292,6 +295,7 @@ def test_every_loader_that_could_run_code_is_the_safe_one() -> None:
     assert where["onnxruntime.InferenceSession"] == {"facerec/embedding/embedder.py"}
 
 
+@pytest.mark.attack("Programs in files", "names of timm that lead to hubs or folders", "refused, no connection")
 @pytest.mark.parametrize(
     "name",
     [

@@ -81,6 +81,9 @@ OUTPUTS: dict[str, tuple[Callable[[Path, int], None], Callable[[Path], int]]] = 
 }
 
 
+@pytest.mark.attack(
+    "Halves and mixtures", "kill -9 before or after any rename", "the old output, the new one, or one that is refused"
+)
 @pytest.mark.parametrize("name", OUTPUTS)
 def test_kill_9_at_any_rename_leaves_no_mixture(tmp_path: Path, name: str) -> None:
     write, read = OUTPUTS[name]
@@ -98,6 +101,7 @@ def test_kill_9_at_any_rename_leaves_no_mixture(tmp_path: Path, name: str) -> No
     assert read(box / name) == 1
 
 
+@pytest.mark.attack("Halves and mixtures", "a table beside the matrix of another run", "refused")
 @pytest.mark.parametrize("suffix", [".npy", ".parquet"])
 def test_a_file_of_another_run_is_refused(tmp_path: Path, suffix: str) -> None:
     for seed in (1, 2):
@@ -107,6 +111,7 @@ def test_a_file_of_another_run_is_refused(tmp_path: Path, suffix: str) -> None:
         embeddings.read_embeddings(tmp_path / "1.npy")
 
 
+@pytest.mark.attack("Halves and mixtures", "one changed bit of a matrix", "refused")
 def test_one_changed_bit_of_a_matrix_is_noticed(tmp_path: Path) -> None:
     embeddings.write_embeddings(made_by(1), tmp_path / "1.npy")
     data = bytearray((tmp_path / "1.npy").read_bytes())
@@ -145,6 +150,7 @@ def test_features_of_two_models_are_refused(tmp_path: Path) -> None:
     assert len(embeddings.read_feature_sets(tmp_path / "features")[1]) == 6
 
 
+@pytest.mark.attack("Halves and mixtures", "the list of photos without a face lost or exchanged", "refused")
 def test_photos_without_a_face_are_those_of_the_set(tmp_path: Path) -> None:
     """They count in a benchmark, so that losing their table, or taking another, would change its accuracy."""
     faces, other = tmp_path / "faces", tmp_path / "other"
@@ -173,6 +179,7 @@ def limited(work: Callable[[], Any], told: Path) -> None:
 LARGE = partial(made_by, 2, 20_000)
 
 
+@pytest.mark.attack("Halves and mixtures", "a limit on the size of files", "one sentence; the files before stay")
 @pytest.mark.parametrize(
     ("name", "write"),
     [
@@ -199,6 +206,7 @@ def test_what_does_not_fit_is_one_sentence_and_leaves_the_files_before(
     assert is_of(embeddings.read_embeddings(tmp_path / "x.npy"), 1)
 
 
+@pytest.mark.attack("Halves and mixtures", "a full disk", "one sentence; the files before stay")
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk takes root")
 def test_a_full_disk_leaves_the_embeddings_before(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     full = tmp_path / "full"

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from facerec import params
 from facerec.aligning.fallbacks import ChosenFace, PhotoFaces, choose_faces
 from facerec.aligning.statistics import AlignmentStatistics, count_outcomes
-from facerec.core import FormatError, ImageError, ParamsError, atomic_dir, resumable_tables
+from facerec.core import FormatError, ImageError, ParamsError, atomic_dir, check_place, resumable_tables
 from facerec.detection import table
 from facerec.imaging import alignment, images
 from facerec.params import Align
@@ -109,6 +109,7 @@ def align_set(
         FormatError: the table belongs to other photos.
         ParamsError: the rule `annotated` for photos without annotations.
     """
+    check_place(Path(output), folder=True)
     photos, detections, options = Path(photos), Path(detections), options or Align()
     source = shards.read_shards(photos, "photos")
     if table.read_detections(detections).sources != source.sources:

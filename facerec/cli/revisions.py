@@ -5,7 +5,6 @@ A revision is a branch, tag, commit, the name of an experiment, or "workspace". 
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from facerec.core import FacerecError
+from facerec.core import FacerecError, FormatError, parse_json
 from facerec.evaluation.comparison import RESULT, Side
 from facerec.reporting.cache_check import StoredOutput
 from facerec.reporting.reproduction import RecordedRun, record_run
@@ -86,7 +85,7 @@ def list_experiments(commits: int) -> list[dict[str, Any]]:
     if done.returncode != 0:
         told = [line.removeprefix("ERROR: ") for line in done.stderr.splitlines() if line.startswith("ERROR: ")]
         raise RevisionError(f"dvc exp show failed: {' '.join(told) or done.stderr.strip()}.")
-    found: list[dict[str, Any]] = json.loads(done.stdout)
+    found: list[dict[str, Any]] = parse_json(done.stdout, "the output of dvc exp show", RevisionError)
     return found
 
 
@@ -110,8 +109,8 @@ def _read(files: DVCFileSystem, path: str) -> str | None:
 def _arithmetic(files: DVCFileSystem) -> str | None:
     """The kinds of machine that the run was computed on; None where its summary does not say, as of old runs."""
     try:
-        found = json.loads(_read(files, "reports/summary.json") or "{}").get("arithmetic")
-    except (ValueError, AttributeError):
+        found = parse_json(_read(files, "reports/summary.json") or "{}", "reports/summary.json").get("arithmetic")
+    except (FormatError, AttributeError):
         return None
     return found if isinstance(found, str) else None
 

@@ -10,7 +10,6 @@ stopped.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from facerec.core import Description, FormatError, atomic_file, resumable_tables, size_of, torch_device
+from facerec.core import Description, FormatError, atomic_file, check_place, resumable_tables, size_of, torch_device
 from facerec.detection import Detector, Faces, FoundFaces, build_detector, find_faces
 from facerec.store import shards
 from facerec.store.tables import column_names, read_parquet
@@ -134,13 +133,14 @@ def detect_set(
         workers: number of processes, by default those of the machine.
         retry: photos whose best face scores less get a second look in their padded view: 0 none, 1 all.
     """
+    check_place(Path(output), folder=False)
     photos, options = Path(photos), dict(options or {})
     count, arguments = len(shards.read_shards(photos, "photos")), (photos, detector, options, retry)
     # All that decides the bytes of a job; a file of weights counts by its content.
     content = {**options, "weights": Path(options["weights"])} if options.get("weights") else options
     inputs = {"photos": photos, "detector": detector, "options": content, "retry": retry, "device": str(torch_device())}
     work = resumable_tables("detect", inputs, _detect, count, _JOB, "Detecting faces", workers, _start, arguments)
-    with _one_thread(), work as tables:
+    with work as tables:
         found = pa.concat_tables([_SCHEMA.empty_table(), *tables]).combine_chunks()
         with atomic_file(output) as temporary:
             pq.write_table(found, temporary)
@@ -187,18 +187,6 @@ def _whole(table: pa.Table, column: str, path: str | Path) -> NDArray[np.int64]:
     if table[column].null_count:
         raise FormatError(f"{path} is damaged: it lacks some numbers of {column}; detect again.")
     return np.asarray(table[column].to_numpy(), np.int64)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Restore the number of torch threads, which `_start` sets to one when it runs in this process."""
-    import torch  # only here, so that reading a table does not import it
-
-    threads = torch.get_num_threads()
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 _worker: tuple[shards.Shards, Detector, float] | None = None

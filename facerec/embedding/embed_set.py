@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from facerec.catalog import entries
-from facerec.core import AcquireError, FormatError, describe_arithmetic, torch_device
+from facerec.core import AcquireError, FormatError, check_place, describe_arithmetic, torch_device
 from facerec.embedding.embedder import CPU, Embedder, load_embedder
 from facerec.store.embeddings import Embeddings, Origin, normalise, write_embeddings, write_feature_sets
 from facerec.store.shards import read_failures, read_shards
@@ -43,6 +43,8 @@ def embed_face_set(
 
     Photos without a face are rows of NaN at the end, so that a benchmark can count them.
     """
+    if out is not None:
+        check_place(Path(out), folder=False)
     device = torch_device()
     aligned, embedder = read_shards(faces, "faces"), open_embedder(model, device, allow_torchscript)
     matrix = embedder.embed(aligned)
@@ -62,6 +64,7 @@ def embed_face_set(
 
 def embed_features(model: str | Path, probes: str | Path, distractors: str | Path, out: str | Path) -> None:
     """Embed two face sets into the feature directory `out`, as rows of length 1, which identification needs."""
+    check_place(Path(out), folder=True)
     first, second = (embed_face_set(model, faces) for faces in (probes, distractors))
     first, second = (replace(each, matrix=normalise(each.matrix)) for each in (first, second))
     write_feature_sets(first, second, out)

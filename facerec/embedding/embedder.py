@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -110,11 +110,11 @@ class Embedder:
                 f"The network takes RGB uint8 images (n, {height}, {width}, 3), not {images.dtype} {images.shape}."
             )
         else:
-            rows = [self._embed_batch(images[indices], batch) for indices in order]
+            rows = [self._embed_batch(images[indices], batch, indices, "Face {}".format) for indices in order]
         return np.concatenate(rows) if rows else np.empty((0, self.dim), np.float32)
 
     def embed_faces(
-        self, faces: FaceDataset, order: Iterable[NDArray[np.int64]], batch: int
+        self, faces: FaceDataset, order: Sequence[NDArray[np.int64]], batch: int
     ) -> Iterator[NDArray[np.float32]]:
         """The embeddings of the faces at every index array of `order`, each at most `batch` long.
 
@@ -122,17 +122,24 @@ class Embedder:
         share them, and it is quicker.
         """
         if self.device.type != "cpu":
-            return (self._embed_batch(pixels, batch) for pixels in faces.batches(order))
+            decoded = zip(order, faces.batches(order), strict=True)
+            return (self._embed_batch(pixels, batch, indices, faces.name) for indices, pixels in decoded)
         alone = partial(torch.set_num_threads, 1)
-        return map_in_threads(lambda indices: self._embed_batch(faces.batch(indices), batch), order, 0, alone)
 
-    def _embed_batch(self, pixels: NDArray[np.uint8], batch: int) -> NDArray[np.float32]:
+        def embed(indices: NDArray[np.int64]) -> NDArray[np.float32]:
+            return self._embed_batch(faces.batch(indices), batch, indices, faces.name)
+
+        return map_in_threads(embed, order, 0, alone)
+
+    def _embed_batch(
+        self, pixels: NDArray[np.uint8], batch: int, indices: NDArray[np.int64], name: Callable[[int], str]
+    ) -> NDArray[np.float32]:
         full = np.zeros((batch, *pixels.shape[1:]), np.uint8)
         full[: len(pixels)] = pixels
         faces = torch.from_numpy(full).to(self.device)
         embeddings = self._fuse(faces)[: len(pixels)].cpu().numpy()
-        if not np.isfinite(embeddings).all():
-            raise FormatError("The network gives values that are not finite; its weights are damaged.")
+        if not (finite := np.isfinite(embeddings).all(axis=1)).all():
+            raise FormatError(_broken(finite, indices, name))
         return np.asarray(embeddings, np.float32)
 
     @torch.inference_mode()
@@ -151,6 +158,17 @@ class Embedder:
     def _run(self, faces: Tensor) -> Tensor:
         embeddings = self.network(self.preprocessing.apply(faces))
         return functional.normalize(embeddings) if self.preprocessing.normalised else embeddings
+
+
+def _broken(finite: NDArray[np.bool_], indices: NDArray[np.int64], name: Callable[[int], str]) -> str:
+    """What is wrong where embeddings of a batch are not finite: the network, or what it makes of some faces."""
+    if not finite.any():
+        return "The network gives values that are not finite; its weights are damaged."
+    others = f" and of {(~finite).sum() - 1} more in its batch" if (~finite).sum() > 1 else ""
+    return (
+        f"{name(int(indices[~finite][0]))}: the network gives values that are not finite of this face{others}, although "
+        "not of others; take them out of the set or use another network."
+    )
 
 
 class OnnxNetwork:

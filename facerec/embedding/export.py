@@ -20,7 +20,7 @@ import torch
 from facerec import __version__
 from facerec.backbones import storage
 from facerec.backbones.storage import StoredBackbone
-from facerec.core import FacerecError, atomic_file, is_torchscript, sha256_of_file, short_reason
+from facerec.core import FacerecError, atomic_file, check_place, is_torchscript, sha256_of_file, short_reason
 from facerec.embedding import (
     METADATA_KEY,
     Embedder,
@@ -53,6 +53,7 @@ def export_onnx(source: str | Path, target: str | Path, allow_torchscript: bool 
     embed the same random pixels; returns the largest difference between two values of embeddings of length 1, which
     depends on the processor. Raises ExportError and writes nothing where it is more than TOLERANCE.
     """
+    check_place(Path(target), folder=False)
     if allow_torchscript and is_torchscript(source):
         embedder = load_embedder(source, allow_torchscript=True)
         encoded = _encode_script(embedder, str(source))

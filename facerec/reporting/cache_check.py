@@ -8,13 +8,12 @@ JSON list of its files with their MD5 as XX/REST.dir. Nothing is written.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from facerec.core import FormatError, map_ordered, track
+from facerec.core import FormatError, map_ordered, parse_json, track
 
 _FOLDER = ".dir"
 _SHOWN = 20
@@ -102,7 +101,7 @@ def _places(root: Path, cache: Path, output: StoredOutput) -> Iterator[_Place]:
     if not output.digest.endswith(_FOLDER):
         yield _Place(root / output.path, output.path, md5, cached=False)
     elif _md5(kept) == md5:
-        for each in json.loads(kept.read_bytes()):
+        for each in parse_json(kept.read_bytes(), str(kept)):
             path = f"{output.path}/{each['relpath']}"
             yield _Place(root / path, path, each["md5"], cached=False)
             yield _Place(cache / each["md5"][:2] / each["md5"][2:], path, each["md5"], cached=True)

@@ -49,18 +49,23 @@ class FaceDataset:
     def __len__(self) -> int:
         return self._starts[-1]
 
+    def name(self, index: int) -> str:
+        """Where face `index` is, at the beginning of a message."""
+        number = bisect_right(self._starts, index) - 1
+        shards, row = self.sets[number], index - self._starts[number]
+        return f"Face {row} of {shards.path} ({shards.sources[row]})"
+
     def image(self, index: int) -> NDArray[np.uint8]:
         """Face `index` decoded, RGB uint8 (h, w, 3); ImageError or FormatError names the face."""
         number = bisect_right(self._starts, index) - 1
-        shards, row = self.sets[number], index - self._starts[number]
         try:
-            image = decode(shards.image(row))
+            image = decode(self.sets[number].image(index - self._starts[number]))
         except ImageError as error:
-            raise ImageError(f"Face {row} of {shards.path} ({shards.sources[row]}): {error}") from error
+            raise ImageError(f"{self.name(index)}: {error}") from error
         promised = self._sizes[number]
         if image.shape[:2] != promised:
             raise FormatError(
-                f"Face {row} of {shards.path} ({shards.sources[row]}) is {image.shape[0]}x{image.shape[1]}, "
+                f"{self.name(index)} is {image.shape[0]}x{image.shape[1]}, "
                 f"but its set promises {promised[0]}x{promised[1]}; make the set again."
             )
         if promised == self.size:

@@ -172,7 +172,7 @@ _TENSORS = (
     lambda tensor: tensor.to(torch.complex64),
     lambda tensor: tensor.to_sparse(),
     lambda tensor: torch.zeros(1).expand(100_000, 100_000),
-    lambda tensor: torch.zeros(1).expand(tensor.shape),
+    lambda tensor: torch.zeros(()).expand(tensor.shape),
     lambda tensor: tensor.to("meta"),
     lambda tensor: torch.quantize_per_tensor(tensor.float(), 0.1, 0, torch.qint8),
     partial(torch.nn.Parameter, requires_grad=False),

@@ -81,12 +81,12 @@ def copy_sources(target: Path) -> None:
             shutil.copy2(ROOT / name, target / name)
 
 
-def make_project(root: Path) -> Project:
-    """A committed copy of the repository with the tiny experiment."""
+def make_project(root: Path, changes: dict[str, Any] = TINY) -> Project:
+    """A committed copy of the repository with the default experiment and some changes, by default the tiny one."""
     copy_sources(root)
     base = yaml.safe_load((root / "profiles/default.yaml").read_text())
-    tiny = yaml.safe_dump(profiles.merge_patch(base, TINY), sort_keys=False)
-    (root / "params.yaml").write_text(tiny)
+    changed = yaml.safe_dump(profiles.merge_patch(base, changes), sort_keys=False)
+    (root / "params.yaml").write_text(changed)
     project = Project(root)
     project.run("git", "init", "--quiet", "--initial-branch=main")
     commit(project)
