@@ -78,8 +78,13 @@ def write_lists(world: World, folder: Path, name: str = "ijbc") -> Path:
         "name_5pts_score.txt": [f"{photo} {points} {score:.6f}" for photo, *_, score in faces],
         "template_pair_label.txt": [f"{one} {other} {int(same)}" for one, other, same in world.pairs],
     }
-    for kind, chosen in {**{f"gallery_{key}": value for key, value in world.galleries.items()}, "probe_mixed": world.probes}.items():
-        rows = [f"{t},{world.subjects[t]},img/{photo},77,1,2,3,4" for t in chosen for photo, own, *_ in faces if own == t]
+    for kind, chosen in {
+        **{f"gallery_{key}": value for key, value in world.galleries.items()},
+        "probe_mixed": world.probes,
+    }.items():
+        rows = [
+            f"{t},{world.subjects[t]},img/{photo},77,1,2,3,4" for t in chosen for photo, own, *_ in faces if own == t
+        ]
         header = "TEMPLATE_ID,SUBJECT_ID,FILENAME,SIGHTING_ID,FACE_X,FACE_Y,FACE_WIDTH,FACE_HEIGHT"
         lines[f"1N_{kind}.csv"] = [header, *rows]
     for kind, written in lines.items():

@@ -50,7 +50,9 @@ def made_up(seed: int, decimals: int | None, dtype: type = np.float64) -> tuple[
     return (scores if decimals is None else scores.round(decimals)).astype(dtype), same
 
 
-CASES = [(seed, decimals, dtype) for seed in range(40) for decimals in (None, 1, 0) for dtype in (np.float64, np.float32)]
+CASES = [
+    (seed, decimals, dtype) for seed in range(40) for decimals in (None, 1, 0) for dtype in (np.float64, np.float32)
+]
 
 
 def test_both_readings_equal_brute_force(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,7 +54,9 @@ def test_scores_do_not_depend_on_the_blocks(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_template_that_is_not_listed_is_named() -> None:
     templates = pool_templates(np.eye(2), [3, 9], [1, 1])
-    with pytest.raises(FormatError, match="template 4 is not in the list of templates and media, which has 2 templates"):
+    with pytest.raises(
+        FormatError, match="template 4 is not in the list of templates and media, which has 2 templates"
+    ):
         templates.rows([3, 4])
     with pytest.raises(FormatError, match="template 10 is not in the list"):
         templates.rows([10])
@@ -87,7 +89,10 @@ def test_the_published_lists_are_read(tmp_path: Path) -> None:
         world.template.tolist(),
         world.medium.tolist(),
     )
-    assert found.landmarks and found.pairs and found.probes and list(found.galleries) == ["G1", "G2"]
+    assert found.landmarks is not None
+    assert found.pairs is not None
+    assert found.probes is not None
+    assert list(found.galleries) == ["G1", "G2"]
     faces = template_lists.read_landmarks(found.landmarks)
     assert faces.names == world.names
     assert faces.landmarks.shape == (len(world.names), 5, 2)
@@ -112,7 +117,9 @@ def test_a_folder_without_lists_or_with_two_is_refused(tmp_path: Path) -> None:
         template_lists.find_template_lists(tmp_path)
     for name in ("ijbb", "ijbc"):
         write_lists(make_world(), tmp_path, name)
-    with pytest.raises(FormatError, match="ijbb_face_tid_mid.txt and ijbc_face_tid_mid.txt; keep the lists of one data set"):
+    with pytest.raises(
+        FormatError, match=r"ijbb_face_tid_mid\.txt and ijbc_face_tid_mid\.txt; keep the lists of one data set"
+    ):
         template_lists.find_template_lists(tmp_path)
     with pytest.raises(FormatError, match="is no folder"):
         template_lists.find_template_lists(tmp_path / "ijbb_face_tid_mid.txt")
@@ -127,7 +134,11 @@ POINTS = "1 2 3 4 5 6 7 8 9 10"
         ("read_media", "1.jpg 1 2\n1.jpg 1\n", "lines 'photo template medium' .*Row #2: Expected 3 columns, got 2"),
         ("read_media", "1.jpg 1 2\n1.jpg x 2\n", "Row #2.*invalid value 'x'"),
         ("read_media", "", "Empty CSV file"),
-        ("read_landmarks", f"1.jpg {POINTS} 0.5\n2.jpg {POINTS} nan\n", "line 2: a landmark or score is no finite number"),
+        (
+            "read_landmarks",
+            f"1.jpg {POINTS} 0.5\n2.jpg {POINTS} nan\n",
+            "line 2: a landmark or score is no finite number",
+        ),
         ("read_template_pairs", "1 2 1\n1 3 2\n", "line 2: the label of a pair is 1 or 0, not 2"),
         ("read_template_pairs", "1 2 1\n1 99999999999 0\n", "invalid value '99999999999'"),
         ("read_subjects", "TEMPLATE_ID,SUBJECT_ID,F\n4,7,a\n4,8,a\n", "line 3: template 4 is of the subjects 7 and 8"),

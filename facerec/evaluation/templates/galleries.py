@@ -98,7 +98,9 @@ def search_gallery(
         rank = 1 + np.count_nonzero(scores > mate[:, None], axis=1)
         rank[mate == -np.inf] = len(gallery) + 1
         blocks.append((own.any(axis=1), mate, rank, scores.max(axis=1)))
-        top = _greatest(np.append(top, scores[scores > top.min(initial=np.inf)] if len(top) == highest else scores), highest)
+        top = _greatest(
+            np.append(top, scores[scores > top.min(initial=np.inf)] if len(top) == highest else scores), highest
+        )
     mated, mates, ranks, strangers = (np.concatenate(each) for each in zip(*blocks, strict=True))
     return GallerySearch(mated, mates, ranks, strangers, np.sort(top)[::-1])
 

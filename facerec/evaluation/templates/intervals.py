@@ -62,6 +62,26 @@ def draw_subjects(count: int, trials: int, seed: int) -> Draws:
     return bootstrap.identity_weights(count, trials, seed).astype(np.int32)
 
 
+def tar_intervals(scores: SubjectScores, trials: int, seed: int, fars: Sequence[float]) -> tuple[Doubles, Doubles]:
+    """(low, high) of 95 % intervals of the true accept rates at `fars`."""
+    subjects = 1 + max(int(each.max(initial=0)) for each in (scores.subject, scores.first, scores.second))
+    return bootstrap.percentile_interval(tar_trials(scores, draw_subjects(subjects, trials, seed), fars))
+
+
+def search_intervals(
+    searches: Sequence[GallerySearch],
+    people: ArrayLike,
+    trials: int,
+    seed: int,
+    ranks: Sequence[int],
+    fpirs: Sequence[float],
+) -> tuple[Doubles, Doubles]:
+    """(low, high) of 95 % intervals of the means of `search_trials`; probe i shows people[i], any number."""
+    numbers, subjects = np.unique(people, return_inverse=True)
+    draws = draw_subjects(len(numbers), trials, seed)
+    return bootstrap.percentile_interval(search_trials(searches, subjects, draws, ranks, fpirs))
+
+
 def tar_trials(scores: SubjectScores, draws: Draws, fars: Sequence[float]) -> Doubles:
     """(trials, fars) true accept rates "at or below" each rate; NaN where a trial drew no genuine score."""
     order = np.argsort(fars)

@@ -56,7 +56,11 @@ class Templates:
 
 
 def pool_templates(
-    features: NDArray[np.floating], template: ArrayLike, medium: ArrayLike, weights: ArrayLike | None = None
+    features: NDArray[np.floating],
+    template: ArrayLike,
+    medium: ArrayLike,
+    weights: ArrayLike | None = None,
+    rows: ArrayLike | None = None,
 ) -> Templates:
     """Make templates of n faces.
 
@@ -66,6 +70,7 @@ def pool_templates(
             within a template only.
         weights: (n,) that the features are multiplied by first, see `face_weights`. The mean over a medium divides by
             its faces, not by their weights.
+        rows: (n,) row of the features that each face has, -1 for a face that is missing; face i has row i by default.
 
     Raises:
         FormatError: when shapes do not fit, or a feature or weight is infinite.
@@ -75,15 +80,16 @@ def pool_templates(
     ([7], [[0.41, 0.41, 0.82]])
     """
     groups, media = np.asarray(template), np.asarray(medium)
-    factors = np.ones(len(features)) if weights is None else np.asarray(weights, dtype=np.float64)
-    _check(features, groups, media, factors)
+    places = np.arange(len(features)) if rows is None else np.asarray(rows)
+    factors = np.ones(len(places)) if weights is None else np.asarray(weights, dtype=np.float64)
+    _check(features, places, groups, media, factors)
     order = np.lexsort((media, groups))
     starts = np.flatnonzero(np.diff(groups[order], prepend=groups[order[0]] - 1))
     ids = groups[order][starts].astype(np.int64)
     matrix, total = np.empty((len(ids), features.shape[1])), 0
     for first, last in _blocks(np.append(starts, len(order))):
         chosen = order[starts[first] : starts[last] if last < len(starts) else None]
-        sums, counted = _sum_media(features, factors, groups, media, chosen)
+        sums, counted = _sum_media(_gather(features, places[chosen]), factors[chosen], groups[chosen], media[chosen])
         total += counted
         matrix[first:last] = _unit(sums)
     return Templates(ids, matrix, total)
@@ -107,7 +113,7 @@ def face_weights(features: NDArray[np.floating], scores: ArrayLike | None, unit:
             for start in range(0, len(features), _FACES)
         ]
     )
-    return np.divide(factors, lengths, out=np.zeros(len(features)), where=lengths > 0)
+    return np.asarray(np.divide(factors, lengths, out=np.zeros(len(features)), where=lengths > 0))
 
 
 def score_pairs(matrix: Doubles, first: NDArray[np.integer], second: NDArray[np.integer]) -> Doubles:
@@ -123,12 +129,12 @@ def score_pairs(matrix: Doubles, first: NDArray[np.integer], second: NDArray[np.
     return scores
 
 
-def _check(features: NDArray[np.floating], template: Ints, medium: Ints, weights: Doubles) -> None:
+def _check(features: NDArray[np.floating], rows: Ints, template: Ints, medium: Ints, weights: Doubles) -> None:
     if features.ndim != 2 or features.dtype.kind != "f" or 0 in features.shape:
         raise FormatError(f"features must be a float matrix with a row a face, not {features.dtype} {features.shape}.")
-    if not template.shape == medium.shape == weights.shape == (len(features),):
+    if not rows.shape == template.shape == medium.shape == weights.shape:
         counts = f"{template.size:,} templates, {medium.size:,} media and {weights.size:,} weights"
-        raise FormatError(f"{len(features):,} rows of features do not fit a list of {counts}, a line a face.")
+        raise FormatError(f"{len(rows):,} rows of features do not fit a list of {counts}, a line a face.")
     if not np.isfinite(weights).all():
         raise FormatError(f"the weight of face {np.flatnonzero(~np.isfinite(weights))[0] + 1} is no finite number.")
 
@@ -142,20 +148,23 @@ def _blocks(bounds: Ints) -> Iterator[tuple[int, int]]:
         first = last
 
 
-def _sum_media(
-    features: NDArray[np.floating], factors: Doubles, template: Ints, medium: Ints, chosen: Ints
-) -> tuple[Doubles, int]:
-    """(templates, d) sums over media of the means of faces, of the `chosen` faces in order, and how many media."""
-    rows = np.asarray(features[chosen], dtype=np.float64)
+def _gather(features: NDArray[np.floating], places: Ints) -> Doubles:
+    """The rows of some faces; NaN for those that are missing."""
+    rows = np.asarray(features[places], dtype=np.float64)
     if np.isinf(rows).any():
         bad = int(np.flatnonzero(np.isinf(rows).any(axis=1))[0])
-        raise FormatError(f"row {chosen[bad]} of the features, counted from 0, holds an infinite value.")
-    missing = np.isnan(rows).any(axis=1) | ~rows.any(axis=1)
+        raise FormatError(f"row {places[bad]} of the features, counted from 0, holds an infinite value.")
+    rows[(places < 0) | ~rows.any(axis=1)] = np.nan
+    return rows
+
+
+def _sum_media(rows: Doubles, factors: Doubles, template: Ints, medium: Ints) -> tuple[Doubles, int]:
+    """(templates, d) sums over media of the means of their faces, which are in order, and how many media there are."""
+    missing = np.isnan(rows).any(axis=1)
     rows[missing] = 0
-    rows *= factors[chosen][:, None]
-    groups, media = template[chosen], medium[chosen]
-    new_template = np.diff(groups, prepend=groups[0] - 1) != 0
-    starts = np.flatnonzero(new_template | (np.diff(media, prepend=media[0] - 1) != 0))
+    rows *= factors[:, None]
+    new_template = np.diff(template, prepend=template[0] - 1) != 0
+    starts = np.flatnonzero(new_template | (np.diff(medium, prepend=medium[0] - 1) != 0))
     faces = np.add.reduceat((~missing).astype(np.int64), starts)
     means = np.add.reduceat(rows, starts, axis=0) / np.maximum(faces, 1)[:, None]
     return np.add.reduceat(means, np.flatnonzero(new_template[starts]), axis=0), int((faces > 0).sum())
@@ -163,4 +172,4 @@ def _sum_media(
 
 def _unit(rows: Doubles) -> Doubles:
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.divide(rows, norms, out=np.full_like(rows, np.nan), where=norms > 0)
+    return np.asarray(np.divide(rows, norms, out=np.full_like(rows, np.nan), where=norms > 0))

@@ -116,7 +116,8 @@ class SortedScores:
         kept = np.append(np.diff(steps, axis=1).any(axis=0), first)
         if last:
             kept[0] = True
-            fps, tps, values, kept = (np.insert(each, 0, v) for each, v in zip((fps, tps, values, kept), (0, 0, np.inf, 1)))
+            starts = ((fps, 0), (tps, 0), (values, np.inf), (kept, True))
+            fps, tps, values, kept = (np.insert(each, 0, start) for each, start in starts)
         fpr = fps[kept] / len(self.impostor)
         if not len(fpr) or not ((fpr[0] <= far or last) and (fpr[-1] >= far or first)):
             return None
