@@ -42,14 +42,19 @@ def test_a_missing_face_is_left_out_of_its_medium() -> None:
     assert score_pairs(found.matrix, np.array([0, 0, 1]), np.array([0, 1, 1])).tolist() == pytest.approx([1, -1, -1])
 
 
-def test_scores_do_not_depend_on_the_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scores_equal_brute_force_for_many_pairs_and_for_few(monkeypatch: pytest.MonkeyPatch) -> None:
     world = make_world(1)
     templates = pool_templates(world.features, world.template, world.medium)
     first, second = (templates.rows([pair[side] for pair in world.pairs]) for side in (0, 1))
-    whole = score_pairs(templates.matrix, first, second)
-    np.testing.assert_allclose(whole, (templates.matrix[first] * templates.matrix[second]).sum(axis=1), atol=1e-14)
-    monkeypatch.setattr(pooling, "_PAIRS", 3)
-    assert np.array_equal(score_pairs(templates.matrix, first, second), whole)
+    shuffled = np.random.default_rng(0).permutation(len(first))
+    first, second = first[shuffled], second[shuffled]
+    expected = (templates.matrix[first] * templates.matrix[second]).sum(axis=1)
+    for dense in (0, 64):
+        monkeypatch.setattr(pooling, "_DENSE", dense)
+        for size in (1, 200, 1 << 21):
+            monkeypatch.setattr(pooling, "_CELLS", size)
+            monkeypatch.setattr(pooling, "_PAIRS", size)
+            np.testing.assert_allclose(score_pairs(templates.matrix, first, second), expected, atol=1e-14)
 
 
 def test_a_template_that_is_not_listed_is_named() -> None:

@@ -24,7 +24,9 @@ MISSING = -1.0
 """Score of a pair with a template that has no face: the lowest cosine there is, so an error where it is genuine."""
 
 _FACES = 4096  # gathered at once as float64; 17 MB at 512 numbers a face
-_PAIRS = 2048  # multiplied at once
+_PAIRS = 2048  # multiplied at once where pairs are few
+_CELLS = 1 << 21  # scores of a block of all with all where they are many: 17 MB
+_DENSE = 64  # so many scores of all with all are as quick as one pair alone
 
 
 @dataclass(frozen=True)
@@ -119,14 +121,46 @@ def face_weights(features: NDArray[np.floating], scores: ArrayLike | None, unit:
 def score_pairs(matrix: Doubles, first: NDArray[np.integer], second: NDArray[np.integer]) -> Doubles:
     """(n,) cosines of the rows `first` and `second` of unit rows; MISSING where one is NaN.
 
-    Memory beside the result is that of a few thousand pairs.
+    Where the list has a good part of all pairs of its templates, as IJB-C's has, the scores of all with all are computed
+    block by block and the listed ones taken. Memory beside the result is a copy of the second templates, a sorted order of
+    the pairs and a block.
     """
+    left, right = (_present(each, len(matrix)) for each in (first, second))
+    dense = len(left) * len(right) <= _DENSE * len(first)
+    scores = _score_blocks(matrix, first, second, left, right) if dense else _score_rows(matrix, first, second)
+    scores[np.isnan(scores)] = MISSING
+    return scores
+
+
+def _score_rows(matrix: Doubles, first: NDArray[np.integer], second: NDArray[np.integer]) -> Doubles:
     scores = np.empty(len(first))
     for start in range(0, len(first), _PAIRS):
         here = slice(start, start + _PAIRS)
         np.einsum("ij,ij->i", matrix[first[here]], matrix[second[here]], out=scores[here])
-    scores[np.isnan(scores)] = MISSING
     return scores
+
+
+def _score_blocks(
+    matrix: Doubles, first: NDArray[np.integer], second: NDArray[np.integer], left: Ints, right: Ints
+) -> Doubles:
+    """Scores of pairs of the templates `left` and `right`, ascending, taken from products of blocks of them."""
+    scores, order = np.empty(len(first)), np.argsort(first, kind="stable")
+    column = np.empty(len(matrix), dtype=np.int64)
+    column[right] = np.arange(len(right))
+    others, size = matrix[right].T, max(1, _CELLS // len(right))
+    bounds = np.searchsorted(first, left[::size], sorter=order)
+    for start, end, block in zip(bounds, [*bounds[1:], len(order)], range(0, len(left), size), strict=True):
+        rows, here = left[block : block + size], order[start:end]
+        products = matrix[rows] @ others
+        scores[here] = products[np.searchsorted(rows, first[here]), column[second[here]]]
+    return scores
+
+
+def _present(rows: NDArray[np.integer], count: int) -> Ints:
+    """Which of the numbers below `count` occur, ascending."""
+    found = np.zeros(count, dtype=bool)
+    found[rows] = True
+    return np.flatnonzero(found)
 
 
 def _check(features: NDArray[np.floating], rows: Ints, template: Ints, medium: Ints, weights: Doubles) -> None:
