@@ -1,4 +1,4 @@
-"""Commands for benchmarks of templates and of tiny faces: IJB-B, IJB-C."""
+"""Commands for benchmarks of templates and of tiny faces: IJB-B, IJB-C, TinyFace."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ import typer
 
 from facerec.cli.common import Json, app, file_place, print_json, report
 from facerec.core import ParamsError, write_json
+
+Trials = Annotated[int, typer.Option(help="Trials of the bootstrap over subjects, for 95 % intervals.")]
+Seed = Annotated[int, typer.Option(help="Seed of the bootstrap.")]
 
 
 def _file(path: Path | None) -> Path | None:
@@ -29,8 +32,8 @@ def ijb(
     flip: Annotated[
         bool, typer.Option("--flip", help="The rows of --features hold photo and mirror image side by side; add them.")
     ] = False,
-    bootstrap: Annotated[int, typer.Option(help="Trials of the bootstrap over subjects, for 95 % intervals.")] = 0,
-    seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 1,
+    bootstrap: Trials = 0,
+    seed: Seed = 1,
     roc: Annotated[Path | None, typer.Option(help="File for the ROC's points, for figure.", callback=_file)] = None,
     as_json: Json = False,
 ) -> None:
@@ -54,3 +57,26 @@ def ijb(
         print_json(found.answer())
     else:
         report(f"Templates of {lists}", found.rows())
+
+
+@app.command()
+def tinyface(
+    lists: Annotated[Path, typer.Argument(help="TinyFace's Testing_Set, or a folder with its two .mat files.")],
+    embedded: Annotated[Path | None, typer.Argument(help="NAME.npy written by embed, of all photos there.")] = None,
+    probes: Annotated[Path | None, typer.Option(help="Instead: .npy, a row a probe as the .mat lists them,")] = None,
+    gallery: Annotated[Path | None, typer.Option(help="a row a photo of the gallery likewise,")] = None,
+    distractors: Annotated[Path | None, typer.Option(help="and a row a distractor.")] = None,
+    bootstrap: Trials = 0,
+    seed: Seed = 1,
+    as_json: Json = False,
+) -> None:
+    """TinyFace: rank-1, rank-5 and rank-20 among the photos of the gallery and the distractors."""
+    from facerec.evaluation.templates import tinyface as benchmark
+
+    if embedded and not (probes or gallery or distractors):
+        found = benchmark.measure_embedded(lists, embedded, bootstrap, seed)
+    elif probes and gallery and distractors and not embedded:
+        found = benchmark.measure_matrices(lists, probes, gallery, distractors, bootstrap, seed)
+    else:
+        raise ParamsError("tinyface takes EMBEDDED, or --probes, --gallery and --distractors.")
+    report(f"TinyFace of {lists}", found.answer(), as_json)

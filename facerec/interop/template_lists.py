@@ -1,4 +1,4 @@
-"""Lists of the template benchmarks IJB-B and IJB-C, as InsightFace publishes them (folders IJBB/meta and IJBC/meta).
+"""Lists of the template benchmarks IJB-B and IJB-C, as InsightFace publishes them (IJBB/meta, IJBC/meta), and TinyFace's.
 
     ijbc_face_tid_mid.txt           a line "photo template medium" a face
     ijbc_name_5pts_score.txt        a line "photo x1 y1 ... x5 y5 score" a face, in the same order: five landmarks in
@@ -8,6 +8,10 @@
     ijbc_1N_probe_mixed.csv         likewise
 
 Words are separated by one space, numbers are whole but for landmarks and scores.
+
+TinyFace (https://qmul-tinyface.github.io): the folder Testing_Set holds the folders Probe, Gallery_Match and
+Gallery_Distractor, and two files of MATLAB, probe_img_ID_pairs.mat (probe_set, probe_ids) and
+gallery_match_img_ID_pairs.mat (gallery_set, gallery_ids): names of photos, and whom each shows.
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ from numpy.typing import NDArray
 from pyarrow import csv
 
 from facerec.core import FormatError, short_reason
+from facerec.interop.matlab import read_mat
 
 _BLOCK = 16 << 20  # bytes of a list that are parsed at once
 _POINTS = tuple(f"{axis}{number}" for number in range(1, 6) for axis in "xy")
@@ -133,6 +138,32 @@ def read_subjects(path: str | Path) -> SubjectList:
         people = f"{subject[first][places[row]]} and {subject[row]}"
         raise FormatError(f"{path}, line {row + 2}: template {template[row]} is of the subjects {people}.")
     return SubjectList(numbers, subject[first])
+
+
+@dataclass(frozen=True)
+class NamedFaces:
+    """n photos by name, and the number of the person each shows, (n,)."""
+
+    names: list[str]
+    people: NDArray[np.int64]
+
+
+def read_tinyface(folder: str | Path) -> tuple[NamedFaces, NamedFaces]:
+    """The probes and the gallery of TinyFace's Testing_Set; FormatError where a file is missing or damaged."""
+    return (
+        _named_faces(Path(folder) / "probe_img_ID_pairs.mat", "probe"),
+        _named_faces(Path(folder) / "gallery_match_img_ID_pairs.mat", "gallery"),
+    )
+
+
+def _named_faces(path: Path, kind: str) -> NamedFaces:
+    values = read_mat(path)
+    names, people = values.get(f"{kind}_set"), np.asarray(values.get(f"{kind}_ids", ())).reshape(-1)
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise FormatError(f"{path} has no list of names {kind}_set.")
+    if people.shape != (len(names),) or people.dtype.kind not in "iuf":
+        raise FormatError(f"{path} has {len(names)} names in {kind}_set, but no number for each in {kind}_ids.")
+    return NamedFaces(names, people.astype(np.int64))
 
 
 def _only(folder: Path, ending: str) -> Path | None:
