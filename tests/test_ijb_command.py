@@ -190,7 +190,7 @@ def lacking(world: World, folder: Path) -> Path:
         (("IJBC", "--scores", "scores.npy", "--flip"), "--flip only with --features"),
         (("IJBC", "--scores", "scores.npy", "--features", "features.npy"), "ijb takes one of"),
         (("IJBC", "--features", "features.npy", "--weighting", "best"), "a weighting is one of norm-detector, norm"),
-        (("IJBC", "--features", "scores.npy"), "needed is a float matrix with a row for each of the 776 lines of"),
+        (("IJBC", "--features", "scores.npy"), "needed is a float matrix of 776 rows, one a line of the list"),
         (("IJBC", "--scores", "features.npy"), "needed are 3,335 floats, one for each line of"),
         (("IJBC", "--features", "odd.npy", "--flip"), "odd.npy has 7 columns, which are not those of two views"),
         (("IJBC", "--features", "nan.npy"), "row 5 of nan.npy, counted from 0, holds NaN"),
@@ -208,7 +208,10 @@ def lacking(world: World, folder: Path) -> Path:
             "neither a list of pairs nor lists of galleries",
         ),
         (("bare", "--scores", "scores.npy"), "has no list of pairs, *_template_pair_label.txt, to go with scores.npy"),
-        (("IJBC", "strangers.npy"), "strangers.npy has none of the photos of"),
+        (
+            ("IJBC", "strangers.npy"),
+            "strangers.npy has none of the photos that are listed, the first of which is '1.jpg'",
+        ),
     ],
 )
 def test_bad_input_ends_in_one_sentence(

@@ -120,9 +120,15 @@ def test_intervals_hold_the_ranks(call: Call) -> None:
     [
         (("Testing_Set",), "tinyface takes EMBEDDED, or --probes, --gallery and --distractors"),
         (("Testing_Set", *WORDS[:4]), "tinyface takes EMBEDDED"),
-        (("Testing_Set", *WORDS[2:], "--probes", "Gallery_Distractor.npy"), "needed is a float matrix of 8 rows"),
-        (("Testing_Set", *WORDS[2:], "--probes", "nan.npy"), "nan.npy holds values that are NaN or infinite"),
-        (("Testing_Set", "strangers.npy"), "has none of the photos Probe/1_p0.jpg and so on; embed Testing_Set"),
+        (
+            ("Testing_Set", *WORDS[2:], "--probes", "Gallery_Distractor.npy"),
+            "needed is a float matrix of 8 rows, one a line of the list",
+        ),
+        (("Testing_Set", *WORDS[2:], "--probes", "nan.npy"), "row 0 of nan.npy, counted from 0, holds NaN or infinity"),
+        (
+            ("Testing_Set", "strangers.npy"),
+            "has none of the photos that are listed, the first of which is 'Probe/1_p0.jpg'",
+        ),
         (("nowhere", *WORDS), "probe_img_ID_pairs.mat"),
         (("swapped", *WORDS), "has no list of names probe_set"),
         (("short", *WORDS), "has 8 names in probe_set, but no number for each in probe_ids"),

@@ -42,7 +42,6 @@ def ijb(
     A TAR is read at or below its FAR; "nearest" is the reading of InsightFace's tables, beside it.
     """
     from facerec.evaluation.templates import on_files
-    from facerec.interop.template_lists import find_template_lists
 
     ways = {on_files.measure_embeddings: embedded, on_files.measure_features: features, on_files.measure_scores: scores}
     given = [(measure, path) for measure, path in ways.items() if path is not None]
@@ -50,7 +49,7 @@ def ijb(
         raise ParamsError("ijb takes one of EMBEDDED, --features and --scores, and --flip only with --features.")
     measure, path = given[0]
     options = on_files.TemplateOptions(weighting, flip, bootstrap, seed, roc is not None)
-    found = measure(find_template_lists(lists), path, options)
+    found = measure(lists, path, options)
     if roc is not None and found.verification is not None:
         write_json(roc, {"roc": found.verification.roc})
     if as_json:

@@ -51,7 +51,7 @@ class SubjectScores:
     ) -> SubjectScores:
         """Sort (n,) scores of pairs of the subjects `first` and `second`."""
         left, right = np.asarray(first, dtype=np.int32), np.asarray(second, dtype=np.int32)
-        genuine, impostor = np.flatnonzero(same), np.flatnonzero(~same)
+        genuine, impostor = (np.flatnonzero(kind).astype(np.int32) for kind in (same, ~same))
         genuine = genuine[np.argsort(scores[genuine], kind="stable")]
         impostor = impostor[np.argsort(scores[impostor])]
         return cls(scores[genuine], left[genuine], scores[impostor], left[impostor], right[impostor])

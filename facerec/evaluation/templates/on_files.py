@@ -1,12 +1,13 @@
 """Template benchmarks on files: from the published lists and embeddings, features or scores to rates.
 
-    measure(find_template_lists("IJBC"), TemplateOptions(), embedded=Path("ijbc.npy")).verification
+    measure_embeddings(Path("IJBC"), Path("ijbc.npy"), TemplateOptions()).verification
 
 What the lists allow is measured: verification with a list of pairs, identification with galleries and probes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec.core import FormatError, ParamsError
-from facerec.evaluation.templates import galleries, intervals, pooling
-from facerec.evaluation.templates.pooling import Templates
+from facerec.evaluation import templates as protocol
+from facerec.evaluation.templates import Templates
 from facerec.evaluation.templates.result import (
     FPIRS,
     RANKS,
@@ -36,6 +37,7 @@ WEIGHTINGS = {"norm-detector": (True, True), "norm": (True, False), "detector": 
 
 Floats = NDArray[np.floating]
 Int32s = NDArray[np.int32]
+_ROWS = 4096  # of a matrix that are looked at together
 
 
 @dataclass(frozen=True)
@@ -65,46 +67,34 @@ class TemplateOptions:
             )
 
 
-def measure_embeddings(lists: TemplateLists, embedded: Path, options: TemplateOptions) -> TemplateRecord:
-    """Measure embeddings of `facerec embed`, whose photos are found by the names in the list of media.
+def measure_embeddings(folder: Path, embedded: Path, options: TemplateOptions) -> TemplateRecord:
+    """Measure embeddings of `facerec embed`, whose photos are found by the names in the list of media in `folder`.
 
     Photos that are not there, and those without a face, are left out of their templates and counted.
     """
+    lists = template_lists.find_template_lists(folder)
     media = template_lists.read_media(lists.media)
     faces = embeddings.read_embeddings(embedded)
-    rows = photo_lists.matching_rows(media.names, faces.sources)
-    if (rows < 0).all():
-        raise FormatError(
-            f"{embedded} has none of the photos of {lists.media}, the first of which is {media.names[0]!r}."
-        )
+    rows = find_photos(faces, media.names, embedded)
     missing = (rows < 0) | np.isnan(faces.matrix[:, 0])[rows]
     templates = _pool(lists, media, faces.matrix, rows, options)
     return _measure(lists, templates, options, len(rows), int(missing.sum()))
 
 
-def measure_features(lists: TemplateLists, features: Path, options: TemplateOptions) -> TemplateRecord:
+def measure_features(folder: Path, features: Path, options: TemplateOptions) -> TemplateRecord:
     """Measure features of another system: .npy (n, d), row i for line i of the lists; FormatError for NaN."""
+    lists = template_lists.find_template_lists(folder)
     media = template_lists.read_media(lists.media)
-    matrix: Floats = tables.read_npy(features)
-    if matrix.ndim != 2 or matrix.dtype.kind != "f" or len(matrix) != len(media.names):
-        raise FormatError(
-            f"{features} holds {matrix.dtype} {matrix.shape}; needed is a float matrix with a row for each of the "
-            f"{len(media.names):,} lines of {lists.media}."
-        )
-    bad = [row for row in range(0, len(matrix), 4096) if np.isnan(matrix[row : row + 4096]).any()]
-    if bad:
-        row = bad[0] + int(np.flatnonzero(np.isnan(matrix[bad[0] : bad[0] + 4096]).any(axis=1))[0])
-        raise FormatError(
-            f"row {row} of {features}, counted from 0, holds NaN; every face of the list needs a feature."
-        )
+    matrix = read_features(features, len(media.names))
     if options.flip:
         matrix = _add_halves(matrix, features)
     templates = _pool(lists, media, matrix, np.arange(len(matrix)), options)
     return _measure(lists, templates, options, len(matrix), 0)
 
 
-def measure_scores(lists: TemplateLists, scores: Path, options: TemplateOptions) -> TemplateRecord:
+def measure_scores(folder: Path, scores: Path, options: TemplateOptions) -> TemplateRecord:
     """Measure scores of another system: .npy (n,), one a line of the list of pairs, greater is more alike."""
+    lists = template_lists.find_template_lists(folder)
     if lists.pairs is None:
         raise FormatError(f"{lists.media.parent} has no list of pairs, *_template_pair_label.txt, to go with {scores}.")
     pairs = template_lists.read_template_pairs(lists.pairs)
@@ -114,10 +104,33 @@ def measure_scores(lists: TemplateLists, scores: Path, options: TemplateOptions)
             f"{scores} holds {values.dtype} {values.shape}; needed are {len(pairs.same):,} floats, one for each line of "
             f"{lists.pairs}."
         )
-    numbers, places = np.unique(np.concatenate([pairs.first, pairs.second]), return_inverse=True)
-    first, second = np.split(places.astype(np.int32), 2)
+    numbers = np.union1d(np.unique(pairs.first), np.unique(pairs.second))
+    first, second = (protocol.place_numbers(numbers, each) for each in (pairs.first, pairs.second))
     found = _verify(lists, values, pairs.same, first, second, numbers, options)
     return TemplateRecord({}, None, found, None)
+
+
+def find_photos(faces: embeddings.Embeddings, names: Sequence[str], embedded: Path) -> NDArray[np.int64]:
+    """(n,) rows of the photos called `names`, -1 where one is not there; FormatError where none is."""
+    rows = photo_lists.matching_rows(names, faces.sources)
+    if (rows < 0).all():
+        raise FormatError(f"{embedded} has none of the photos that are listed, the first of which is {names[0]!r}.")
+    return rows
+
+
+def read_features(path: Path, count: int | None) -> Floats:
+    """Map a .npy matrix (count, d) of finite numbers, or of any count; FormatError for anything else."""
+    matrix: Floats = tables.read_npy(path)
+    if matrix.ndim != 2 or matrix.dtype.kind != "f" or len(matrix) != (len(matrix) if count is None else count):
+        wanted = "a row a face" if count is None else f"{count:,} rows, one a line of the list"
+        raise FormatError(f"{path} holds {matrix.dtype} {matrix.shape}; needed is a float matrix of {wanted}.")
+    for start in range(0, len(matrix), _ROWS):
+        bad = np.flatnonzero(~np.isfinite(matrix[start : start + _ROWS]).all(axis=1))
+        if len(bad):
+            raise FormatError(
+                f"row {start + bad[0]} of {path}, counted from 0, holds NaN or infinity; needed are numbers."
+            )
+    return matrix
 
 
 def _pool(
@@ -128,7 +141,7 @@ def _pool(
     options: TemplateOptions,
 ) -> Templates:
     keep_length, by_detector = WEIGHTINGS[options.weighting]
-    weights = pooling.face_weights(matrix, None, unit=not keep_length)[rows]
+    weights = protocol.face_weights(matrix, None, unit=not keep_length)[rows]
     if by_detector:
         if lists.landmarks is None:
             raise FormatError(
@@ -139,7 +152,7 @@ def _pool(
         if listed.names != media.names:
             raise FormatError(f"{lists.landmarks} and {lists.media} do not list the same photos in the same order.")
         weights = weights * listed.scores
-    return pooling.pool_templates(matrix, media.template, media.medium, weights, rows)
+    return protocol.pool_templates(matrix, media.template, media.medium, weights, rows)
 
 
 def _add_halves(matrix: Floats, path: Path) -> Floats:
@@ -161,7 +174,7 @@ def _measure(
     if lists.pairs is not None:
         pairs = template_lists.read_template_pairs(lists.pairs)
         first, second = templates.rows(pairs.first), templates.rows(pairs.second)
-        scores = pooling.score_pairs(templates.matrix, first, second)
+        scores = protocol.score_pairs(templates.matrix, first, second)
         verified = _verify(lists, scores, pairs.same, first, second, templates.ids, options)
     return TemplateRecord(counts, options.weighting, verified, searched)
 
@@ -176,12 +189,12 @@ def _verify(
     options: TemplateOptions,
 ) -> TemplateRates:
     """Rates of the pairs of the rows `first` and `second` of templates with these `numbers`."""
-    found = rates_of_pairs(scores, same, int(np.count_nonzero(scores == pooling.MISSING)), options.curve)
+    found = rates_of_pairs(scores, same, int(np.count_nonzero(scores == protocol.MISSING)), options.curve)
     if not options.trials:
         return found
     subjects, over = _subjects(lists, numbers, first[same], second[same])
-    drawn = intervals.SubjectScores.of(scores, same, subjects[first], subjects[second])
-    return found.with_intervals(*intervals.tar_intervals(drawn, options.trials, options.seed, found.wanted), over)
+    drawn = protocol.SubjectScores.of(scores, same, subjects[first], subjects[second])
+    return found.with_intervals(*protocol.tar_intervals(drawn, options.trials, options.seed, found.wanted), over)
 
 
 def _subjects(lists: TemplateLists, numbers: NDArray[np.integer], first: Int32s, second: Int32s) -> tuple[Int32s, str]:
@@ -191,7 +204,7 @@ def _subjects(lists: TemplateLists, numbers: NDArray[np.integer], first: Int32s,
     if all(number in known for number in numbers.tolist()):
         subjects = np.unique([known[number] for number in numbers.tolist()], return_inverse=True)[1].astype(np.int32)
         return subjects, "subjects"
-    return intervals.join_subjects(len(numbers), first, second), "subjects as genuine pairs join them"
+    return protocol.join_subjects(len(numbers), first, second), "subjects as genuine pairs join them"
 
 
 def _identify(lists: TemplateLists, templates: Templates, options: TemplateOptions) -> IdentificationRates:
@@ -201,20 +214,20 @@ def _identify(lists: TemplateLists, templates: Templates, options: TemplateOptio
     rows = templates.matrix[templates.rows(probes.template)]
     kept = {name: templates.matrix[templates.rows(each.template)] for name, each in enrolled.items()}
     searches = [
-        galleries.search_gallery(rows, probes.subject, kept[name], each.subject) for name, each in enrolled.items()
+        protocol.search_gallery(rows, probes.subject, kept[name], each.subject) for name, each in enrolled.items()
     ]
-    rates = [galleries.rates_of_search(each, RANKS, FPIRS) for each in searches]
+    rates = [protocol.rates_of_search(each, RANKS, FPIRS) for each in searches]
     both, people = np.concatenate([*kept.values()]), np.concatenate([each.subject for each in enrolled.values()])
     merged = None
     if len(np.unique(people)) == len(people) and np.isin(probes.subject, people).all():
-        needed = galleries.most_needed(len(rows), FPIRS)
-        found = galleries.search_gallery(rows, probes.subject, both, people, needed)
-        merged = galleries.rates_of_merged(found, RANKS, FPIRS)
+        needed = protocol.most_needed(len(rows), FPIRS)
+        found = protocol.search_gallery(rows, probes.subject, both, people, needed)
+        merged = protocol.rates_of_merged(found, RANKS, FPIRS)
     spans: dict[str, tuple[float, float]] = {}
     if options.trials:
-        drawn = intervals.search_intervals(searches, probes.subject, options.trials, options.seed, RANKS, FPIRS)
+        drawn = protocol.search_intervals(searches, probes.subject, options.trials, options.seed, RANKS, FPIRS)
         spans = named_intervals(metric_names(RANKS, FPIRS), *drawn)
     named = dict(zip(enrolled, rates, strict=True))
-    mean = galleries.mean_rates(rates)
+    mean = protocol.mean_rates(rates)
     spans = {name: span for name, span in spans.items() if search_metrics(mean)[name] is not None}
     return IdentificationRates(len(rows), len(both), named, mean, merged, spans)

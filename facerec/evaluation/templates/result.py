@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from facerec.core import rate_name
 from facerec.evaluation import curves
-from facerec.evaluation.templates.galleries import SearchRates
-from facerec.evaluation.templates.rates import Reading, SortedScores
+from facerec.evaluation.templates import Reading, SearchRates, SortedScores
 
 FARS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 """False accept rates that InsightFace's tables have."""

@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.core import FormatError
-from facerec.evaluation.templates import galleries, intervals
-from facerec.interop import photo_lists, template_lists
-from facerec.store import embeddings, tables
+from facerec.evaluation.templates import on_files, rates_of_search, search_gallery, search_intervals
+from facerec.interop import template_lists
+from facerec.store import embeddings
 
 RANKS = (1, 5, 20)
 _DISTRACTORS = "Gallery_Distractor"
@@ -62,11 +61,7 @@ def measure_embedded(folder: Path, embedded: Path, trials: int = 0, seed: int = 
     absent = np.full((1, unit.shape[1]), np.nan, np.float32)
     sets = []
     for kind, listed in (("Probe", probes), ("Gallery_Match", gallery)):
-        rows = photo_lists.matching_rows([f"{kind}/{name}" for name in listed.names], faces.sources)
-        if (rows < 0).all():
-            raise FormatError(
-                f"{embedded} has none of the photos {kind}/{listed.names[0]} and so on; embed Testing_Set."
-            )
+        rows = on_files.find_photos(faces, [f"{kind}/{name}" for name in listed.names], embedded)
         sets.append(np.concatenate([unit, absent])[rows])
     others = [row for row, source in enumerate(faces.sources) if _DISTRACTORS in Path(source).parts]
     return rank_tinyface(sets[0], probes.people, sets[1], gallery.people, unit[others], trials, seed)
@@ -79,12 +74,7 @@ def measure_matrices(
     listed = template_lists.read_tinyface(folder)
     sets = []
     for path, faces in zip((probes, gallery, distractors), (*listed, None), strict=True):
-        rows = tables.read_npy(path)
-        if rows.ndim != 2 or rows.dtype.kind != "f" or (faces is not None and len(rows) != len(faces.names)):
-            needed = "a row a distractor" if faces is None else f"{len(faces.names):,} rows"
-            raise FormatError(f"{path} holds {rows.dtype} {rows.shape}; needed is a float matrix of {needed}.")
-        if not np.isfinite(rows).all():
-            raise FormatError(f"{path} holds values that are NaN or infinite.")
+        rows = on_files.read_features(path, None if faces is None else len(faces.names))
         sets.append(embeddings.normalise(rows))
     return rank_tinyface(sets[0], listed[0].people, sets[1], listed[1].people, sets[2], trials, seed)
 
@@ -98,13 +88,13 @@ def rank_tinyface(
     trials: int = 0,
     seed: int = 1,
 ) -> TinyFaceRates:
-    """Rank unit rows, NaN where there is no face; FormatError where no probe's person is in the gallery."""
+    """Rank unit rows, NaN where there is no face."""
     everyone = np.concatenate([gallery_people, np.full(len(distractors), _NOBODY)])
-    found = galleries.search_gallery(probes, people, np.concatenate([gallery, distractors]), everyone)
-    ranks = galleries.rates_of_search(found, RANKS, ()).ranks
+    found = search_gallery(probes, people, np.concatenate([gallery, distractors]), everyone)
+    ranks = rates_of_search(found, RANKS, ()).ranks
     interval: dict[int, tuple[float, float]] = {}
     if trials:
-        low, high = intervals.search_intervals([found], people, trials, seed, RANKS, ())
+        low, high = search_intervals([found], people, trials, seed, RANKS, ())
         interval = dict(zip(RANKS, zip(low.tolist(), high.tolist(), strict=True), strict=True))
     missing = [int(np.isnan(each[:, 0]).sum()) for each in (probes, gallery, distractors)]
     return TinyFaceRates(
