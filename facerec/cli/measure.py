@@ -9,7 +9,7 @@ import typer
 
 from facerec import params as parameters
 from facerec.cli.common import Json, Model, Out, app, folder_place, report
-from facerec.core import ParamsError, note
+from facerec.core import ParamsError, note, rate_name
 
 VERIFY, IDENTIFY = parameters.Verify(), parameters.Identify()
 VARIANTS = "published, centre, zero or delete"
@@ -50,6 +50,9 @@ def verify(
     if judged.doubt:
         note(judged.doubt)
     found = judged.metrics()
+    if not found["tar_supported"]:
+        counted = f"{found['pairs'] - found['genuine']:,}, so it is left out; name a higher --far"
+        note(f"TAR at FAR {rate_name(far)} needs {found['tar_pairs_needed']:,} impostor pairs, and there are {counted}")
     if as_json:
         found |= {"fold_accuracy": judged.details()["fold_accuracy"]}
     report(f"{len(judged.result.same)} pairs, protocol {protocol}", found, as_json)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from facerec.core import FormatError, ParamsError, rate_name
-from facerec.evaluation.curves import wilson
+from facerec.evaluation.curves import pairs_needed, supports_rate, wilson
 from facerec.store import embeddings
 
 Floats = NDArray[np.float64]
@@ -195,7 +195,8 @@ def threshold_at_far(distances: ArrayLike, far: float) -> OperatingPoint:
     """The operating point at the false accept rate `far`, by the distances (n,) of impostor pairs.
 
     With k = floor(far n) the threshold is the (k + 1)-th smallest distance, exactly. The interval is Wilson's, which
-    takes pairs as independent. Raises ParamsError unless 0 < far < 1, UnsupportedRateError where n < 1 / far.
+    takes pairs as independent. Raises ParamsError unless 0 < far < 1, UnsupportedRateError where the pairs do not support
+    the rate (`facerec.evaluation.curves.supports_rate`).
 
     >>> threshold_at_far([0.5, 1.0, 1.5, 2.0], far=0.25).threshold
     1.0
@@ -204,10 +205,10 @@ def threshold_at_far(distances: ArrayLike, far: float) -> OperatingPoint:
     count = len(ordered)
     if not 0 < far < 1:
         raise ParamsError(f"A false accept rate lies between 0 and 1, such as 1e-2, not {far:g}.")
-    if far * count * _ROUNDING < 1:
+    if not supports_rate(far, count):
         lowest = f"; the lowest rate they can tell is {rate_name(lowest_far(count))}" if count > 1 else ""
         raise UnsupportedRateError(
-            f"a false accept rate of {rate_name(float(f'{far:.3g}'))} needs {math.ceil(1 / far / _ROUNDING):,} different-person "
+            f"a false accept rate of {rate_name(float(f'{far:.3g}'))} needs {pairs_needed(far):,} different-person "
             f"pairs, and there are {count:,}{lowest}"
         )
     position = min(math.floor(far * count * _ROUNDING), count - 1)

@@ -63,7 +63,8 @@ class VerificationRecord:
     def _scalars(self) -> dict[str, Any]:
         found = self.intervals
         names = {"accuracy": found.accuracy, "auc": found.auc, "eer": found.eer}
-        names["tar"] = found.tar[self.result.rates[0].target]
+        if self.result.rates[0].supported:
+            names["tar"] = found.tar[self.result.rates[0].target]
         bounds = {f"{name}_{end}": pair[k] for name, pair in names.items() for k, end in enumerate(("low", "high"))}
         known: dict[str, Any] = {"arithmetic": self.arithmetic} if self.arithmetic else {}
         known |= {} if self.people is None else {"people": self.people}
@@ -82,7 +83,7 @@ class VerificationRecord:
             low, high = self.intervals.tar[rate.target]
             found = {"tar": rate.tar, "tar_std": rate.tar_std, "low": low, "high": high, "pairs_needed": None}
             if not rate.supported:
-                found = {**dict.fromkeys(found), "pairs_needed": round(1 / rate.target)}
+                found = {**dict.fromkeys(found), "pairs_needed": curves.pairs_needed(rate.target)}
             rates.append({"far": rate.target, **found})
         return {
             "fold_accuracy": result.fold_accuracy.tolist(),
