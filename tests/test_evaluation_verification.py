@@ -120,6 +120,39 @@ def test_few_people_are_told(files, tmp_path: Path, people: int) -> None:
     assert ("the pairs show only 4 people" in (judged.doubt or "")) == (people == 4)
 
 
+def test_people_in_several_folds_are_counted_and_told(files, tmp_path: Path) -> None:
+    """Pair i shows person i // 2 and, if an impostor pair, one ten people on; folds are ten pairs."""
+    embedded, listed, interleaved, same = files
+    judged = on_files.verify_files(embedded, listed, OPTIONS, tmp_path / "out")
+    table = pq.read_table(tmp_path / "out/scores.parquet").to_pylist()
+    folds = {}
+    for row in table:
+        for person in (row["first_identity"], row["second_identity"]):
+            folds.setdefault(person, set()).add(row["fold"])
+    several = sum(len(where) > 1 for person, where in folds.items() if person)
+    assert judged.shared == judged.metrics()["people_in_several_folds"] == several > 0
+    assert (
+        f"{several} of the 25 people of mine are in several folds"
+        in tables.verification_table({"verification": {"mine": judged.metrics()}}).note
+    )
+
+    apart = pairs.Pairs(*(rows.repeat(2) for rows in (np.arange(0, 120, 4), np.arange(1, 121, 4))), np.ones(60, bool))
+    apart.same[1::2] = False  # six pairs of three people a fold, whose impostors are among the three
+    apart.second[1::2] = apart.first[1::2] + np.where(np.arange(30) % 3 == 2, -8, 4)
+    pairs.write_pairs(apart, tmp_path / "apart.parquet")
+    clean = on_files.verify_files(embedded, tmp_path / "apart.parquet", OPTIONS, tmp_path / "out")
+    assert clean.shared == 0
+    assert "people_in_several_folds" not in clean.metrics()
+    assert "several folds" not in tables.verification_table({"verification": {"mine": clean.metrics()}}).note
+
+    np.save(tmp_path / "E.npy", interleaved)
+    np.save(tmp_path / "S.npy", same)
+    plain = on_files.verify_arrays(tmp_path / "E.npy", tmp_path / "S.npy", OPTIONS)
+    assert plain.shared is None
+    note = tables.verification_table({"verification": {"mine": plain.metrics()}}).note
+    assert "folds of mine have people in common is unknown" in note
+
+
 @pytest.mark.parametrize(("kept", "kind"), [(True, "impostor"), (False, "genuine")])
 def test_a_kind_of_pairs_without_any_faces_is_refused(files, kept: bool, kind: str) -> None:
     _, _, rows, same = files

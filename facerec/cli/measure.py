@@ -54,7 +54,7 @@ def verify(
         counted = f"{found['pairs'] - found['genuine']:,}, so it is left out; name a higher --far"
         note(f"TAR at FAR {rate_name(far)} needs {found['tar_pairs_needed']:,} impostor pairs, and there are {counted}")
     if as_json:
-        found |= {"fold_accuracy": judged.details()["fold_accuracy"]}
+        found |= {"fold_accuracy": judged.details()["fold_accuracy"], "people_in_several_folds": judged.shared}
     report(f"{len(judged.result.same)} pairs, protocol {protocol}", found, as_json)
 
 

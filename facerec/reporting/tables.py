@@ -92,7 +92,23 @@ def verification_table(found: Found) -> Table:
         "as another pair, or one with itself."
     )
     rows = [_verification_row(name, each, tar) for name, each in benchmarks.items()]
-    return Table.from_rows(rows, note + _doubts(benchmarks))
+    return Table.from_rows(rows, note + _folds(benchmarks) + _doubts(benchmarks))
+
+
+def _folds(benchmarks: Mapping[str, Found]) -> str:
+    """Whether people are in several folds, where they are or it is unknown."""
+    notes = [
+        f"{each['people_in_several_folds']:,} of the {each['people']:,} people of {name} are in several folds, so that a "
+        "threshold also judges people it was chosen on, which flatters the accuracy."
+        for name, each in benchmarks.items()
+        if each.get("people_in_several_folds")
+    ]
+    unknown = [name for name, each in benchmarks.items() if "people" not in each]
+    if unknown:
+        notes.append(
+            f"Whether folds of {' or '.join(unknown)} have people in common is unknown: the photos have no names."
+        )
+    return "".join(f" {note}" for note in notes)
 
 
 def _units(benchmarks: Mapping[str, Found]) -> str:

@@ -17,7 +17,11 @@ from facerec.core import FormatError, atomic_dir, write_json
 from facerec.evaluation import curves, doubts
 from facerec.evaluation.curves import Records
 from facerec.evaluation.verification.cross_validation import VerificationResult, evaluate
-from facerec.evaluation.verification.intervals import VerificationIntervals, bootstrap_intervals
+from facerec.evaluation.verification.intervals import (
+    VerificationIntervals,
+    bootstrap_intervals,
+    people_in_several_folds,
+)
 from facerec.interop import pair_lists
 from facerec.store import embeddings, tables
 from facerec.store.embeddings import Embeddings, Measured
@@ -46,8 +50,8 @@ class VerifyOptions:
 class VerificationRecord:
     """A result with its intervals, as it is written to result.json, and the pairs it is about.
 
-    `arithmetic` is the kind of machine that computed the embeddings and `people` the number of people in the pairs, where
-    known.
+    `arithmetic` is the kind of machine that computed the embeddings, `people` the number of people in the pairs and
+    `shared` how many of them are in several folds, where known.
     """
 
     result: VerificationResult
@@ -55,6 +59,7 @@ class VerificationRecord:
     pairs: Pairs
     arithmetic: str | None = None
     people: int | None = None
+    shared: int | None = None
 
     def metrics(self) -> dict[str, Any]:
         """Flat scalars: those of the result with the bootstrap's intervals, and `doubt` where there is one."""
@@ -68,6 +73,7 @@ class VerificationRecord:
         bounds = {f"{name}_{end}": pair[k] for name, pair in names.items() for k, end in enumerate(("low", "high"))}
         known: dict[str, Any] = {"arithmetic": self.arithmetic} if self.arithmetic else {}
         known |= {} if self.people is None else {"people": self.people}
+        known |= {"people_in_several_folds": self.shared} if self.shared else {}
         how = {"protocol": self.result.protocol, "interval_over": found.unit, **known}
         return {**self.result.metrics(), **bounds, **how}
 
@@ -109,7 +115,8 @@ def verify_files(embedded: Path, compared: Path, options: VerifyOptions, out: Pa
     first, second = (_identities(faces, rows) for rows in (listed.first, listed.second))
     intervals = bootstrap_intervals(result, first, second, options.trials, options.seed)
     people = len({*first, *second} - {""}) or None
-    judged = VerificationRecord(result, intervals, listed, faces.arithmetic, people)
+    shared = people_in_several_folds(first, second, result.pair_folds) if people else None
+    judged = VerificationRecord(result, intervals, listed, faces.arithmetic, people, shared)
     measured = Measured(embedded.stem, options.protocol, faces.origin)
     table = pa.table(
         {
