@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from facerec import params as parameters
-from facerec.cli.common import Json, Model, Out, app, folder_place, report
+from facerec.cli.common import Json, Model, Out, app, folder_place, report, show_table
 from facerec.core import ParamsError, note, rate_name
 
 VERIFY, IDENTIFY = parameters.Verify(), parameters.Identify()
@@ -32,21 +32,28 @@ def verify(
     far: Annotated[float, typer.Option(help="False accept rate to read TAR at.")] = VERIFY.far,
     bootstrap: Annotated[int, typer.Option(help="Trials of the bootstrap over identities.")] = VERIFY.bootstrap,
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = VERIFY.seed,
+    attributes: Annotated[
+        Path | None, typer.Option(help="Table keyed by photo or identity, or folder of lists: results by group.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Directory for every pair's score.", callback=folder_place)] = Path(
         "scores"
     ),
     as_json: Json = False,
 ) -> None:
     """Same person or not: accuracy over 10 folds, TAR at FAR, AUC, EER, each with its interval."""
-    from facerec.evaluation.verification.on_files import VerifyOptions, verify_arrays, verify_files
+    from facerec.evaluation.verification import on_files
+    from facerec.reporting import slice_tables
 
-    options = VerifyOptions(protocol, far, bootstrap, seed)
+    options = on_files.VerifyOptions(protocol, far, bootstrap, seed)
     if embedded and pairs and not (embeddings or same):
-        judged = verify_files(embedded, pairs, options, out)
-    elif embeddings and same and not (embedded or pairs):
-        judged = verify_arrays(embeddings, same, options)
+        judged = on_files.verify_files(embedded, pairs, options, out)
+    elif embeddings and same and not (embedded or pairs or attributes):
+        judged = on_files.verify_arrays(embeddings, same, options)
     else:
-        raise ParamsError("verify takes EMBEDDED and PAIRS, or --embeddings and --same; see `facerec verify --help`.")
+        raise ParamsError(
+            "verify takes EMBEDDED and PAIRS, also with --attributes, or --embeddings and --same; see `facerec verify --help`."
+        )
+    slices = {"slices": on_files.slice_scores(out, attributes, options)} if attributes else {}
     if judged.doubt:
         note(judged.doubt)
     found = judged.metrics()
@@ -54,8 +61,15 @@ def verify(
         counted = f"{found['pairs'] - found['genuine']:,}, so it is left out; name a higher --far"
         note(f"TAR at FAR {rate_name(far)} needs {found['tar_pairs_needed']:,} impostor pairs, and there are {counted}")
     if as_json:
-        found |= {"fold_accuracy": judged.details()["fold_accuracy"], "people_in_several_folds": judged.shared}
+        found |= {
+            "fold_accuracy": judged.details()["fold_accuracy"],
+            "people_in_several_folds": judged.shared,
+            **slices,
+        }
     report(f"{len(judged.result.same)} pairs, protocol {protocol}", found, as_json)
+    for each in slices.values() if not as_json else ():
+        for table in slice_tables.slice_tables(embedded.stem if embedded else "", each):
+            show_table(table.header, table.rows, table.note)
 
 
 @megaface.command()

@@ -41,6 +41,18 @@ def pairs_needed(rate: float) -> int:
     return math.ceil(_ROUNDING / rate)
 
 
+def threshold_below(distances: ArrayLike, rate: float) -> float:
+    """The greatest threshold below which at most the share `rate` of impostor pairs lies, by their distances (n,).
+
+    With k = floor(rate n) it is the (k + 1)-th smallest distance, exactly; n must support the rate.
+
+    >>> threshold_below([0.5, 1.0, 1.5, 2.0], 0.25)
+    1.0
+    """
+    ordered = np.sort(np.asarray(distances, dtype=np.float64))
+    return float(ordered[min(math.floor(rate * len(ordered) / _ROUNDING), len(ordered) - 1)])
+
+
 def wilson(share: ArrayLike, count: ArrayLike, z: float = 1.959963984540054) -> Band:
     """Wilson score interval (low, high) of a share measured in `count` independent trials; z = 1.96 is 95 %.
 

@@ -170,6 +170,8 @@ class Params(Strict):
     """Verification benchmarks by name."""
     identification: dict[Name, Identification]
     """MegaFace-style benchmarks by name."""
+    attributes: dict[Name, str] = Field(default={})
+    """Verification benchmarks to split by groups: a table with a column photo or identity, or a folder of lists, each."""
     detect: Detect
     align: Align
     train: Train
@@ -204,6 +206,13 @@ class Params(Strict):
             for role in (task.probes, task.distractors):
                 if role not in self._test_photos:
                     raise ValueError(f"identification.{name} uses {role}, which is no test set of photos")
+        return self
+
+    @model_validator(mode="after")
+    def _attributes_split_a_benchmark(self) -> Params:
+        for name in self.attributes:
+            if name not in self.benchmarks:
+                raise ValueError(f"attributes.{name} is not the name of one of benchmarks")
         return self
 
     @model_validator(mode="after")

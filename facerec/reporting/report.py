@@ -21,6 +21,7 @@ from markupsafe import Markup
 from facerec.catalog.entries import CatalogEntry, load_entry
 from facerec.core import FormatError, atomic_dir, sha256_of_bytes, visible, write_text
 from facerec.reporting import cards, formatting, tables
+from facerec.reporting.slice_tables import slice_tables
 from facerec.reporting.summary import Sources, collect_metrics, load_metrics
 
 if TYPE_CHECKING:
@@ -86,7 +87,10 @@ class RunReport:
             photos={name: self._shown(name) for name in run.photos},
             sheets=self.sheets,
             cards=documents,
-            parameters=formatting.as_yaml(run.model_dump(mode="json")),
+            slices=[table for name, each in self.found.get("slices", {}).items() for table in slice_tables(name, each)],
+            parameters=formatting.as_yaml(
+                run.model_dump(mode="json", exclude=set() if run.attributes else {"attributes"})
+            ),
             key=key,
         )
 

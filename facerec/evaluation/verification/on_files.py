@@ -20,13 +20,25 @@ from facerec.evaluation.verification.cross_validation import VerificationResult,
 from facerec.evaluation.verification.intervals import (
     VerificationIntervals,
     bootstrap_intervals,
+    number_identities,
     people_in_several_folds,
 )
+from facerec.evaluation.verification.slices import ScoredPairs, slice_pairs
 from facerec.interop import pair_lists
+from facerec.interop.attributes import read_attributes
 from facerec.store import embeddings, tables
 from facerec.store.embeddings import Embeddings, Measured
 from facerec.store.pairs import Pairs, consecutive_pairs
 
+_PAIRS = pa.schema(
+    [
+        *((name, pa.string()) for name in ("first", "second", "first_identity", "second_identity")),
+        ("same", pa.bool_()),
+        ("distance", pa.float64()),
+        ("fold", pa.int32()),
+        ("threshold", pa.float64()),
+    ]
+)
 DECADES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 """False accept rates at which TAR is given as far as the number of impostor pairs supports it."""
 
@@ -135,6 +147,37 @@ def verify_files(embedded: Path, compared: Path, options: VerifyOptions, out: Pa
         write_json(folder / "result.json", judged.metrics())
         write_json(folder / "details.json", judged.details())
     return judged
+
+
+def slice_scores(scores: Path, attributes: Path, options: VerifyOptions) -> dict[str, Any]:
+    """The pairs of directory `scores`, which `verify_files` wrote, by the groups of file or folder `attributes`.
+
+    Returns what `slices.slice_pairs` does, and for each column how many photos of the pairs have no group and how many
+    labels contradict another.
+    """
+    table = tables.read_parquet(scores / embeddings.SCORES, _PAIRS).to_pydict()
+    read = read_attributes(attributes)
+    sides = [([photo or "" for photo in table[side]], table[f"{side}_identity"]) for side in ("first", "second")]
+    left, right = ({name: read.groups(name, *side) for name in read.labels} for side in sides)
+    columns = {name: (left[name], right[name]) for name in read.labels}
+    if not any(group for chosen in columns.values() for groups in chosen for group in groups):
+        raise FormatError(
+            f"{attributes} names none of the photos or people in {scores}; look how both write the names."
+        )
+    by_fold = dict(zip(table["fold"], table["threshold"], strict=True))
+    distances, same = np.array(table["distance"], np.float64), np.array(table["same"], bool)
+    people = number_identities(sides[0][1], sides[1][1], same)
+    pairs = ScoredPairs(distances, same, *people, float(np.mean(list(by_fold.values()))))
+    found = slice_pairs(pairs, columns, options.far, options.trials, options.seed)
+    for name, groups in columns.items():
+        labels = {
+            (photo, group)
+            for side, chosen in zip(sides, groups, strict=True)
+            for photo, group in zip(side[0], chosen, strict=True)
+        }
+        counts = {"photos": len(labels), "photos_unlabelled": sum(not group for _, group in labels)}
+        found["columns"][name] |= {**counts, "contradictory": read.contradictions(name)}
+    return found
 
 
 def verify_arrays(embedded: Path, same: Path, options: VerifyOptions) -> VerificationRecord:
