@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from facerec import cli
 from facerec.core import FormatError, write_json
 from facerec.evaluation.verification import on_files
-from facerec.evaluation.verification.slices import ScoredPairs, slice_pairs
+from facerec.evaluation.verification.slices import Least, ScoredPairs, slice_pairs
 from facerec.interop.attributes import read_attributes
 from facerec.reporting import slice_tables, summary
 from facerec.store import embeddings, pairs
@@ -23,6 +23,7 @@ from facerec.store.embeddings import Embeddings
 from tests import finished
 
 PEOPLE = 40
+LEAST = Least(people=10, pairs=20)
 
 
 def some_pairs(count: int = 2000, seed: int = 0) -> tuple[ScoredPairs, list[str], list[str]]:
@@ -40,7 +41,7 @@ def some_pairs(count: int = 2000, seed: int = 0) -> tuple[ScoredPairs, list[str]
 
 def test_every_group_equals_a_plain_count() -> None:
     found, first, second = some_pairs()
-    told = slice_pairs(found, {"gender": (first, second)}, 1e-2, 50, 1)
+    told = slice_pairs(found, {"gender": (first, second)}, LEAST, 1e-2, 50, 1)
     impostors = sorted(found.distances[~found.same])
     allowed = len(impostors) // 100
     assert told["threshold_at_far"] == max(t for t in impostors if sum(d < t for d in impostors) <= allowed)
@@ -73,7 +74,7 @@ def test_every_group_equals_a_plain_count() -> None:
 
 def test_the_worst_group_and_the_ratio_are_those_of_the_counts() -> None:
     found, first, second = some_pairs()
-    column = slice_pairs(found, {"gender": (first, second)}, 1e-2, 200, 1)["columns"]["gender"]
+    column = slice_pairs(found, {"gender": (first, second)}, LEAST, 1e-2, 200, 1)["columns"]["gender"]
     groups, worst, ratio = column["groups"], column["worst"], column["fmr_ratio"]
     assert (worst["fmr"]["group"], worst["fmr"]["best"]) == ("woman", "man")
     assert worst["fmr"]["gap"] == pytest.approx(groups["woman"]["fmr"] - groups["man"]["fmr"])
@@ -90,7 +91,7 @@ def test_the_worst_group_and_the_ratio_are_those_of_the_counts() -> None:
 
 def test_intervals_equal_a_loop_over_drawn_people() -> None:
     found, first, second = some_pairs(600, seed=3)
-    told = slice_pairs(found, {"gender": (first, second)}, 1e-2, 100, 5)
+    told = slice_pairs(found, {"gender": (first, second)}, LEAST, 1e-2, 100, 5)
     drawn = np.random.default_rng(5).multinomial(PEOPLE, np.full(PEOPLE, 1 / PEOPLE), size=100)
     shares = []
     for weight in drawn:
@@ -110,11 +111,11 @@ def test_intervals_equal_a_loop_over_drawn_people() -> None:
 def test_small_groups_and_rates_without_enough_pairs_have_no_numbers() -> None:
     found, first, second = some_pairs()
     rare = [["rare" if person in (1, 3) else "common" for person in side] for side in (found.first, found.second)]
-    groups = slice_pairs(found, {"x": tuple(rare)}, 1e-2, 20, 1)["columns"]["x"]["groups"]
+    groups = slice_pairs(found, {"x": tuple(rare)}, LEAST, 1e-2, 20, 1)["columns"]["x"]["groups"]
     assert "2 of 10 people" in groups["rare"]["lacking"]
     assert [groups["rare"][name] for name in ("accuracy", "tar", "fmr", "tar_low")] == [None] * 4
     assert groups["common"]["lacking"] == ""
-    told = slice_pairs(found, {"gender": (first, second)}, 1e-4, 20, 1)
+    told = slice_pairs(found, {"gender": (first, second)}, LEAST, 1e-4, 20, 1)
     assert (told["threshold_at_far"], told["pairs_needed"]) == (None, 10_000)
     man = told["columns"]["gender"]["groups"]["man"]
     assert (man["tar"], man["fmr"], man["false_accepts"]) == (None, None, None)

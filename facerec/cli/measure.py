@@ -1,4 +1,4 @@
-"""Commands that measure: verification, MegaFace-style identification, and curves of several runs in one figure."""
+"""Commands that measure: verification, quality, MegaFace-style identification, and curves of several runs in one figure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from facerec import params as parameters
-from facerec.cli.common import Json, Model, Out, app, folder_place, report, show_table
+from facerec.cli.common import Json, Model, Out, app, file_place, folder_place, report, show_table
 from facerec.core import ParamsError, note, rate_name
 
 VERIFY, IDENTIFY = parameters.Verify(), parameters.Identify()
@@ -70,6 +70,45 @@ def verify(
     for each in slices.values() if not as_json else ():
         for table in slice_tables.slice_tables(embedded.stem if embedded else "", each):
             show_table(table.header, table.rows, table.note)
+
+
+def _picture_place(picture: Path | None) -> Path | None:
+    return picture and file_place(picture)
+
+
+@app.command()
+def quality(
+    faces: Annotated[Path, typer.Argument(help="NAME.npy written by embed, or face shards with --model.")],
+    pairs: Annotated[Path | None, typer.Argument(help="List of pairs, for error-versus-reject curves.")] = None,
+    model: Annotated[Path | None, typer.Option(help="Network that embeds the face shards.")] = None,
+    table: Annotated[
+        Path | None, typer.Option(help="Table of qualities, .csv or .parquet, with a column photo.")
+    ] = None,
+    column: Annotated[str, typer.Option(help="With --table: its column of qualities; higher is better.")] = "quality",
+    far: Annotated[float, typer.Option(help="False match rate at which the threshold is set.")] = VERIFY.far,
+    picture: Annotated[Path | None, typer.Option(help="Figure, .png or .svg.", callback=_picture_place)] = None,
+    as_json: Json = False,
+) -> None:
+    """Quality of faces by the length of their embeddings, and how many errors rejecting the worst of them saves."""
+    from facerec.evaluation.verification import on_files
+
+    if picture and not pairs:
+        raise ParamsError("--picture draws error-versus-reject curves, which need PAIRS.")
+    embedded = None
+    if model:
+        from facerec.embedding.embed_set import embed_face_set
+
+        embedded = embed_face_set(model, faces)
+    rated = on_files.rate_faces(embedded or faces, table, column)
+    found = rated.metrics()
+    if pairs:
+        rejected = on_files.reject_worst(rated, pairs, far)
+        found |= rejected.to_dict() if as_json else rejected.metrics()
+        if picture:
+            from facerec.reporting import figures
+
+            figures.save_figure(figures.reject_figure(rejected.curves, far), picture)
+    report(f"Quality by {rated.name}", found, as_json)
 
 
 @megaface.command()

@@ -15,7 +15,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from facerec.core import FormatError
 from facerec.interop.photo_lists import matching_rows, read_noises
@@ -77,6 +79,28 @@ def read_attributes(path: str | Path) -> Attributes:
                 f"{path}: {column} has {len(groups):,} different values; make at most {_MOST_GROUPS} groups of them, such as "
                 "ranges of an age."
             )
+    return found
+
+
+def read_qualities(path: str | Path, column: str, photos: Sequence[str]) -> NDArray[np.float64]:
+    """The number in `column` of a table keyed by `photo`, such as a score of quality, of each of `photos`; NaN where none.
+
+    Raises FormatError for a value that is no number, or a photo with two of them.
+    """
+    path = Path(path)
+    columns = _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
+    if column not in columns or KEYS[0] not in columns or column in KEYS:
+        raise FormatError(f"{path} needs a column photo and the column {column}; it has {', '.join(columns)}.")
+    found = np.full(len(photos), np.nan)
+    for row, text in zip(matching_rows(columns[KEYS[0]], photos).tolist(), columns[column], strict=True):
+        if row >= 0 and text:
+            try:
+                value = float(text)
+            except ValueError as error:
+                raise FormatError(f"{path}: {text[:40]!r} in the column {column} is no number.") from error
+            if not np.isfinite(value) or not (np.isnan(found[row]) or found[row] == value):
+                raise FormatError(f"{path}: {photos[row]} has {text[:40]!r} in the column {column}, or two numbers.")
+            found[row] = value
     return found
 
 

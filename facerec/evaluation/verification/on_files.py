@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from facerec.core import FormatError, atomic_dir, write_json
+from facerec.core import FormatError, atomic_dir, spread_of, write_json
 from facerec.evaluation import curves, doubts
 from facerec.evaluation.curves import Records
 from facerec.evaluation.verification.cross_validation import VerificationResult, evaluate
@@ -23,9 +23,10 @@ from facerec.evaluation.verification.intervals import (
     number_identities,
     people_in_several_folds,
 )
-from facerec.evaluation.verification.slices import ScoredPairs, slice_pairs
+from facerec.evaluation.verification.quality import RatedPairs, RejectCurves, embedding_norms, error_versus_reject
+from facerec.evaluation.verification.slices import Least, ScoredPairs, slice_pairs
 from facerec.interop import pair_lists
-from facerec.interop.attributes import read_attributes
+from facerec.interop.attributes import read_attributes, read_qualities
 from facerec.store import embeddings, tables
 from facerec.store.embeddings import Embeddings, Measured
 from facerec.store.pairs import Pairs, consecutive_pairs
@@ -168,7 +169,8 @@ def slice_scores(scores: Path, attributes: Path, options: VerifyOptions) -> dict
     distances, same = np.array(table["distance"], np.float64), np.array(table["same"], bool)
     people = number_identities(sides[0][1], sides[1][1], same)
     pairs = ScoredPairs(distances, same, *people, float(np.mean(list(by_fold.values()))))
-    found = slice_pairs(pairs, columns, options.far, options.trials, options.seed)
+    least = Least(doubts.FEW_PEOPLE, doubts.FEW_PAIRS)
+    found = slice_pairs(pairs, columns, least, options.far, options.trials, options.seed)
     for name, groups in columns.items():
         labels = {
             (photo, group)
@@ -178,6 +180,38 @@ def slice_scores(scores: Path, attributes: Path, options: VerifyOptions) -> dict
         counts = {"photos": len(labels), "photos_unlabelled": sum(not group for _, group in labels)}
         found["columns"][name] |= {**counts, "contradictory": read.contradictions(name)}
     return found
+
+
+@dataclass(frozen=True)
+class RatedFaces:
+    """Embeddings with the (n,) quality of each face, NaN where unknown, and the `name` of that quality."""
+
+    faces: Embeddings
+    quality: NDArray[np.float64]
+    name: str
+
+    def metrics(self) -> dict[str, Any]:
+        """How many faces are rated, the spread of their qualities, and the five worst."""
+        known = np.flatnonzero(~np.isnan(self.quality))
+        worst = known[np.argsort(self.quality[known], kind="stable")[:5]].tolist()
+        counts = {"faces": len(known), "faces_unrated": len(self.faces) - len(known)}
+        spread = {f"quality_{end}": value for end, value in spread_of(self.quality[known]).items()}
+        return {**counts, **spread, "worst": [self.faces.sources[row] for row in worst]}
+
+
+def rate_faces(embedded: Path | Embeddings, table: Path | None, column: str) -> RatedFaces:
+    """Rate faces by `column` of a table, or by the length of their embeddings where there is no table."""
+    faces = embeddings.read_embeddings(embedded) if isinstance(embedded, Path) else embedded
+    if table is not None:
+        return RatedFaces(faces, read_qualities(table, column, faces.sources), column)
+    return RatedFaces(faces, embedding_norms(faces.matrix), "norm")
+
+
+def reject_worst(rated: RatedFaces, compared: Path, far: float) -> RejectCurves:
+    """Error-versus-reject curves of the pairs in file `compared`."""
+    listed = pair_lists.read_pairs(compared, rated.faces.sources)
+    distances = evaluate(listed.interleave(rated.faces.matrix), listed.same).distances
+    return error_versus_reject(RatedPairs(rated.quality, listed.first, listed.second, distances, listed.same), far)
 
 
 def verify_arrays(embedded: Path, same: Path, options: VerifyOptions) -> VerificationRecord:

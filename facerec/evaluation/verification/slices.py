@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec.evaluation.curves import pairs_needed, supports_rate, threshold_below, wilson
-from facerec.evaluation.doubts import FEW_PAIRS, FEW_PEOPLE
 from facerec.evaluation.statistics.bootstrap import LEVEL, pair_trials, weighted_shares
 
 Floats = NDArray[np.float64]
@@ -53,10 +52,19 @@ class ScoredPairs:
 
 
 @dataclass(frozen=True)
+class Least:
+    """How many people, and pairs of a kind, a group needs for its rates to be given."""
+
+    people: int
+    pairs: int
+
+
+@dataclass(frozen=True)
 class _Judged:
     """The pairs at both thresholds, and the trials."""
 
     pairs: ScoredPairs
+    least: Least
     far: float
     at_far: float | None  # None where the impostor pairs do not support the rate
     trials: int
@@ -84,19 +92,25 @@ class _Judged:
 
 
 def slice_pairs(
-    pairs: ScoredPairs, columns: Mapping[str, tuple[Sequence[str], Sequence[str]]], far: float, trials: int, seed: int
+    pairs: ScoredPairs,
+    columns: Mapping[str, tuple[Sequence[str], Sequence[str]]],
+    least: Least,
+    far: float,
+    trials: int,
+    seed: int,
 ) -> dict[str, Any]:
     """Every attribute and group of a benchmark, as plain values for JSON.
 
     Args:
         pairs: of the benchmark.
         columns: attribute -> the group of the first and of the second photo of each pair, "" where unknown.
+        least: what a group needs.
         far: false accept rate, over all impostor pairs, of the threshold for TAR and FMR.
         trials, seed: of the bootstrap over people.
     """
     impostors = pairs.distances[~pairs.same]
     at_far = threshold_below(impostors, far) if supports_rate(far, len(impostors)) else None
-    judged = _Judged(pairs, far, at_far, trials, seed)
+    judged = _Judged(pairs, least, far, at_far, trials, seed)
     return {
         "far": far,
         "threshold": pairs.threshold,
@@ -136,9 +150,9 @@ def _group(judged: _Judged, inside: Bools, drawn: Floats) -> dict[str, Any]:
     genuine, impostor = int((inside & same).sum()), int((inside & ~same).sum())
     people = len(np.unique(np.concatenate([judged.pairs.first[inside], judged.pairs.second[inside]])))
     needed = {
-        "people": (people, FEW_PEOPLE),
-        "genuine pairs": (genuine, FEW_PAIRS),
-        "impostor pairs": (impostor, FEW_PAIRS),
+        "people": (people, judged.least.people),
+        "genuine pairs": (genuine, judged.least.pairs),
+        "impostor pairs": (impostor, judged.least.pairs),
         "impostor pairs for FMR": (impostor, pairs_needed(judged.far)),
     }
     small = {what for what, (count, least) in needed.items() if count < least}
