@@ -131,10 +131,8 @@ def test_people_in_several_folds_are_counted_and_told(files, tmp_path: Path) -> 
             folds.setdefault(person, set()).add(row["fold"])
     several = sum(len(where) > 1 for person, where in folds.items() if person)
     assert judged.shared == judged.metrics()["people_in_several_folds"] == several > 0
-    assert (
-        f"{several} of the 25 people of mine are in several folds"
-        in tables.verification_table({"verification": {"mine": judged.metrics()}}).note
-    )
+    note = tables.note_on_folds({"verification": {"mine": judged.metrics()}})
+    assert f"{several} of the 25 people of mine are in several folds" in note
 
     apart = pairs.Pairs(*(rows.repeat(2) for rows in (np.arange(0, 120, 4), np.arange(1, 121, 4))), np.ones(60, bool))
     apart.same[1::2] = False  # six pairs of three people a fold, whose impostors are among the three
@@ -143,13 +141,13 @@ def test_people_in_several_folds_are_counted_and_told(files, tmp_path: Path) -> 
     clean = on_files.verify_files(embedded, tmp_path / "apart.parquet", OPTIONS, tmp_path / "out")
     assert clean.shared == 0
     assert "people_in_several_folds" not in clean.metrics()
-    assert "several folds" not in tables.verification_table({"verification": {"mine": clean.metrics()}}).note
+    assert tables.note_on_folds({"verification": {"mine": clean.metrics()}}) == ""
 
     np.save(tmp_path / "E.npy", interleaved)
     np.save(tmp_path / "S.npy", same)
     plain = on_files.verify_arrays(tmp_path / "E.npy", tmp_path / "S.npy", OPTIONS)
     assert plain.shared is None
-    note = tables.verification_table({"verification": {"mine": plain.metrics()}}).note
+    note = tables.note_on_folds({"verification": {"mine": plain.metrics()}})
     assert "folds of mine have people in common is unknown" in note
 
 

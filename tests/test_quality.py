@@ -10,13 +10,15 @@ import pytest
 from typer.testing import CliRunner
 
 from facerec import cli
-from facerec.core import FormatError, ParamsError
-from facerec.evaluation.verification import quality
+from facerec.core import FormatError, ParamsError, write_json
+from facerec.evaluation.verification import on_files, quality
 from facerec.evaluation.verification.quality import RatedPairs, embedding_norms, error_versus_reject
 from facerec.interop.attributes import read_qualities
-from facerec.reporting import figures
+from facerec.params import Quality
+from facerec.reporting import figures, run_figures, summary
 from facerec.store import embeddings, pairs
 from facerec.store.embeddings import Embeddings
+from tests import finished
 
 PHOTOS = 120
 
@@ -155,6 +157,25 @@ def test_the_command_gives_curves_by_norm_and_by_a_column(files: Path) -> None:
     drawn = {unit: norm["curves"][unit] for unit in quality.UNITS}
     again = figures.render_figure(figures.reject_figure(drawn, 0.05))
     assert again == (files / "erc.svg").read_bytes()
+
+
+def test_the_report_has_the_curves_where_the_parameters_ask(tmp_path: Path) -> None:
+    run = finished.default()
+    root = tmp_path / "run"
+    name = "synth_lfw"
+    finished.make(root, run)
+    rated = on_files.rate_faces(root / f"{name}.npy", None, "")
+    found = on_files.reject_worst_scored(rated, root / "scores" / name, 0.1)
+    direct = on_files.reject_worst(rated, root / f"{name}.parquet.pairs.parquet", 0.1)
+    assert found.curves == direct.curves
+    write_json(root / f"metrics/quality/{name}.json", {name: {"by": rated.name, **found.metrics()}})
+    write_json(root / f"curves/{name}_reject.json", {"reject": found.curves})
+    asked = run.model_copy(update={"quality": {name: Quality()}})
+    sources = summary.Sources(asked, root / "metrics", root / "curves", root / "scores")
+    gathered = summary.collect_metrics(sources)
+    assert summary.headline(gathered)[name]["fnmr"] == found.curves["pairs"][0]["fnmr"]
+    (planned,) = [each for each in run_figures.plan_figures(sources, gathered) if each.name == f"{name}_reject"]
+    assert "photos rejected" in figures.render_figure(planned.draw()).decode()
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def _notes(found: Found, name: str, column: Found) -> list[str]:
             notes.append(f"Worst by {title}: {worst['group']}, {points} from {worst['best']}.")
     notes += _ratio(column.get("fmr_ratio"))
     small = {group: each["lacking"] for group, each in column["groups"].items() if each.get("lacking")}
-    return notes + [f"{group} is too small: it has {lacking}." for group, lacking in small.items()]
+    return notes + [f"{group} has too few for some rates: {lacking}." for group, lacking in small.items()]
 
 
 def _ratio(ratio: Found | None) -> list[str]:

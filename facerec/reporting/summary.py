@@ -67,6 +67,8 @@ def headline(found: Mapping[str, Any]) -> dict[str, Any]:
         lines[name] = {**_rank1(cleaned, ""), **_rank1(runs["raw"], "_raw"), **rates}
     for name, values in found.get("slices", {}).items():
         lines[name] = lines.get(name, {}) | {"slices": summarise_slices(values)}
+    for name, values in found.get("quality", {}).items():
+        lines[name] = lines.get(name, {}) | {key: value for key, value in values.items() if key.startswith("fnmr")}
     for group, shown in (
         ("train", ("train_accuracy", "train_loss", "best_validation", "best_step")),
         ("align", ("enrolled", "fallbacks")),
@@ -124,6 +126,7 @@ def collect_metrics(sources: Sources) -> dict[str, Any]:
         "denoise": params.identification,
         "detect": params.photos,
         "download": params.entries,
+        "quality": params.quality,
         "slices": params.attributes,
         "train": params.networks,
         "unpack": params.packs,

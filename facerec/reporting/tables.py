@@ -92,11 +92,12 @@ def verification_table(found: Found) -> Table:
         "as another pair, or one with itself."
     )
     rows = [_verification_row(name, each, tar) for name, each in benchmarks.items()]
-    return Table.from_rows(rows, note + _folds(benchmarks) + _doubts(benchmarks))
+    return Table.from_rows(rows, note + _doubts(benchmarks))
 
 
-def _folds(benchmarks: Mapping[str, Found]) -> str:
-    """Whether people are in several folds, where they are or it is unknown."""
+def note_on_folds(found: Found) -> str:
+    """Which benchmarks show people in several folds, or may do so; nothing where all folds are known to be apart."""
+    benchmarks = found.get("verification", {})
     notes = [
         f"{each['people_in_several_folds']:,} of the {each['people']:,} people of {name} are in several folds, so that a "
         "threshold also judges people it was chosen on, which flatters the accuracy."
@@ -108,7 +109,7 @@ def _folds(benchmarks: Mapping[str, Found]) -> str:
         notes.append(
             f"Whether folds of {' or '.join(unknown)} have people in common is unknown: the photos have no names."
         )
-    return "".join(f" {note}" for note in notes)
+    return " ".join(notes)
 
 
 def _units(benchmarks: Mapping[str, Found]) -> str:

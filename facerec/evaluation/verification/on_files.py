@@ -214,6 +214,15 @@ def reject_worst(rated: RatedFaces, compared: Path, far: float) -> RejectCurves:
     return error_versus_reject(RatedPairs(rated.quality, listed.first, listed.second, distances, listed.same), far)
 
 
+def reject_worst_scored(rated: RatedFaces, scores: Path, far: float) -> RejectCurves:
+    """As `reject_worst` for the pairs of directory `scores`, which `verify_files` wrote for these faces."""
+    table = tables.read_parquet(scores / embeddings.SCORES, _PAIRS)
+    rows = {source: row for row, source in enumerate(rated.faces.sources)}
+    first, second = (np.array([rows.get(name, -1) for name in table[side].to_pylist()]) for side in ("first", "second"))
+    distances, same = table["distance"].to_numpy(), np.asarray(table["same"].to_numpy(), bool)
+    return error_versus_reject(RatedPairs(rated.quality, first, second, distances, same), far)
+
+
 def verify_arrays(embedded: Path, same: Path, options: VerifyOptions) -> VerificationRecord:
     """As `verify_files` for plain .npy files: embeddings (2n, d), pair i in rows 2i and 2i + 1, and truth (n,).
 

@@ -49,7 +49,8 @@ class RatedPairs:
     def lower(self) -> Floats:
         """(n,) the lower quality of the two photos; NaN where one is unknown."""
         rated = np.append(self.quality, np.nan)
-        return np.minimum(rated[self.first], rated[self.second])
+        lower: Floats = np.minimum(rated[self.first], rated[self.second])
+        return lower
 
 
 @dataclass(frozen=True)
