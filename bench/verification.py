@@ -55,11 +55,11 @@ def main() -> None:
     accuracies, tar = loop(embeddings, same)
     result = evaluate(embeddings, same, fars=(FAR,))
     np.testing.assert_allclose(result.fold_accuracy, accuracies, atol=1e-12)
-    np.testing.assert_allclose(result.tar, tar, atol=1e-12)
+    np.testing.assert_allclose(result.rates[0].tar, tar, atol=1e-12)
     sides = {"ours": lambda: evaluate(embeddings, same, fars=(FAR,)), "loop": lambda: loop(embeddings, same)}
     taken = side_by_side(sides, repeats=5)
     print(
-        f"{PAIRS:,} pairs x {DIM}, both sides equal: accuracy {result.accuracy:.4f}, TAR {result.tar:.4f} at FAR {FAR}"
+        f"{PAIRS:,} pairs x {DIM}, both sides equal: accuracy {result.accuracy:.4f}, TAR {result.rates[0].tar:.4f} at FAR {FAR}"
     )
     print(
         f"evaluate {1000 * taken['ours']:.1f} ms, loop over thresholds {taken['loop']:.2f} s: "

@@ -8,11 +8,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from facerec.core import FormatError
+from facerec.evaluation import curves
 from facerec.evaluation.verification import evaluate, on_files
 from facerec.evaluation.verification.protocols import PROTOCOLS
-from facerec.reporting import tables
+from facerec.reporting import summary, tables
 from facerec.store import embeddings, pairs
 from facerec.store.embeddings import Embeddings
 
@@ -123,6 +126,37 @@ def test_few_people_are_told(files, tmp_path: Path, people: int) -> None:
     assert ("the pairs show only 4 people" in (judged.doubt or "")) == (people == 4)
 
 
+def test_people_in_several_folds_are_counted_and_told(files, tmp_path: Path) -> None:
+    """Pair i shows person i // 2 and, if an impostor pair, one ten people on; folds are ten pairs."""
+    embedded, listed, interleaved, same = files
+    judged = on_files.verify_files(embedded, listed, OPTIONS, tmp_path / "out")
+    table = pq.read_table(tmp_path / "out/scores.parquet").to_pylist()
+    folds = {}
+    for row in table:
+        for person in (row["first_identity"], row["second_identity"]):
+            folds.setdefault(person, set()).add(row["fold"])
+    several = sum(len(where) > 1 for person, where in folds.items() if person)
+    assert judged.shared == judged.metrics()["people_in_several_folds"] == several > 0
+    note = tables.note_on_folds({"verification": {"mine": judged.metrics()}})
+    assert f"{several} of the 25 people of mine are in several folds" in note
+
+    apart = pairs.Pairs(*(rows.repeat(2) for rows in (np.arange(0, 120, 4), np.arange(1, 121, 4))), np.ones(60, bool))
+    apart.same[1::2] = False  # six pairs of three people a fold, whose impostors are among the three
+    apart.second[1::2] = apart.first[1::2] + np.where(np.arange(30) % 3 == 2, -8, 4)
+    pairs.write_pairs(apart, tmp_path / "apart.parquet")
+    clean = on_files.verify_files(embedded, tmp_path / "apart.parquet", OPTIONS, tmp_path / "out")
+    assert clean.shared == 0
+    assert "people_in_several_folds" not in clean.metrics()
+    assert tables.note_on_folds({"verification": {"mine": clean.metrics()}}) == ""
+
+    np.save(tmp_path / "E.npy", interleaved)
+    np.save(tmp_path / "S.npy", same)
+    plain = on_files.verify_arrays(tmp_path / "E.npy", tmp_path / "S.npy", OPTIONS)
+    assert plain.shared is None
+    note = tables.note_on_folds({"verification": {"mine": plain.metrics()}})
+    assert "folds of mine have people in common is unknown" in note
+
+
 @pytest.mark.attack("Numbers", "all pairs of a kind failed", "refused")
 @pytest.mark.parametrize(("kept", "kind"), [(True, "impostor"), (False, "genuine")])
 def test_a_kind_of_pairs_without_any_faces_is_refused(files, kept: bool, kind: str) -> None:
@@ -162,6 +196,36 @@ def test_what_is_written_tells_every_pair_fold_and_rate(files, tmp_path: Path) -
     assert right.groupby(table.fold).mean().tolist() == pytest.approx(details["fold_accuracy"])
     assert table["first"].isna().sum() == 1
     assert table.same.tolist() == same.tolist()
+
+
+@pytest.mark.parametrize("far", [0.02, 0.019])
+def test_a_rate_that_the_pairs_cannot_show_is_nowhere_a_number(files, tmp_path: Path, far: float) -> None:
+    """50 impostor pairs: one false accept is 2 %."""
+    embedded, listed, _, _ = files
+    judged = on_files.verify_files(embedded, listed, on_files.VerifyOptions(far=far, trials=20), tmp_path / "out")
+    metrics, target = judged.metrics(), judged.result.rates[0]
+    shown = f"{100 * target.tar:.2f} %"
+    enough = far == 0.02
+    numbers = {"tar", "tar_std", "tar_low", "tar_high", "far"}
+    assert numbers & metrics.keys() == (numbers if enough else set())
+    assert metrics.get("tar_pairs_needed") == (None if enough else 53)
+    found = {"verification": {"mine": metrics}}
+    assert ("tar" in summary.headline(found)["mine"]) == enough
+    both = tables.verification_table(found).markdown(), tables.rates_table({"mine": judged.details()}).markdown()
+    assert all(("needs 53 pairs" in text) != enough for text in both)
+    assert (shown in both[0]) == enough
+    assert any("TAR" in note for note in tables.headline_numbers(found)[0].notes) == enough
+    known = {rate["far"] for rate in judged.details()["rates"] if rate["tar"] is not None}
+    assert known == ({0.1, 0.02} if enough else {0.1})
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(1, 10**9))
+def test_one_rule_says_which_rates_pairs_support(count: int) -> None:
+    assert curves.supports_rate(1 / count, count)
+    assert curves.pairs_needed(1 / count) == count
+    assert not curves.supports_rate(0.999 / count, count)
+    assert curves.supports_rate(1.001 / count, count)
 
 
 def test_the_curve_lies_inside_its_band(files, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def test_the_default_experiment_is_valid() -> None:
     ("key", "value", "message"),
     [
         ("train.head.margn", 0.3, "unknown key train.head.margn (did you mean margin?"),
-        ("colour", "red", "unknown key colour (allowed: align, benchmarks"),
+        ("colour", "red", "unknown key colour (allowed: align, attributes, benchmarks"),
         ("benchmarks.synth_lfw.pears", "x", "unknown key benchmarks.synth_lfw.pears (did you mean pairs?"),
         ("train.lr", "fast", "train.lr should be a valid number"),
         ("train.lr", -0.1, "train.lr should be greater than 0, not -0.1"),

@@ -8,7 +8,7 @@ One file for each group of commands, which registers them on `common.app`:
     data.py         catalog, download, add, import, unpack, pack, export, inspect, sheet
     faces.py        detect, align
     models.py       train, onnx, embed
-    measure.py      verify, megaface, figure
+    measure.py      verify, quality, megaface, figure
     templates.py    ijb, tinyface
     experiments.py  profile, check, compare-runs, experiments, reproduced, verify-cache
 

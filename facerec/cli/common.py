@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -71,6 +72,17 @@ def report(title: str, values: dict[str, Any], as_json: bool = False) -> None:
     for key, value in values.items():
         table.add_row(shown(key), f"{value:.5g}" if isinstance(value, float) else str(value))
     terminal().print(table)
+
+
+def show_table(header: Sequence[str], rows: Iterable[Sequence[str]], note: str) -> None:
+    """Show a table of the report, with its note below."""
+    table = Table(title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for number, title in enumerate(header):
+        table.add_column(shown(title), justify="right" if number else "left", no_wrap=not number)
+    for row in rows:
+        table.add_row(*map(shown, row))
+    terminal().print(table)
+    terminal().print(shown(note, 2000))
 
 
 def detector_options(weights: Path | None, min_face: int | None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Commands that measure: verification, MegaFace-style identification, and curves of several runs in one figure."""
+"""Commands that measure: verification, quality, MegaFace-style identification, and curves of several runs in one figure."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from facerec import params as parameters
-from facerec.cli.common import Json, Model, Out, app, folder_place, report
-from facerec.core import ParamsError, note
+from facerec.cli.common import Json, Model, Out, app, file_place, folder_place, report, show_table
+from facerec.core import ParamsError, note, rate_name
 
 VERIFY, IDENTIFY = parameters.Verify(), parameters.Identify()
 VARIANTS = "published, centre, zero or delete"
@@ -32,27 +32,83 @@ def verify(
     far: Annotated[float, typer.Option(help="False accept rate to read TAR at.")] = VERIFY.far,
     bootstrap: Annotated[int, typer.Option(help="Trials of the bootstrap over identities.")] = VERIFY.bootstrap,
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = VERIFY.seed,
+    attributes: Annotated[
+        Path | None, typer.Option(help="Table keyed by photo or identity, or folder of lists: results by group.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Directory for every pair's score.", callback=folder_place)] = Path(
         "scores"
     ),
     as_json: Json = False,
 ) -> None:
     """Same person or not: accuracy over 10 folds, TAR at FAR, AUC, EER, each with its interval."""
-    from facerec.evaluation.verification.on_files import VerifyOptions, verify_arrays, verify_files
+    from facerec.evaluation.verification import on_files
+    from facerec.reporting import slice_tables
 
-    options = VerifyOptions(protocol, far, bootstrap, seed)
+    options = on_files.VerifyOptions(protocol, far, bootstrap, seed)
     if embedded and pairs and not (embeddings or same):
-        judged = verify_files(embedded, pairs, options, out)
-    elif embeddings and same and not (embedded or pairs):
-        judged = verify_arrays(embeddings, same, options)
+        judged = on_files.verify_files(embedded, pairs, options, out)
+    elif embeddings and same and not (embedded or pairs or attributes):
+        judged = on_files.verify_arrays(embeddings, same, options)
     else:
-        raise ParamsError("verify takes EMBEDDED and PAIRS, or --embeddings and --same; see `facerec verify --help`.")
+        raise ParamsError(
+            "verify takes EMBEDDED and PAIRS, also with --attributes, or --embeddings and --same; see `facerec verify --help`."
+        )
+    slices = {"slices": on_files.slice_scores(out, attributes, options)} if attributes else {}
     if judged.doubt:
         note(judged.doubt)
     found = judged.metrics()
+    if not found["tar_supported"]:
+        counted = f"{found['pairs'] - found['genuine']:,}, so it is left out; name a higher --far"
+        note(f"TAR at FAR {rate_name(far)} needs {found['tar_pairs_needed']:,} impostor pairs, and there are {counted}")
     if as_json:
-        found |= {"fold_accuracy": judged.details()["fold_accuracy"]}
+        found |= {
+            "fold_accuracy": judged.details()["fold_accuracy"],
+            "people_in_several_folds": judged.shared,
+            **slices,
+        }
     report(f"{len(judged.result.same)} pairs, protocol {protocol}", found, as_json)
+    for each in slices.values() if not as_json else ():
+        for table in slice_tables.slice_tables(embedded.stem if embedded else "", each):
+            show_table(table.header, table.rows, table.note)
+
+
+def _picture_place(picture: Path | None) -> Path | None:
+    return picture and file_place(picture)
+
+
+@app.command()
+def quality(
+    faces: Annotated[Path, typer.Argument(help="NAME.npy written by embed, or face shards with --model.")],
+    pairs: Annotated[Path | None, typer.Argument(help="List of pairs, for error-versus-reject curves.")] = None,
+    model: Annotated[Path | None, typer.Option(help="Network that embeds the face shards.")] = None,
+    table: Annotated[
+        Path | None, typer.Option(help="Table of qualities, .csv or .parquet, with a column photo.")
+    ] = None,
+    column: Annotated[str, typer.Option(help="With --table: its column of qualities; higher is better.")] = "quality",
+    far: Annotated[float, typer.Option(help="False match rate at which the threshold is set.")] = VERIFY.far,
+    picture: Annotated[Path | None, typer.Option(help="Figure, .png or .svg.", callback=_picture_place)] = None,
+    as_json: Json = False,
+) -> None:
+    """Quality of faces by the length of their embeddings, and how many errors rejecting the worst of them saves."""
+    from facerec.evaluation.verification import on_files
+
+    if picture and not pairs:
+        raise ParamsError("--picture draws error-versus-reject curves, which need PAIRS.")
+    embedded = None
+    if model:
+        from facerec.embedding.embed_set import embed_face_set
+
+        embedded = embed_face_set(model, faces)
+    rated = on_files.rate_faces(embedded or faces, table, column)
+    found = rated.metrics()
+    if pairs:
+        rejected = on_files.reject_worst(rated, pairs, far)
+        found |= rejected.to_dict() if as_json else rejected.metrics()
+        if picture:
+            from facerec.reporting import figures
+
+            figures.save_figure(figures.reject_figure(rejected.curves, far), picture)
+    report(f"Quality by {rated.name}", found, as_json)
 
 
 @megaface.command()

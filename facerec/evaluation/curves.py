@@ -1,10 +1,12 @@
-"""Curves of rates as short lists of records for plots, and Wilson's interval of a rate.
+"""Rates: which ones so many pairs can show, Wilson's interval, and curves of rates as short lists of records for plots.
 
 A curve has at most 200 points, spaced evenly on its logarithmic axis, with both ends kept. `lo` and `hi` are a 95 %
 interval: Wilson's, which takes pairs as independent, unless `banded` replaces it.
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,6 +15,42 @@ POINTS = 200
 Records = list[dict[str, float]]
 Band = tuple[NDArray[np.float64], NDArray[np.float64]]
 """(low, high) for each record of a curve."""
+
+
+_ROUNDING = 1 - 1e-12  # so that .29 of 100 pairs are 29, not 28.999999999999996
+
+
+def supports_rate(rate: float, negatives: int) -> bool:
+    """Whether so many impostor pairs can show a false accept rate: at least one of them is a false accept at it.
+
+    This is the one rule for every TAR at FAR and TPR at FPR. One that the pairs do not support is nowhere shown as a
+    number: it would be the rate at no false accept at all, under the name of a rate that was not measured.
+
+    >>> supports_rate(1e-3, 1000), supports_rate(1e-3, 999)
+    (True, False)
+    """
+    return negatives >= pairs_needed(rate)
+
+
+def pairs_needed(rate: float) -> int:
+    """The fewest impostor pairs that support a false accept rate: 1 / rate, rounded up.
+
+    >>> pairs_needed(1e-3), pairs_needed(0.3)
+    (1000, 4)
+    """
+    return math.ceil(_ROUNDING / rate)
+
+
+def threshold_below(distances: ArrayLike, rate: float) -> float:
+    """The greatest threshold below which at most the share `rate` of impostor pairs lies, by their distances (n,).
+
+    With k = floor(rate n) it is the (k + 1)-th smallest distance, exactly; n must support the rate.
+
+    >>> threshold_below([0.5, 1.0, 1.5, 2.0], 0.25)
+    1.0
+    """
+    ordered = np.sort(np.asarray(distances, dtype=np.float64))
+    return float(ordered[min(math.floor(rate * len(ordered) / _ROUNDING), len(ordered) - 1)])
 
 
 def wilson(share: ArrayLike, count: ArrayLike, z: float = 1.959963984540054) -> Band:

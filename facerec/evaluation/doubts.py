@@ -13,8 +13,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 _CHANCE = 0.55  # an accuracy whose interval reaches below this could be luck
-_FEW_PAIRS = 20  # of a kind
-_FEW_PEOPLE = 10
+FEW_PAIRS = 20
+"""Fewer pairs of a kind are too few for a rate of them."""
+FEW_PEOPLE = 10
+"""Fewer people are too few to speak of others."""
 _LOPSIDED = 0.9  # share of the more frequent kind
 _REPEATED = 0.05
 _FAILED = 0.2
@@ -30,7 +32,7 @@ def doubts_of_verification(metrics: Metrics) -> list[str]:
 def doubts_of_identification(metrics: Metrics) -> list[str]:
     """Sentences on the flat metrics of an identification; none where its sets are sound."""
     found = []
-    if 0 < metrics["people"] < _FEW_PEOPLE:
+    if 0 < metrics["people"] < FEW_PEOPLE:
         found.append(f"the pairs show only {metrics['people']} people, too few to speak of others")
     if metrics["repeated_probes"] > _REPEATED:
         found.append(
@@ -71,10 +73,10 @@ def _kinds(metrics: Metrics) -> Iterator[str]:
             f"only {fewer:,} of {pairs:,} pairs {verb} {kind}, so that calling all of them {other} would be right in "
             f"{_percent(1 - fewer / pairs)}"
         )
-    elif fewer < _FEW_PAIRS:
+    elif fewer < FEW_PAIRS:
         yield f"only {fewer:,} pairs {verb} {kind}, too few for an accuracy"
     people = metrics.get("people")
-    if people is not None and people < _FEW_PEOPLE:
+    if people is not None and people < FEW_PEOPLE:
         yield f"the pairs show only {people} people, too few to speak of others"
 
 

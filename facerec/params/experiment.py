@@ -123,6 +123,15 @@ class Identification(Strict):
     """List of distractors that show people of the probes, in the published form."""
 
 
+class Quality(Strict):
+    """What rates the faces of a verification benchmark, for its error-versus-reject curves."""
+
+    table: str | None = None
+    """Table with a column `photo` and one of qualities; null for the length of the embeddings."""
+    column: str = "quality"
+    """Column of that table; higher is better."""
+
+
 class Verify(Strict):
     """The verification protocol, by its published name, and the headline false accept rate."""
 
@@ -170,6 +179,10 @@ class Params(Strict):
     """Verification benchmarks by name."""
     identification: dict[Name, Identification]
     """MegaFace-style benchmarks by name."""
+    attributes: dict[Name, str] = Field(default={})
+    """Verification benchmarks to split by groups: a table with a column photo or identity, or a folder of lists, each."""
+    quality: dict[Name, Quality] = Field(default={})
+    """Verification benchmarks whose faces are rated: error-versus-reject curves in the report."""
     detect: Detect
     align: Align
     train: Train
@@ -204,6 +217,14 @@ class Params(Strict):
             for role in (task.probes, task.distractors):
                 if role not in self._test_photos:
                     raise ValueError(f"identification.{name} uses {role}, which is no test set of photos")
+        return self
+
+    @model_validator(mode="after")
+    def _attributes_and_quality_are_of_a_benchmark(self) -> Params:
+        for key, names in (("attributes", self.attributes), ("quality", self.quality)):
+            for name in names:
+                if name not in self.benchmarks:
+                    raise ValueError(f"{key}.{name} is not the name of one of benchmarks")
         return self
 
     @model_validator(mode="after")

@@ -74,6 +74,8 @@ def compose_params(folder: Path, name: str) -> str:
             *sections, last = key.split(".")
             section = reduce(lambda tree, part: tree.setdefault(part, {}), sections, merged)
             section.setdefault(last, None)
+        for rated in merged.get("quality", {}).values():
+            rated.setdefault("table", None)
         body = yaml.safe_dump(merged, sort_keys=False, default_flow_style=None, width=110)
         first, *over = (f"{each}.yaml" for each, _ in chain)
         text = f"# Profile {name}: profiles/{first} with {', then '.join(over)} laid over it.\n{body}"

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from facerec.core import FormatError, ParamsError, rate_name
-from facerec.evaluation.curves import wilson
+from facerec.evaluation.curves import pairs_needed, supports_rate, threshold_below, wilson
 from facerec.store import embeddings
 
 Floats = NDArray[np.float64]
@@ -194,25 +194,25 @@ def find_measurement(model: str, folder: Path = FOLDER) -> Measurement | None:
 def threshold_at_far(distances: ArrayLike, far: float) -> OperatingPoint:
     """The operating point at the false accept rate `far`, by the distances (n,) of impostor pairs.
 
-    With k = floor(far n) the threshold is the (k + 1)-th smallest distance, exactly. The interval is Wilson's, which
-    takes pairs as independent. Raises ParamsError unless 0 < far < 1, UnsupportedRateError where n < 1 / far.
+    The threshold is `facerec.evaluation.curves.threshold_below`. The interval is Wilson's, which
+    takes pairs as independent. Raises ParamsError unless 0 < far < 1, UnsupportedRateError where the pairs do not support
+    the rate (`facerec.evaluation.curves.supports_rate`).
 
     >>> threshold_at_far([0.5, 1.0, 1.5, 2.0], far=0.25).threshold
     1.0
     """
-    ordered = np.sort(np.asarray(distances, np.float64))
-    count = len(ordered)
+    impostors = np.asarray(distances, np.float64)
+    count = len(impostors)
     if not 0 < far < 1:
         raise ParamsError(f"A false accept rate lies between 0 and 1, such as 1e-2, not {far:g}.")
-    if far * count * _ROUNDING < 1:
+    if not supports_rate(far, count):
         lowest = f"; the lowest rate they can tell is {rate_name(lowest_far(count))}" if count > 1 else ""
         raise UnsupportedRateError(
-            f"a false accept rate of {rate_name(float(f'{far:.3g}'))} needs {math.ceil(1 / far / _ROUNDING):,} different-person "
+            f"a false accept rate of {rate_name(float(f'{far:.3g}'))} needs {pairs_needed(far):,} different-person "
             f"pairs, and there are {count:,}{lowest}"
         )
-    position = min(math.floor(far * count * _ROUNDING), count - 1)
-    threshold = float(ordered[position])
-    accepted = int(np.searchsorted(ordered, threshold, side="left"))  # fewer than `position` where distances tie
+    threshold = threshold_below(impostors, far)
+    accepted = int((impostors < threshold).sum())  # fewer than floor(far n) where distances tie
     low, high = wilson(accepted / count, count)
     return OperatingPoint(threshold, far, accepted, count, float(low), float(high))
 

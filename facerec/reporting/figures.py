@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 from numpy.typing import NDArray
 
-from facerec.core import FormatError, atomic_file, shown
+from facerec.core import FormatError, atomic_file, rate_name, shown
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _STYLES = ("-", "--", "-.", (0, (1, 1)), (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (5, 3)))
@@ -159,6 +159,22 @@ def cmc_figure(curves: Curves, title: str = "") -> Figure:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda rank, position: f"{rank:,.0f}"))
     _rate_axis(axes, min((r["lo"] for c in curves.values() for r in c), default=0))
     axes.legend(loc="lower right")
+    return figure
+
+
+@_styled
+def reject_figure(curves: Curves, far: float, title: str = "") -> Figure:
+    """Error versus reject: what is rejected -> records {"rejected", "fnmr", "lo", "hi"} at the false match rate `far`."""
+    figure, axes = _new_figure(
+        title or "Error versus reject", "Share rejected, worst quality first", "False non-match rate"
+    )
+    for index, (name, records) in enumerate(curves.items()):
+        _line(axes, index, f"{name} rejected, FMR {rate_name(far)}", *_columns(records, "rejected", "fnmr"))
+    axes.set_xlim(0, max(record["rejected"] for records in curves.values() for record in records) or 1)
+    axes.set_ylim(0, None)
+    axes.xaxis.set_major_formatter(PercentFormatter(1))
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    _legend(axes)
     return figure
 
 

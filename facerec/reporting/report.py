@@ -21,6 +21,7 @@ from markupsafe import Markup
 from facerec.catalog.entries import CatalogEntry, load_entry
 from facerec.core import FormatError, atomic_dir, sha256_of_bytes, visible, write_text
 from facerec.reporting import cards, formatting, tables
+from facerec.reporting.slice_tables import slice_tables
 from facerec.reporting.summary import Sources, collect_metrics, load_metrics
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class RunReport:
         never shows the provenance of another one.
         """
         shown, run = [name for name, group in _SECTIONS.items() if self.found.get(group)], self.sources.params
+        unused = {key for key in ("attributes", "quality") if not getattr(run, key)}
         kinds = {"Model": self.model_cards, "Data": self.data_cards}
         documents = {f"{kind} card: {name}": text for kind, texts in kinds.items() for name, text in texts.items()}
         return _page_template().render(
@@ -81,12 +83,14 @@ class RunReport:
             sections=[*shown, *(["cards"] if documents else []), "parameters", "provenance"],
             numbers=tables.headline_numbers(self.found),
             tables=self._tables(),
+            folds=tables.note_on_folds(self.found),
             figures=self._figures(),
             pairs={name: self._shown(each.faces) for name, each in run.benchmarks.items()},
             photos={name: self._shown(name) for name in run.photos},
             sheets=self.sheets,
             cards=documents,
-            parameters=formatting.as_yaml(run.model_dump(mode="json")),
+            slices=[table for name, each in self.found.get("slices", {}).items() for table in slice_tables(name, each)],
+            parameters=formatting.as_yaml(run.model_dump(mode="json", exclude=unused)),
             key=key,
         )
 

@@ -80,6 +80,9 @@ def _plan_verification(sources: Sources, found: Mapping[str, Any]) -> Iterator[P
         caption = f"{name}: distances of its pairs. Where the two overlap, a threshold errs."
         draw = partial(_draw_distances, sources, name, found[name]["threshold"])
         yield PlannedFigure(f"{name}_scores", "verification", caption, draw)
+    for name in sources.params.quality:
+        caption = f"{name}: genuine pairs that are missed when the photos or pairs of the worst quality are rejected."
+        yield PlannedFigure(f"{name}_reject", "verification", caption, partial(_draw_rejects, sources, name))
 
 
 def _plan_training(sources: Sources, name: str, trained: Mapping[str, Any]) -> Iterator[PlannedFigure]:
@@ -99,6 +102,12 @@ def _draw_distances(sources: Sources, name: str, threshold: float) -> Figure:
     scores = read_scores(sources.scores / name)
     records = curves.histogram_records(scores.distance, scores.same)
     return figures.score_histogram(records, threshold, f"{name}: distances of its pairs")
+
+
+def _draw_rejects(sources: Sources, name: str) -> Figure:
+    curves_by_unit = _curve(sources, name, "reject")
+    drawn = {unit: curves_by_unit[unit] for unit in sorted(curves_by_unit, reverse=True)}
+    return figures.reject_figure(drawn, sources.params.verify.far, f"{name}: error versus reject")
 
 
 def _draw_identification(sources: Sources, name: str, kind: str, draw: Callable[[Any], Figure]) -> Figure:

@@ -65,6 +65,10 @@ def headline(found: Mapping[str, Any]) -> dict[str, Any]:
         cleaned = runs["cleaned"]
         rates = {key: value for key, value in cleaned.items() if key.startswith("tpr@")}
         lines[name] = {**_rank1(cleaned, ""), **_rank1(runs["raw"], "_raw"), **rates}
+    for name, values in found.get("slices", {}).items():
+        lines[name] = lines.get(name, {}) | {"slices": summarise_slices(values)}
+    for name, values in found.get("quality", {}).items():
+        lines[name] = lines.get(name, {}) | {key: value for key, value in values.items() if key.startswith("fnmr")}
     for group, shown in (
         ("train", ("train_accuracy", "train_loss", "best_validation", "best_step")),
         ("align", ("enrolled", "fallbacks")),
@@ -73,6 +77,19 @@ def headline(found: Mapping[str, Any]) -> dict[str, Any]:
             lines[name] = lines.get(name, {}) | {key: values[key] for key in shown if key in values}
     kinds = sorted(_kinds(found))
     return lines | ({ARITHMETIC: ", ".join(kinds)} if kinds else {})
+
+
+def summarise_slices(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Attribute -> the worst group and its gap by accuracy, TAR and FMR, and the ratio of FMR, as far as they are known."""
+    lines: dict[str, Any] = {}
+    for name, column in found["columns"].items():
+        worst = {metric: each for metric, each in column.get("worst", {}).items() if each}
+        groups = {f"{metric}_worst": each["group"] for metric, each in worst.items()}
+        values = {f"{metric}_worst_value": column["groups"][each["group"]][metric] for metric, each in worst.items()}
+        gaps = {f"{metric}_gap": each["gap"] for metric, each in worst.items()}
+        ratio = (column.get("fmr_ratio") or {}).get("ratio")
+        lines[name] = groups | values | gaps | ({} if ratio is None else {"fmr_ratio": ratio})
+    return lines
 
 
 def _rank1(run: Mapping[str, Any], suffix: str) -> dict[str, float]:
@@ -109,6 +126,8 @@ def collect_metrics(sources: Sources) -> dict[str, Any]:
         "denoise": params.identification,
         "detect": params.photos,
         "download": params.entries,
+        "quality": params.quality,
+        "slices": params.attributes,
         "train": params.networks,
         "unpack": params.packs,
     }

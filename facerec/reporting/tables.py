@@ -52,7 +52,7 @@ def headline_numbers(found: Found) -> list[HeadlineNumber]:
 def _accuracy(name: str, values: Found) -> HeadlineNumber:
     accuracy, low, high = (values[key] for key in ("accuracy", "accuracy_low", "accuracy_high"))
     notes = [f"95 % interval {as_interval(low, high)}"]
-    if values.get("tar_supported", True):
+    if values["tar_supported"]:
         within = as_interval(values["tar_low"], values["tar_high"])
         notes.append(f"TAR {as_percent(values['tar'], 1)} at FAR {rate_name(values['far_target'])} ({within})")
     notes += _doubt(values)
@@ -91,10 +91,25 @@ def verification_table(found: Found) -> Table:
         "that was not found; a genuine pair among them counts as an error. Repeated pairs compare the same two embeddings "
         "as another pair, or one with itself."
     )
-    if not all(each.get("tar_supported", True) for each in benchmarks.values()):
-        note += " An asterisk marks a FAR that is too low for the number of impostor pairs."
     rows = [_verification_row(name, each, tar) for name, each in benchmarks.items()]
     return Table.from_rows(rows, note + _doubts(benchmarks))
+
+
+def note_on_folds(found: Found) -> str:
+    """Which benchmarks show people in several folds, or may do so; nothing where all folds are known to be apart."""
+    benchmarks = found.get("verification", {})
+    notes = [
+        f"{each['people_in_several_folds']:,} of the {each['people']:,} people of {name} are in several folds, so that a "
+        "threshold also judges people it was chosen on, which flatters the accuracy."
+        for name, each in benchmarks.items()
+        if each.get("people_in_several_folds")
+    ]
+    unknown = [name for name, each in benchmarks.items() if "people" not in each]
+    if unknown:
+        notes.append(
+            f"Whether folds of {' or '.join(unknown)} have people in common is unknown: the photos have no names."
+        )
+    return " ".join(notes)
 
 
 def _units(benchmarks: Mapping[str, Found]) -> str:
@@ -103,12 +118,11 @@ def _units(benchmarks: Mapping[str, Found]) -> str:
 
 
 def _verification_row(name: str, values: Found, tar: str) -> Row:
-    doubt = "" if values.get("tar_supported", True) else "*"
     return [
         ("Benchmark", name),
         ("Accuracy", f"{100 * values['accuracy']:.2f} ± {as_percent(values['accuracy_std'])}"),
         ("95 % interval", as_interval(values.get("accuracy_low"), values.get("accuracy_high"))),
-        (tar, as_percent(values["tar"]) + doubt),
+        (tar, as_percent(values["tar"]) if values["tar_supported"] else _lacking(values["tar_pairs_needed"])),
         ("95 % interval", as_interval(values.get("tar_low"), values.get("tar_high"))),
         ("AUC", as_number(values.get("auc"))),
         ("EER", as_percent(values.get("eer"))),
@@ -138,8 +152,13 @@ def _rate_cell(rate: Found | None) -> str:
     if rate is None:
         return UNKNOWN
     if rate["tar"] is None:
-        return f"needs {rate['pairs_needed']:,} pairs"
+        return _lacking(rate["pairs_needed"])
     return f"{as_percent(rate['tar'], 1)} ({as_interval(rate['low'], rate['high'])})"
+
+
+def _lacking(pairs: int) -> str:
+    """In place of a rate that needs so many impostor pairs to be measured."""
+    return f"needs {pairs:,} pairs"
 
 
 def identification_table(found: Found) -> Table:

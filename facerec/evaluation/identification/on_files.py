@@ -71,7 +71,8 @@ class IdentificationRecord:
         found = {key: value for key, value in self.metrics().items() if not key.startswith("tpr@")}
         lacking = [rate_name(fpr) for fpr, enough in self.result.supported.items() if not enough]
         sweeps = {"sweeps": self.sweeps()} if self.result.sweeps else {}
-        return {**found, "tpr": _by_name(self.result.tpr), "unsupported": lacking, **sweeps}
+        measured = {fpr: tpr if self.result.supported[fpr] else None for fpr, tpr in self.result.tpr.items()}
+        return {**found, "tpr": _by_name(measured), "unsupported": lacking, **sweeps}
 
     @cached_property
     def curves(self) -> tuple[Records, Records]:
@@ -189,7 +190,7 @@ def _rows(original: Embeddings, kept: Any, matrix: Any) -> Embeddings:
     return Embeddings(matrix, sources, [original.identities[row] for row in kept], original.origin)
 
 
-def _by_name(rates: Mapping[float, float]) -> dict[str, float]:
+def _by_name(rates: Mapping[float, float | None]) -> dict[str, float | None]:
     return {rate_name(rate): value for rate, value in rates.items()}
 
 

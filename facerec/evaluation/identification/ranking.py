@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from facerec.core import FormatError, ParamsError, torch_device, track
+from facerec.evaluation.curves import supports_rate
 from facerec.evaluation.identification import devkit
 from facerec.evaluation.identification.result import (
     IdentificationResult,
@@ -22,7 +23,6 @@ from facerec.evaluation.identification.result import (
     SubsetResult,
     allowed_false_positives,
     count_false_positives,
-    supports_rate,
 )
 from facerec.evaluation.identification.scoring import (
     BLOCK,

@@ -50,7 +50,7 @@ class IdentificationResult:
         tpr: true positive rate by false positive rate asked for, exact: positives are the unordered
             same-identity pairs, negatives are all probes x all distractors. Where a positive and a
             negative score alike the positive goes first, as in the devkit.
-        supported: by false positive rate, whether there are at least 1/rate negatives. Where there are
+        supported: by false positive rate, whether there are enough negatives (`curves.supports_rate`). Where there are
             not, `tpr` is the rate at no false positive at all.
         cmc: (k, share of pairs whose mate is among the best k), k = 1, ... at each k where it rises.
         roc: (fpr, tpr) as above, at each fpr where tpr rises; up to the last exactly known fpr.
@@ -160,11 +160,6 @@ def count_false_positives(positives: NDArray[np.float32], tail: NDArray[np.float
 def allowed_false_positives(fpr: float, negatives: int) -> int:
     """False positives that a rate allows; rounding of the product must not lose one."""
     return int(fpr * negatives * (1 + 1e-12))
-
-
-def supports_rate(fpr: float, negatives: int) -> bool:
-    """Whether there are enough negatives for one false positive at this rate."""
-    return fpr * negatives >= 1 - 1e-9
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from facerec.core import FormatError, ParamsError, rate_name
-from facerec.evaluation.curves import wilson
+from facerec.evaluation.curves import pairs_needed, supports_rate, wilson
 from facerec.evaluation.verification.protocols import (
     PROTOCOLS,
     Bools,
@@ -35,7 +35,8 @@ class TarAtFar:
         tar_std: its standard deviation over folds (ddof 0).
         far: mean over folds of the share of impostor pairs that were in fact accepted.
         threshold: mean over folds of the threshold; 0 (insightface) where no threshold reaches the target.
-        supported: whether there are at least 1/target impostor pairs; else `tar` says nothing about that rate.
+        supported: whether there are enough impostor pairs for that rate (`facerec.evaluation.curves.supports_rate`);
+            else `tar`, `far` and `threshold` are what the protocol computes, but say nothing about it.
     """
 
     target: float
@@ -90,19 +91,19 @@ class VerificationResult:
         return int(self.failed.sum())
 
     @property
-    def tar(self) -> float:
-        """True accept rate at the first target."""
-        return self.rates[0].tar
+    def tar(self) -> float | None:
+        """True accept rate at the first target; None where the pairs do not support that rate."""
+        return self.rates[0].tar if self.rates[0].supported else None
 
     @property
-    def tar_std(self) -> float:
+    def tar_std(self) -> float | None:
         """Standard deviation over folds of `tar`."""
-        return self.rates[0].tar_std
+        return self.rates[0].tar_std if self.rates[0].supported else None
 
     @property
-    def far(self) -> float:
-        """False accept rate that the thresholds for the first target gave."""
-        return self.rates[0].far
+    def far(self) -> float | None:
+        """False accept rate that the thresholds for the first target gave; None as for `tar`."""
+        return self.rates[0].far if self.rates[0].supported else None
 
     @property
     def threshold(self) -> float:
@@ -127,18 +128,20 @@ class VerificationResult:
         return float(low), float(high)
 
     def metrics(self) -> dict[str, float]:
-        """Flat scalars for a metrics file; `tar` is at the first target, others are named 'tar@1e-4'."""
+        """Flat scalars for a metrics file; `tar` is at the first target, others are named 'tar@1e-4'.
+
+        A rate that the pairs do not support is left out; for the first target `tar_pairs_needed` stands in its place.
+        """
         low, high = self.interval
         first, *others = self.rates
+        headline = {"tar": first.tar, "tar_std": first.tar_std, "far": first.far}
         return {
             "accuracy": self.accuracy,
             "accuracy_std": self.accuracy_std,
             "accuracy_low": low,
             "accuracy_high": high,
-            "tar": first.tar,
-            "tar_std": first.tar_std,
+            **(headline if first.supported else {"tar_pairs_needed": pairs_needed(first.target)}),
             "tar_supported": first.supported,
-            "far": first.far,
             "far_target": first.target,
             **{f"tar@{rate_name(rate.target)}": rate.tar for rate in others if rate.supported},
             "auc": self.auc,
@@ -170,7 +173,7 @@ def evaluate(
 
     >>> genuine, impostor = [[1.0, 0.0], [1.0, 0.1]], [[1.0, 0.0], [0.0, 1.0]]
     >>> result = evaluate([*genuine, *impostor] * 10, [True, False] * 10)
-    >>> result.accuracy, result.tar
+    >>> result.accuracy, result.auc
     (1.0, 1.0)
 
     Args:
@@ -270,7 +273,7 @@ def _tar_at_far(parts: Sequence[_Fold], same: Bools, rules: Protocol, fars: Sequ
             tar_std=float(tars[:, k].std()),
             far=float(reached[:, k].mean()),
             threshold=float(thresholds[:, k].mean()),
-            supported=negatives * far >= 1 - 1e-9,
+            supported=supports_rate(far, negatives),
         )
         for k, far in enumerate(fars)
     )
