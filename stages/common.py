@@ -13,6 +13,7 @@ from facerec.core import note as note
 from facerec.distributed import launching
 from facerec.params import Params as Params
 from facerec.params import load_params
+from facerec.repository.code import check_code
 
 RAW = Path("data/raw")
 DETECTIONS = Path("data/detections")
@@ -51,6 +52,7 @@ def run(stage: Callable[..., None]) -> None:
 
     def timed() -> None:
         check_names(arguments)
+        check_code(Path(script).stem)
         with timing.record_stage(Path(script).stem, *arguments[:1]):
             stage(load_params(), *arguments)
 
@@ -65,6 +67,7 @@ def run_together(stage: Callable[..., None]) -> None:
 
     def timed() -> None:  # each process notes its time too; this note, of all of them, is the last
         check_names(arguments)
+        check_code(name)
         with timing.record_stage(name, *arguments[:1]):
             launching.launch([f"stages.{name}", *arguments])
 

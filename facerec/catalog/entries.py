@@ -3,7 +3,7 @@
 An entry says where files come from, how to recognise them, what set to make of them, under which terms,
 and how many photos, identities and pairs the set must have. The keys are the fields of `CatalogEntry`; an
 unknown key is an error. The catalog lies in the folder named by FACEREC_CATALOG, else in data/catalog of
-the current directory, else in data/catalog beside the package.
+the current directory, else the one that comes with the package.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from facerec.core import AcquireError, Description, home, local_setting, parse_yaml
+from facerec.core import AcquireError, Description, home, local_setting, parse_yaml, shipped
 from facerec.store.model_metadata import Preprocessing
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]
@@ -139,8 +139,7 @@ class CatalogEntry(_Strict):
 def catalog_folder() -> Path:
     """The catalog's folder; AcquireError when there is none."""
     named = local_setting("catalog", "")
-    beside = Path(__file__).resolve().parents[2]
-    places = [home() / named] if named else [Path("data/catalog"), beside / "data/catalog"]
+    places = [home() / named] if named else [Path("data/catalog"), shipped() / "data/catalog"]
     for place in places:
         if place.is_dir():
             return place

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from facerec import params as parameters
 from facerec.cli.common import Json, app, print_json, report
-from facerec.core import FormatError, ParamsError, parse_yaml, say, terminal, visible
+from facerec.core import FormatError, ParamsError, note, parse_yaml, say, terminal, visible
 from facerec.params import profiles
 
 PARAMS = Path("params.yaml")
@@ -40,6 +40,38 @@ def profile(
         profiles.apply_profile(folder, name, PARAMS)
         told = {"missing": f"{', '.join(lacking)}: see facerec profile --list {name}"} if lacking else {}
         report(f"Profile {name}", {"written": str(PARAMS), **told, "next": "dvc repro"}, as_json)
+
+
+@app.command()
+def new(
+    folder: Annotated[Path, typer.Argument(help="Folder to make; must be new or empty.")],
+    profile: Annotated[str, typer.Option(help="Profile that params.yaml starts with.")] = profiles.DEFAULT,
+    as_json: Json = False,
+) -> None:
+    """Start an experiment of your own: a git and DVC repository with graph, stages, catalog, profiles and README."""
+    from facerec.repository import starting
+
+    committed = starting.start_experiment(folder, profile)
+    if not committed:
+        note("nothing is committed: tell git who you are (git config --global user.name, user.email), then git commit")
+    report(f"{folder}", {"profile": profile, "next": f"cd {folder} && dvc repro"}, as_json)
+
+
+@app.command()
+def lock(
+    checked: Annotated[bool, typer.Option("--check", help="Only say whether they fit; write nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """In an experiment of `new`: take the installed code over into code/, after an upgrade or a change of a stage."""
+    from facerec.repository import code, starting
+
+    changed = code.changed_stages() if checked else starting.lock_experiment()
+    told: Any = changed if as_json else ", ".join(changed) or "none"
+    report(
+        "Code of the stages", {"changed": told, **({"next": "dvc repro"} if changed and not checked else {})}, as_json
+    )
+    if checked and changed:
+        raise typer.Exit(1)
 
 
 @app.command()
