@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
+from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 import typer
 from rich.table import Table
+from typer.core import TyperCommand, TyperGroup
+from typer.models import ArgumentInfo
 
 from facerec.core import ParamsError, check_place, shown, terminal
+
+F = TypeVar("F", bound=Callable[..., None])
 
 
 def folder_place(out: Path) -> Path:
@@ -25,13 +32,84 @@ def file_place(out: Path) -> Path:
     return out
 
 
+class PlainCommand(TyperCommand):
+    """A command whose help shows no types such as <bool> and <path>; the metavars say what a value is."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The parameters, also those that typer adds."""
+        return _without_types(super().get_params(ctx))
+
+
+class PlainGroup(TyperGroup):
+    """A group of such commands."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The parameters, also those that typer adds."""
+        return _without_types(super().get_params(ctx))
+
+
+def _without_types(parameters: list[Any]) -> list[Any]:
+    for each in parameters:
+        if each.param_type_name == "argument":
+            each.display_type = lambda ctx: ""
+        elif each.metavar is None:
+            each.metavar = ""
+    return parameters
+
+
+HELP = {"help_option_names": ["-h", "--help"]}
 app = typer.Typer(
+    cls=PlainGroup,
     help="Face recognition, from photos to CMC and ROC curves. `dvc repro` runs every step; these are the steps.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+    rich_markup_mode="rich",
+    context_settings=HELP,
 )
+
+
+class Panel(StrEnum):
+    """The groups of commands in `facerec --help`."""
+
+    USE = "Use a network"
+    DATA = "Data"
+    MEASURE = "Measure"
+    TRAIN = "Train"
+    EXPERIMENTS = "Experiments"
+
+
+def command(panel: Panel | None, name: str | None = None, group: typer.Typer = app) -> Callable[[F], F]:
+    """Register a function as command `name` (its own name by default) of `group`, below the heading `panel`.
+
+    In its help an argument is called by its name in capitals, and an option's value PATH, NUMBER or NAME, or by the
+    names it can have.
+    """
+
+    def register(function: F) -> F:
+        hints = get_type_hints(function, include_extras=True)
+        for key in inspect.signature(function).parameters:
+            if get_origin(hints[key]) is Annotated:
+                _name_value(key, hints[key])
+        function.__annotations__ = hints
+        group.command(name, cls=PlainCommand, rich_help_panel=panel, context_settings=HELP)(function)
+        return function
+
+    return register
+
+
+def _name_value(key: str, hint: Any) -> None:
+    """Say in the help what the value of a parameter is, where nothing says it yet."""
+    kind, info = get_args(hint)[:2]
+    if info.metavar is not None or kind is bool:
+        return
+    if isinstance(info, ArgumentInfo):
+        info.metavar = key.upper()
+        return
+    kinds = {kind, *get_args(kind), *(inner for each in get_args(kind) for inner in get_args(each))}
+    choices = [each for each in get_args(kind) if isinstance(each, str)]
+    numbers = {int, float} & kinds
+    info.metavar = "|".join(choices) or ("PATH" if Path in kinds else "NUMBER" if numbers else "NAME")
+
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Model = Annotated[Path, typer.Argument(help="backbone.pt, an .onnx file, or a downloaded model's directory.")]

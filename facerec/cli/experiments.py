@@ -15,14 +15,14 @@ from rich.padding import Padding
 from rich.text import Text
 
 from facerec import params as parameters
-from facerec.cli.common import Json, app, print_json, report
+from facerec.cli.common import Json, Panel, command, print_json, report
 from facerec.core import FormatError, ParamsError, note, parse_yaml, say, terminal, visible
 from facerec.params import profiles
 
 PARAMS = Path("params.yaml")
 
 
-@app.command()
+@command(Panel.EXPERIMENTS)
 def profile(
     name: Annotated[str, typer.Argument(help="The profile; none lists them all.")] = "",
     listed: Annotated[bool, typer.Option("--list", help="Say what it needs; write nothing.")] = False,
@@ -42,7 +42,7 @@ def profile(
         report(f"Profile {name}", {"written": str(PARAMS), **told, "next": "dvc repro"}, as_json)
 
 
-@app.command()
+@command(Panel.EXPERIMENTS)
 def new(
     folder: Annotated[Path, typer.Argument(help="Folder to make; must be new or empty.")],
     profile: Annotated[str, typer.Option(help="Profile that params.yaml starts with.")] = profiles.DEFAULT,
@@ -57,7 +57,7 @@ def new(
     report(f"{folder}", {"profile": profile, "next": f"cd {folder} && dvc repro"}, as_json)
 
 
-@app.command()
+@command(Panel.EXPERIMENTS)
 def lock(
     checked: Annotated[bool, typer.Option("--check", help="Only say whether they fit; write nothing.")] = False,
     as_json: Json = False,
@@ -74,7 +74,7 @@ def lock(
         raise typer.Exit(1)
 
 
-@app.command()
+@command(Panel.EXPERIMENTS)
 def check(path: Annotated[Path, typer.Argument(help="Parameter file.")] = PARAMS) -> None:
     """Validate params.yaml; a mistake is named, with what is allowed."""
     parsed = parameters.load_params(path)
@@ -149,7 +149,7 @@ def _describe_source(how: dict[str, Any]) -> str:
     return f"{files}: put it into {how['put files into']}. {how['by hand']} See {how['homepage']}"
 
 
-@app.command("compare-runs")
+@command(Panel.EXPERIMENTS, "compare-runs")
 def compare_runs(
     first: Annotated[str, typer.Argument(metavar="REV1", help="Branch, tag, commit or experiment.")],
     second: Annotated[
@@ -191,7 +191,7 @@ def compare_runs(
         terminal().print(reporting.terminal_tables(made), highlight=False)
 
 
-@app.command("experiments")
+@command(Panel.EXPERIMENTS, "experiments")
 def list_experiments(
     commits: Annotated[int, typer.Option("--num", "-n", help="Those of the last so many commits.")] = 1,
     as_json: Json = False,
@@ -210,7 +210,7 @@ def list_experiments(
             console.print("", told, sep="\n", highlight=False)
 
 
-@app.command()
+@command(Panel.EXPERIMENTS)
 def reproduced(
     revision: Annotated[str, typer.Argument(metavar="REV", help="Branch, tag, commit or experiment.")] = "HEAD",
     as_json: Json = False,
@@ -231,7 +231,7 @@ def reproduced(
         raise typer.Exit(1)
 
 
-@app.command("verify-cache")
+@command(Panel.EXPERIMENTS, "verify-cache")
 def verify_cache(as_json: Json = False) -> None:
     """Do all outputs have the bytes that dvc.lock records, here and in DVC's cache? Reads everything, writes nothing."""
     from facerec.cli import revisions

@@ -15,7 +15,18 @@ import typer
 from rich.table import Table
 
 from facerec import params as parameters
-from facerec.cli.common import Json, MinFace, Replace, Weights, app, check_out, detector_options, parse_size, report
+from facerec.cli.common import (
+    Json,
+    MinFace,
+    Panel,
+    Replace,
+    Weights,
+    check_out,
+    command,
+    detector_options,
+    parse_size,
+    report,
+)
 from facerec.core import ImageError, ParamsError, require_path, shown, terminal, track
 
 if TYPE_CHECKING:
@@ -28,7 +39,7 @@ POINTS = ("left eye", "right eye", "nose", "left mouth corner", "right mouth cor
 """The five landmarks in the order of every array and table; left and right as seen in the photo."""
 
 
-@app.command()
+@command(Panel.USE)
 def detect(
     photos: Annotated[list[Path], typer.Argument(help="Photos, folders, archives, or photo shards.")],
     detector: Annotated[str, typer.Option(help="Name of the detector.")] = DETECT.detector,
@@ -62,7 +73,7 @@ def detect(
     _check_decoded(detected)
 
 
-@app.command()
+@command(Panel.USE)
 def align(
     photos: Annotated[Path, typer.Argument(help="Photo folder, archive (tar, tgz, zip) or photo shards.")],
     out: Annotated[Path, typer.Argument(help="Face set to write; must be new or empty.")],

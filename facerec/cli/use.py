@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from facerec.cli.common import Json, MinFace, Weights, app, detector_options, print_json, report
+from facerec.cli.common import Json, MinFace, Panel, Weights, command, detector_options, print_json, report
 from facerec.core import ParamsError, note, say, shown, terminal
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ Far = Annotated[float | None, typer.Option(help="False accept rate of one compar
 Picture = Annotated[Path | None, typer.Option(help="Picture of the result to write, .png or .svg.")]
 
 
-@app.command()
+@command(Panel.USE)
 def compare(
     first: Annotated[Path, typer.Argument(help="A photo.")],
     second: Annotated[Path, typer.Argument(help="Another one.")],
@@ -70,7 +70,7 @@ def compare(
         _show_comparison(found, recogniser)
 
 
-@app.command()
+@command(Panel.USE)
 def enroll(
     gallery: Annotated[Path, typer.Argument(help="File to make, or to add to.")],
     photos: Annotated[
@@ -107,7 +107,7 @@ def enroll(
     _show_enrolment(gallery, change_gallery(gallery, changes, recogniser), as_json)
 
 
-@app.command()
+@command(Panel.USE)
 def search(
     gallery: Annotated[Path, typer.Argument(help="File of the gallery.")],
     photo: Annotated[Path, typer.Argument(help="A photo with any number of faces.")],
