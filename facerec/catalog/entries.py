@@ -107,6 +107,9 @@ class CatalogEntry(_Strict):
     pictures: bool = False
     """Whether reports may show the people of a fetched set: its terms allow it, or the photos are one's own."""
     preprocessing: Preprocessing | None = None
+    detector: str | None = None
+    """For weights: the detector that they belong to. For a model: the entry of the detector whose faces it was measured
+    on, or a detector without weights of its own."""
 
     @property
     def shown(self) -> bool:
@@ -125,6 +128,7 @@ class CatalogEntry(_Strict):
             "one file with use: photos belongs to a photo set, and to nothing else": uses.count("photos") == photos,
             "only names another file of the entry": {file.only for file in self.files}
             <= {None, *(file.name for file in self.files)},
+            "detector goes with a model or weights": self.kind in ("model", "weights") or self.detector is None,
             "use: pack belongs to a pack": self.kind == "pack" or "pack" not in uses,
             "pictures goes with photos or a pack": self.kind in ("photos", "pack") or not self.pictures,
             "a file without urls needs manual, which says how to get it": self.manual

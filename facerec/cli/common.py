@@ -32,6 +32,13 @@ def file_place(out: Path) -> Path:
     return out
 
 
+def network_place(model: Path) -> Path:
+    """`model`, the argument for a network, or where the model of that name in the catalog lies."""
+    from facerec.catalog import networks
+
+    return networks.network_place(str(model))
+
+
 class PlainCommand(TyperCommand):
     """A command whose help shows no types such as <bool> and <path>; the metavars say what a value is."""
 
@@ -58,6 +65,9 @@ def _without_types(parameters: list[Any]) -> list[Any]:
 
 
 HELP = {"help_option_names": ["-h", "--help"]}
+DETECTORS = ("mtcnn", "retina-face", "retinaface-mnet0.25", "retinaface-r50")
+"""Names of the detectors, here because `facerec.detection` imports slowly."""
+
 app = typer.Typer(
     cls=PlainGroup,
     help="Face recognition, from photos to CMC and ROC curves. `dvc repro` runs every step; these are the steps.",
@@ -112,10 +122,25 @@ def _name_value(key: str, hint: Any) -> None:
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
-Model = Annotated[Path, typer.Argument(help="backbone.pt, an .onnx file, or a downloaded model's directory.")]
+Model = Annotated[
+    Path,
+    typer.Argument(
+        help="backbone.pt, an .onnx file, a folder with one, or the name of a model of the catalog.",
+        callback=network_place,
+    ),
+]
 Out = Annotated[Path, typer.Argument(help="Folder to write; replaced whole.", callback=folder_place)]
 Replace = Annotated[bool, typer.Option("--replace", help="Replace OUT whole if it exists.")]
-Weights = Annotated[Path | None, typer.Option(help="File of the detector's weights.")]
+Weights = Annotated[
+    str | None,
+    typer.Option(help="Weights of the detector: a file, or the name of weights of the catalog.", metavar="PATH|NAME"),
+]
+Detector = Annotated[
+    str | None,
+    typer.Option(
+        help=f"{', '.join(DETECTORS[:-1])} or {DETECTORS[-1]}, or the name of weights of the catalog.", metavar="NAME"
+    ),
+]
 MinFace = Annotated[int | None, typer.Option(help="Smallest face, in pixels.")]
 
 
@@ -151,6 +176,14 @@ def report(title: str, values: dict[str, Any], as_json: bool = False) -> None:
     terminal().print(table)
 
 
-def detector_options(weights: Path | None, min_face: int | None) -> dict[str, Any]:
-    """The options of `facerec.detection.build_detector` that were given on the command line."""
-    return ({"weights": str(weights)} if weights else {}) | ({} if min_face is None else {"min_face": min_face})
+def detector_options(weights: str | None, min_face: int | None) -> dict[str, Any]:
+    """The options of `facerec.recognition` for a detector that were given on the command line."""
+    return ({"weights": weights} if weights else {}) | ({} if min_face is None else {"min_face": min_face})
+
+
+def named_detector(detector: str, weights: str | None, min_face: int | None) -> tuple[str, dict[str, Any]]:
+    """The detector and its options for `facerec.detection.build_detector`; names of the catalog become files."""
+    from facerec.catalog import networks
+
+    name, files = networks.detector_files(detector, weights)
+    return name, files | detector_options(None, min_face)

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from facerec import params as parameters
 from facerec.cli.common import Json, Panel, command, print_json, report
-from facerec.core import FormatError, ParamsError, note, parse_yaml, say, terminal, visible
+from facerec.core import FormatError, ParamsError, note, parse_yaml, say, shipped, terminal, visible
 from facerec.params import profiles
 
 PARAMS = Path("params.yaml")
@@ -27,10 +27,14 @@ def profile(
     name: Annotated[str, typer.Argument(help="The profile; none lists them all.")] = "",
     listed: Annotated[bool, typer.Option("--list", help="Say what it needs; write nothing.")] = False,
     printed: Annotated[bool, typer.Option("--print", help="Print arguments of dvc exp run; write nothing.")] = False,
-    folder: Annotated[Path, typer.Option(help="Where the profiles are.")] = Path("profiles"),
+    folder: Annotated[
+        Path | None,
+        typer.Option("--profiles", help="Folder of the profiles; profiles/ here, else those that come with facerec."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Write params.yaml for a profile, such as lfw; `default` goes back. Without a name, list the profiles."""
+    folder = folder or (Path("profiles") if Path("profiles").is_dir() else shipped() / "profiles")
     if listed or not name:
         _list_profiles(folder, [name] if name else profiles.profile_names(folder), as_json)
     elif printed:
