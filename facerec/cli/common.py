@@ -171,6 +171,8 @@ def report(title: str, values: dict[str, Any], as_json: bool = False) -> None:
         print_json(values)
         return
     table = Table(title=shown(title), title_justify="left", show_header=False)
+    table.add_column(overflow="fold")
+    table.add_column(overflow="fold")
     for key, value in values.items():
         table.add_row(shown(key), f"{value:.5g}" if isinstance(value, float) else str(value))
     terminal().print(table)
