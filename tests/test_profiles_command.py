@@ -54,7 +54,7 @@ def test_it_lists_every_profile_with_what_it_needs() -> None:
 def test_it_tells_what_is_here(project: Path) -> None:
     (project / "mirror/retinaface_mobilenet0.25.pth").write_bytes(b"")
     downloads = project / ".facerec/downloads"
-    for name in ("mobilefacenet_foamliu_pt/mobilefacenet_foamliu.onnx", "lfw/lfw-pairs.txt"):
+    for name in ("mobilefacenet_foamliu_pt/mobilefacenet_foamliu.pt", "lfw/lfw-pairs.txt"):
         (downloads / name).parent.mkdir(parents=True)
         (downloads / name).write_bytes(b"")
     found = listed("lfw")
