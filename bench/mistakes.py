@@ -33,14 +33,14 @@ Images = NDArray[np.uint8]
 
 
 def main() -> None:
-    for name in ("lfw", "mobilefacenet_foamliu", "retinaface_mnet025"):
+    for name in ("lfw", "mobilefacenet_foamliu_pt", "retinaface_mnet025"):
         if not (WORK / name).is_dir():
             acquire(entries.load_entry(name), WORK / name)
     found = WORK / "detections.parquet"
     if not found.is_file():
         weights = str(WORK / "retinaface_mnet025/retinaface_mobilenet0.25.pth")
         table.detect_set(WORK / "lfw", found, "retinaface-mnet0.25", {"weights": weights})
-    plain = embedding.load_embedder(WORK / "mobilefacenet_foamliu")
+    plain = embedding.load_embedder(WORK / "mobilefacenet_foamliu_pt")
     faces = aligned("faces", Align())
     right = judged(plain, faces)
     print(f"{'as published':58} {100 * right:6.2f}")

@@ -12,6 +12,7 @@ from facerec.core import ParamsError, run_command, timing, without_pandas, write
 from facerec.core import note as note
 from facerec.params import Params as Params
 from facerec.params import load_params
+from facerec.repository.code import check_code
 
 RAW = Path("data/raw")
 DETECTIONS = Path("data/detections")
@@ -50,6 +51,7 @@ def run(stage: Callable[..., None]) -> None:
 
     def timed() -> None:
         check_names(arguments)
+        check_code(Path(script).stem)
         with timing.record_stage(Path(script).stem, *arguments[:1]), without_pandas():
             stage(load_params(), *arguments)
 
@@ -66,6 +68,7 @@ def run_together(stage: Callable[..., None]) -> None:
 
     def timed() -> None:  # each process notes its time too; this note, of all of them, is the last
         check_names(arguments)
+        check_code(name)
         with timing.record_stage(name, *arguments[:1]):
             launching.launch([f"stages.{name}", *arguments])
 

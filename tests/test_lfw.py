@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 def lfw(mirror: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """LFW and the published MobileFaceNet as the download stage leaves them."""
     root = tmp_path_factory.mktemp("lfw")
-    for name in ("lfw", "mobilefacenet_foamliu", "retinaface_mnet025"):
+    for name in ("lfw", "mobilefacenet_foamliu_pt", "retinaface_mnet025"):
         acquire(entries.load_entry(name), root / name, {}, root / "downloads")
     return root
 
@@ -51,7 +51,7 @@ def test_the_first_fold_is_recognised(lfw: Path, tmp_path: Path) -> None:
     found = table.detect_set(tmp_path / "photos", tmp_path / "faces.parquet", "retinaface-mnet0.25", weights)
     assert found.with_face >= 0.999 * found.photos
     aligning.align_set(tmp_path / "photos", tmp_path / "faces.parquet", tmp_path / "faces")
-    embedded = embed_set.embed_face_set(lfw / "mobilefacenet_foamliu", tmp_path / "faces")
+    embedded = embed_set.embed_face_set(lfw / "mobilefacenet_foamliu_pt", tmp_path / "faces")
     embeddings.write_embeddings(embedded, tmp_path / "lfw.npy")
     options = on_files.VerifyOptions(far=1e-2, trials=200)
     judged = on_files.verify_files(tmp_path / "lfw.npy", tmp_path / "pairs.parquet", options, tmp_path / "scores")

@@ -45,7 +45,7 @@ def test_it_lists_every_profile_with_what_it_needs() -> None:
     found = listed()
     assert [each["name"] for each in found["profiles"]] == profiles.profile_names(FOLDER)
     needs = {each["name"]: [need["name"] for need in each["needs"]] for each in found["profiles"]}
-    assert needs["lfw"] == ["mobilefacenet_foamliu", "retinaface_mnet025", "lfw"]
+    assert needs["lfw"] == ["mobilefacenet_foamliu_pt", "retinaface_mnet025", "lfw"]
     assert needs["multiface"] == ["ms1m_arcface"]
     assert all(each["about"] for each in found["profiles"])
     assert set(found["missing"]) == {name for each in needs.values() for name in each} - set(needs["default"])
@@ -54,13 +54,13 @@ def test_it_lists_every_profile_with_what_it_needs() -> None:
 def test_it_tells_what_is_here(project: Path) -> None:
     (project / "mirror/retinaface_mobilenet0.25.pth").write_bytes(b"")
     downloads = project / ".facerec/downloads"
-    for name in ("mobilefacenet_foamliu/mobilefacenet_foamliu.onnx", "lfw/lfw-pairs.txt"):
+    for name in ("mobilefacenet_foamliu_pt/mobilefacenet_foamliu.pt", "lfw/lfw-pairs.txt"):
         (downloads / name).parent.mkdir(parents=True)
         (downloads / name).write_bytes(b"")
     found = listed("lfw")
     (lfw,) = found["profiles"]
     here = {need["name"]: need["here"] for need in lfw["needs"]}
-    assert here == {"mobilefacenet_foamliu": "downloads", "retinaface_mnet025": "mirror", "lfw": "partly"}
+    assert here == {"mobilefacenet_foamliu_pt": "downloads", "retinaface_mnet025": "mirror", "lfw": "partly"}
     assert found["missing"].keys() == {"lfw"}
     assert found["missing"]["lfw"]["files"] == ["lfw-deepfunneled.tgz"]
     assert found["missing"]["lfw"]["from"] == ["vis-www.cs.umass.edu"]

@@ -63,13 +63,11 @@ def downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         changed = {**entry, "counts": {}, "manual": manual} | ({"files": bare} if bare else {})
         (tmp_path / "catalog" / path.name).write_text(yaml.safe_dump(changed))
     folder = tmp_path / ".facerec/downloads"
-    (folder / "mobilefacenet_foamliu").mkdir(parents=True)
+    (folder / "mobilefacenet_foamliu_pt").mkdir(parents=True)
     network = storage.create_backbone("mobilefacenet", 16, {"width": 0.25}, Preprocessing())
     torch.manual_seed(1)
     # Ours, though under the published name: what loads it looks at the content.
-    storage.save_backbone(network, folder / "mobilefacenet_foamliu/mobilefacenet_foamliu.pt")
-    declared = tmp_path / "catalog/mobilefacenet_foamliu.yaml"
-    declared.write_text(declared.read_text().replace("foamliu.onnx", "foamliu.pt"))
+    storage.save_backbone(network, folder / "mobilefacenet_foamliu_pt/mobilefacenet_foamliu.pt")
     return folder
 
 

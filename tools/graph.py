@@ -6,9 +6,7 @@
 
 from __future__ import annotations
 
-import ast
 import re
-from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,19 +16,11 @@ import yaml
 from dvc.repo import Repo
 
 from facerec.core import write_text
+from facerec.repository import code
 
 ROOT = Path(__file__).resolve().parent.parent
 _PICTURE = re.compile(r"(?<=```mermaid\n).*?(?=```)", re.DOTALL)
 _CODE = re.compile(r"^ *- (stages|facerec|synthfaces)/")
-_REGISTERED = re.compile(r"facerec(\.\w+)+:\w+$")
-_PLUMBING = (
-    "facerec/__init__.py",
-    "facerec/core/",
-    "facerec/distributed/launching.py",
-    "facerec/params/",
-    "stages/common.py",
-)
-"""Code that does not change the outputs of a stage, so that an edit there re-runs nothing."""
 _VARIABLE = re.compile(r"\$\{([a-z_.]+)\}")
 
 
@@ -81,25 +71,8 @@ class Graph:
 
 
 def code_of(stage: str, root: Path = ROOT) -> list[str]:
-    """Source files that `stages/<stage>.py` can run, as sorted paths from the root of the project.
-
-    Imports inside functions, entries "module:name" of registries and the folder `templates` of a module that reads it
-    count. Plumbing, imports for type checks and an `__init__.py` that is only a docstring do not.
-    """
-    script = root / f"stages/{stage}.py"
-    pending, seen = [script], {script}
-    while pending:
-        new = {path for path in _imported(pending.pop(), root) - seen if _decides_bytes(path, root)}
-        seen |= new
-        pending += new
-    read = {path.parent / "templates" for path in seen if '/ "templates"' in path.read_text(encoding="utf-8")}
-    return sorted(path.relative_to(root).as_posix() for path in seen | read)
-
-
-def _decides_bytes(path: Path, root: Path) -> bool:
-    if path.relative_to(root).as_posix().startswith(_PLUMBING):
-        return False
-    return len(ast.parse(path.read_text(encoding="utf-8")).body) > 1
+    """Source files that `stages/<stage>.py` can run, as sorted paths from the root of the project."""
+    return code.code_of(stage, root, root)
 
 
 def folded(files: list[str], root: Path = ROOT) -> list[str]:
@@ -111,31 +84,6 @@ def folded(files: list[str], root: Path = ROOT) -> list[str]:
         if len(inside) > 1 and inside <= left:
             left = left - inside | {folder.as_posix()}
     return sorted(left)
-
-
-def _imported(path: Path, root: Path) -> set[Path]:
-    """Files of this project that `path` imports, and each `__init__.py` above them."""
-    names: set[str] = set()
-    for node in _nodes_that_run(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-        elif isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _REGISTERED.match(node.value):
-            names.add(node.value.partition(":")[0])
-    names = {name for name in names if name.split(".")[0] in ("facerec", "synthfaces", "stages")}
-    names |= {name.rsplit(".", depth)[0] for name in names for depth in range(1, name.count(".") + 1)}
-    bases = [root / name.replace(".", "/") for name in names]
-    files = {file for base in bases for file in (base.with_suffix(".py"), base / "__init__.py")}
-    return {file for file in files if file.is_file()}
-
-
-def _nodes_that_run(tree: ast.AST) -> Iterator[ast.AST]:
-    """All nodes below `tree` but those under `if TYPE_CHECKING:`."""
-    for node in ast.iter_child_nodes(tree):
-        if not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"):
-            yield node
-            yield from _nodes_that_run(node)
 
 
 def with_code(text: str, root: Path = ROOT) -> str:

@@ -3,7 +3,7 @@
 An entry says where files come from, how to recognise them, what set to make of them, under which terms,
 and how many photos, identities and pairs the set must have. The keys are the fields of `CatalogEntry`; an
 unknown key is an error. The catalog lies in the folder named by FACEREC_CATALOG, else in data/catalog of
-the current directory, else in data/catalog beside the package.
+the current directory, else the one that comes with the package.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from facerec.core import AcquireError, Description, home, local_setting, parse_yaml
+from facerec.core import AcquireError, Description, home, local_setting, parse_yaml, shipped
 from facerec.store.model_metadata import Preprocessing
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]
@@ -107,6 +107,9 @@ class CatalogEntry(_Strict):
     pictures: bool = False
     """Whether reports may show the people of a fetched set: its terms allow it, or the photos are one's own."""
     preprocessing: Preprocessing | None = None
+    detector: str | None = None
+    """For weights: the detector that they belong to. For a model: the entry of the detector whose faces it was measured
+    on, or a detector without weights of its own."""
 
     @property
     def shown(self) -> bool:
@@ -125,6 +128,7 @@ class CatalogEntry(_Strict):
             "one file with use: photos belongs to a photo set, and to nothing else": uses.count("photos") == photos,
             "only names another file of the entry": {file.only for file in self.files}
             <= {None, *(file.name for file in self.files)},
+            "detector goes with a model or weights": self.kind in ("model", "weights") or self.detector is None,
             "use: pack belongs to a pack": self.kind == "pack" or "pack" not in uses,
             "pictures goes with photos or a pack": self.kind in ("photos", "pack") or not self.pictures,
             "a file without urls needs manual, which says how to get it": self.manual
@@ -139,8 +143,7 @@ class CatalogEntry(_Strict):
 def catalog_folder() -> Path:
     """The catalog's folder; AcquireError when there is none."""
     named = local_setting("catalog", "")
-    beside = Path(__file__).resolve().parents[2]
-    places = [home() / named] if named else [Path("data/catalog"), beside / "data/catalog"]
+    places = [home() / named] if named else [Path("data/catalog"), shipped() / "data/catalog"]
     for place in places:
         if place.is_dir():
             return place

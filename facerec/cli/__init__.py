@@ -20,7 +20,11 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from typing import Annotated
 
+import typer
+
+from facerec import __version__
 from facerec.cli.common import app
 from facerec.core import run_command, use_portable_arithmetic, without_pandas
 
@@ -31,6 +35,21 @@ GROUPS = ("use", "data", "faces", "models", "measure", "templates", "experiments
 
 for group in GROUPS:
     import_module(f"facerec.cli.{group}")
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        sys.stdout.write(f"facerec {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_show_version)
+    ] = False,
+) -> None:
+    """Face recognition, from photos to CMC and ROC curves. `dvc repro` runs every step; these are the steps."""
 
 
 def main() -> None:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 import typer
 from rich.table import Table
+from typer.core import TyperCommand, TyperGroup
+from typer.models import ArgumentInfo
 
 from facerec.core import ParamsError, check_place, shown, terminal
+
+F = TypeVar("F", bound=Callable[..., None])
 
 
 def folder_place(out: Path) -> Path:
@@ -26,19 +32,115 @@ def file_place(out: Path) -> Path:
     return out
 
 
+def network_place(model: Path) -> Path:
+    """`model`, the argument for a network, or where the model of that name in the catalog lies."""
+    from facerec.catalog import networks
+
+    return networks.network_place(str(model))
+
+
+class PlainCommand(TyperCommand):
+    """A command whose help shows no types such as <bool> and <path>; the metavars say what a value is."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The parameters, also those that typer adds."""
+        return _without_types(super().get_params(ctx))
+
+
+class PlainGroup(TyperGroup):
+    """A group of such commands."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The parameters, also those that typer adds."""
+        return _without_types(super().get_params(ctx))
+
+
+def _without_types(parameters: list[Any]) -> list[Any]:
+    for each in parameters:
+        if each.param_type_name == "argument":
+            each.display_type = lambda ctx: ""
+        elif each.metavar is None:
+            each.metavar = ""
+    return parameters
+
+
+HELP = {"help_option_names": ["-h", "--help"]}
+DETECTORS = ("mtcnn", "retina-face", "retinaface-mnet0.25", "retinaface-r50")
+"""Names of the detectors, here because `facerec.detection` imports slowly."""
+
 app = typer.Typer(
+    cls=PlainGroup,
     help="Face recognition, from photos to CMC and ROC curves. `dvc repro` runs every step; these are the steps.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+    rich_markup_mode="rich",
+    context_settings=HELP,
 )
 
+
+class Panel(StrEnum):
+    """The groups of commands in `facerec --help`."""
+
+    USE = "Use a network"
+    DATA = "Data"
+    MEASURE = "Measure"
+    TRAIN = "Train"
+    EXPERIMENTS = "Experiments"
+
+
+def command(panel: Panel | None, name: str | None = None, group: typer.Typer = app) -> Callable[[F], F]:
+    """Register a function as command `name` (its own name by default) of `group`, below the heading `panel`.
+
+    In its help an argument is called by its name in capitals, and an option's value PATH, NUMBER or NAME, or by the
+    names it can have.
+    """
+
+    def register(function: F) -> F:
+        hints = get_type_hints(function, include_extras=True)
+        for key in inspect.signature(function).parameters:
+            if get_origin(hints[key]) is Annotated:
+                _name_value(key, hints[key])
+        function.__annotations__ = hints
+        group.command(name, cls=PlainCommand, rich_help_panel=panel, context_settings=HELP)(function)
+        return function
+
+    return register
+
+
+def _name_value(key: str, hint: Any) -> None:
+    """Say in the help what the value of a parameter is, where nothing says it yet."""
+    kind, info = get_args(hint)[:2]
+    if info.metavar is not None or kind is bool:
+        return
+    if isinstance(info, ArgumentInfo):
+        info.metavar = key.upper()
+        return
+    kinds = {kind, *get_args(kind), *(inner for each in get_args(kind) for inner in get_args(each))}
+    choices = [each for each in get_args(kind) if isinstance(each, str)]
+    numbers = {int, float} & kinds
+    info.metavar = "|".join(choices) or ("PATH" if Path in kinds else "NUMBER" if numbers else "NAME")
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
-Model = Annotated[Path, typer.Argument(help="backbone.pt, an .onnx file, or a downloaded model's directory.")]
+Model = Annotated[
+    Path,
+    typer.Argument(
+        help="backbone.pt, an .onnx file, a folder with one, or the name of a model of the catalog.",
+        callback=network_place,
+    ),
+]
 Out = Annotated[Path, typer.Argument(help="Folder to write; replaced whole.", callback=folder_place)]
 Replace = Annotated[bool, typer.Option("--replace", help="Replace OUT whole if it exists.")]
-Weights = Annotated[Path | None, typer.Option(help="File of the detector's weights.")]
+Weights = Annotated[
+    str | None,
+    typer.Option(help="Weights of the detector: a file, or the name of weights of the catalog.", metavar="PATH|NAME"),
+]
+Detector = Annotated[
+    str | None,
+    typer.Option(
+        help=f"{', '.join(DETECTORS[:-1])} or {DETECTORS[-1]}, or the name of weights of the catalog.", metavar="NAME"
+    ),
+]
 MinFace = Annotated[int | None, typer.Option(help="Smallest face, in pixels.")]
 
 
@@ -69,6 +171,8 @@ def report(title: str, values: dict[str, Any], as_json: bool = False) -> None:
         print_json(values)
         return
     table = Table(title=shown(title), title_justify="left", show_header=False)
+    table.add_column(overflow="fold")
+    table.add_column(overflow="fold")
     for key, value in values.items():
         table.add_row(shown(key), f"{value:.5g}" if isinstance(value, float) else str(value))
     terminal().print(table)
@@ -85,6 +189,14 @@ def show_table(header: Sequence[str], rows: Iterable[Sequence[str]], note: str) 
     terminal().print(shown(note, 2000))
 
 
-def detector_options(weights: Path | None, min_face: int | None) -> dict[str, Any]:
-    """The options of `facerec.detection.build_detector` that were given on the command line."""
-    return ({"weights": str(weights)} if weights else {}) | ({} if min_face is None else {"min_face": min_face})
+def detector_options(weights: str | None, min_face: int | None) -> dict[str, Any]:
+    """The options of `facerec.recognition` for a detector that were given on the command line."""
+    return ({"weights": weights} if weights else {}) | ({} if min_face is None else {"min_face": min_face})
+
+
+def named_detector(detector: str, weights: str | None, min_face: int | None) -> tuple[str, dict[str, Any]]:
+    """The detector and its options for `facerec.detection.build_detector`; names of the catalog become files."""
+    from facerec.catalog import networks
+
+    name, files = networks.detector_files(detector, weights)
+    return name, files | detector_options(None, min_face)

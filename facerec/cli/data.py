@@ -9,7 +9,7 @@ import typer
 from pydantic import BaseModel
 from rich.table import Table
 
-from facerec.cli.common import Json, Out, Replace, app, check_out, parse_size, print_json, report
+from facerec.cli.common import Json, Out, Panel, Replace, check_out, command, parse_size, print_json, report
 from facerec.core import ParamsError, note, parse_yaml, shown, terminal, track
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ New = Annotated[Path, typer.Argument(help="Folder to write; must be new or empty
 Arrays = Literal["bgr", "rgb"]
 
 
-@app.command()
+@command(Panel.DATA)
 def catalog(
     name: Annotated[str | None, typer.Argument(help="An entry to show in full; all in short without.")] = None,
     as_json: Json = False,
@@ -47,7 +47,7 @@ def catalog(
     terminal().print(table)
 
 
-@app.command()
+@command(Panel.DATA)
 def download(
     entry: Annotated[str, typer.Argument(help="Name of a file of data/catalog, such as lfw.")],
     out: Out,
@@ -65,7 +65,7 @@ def download(
         synthetic_sets.render_set(found, out, options)
 
 
-@app.command()
+@command(Panel.DATA)
 def add(
     photos: Annotated[
         Path, typer.Argument(help="Folder or archive of photos, those of each person in a folder of their own.")
@@ -97,7 +97,7 @@ def add(
     report(name, told, as_json)
 
 
-@app.command("import")
+@command(Panel.DATA, "import")
 def import_photos(
     source: Annotated[Path, typer.Argument(help="Folder or archive (tar, tgz, zip) of photos.")],
     out: New,
@@ -127,7 +127,7 @@ def import_photos(
     report("Photos", {"photos": len(made), "identities": made.classes}, as_json)
 
 
-@app.command()
+@command(Panel.DATA)
 def unpack(
     source: Annotated[
         Path, typer.Argument(help="Folder of a pack (train.rec, *.bin, bcolz), or one .rec, .bin or bcolz folder.")
@@ -150,7 +150,7 @@ def unpack(
     report("Images", unpacked.images, as_json)
 
 
-@app.command()
+@command(Panel.DATA)
 def pack(
     faces: Annotated[Path, typer.Argument(help="Face shards, or a folder of sets as unpack makes it.")],
     out: Annotated[Path, typer.Argument(help="Folder for train.rec, train.idx, property; or NAME.bin.")],
@@ -176,7 +176,7 @@ def pack(
     report("Images", exporting.pack_faces(faces, out), as_json)
 
 
-@app.command()
+@command(Panel.DATA)
 def export(
     images: Annotated[Path, typer.Argument(help="Photo or face shards.")],
     out: New,
@@ -192,7 +192,7 @@ def export(
     report("Written", exporting.export_images(images, out, list_file, limit), as_json)
 
 
-@app.command()
+@command(Panel.DATA)
 def inspect(
     what: Annotated[str, typer.Argument(help="Any file or folder, or the name of a catalog entry.")],
     sheet: Annotated[Path | None, typer.Option(help="Contact sheet of its images to write, .png or .jpg.")] = None,
@@ -216,7 +216,7 @@ def inspect(
     report(found.kind, {key.replace("_", " "): _words(each) for key, each in found.facts.items()})
 
 
-@app.command()
+@command(Panel.DATA)
 def sheet(
     out: Annotated[Path, typer.Argument(help="Picture to write, .png or .jpg.")],
     rows: Annotated[int, typer.Option(min=1, max=100, help="People, one a row.")] = 4,

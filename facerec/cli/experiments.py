@@ -15,22 +15,26 @@ from rich.padding import Padding
 from rich.text import Text
 
 from facerec import params as parameters
-from facerec.cli.common import Json, app, print_json, report
-from facerec.core import FormatError, ParamsError, parse_yaml, say, terminal, visible
+from facerec.cli.common import Json, Panel, command, print_json, report
+from facerec.core import FormatError, ParamsError, note, parse_yaml, say, shipped, terminal, visible
 from facerec.params import profiles
 
 PARAMS = Path("params.yaml")
 
 
-@app.command()
+@command(Panel.EXPERIMENTS)
 def profile(
     name: Annotated[str, typer.Argument(help="The profile; none lists them all.")] = "",
     listed: Annotated[bool, typer.Option("--list", help="Say what it needs; write nothing.")] = False,
     printed: Annotated[bool, typer.Option("--print", help="Print arguments of dvc exp run; write nothing.")] = False,
-    folder: Annotated[Path, typer.Option(help="Where the profiles are.")] = Path("profiles"),
+    folder: Annotated[
+        Path | None,
+        typer.Option("--profiles", help="Folder of the profiles; profiles/ here, else those that come with facerec."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Write params.yaml for a profile, such as lfw; `default` goes back. Without a name, list the profiles."""
+    folder = folder or (Path("profiles") if Path("profiles").is_dir() else shipped() / "profiles")
     if listed or not name:
         _list_profiles(folder, [name] if name else profiles.profile_names(folder), as_json)
     elif printed:
@@ -42,7 +46,39 @@ def profile(
         report(f"Profile {name}", {"written": str(PARAMS), **told, "next": "dvc repro"}, as_json)
 
 
-@app.command()
+@command(Panel.EXPERIMENTS)
+def new(
+    folder: Annotated[Path, typer.Argument(help="Folder to make; must be new or empty.")],
+    profile: Annotated[str, typer.Option(help="Profile that params.yaml starts with.")] = profiles.DEFAULT,
+    as_json: Json = False,
+) -> None:
+    """Start an experiment of your own: a git and DVC repository with graph, stages, catalog, profiles and README."""
+    from facerec.repository import starting
+
+    committed = starting.start_experiment(folder, profile)
+    if not committed:
+        note("nothing is committed: tell git who you are (git config --global user.name, user.email), then git commit")
+    report(f"{folder}", {"profile": profile, "next": f"cd {folder} && dvc repro"}, as_json)
+
+
+@command(Panel.EXPERIMENTS)
+def lock(
+    checked: Annotated[bool, typer.Option("--check", help="Only say whether they fit; write nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """In an experiment of `new`: take the installed code over into code/, after an upgrade or a change of a stage."""
+    from facerec.repository import code, starting
+
+    changed = code.changed_stages() if checked else starting.lock_experiment()
+    told: Any = changed if as_json else ", ".join(changed) or "none"
+    report(
+        "Code of the stages", {"changed": told, **({"next": "dvc repro"} if changed and not checked else {})}, as_json
+    )
+    if checked and changed:
+        raise typer.Exit(1)
+
+
+@command(Panel.EXPERIMENTS)
 def check(path: Annotated[Path, typer.Argument(help="Parameter file.")] = PARAMS) -> None:
     """Validate params.yaml; a mistake is named, with what is allowed."""
     parsed = parameters.load_params(path)
@@ -117,7 +153,7 @@ def _describe_source(how: dict[str, Any]) -> str:
     return f"{files}: put it into {how['put files into']}. {how['by hand']} See {how['homepage']}"
 
 
-@app.command("compare-runs")
+@command(Panel.EXPERIMENTS, "compare-runs")
 def compare_runs(
     first: Annotated[str, typer.Argument(metavar="REV1", help="Branch, tag, commit or experiment.")],
     second: Annotated[
@@ -159,7 +195,7 @@ def compare_runs(
         terminal().print(reporting.terminal_tables(made), highlight=False)
 
 
-@app.command("experiments")
+@command(Panel.EXPERIMENTS, "experiments")
 def list_experiments(
     commits: Annotated[int, typer.Option("--num", "-n", help="Those of the last so many commits.")] = 1,
     as_json: Json = False,
@@ -178,7 +214,7 @@ def list_experiments(
             console.print("", told, sep="\n", highlight=False)
 
 
-@app.command()
+@command(Panel.EXPERIMENTS)
 def reproduced(
     revision: Annotated[str, typer.Argument(metavar="REV", help="Branch, tag, commit or experiment.")] = "HEAD",
     as_json: Json = False,
@@ -199,7 +235,7 @@ def reproduced(
         raise typer.Exit(1)
 
 
-@app.command("verify-cache")
+@command(Panel.EXPERIMENTS, "verify-cache")
 def verify_cache(as_json: Json = False) -> None:
     """Do all outputs have the bytes that dvc.lock records, here and in DVC's cache? Reads everything, writes nothing."""
     from facerec.cli import revisions

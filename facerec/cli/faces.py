@@ -15,7 +15,19 @@ import typer
 from rich.table import Table
 
 from facerec import params as parameters
-from facerec.cli.common import Json, MinFace, Replace, Weights, app, check_out, detector_options, parse_size, report
+from facerec.cli.common import (
+    Detector,
+    Json,
+    MinFace,
+    Panel,
+    Replace,
+    Weights,
+    check_out,
+    command,
+    named_detector,
+    parse_size,
+    report,
+)
 from facerec.core import ImageError, ParamsError, require_path, shown, terminal, track
 
 if TYPE_CHECKING:
@@ -28,10 +40,10 @@ POINTS = ("left eye", "right eye", "nose", "left mouth corner", "right mouth cor
 """The five landmarks in the order of every array and table; left and right as seen in the photo."""
 
 
-@app.command()
+@command(Panel.USE)
 def detect(
     photos: Annotated[list[Path], typer.Argument(help="Photos, folders, archives, or photo shards.")],
-    detector: Annotated[str, typer.Option(help="Name of the detector.")] = DETECT.detector,
+    detector: Detector = DETECT.detector,
     weights: Weights = None,
     min_face: MinFace = None,
     landmarks: Annotated[bool, typer.Option("--landmarks", help="Show the five landmarks too.")] = False,
@@ -47,14 +59,16 @@ def detect(
     from facerec.detection.table import detect_set
     from facerec.store import shards
 
-    options = detector_options(weights, min_face)
+    for path in photos:  # before any of them is looked at
+        require_path(path, "name photos, folders, archives or photo shards")
+    name, options = named_detector(str(detector), weights, min_face)
     if table is not None:
         if len(photos) != 1 or not shards.is_shard_set(photos[0]) or draw is not None:
             raise ParamsError("--table takes one directory of photo shards, and no --draw.")
-        report("Detection", asdict(detect_set(photos[0], table, detector, options)), as_json)
+        report("Detection", asdict(detect_set(photos[0], table, name, options)), as_json)
         return
     drawer = None if draw is None else FaceDrawer(draw, photos)
-    detected = list(detect_photos(detection.build_detector(detector, **options), collect_photos(photos), drawer))
+    detected = list(detect_photos(detection.build_detector(name, **options), collect_photos(photos), drawer))
     if as_json:
         sys.stdout.write(json.dumps({"photos": [_describe_photo(*each) for each in detected]}) + "\n")
     else:
@@ -62,7 +76,7 @@ def detect(
     _check_decoded(detected)
 
 
-@app.command()
+@command(Panel.USE)
 def align(
     photos: Annotated[Path, typer.Argument(help="Photo folder, archive (tar, tgz, zip) or photo shards.")],
     out: Annotated[Path, typer.Argument(help="Face set to write; must be new or empty.")],
@@ -79,13 +93,13 @@ def align(
     margin: Annotated[float, typer.Option(help="Share added around a box.")] = ALIGN.margin,
     quality: Annotated[int, typer.Option(min=1, max=100, help="JPEG quality.")] = ALIGN.quality,
     subsampling: Annotated[str, typer.Option(help="JPEG colour: yuv444, yuv422 or yuv420.")] = ALIGN.subsampling,
-    detector: Annotated[str, typer.Option(help="Name of the detector.")] = DETECT.detector,
+    detector: Detector = DETECT.detector,
     weights: Weights = None,
     min_face: MinFace = None,
     detections: Annotated[
         Path | None, typer.Option(help="Table of PHOTOS made before by detect --table; nothing is detected then.")
     ] = None,
-    folder: Annotated[bool, typer.Option("--folder", help="Write JPEG files instead of shards.")] = False,
+    files: Annotated[bool, typer.Option("--files", help="Write JPEG files instead of shards.")] = False,
     sheet: Annotated[Path | None, typer.Option(help="Contact sheet to write, .png or .jpg.")] = None,
     replace: Replace = False,
     as_json: Json = False,
@@ -95,8 +109,8 @@ def align(
     chosen = {"rule": rule, "fallbacks": fallback or ALIGN.fallbacks, "min_score": min_score}
     cut = {"size": parse_size(size), "crop": crop, "margin": margin, "quality": quality, "subsampling": subsampling}
     options = parameters.parse_options(parameters.Align, chosen | cut, "align")
-    finder = detector, detector_options(weights, min_face)
-    values = align_photos(photos, out, options, detections, finder, folder, sheet).as_dict()
+    finder = named_detector(str(detector), weights, min_face)
+    values = align_photos(photos, out, options, detections, finder, files, sheet).as_dict()
     if not as_json:
         values = {key.replace("_", " "): _in_words(value) for key, value in values.items()}
     report("Alignment", values, as_json)

@@ -8,21 +8,40 @@ from typing import Annotated, Any
 import typer
 
 from facerec import params as parameters
-from facerec.cli.common import Json, Model, Out, app, file_place, folder_place, report, show_table
+from facerec.cli.common import (
+    HELP,
+    Json,
+    Model,
+    Out,
+    Panel,
+    PlainGroup,
+    app,
+    command,
+    file_place,
+    folder_place,
+    report,
+    show_table,
+)
 from facerec.core import ParamsError, note, rate_name
 
 VERIFY, IDENTIFY = parameters.Verify(), parameters.Identify()
 VARIANTS = "published, centre, zero or delete"
 
-megaface = typer.Typer(help="MegaFace-style identification.", no_args_is_help=True, rich_markup_mode=None)
-app.add_typer(megaface, name="megaface")
+megaface = typer.Typer(
+    cls=PlainGroup,
+    help="MegaFace-style identification.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    context_settings=HELP,
+)
+app.add_typer(megaface, name="megaface", rich_help_panel=Panel.MEASURE)
 
 Features = Annotated[Path, typer.Argument(help="Directory of probe and distractor features.")]
 Algorithm = Annotated[str, typer.Option(help="NAME in the feature files' PHOTO_NAME.bin.")]
 Fprs = Annotated[list[float] | None, typer.Option("--fpr", help="False positive rate; repeatable.")]
 
 
-@app.command()
+@command(Panel.MEASURE)
 def verify(
     embedded: Annotated[Path | None, typer.Argument(help="NAME.npy written by embed.")] = None,
     pairs: Annotated[Path | None, typer.Argument(help="pairs.txt of LFW, pairs.parquet, or another list.")] = None,
@@ -76,7 +95,7 @@ def _picture_place(picture: Path | None) -> Path | None:
     return picture and file_place(picture)
 
 
-@app.command()
+@command(Panel.MEASURE)
 def quality(
     faces: Annotated[Path, typer.Argument(help="NAME.npy written by embed, or face shards with --model.")],
     pairs: Annotated[Path | None, typer.Argument(help="List of pairs, for error-versus-reject curves.")] = None,
@@ -111,7 +130,7 @@ def quality(
     report(f"Quality by {rated.name}", found, as_json)
 
 
-@megaface.command()
+@command(None, None, megaface)
 def features(
     model: Model,
     probes: Annotated[Path, typer.Argument(help="Face shards of the probes.")],
@@ -124,7 +143,7 @@ def features(
     embed_features(model, probes, distractors, out)
 
 
-@megaface.command("import")
+@command(None, "import", megaface)
 def import_features(
     folder: Annotated[Path, typer.Argument(help="Holds the devkit's facescrub/ and megaface/.")],
     probe_list: Annotated[Path, typer.Argument(help="facescrub_features_list.json or the like.")],
@@ -140,7 +159,7 @@ def import_features(
     report("Imported", counts, as_json)
 
 
-@megaface.command()
+@command(None, None, megaface)
 def export(features: Features, out: Out, algorithm: Algorithm = "facerec", as_json: Json = False) -> None:
     """Features into the devkit's folders of .bin files, with their lists."""
     from facerec.evaluation.identification import on_files
@@ -148,7 +167,7 @@ def export(features: Features, out: Out, algorithm: Algorithm = "facerec", as_js
     report("Exported", on_files.export_features(features, algorithm, out), as_json)
 
 
-@megaface.command("scores")
+@command(None, "scores", megaface)
 def write_scores(features: Features, out: Out, as_json: Json = False) -> None:
     """The devkit's score files: every probe against every probe and every distractor."""
     from facerec.evaluation.identification import on_files
@@ -156,7 +175,7 @@ def write_scores(features: Features, out: Out, as_json: Json = False) -> None:
     report("Scores", on_files.write_devkit_scores(features, out), as_json)
 
 
-@megaface.command()
+@command(None, None, megaface)
 def denoise(
     features: Features,
     probe_noises: Annotated[Path, typer.Argument(help="List of mislabelled probes.")],
@@ -173,7 +192,7 @@ def denoise(
     report("Noise", cleaned.metrics(), as_json)
 
 
-@megaface.command()
+@command(None, None, megaface)
 def identify(
     features: Annotated[Path | None, typer.Argument(help="Directory of features, or give the files:")] = None,
     probes: Annotated[Path | None, typer.Option(help="P.npy, L2-normalised, a row a face.")] = None,
@@ -219,7 +238,7 @@ def identify(
     report("Identification", {**shown, **({"noise": counts} if counts else {})}, as_json)
 
 
-@megaface.command("published")
+@command(None, "published", megaface)
 def show_published(
     result: Annotated[Path, typer.Argument(help="cmc_*.json of the devkit.")], fpr: Fprs = None, as_json: Json = False
 ) -> None:
@@ -244,7 +263,7 @@ def _require_none(what: str, *given: object) -> None:
         raise ParamsError(f"With {what} leave out the options that belong to plain files.")
 
 
-@app.command()
+@command(Panel.MEASURE)
 def figure(
     out: Annotated[Path, typer.Argument(help="Picture to write, .png or .svg.")],
     curves: Annotated[list[str], typer.Argument(help="NAME=FILE: our curves or a devkit's cmc_*.json; repeatable.")],

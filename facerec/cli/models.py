@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from facerec import params as parameters
-from facerec.cli.common import Json, Model, app, file_place, report
+from facerec.cli.common import Json, Model, Panel, command, file_place, report
 
 AllowTorchScript = Annotated[
     bool,
@@ -22,7 +22,7 @@ AllowTorchScript = Annotated[
 ]
 
 
-@app.command()
+@command(Panel.TRAIN)
 def train(
     faces: Annotated[list[Path], typer.Argument(help="Directories of face shards.")],
     out: Annotated[Path, typer.Option(help="Weights to write.", callback=file_place)] = Path("backbone.pt"),
@@ -57,7 +57,7 @@ def train(
             report("trial, nothing saved" if trial else f"{out}", asdict(trained.history[-1]), as_json)
 
 
-@app.command()
+@command(Panel.TRAIN)
 def onnx(
     model: Annotated[Path, typer.Argument(help="Weights written by train.")],
     out: Annotated[Path, typer.Argument(help="ONNX file to write.", callback=file_place)],
@@ -70,7 +70,7 @@ def onnx(
     report(f"{out}", {"max_difference": export.export_onnx(model, out, allow_torchscript)}, as_json)
 
 
-@app.command()
+@command(Panel.MEASURE)
 def embed(
     model: Model,
     faces: Annotated[Path, typer.Argument(help="Directory of face shards.")],

@@ -80,6 +80,8 @@ def read_outputs() -> tuple[Path, Path, list[StoredOutput]]:
 
 def list_experiments(commits: int) -> list[dict[str, Any]]:
     """The output of `dvc exp show --json` for the last so many commits; RevisionError with its message."""
+    import dvc  # noqa: F401  its absence is explained before anything runs
+
     command = [sys.executable, "-m", "dvc", "exp", "show", "--json", "--num", str(commits)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from facerec.cli.common import Json, app, file_place, print_json, report
+from facerec.cli.common import Json, Panel, command, file_place, print_json, report
 from facerec.core import ParamsError, write_json
 
 Trials = Annotated[int, typer.Option(help="Trials of the bootstrap over subjects, for 95 % intervals.")]
@@ -18,7 +18,7 @@ def _file(path: Path | None) -> Path | None:
     return path if path is None else file_place(path)
 
 
-@app.command()
+@command(Panel.MEASURE)
 def ijb(
     lists: Annotated[Path, typer.Argument(help="Folder of the published lists, such as IJBC/meta.")],
     embedded: Annotated[Path | None, typer.Argument(help="NAME.npy written by embed, of the photos listed.")] = None,
@@ -58,7 +58,7 @@ def ijb(
         report(f"Templates of {lists}", found.rows())
 
 
-@app.command()
+@command(Panel.MEASURE)
 def tinyface(
     lists: Annotated[Path, typer.Argument(help="TinyFace's Testing_Set, or a folder with its two .mat files.")],
     embedded: Annotated[Path | None, typer.Argument(help="NAME.npy written by embed, of all photos there.")] = None,

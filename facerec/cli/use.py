@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from facerec.cli.common import Json, MinFace, Weights, app, detector_options, print_json, report
-from facerec.core import ParamsError, note, say, shown, terminal
+from facerec.cli.common import Detector, Json, MinFace, Panel, Weights, command, detector_options, print_json, report
+from facerec.core import ParamsError, note, require_path, say, shown, terminal
 
 if TYPE_CHECKING:
     from facerec.recognition.enrolling import Enrolment
@@ -17,17 +17,23 @@ if TYPE_CHECKING:
     from facerec.recognition.results import PhotoComparison, Portrait, SearchResult
     from facerec.recognition.thresholds import Threshold
 
-FAR = 1e-2
+FAR, FPIR = 1e-2, 1e-1
 MODEL, PARAMS = Path("models/backbone.onnx"), Path("params.yaml")
 _NOTES = 20
 """Notes of enroll that people get; the JSON has all of them."""
 
-Model = Annotated[Path | None, typer.Option(help="backbone.pt, an .onnx file, or a downloaded model's directory.")]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        help="Name of a model of the catalog, backbone.pt, an .onnx file or a folder with one; by default that of "
+        "params.yaml, else mobilefacenet_foamliu_pt.",
+        metavar="NAME|PATH",
+    ),
+]
 Params = Annotated[
     Path | None,
     typer.Option(help="Experiment whose model, detector and choice of faces are used; params.yaml if it is there."),
 ]
-Detector = Annotated[str | None, typer.Option(help="Name of the detector.")]
 Rule = Annotated[str | None, typer.Option(help="Which face: center, largest, score-area or best-score.")]
 Fallback = Annotated[
     list[str] | None, typer.Option(help="What is tried in turn, repeatable: detector, retry, low-score, crop.")
@@ -39,7 +45,7 @@ Far = Annotated[float | None, typer.Option(help="False accept rate of one compar
 Picture = Annotated[Path | None, typer.Option(help="Picture of the result to write, .png or .svg.")]
 
 
-@app.command()
+@command(Panel.USE)
 def compare(
     first: Annotated[Path, typer.Argument(help="A photo.")],
     second: Annotated[Path, typer.Argument(help="Another one.")],
@@ -60,6 +66,7 @@ def compare(
 
     if picture is not None:
         recognition_pictures.check_picture_name(picture)
+    _check_photos(first, second)
     recogniser = _recogniser(model, params, detector, weights, min_face, rule, fallback)
     found = recogniser.compare(first, second, recogniser.threshold(FAR if far is None else far, scores))
     if picture is not None:
@@ -70,7 +77,7 @@ def compare(
         _show_comparison(found, recogniser)
 
 
-@app.command()
+@command(Panel.USE)
 def enroll(
     gallery: Annotated[Path, typer.Argument(help="File to make, or to add to.")],
     photos: Annotated[
@@ -103,11 +110,13 @@ def enroll(
         raise ParamsError("enroll takes PHOTOS, or --remove NAME; see `facerec enroll --help`.")
     changes = GalleryChanges(tuple(photos or ()), name, list_file, tuple(remove or ()), not without_faces)
     changes.check()
+    for path in photos or ():  # before the first of them is enrolled
+        require_path(path, "name photos, folders, archives or photo shards")
     recogniser = _recogniser(model, params, detector, weights, min_face, rule, fallback) if photos else None
     _show_enrolment(gallery, change_gallery(gallery, changes, recogniser), as_json)
 
 
-@app.command()
+@command(Panel.USE)
 def search(
     gallery: Annotated[Path, typer.Argument(help="File of the gallery.")],
     photo: Annotated[Path, typer.Argument(help="A photo with any number of faces.")],
@@ -115,9 +124,10 @@ def search(
     every_photo: Annotated[
         bool, typer.Option("--every-photo", help="List photos; by default each person by the best one.")
     ] = False,
-    far: Far = None,
+    far: Annotated[float | None, typer.Option(help="Instead of --fpir: false accept rate of one comparison.")] = None,
     fpir: Annotated[
-        float | None, typer.Option(help="Instead: chance that a person who is not in the gallery is named in a search.")
+        float | None,
+        typer.Option(help="Chance that a person who is not in the gallery is named in a search, 1e-1 by default."),
     ] = None,
     scores: Scores = None,
     model: Model = None,
@@ -139,6 +149,8 @@ def search(
         recognition_pictures.check_picture_name(picture)
     if far is not None and fpir is not None:
         raise ParamsError("--far is the rate of one comparison and --fpir that of the search; give one of them.")
+    require_path(gallery, "`facerec enroll` makes one")
+    _check_photos(photo)
     recogniser = _recogniser(model, params, detector, weights, min_face, rule, fallback)
     known = recogniser.gallery(gallery)
     threshold = _search_threshold(recogniser, len(known), far, fpir, scores)
@@ -151,45 +163,68 @@ def search(
         _show_search(found, recogniser)
 
 
+def _check_photos(*photos: Path) -> None:
+    """Raise FormatError for a photo that is not there, before a network is loaded or downloaded."""
+    from facerec.recognition.recogniser import check_photo
+
+    for photo in photos:
+        check_photo(photo)
+
+
 def _recogniser(
-    model: Path | None,
+    model: str | None,
     params: Path | None,
     detector: str | None,
-    weights: Path | None,
+    weights: str | None,
     min_face: int | None,
     rule: str | None,
     fallback: list[str] | None,
 ) -> Recogniser:
-    """With these options; the others are those of params.yaml, where there is one, else the defaults."""
+    """With these options; the others are those of params.yaml, where there is one, else the defaults.
+
+    A model of the catalog is used as it was measured, unless --params names an experiment.
+    """
+    from facerec.catalog import networks
     from facerec.recognition.recogniser import Recogniser
 
     options, fallbacks = detector_options(weights, min_face), tuple(fallback or ()) or None
-    if params is not None or PARAMS.exists():
+    listed = model is not None and networks.is_listed(model, "model")
+    if params is not None or (PARAMS.exists() and not listed):
         return Recogniser.of_experiment(
             params or PARAMS, model=model, detector=detector, options=options, rule=rule, fallbacks=fallbacks
         )
+    if model is None and not MODEL.exists():
+        model = networks.DEFAULT
+        note(f"the network is {model} of the catalog; --model names another (facerec catalog lists them)")
     given: dict[str, Any] = {"rule": rule, "fallbacks": fallbacks}
     choosing = {name: value for name, value in given.items() if value is not None}
-    return Recogniser(model or MODEL, detector or "mtcnn", options, **choosing)
+    return Recogniser(model or MODEL, detector, options, **choosing)
 
 
 def _search_threshold(
     recogniser: Recogniser, photos: int, far: float | None, fpir: float | None, scores: Path | None
 ) -> Threshold | None:
-    """The threshold at the rate `far` of one comparison, or at the rate `fpir` of the search."""
+    """The threshold at the rate `far` of one comparison, or at the rate `fpir` of the search, FPIR by default.
+
+    Where the benchmark is too small for the default, the threshold is that of the lowest rate it can tell.
+    """
     from facerec.recognition import thresholds
 
-    if fpir is None:
-        return recogniser.threshold(FAR if far is None else far, scores)
     measured = recogniser.measured(scores)
     if measured is None:
         return None
+    if far is not None:
+        return measured.at(far)
     try:
-        return measured.at(thresholds.far_for_fpir(fpir, photos))
+        return measured.at(thresholds.far_for_fpir(FPIR if fpir is None else fpir, photos))
     except thresholds.UnsupportedRateError as error:
-        least = thresholds.search_fpir(thresholds.lowest_far(max(measured.different, 1)), photos)
+        lowest = thresholds.lowest_far(max(measured.different, 1))
+        least = thresholds.round_up(thresholds.search_fpir(lowest, photos))
+        if fpir is None and lowest < 1:
+            note(f"{measured.benchmark} is too small to promise {FPIR:g}; its lowest rate gives this gallery {least:g}")
+            return measured.at(lowest)
         raise thresholds.UnsupportedRateError(
-            f"{str(error).rstrip('.')}; a search of {photos:,} photos needs an --fpir of {thresholds.round_up(least):g} or more."
+            f"{str(error).rstrip('.')}; a search of {photos:,} photos needs an --fpir of {least:g} or more."
         ) from error
 
 

@@ -48,6 +48,7 @@ from facerec.core.settings import (
     local_number,
     local_path,
     local_setting,
+    shipped,
     torch_device,
     usable_cores,
     worker_count,
@@ -64,4 +65,4 @@ __all__ += ["PORTABLE", "describe_arithmetic", "use_portable_arithmetic"]
 __all__ += ["is_torchscript", "parse_json", "parse_yaml", "read_tensors", "short_reason", "zip_names"]
 __all__ += ["create_registered", "options_of", "resumable_tables", "work_folder"]
 __all__ += ["describe_device", "device_type", "home", "leads", "local_number", "local_path", "local_setting"]
-__all__ += ["reused_memory", "torch_device", "usable_cores", "without_pandas", "worker_count"]
+__all__ += ["reused_memory", "shipped", "torch_device", "usable_cores", "without_pandas", "worker_count"]

@@ -32,6 +32,16 @@ def home() -> Path:
     return Path()
 
 
+def shipped() -> Path:
+    """The folder of the files that an experiment starts from: graph, stages, profiles, catalog.
+
+    It is the root of a checkout; an installed wheel has them in facerec/_experiment/.
+    """
+    package = Path(__file__).resolve().parents[1]
+    packed = package / "_experiment"
+    return packed if packed.is_dir() else package.parent
+
+
 def local_path(name: str, default: str) -> Path:
     """Machine setting `name` as a path; a relative one starts at `home`."""
     return home() / local_setting(name, default)

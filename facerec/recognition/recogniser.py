@@ -18,6 +18,7 @@ from facerec import detection, embedding
 from facerec import params as parameters
 from facerec.aligning.crops import crop_matrices, cut_crop, options_for_network
 from facerec.aligning.fallbacks import ChosenFace, PhotoFaces, choose_faces
+from facerec.catalog import networks
 from facerec.core import FacerecError, FormatError, ImageError, ParamsError, sha256_of_bytes, torch_device
 from facerec.detection import NO_FACES, Detector, Faces, FoundFaces, find_faces
 from facerec.imaging import images
@@ -77,8 +78,10 @@ class Recogniser:
     which `of_experiment` takes from params.yaml. Runs on the device of FACEREC_DEVICE.
 
     Args:
-        model: anything that `facerec.embedding.load_embedder` takes.
-        detector: name of a detector of `facerec.detection`, or a detector.
+        model: anything that `facerec.embedding.load_embedder` takes, or the name of a model of the catalog, which is
+            downloaded first.
+        detector: name of a detector of `facerec.detection` or of weights of the catalog, or a detector; by default
+            the one that a model of the catalog was measured with, and MTCNN for any other.
         options: of the detector, by name (weights, min_face, ...).
         retry: photos whose best face scores less are looked at again, as `detect.retry` says.
         choosing: fields of `facerec.params.Align` (rule, fallbacks, min_score, ...): which face of a photo is used.
@@ -91,18 +94,22 @@ class Recogniser:
     def __init__(
         self,
         model: str | Path,
-        detector: str | Detector = "mtcnn",
+        detector: str | Detector | None = None,
         options: Mapping[str, Any] | None = None,
         retry: float = 0.5,
         **choosing: Any,
     ) -> None:
         if choosing.get("rule", "center") not in detection.RULES:
             raise ParamsError(f"No rule {choosing['rule']!r} to choose a face; use {', '.join(detection.RULES)}.")
-        self.embedder = embedding.load_embedder(model, torch_device())
+        if detector is None:
+            listed = networks.is_listed(str(model), "model")
+            detector, weights = networks.measured_detector(str(model)) if listed else ("mtcnn", None)
+            options = {**({"weights": weights} if weights else {}), **(options or {})}
+        self.embedder = embedding.load_embedder(networks.network_place(str(model)), torch_device())
         preprocessing = self.embedder.preprocessing
         crops = options_for_network(preprocessing.size, preprocessing.template, **choosing)
         if isinstance(detector, str):
-            detector = detection.build_detector(detector, **(options or {}))
+            detector = _build_detector(detector, options or {})
         self.name = str(model)
         self.detector, self.retry, self.options = detector, retry, crops
 
@@ -152,10 +159,12 @@ class Recogniser:
     def measured(self, scores: str | Path | None = None) -> Measurement | None:
         """This model's measurement in `scores`, else on the largest benchmark of data/scores; None without one.
 
-        Raises FormatError where `scores` are those of another model.
+        For a model of the catalog that was not measured here, it is the measurement that comes with its entry. Raises FormatError where `scores` are those of another model.
         """
         digest = self.embedder.digest
-        return thresholds.find_measurement(digest) if scores is None else thresholds.read_measurement(scores, digest)
+        if scores is not None:
+            return thresholds.read_measurement(scores, digest)
+        return thresholds.find_measurement(digest) or thresholds.find_measurement(digest, networks.shipped_scores())
 
     def threshold(self, far: float = 1e-2, scores: str | Path | None = None) -> Threshold | None:
         """The threshold at the false accept rate `far` by the measurement `measured(scores)`; None without one."""
@@ -293,15 +302,26 @@ class Recogniser:
             )
 
 
+def _build_detector(name: str, options: Mapping[str, Any]) -> Detector:
+    """The detector of this name, or the one that the weights of this name in the catalog belong to."""
+    weights = options.get("weights")
+    detector, files = networks.detector_files(name, weights and str(weights))
+    return detection.build_detector(detector, **{**options, **files})
+
+
 def load_photo(photo: Photo, name: str = "the photo") -> tuple[str, bytes | Pixels]:
     """A photo's name (its path, else `name`) and its content; FormatError where the file is missing."""
     if isinstance(photo, bytes | np.ndarray):
         return name, photo
-    path = Path(photo)
+    check_photo(Path(photo))
+    return str(photo), Path(photo).read_bytes()
+
+
+def check_photo(path: Path) -> None:
+    """Raise FormatError unless the file is there."""
     if not path.is_file():
         kind = "is a folder; name one photo in it" if path.is_dir() else "does not exist; name a photo"
         raise FormatError(f"{path} {kind}.")
-    return str(photo), path.read_bytes()
 
 
 def _decoded(name: str, data: bytes | Pixels) -> Pixels:

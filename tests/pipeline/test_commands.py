@@ -39,7 +39,7 @@ VERBS = (
 
 def test_help_names_every_verb(project: Project) -> None:
     shown = project.run("facerec", "--help")
-    assert all(f"  {verb} " in shown for verb in (*VERBS, "megaface"))
+    assert all(f" {verb} " in shown for verb in (*VERBS, "megaface"))
     inner = project.run("facerec", "megaface", "--help")
     assert all(verb in inner for verb in ("features", "import", "export", "scores", "denoise", "identify", "published"))
 
