@@ -34,6 +34,7 @@ _LAZY = {
     "evaluate": "facerec.evaluation.verification:evaluate",
     "head": "facerec.heads:build_head",
     "identify": "facerec.evaluation.identification:identify",
+    "open_set": "facerec.evaluation.open_set:open_set",
     "similarity": "facerec.imaging.alignment:similarity",
     "use_portable_arithmetic": "facerec.core:use_portable_arithmetic",
     "warp": "facerec.imaging.alignment:warp",

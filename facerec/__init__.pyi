@@ -7,6 +7,7 @@ from facerec.core import use_portable_arithmetic as use_portable_arithmetic
 from facerec.detection import build_detector as detector
 from facerec.embedding.embed_set import open_embedder as embedder
 from facerec.evaluation.identification import identify as identify
+from facerec.evaluation.open_set import open_set as open_set
 from facerec.evaluation.verification import evaluate as evaluate
 from facerec.heads import build_head as head
 from facerec.imaging.alignment import similarity as similarity
@@ -29,6 +30,7 @@ __all__ = [
     "evaluate",
     "head",
     "identify",
+    "open_set",
     "read_faces",
     "read_photos",
     "similarity",

@@ -9,7 +9,7 @@ One file for each group of commands, which registers them on `common.app`:
     faces.py        detect, align
     models.py       train, onnx, embed
     measure.py      verify, quality, megaface, figure
-    templates.py    ijb, tinyface
+    protocols.py    openset, ijb, tinyface
     experiments.py  profile, check, compare-runs, experiments, reproduced, verify-cache
 
 People get tables and progress on standard error; `--json` prints one JSON object on standard output and nothing else
@@ -30,7 +30,7 @@ from facerec.core import run_command, use_portable_arithmetic, without_pandas
 
 __all__ = ["GROUPS", "app", "main"]
 
-GROUPS = ("use", "data", "faces", "models", "measure", "templates", "experiments")
+GROUPS = ("use", "data", "faces", "models", "measure", "protocols", "experiments")
 """Modules of this folder whose commands are registered."""
 
 for group in GROUPS:

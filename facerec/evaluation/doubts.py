@@ -47,6 +47,23 @@ def doubts_of_identification(metrics: Metrics) -> list[str]:
     return found
 
 
+def doubts_of_open_set(metrics: Metrics) -> list[str]:
+    """Sentences on the flat metrics of an open-set evaluation; none where it is sound."""
+    found = []
+    if (tied := metrics.get("tied_probes", 0)) > _REPEATED:
+        found.append(
+            f"in {_percent(tied)} of the searches another person scores exactly as the right one does, which counts as "
+            "found, so the embeddings are not worth measuring"
+        )
+    if (few := metrics.get("genuine_probes", _FEW_PAIRS)) < _FEW_PAIRS:
+        found.append(f"a trial has only {few} probes of people in the gallery, too few for a rate")
+    if (share := metrics["failures"] / metrics["photos"]) > _REPEATED:
+        found.append(
+            f"{_percent(share)} of the photos have no face and count as errors; see why with `facerec inspect`"
+        )
+    return found
+
+
 def _chance(metrics: Metrics) -> Iterator[str]:
     low, high = metrics["accuracy_low"], metrics.get("accuracy_high", 1.0)
     if metrics["auc_high"] < 1 - _CHANCE:

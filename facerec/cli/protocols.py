@@ -1,4 +1,4 @@
-"""Commands for benchmarks of templates and of tiny faces: IJB-B, IJB-C, TinyFace."""
+"""Commands for protocols of their own: open sets, templates (IJB-B and IJB-C), tiny faces."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from facerec.cli.common import Json, Panel, command, file_place, print_json, report
-from facerec.core import ParamsError, write_json
+from facerec.cli.common import Json, Panel, command, file_place, folder_place, print_json, report
+from facerec.core import ParamsError, note, write_json
 
 Trials = Annotated[int, typer.Option(help="Trials of the bootstrap over subjects, for 95 % intervals.")]
 Seed = Annotated[int, typer.Option(help="Seed of the bootstrap.")]
@@ -16,6 +16,40 @@ Seed = Annotated[int, typer.Option(help="Seed of the bootstrap.")]
 
 def _file(path: Path | None) -> Path | None:
     return path if path is None else file_place(path)
+
+
+def _folder(path: Path | None) -> Path | None:
+    return path if path is None else folder_place(path)
+
+
+@command(Panel.MEASURE)
+def openset(
+    embedded: Annotated[Path, typer.Argument(help="NAME.npy written by embed; the table beside it names its rows.")],
+    protocol: Annotated[str, typer.Option(help="blufr, best-rowden-closed, best-rowden-open, drawn, all-pairs.")],
+    lists: Annotated[Path | None, typer.Option(help="Folder of the catalog's lfw_protocols.")] = None,
+    fusion: Annotated[str, typer.Option(help="Several photos of a person enrolled: max or mean.")] = "max",
+    gallery: Annotated[int, typer.Option(help="Photos of each enrolled person, for drawn.")] = 1,
+    trials: Annotated[int, typer.Option(help="Trials, for drawn.")] = 10,
+    seed: Annotated[int, typer.Option(help="Of the trials, for drawn.")] = 1,
+    vr_far: Annotated[list[float] | None, typer.Option(help="Impostor pairs let pass; repeatable.")] = None,
+    dir_far: Annotated[list[float] | None, typer.Option(help="Unknown probes let pass; repeatable.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the result and its curves.", callback=_folder)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Open-set protocols: VR over all pairs, DIR among strangers, closed-set rank 1, each over its trials."""
+    from facerec.evaluation.open_set import on_files
+
+    fars = {"vr_fars": tuple(vr_far)} if vr_far else {}
+    fars |= {"dir_fars": tuple(dir_far)} if dir_far else {}
+    options = on_files.OpenSetOptions(protocol, lists, fusion, gallery, trials, seed, **fars)
+    judged = on_files.measure_files(embedded, options)
+    for sentence in judged.notes:
+        note(sentence)
+    if out is not None:
+        judged.write(out)
+    report(f"{embedded}, protocol {protocol}", judged.result.answer() if as_json else judged.metrics(), as_json)
 
 
 @command(Panel.MEASURE)
