@@ -10,7 +10,6 @@ from typing import Any
 
 from facerec.core import ParamsError, run_command, timing, write_json
 from facerec.core import note as note
-from facerec.distributed import launching
 from facerec.params import Params as Params
 from facerec.params import load_params
 
@@ -59,6 +58,8 @@ def run(stage: Callable[..., None]) -> None:
 
 def run_together(stage: Callable[..., None]) -> None:
     """As `run`, in the processes that the machine setting FACEREC_TORCHRUN asks for."""
+    from facerec.distributed import launching  # only here, as it imports torch
+
     if not launching.should_launch():
         run(stage)
     name, arguments = stage.__name__, sys.argv[1:]

@@ -10,6 +10,7 @@ Other rooms import all of it from here:
 `timing`, which records how long a stage took, is imported by its own name.
 """
 
+from facerec.core.compiling import compiled
 from facerec.core.console import ERROR_CLASS, INTERRUPTED, note, run_command
 from facerec.core.descriptions import (
     Album,
@@ -38,7 +39,7 @@ from facerec.core.portable import PORTABLE, describe_arithmetic, use_portable_ar
 from facerec.core.progress import bar, say, terminal, track
 from facerec.core.reading import is_torchscript, parse_json, parse_yaml, read_tensors, short_reason, zip_names
 from facerec.core.registry import create_registered, options_of
-from facerec.core.resumable import resumable_tables, work_folder
+from facerec.core.resumable import remove_old_folders, resumable_tables, work_folder
 from facerec.core.settings import (
     describe_device,
     home,
@@ -60,6 +61,6 @@ __all__ += ["atomic_dir", "atomic_file", "check_place", "exclusive", "write_json
 __all__ += ["bar", "map_in_threads", "map_ordered", "track"]
 __all__ += ["PORTABLE", "describe_arithmetic", "use_portable_arithmetic"]
 __all__ += ["is_torchscript", "parse_json", "parse_yaml", "read_tensors", "short_reason", "zip_names"]
-__all__ += ["create_registered", "options_of", "resumable_tables", "work_folder"]
+__all__ += ["compiled", "create_registered", "options_of", "remove_old_folders", "resumable_tables", "work_folder"]
 __all__ += ["describe_device", "home", "leads", "local_number", "local_path", "local_setting"]
 __all__ += ["torch_device", "usable_cores", "worker_count"]
