@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthfaces import assets
+from synthfaces.prepared import Arrays, prepared_arrays
 from synthfaces.raster import cast_rays, sample_bilinear
 from synthfaces.surface import Floats, Material, f32
 
@@ -138,34 +139,53 @@ def macro_weights(male: float, old: float, weight: float, ancestry: tuple[float,
 
 @lru_cache(maxsize=1)
 def load_head() -> HeadMesh:
-    """Load the head once per process (about a second)."""
+    """Load the head once per process; reading the model's files takes a second, so its arrays are kept on disk."""
+    arrays = prepared_arrays("head", _read_head)
+    neutral, masks = arrays["neutral"], arrays["masks"]
+    columns = _target_rows()
+    basis = np.zeros(len(columns) * neutral.size, np.float32)
+    basis[arrays["places"]] = arrays["offsets"]
+    eyes = arrays["left_eye"], arrays["right_eye"]
+    left, right = (ids[neutral[ids, 2] > neutral[ids, 2].max() - 0.03] for ids in eyes)
+    return HeadMesh(
+        neutral=neutral,
+        triangles=arrays["triangles"],
+        material=arrays["material"],
+        masks=masks,
+        basis=basis.reshape(len(columns), -1),
+        columns=columns,
+        eyes=eyes,
+        pupils=(left, right),
+        nose=int(arrays["nose"]),
+        mouth=_mouth_corners(neutral, masks),
+        face=_face_vertices(neutral, masks),
+    )
+
+
+def _read_head() -> Arrays:
+    """Arrays of the head, out of the files of the model. Of the basis, 7 % are not 0: `offsets` (n,) at `places` (n,)."""
     base = assets.load_base_mesh()
-    eyes = base.vertices[np.unique(np.concatenate([base.quads["helper-l-eye"], base.quads["helper-r-eye"]]))]
-    centre = eyes.mean(axis=0)
+    both = np.unique(np.concatenate([base.quads["helper-l-eye"], base.quads["helper-r-eye"]]))
+    centre = base.vertices[both].mean(axis=0)
     chosen = {name: _quads_above(base, name, centre[1] + _BOTTOM) for name in _GROUPS}
     used, flat = np.unique(np.concatenate(list(chosen.values())), return_inverse=True)
     quads = flat.reshape(-1, 4).astype(np.int32)
     material = np.concatenate([np.full(len(q), _GROUPS[name], np.int32) for name, q in chosen.items()])
     where = np.full(len(base.vertices), -1)
     where[used] = np.arange(len(used))
-    neutral = base.vertices[used] - centre
-    masks = _vertex_masks(base, chosen, used)
-    columns, basis = _shape_basis(where, len(used))
-    eye_pair = tuple(where[np.unique(base.quads[f"helper-{side}-eye"])] for side in "rl")
-    pupils = tuple(ids[neutral[ids, 2] > neutral[ids, 2].max() - 0.03] for ids in eye_pair)
-    return HeadMesh(
-        neutral=neutral,
-        triangles=np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]]),
-        material=np.concatenate([material, material]),
-        masks=masks,
-        basis=basis,
-        columns=columns,
-        eyes=(eye_pair[0], eye_pair[1]),
-        pupils=(pupils[0], pupils[1]),
-        nose=int(where[_NOSE_TIP]),
-        mouth=_mouth_corners(neutral, masks),
-        face=_face_vertices(neutral, masks),
-    )
+    basis = _shape_basis(where, len(used))
+    places = np.flatnonzero(basis)
+    return {
+        "neutral": base.vertices[used] - centre,
+        "triangles": np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]]),
+        "material": np.concatenate([material, material]),
+        "masks": _vertex_masks(base, chosen, used),
+        "places": places.astype(np.uint32),
+        "offsets": basis[places],
+        "left_eye": where[np.unique(base.quads["helper-r-eye"])],
+        "right_eye": where[np.unique(base.quads["helper-l-eye"])],
+        "nose": where[_NOSE_TIP],
+    }
 
 
 def _quads_above(base: assets.BaseMesh, group: str, bottom: float) -> NDArray[np.int64]:
@@ -187,16 +207,22 @@ def _vertex_masks(base: assets.BaseMesh, chosen: dict[str, NDArray[np.int64]], u
     return masks[used]
 
 
-def _shape_basis(where: NDArray[np.int64], count: int) -> tuple[dict[str, int], Floats]:
+def _target_rows() -> dict[str, int]:
+    """The row of the basis that holds each target."""
     names = [*macro_weights(0.5, 0.5, 0.5, (0.3, 0.3, 0.4)), *EXPRESSIONS]
     names += [name for slider in sliders() for name in (*slider.negative, *slider.positive)]
-    columns = {name: row for row, name in enumerate(dict.fromkeys(names))}
-    basis = np.zeros((len(columns), count, 3), np.float32)
-    for name, row in columns.items():
+    return {name: row for row, name in enumerate(dict.fromkeys(names))}
+
+
+def _shape_basis(where: NDArray[np.int64], count: int) -> Floats:
+    """The basis, flat: the offsets (count, 3) of every target in turn."""
+    rows = _target_rows()
+    basis = np.zeros((len(rows), count, 3), np.float32)
+    for name, row in rows.items():
         index, offset = assets.load_target(name)
         kept = where[index] >= 0
         basis[row, where[index][kept]] = offset[kept]
-    return columns, basis.reshape(len(columns), -1)
+    return basis.ravel()
 
 
 def _mouth_corners(neutral: Floats, masks: Floats) -> tuple[int, int]:
@@ -223,9 +249,14 @@ def scalp_grid(azimuths: int = 73, polars: int = 40) -> Scalp:
         [np.sin(azimuth)[:, None] * sin, np.broadcast_to(cos, (azimuths, polars)), np.cos(azimuth)[:, None] * sin],
         axis=2,
     ).astype(np.float32)
-    hit, weights = cast_rays(SKULL, directions.reshape(-1, 3), model.neutral, triangles)
-    corners = triangles[hit].reshape(azimuths, polars, 3).astype(np.int64)
-    return Scalp(azimuth, angle, directions, corners, weights.reshape(azimuths, polars, 3))
+
+    def cast() -> Arrays:
+        hit, weights = cast_rays(SKULL, directions.reshape(-1, 3), model.neutral, triangles)
+        return {"corners": triangles[hit].astype(np.int64), "weights": weights}
+
+    kept = prepared_arrays(f"scalp-{azimuths}-{polars}", cast)
+    corners, weights = (kept[name].reshape(azimuths, polars, 3) for name in ("corners", "weights"))
+    return Scalp(azimuth, angle, directions, corners, weights)
 
 
 def scalp_points(points: Floats) -> Floats:

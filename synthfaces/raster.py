@@ -1,4 +1,4 @@
-"""The compiled kernels of the renderer: z-buffer, interpolation, illumination, shadows, rays, texture lookup.
+"""Compiled loops of the renderer over meshes and textures: z-buffer, interpolation, normals, rays, texture lookup.
 
 Perspective-correct interpolation: attribute / depth is linear on the screen (Heckbert 1989). The first
 surface at a pixel wins; triangles with coverage below 1 are tested against a strand texture, which
@@ -7,33 +7,30 @@ gives hair its ragged edge without blending.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
-
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-Function = TypeVar("Function", bound=Callable[..., object])
+from facerec.core import compiled
+
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
-
-
-def _compiled(function: Function) -> Function:
-    """Compile, and keep the machine code for the next process where a folder for it is writable."""
-    try:
-        fast: Function = njit(cache=True)(function)
-    except RuntimeError:  # neither this folder nor the user's cache is
-        fast = njit(function)
-    return fast
+ALWAYS, TOWARDS_VIEWER, NEVER = range(3)
+"""When the triangles of a material are drawn. A closed surface shows only those turned to the viewer, whose corners run
+counter-clockwise seen from there; y grows downwards."""
 
 
 def rasterise(
-    screen: Floats, triangles: Ints, coverage: Floats, strands: Floats, shape: tuple[int, int]
+    screen: Floats,
+    triangles: Ints,
+    coverage: Floats,
+    strands: Floats,
+    shape: tuple[int, int],
+    drawn: tuple[Ints, Ints] | None = None,
 ) -> tuple[Floats, Ints, Floats]:
     """Draw `triangles` (t, 3) of `screen` (v, 3: x, y in pixels, z > 0) on a picture of `shape` (h, w).
 
-    `coverage` (v, 3) is opacity and the place in the texture `strands` (512, 512).
+    `coverage` (v, 3) is opacity and the place in the texture `strands` (512, 512). `drawn` is the material (t,) of each
+    triangle, and for every material (m,) ALWAYS, TOWARDS_VIEWER or NEVER.
 
     Returns:
         Depth (h, w), infinite where nothing is; the index (h, w) of the visible triangle, or -1; its first two
@@ -42,18 +39,34 @@ def rasterise(
     depth = np.full(shape, np.inf, np.float32)
     index = np.full(shape, -1, np.int32)
     weights = np.zeros((*shape, 2), np.float32)
-    _rasterise(screen, triangles, coverage, strands, depth, index, weights)
+    material, rules = drawn or (np.zeros(len(triangles), np.int32), np.array([ALWAYS], np.int32))
+    _rasterise(screen, triangles, coverage, strands, material, rules, depth, index, weights)
     return depth, index, weights
 
 
-@_compiled
+@compiled
 def _rasterise(
-    screen: Floats, triangles: Ints, coverage: Floats, strands: Floats, depth: Floats, index: Ints, weights: Floats
+    screen: Floats,
+    triangles: Ints,
+    coverage: Floats,
+    strands: Floats,
+    material: Ints,
+    rules: Ints,
+    depth: Floats,
+    index: Ints,
+    weights: Floats,
 ) -> None:
     height, width = depth.shape
     rows, columns = strands.shape
     for t in range(triangles.shape[0]):
+        rule = rules[material[t]]
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        if rule == NEVER:
+            continue
+        if rule == TOWARDS_VIEWER:
+            across, down = screen[b, 0] - screen[a, 0], screen[b, 1] - screen[a, 1]
+            if not across * (screen[c, 1] - screen[a, 1]) < (screen[c, 0] - screen[a, 0]) * down:
+                continue
         ax, ay, az = float(screen[a, 0]), float(screen[a, 1]), float(screen[a, 2])
         bx, by, bz = float(screen[b, 0]), float(screen[b, 1]), float(screen[b, 2])
         cx, cy, cz = float(screen[c, 0]), float(screen[c, 1]), float(screen[c, 2])
@@ -93,7 +106,7 @@ def _rasterise(
                 weights[y, x, 1] = v
 
 
-@_compiled
+@compiled
 def interpolate(index: Ints, weights: Floats, triangles: Ints, attributes: Floats, count: int) -> Floats:
     """Attributes (v, k) at the `count` covered pixels in row-major order -> (count, k) float32."""
     result = np.empty((count, attributes.shape[1]), np.float32)
@@ -112,7 +125,7 @@ def interpolate(index: Ints, weights: Floats, triangles: Ints, attributes: Float
     return result
 
 
-@_compiled
+@compiled
 def blend(image: Floats, weight: Floats, colour: Floats) -> None:
     """Mix `colour` (3,) into `image` (h, w, 3) in place, by `weight` (h, w)."""
     for y in range(image.shape[0]):
@@ -122,48 +135,7 @@ def blend(image: Floats, weight: Floats, colour: Floats) -> None:
                 image[y, x, k] += share * (colour[k] - image[y, x, k])
 
 
-@_compiled
-def illuminate(
-    albedo: Floats,
-    normal: Floats,
-    gloss: Floats,
-    material: Ints,
-    power: Floats,
-    wrap: Floats,
-    lit: Floats,
-    open_sky: Floats,
-    direction: Floats,
-    key: Floats,
-    sky: Floats,
-    ground: Floats,
-) -> Floats:
-    """Linear RGB (n, 3): wrapped diffuse key light, sky and ground, Blinn-Phong gloss, a faint rim.
-
-    `power` (m,) and `wrap` (m, 3) are those of each `material`. `direction`, `key`, `sky`, `ground` (3,) are the light;
-    `lit` (n,) and `open_sky` (n,) are the shares of key and ambient light that arrive; the camera is far away along +z.
-    """
-    colour = np.empty(albedo.shape, np.float32)
-    hx, hy, hz = direction[0], direction[1], direction[2] + 1
-    length = np.sqrt(hx * hx + hy * hy + hz * hz)
-    for n in range(len(albedo)):
-        nx, ny, nz = normal[n, 0], normal[n, 1], normal[n, 2]
-        facing = nx * direction[0] + ny * direction[1] + nz * direction[2]
-        up = 0.5 + 0.5 * ny
-        mirror = max((nx * hx + ny * hy + nz * hz) / length, 0.0)
-        kind = material[n]
-        shine = 0.0
-        if gloss[n] > 0:
-            shine = (
-                gloss[n] * mirror ** power[kind] * (0.15 + 0.85 * lit[n]) + 0.04 * (1 - max(nz, 0.0)) ** 4 * open_sky[n]
-            )
-        for k in range(3):
-            diffuse = max((facing + wrap[kind, k]) / (1 + wrap[kind, k]), 0.0) * lit[n]
-            ambient = (sky[k] * up + ground[k] * (1 - up)) * open_sky[n]
-            colour[n, k] = albedo[n, k] * (key[k] * diffuse + ambient) + shine * key[k]
-    return colour
-
-
-@_compiled
+@compiled
 def vertex_normals(points: Floats, triangles: Ints) -> Floats:
     """Area-weighted unit normals (v, 3) of a mesh; a vertex without triangles gets zeros."""
     normals = np.zeros(points.shape, np.float32)
@@ -172,54 +144,39 @@ def vertex_normals(points: Floats, triangles: Ints) -> Floats:
         ux, uy, uz = points[b, 0] - points[a, 0], points[b, 1] - points[a, 1], points[b, 2] - points[a, 2]
         vx, vy, vz = points[c, 0] - points[a, 0], points[c, 1] - points[a, 1], points[c, 2] - points[a, 2]
         nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
-        for k in (a, b, c):
+        for corner in range(3):
+            k = triangles[t, corner]
             normals[k, 0] += nx
             normals[k, 1] += ny
             normals[k, 2] += nz
     for k in range(len(points)):
         length = np.sqrt(normals[k, 0] ** 2 + normals[k, 1] ** 2 + normals[k, 2] ** 2)
         if length > 0:
-            normals[k] /= length
+            for axis in range(3):
+                normals[k, axis] /= length
     return normals
 
 
-@_compiled
-def shadow(depth: Floats, x: Floats, y: Floats, z: Floats, bias: float) -> Floats:
-    """Share of light 0..1 that reaches points (x, y, z) of a light's depth map, over a 5 x 5 window."""
-    height, width = depth.shape
-    lit = np.empty(len(x), np.float32)
-    for n in range(len(x)):
-        column, row = int(x[n] + 0.5), int(y[n] + 0.5)
-        seen = 0
-        for dy in range(-2, 3):
-            for dx in range(-2, 3):
-                r, c = min(max(row + dy, 0), height - 1), min(max(column + dx, 0), width - 1)
-                if depth[r, c] > z[n] - bias:
-                    seen += 1
-        lit[n] = seen / 25
-    return lit
-
-
-@_compiled
+@compiled
 def _cast_rays(
     origin: Floats, directions: Floats, points: Floats, triangles: Ints, hit: NDArray[np.int64], weights: Floats
 ) -> None:
     count = len(triangles)
-    edges = np.empty((count, 2, 3), np.float32)
-    offset, normal, height = (
-        np.empty((count, 3), np.float32),
-        np.empty((count, 3), np.float32),
-        np.empty(count, np.float32),
-    )
+    edges, offset = np.empty((count, 2, 3), np.float32), np.empty((count, 3), np.float32)
+    normal, height = np.empty((count, 3), np.float32), np.empty(count, np.float32)
     for t in range(count):
-        edges[t, 0] = points[triangles[t, 1]] - points[triangles[t, 0]]
-        edges[t, 1] = points[triangles[t, 2]] - points[triangles[t, 0]]
-        offset[t] = origin - points[triangles[t, 0]]
-        normal[t] = np.cross(offset[t], edges[t, 0])
+        for k in range(3):
+            corner = points[triangles[t, 0], k]
+            edges[t, 0, k] = points[triangles[t, 1], k] - corner
+            edges[t, 1, k] = points[triangles[t, 2], k] - corner
+            offset[t, k] = origin[k] - corner
+        sx, sy, sz = offset[t, 0], offset[t, 1], offset[t, 2]
+        ex, ey, ez = edges[t, 0, 0], edges[t, 0, 1], edges[t, 0, 2]
+        normal[t, 0], normal[t, 1], normal[t, 2] = sy * ez - sz * ey, sz * ex - sx * ez, sx * ey - sy * ex
         height[t] = edges[t, 1, 0] * normal[t, 0] + edges[t, 1, 1] * normal[t, 1] + edges[t, 1, 2] * normal[t, 2]
     for r in range(len(directions)):
         farthest = 0.0
-        dx, dy, dz = directions[r]
+        dx, dy, dz = directions[r, 0], directions[r, 1], directions[r, 2]
         for t in range(count):
             e1, e2, s, q = edges[t, 0], edges[t, 1], offset[t], normal[t]
             px, py, pz = dy * e2[2] - dz * e2[1], dz * e2[0] - dx * e2[2], dx * e2[1] - dy * e2[0]
@@ -252,7 +209,7 @@ def cast_rays(
     return hit[source], weights[source]
 
 
-@_compiled
+@compiled
 def _sample_bilinear(image: Floats, x: Floats, y: Floats, wrap: bool, out: Floats) -> None:
     height, width, channels = image.shape
     for n in range(len(x)):

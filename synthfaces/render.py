@@ -11,6 +11,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from synthfaces import hair, mesh, props, shading
+from synthfaces.lighting import digitise, expose, turn_points
 from synthfaces.subject import Camera, Identity, Shot
 from synthfaces.surface import Floats, Surface, ball, f32, join_surfaces, opaque, smoothstep, solid
 
@@ -114,14 +115,7 @@ def _assemble_surface(person: Identity, shot: Shot, points: Floats) -> Surface:
 def _pose_surface(surface: Surface, shot: Shot) -> Floats:
     """Camera-space points (v, 3): the head turns on the neck, the shoulders follow in part."""
     turn = max(shot.turn, 0.75 * float(smoothstep(35, 60, abs(shot.yaw))))
-    share = surface.follow
-    yaw = np.radians(shot.yaw) * (turn + (1 - turn) * share)
-    pitch, roll = np.radians(shot.pitch) * share, np.radians(shot.roll) * share
-    x, y, z = (surface.points - _NECK).T
-    x, z = x * np.cos(yaw) + z * np.sin(yaw), z * np.cos(yaw) - x * np.sin(yaw)
-    y, z = y * np.cos(pitch) + z * np.sin(pitch), z * np.cos(pitch) - y * np.sin(pitch)
-    x, y = x * np.cos(roll) + y * np.sin(roll), y * np.cos(roll) - x * np.sin(roll)
-    posed = f32(np.stack([x, y, z], axis=1))
+    posed = turn_points(surface.points, surface.follow, _NECK, np.radians([shot.yaw, shot.pitch, shot.roll]), turn)
     eyes = np.concatenate(mesh.load_head().eyes)
     target = posed[eyes].mean(axis=0) * 0.75 + posed[mesh.load_head().nose] * 0.25
     return f32(posed - target + f32([0, 0.12, 0.2]))
@@ -209,10 +203,6 @@ def _paint_boxes(image: Floats, rng: Generator) -> Floats:
 def _develop(scene: Floats, camera: Camera, size: int, rng: Generator) -> NDArray[np.uint8]:
     """Turn linear light (s, s, 3) into an sRGB photo, `size` pixels square."""
     small = cv2.resize(scene, (size, size), interpolation=cv2.INTER_AREA)
-    light = np.maximum(small, 0) * (np.array(camera.white, np.float32) * np.float32(camera.exposure * 1.25))
-    tone = 1 - np.exp(-light * (1 + 0.35 * light))  # a film-like shoulder
-    image = np.power(tone, np.float32(1 / 2.2))
-    image = cv2.GaussianBlur(image, (0, 0), camera.blur * size)
-    image += rng.standard_normal(image.shape, dtype=np.float32) * np.float32(camera.noise)
-    result: NDArray[np.uint8] = np.clip(image * 255 + 0.5, 0, 255).astype(np.uint8)
-    return result
+    expose(small, np.array(camera.white, np.float32) * np.float32(camera.exposure * 1.25), 1 / 2.2)
+    image = cv2.GaussianBlur(small, (0, 0), camera.blur * size)
+    return digitise(image, rng.standard_normal(image.shape, dtype=np.float32), camera.noise)

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthfaces import mesh, skin
-from synthfaces.raster import illuminate, interpolate, rasterise, sample_bilinear, shadow, vertex_normals
+from synthfaces.lighting import facing_normals, illuminate, paint_pixels, shadow
+from synthfaces.raster import ALWAYS, NEVER, TOWARDS_VIEWER, interpolate, rasterise, sample_bilinear, vertex_normals
 from synthfaces.subject import Clothes, Colour, Identity, Light, Shot
 from synthfaces.surface import POWER, WRAP, Floats, Material, Surface, f32, noise_field, smoothstep, strand_texture
 
@@ -23,6 +24,10 @@ _GIVE_UP = np.radians(50)  # a face turned further than this does not look at th
 _MAP = 208  # side of the shadow map, pixels
 _RADIUS = 2.3  # dm around the face that the shadow map covers
 _CAMERA = f32([0, 0, 1])
+_SHOWS = np.full(len(Material), ALWAYS, np.int32)  # what the camera sees, by material: skin is closed
+_SHOWS[Material.SKIN] = TOWARDS_VIEWER
+_CASTS = _SHOWS.copy()  # what casts shadows
+_CASTS[Material.LASH] = NEVER
 _MOUTH = {  # albedo and gloss of what is inside
     Material.TEETH: ((0.62, 0.58, 0.50), 0.25),
     Material.TONGUE: ((0.30, 0.09, 0.08), 0.15),
@@ -37,7 +42,7 @@ class Pixels:
     covered: NDArray[np.bool_]  # (h, w)
     depth: Floats  # (h, w)
     material: NDArray[np.int32]  # (n,)
-    normal: Floats  # (n, 3)
+    normal: Floats  # (n, 3), towards the camera
     position: Floats  # (n, 3)
     rest: Floats  # (n, 3)
     extra: Floats  # (n, 4)
@@ -55,42 +60,34 @@ class Look:
 def draw_surface(person: Identity, shot: Shot, surface: Surface, posed: Floats, screen: Floats, scene: Floats) -> None:
     """Draw `surface`, at `posed` (v, 3) in camera space and `screen` (v, 3), into the linear picture `scene` (s, s, 3)."""
     pixels = _find_visible(surface, posed, screen, person.hair.kind, len(scene))
-    scene[pixels.covered] = _shade_pixels(person, shot, surface, posed, pixels)
-
-
-def _shade_pixels(person: Identity, shot: Shot, surface: Surface, posed: Floats, pixels: Pixels) -> Floats:
-    """Linear RGB (n, 3) of the covered pixels."""
     count = len(pixels.material)
-    facing = np.where(pixels.normal[:, 2:] < -0.15, -pixels.normal, pixels.normal)
-    look = Look(np.empty((count, 3), np.float32), np.zeros(count, np.float32), facing)
+    open_sky = _occlusion(pixels, shot)  # before the eyes get normals of their own
+    look = Look(np.empty((count, 3), np.float32), np.zeros(count, np.float32), pixels.normal)
     _shade_skin(person, shot, pixels, look)
     _shade_eyes(person, shot, posed, pixels, look)
     _shade_mouth(pixels, look)
     _shade_props(pixels, look)
     _shade_hair(person, shot, pixels, look)
-    lit, open_sky = _key_shadow(surface, posed, shot.light, pixels), _occlusion(pixels, shot)
+    lit = _key_shadow(surface, posed, shot.light, pixels)
     surfaces = (look.albedo, look.normal, look.gloss, pixels.material, POWER, WRAP)
-    return f32(illuminate(*surfaces, lit, open_sky, *(f32(part) for part in astuple(shot.light))))
+    direction, key, sky, ground = (f32(part) for part in astuple(shot.light))
+    illuminate(*surfaces, lit, open_sky, direction, key, sky, ground, pixels.covered, scene)
 
 
 def _shade_skin(person: Identity, shot: Shot, pixels: Pixels, look: Look) -> None:
     """Face, neck and whatever is worn below it."""
-    chosen = np.flatnonzero(pixels.material == Material.SKIN)
-    rest, masks = pixels.rest[chosen], pixels.extra[chosen]
+    rest, masks = pixels.rest, pixels.extra
     decade = round(shot.age / 10) * 10.0  # skin ages in steps, so that the painted face can be kept
-    painted = skin.paint_skin(person, decade, float(round(shot.stubble)))
-    colour = skin.sample_albedo(painted, rest)
-    gloss = np.full(len(chosen), 0.055, np.float32)
-    parts = np.flatnonzero(masks @ np.ones(4, np.float32) > 0)
-    colour[parts] = _shade_features(person, colour[parts], rest[parts], masks[parts])
-    gloss[parts] += 0.05 * masks[parts, 0]
-    low = np.flatnonzero(rest[:, 1] < -1.2)
+    painted = skin.paint_skin(person, decade, float(round(shot.stubble)) if person.hair.beard else 0.0)
+    kind = paint_pixels(painted, rest, masks, pixels.material, int(Material.SKIN), skin.CHART, look.albedo, look.gloss)
+    parts = np.flatnonzero(kind & 1)
+    look.albedo[parts] = _shade_features(person, look.albedo[parts], rest[parts], masks[parts])
+    look.gloss[parts] += 0.05 * masks[parts, 0]
+    low = np.flatnonzero(kind & 2)
     below = _depth_below_neckline(shot.clothes, rest[low])
     worn, below = low[below > 0], below[below > 0]
-    colour[worn] = _colour_cloth(shot.clothes, rest[worn], below)
-    gloss[worn] = 0
-    look.albedo[chosen] = colour
-    look.gloss[chosen] = gloss
+    look.albedo[worn] = _colour_cloth(shot.clothes, rest[worn], below)
+    look.gloss[worn] = 0
 
 
 def _shade_features(person: Identity, colour: Floats, rest: Floats, masks: Floats) -> Floats:
@@ -153,10 +150,9 @@ def _key_shadow(surface: Surface, posed: Floats, light: Light, pixels: Pixels) -
     frame = f32(np.stack([aside, np.cross(ahead, aside), ahead], axis=1))
     scale, start = f32([_MAP / 2 / _RADIUS, -_MAP / 2 / _RADIUS, -1]), f32([_MAP / 2, _MAP / 2, 20])
     screen = f32((posed @ frame) * scale + start)
-    triangles = surface.triangles[surface.visible_triangles(screen) & (surface.material != Material.LASH)]
-    depth, _, _ = rasterise(screen, triangles, surface.coverage, strand_texture("straight"), (_MAP, _MAP))
-    x, y, z = ((pixels.position @ frame) * scale + start).T
-    return f32(shadow(depth, x, y, z, 0.06))
+    drawn, strands = (surface.material, _CASTS), strand_texture("straight")
+    depth, _, _ = rasterise(screen, surface.triangles, surface.coverage, strands, (_MAP, _MAP), drawn)
+    return shadow(depth, pixels.position @ frame, scale, start, 0.06)
 
 
 def _occlusion(pixels: Pixels, shot: Shot) -> Floats:
@@ -177,20 +173,17 @@ def _occlusion(pixels: Pixels, shot: Shot) -> Floats:
 
 def _find_visible(surface: Surface, posed: Floats, screen: Floats, strands: str, side: int) -> Pixels:
     """The pixels of a picture `side` wide that show `surface`, whose hair is of texture `strands`."""
-    drawn = surface.visible_triangles(screen)
-    triangles, material = surface.triangles[drawn], surface.material[drawn]
-    coverage, texture = surface.coverage, strand_texture(strands)
-    depth, index, weights = rasterise(screen, triangles, coverage, texture, (side, side))
+    triangles, drawn = surface.triangles, (surface.material, _SHOWS)
+    depth, index, weights = rasterise(screen, triangles, surface.coverage, strand_texture(strands), (side, side), drawn)
     covered = index >= 0
-    normals = vertex_normals(posed, surface.triangles)
+    normals = vertex_normals(posed, triangles)
     attributes = np.concatenate([normals, posed, surface.rest, surface.extra], axis=1)
-    values = interpolate(index, weights, triangles, attributes, int(covered.sum()))
-    squares = np.einsum("nk,nk->n", values[:, 0:3], values[:, 0:3])
+    values = interpolate(index, weights, triangles, attributes, int(np.count_nonzero(covered)))
     return Pixels(
         covered=covered,
         depth=depth,
-        material=material[index[covered]],
-        normal=values[:, 0:3] * f32(1 / np.sqrt(squares + 1e-12))[:, None],
+        material=surface.material[index[covered]],
+        normal=facing_normals(values),
         position=values[:, 3:6],
         rest=values[:, 6:9],
         extra=values[:, 9:13],

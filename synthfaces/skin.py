@@ -14,7 +14,7 @@ import numpy as np
 
 from synthfaces import mesh
 from synthfaces.hair import hairline
-from synthfaces.raster import blend, interpolate, rasterise, sample_bilinear
+from synthfaces.raster import blend, interpolate, rasterise
 from synthfaces.subject import Brow, Identity, Skin
 from synthfaces.surface import Floats, Material, f32, noise_field, opaque, smoothstep, strand_texture
 
@@ -23,6 +23,8 @@ _ANGLE = 2.1  # radians to each side
 _TOP, _BOTTOM = 1.3, -1.5  # dm
 _AXIS = -0.55  # z of the axis
 _WIDTH, _HEIGHT = round(2 * _ANGLE * _DENSITY), round((_TOP - _BOTTOM) * _DENSITY)
+CHART = f32([_AXIS, _ANGLE, _TOP, _DENSITY])
+"""What `lighting.paint_pixels` needs to know of the chart."""
 _PAINTED = {"bald": 0.22, "buzz": 0.8}  # how dark the scalp of styles without a sheet is
 _CHEEK_X = (0.0, 0.2, 0.32, 0.45, 0.6, 0.75, 0.9)  # the upper edge of a full beard
 _CHEEK_Y = (-0.76, -0.74, -0.72, -0.62, -0.42, -0.12, 0.02)
@@ -100,6 +102,7 @@ def _mask_hair(person: Identity, age: float) -> Floats:
     return f32(_PAINTED.get(person.hair.style, 0.95) * grown * (0.94 + 0.06 * np.clip(rough, -1, 1)))
 
 
+@lru_cache(maxsize=2)
 def _mask_brows(brow: Brow, offset: tuple[int, int]) -> Floats:
     """Two arched, tapering strokes of short hairs."""
     on = face_chart()
@@ -201,9 +204,3 @@ def face_spot(x: float, y: float, wide: float, high: float) -> Floats:
     on = face_chart()
     soft = np.exp(-(((on.side - x) / wide) ** 2) - ((on.y - y) / high) ** 2) * (on.z > -0.3)
     return f32(soft)
-
-
-def sample_albedo(albedo: Floats, rest: Floats) -> Floats:
-    """Albedo (n, 3) at rest positions (n, 3)."""
-    column, row = chart_place(rest)
-    return sample_bilinear(albedo, column, row, wrap=False)

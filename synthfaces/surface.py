@@ -14,6 +14,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from synthfaces.prepared import prepared_arrays
 from synthfaces.raster import sample_bilinear
 
 
@@ -64,16 +65,6 @@ class Surface:
     follow: Floats  # (v,)
     coverage: Floats  # (v, 3)
 
-    def visible_triangles(self, screen: Floats) -> NDArray[np.bool_]:
-        """Which triangles (t,) may be visible on `screen` (v, 3): of skin, those turned to the viewer.
-
-        Skin is closed and its corners run counter-clockwise seen from outside; y grows downwards.
-        """
-        a, b, c = (screen[self.triangles[:, corner], :2] for corner in range(3))
-        across, down = b - a, c - a
-        facing = across[:, 0] * down[:, 1] < across[:, 1] * down[:, 0]
-        return np.asarray(facing | (self.material != Material.SKIN), np.bool_)
-
 
 def join_surfaces(parts: Sequence[Surface]) -> Surface:
     """One surface out of several."""
@@ -88,7 +79,8 @@ def smoothstep(low: float, high: float, value: ArrayLike) -> Floats:
     >>> smoothstep(10, 20, [5, 15, 20]).tolist()
     [0.0, 0.5, 1.0]
     """
-    t = np.clip((f32(value) - np.float32(low)) / np.float32(high - low), 0, 1)
+    t = (f32(value) - np.float32(low)) / np.float32(high - low)
+    t = np.minimum(np.maximum(t, 0), 1)  # np.clip takes twice as long where there are few values
     return f32(t * t * (3 - 2 * t))
 
 
@@ -153,6 +145,11 @@ def ball(centre: ArrayLike, radii: ArrayLike, steps: int = 12) -> Shape:
 @lru_cache(maxsize=64)
 def noise_field(scale_x: float, scale_y: float, salt: int = 0) -> NDArray[np.float32]:
     """White noise blurred by (scale_x, scale_y) pixels, (512, 512), tileable, mean 0, deviation 1."""
+    name = f"noise-{scale_x:g}-{scale_y:g}-{salt}"
+    return prepared_arrays(name, lambda: {"field": _make_noise(scale_x, scale_y, salt)})["field"]
+
+
+def _make_noise(scale_x: float, scale_y: float, salt: int) -> NDArray[np.float32]:
     white = np.random.default_rng([salt, 7_151]).standard_normal((NOISE_SIZE, NOISE_SIZE))
     waves = np.fft.fftfreq(NOISE_SIZE)
     blur = np.exp(-2 * np.pi**2 * ((waves[None] * scale_x) ** 2 + (waves[:, None] * scale_y) ** 2))
@@ -170,12 +167,16 @@ def _spread_evenly(values: NDArray[np.float32]) -> NDArray[np.float32]:
 @lru_cache(maxsize=8)
 def strand_texture(kind: str) -> NDArray[np.float32]:
     """Hair structure in 0..1, (512, 512): x runs across the strands, y along them."""
+    return prepared_arrays(f"strands-{kind}", lambda: {"texture": _spread_evenly(_make_strands(kind))})["texture"]
+
+
+def _make_strands(kind: str) -> NDArray[np.float32]:
     if kind == "curly":
-        return _spread_evenly(noise_field(2.5, 2.5, 1) + 0.6 * noise_field(7.0, 7.0, 2))
+        return noise_field(2.5, 2.5, 1) + 0.6 * noise_field(7.0, 7.0, 2)
     bend = 6.0 if kind == "wavy" else 1.5
     fine = noise_field(0.7, 40.0, 3) + 0.9 * noise_field(2.2, 70.0, 4) + 0.7 * noise_field(7.0, 90.0, 5)
     side = np.arange(NOISE_SIZE, dtype=np.float32)
     grid_x, grid_y = np.meshgrid(side, side)
     shift = bend * np.sin(2 * np.pi * 3 * grid_y / NOISE_SIZE) + bend * noise_field(30.0, 30.0, 6)
     moved = (grid_x + shift.astype(np.float32)) % NOISE_SIZE
-    return _spread_evenly(sample_bilinear(fine, moved.ravel(), grid_y.ravel()).reshape(fine.shape))
+    return sample_bilinear(fine, moved.ravel(), grid_y.ravel()).reshape(fine.shape)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from facerec.imaging.sheets import contact_sheet
-from synthfaces import hair, mesh, render, skin
-from synthfaces.raster import cast_rays, interpolate, rasterise, shadow, vertex_normals
+from synthfaces import hair, mesh, prepared, render, skin
+from synthfaces.lighting import paint_pixels, shadow
+from synthfaces.prepared import prepared_arrays
+from synthfaces.raster import cast_rays, interpolate, rasterise, vertex_normals
 from synthfaces.sampling import CaptureConfig, sample_identity, sample_shot, stream
 from synthfaces.subject import OCCLUDERS, Identity, Shot
 from synthfaces.surface import ball, f32, opaque, strand_texture, tube
@@ -88,8 +92,8 @@ def test_rays_leave_a_ball_at_its_radius() -> None:
 def test_a_shadow_has_a_soft_edge() -> None:
     depth = np.full((20, 20), 10, np.float32)
     depth[:, :10] = 5
-    x = f32([2, 9, 17])
-    lit = shadow(depth, x, f32([10, 10, 10]), f32([10, 10, 10]), 0.1)
+    places = f32([[2, 10, 10], [9, 10, 10], [17, 10, 10]])
+    lit = shadow(depth, places, f32([1, 1, 1]), f32([0, 0, 0]), 0.1)
     np.testing.assert_allclose(lit, [0, 0.4, 1], atol=1e-6)
 
 
@@ -204,11 +208,19 @@ def test_people_differ_more_than_their_years() -> None:
 
 def test_the_chart_follows_the_neutral_face() -> None:
     model = mesh.load_head()
-    painted = skin.face_chart().y
+    chart = skin.face_chart()
+    painted = np.stack([chart.x, chart.y, chart.z], axis=2)
     front = (model.neutral[:, 2] > 0) & (np.abs(model.neutral[:, 1]) < 0.4) & (model.masks.max(axis=1) == 0)
     skin_vertices = np.intersect1d(np.flatnonzero(front), model.face)
-    read = skin.sample_albedo(painted, model.neutral[skin_vertices])
-    assert np.median(np.abs(read - model.neutral[skin_vertices, 1])) < 0.02
+    places, masks = model.neutral[skin_vertices], model.masks[skin_vertices]
+    material = np.zeros(len(places), np.int32)
+    material[::2] = 5
+    read, gloss = np.full_like(places, 9), np.zeros(len(places), np.float32)
+    kind = paint_pixels(painted, places, masks, material, 0, skin.CHART, read, gloss)
+    assert np.median(np.abs(read - places)[1::2], axis=0).max() < 0.02
+    assert (read[::2] == 9).all()
+    assert (gloss[1::2] > gloss[::2].max()).all()
+    assert not kind.any()  # neither lips nor lids, nor as low as clothes
 
 
 def test_strand_textures_are_uniform() -> None:
@@ -230,3 +242,48 @@ def test_a_contact_sheet_tiles_row_by_row() -> None:
     marked = contact_sheet(tiles, 3, landmarks=[f32([[2, 2]])] * 3, labels=["a", "b", "c"])
     assert marked.shape == (4, 22, 3)
     assert marked[2, 2, 1] != 10
+
+
+def test_kept_arrays_are_those_that_are_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("FACEREC_SCRATCH", str(tmp_path))
+    made = mesh.load_head.__wrapped__()
+    assert [path.name for path in tmp_path.rglob("*.npz")] == ["head.npz"]
+    monkeypatch.setattr(mesh, "_read_head", None)  # the second time, no file of the model is read
+    kept = mesh.load_head.__wrapped__()
+    for name in ("neutral", "triangles", "material", "masks", "basis", "face"):
+        np.testing.assert_array_equal(getattr(kept, name), getattr(made, name))
+        assert getattr(kept, name).dtype == getattr(made, name).dtype
+    assert kept.columns == made.columns
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[:-100], lambda data: data[:300] + b"\1" + data[301:], lambda data: b""]
+)
+def test_damaged_arrays_are_made_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    monkeypatch.setenv("FACEREC_SCRATCH", str(tmp_path))
+    values = np.arange(500.0)
+    prepared_arrays("squares", lambda: {"values": values**2})
+    (file,) = tmp_path.rglob("*.npz")
+    whole = file.read_bytes()
+    file.write_bytes(damage(whole))
+    np.testing.assert_array_equal(prepared_arrays("squares", lambda: {"values": values**2})["values"], values**2)
+    np.testing.assert_array_equal(prepared_arrays("squares", dict)["values"], values**2)  # written anew
+
+
+def test_nothing_is_kept_where_arithmetic_is_not_portable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("FACEREC_SCRATCH", str(tmp_path))
+    monkeypatch.setattr(prepared, "describe_arithmetic", lambda: "x86-64 with portable arithmetic turned off")
+    prepared._key.cache_clear()
+    try:
+        assert len(prepared_arrays("numbers", lambda: {"values": np.arange(3)})["values"]) == 3
+    finally:
+        prepared._key.cache_clear()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_scratch_folder_that_cannot_be_written_does_no_harm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("FACEREC_SCRATCH", str(tmp_path / "file"))
+    assert len(prepared_arrays("numbers", lambda: {"values": np.arange(3)})["values"]) == 3

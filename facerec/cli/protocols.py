@@ -33,9 +33,7 @@ def openset(
     seed: Annotated[int, typer.Option(help="Of the trials, for drawn.")] = 1,
     vr_far: Annotated[list[float] | None, typer.Option(help="Impostor pairs let pass; repeatable.")] = None,
     dir_far: Annotated[list[float] | None, typer.Option(help="Unknown probes let pass; repeatable.")] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the result and its curves.", callback=_folder)
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the result and its curves.", callback=_folder)] = None,
     as_json: Json = False,
 ) -> None:
     """Open-set protocols: VR over all pairs, DIR among strangers, closed-set rank 1, each over its trials."""

@@ -87,7 +87,7 @@ def work_folder(what: str, inputs: Mapping[str, Any]) -> Iterator[Path]:
     """
     root = local_path("scratch", ".facerec/scratch") / what
     folder = root / work_key(inputs)
-    _remove_old(root, folder)
+    remove_old_folders(root, folder)
     _make_folder(folder)
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
@@ -138,8 +138,8 @@ def _make_folder(folder: Path, attempts: int = 100) -> None:
                 raise
 
 
-def _remove_old(root: Path, wanted: Path) -> None:
-    """Remove folders that no run has changed for KEPT_DAYS; other runs may remove theirs, and `root`, meanwhile.
+def remove_old_folders(root: Path, wanted: Path | None = None) -> None:
+    """Remove folders in `root` unchanged for KEPT_DAYS; other runs may remove theirs, and `root`, meanwhile.
 
     The `wanted` one stays however old it looks, as after a correction of the clock.
     """

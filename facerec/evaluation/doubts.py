@@ -55,7 +55,7 @@ def doubts_of_open_set(metrics: Metrics) -> list[str]:
             f"in {_percent(tied)} of the searches another person scores exactly as the right one does, which counts as "
             "found, so the embeddings are not worth measuring"
         )
-    if (few := metrics.get("genuine_probes", _FEW_PAIRS)) < _FEW_PAIRS:
+    if (few := metrics.get("genuine_probes", FEW_PAIRS)) < FEW_PAIRS:
         found.append(f"a trial has only {few} probes of people in the gallery, too few for a rate")
     if (share := metrics["failures"] / metrics["photos"]) > _REPEATED:
         found.append(
