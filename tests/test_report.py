@@ -276,7 +276,7 @@ def test_the_report_knows_every_stage_of_the_graph(name: str, monkeypatch: pytes
     run = finished.default() if name == "default" else profile(name)
     stages = stage._stages(run)
     assert "report" not in stages
-    assert [len(keys) for keys in stages.values()].count(0) == (1 if name == "default" else 7)
+    assert [len(keys) for keys in stages.values()].count(0) == (3 if name == "default" else 9)
     assert stages["verify"] == [("verify", each) for each in run.benchmarks]
     assert stages["plots"] == [("plots",)]
 

@@ -39,7 +39,7 @@ from facerec.evaluation.identification import devkit as published_curves
 from facerec.evaluation.identification import outcomes
 from facerec.imaging import images
 from facerec.inspection.weights import describe_weights
-from facerec.interop import bcolz, devkit, pair_lists, photo_lists, photos, recordio, verification_packs
+from facerec.interop import attributes, bcolz, devkit, pair_lists, photo_lists, photos, recordio, verification_packs
 from facerec.interop.photos import open_source
 from facerec.params import profiles
 from facerec.reporting.summary import load_metrics
@@ -177,6 +177,8 @@ _TEXTS: Mapping[str, tuple[Callable[[Path], object], str]] = {
     "names.txt": (photo_lists.read_names, "Ann/1.jpg\tAnn Other\nb  c.jpg\tZoë\n"),
     "noises.txt": (photo_lists.read_noises, "# noise\nAnn_1.jpg\n100/1@N00/x.jpg\n3\t100/1@N00/y.jpg\n"),
     "list.json": (photo_lists.read_feature_list, '{"id": ["Ann", "Bob", 3], "path": ["a/1.jpg", "b/2.jpg", "c"]}'),
+    "people.csv": (attributes.read_attributes, "identity,gender,camera\nAnn,f,one\nBob,m,\n"),
+    "photos.csv": (lambda path: attributes.read_qualities(path, "q", _SOURCES), "photo,q\nAnn_0001.jpg,2.5\n"),
     "property": (recordio.read_property, "85742,112,112\n"),
 }
 
