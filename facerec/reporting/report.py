@@ -30,7 +30,13 @@ SYNTHETIC = (
     "Measured on rendered faces of people who do not exist. This shows that the pipeline works and how runs compare. "
     "It is no evidence about real faces."
 )
-_SECTIONS = {"verification": "verification", "identification": "identification", "training": "train", "faces": "align"}
+_SECTIONS = {
+    "verification": "verification",
+    "identification": "identification",
+    "openset": "openset",
+    "training": "train",
+    "faces": "align",
+}
 """Section of the page -> the group of metrics without which it is left out."""
 _PICTURES = {".svg": "image/svg+xml", ".png": "image/png", ".jpg": "image/jpeg"}
 
@@ -86,7 +92,7 @@ class RunReport:
             photos={name: self._shown(name) for name in run.photos},
             sheets=self.sheets,
             cards=documents,
-            parameters=formatting.as_yaml(run.model_dump(mode="json")),
+            parameters=formatting.as_yaml(run.model_dump(mode="json", exclude=set() if run.openset else {"openset"})),
             key=key,
         )
 
@@ -138,6 +144,7 @@ class RunReport:
             "rates": tables.rates_table(details),
             "identification": tables.identification_table(self.found),
             "noise": tables.noise_table(self.found),
+            "openset": tables.openset_table(self.found),
             "training": tables.training_table(self.found),
             "alignment": tables.alignment_table(self.found),
         }
@@ -171,6 +178,8 @@ class RunReport:
             parts.append(tables.verification_table(self.found).markdown())
         if self.found.get("identification"):
             parts.append(tables.identification_table(self.found).markdown())
+        if self.found.get("openset"):
+            parts.append(tables.openset_table(self.found).markdown())
         return "\n\n".join(parts) or "Nothing was measured in this run."
 
 
