@@ -17,6 +17,7 @@ from facerec.evaluation.open_set.on_files import OpenSetOptions, measure_files
 from facerec.params import parse_params
 from facerec.reporting import run_figures, summary, tables
 from facerec.store.embeddings import Embeddings, write_embeddings
+from stages import openset
 from tests import finished
 from tests.conftest import ROOT
 from tests.test_open_set import small_lists, world
@@ -131,6 +132,28 @@ def test_a_task_has_a_name_of_its_own() -> None:
     plain["openset"] = {"synth_lfw": {"benchmark": "synth_lfw", "protocol": "all-pairs", "lists": None}}
     with pytest.raises(ParamsError, match="has the name of another benchmark"):
         parse_params(plain)
+
+
+def test_the_stage_leaves_a_record_and_its_curve(
+    tmp_path: Path, embedded: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = parameters()
+    run["openset"] = {
+        "mine": {"benchmark": "synth_lfw", "protocol": "drawn", "lists": None, "trials": 3, "fusion": "mean"}
+    }
+    monkeypatch.chdir(tmp_path)
+    Path("data/embeddings").mkdir(parents=True)
+    for end in (".npy", ".parquet"):
+        embedded.with_suffix(end).rename(f"data/embeddings/synth_lfw{end}")
+    openset.openset(parse_params(run), "mine")
+    assert "mine: the embeddings have lengths from" in " ".join(capsys.readouterr().err.split())
+    result, details, curves = (
+        json.loads(Path(f"data/scores/mine/{n}.json").read_text()) for n in ("result", "details", "curves")
+    )
+    assert result["dir@1e-2"] == details["dir"]["mean"] > 0
+    assert (result["trials"], len(details["dir"]["trials"])) == (3, 3)
+    assert json.loads(Path("reports/curves/mine_dir.json").read_text()) == {"dir": curves["dir"]}
+    assert (curves["dir"][-1]["fpr"], curves["vr"]) == (1, [])
 
 
 def test_damaged_lists_are_told(tmp_path: Path, embedded: Path) -> None:

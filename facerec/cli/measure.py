@@ -72,6 +72,8 @@ def openset(
     """Open-set protocols: VR over all pairs, DIR among strangers, closed-set rank 1, each over its trials."""
     from facerec.evaluation.open_set import on_files
 
+    if out is not None:
+        folder_place(out)
     fars = {"vr_fars": tuple(vr_far)} if vr_far else {}
     fars |= {"dir_fars": tuple(dir_far)} if dir_far else {}
     options = on_files.OpenSetOptions(protocol, lists, fusion, gallery, trials, seed, **fars)
@@ -79,7 +81,7 @@ def openset(
     for sentence in judged.notes:
         note(sentence)
     if out is not None:
-        judged.write(folder_place(out))
+        judged.write(out)
     report(f"{embedded}, protocol {protocol}", judged.result.answer() if as_json else judged.metrics(), as_json)
 
 
