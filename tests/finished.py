@@ -11,6 +11,7 @@ from facerec import params
 from facerec.catalog.entries import CatalogEntry, load_entry
 from facerec.core import write_json, write_text
 from facerec.evaluation.identification import on_files
+from facerec.evaluation.open_set import on_files as open_files
 from facerec.evaluation.verification.on_files import VerifyOptions, verify_files
 from facerec.imaging import sheets
 from facerec.params import Params
@@ -40,6 +41,8 @@ def make(root: Path, run: Params, drawn: bool = False, **entries: CatalogEntry) 
         verified(sources, root, name, noise=1 + number / 2)
     for name in run.identification:
         identified(sources, root, name)
+    for name, task in run.openset.items():
+        opened(sources, root, name, task.benchmark)
     measured(sources)
     planned = list(run_figures.plan_figures(sources, summary.collect_metrics(sources)))
     if drawn:
@@ -49,6 +52,12 @@ def make(root: Path, run: Params, drawn: bool = False, **entries: CatalogEntry) 
         for each in planned:
             write_text(root / f"figures/{each.name}.svg", EMPTY)
     return RunReport(sources, root / "figures", root / "sheets", known)
+
+
+def opened(sources: summary.Sources, root: Path, name: str, benchmark: str) -> None:
+    """What the stage openset leaves, whatever the protocol of the task."""
+    options = open_files.OpenSetOptions("drawn", gallery=2, trials=3)
+    open_files.measure_files(root / f"{benchmark}.npy", options).write(sources.scores / name)
 
 
 def people(noise: float, seed: int) -> Embeddings:

@@ -16,9 +16,14 @@ _CLASSES = {"f8": 6, "u1": 9, "i2": 10, "u2": 11, "i4": 12}
 
 def write_mat(path: Path, variables: Mapping[str, Any], compressed: bool = True) -> Path:
     """Arrays, texts, and lists of them as cells."""
-    header = b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01IM"
-    path.write_bytes(header + b"".join(_variable(name, each, compressed) for name, each in variables.items()))
+    path.write_bytes(mat_bytes(variables, compressed))
     return path
+
+
+def mat_bytes(variables: Mapping[str, Any], compressed: bool = True) -> bytes:
+    """The content of the file that `write_mat` writes."""
+    header = b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01IM"
+    return header + b"".join(_variable(name, each, compressed) for name, each in variables.items())
 
 
 def _variable(name: str, value: Any, compressed: bool) -> bytes:

@@ -92,6 +92,7 @@ def test_every_profile_makes_a_graph_in_which_nothing_is_missing(name: str, clon
     assert {f"download@{entry}" for entry in parsed.download} <= stages
     assert {f"verify@{benchmark}" for benchmark in parsed.benchmarks} <= stages
     assert {f"megaface_identify@{task}" for task in parsed.identification} <= stages
+    assert {f"openset@{task}" for task in parsed.openset} <= stages
     assert {f"train@{network}" for network in parsed.networks} == {
         stage for stage in stages if stage.startswith("train@")
     }

@@ -155,6 +155,18 @@ def test_magface_margin_grows_with_length_and_draws_lengths_outward() -> None:
     assert float(extra.detach()) == pytest.approx(20 * (40 / 110**2 + 1 / 40))
 
 
+def test_magface_has_its_published_easy_margin() -> None:
+    plain, easy = built("magface", scale=1.0), built("magface", scale=1.0, easy_margin=True)
+    easy.load_state_dict(plain.state_dict())
+    embeddings = torch.cat([plain.weight[:1] + 0.3 * plain.weight[1:2], -plain.weight[:1] + 0.3 * plain.weight[1:2]])
+    embeddings, labels = 60 * functional.normalize(embeddings.detach()), torch.tensor([0, 0])
+    near, far = plain.cosine(embeddings)[:, 0].detach()
+    assert near > 0 > far
+    expected = torch.stack([torch.cos(near.acos() + 0.625), far])
+    torch.testing.assert_close(easy.logits(embeddings, labels)[:, 0].detach(), expected)
+    assert plain.logits(embeddings, labels)[1, 0] < far
+
+
 def test_circle_has_the_gradient_of_the_paper() -> None:
     head = built("circle", scale=16.0)
     embeddings, labels = batch(rows=1)

@@ -37,7 +37,9 @@ def test_a_stage_says_so_in_one_sentence(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("key", ["networks", "render", "download", "photos", "packs", "benchmarks", "identification"])
+@pytest.mark.parametrize(
+    "key", ["networks", "render", "download", "photos", "packs", "benchmarks", "identification", "openset"]
+)
 def test_names_in_params_are_no_paths(name: str, key: str) -> None:
     plain = profiles.load_profile(ROOT / "profiles", "default").model_dump(mode="json")
     value = next(iter(plain[key].values()), {}) if isinstance(plain[key], dict) else None

@@ -52,7 +52,7 @@ def test_a_name_is_no_path(name: str, tmp_path: Path) -> None:
 def test_lfw_trains_nothing_and_renders_nothing() -> None:
     raw = yaml.safe_load(profiles.compose_params(FOLDER, "lfw"))
     assert raw["networks"] == []
-    assert sorted(raw["download"]) == ["lfw", "mobilefacenet_foamliu_pt", "retinaface_mnet025"]
+    assert sorted(raw["download"]) == ["lfw", "lfw_protocols", "mobilefacenet_foamliu_pt", "retinaface_mnet025"]
 
 
 @pytest.fixture

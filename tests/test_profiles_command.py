@@ -45,7 +45,7 @@ def test_it_lists_every_profile_with_what_it_needs() -> None:
     found = listed()
     assert [each["name"] for each in found["profiles"]] == profiles.profile_names(FOLDER)
     needs = {each["name"]: [need["name"] for need in each["needs"]] for each in found["profiles"]}
-    assert needs["lfw"] == ["mobilefacenet_foamliu_pt", "retinaface_mnet025", "lfw"]
+    assert needs["lfw"] == ["mobilefacenet_foamliu_pt", "retinaface_mnet025", "lfw", "lfw_protocols"]
     assert needs["multiface"] == ["ms1m_arcface"]
     assert all(each["about"] for each in found["profiles"])
     assert set(found["missing"]) == {name for each in needs.values() for name in each} - set(needs["default"])
@@ -60,13 +60,17 @@ def test_it_tells_what_is_here(project: Path) -> None:
     found = listed("lfw")
     (lfw,) = found["profiles"]
     here = {need["name"]: need["here"] for need in lfw["needs"]}
-    assert here == {"mobilefacenet_foamliu_pt": "downloads", "retinaface_mnet025": "mirror", "lfw": "partly"}
-    assert found["missing"].keys() == {"lfw"}
+    weights = {"mobilefacenet_foamliu_pt": "downloads", "retinaface_mnet025": "mirror"}
+    assert here == {**weights, "lfw": "partly", "lfw_protocols": ""}
+    assert found["missing"].keys() == {"lfw", "lfw_protocols"}
     assert found["missing"]["lfw"]["files"] == ["lfw-deepfunneled.tgz"]
     assert found["missing"]["lfw"]["from"] == ["vis-www.cs.umass.edu"]
     (project / "mirror/lfw-deepfunneled.tgz").write_bytes(b"")
     found = listed("lfw")
-    assert (found["profiles"][0]["needs"][2]["here"], found["missing"]) == ("mirror, downloads", {})
+    assert (found["profiles"][0]["needs"][2]["here"], found["missing"].keys()) == (
+        "mirror, downloads",
+        {"lfw_protocols"},
+    )
     (project / "data/raw/lfw").mkdir(parents=True)
     (project / "data/raw/lfw/pairs.txt").write_text("")
     assert listed("lfw")["profiles"][0]["needs"][2]["here"] == "data/raw"

@@ -258,7 +258,7 @@ def test_a_run_that_trains_nothing_and_measures_a_published_network(tmp_path: Pa
     report = finished.make(tmp_path, run)
     html = report.page()
     checker = checked(html)
-    assert checker.names == ["verification", "faces", "cards", "parameters", "provenance"]
+    assert checker.names == ["verification", "openset", "faces", "cards", "parameters", "provenance"]
     assert SYNTHETIC not in checker.text
     assert "data:image/jpeg" not in html
     assert set(report.model_cards) == {"mobilefacenet_foamliu", "retinaface_mnet025"}
@@ -276,7 +276,7 @@ def test_the_report_knows_every_stage_of_the_graph(name: str, monkeypatch: pytes
     run = finished.default() if name == "default" else profile(name)
     stages = stage._stages(run)
     assert "report" not in stages
-    assert [len(keys) for keys in stages.values()].count(0) == (3 if name == "default" else 9)
+    assert [len(keys) for keys in stages.values()].count(0) == (4 if name == "default" else 9)
     assert stages["verify"] == [("verify", each) for each in run.benchmarks]
     assert stages["plots"] == [("plots",)]
 

@@ -46,6 +46,16 @@ def test_equals_the_reference(golden):
     assert (rate.supported, result.tar, result.tar_std, result.far) == (False, None, None, None)  # 300 impostor pairs
 
 
+def test_a_tie_at_a_threshold_can_differ_from_the_reference() -> None:
+    """docs/benchmarks.md says where `evaluate` and the reference part: 2 - 2 cos here, a sum of squares there."""
+    pair = np.array([[1.0, -1.0], [1.0, 1.0]])
+    unit = pair / np.linalg.norm(pair, axis=1, keepdims=True)
+    assert np.sum(np.square(unit[0] - unit[1])) == 1.9999999999999996
+    genuine = np.ones((2, 2))
+    result = evaluate(np.concatenate([pair, genuine] * 10), np.array([False, True] * 10))
+    assert result.distances[0] == 2.0
+
+
 def test_curve_sums_equal_the_reference(golden):
     embeddings, same, expected = golden
     distances = evaluate(embeddings, same).distances

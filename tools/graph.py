@@ -50,7 +50,7 @@ class Graph:
                 first, second = (str(stage.name).split("@")[0] for stage in (before, after))
                 if first != second:
                     graph.add_edge(first, second)
-        outs = {name: yaml.safe_dump(body.get("do", body)["outs"]) for name, body in self._stages.items()}
+        outs = {name: _paths(body, "outs") for name, body in self._stages.items()}
         for unused in list(networkx.isolates(graph)):
             twins = [name for name in outs if outs[name] == outs[unused]]
             graph.add_edges_from([(unused, after) for twin in twins for after in list(graph.successors(twin))])
@@ -58,7 +58,11 @@ class Graph:
 
     def picture(self) -> str:
         """The graph for Mermaid, without edges that a longer path implies."""
-        shown = networkx.transitive_reduction(self.follows)
+        graph = self.follows.copy()
+        for unused in [name for name in graph if not graph.in_degree(name)]:
+            read = _paths(self._stages[unused], "deps")
+            graph.add_edges_from((name, unused) for name in graph if _paths(self._stages[name], "outs") & read)
+        shown = networkx.transitive_reduction(graph)
         order = {name: number for number, name in enumerate(self._stages)}
         edges = sorted(shown.edges, key=lambda edge: (order[edge[0]], order[edge[1]]))
         return "".join(["flowchart LR\n", *(f"  {before} --> {after}\n" for before, after in edges)])
@@ -68,6 +72,11 @@ class Graph:
         readers = {name for name, body in self._stages.items() if _reads(body, key)}
         reached = readers.union(*(networkx.descendants(self.follows, name) for name in readers))
         return [name for name in self._stages if name in reached]
+
+
+def _paths(stage: dict[str, Any], kind: str) -> set[str]:
+    """The "outs" or "deps" of a stage, each variable as a star."""
+    return {_VARIABLE.sub("*", path) for path in stage.get("do", stage).get(kind, []) if isinstance(path, str)}
 
 
 def code_of(stage: str, root: Path = ROOT) -> list[str]:

@@ -325,19 +325,24 @@ class MagFace(CosineHead):
     """ArcFace with a margin of .45 at length 10 to .8 at length 110, plus `regulariser` times g(length).
 
     The length of an embedding becomes a measure of quality: g(a) = a / 110^2 + 1 / a is smallest at the greatest
-    length, which pulls easy faces there. Source: Meng, Zhao, Huang, Zhou, "MagFace: A Universal Representation for
-    Face Recognition and Quality Assessment", 2021, equations 3 to 5.
+    length, which pulls easy faces there. With `easy_margin`, the default of the published code, faces more than 90
+    degrees from their centre have no margin; without it, the default here, theirs continues beyond pi as ArcFace's does.
+    Source: Meng, Zhao, Huang, Zhou, "MagFace: A Universal Representation for Face Recognition and Quality Assessment",
+    2021, equations 3 to 5.
     """
 
-    def __init__(self, dim: int, classes: int, scale: float = 64.0, regulariser: float = 20.0) -> None:
+    def __init__(
+        self, dim: int, classes: int, scale: float = 64.0, regulariser: float = 20.0, easy_margin: bool = False
+    ) -> None:
         super().__init__(dim, classes, scale)
-        self.regulariser = regulariser
+        self.regulariser, self.easy_margin = regulariser, easy_margin
 
     def target(self, cosine: Tensor, embeddings: Tensor) -> Tensor:
         """cos(theta + m), m from the length of each row."""
         (short, long), (low, high) = _MAGFACE_LENGTHS, _MAGFACE_MARGINS
         margins = low + (high - low) * (self._length(embeddings) - short) / (long - short)
-        return add_to_angle(cosine, margins)
+        moved = add_to_angle(cosine, margins)
+        return torch.where(cosine > 0, moved, cosine) if self.easy_margin else moved
 
     def penalty(self, embeddings: Tensor) -> Tensor:
         """The regulariser of the lengths."""

@@ -132,6 +132,32 @@ class Quality(Strict):
     """Column of that table; higher is better."""
 
 
+class OpenSetTask(Strict):
+    """An open-set protocol over the embeddings of a verification benchmark; docs/benchmarks.md describes them."""
+
+    benchmark: Name
+    """One of `benchmarks`, whose embeddings are measured; it must hold all photos of the protocol."""
+    protocol: Literal["blufr", "best-rowden-closed", "best-rowden-open", "drawn", "all-pairs"]
+    """The first three are published for LFW; "drawn" and "all-pairs" are for any set whose people are known."""
+    lists: str | None
+    """Folder of the lists of a published protocol, data/raw/lfw_protocols; null for the other two. It must be written."""
+    fusion: Literal["max", "mean"] = "max"
+    """Several photos of a person in the gallery: the best of their scores, or one template of their mean."""
+    gallery: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Of drawn: photos of each enrolled person."""
+    trials: Annotated[int, Field(ge=1, le=1000)] = 10
+    """Of drawn: how many trials."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
+    """Of drawn: seed of the trials."""
+
+    @model_validator(mode="after")
+    def _lists_belong_to_published_protocols(self) -> OpenSetTask:
+        if (self.protocol in ("drawn", "all-pairs")) != (self.lists is None):
+            needed = "a folder of its lists, such as data/raw/lfw_protocols" if self.lists is None else "null"
+            raise ValueError(f"lists of {self.protocol} must be {needed}")
+        return self
+
+
 class Verify(Strict):
     """The verification protocol, by its published name, and the headline false accept rate."""
 
@@ -183,6 +209,8 @@ class Params(Strict):
     """Verification benchmarks to split by groups: a table with a column photo or identity, or a folder of lists, each."""
     quality: dict[Name, Quality] = Field(default={})
     """Verification benchmarks whose faces are rated: error-versus-reject curves in the report."""
+    openset: dict[Name, OpenSetTask] = Field(default={})
+    """Open-set protocols by a name that no benchmark has, over the embeddings of benchmarks."""
     detect: Detect
     align: Align
     train: Train
@@ -225,6 +253,18 @@ class Params(Strict):
             for name in names:
                 if name not in self.benchmarks:
                     raise ValueError(f"{key}.{name} is not the name of one of benchmarks")
+        return self
+
+    @model_validator(mode="after")
+    def _every_open_set_has_embeddings(self) -> Params:
+        for name, task in self.openset.items():
+            if task.benchmark not in self.benchmarks:
+                raise ValueError(f"openset.{name}.benchmark {task.benchmark} is none of benchmarks")
+            if name in {*self.benchmarks, *self.identification}:
+                raise ValueError(f"openset.{name} has the name of another benchmark; give it one of its own")
+            folder = (task.lists or "").removeprefix("data/raw/")
+            if folder and folder != task.lists and folder not in self.entries:
+                raise ValueError(f"openset.{name}.lists is data/raw/{folder}, which download does not fetch")
         return self
 
     @model_validator(mode="after")

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -131,10 +139,18 @@ class HeadParams(Strict):
     """Whether every slice is normalised, for multiface."""
     metric: Literal["euclidean", "angular"] | None = None
     """Distance, for triplet."""
+    easy_margin: bool | None = None
+    """Whether faces over 90 degrees from their centre have no margin, for magface; its published code does so."""
     rate: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of the class centres that a step uses (Partial FC), for heads with a margin on the own class."""
     chunked: bool = False
     """Whether the loss is computed in chunks of classes to save memory; equal up to rounding."""
+
+    @model_serializer(mode="wrap")
+    def _as_before_easy_margin(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Recipes without `easy_margin` are written as they were before there was one, to the byte."""
+        written: dict[str, Any] = plain(self)
+        return {key: value for key, value in written.items() if key != "easy_margin" or value is not None}
 
 
 class Freeze(Strict):

@@ -96,6 +96,17 @@ def identification_roc(curves: Curves) -> Figure:
     return roc_figure(curves, title, "False-positive", "True-positive")
 
 
+def dir_figure(curves: Curves) -> Figure:
+    """DIR by FAR of open-set protocols: name -> records {"fpr", "tpr", "lo", "hi"}."""
+    title = "Open set: known people found, strangers let pass"
+    return roc_figure(curves, title, "False-positive identification", "Detection and identification")
+
+
+def all_pairs_roc(curves: Curves) -> Figure:
+    """ROC over all pairs of the photos of a protocol: name -> records {"fpr", "tpr", "lo", "hi"}."""
+    return roc_figure(curves, "Verification of all pairs", "False-accept", "True-accept")
+
+
 @_styled
 def roc_figure(
     curves: Curves,

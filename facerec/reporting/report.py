@@ -31,7 +31,13 @@ SYNTHETIC = (
     "Measured on rendered faces of people who do not exist. This shows that the pipeline works and how runs compare. "
     "It is no evidence about real faces."
 )
-_SECTIONS = {"verification": "verification", "identification": "identification", "training": "train", "faces": "align"}
+_SECTIONS = {
+    "verification": "verification",
+    "identification": "identification",
+    "openset": "openset",
+    "training": "train",
+    "faces": "align",
+}
 """Section of the page -> the group of metrics without which it is left out."""
 _PICTURES = {".svg": "image/svg+xml", ".png": "image/png", ".jpg": "image/jpeg"}
 
@@ -74,7 +80,7 @@ class RunReport:
         never shows the provenance of another one.
         """
         shown, run = [name for name, group in _SECTIONS.items() if self.found.get(group)], self.sources.params
-        unused = {key for key in ("attributes", "quality") if not getattr(run, key)}
+        unused = {key for key in ("attributes", "quality", "openset") if not getattr(run, key)}
         kinds = {"Model": self.model_cards, "Data": self.data_cards}
         documents = {f"{kind} card: {name}": text for kind, texts in kinds.items() for name, text in texts.items()}
         return _page_template().render(
@@ -142,6 +148,7 @@ class RunReport:
             "rates": tables.rates_table(details),
             "identification": tables.identification_table(self.found),
             "noise": tables.noise_table(self.found),
+            "openset": tables.openset_table(self.found),
             "training": tables.training_table(self.found),
             "alignment": tables.alignment_table(self.found),
         }
@@ -175,6 +182,8 @@ class RunReport:
             parts.append(tables.verification_table(self.found).markdown())
         if self.found.get("identification"):
             parts.append(tables.identification_table(self.found).markdown())
+        if self.found.get("openset"):
+            parts.append(tables.openset_table(self.found).markdown())
         return "\n\n".join(parts) or "Nothing was measured in this run."
 
 

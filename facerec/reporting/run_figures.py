@@ -23,7 +23,7 @@ class PlannedFigure:
 
     Attributes:
         name: of its files, without suffix.
-        section: of the page: "verification", "identification" or "training".
+        section: of the page: "verification", "identification", "openset" or "training".
         caption: on the page.
         draw: makes the figure.
     """
@@ -63,6 +63,7 @@ def plan_figures(sources: Sources, found: Mapping[str, Any]) -> Iterator[Planned
         yield PlannedFigure(f"{name}_cmc", "identification", caption, partial(draw, "cmc", figures.cmc_figure))
         caption = f"{name}: matches found against false alarms, with 95 % bands; higher is better."
         yield PlannedFigure(f"{name}_roc", "identification", caption, partial(draw, "roc", figures.identification_roc))
+    yield from _plan_openset(sources, found.get("openset", {}))
     for name in sources.params.networks:
         yield from _plan_training(sources, name, found["train"][name])
 
@@ -83,6 +84,19 @@ def _plan_verification(sources: Sources, found: Mapping[str, Any]) -> Iterator[P
     for name in sources.params.quality:
         caption = f"{name}: genuine pairs that are missed when the photos or pairs of the worst quality are rejected."
         yield PlannedFigure(f"{name}_reject", "verification", caption, partial(_draw_rejects, sources, name))
+
+
+def _plan_openset(sources: Sources, found: Mapping[str, Any]) -> Iterator[PlannedFigure]:
+    plans = (
+        ("dir", "unknown_probes", "Known probes found against unknown probes let pass", figures.dir_figure),
+        ("vr", "impostor_pairs", "Genuine pairs accepted against impostor pairs accepted", figures.all_pairs_roc),
+    )
+    for kind, needed, what, draw in plans:
+        if names := [name for name, values in found.items() if values.get(needed)]:
+            caption = f"{what}, over trials; the bands reach from the least of them to the greatest; higher is better."
+            yield PlannedFigure(
+                f"openset_{kind}", "openset", caption, partial(_draw_openset, sources, names, kind, draw)
+            )
 
 
 def _plan_training(sources: Sources, name: str, trained: Mapping[str, Any]) -> Iterator[PlannedFigure]:
@@ -113,6 +127,10 @@ def _draw_rejects(sources: Sources, name: str) -> Figure:
 def _draw_identification(sources: Sources, name: str, kind: str, draw: Callable[[Any], Figure]) -> Figure:
     runs = ("raw", "cleaned")
     return draw({run: load_metrics(sources.scores / name / f"{run}_curves.json")[kind] for run in runs})
+
+
+def _draw_openset(sources: Sources, names: list[str], kind: str, draw: Callable[[Any], Figure]) -> Figure:
+    return draw({name: load_metrics(sources.scores / name / "curves.json")[kind] for name in names})
 
 
 def _draw_training(sources: Sources, name: str) -> Figure:

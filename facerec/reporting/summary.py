@@ -69,6 +69,8 @@ def headline(found: Mapping[str, Any]) -> dict[str, Any]:
         lines[name] = lines.get(name, {}) | {"slices": summarise_slices(values)}
     for name, values in found.get("quality", {}).items():
         lines[name] = lines.get(name, {}) | {key: value for key, value in values.items() if key.startswith("fnmr")}
+    for name, values in found.get("openset", {}).items():
+        lines[name] = {key: value for key, value in values.items() if key.startswith(("vr@", "dir@", "closed_rank1"))}
     for group, shown in (
         ("train", ("train_accuracy", "train_loss", "best_validation", "best_step")),
         ("align", ("enrolled", "fallbacks")),
@@ -102,7 +104,7 @@ def _rank1(run: Mapping[str, Any], suffix: str) -> dict[str, float]:
 def _kinds(found: Mapping[str, Any]) -> set[str]:
     """The kinds of machine on which networks were trained and faces embedded, as far as that was recorded."""
     ranked = [run for runs in found.get("identification", {}).values() for run in runs.values()]
-    others = [values for group in ("verification", "train") for values in found.get(group, {}).values()]
+    others = [values for group in ("verification", "openset", "train") for values in found.get(group, {}).values()]
     return {values[ARITHMETIC] for values in (*ranked, *others) if ARITHMETIC in values}
 
 
@@ -119,7 +121,11 @@ class Sources:
 def collect_metrics(sources: Sources) -> dict[str, Any]:
     """All metrics of the run in one nested mapping of scalars: group, then name, then figure."""
     params, groups = sources.params, {}
-    for group, names in (("verification", params.benchmarks), ("identification", params.identification)):
+    for group, names in (
+        ("verification", params.benchmarks),
+        ("identification", params.identification),
+        ("openset", params.openset),
+    ):
         groups[group] = {name: load_metrics(sources.scores / name / "result.json") for name in names}
     written: dict[str, Iterable[str]] = {
         "align": params.photos,

@@ -204,6 +204,39 @@ def noise_table(found: Found) -> Table:
     return Table(("Noise", "Probes listed", "found", "Distractors listed", "found"), rows)
 
 
+def openset_table(found: Found) -> Table:
+    """Rates of open-set protocols, mean and deviation over their trials; one row for each task."""
+    tasks = found.get("openset", {})
+    keys = {key for each in tasks.values() for key in each if "@" in key and not key.endswith("_std")}
+    shown = sorted(keys, key=lambda key: (key.split("@")[0] == "dir", -float(key.split("@")[1])))
+    note = (
+        "VR is the share of all pairs of one person that a threshold accepts which lets that share of the pairs of two "
+        "people pass. DIR is the share of the probes of enrolled people whose own person scores highest and above a "
+        "threshold that lets that share of the unknown probes pass. Rank 1 needs no threshold. Mean ± standard deviation "
+        "over the trials; the photos and people are the same in all trials, so the deviation says nothing about others."
+    )
+    rows = [_openset_row(name, each, shown) for name, each in tasks.items()]
+    return Table.from_rows(rows, note + _doubts(tasks))
+
+
+def _openset_row(name: str, values: Found, shown: Sequence[str]) -> Row:
+    titles = {key: key.replace("@", " at FAR ").replace("vr", "VR").replace("dir", "DIR") for key in shown}
+    return [
+        ("Task", name),
+        ("Protocol", values["protocol"]),
+        *((title, _over_trials(values, key)) for key, title in titles.items()),
+        ("Rank 1", _over_trials(values, "closed_rank1")),
+        *((key.capitalize(), as_count(values.get(key))) for key in ("trials", "failures")),
+    ]
+
+
+def _over_trials(values: Found, key: str) -> str:
+    if key not in values:
+        return UNKNOWN
+    deviation = f" ± {as_percent(values[f'{key}_std'])}" if values["trials"] > 1 else " %"
+    return f"{100 * values[key]:.2f}{deviation}"
+
+
 def training_table(found: Found) -> Table:
     """Training data and last epoch of each network."""
     rows = [

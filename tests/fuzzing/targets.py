@@ -40,6 +40,7 @@ from facerec.evaluation.identification import outcomes
 from facerec.imaging import images
 from facerec.inspection.weights import describe_weights
 from facerec.interop import attributes, bcolz, devkit, pair_lists, photo_lists, photos, recordio, verification_packs
+from facerec.interop.matlab import read_mat
 from facerec.interop.photos import open_source
 from facerec.params import profiles
 from facerec.reporting.summary import load_metrics
@@ -48,6 +49,7 @@ from facerec.store.embeddings import SCORES, Measured, read_scores, write_scores
 from facerec.store.model_metadata import Preprocessing
 from facerec.store.shards import FAILURES
 from tests.fuzzing.values import spoil_table, spoil_weights
+from tests.matlab import mat_bytes
 
 Files = Mapping[str, bytes]
 """The files of one input, by their path in its folder."""
@@ -320,6 +322,18 @@ def _valid_settings() -> list[Files]:
 _DEEP = (b"[" * 5000, b"{a: " * 3000, b"- " * 3000, b"9" * 6000, b"0x" + b"f" * 9000, b"&a [*a]", b"!!python/object:os.x ", b"!!binary x", b"!!timestamp 1", b"1e999", b".nan", b"<<: *a", b"!!set {", b"\x1b[31m", b"2001-99-99", b"\xff")  # fmt: skip
 
 
+# MATLAB's files
+
+
+def _valid_mats() -> list[dict[str, bytes]]:
+    lists = {
+        "labels": np.arange(6, dtype="u2")[:, None],
+        "names": ["a.jpg", "b"],
+        "rows": [np.ones((1, 3)), [np.ones((1, 1), "u1")]],
+    }
+    return [{"x.mat": mat_bytes(lists, compressed)} for compressed in (False, True)]
+
+
 # bcolz folders
 
 
@@ -459,6 +473,7 @@ TARGETS = (
     Target("bin", lambda box: verification_packs.read_bin(box / "lfw.bin"), _valid_bin, _HOSTILE),
     Target("blp", _read_blp, _valid_blp, (b"blpk", b"[6,", b"99999999999", b"null", b"{", b"float64", b"-1", b"\x93NUMPY")),
     Target("text", _read_text, _valid_text, (b"\t", b"\n", b"\xff", b"\xef\xbb\xbf", b"-1", b"9" * 5000, "²".encode(), b"\r", b'"path"', b"[" * 5000, b"\0", b"NaN", b"1e999")),
+    Target("mat", lambda box: read_mat(box / "x.mat"), _valid_mats, (b"\x0e\0\0\0", b"\x0f\0\0\0", b"\x05\0\0\0", b"\xff\xff\xff\x7f", b"\xff\xff\xff\xff")),
     Target("matrix", lambda box: devkit.read_matrix(box / "a.bin"), _valid_matrices),
     Target("embeddings", lambda box: embeddings.read_embeddings(box / "lfw.npy"), _valid_embeddings, (b"\x93NUMPY\x01\x00", b"'|O'", b"(1099511627776,)", b"'<f8'", b"True", b"{", b"(" * 500, b"PAR1"), spoil=spoil_table),
     Target("outcomes", lambda box: outcomes.read_outcomes(box, "raw", 9), _valid_outcomes, (b"PAR1",), spoil=spoil_table),
