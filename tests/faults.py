@@ -18,6 +18,7 @@ from pathlib import Path
 from random import Random
 
 _STAGE = re.compile(r"Running stage '([^']+)'")
+_LOG = 64 << 10  # bytes of what a command prints, which no limit on the size of files should hit
 _SCRATCH = (".part", ".pt")
 
 
@@ -130,6 +131,7 @@ def full_disk(running: Running, chance: Random) -> str:
     """A disk with little or no room until the command ends."""
     room = chance.choice((0, 0, 8 << 10, 256 << 10))
     if running.disk is None:
+        room = max(room, _LOG)
         for process, _ in [*processes(running.process.pid)]:
             with suppress(ProcessLookupError):
                 resource.prlimit(process, resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
