@@ -18,6 +18,7 @@ from pathlib import Path
 from random import Random
 
 _STAGE = re.compile(r"Running stage '([^']+)'")
+_LOG = 64 << 10  # bytes of what a command prints, which no limit on the size of files should hit
 _SCRATCH = (".part", ".pt")
 
 
@@ -80,9 +81,12 @@ class Disk:
 
     def fill(self, room: int) -> None:
         """Leave so many bytes of room."""
-        found = os.statvfs(self.folder)
-        used = (found.f_blocks - found.f_bfree) * found.f_frsize
-        self._remount(f"{(used + room) >> 10}k")
+        for _ in range(100):
+            found = os.statvfs(self.folder)
+            used = (found.f_blocks - found.f_bfree) * found.f_frsize
+            with suppress(subprocess.CalledProcessError):  # more was written meanwhile
+                return self._remount(f"{(used + room) >> 10}k")
+        raise TimeoutError(f"{self.folder} cannot be made small")
 
     def free(self) -> None:
         """Have room again."""
@@ -127,6 +131,7 @@ def full_disk(running: Running, chance: Random) -> str:
     """A disk with little or no room until the command ends."""
     room = chance.choice((0, 0, 8 << 10, 256 << 10))
     if running.disk is None:
+        room = max(room, _LOG)
         for process, _ in [*processes(running.process.pid)]:
             with suppress(ProcessLookupError):
                 resource.prlimit(process, resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
@@ -139,9 +144,11 @@ def full_disk(running: Running, chance: Random) -> str:
 
 
 def spoil_parts(running: Running, chance: Random) -> str:
-    """kill -9 as soon as there is unfinished work in the scratch folder, then damage to some of its files."""
+    """kill -9 soon after there is unfinished work in the scratch folder, then damage to some of its files."""
+    pause = chance.choice((0.0, chance.uniform(0, 0.3)))
     while running.process.poll() is None:
         if scratch_files(running.root):
+            time.sleep(pause)
             running.signal_all(signal.SIGSTOP)
             if files := scratch_files(running.root):
                 kill_all(running, chance)

@@ -71,11 +71,14 @@ class Undisturbed:
         return sum(seconds for _, seconds in self.stages)
 
     def moment(self, chance: Random, fault: str) -> tuple[str, float]:
-        """A stage and seconds after its start: half of the draws are even over the time, half over the stages."""
+        """A stage and seconds after its start: half of the draws are even over the time, half over the stages.
+
+        Parts are looked for from the start of a stage on.
+        """
         fit = [each for each in self.stages if fault != "parts" or each[0].startswith(_UNFINISHED)]
         weights = [seconds for _, seconds in fit] if chance.random() < 0.5 else None
         ((stage, seconds),) = chance.choices(fit, weights)
-        return stage, chance.uniform(0, seconds)
+        return stage, 0.0 if fault == "parts" else chance.uniform(0, seconds)
 
 
 class Soak:
@@ -163,7 +166,7 @@ class Soak:
         running = self.start(workers=chance.choice((1, 2)))
         running.wait_for(stage, seconds)
         happened = FAULTS[fault](running, chance)
-        wrong = [*_unexplained(running, happened)]
+        wrong = [*_unexplained(running)]
         place = (running.stages or ["the start"])[-1] if happened else "no stage"
         again, environment = 0, dict(self.environment)
         while again < _ATTEMPTS and (again == 0 or running.process.returncode != 0):
@@ -171,7 +174,7 @@ class Soak:
             environment.update(self._advice(running.log.read_text(errors="replace")))
             running = self._start(f"again{again}", environment)
             running.process.wait()
-            wrong += [*_unexplained(running, "")] if running.process.returncode else []
+            wrong += [*_unexplained(running)] if running.process.returncode else []
         wrong += [*self.differences(running)]
         times = "" if again == 1 else f", {again} times again"
         return f"{happened or 'too late'} in {place}{times}, {time.monotonic() - began:.0f} s", wrong
@@ -208,6 +211,8 @@ class Soak:
         files, due = set(self.files()), set(self.undisturbed.files)
         yield from (f"left behind: {path}" for path in sorted(files - due))
         yield from (f"missing: {path}" for path in sorted(due - files))
+        if (self.root / ".facerec/scratch").exists():
+            yield "left behind: .facerec/scratch"
         temporary = sorted(set(self.temporary()) - set(self.undisturbed.temporary))
         yield from (f"left in the temporary folder: {name}" for name in temporary)
         yield from (f"still running: {told}" for told in _alive(self.root))
@@ -223,12 +228,12 @@ class Soak:
             yield f"verify-cache: {checked.stdout}{checked.stderr}"
 
 
-def _unexplained(running: Running, happened: str) -> Iterator[str]:
+def _unexplained(running: Running) -> Iterator[str]:
     """A traceback, or a failure of a stage without a sentence."""
     told = running.log.read_text(errors="replace")
     if "Traceback (most recent call last)" in told:
         yield f"a traceback: {told[told.index('Traceback') :]}"
-    if running.process.returncode > 0 and "rror" not in told and "worker" not in happened:
+    if running.process.returncode > 0 and "error" not in told.lower():
         yield f"no reason given: {told[-2000:]}"
 
 

@@ -63,6 +63,9 @@ def test_mutations_follow_from_the_seed_and_stay_small():
     assert all(isinstance(mutate(b"", Random(seed), tokens), bytes) for seed in range(100))
 
 
+@pytest.mark.attack(
+    "Spoiled files", "thousands of spoiled files for every reader", "read or refused, within memory and time"
+)
 @pytest.mark.slow
 def test_no_reader_fails_on_a_few_thousand_mutated_files(tmp_path):
     run = python("tests.fuzzing", "--inputs", "4200", "--out", str(tmp_path))
