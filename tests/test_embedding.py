@@ -14,6 +14,7 @@ from facerec import embedding
 from facerec.backbones import storage
 from facerec.core import FormatError, ImageError
 from facerec.embedding import Embedder
+from facerec.embedding.embedder import OnnxNetwork
 from facerec.store import shards
 from facerec.store.model_metadata import Flip, Preprocessing
 from tests.models import SIZE, TEMPLATE, faces_of, write_set
@@ -161,6 +162,28 @@ def test_a_downloaded_onnx_file_needs_its_preprocessing_beside_it(batch: int | s
     expected = (images.mean((1, 2)) - 5) / 2
     for name in (path, tmp_path):
         np.testing.assert_allclose(embedding.load_embedder(name).embed(images), expected, rtol=1e-4)
+
+
+def reshaping_network(path: Path, shape: list[int]) -> None:
+    """An ONNX file of batch 1 whose embedding (1, 3) are the means of the channels, reshaped to `shape` on the way."""
+    mean_network(path, 1)
+    model = onnx.load(path)
+    model.graph.node[0].output[0] = "means"
+    model.graph.node.append(onnx.helper.make_node("Reshape", ["means", "shape"], ["y"]))
+    model.graph.initializer.append(onnx.helper.make_tensor("shape", onnx.TensorProto.INT64, [2], shape))
+    onnx.save(model, path)
+
+
+@pytest.mark.parametrize(("shape", "free"), [([-1, 3], True), ([1, 3], True), ([1, -1], True), ([3, 1], False)])
+def test_an_onnx_file_for_one_image_takes_many_where_its_layers_do(
+    shape: list[int], free: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "network.onnx"
+    reshaping_network(path, shape)
+    network = OnnxNetwork(path, "network.onnx")
+    assert network.fixed_batch == (None if free else 1)
+    images = torch.rand(5, 3, *SIZE)
+    np.testing.assert_allclose(network(images), images.mean((2, 3)), rtol=1e-5)
 
 
 def test_models_that_cannot_be_used_are_refused(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ Out = Annotated[Path, typer.Argument(help="Folder to write; replaced whole.", ca
 Replace = Annotated[bool, typer.Option("--replace", help="Replace OUT whole if it exists.")]
 Weights = Annotated[Path | None, typer.Option(help="File of the detector's weights.")]
 MinFace = Annotated[int | None, typer.Option(help="Smallest face, in pixels.")]
+Engine = Annotated[str | None, typer.Option(help="What runs RetinaFace: torch, or onnxruntime, which is faster.")]
 
 
 def check_out(out: Path, source: Path, replace: bool) -> None:
@@ -73,6 +74,7 @@ def report(title: str, values: dict[str, Any], as_json: bool = False) -> None:
     terminal().print(table)
 
 
-def detector_options(weights: Path | None, min_face: int | None) -> dict[str, Any]:
+def detector_options(weights: Path | None, min_face: int | None, engine: str | None = None) -> dict[str, Any]:
     """The options of `facerec.detection.build_detector` that were given on the command line."""
-    return ({"weights": str(weights)} if weights else {}) | ({} if min_face is None else {"min_face": min_face})
+    given = {"weights": str(weights) if weights else None, "min_face": min_face, "engine": engine}
+    return {name: value for name, value in given.items() if value is not None}

@@ -15,7 +15,18 @@ import typer
 from rich.table import Table
 
 from facerec import params as parameters
-from facerec.cli.common import Json, MinFace, Replace, Weights, app, check_out, detector_options, parse_size, report
+from facerec.cli.common import (
+    Engine,
+    Json,
+    MinFace,
+    Replace,
+    Weights,
+    app,
+    check_out,
+    detector_options,
+    parse_size,
+    report,
+)
 from facerec.core import ImageError, ParamsError, require_path, shown, terminal, track
 
 if TYPE_CHECKING:
@@ -34,6 +45,7 @@ def detect(
     detector: Annotated[str, typer.Option(help="Name of the detector.")] = DETECT.detector,
     weights: Weights = None,
     min_face: MinFace = None,
+    engine: Engine = None,
     landmarks: Annotated[bool, typer.Option("--landmarks", help="Show the five landmarks too.")] = False,
     draw: Annotated[Path | None, typer.Option(help="Folder (or .jpg, .png) for the photos with faces drawn.")] = None,
     table: Annotated[Path | None, typer.Option(help="Parquet table to write, as the stage does, of shards.")] = None,
@@ -47,7 +59,7 @@ def detect(
     from facerec.detection.table import detect_set
     from facerec.store import shards
 
-    options = detector_options(weights, min_face)
+    options = detector_options(weights, min_face, engine)
     if table is not None:
         if len(photos) != 1 or not shards.is_shard_set(photos[0]) or draw is not None:
             raise ParamsError("--table takes one directory of photo shards, and no --draw.")
@@ -82,6 +94,7 @@ def align(
     detector: Annotated[str, typer.Option(help="Name of the detector.")] = DETECT.detector,
     weights: Weights = None,
     min_face: MinFace = None,
+    engine: Engine = None,
     detections: Annotated[
         Path | None, typer.Option(help="Table of PHOTOS made before by detect --table; nothing is detected then.")
     ] = None,
@@ -95,7 +108,7 @@ def align(
     chosen = {"rule": rule, "fallbacks": fallback or ALIGN.fallbacks, "min_score": min_score}
     cut = {"size": parse_size(size), "crop": crop, "margin": margin, "quality": quality, "subsampling": subsampling}
     options = parameters.parse_options(parameters.Align, chosen | cut, "align")
-    finder = detector, detector_options(weights, min_face)
+    finder = detector, detector_options(weights, min_face, engine)
     values = align_photos(photos, out, options, detections, finder, folder, sheet).as_dict()
     if not as_json:
         values = {key.replace("_", " "): _in_words(value) for key, value in values.items()}

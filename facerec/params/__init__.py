@@ -19,11 +19,11 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from facerec.core import ParamsError, parse_yaml
-from facerec.params.experiment import DETECTOR_OPTIONS, Align, Detect, Identify, Params, Verify
+from facerec.params.experiment import DETECTOR_OPTIONS, Align, Detect, Embed, Identify, Params, Verify
 from facerec.params.training import Augment, Backbone, HeadParams, SamplerParams, Schedule, Strict, Train, Validation
 
 __all__ = ["load_params", "parse_options", "parse_params"]
-__all__ += ["DETECTOR_OPTIONS", "Align", "Detect", "Identify", "Params", "Verify"]
+__all__ += ["DETECTOR_OPTIONS", "Align", "Detect", "Embed", "Identify", "Params", "Verify"]
 __all__ += ["Augment", "Backbone", "HeadParams", "SamplerParams", "Schedule", "Train", "Validation"]
 
 M = TypeVar("M", bound=Strict)
