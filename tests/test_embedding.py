@@ -164,26 +164,34 @@ def test_a_downloaded_onnx_file_needs_its_preprocessing_beside_it(batch: int | s
         np.testing.assert_allclose(embedding.load_embedder(name).embed(images), expected, rtol=1e-4)
 
 
-def reshaping_network(path: Path, shape: list[int]) -> None:
-    """An ONNX file of batch 1 whose embedding (1, 3) are the means of the channels, reshaped to `shape` on the way."""
+def longer_network(path: Path, *nodes: onnx.NodeProto, **constants: list[int]) -> None:
+    """An ONNX file of batch 1 that gives the means of the channels, "means", to `nodes`, of which the last makes "y"."""
     mean_network(path, 1)
     model = onnx.load(path)
     model.graph.node[0].output[0] = "means"
-    model.graph.node.append(onnx.helper.make_node("Reshape", ["means", "shape"], ["y"]))
-    model.graph.initializer.append(onnx.helper.make_tensor("shape", onnx.TensorProto.INT64, [2], shape))
+    model.graph.node.extend(nodes)
+    for name, values in constants.items():
+        kind = onnx.TensorProto.INT64
+        model.graph.initializer.append(onnx.helper.make_tensor(name, kind, [len(values)], values))
     onnx.save(model, path)
 
 
-@pytest.mark.parametrize(("shape", "free"), [([-1, 3], True), ([1, 3], True), ([1, -1], True), ([3, 1], False)])
-def test_an_onnx_file_for_one_image_takes_many_where_its_layers_do(
-    shape: list[int], free: bool, tmp_path: Path
-) -> None:
-    path = tmp_path / "network.onnx"
-    reshaping_network(path, shape)
-    network = OnnxNetwork(path, "network.onnx")
-    assert network.fixed_batch == (None if free else 1)
+@pytest.mark.parametrize("shape", [[-1, 3], [1, 3], [1, -1]])
+def test_an_onnx_file_for_one_image_takes_many(shape: list[int], tmp_path: Path) -> None:
+    longer_network(tmp_path / "n.onnx", onnx.helper.make_node("Reshape", ["means", "shape"], ["y"]), shape=shape)
+    network = OnnxNetwork(tmp_path / "n.onnx", "n.onnx")
+    assert network.fixed_batch is None
     images = torch.rand(5, 3, *SIZE)
     np.testing.assert_allclose(network(images), images.mean((2, 3)), rtol=1e-5)
+
+
+def test_an_onnx_file_that_mixes_images_is_run_one_by_one(tmp_path: Path) -> None:
+    centre = onnx.helper.make_node("ReduceMean", ["means", "first"], ["centre"], keepdims=1)
+    longer_network(tmp_path / "n.onnx", centre, onnx.helper.make_node("Add", ["means", "centre"], ["y"]), first=[0])
+    network = OnnxNetwork(tmp_path / "n.onnx", "n.onnx")
+    assert network.fixed_batch == 1
+    images = torch.rand(5, 3, *SIZE)
+    np.testing.assert_allclose(network(images), 2 * images.mean((2, 3)), rtol=1e-5)
 
 
 def test_models_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
