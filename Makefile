@@ -49,9 +49,11 @@ docs: $(READY)  ## write the parts of the documentation and of dvc.yaml that are
 	$(RUN) python -m tools.graph
 	$(RUN) python -m tools.house
 	$(RUN) python -m tools.trust
+	$(RUN) python -m tools.speed
 
-bench: $(READY)  ## measure our code against others' in one run; scripts that lack their peer say so
-	@for script in bench/[a-z]*.py; do printf '\n== %s\n' $$script; $(RUN) python $$script || exit 1; done
+bench: $(READY)  ## measure our code against others'; writes reports/bench.json and the table of docs/speed.md
+	@$(RUN) python bench/run.py
+	@$(RUN) python -m tools.speed
 
 fuzz: $(READY)  ## feed 100,000 spoiled files to every reader; other ones: make fuzz FUZZ="--seed 1"
 	$(RUN) python -m tests.fuzzing $(FUZZ)

@@ -1,6 +1,8 @@
-"""Alignment against scikit-image's estimate and warp, and the share of JPEG coding in the stage align.
+"""Alignment against OpenCV's and scikit-image's estimate, and the share of JPEG coding in the stage align.
 
-Estimating: all faces at once against `SimilarityTransform` face by face. Whole step: estimate and warp. Both
+Estimating: all faces at once against `cv2.estimateAffinePartial2D` and `SimilarityTransform`, face by face. OpenCV
+estimates robustly (least median of squares), so equality is checked on landmarks that fit exactly, and the time taken
+on others. Whole step: estimate and warp. All
 sides run in one thread on the same 250x250 photos (LFW where FACEREC_MIRROR names a folder with it, else smooth
 noise), and their results are compared before they are timed. The share of JPEG is that of decoding and encoding in the
 whole of `aligning.align_set`, from photo shards and detections to face shards, in one process.
@@ -23,7 +25,7 @@ import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from _timing import print_head, print_row, side_by_side
+from _timing import absent, report, side_by_side
 
 from facerec import aligning
 from facerec.detection import table
@@ -37,13 +39,14 @@ def main() -> None:
     cv2.setNumThreads(1)
     encoded = photos()
     landmarks = places(len(encoded))
+    decoded = [images.decode(data) for data in encoded]
+    compare_with_opencv(decoded, landmarks)
+    jpeg_share(encoded, landmarks)
     try:
         from skimage import transform
     except ImportError:
-        print("bench/alignment.py compares with scikit-image, which is not installed in this environment.")
-        return
-    compare([images.decode(data) for data in encoded], landmarks, transform)
-    jpeg_share(encoded, landmarks)
+        absent("scikit-image is not installed, so nothing was compared with it.")
+    compare(decoded, landmarks, transform)
 
 
 def photos() -> list[bytes]:
@@ -58,14 +61,45 @@ def photos() -> list[bytes]:
     return [images.encode_jpeg(cv2.GaussianBlur(image, (0, 0), 1.5), 95) for image in noise]
 
 
-def places(count: int) -> np.ndarray:
-    """Landmarks (n, 5, 2) float32 of faces with the sizes and poses of LFW, with noise."""
+def places(count: int, noise: float = 1.5) -> np.ndarray:
+    """Landmarks (n, 5, 2) float32 of faces with the sizes and poses of LFW, with `noise` in pixels."""
     rng = np.random.default_rng(2)
     angle, scale = rng.normal(0, 0.15, count), rng.normal(0.85, 0.05, count)
     turn = np.stack([np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)], 1).reshape(-1, 2, 2)
     centred = alignment.TEMPLATE - alignment.TEMPLATE.mean(0)
     points = np.einsum("n,nij,kj->nki", scale, turn, centred) + (125, 130)
-    return (points + rng.normal(0, 1.5, points.shape)).astype(np.float32)
+    return (points + rng.normal(0, noise, points.shape)).astype(np.float32)
+
+
+def compare_with_opencv(decoded: list[np.ndarray], landmarks: np.ndarray) -> None:
+    target = alignment.template()
+
+    def estimates(points: np.ndarray) -> list[np.ndarray]:
+        return [cv2.estimateAffinePartial2D(each, target, method=cv2.LMEDS)[0] for each in points]
+
+    def step(matrices: Any) -> list[np.ndarray]:
+        return [cv2.warpAffine(photo, matrix, (112, 112)) for photo, matrix in zip(decoded, matrices, strict=True)]
+
+    exact = places(len(landmarks), noise=0)
+    off = np.abs(np.array(estimates(exact)) - alignment.similarity(exact)).max()
+    print(f"largest difference of a matrix entry from OpenCV's, where landmarks fit exactly: {off:.1e}")
+    assert off < 1e-3
+    matrices = alignment.similarity(landmarks)
+    warped = [alignment.warp(photo, matrix) for photo, matrix in zip(decoded, matrices, strict=True)]
+    assert all(np.array_equal(*both) for both in zip(warped, step(matrices), strict=True))
+    sides = {
+        "ours": lambda: [alignment.similarity(landmarks) for _ in range(10)],
+        "OpenCV": lambda: estimates(landmarks),
+        "our step": lambda: [
+            alignment.warp(*both) for both in zip(decoded, alignment.similarity(landmarks), strict=True)
+        ],
+        "OpenCV's step": lambda: step(estimates(landmarks)),
+    }
+    taken = side_by_side(sides, repeats=5)
+    what = f"{len(landmarks)} faces"
+    tenfold = [10 * ratio for ratio in taken.ratios("OpenCV", "ours")]
+    report(f"landmarks to matrices, {what}, batched", "cv2.estimateAffinePartial2D, face by face", tenfold)
+    report(f"estimate and warp, {what}", "the same by OpenCV", taken.ratios("OpenCV's step", "our step"))
 
 
 def compare(decoded: list[np.ndarray], landmarks: np.ndarray, transform: Any) -> None:
@@ -97,11 +131,11 @@ def compare(decoded: list[np.ndarray], landmarks: np.ndarray, transform: Any) ->
     off = max(np.abs(crop - other).mean() for crop, other in zip(crops, peer_step(), strict=True))
     print(f"largest mean difference of a crop from scikit-image's: {off:.2f} of 255\n")
     assert off < 2
-    print_head("faces, one thread", "facerec", "scikit-image")
     times = side_by_side({"ours": lambda: alignment.similarity(landmarks), "peer": peer_estimates})
-    print_row("estimate", times["ours"], times["peer"], faces, 200)
-    times = side_by_side({"ours": our_step, "peer": peer_step}, repeats=3)
-    print_row("estimate and warp", times["ours"], times["peer"], faces, 20)
+    what = f"landmarks to matrices, {faces} faces, batched"
+    report(what, "scikit-image's estimate, face by face", times.ratios("peer", "ours"), aim="200")
+    times = side_by_side({"ours": our_step, "peer": peer_step}, repeats=5)
+    report(f"estimate and warp, {faces} faces", "scikit-image", times.ratios("peer", "ours"), aim="20")
 
 
 def jpeg_share(encoded: list[bytes], landmarks: np.ndarray) -> None:

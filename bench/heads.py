@@ -24,7 +24,7 @@ from pathlib import Path
 from statistics import median
 
 import torch
-from _timing import side_by_side
+from _timing import report, side_by_side
 from torch import Tensor
 
 from facerec import backbones, distributed, heads
@@ -103,6 +103,9 @@ def compare() -> None:
     assert off_full <= 2e-5, off_full
     print(f"off float64  full {off_full:.1e}     chunked {off_chunked:.1e}")
     full, ours = measured(False), measured(True)
+    report(
+        f"ArcFace of {CLASSES:,} classes x {DIM} without its logits", "the full logits", [ours / full], "of the memory"
+    )
     print(f"memory     full {full / 1e6:7.1f} MB  chunked {ours / 1e6:7.1f} MB  chunked / full {ours / full:6.3f}")
     for threads in sorted({1, len(os.sched_getaffinity(0))}):
         torch.set_num_threads(threads)
@@ -110,10 +113,8 @@ def compare() -> None:
             {"full": lambda: step(head, embeddings, labels), "chunked": lambda: step(chunked, embeddings, labels)},
             repeats=5,
         )
-        ratio = taken["chunked"] / taken["full"]
-        print(
-            f"{threads} threads  full {taken['full']:8.3f} s  chunked {taken['chunked']:8.3f} s  chunked / full {ratio:6.3f}"
-        )
+        what = f"ArcFace of {CLASSES:,} classes x {DIM} without its logits, {threads} threads"
+        report(what, "the full logits", taken.ratios("chunked", "full"), "of the CPU time", "at most 1")
 
 
 def timed(function: Callable[..., object], spent: list[float]) -> Callable[..., object]:

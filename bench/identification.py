@@ -22,13 +22,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from _timing import Rounds, absent, report, side_by_side
 
 from facerec.evaluation.identification import identify
 from facerec.evaluation.identification.on_files import map_rows
 from facerec.evaluation.identification.result import IdentificationResult
 from facerec.store.embeddings import normalise
 
-PROBES, PEOPLE, DIM, BLOCK = 3530, 80, 512, 1024
+PROBES, PEOPLE, DIM, BLOCK, ROUNDS = 3530, 80, 512, 1024, 3
 
 
 def probes(spread: float) -> tuple[np.ndarray, np.ndarray]:
@@ -105,29 +106,26 @@ def memory(what: str) -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith(what)) / 1024
 
 
-def print_row(what: str, taken: float, product: float) -> None:
-    print(f"{what:52} {taken:8.1f} s {taken / product:8.2f} x torch.mm")
-
-
 def full(folder: Path, count: int) -> None:
-    """Measure time and memory with the good model, and compare some probes with brute force."""
+    """Compare some probes with brute force, then measure time and memory, with the good model."""
     path = folder / "all.npy"
     write_distractors(path, count)
     rows, labels = probes(1.0)
-    run(rows[:320], labels[:320], folder / "part.npy")  # compiles
-    before, product = memory("VmRSS"), multiply(rows, path)
-    taken, result = seconds(lambda: run(rows, labels, path))
-    peak = memory("VmHWM") - before
-    product = (product + multiply(rows, path)) / 2
-    print(f"{PROBES} probes x {count} distractors x {DIM}, {result.pairs} pairs, rank-1 {result.rank1:.4f}")
-    print_row("torch.mm alone", product, product)
-    print_row("ours, every rank, ROC, devkit JSON", taken, product)
-    print(f"peak memory over the start: {peak:.0f} MB")
+    before = memory("VmRSS")
+    result = run(rows, labels, path)
+    print(f"peak memory over the start: {memory('VmHWM') - before:.0f} MB")
     chosen = np.random.default_rng(2).choice(PROBES, 100, replace=False)
     expected = numpy_ranks(rows, path, result, chosen)
     where = np.isin(result.probe, chosen)
     assert np.array_equal(result.ranks[where], expected[where])
     print(f"ranks of {where.sum()} pairs of {len(chosen)} probes equal brute force over all distractors")
+    print(f"{result.pairs} pairs, rank-1 {result.rank1:.4f}")
+    taken = Rounds({"product": [], "ours": []})
+    for _ in range(ROUNDS):
+        taken.seconds["product"].append(multiply(rows, path))
+        taken.seconds["ours"].append(seconds(lambda: run(rows, labels, path))[0])
+    what = f"identification, {PROBES:,} probes x {count:,} distractors x {DIM}, exact ranks, ROC, devkit JSON"
+    report(what, "bare torch.mm of that size", taken.ratios("ours", "product"), "of the CPU time")
 
 
 def peers(folder: Path, count: int) -> None:
@@ -135,18 +133,20 @@ def peers(folder: Path, count: int) -> None:
     path = folder / "part.npy"
     for name, spread in (("good model", 1.0), ("weak model (random embeddings)", np.inf)):
         rows, labels = probes(spread)
-        taken, result = seconds(lambda rows=rows, labels=labels: run(rows, labels, path))
-        product = multiply(rows, path)
-        others, nearest = seconds(lambda rows=rows: faiss_nearest(rows, path))
+        result, nearest = run(rows, labels, path), faiss_nearest(rows, path)
         plain, ranks = seconds(lambda rows=rows, result=result: numpy_ranks(rows, path, result))
         assert np.array_equal(result.ranks, ranks)
         ours = np.array([row["distractors"]["score"] for row in result.devkit["matches"]])
         np.testing.assert_allclose(-ours, nearest, atol=1e-5)  # faiss rounds differently
         print(f"\n{name}: {count} distractors, rank-1 {result.rank1:.4f}")
-        print_row("torch.mm alone", product, product)
-        print_row("ours, every rank, ROC, devkit JSON", taken, product)
-        print_row("faiss IndexFlat, five nearest only", others, product)
-        print_row("numpy, every rank", plain, product)
+        sides = {
+            "ours": lambda rows=rows, labels=labels: run(rows, labels, path),
+            "faiss": lambda rows=rows: faiss_nearest(rows, path),
+        }
+        taken = side_by_side(sides, ROUNDS)
+        what = f"identification, {name}, {count:,} distractors"
+        report(what, "faiss IndexFlat, five nearest only", taken.ratios("faiss", "ours"))
+        report(what, "numpy, every rank, once", [plain / taken["ours"]])
 
 
 def main() -> None:
@@ -154,13 +154,15 @@ def main() -> None:
     try:
         import faiss
     except ImportError:
-        print("bench/identification.py needs the peer faiss: pip install faiss-cpu")
-        return
+        faiss = None
     torch.set_num_threads(1)
-    faiss.omp_set_num_threads(1)
+    if faiss:
+        faiss.omp_set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:
         write_distractors(Path(name) / "part.npy", count // 10)
         full(Path(name), count)
+        if not faiss:
+            absent("faiss is not installed (pip install faiss-cpu), so nothing was compared with it and with numpy.")
         peers(Path(name), count // 10)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from _faces import SIDE, cartoons
-from _timing import print_head, print_row, side_by_side
+from _timing import absent, report, side_by_side
 
 from facerec.store import shards
 from facerec.store.face_dataset import FaceDataset
@@ -41,12 +41,31 @@ def compare(faces: FaceDataset, stored: list[bytes], order: np.ndarray) -> None:
     for indices, batch in zip(order, faces.batches(order), strict=True):
         for number, image in zip(indices, batch, strict=True):
             assert (image == decode(stored[number])).all()
-    print_head("faces", "facerec.store.face_dataset", "cv2 decode")
     for threads in sorted({1, len(os.sched_getaffinity(0))}):
         os.environ["FACEREC_WORKERS"] = str(threads)
         sides = {"ours": lambda: load(faces, order), "peer": lambda n=threads: decode_all(stored, order, n)}
         seconds = side_by_side(sides)
-        print_row(f"{threads} thread{'s' * (threads > 1)}", seconds["ours"], seconds["peer"], FACES, 0.9)
+        what = f"batches of {FACES:,} faces from shards, {threads} thread{'s' * (threads > 1)}"
+        report(what, "OpenCV's decoding alone", seconds.ratios("peer", "ours"), "times its rate", "0.9")
+    compare_with_simplejpeg(faces, stored, order)
+
+
+def compare_with_simplejpeg(faces: FaceDataset, stored: list[bytes], order: np.ndarray) -> None:
+    try:
+        import simplejpeg
+    except ImportError:
+        absent("simplejpeg is not installed, so nothing was compared with it.")
+    for data in stored[:100]:
+        assert (
+            np.abs(decode(data).astype(int) - simplejpeg.decode_jpeg(data)).mean() < 1
+        )  # it may scale colours otherwise
+    os.environ["FACEREC_WORKERS"] = "1"
+    sides = {
+        "ours": lambda: load(faces, order),
+        "peer": lambda: [simplejpeg.decode_jpeg(stored[number]) for number in order.ravel()],
+    }
+    ratios = side_by_side(sides).ratios("peer", "ours")
+    report(f"batches of {FACES:,} faces from shards, 1 thread", "simplejpeg's decoding alone", ratios, "times its rate")
 
 
 def load(faces: FaceDataset, order: np.ndarray) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from _mxnet import recordio as mx
-from _timing import print_head, print_row, side_by_side
+from _timing import print_head, print_row, report, side_by_side
 
 from facerec.interop import recordio
 
@@ -83,6 +83,7 @@ def compare(path: Path) -> None:
     ):
         seconds = side_by_side({"ours": our_side, "theirs": their_side})
         print_row(what, seconds["ours"], seconds["theirs"], RECORDS, aim)
+        report(f"{RECORDS:,} records, {what}", "MXNet 1.9.1", seconds.ratios("theirs", "ours"), aim=str(aim or ""))
 
 
 def drain(items: Iterator[object]) -> None:

@@ -9,7 +9,7 @@ from stages import common
 def embed(params: common.Params, name: str) -> None:
     """Embed every face of benchmark `name` with params.model."""
     faces = common.FACES / "test" / params.benchmarks[name].faces
-    embed_face_set(params.model, faces, common.EMBEDDINGS / f"{name}.npy")
+    embed_face_set(params.model, faces, common.EMBEDDINGS / f"{name}.npy", engine=params.embed.engine)
 
 
 if __name__ == "__main__":

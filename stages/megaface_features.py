@@ -10,7 +10,7 @@ def features(params: common.Params, name: str) -> None:
     """Embed the probes and distractors of identification task `name` with params.model."""
     task = params.identification[name]
     probes, distractors = (common.FACES / "test" / faces for faces in (task.probes, task.distractors))
-    embed_features(params.model, probes, distractors, common.MEGAFACE / name / "features")
+    embed_features(params.model, probes, distractors, common.MEGAFACE / name / "features", params.embed.engine)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ def test_each_detector_gets_its_options():
         "min_face": 40, "thresholds": (0.6, 0.7, 0.7), "factor": 0.709,
     }  # fmt: skip
     assert parse(detector="retinaface-mnet0.25", weights=FILE, threshold=0.8).options() == {
-        "threshold": 0.8, "overlap": 0.4, "max_side": 2048, "weights": FILE,
+        "threshold": 0.8, "overlap": 0.4, "max_side": 2048, "engine": "torch", "weights": FILE,
     }  # fmt: skip
     assert parse(detector="retina-face", weights="x.pth").options() == {
         "threshold": 0.9, "upscale": True, "weights": "x.pth",

@@ -142,6 +142,23 @@ def test_impossible_options_are_refused(weights):
         detection.build_detector("retinaface-mnet0.25")
 
 
+def test_onnxruntime_finds_the_same_faces_in_photos_of_any_size(untrained, weights):
+    fast = detection.build_detector("retinaface-mnet0.25", weights=weights, threshold=0.3, engine="onnxruntime")
+    rng = np.random.default_rng(1)
+    photos = [rng.integers(0, 256, (*size, 3), dtype=np.uint8) for size in ((64, 64), (33, 90), (121, 70))]
+    for photo in photos:
+        for ours, other in zip(
+            untrained._network(untrained._tensor([photo])), fast._network(fast._tensor([photo])), strict=True
+        ):
+            assert ours.shape == other.shape
+            np.testing.assert_allclose(ours, other, atol=1e-4)
+    assert [len(faces) for faces in fast.detect(photos)] == [len(faces) for faces in untrained.detect(photos)]
+    with pytest.raises(
+        ParamsError, match=r"retinaface-mnet0\.25 has no engine 'tensorrt'; choose torch or onnxruntime"
+    ):
+        detection.build_detector("retinaface-mnet0.25", weights=weights, engine="tensorrt")
+
+
 def test_priors_have_ceil_sized_maps_and_two_sides_a_place():
     places = retinaface.priors(100, 130)
     maps = [(13, 17), (7, 9), (4, 5)]
@@ -234,6 +251,15 @@ def test_batch_equals_photos_one_by_one(real):
         np.testing.assert_array_equal(alone.landmarks, batched.landmarks)
         np.testing.assert_array_equal(alone.boxes, batched.boxes)
     np.testing.assert_array_equal(found[1].boxes, detector.detect([photos[1]])[0].boxes)
+
+
+def test_onnxruntime_moves_no_landmark_of_lfw_by_a_tenth_of_a_pixel(real, mirror):
+    _, photos, found = real
+    weights = mirror / "weights" / "retinaface_mobilenet0.25.pth"
+    fast = detection.build_detector("retinaface-mnet0.25", weights=weights, engine="onnxruntime")
+    for ours, other in zip(found[:30], fast.detect(photos[:30]), strict=True):
+        np.testing.assert_allclose(ours.boxes, other.boxes, atol=0.1)
+        np.testing.assert_allclose(ours.landmarks, other.landmarks, atol=0.1)
 
 
 def test_both_detectors_agree_on_lfw(real):

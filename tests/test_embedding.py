@@ -14,6 +14,7 @@ from facerec import embedding
 from facerec.backbones import storage
 from facerec.core import FormatError, ImageError
 from facerec.embedding import Embedder
+from facerec.embedding.embedder import OnnxNetwork
 from facerec.imaging.images import encode_jpeg
 from facerec.store import shards
 from facerec.store.model_metadata import Flip, Preprocessing
@@ -162,6 +163,36 @@ def test_a_downloaded_onnx_file_needs_its_preprocessing_beside_it(batch: int | s
     expected = (images.mean((1, 2)) - 5) / 2
     for name in (path, tmp_path):
         np.testing.assert_allclose(embedding.load_embedder(name).embed(images), expected, rtol=1e-4)
+
+
+def longer_network(path: Path, *nodes: onnx.NodeProto, **constants: list[int]) -> None:
+    """An ONNX file of batch 1 that gives the means of the channels, "means", to `nodes`, of which the last makes "y"."""
+    mean_network(path, 1)
+    model = onnx.load(path)
+    model.graph.node[0].output[0] = "means"
+    model.graph.node.extend(nodes)
+    for name, values in constants.items():
+        kind = onnx.TensorProto.INT64
+        model.graph.initializer.append(onnx.helper.make_tensor(name, kind, [len(values)], values))
+    onnx.save(model, path)
+
+
+@pytest.mark.parametrize("shape", [[-1, 3], [1, 3], [1, -1]])
+def test_an_onnx_file_for_one_image_takes_many(shape: list[int], tmp_path: Path) -> None:
+    longer_network(tmp_path / "n.onnx", onnx.helper.make_node("Reshape", ["means", "shape"], ["y"]), shape=shape)
+    network = OnnxNetwork(tmp_path / "n.onnx", "n.onnx")
+    assert network.fixed_batch is None
+    images = torch.rand(5, 3, *SIZE)
+    np.testing.assert_allclose(network(images), images.mean((2, 3)), rtol=1e-5)
+
+
+def test_an_onnx_file_that_mixes_images_is_run_one_by_one(tmp_path: Path) -> None:
+    centre = onnx.helper.make_node("ReduceMean", ["means", "first"], ["centre"], keepdims=1)
+    longer_network(tmp_path / "n.onnx", centre, onnx.helper.make_node("Add", ["means", "centre"], ["y"]), first=[0])
+    network = OnnxNetwork(tmp_path / "n.onnx", "n.onnx")
+    assert network.fixed_batch == 1
+    images = torch.rand(5, 3, *SIZE)
+    np.testing.assert_allclose(network(images), 2 * images.mean((2, 3)), rtol=1e-5)
 
 
 def test_models_that_cannot_be_used_are_refused(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from facerec.params import Params
 from tests.conftest import ROOT
 from tests.pipeline.test_experiments import RERUNS
-from tools import reference
+from tools import reference, speed
 from tools.graph import Graph, with_picture
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:dvc.*")  # DVC uses pygtrie as it was
@@ -30,6 +30,11 @@ def test_the_page_of_parameters_is_current(page: str) -> None:
 def test_the_graph_in_the_readme_is_that_of_dvc_yaml(graph: Graph) -> None:
     readme = (ROOT / "README.md").read_text()
     assert with_picture(readme, graph.picture()) == readme, "run `make docs`"
+
+
+def test_the_table_of_speed_is_that_of_the_last_benchmarks() -> None:
+    text = speed.PAGE.read_text()
+    assert speed.page(text) == text, "run `make docs`"
 
 
 def test_every_key_says_what_it_is(page: str) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from facerec.core import FormatError, ParamsError, rate_name
 from facerec.evaluation.curves import wilson
 from facerec.evaluation.verification import evaluate
-from facerec.evaluation.verification.protocols import PROTOCOLS, auc, count_accepted, eer, roc
+from facerec.evaluation.verification.protocols import PROTOCOLS, SortedDistances, auc, eer, roc
 
 GOLDEN = Path(__file__).parent / "golden" / "verification"
 
@@ -59,7 +59,10 @@ def test_a_tie_at_a_threshold_can_differ_from_the_reference() -> None:
 def test_curve_sums_equal_the_reference(golden):
     embeddings, same, expected = golden
     distances = evaluate(embeddings, same).distances
-    counts = [count_accepted(d, s, np.arange(0, 4, 0.01)) for d, s in zip(*_folds(distances, same), strict=True)]
+    counts = [
+        SortedDistances.of(d, s).count_accepted(np.arange(0, 4, 0.01))
+        for d, s in zip(*_folds(distances, same), strict=True)
+    ]
     assert np.mean([c.tpr for c in counts], axis=0).sum() == pytest.approx(expected["tpr_sum"], abs=1e-9)
     assert np.mean([c.fpr for c in counts], axis=0).sum() == pytest.approx(expected["fpr_sum"], abs=1e-9)
 

@@ -142,6 +142,7 @@ Detector = Annotated[
     ),
 ]
 MinFace = Annotated[int | None, typer.Option(help="Smallest face, in pixels.")]
+Engine = Annotated[str | None, typer.Option(help="What runs RetinaFace: torch, or onnxruntime, which is faster.")]
 
 
 def check_out(out: Path, source: Path, replace: bool) -> None:
@@ -189,14 +190,17 @@ def show_table(header: Sequence[str], rows: Iterable[Sequence[str]], note: str) 
     terminal().print(shown(note, 2000))
 
 
-def detector_options(weights: str | None, min_face: int | None) -> dict[str, Any]:
+def detector_options(weights: str | None, min_face: int | None, engine: str | None = None) -> dict[str, Any]:
     """The options of `facerec.recognition` for a detector that were given on the command line."""
-    return ({"weights": weights} if weights else {}) | ({} if min_face is None else {"min_face": min_face})
+    given = {"weights": weights, "min_face": min_face, "engine": engine}
+    return {name: value for name, value in given.items() if value is not None}
 
 
-def named_detector(detector: str, weights: str | None, min_face: int | None) -> tuple[str, dict[str, Any]]:
+def named_detector(
+    detector: str, weights: str | None, min_face: int | None, engine: str | None = None
+) -> tuple[str, dict[str, Any]]:
     """The detector and its options for `facerec.detection.build_detector`; names of the catalog become files."""
     from facerec.catalog import networks
 
     name, files = networks.detector_files(detector, weights)
-    return name, files | detector_options(None, min_face)
+    return name, files | detector_options(None, min_face, engine)

@@ -17,6 +17,7 @@ from rich.table import Table
 from facerec import params as parameters
 from facerec.cli.common import (
     Detector,
+    Engine,
     Json,
     MinFace,
     Panel,
@@ -46,6 +47,7 @@ def detect(
     detector: Detector = DETECT.detector,
     weights: Weights = None,
     min_face: MinFace = None,
+    engine: Engine = None,
     landmarks: Annotated[bool, typer.Option("--landmarks", help="Show the five landmarks too.")] = False,
     draw: Annotated[Path | None, typer.Option(help="Folder (or .jpg, .png) for the photos with faces drawn.")] = None,
     table: Annotated[Path | None, typer.Option(help="Parquet table to write, as the stage does, of shards.")] = None,
@@ -61,7 +63,7 @@ def detect(
 
     for path in photos:  # before any of them is looked at
         require_path(path, "name photos, folders, archives or photo shards")
-    name, options = named_detector(str(detector), weights, min_face)
+    name, options = named_detector(str(detector), weights, min_face, engine)
     if table is not None:
         if len(photos) != 1 or not shards.is_shard_set(photos[0]) or draw is not None:
             raise ParamsError("--table takes one directory of photo shards, and no --draw.")
@@ -96,6 +98,7 @@ def align(
     detector: Detector = DETECT.detector,
     weights: Weights = None,
     min_face: MinFace = None,
+    engine: Engine = None,
     detections: Annotated[
         Path | None, typer.Option(help="Table of PHOTOS made before by detect --table; nothing is detected then.")
     ] = None,
@@ -109,7 +112,7 @@ def align(
     chosen = {"rule": rule, "fallbacks": fallback or ALIGN.fallbacks, "min_score": min_score}
     cut = {"size": parse_size(size), "crop": crop, "margin": margin, "quality": quality, "subsampling": subsampling}
     options = parameters.parse_options(parameters.Align, chosen | cut, "align")
-    finder = named_detector(str(detector), weights, min_face)
+    finder = named_detector(str(detector), weights, min_face, engine)
     values = align_photos(photos, out, options, detections, finder, files, sheet).as_dict()
     if not as_json:
         values = {key.replace("_", " "): _in_words(value) for key, value in values.items()}

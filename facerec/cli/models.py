@@ -76,8 +76,9 @@ def embed(
     faces: Annotated[Path, typer.Argument(help="Directory of face shards.")],
     out: Annotated[Path, typer.Argument(help="NAME.npy to write; NAME.parquet goes beside it.", callback=file_place)],
     allow_torchscript: AllowTorchScript = False,
+    engine: Annotated[str, typer.Option(help="What runs the network: torch, fused, bf16, onnxruntime.")] = "torch",
 ) -> None:
     """Embed every face of a set."""
     from facerec.embedding.embed_set import embed_face_set
 
-    embed_face_set(model, faces, out, allow_torchscript)
+    embed_face_set(model, faces, out, allow_torchscript, engine)

@@ -36,6 +36,7 @@ from facerec.core.errors import (
 )
 from facerec.core.executor import map_in_threads, map_ordered
 from facerec.core.files import atomic_dir, atomic_file, check_place, exclusive, write_json, write_text
+from facerec.core.onnx_sessions import free_batch, open_session, to_onnx
 from facerec.core.portable import PORTABLE, describe_arithmetic, use_portable_arithmetic
 from facerec.core.progress import bar, say, terminal, track
 from facerec.core.reading import is_torchscript, parse_json, parse_yaml, read_tensors, short_reason, zip_names
@@ -62,6 +63,7 @@ __all__ += ["AcquireError", "FacerecError", "FormatError", "ImageError", "Params
 __all__ += ["say", "shown", "terminal", "visible"]
 __all__ += ["atomic_dir", "atomic_file", "check_place", "exclusive", "write_json", "write_text"]
 __all__ += ["bar", "map_in_threads", "map_ordered", "track"]
+__all__ += ["free_batch", "open_session", "to_onnx"]
 __all__ += ["PORTABLE", "describe_arithmetic", "use_portable_arithmetic"]
 __all__ += ["is_torchscript", "parse_json", "parse_yaml", "read_tensors", "short_reason", "zip_names"]
 __all__ += ["compiled", "create_registered", "options_of", "remove_old_folders", "resumable_tables", "work_folder"]

@@ -33,7 +33,16 @@ if TYPE_CHECKING:
 KEPT_DAYS = 14
 """Days after which the folder of an interrupted run is removed."""
 
-_LIBRARIES = ("mtcnn", "numpy", "opencv-contrib-python-headless", "pillow", "pyarrow", "retina-face", "torch")
+_LIBRARIES = [
+    "mtcnn",
+    "numpy",
+    "onnxruntime",
+    "opencv-contrib-python-headless",
+    "pillow",
+    "pyarrow",
+    "retina-face",
+    "torch",
+]
 _DIGEST = 64  # bytes that a SHA-256 takes in hexadecimal
 
 

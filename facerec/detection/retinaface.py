@@ -24,11 +24,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, relu
 
-from facerec.core import ParamsError, torch_device
+from facerec.core import ParamsError, open_session, to_onnx, torch_device
 from facerec.detection.boxes import suppress_overlaps
 from facerec.detection.faces import Faces, batch_images, check_images, load_state, sorted_faces
 
 Image: TypeAlias = NDArray[np.uint8]
+_Run: TypeAlias = Callable[[Tensor], Sequence[Tensor]]  # as RetinaFaceNetwork.forward
 _Likely: TypeAlias = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
 
 _SIDES = ((16, 32), (64, 128), (256, 512))
@@ -183,6 +184,8 @@ class _RetinaFace:
         max_side: photos with a longer side are reduced to it, which bounds memory; faces are returned in pixels of
             the photo as given.
         device: where the network runs, by default the machine's.
+        engine: "torch", or "onnxruntime", which is about three times as fast and always runs on the CPU. It rounds
+            otherwise, in a way that depends on the processor: boxes and landmarks move by hundredths of a pixel.
     """
 
     name: str
@@ -195,12 +198,17 @@ class _RetinaFace:
         overlap: float = 0.4,
         max_side: int = 2048,
         device: str | torch.device | None = None,
+        engine: str = "torch",
     ) -> None:
+        if engine not in _ENGINES:
+            raise ParamsError(f"{self.name} has no engine {engine!r}; choose {' or '.join(_ENGINES)}.")
         if not (0 < threshold < 1 and 0 < overlap < 1 and max_side >= 32):
             raise ParamsError(f"{self.name} needs threshold and overlap between 0 and 1 and max_side of 32 or more.")
         self.threshold, self.overlap, self.max_side = threshold, overlap, max_side
-        self.device = torch_device() if device is None else torch.device(device)
-        self._network = load_retinaface_weights(Path(weights), type(self)._make()).to(self.device)
+        chosen = "cpu" if engine == "onnxruntime" else device
+        self.device = torch_device() if chosen is None else torch.device(chosen)
+        network = load_retinaface_weights(Path(weights), type(self)._make()).to(self.device)
+        self._network = _ENGINES[engine](network)
 
     @torch.inference_mode()
     def detect(self, images: Sequence[Image]) -> list[Faces]:
@@ -251,6 +259,23 @@ class RetinaFaceR50(_RetinaFace):
 
     name = "retinaface-r50"
     _make = staticmethod(retinaface_resnet50)
+
+
+def _by_onnxruntime(network: RetinaFaceNetwork) -> _Run:
+    encoded = to_onnx(network, torch.zeros(1, 3, 64, 96), ("boxes", "scores", "landmarks"), free=(2, 3))
+    session = open_session(encoded, "the network", many_sizes=True)
+
+    def run(images: Tensor) -> list[Tensor]:
+        outputs = session.run(None, {"images": np.ascontiguousarray(images.numpy())})
+        return [torch.from_numpy(output) for output in outputs]
+
+    return run
+
+
+_ENGINES: dict[str, Callable[[RetinaFaceNetwork], _Run]] = {
+    "torch": lambda network: network,
+    "onnxruntime": _by_onnxruntime,
+}
 
 
 def _decoded(

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
-import onnxruntime
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -30,8 +29,10 @@ from facerec.backbones import published, storage
 from facerec.backbones.storage import StoredBackbone
 from facerec.core import (
     FormatError,
+    free_batch,
     is_torchscript,
     map_in_threads,
+    open_session,
     parse_json,
     parse_yaml,
     require_path,
@@ -175,24 +176,16 @@ class OnnxNetwork:
     """An ONNX model (file or content) as a `Network`, run by onnxruntime on the CPU."""
 
     def __init__(self, model: Path | bytes, origin: str) -> None:
-        options = onnxruntime.SessionOptions()
-        # Threads that spin while they wait halve the speed of the others where cores are shared.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.intra_op_num_threads = 1
-        try:
-            self.session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime's own classes, without a common base
-            raise FormatError(f"{origin} cannot be read as ONNX ({short_reason(error)}).") from error
-        inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
+        session = open_session(model, origin)
+        inputs, outputs = session.get_inputs(), session.get_outputs()
         shapes = [len(each.shape) if each.type == "tensor(float)" else 0 for each in (*inputs, *outputs[:1])]
         if shapes != [4, 2] or not isinstance(outputs[0].shape[1], int):
             raise FormatError(f"{origin} does not map images (b, 3, h, w) to embeddings (b, dim), both float32.")
-        self.origin = origin
-        self.input: str = inputs[0].name
-        self.fixed_batch = inputs[0].shape[0] if isinstance(inputs[0].shape[0], int) else None
-        self.size = tuple(inputs[0].shape[2:])  # a name where any size is allowed
+        self.origin, self.input, self.dim = origin, str(inputs[0].name), int(outputs[0].shape[1])
+        self.session = free_batch(session, model, origin)
+        batch, _, *self.size = self.session.get_inputs()[0].shape  # names where any number is allowed
+        self.fixed_batch = batch if isinstance(batch, int) else None
         self.metadata: dict[str, str] = self.session.get_modelmeta().custom_metadata_map
-        self.dim: int = outputs[0].shape[1]
 
     def __call__(self, images: Tensor) -> Tensor:
         """Embeddings of (b, 3, h, w); a network exported for a fixed batch is run that many at a time."""
@@ -312,7 +305,7 @@ def onnx_embedder(model: Path | bytes, origin: str) -> Embedder:
         preprocessing = _declared_beside(Path(origin))
     due = preprocessing.input_size
     if any(isinstance(side, int) and side != wanted for side, wanted in zip(network.size, due, strict=True)):
-        raise FormatError(f"{origin} takes {network.size} pixels, but its preprocessing makes {due}.")
+        raise FormatError(f"{origin} takes {tuple(network.size)} pixels, but its preprocessing makes {due}.")
     trained_on = parse_training_sets(
         parse_json(known.get(TRAINED_ON_KEY, "null"), f"{TRAINED_ON_KEY} of {origin}"), origin
     )

@@ -13,8 +13,8 @@ _TEST_FACES = "data/faces/test"
 DETECTOR_OPTIONS = {
     "mtcnn": ("min_face", "thresholds", "factor"),
     "retina-face": ("threshold", "upscale"),
-    "retinaface-mnet0.25": ("threshold", "overlap", "max_side"),
-    "retinaface-r50": ("threshold", "overlap", "max_side"),
+    "retinaface-mnet0.25": ("threshold", "overlap", "max_side", "engine"),
+    "retinaface-r50": ("threshold", "overlap", "max_side", "engine"),
 }
 """Detector -> keys of `detect` that are its options, besides its weights."""
 
@@ -38,6 +38,8 @@ class Detect(Strict):
     """Of retinaface-mnet0.25 and -r50: IoU above which the lower of two boxes is dropped."""
     max_side: Annotated[int, Field(ge=32, le=8192)] = 2048
     """Of retinaface-mnet0.25 and -r50: photos with a longer side are reduced to it."""
+    engine: Literal["torch", "onnxruntime"] = "torch"
+    """Of retinaface-mnet0.25 and -r50: what runs the network; onnxruntime is faster, with bytes of its own."""
     upscale: bool = True
     """Of retina-face: whether photos with a short side below 1024 pixels are enlarged to it."""
     retry: Annotated[float, Field(ge=0, le=1)] = 0.5
@@ -158,6 +160,13 @@ class OpenSetTask(Strict):
         return self
 
 
+class Embed(Strict):
+    """How the network `model` is run when benchmarks are embedded."""
+
+    engine: Literal["torch", "fused", "bf16", "onnxruntime"] = "torch"
+    """What runs the network; the others are faster, with bytes of their own (docs/speed.md). ONNX files need torch."""
+
+
 class Verify(Strict):
     """The verification protocol, by its published name, and the headline false accept rate."""
 
@@ -214,6 +223,7 @@ class Params(Strict):
     detect: Detect
     align: Align
     train: Train
+    embed: Embed
     verify: Verify
     identify: Identify
 

@@ -12,13 +12,14 @@ from facerec.core import FormatError, ParamsError, rate_name
 from facerec.evaluation.curves import pairs_needed, supports_rate, wilson
 from facerec.evaluation.verification.protocols import (
     PROTOCOLS,
+    Accepted,
     Bools,
     EmbeddingPairs,
     Floats,
     Protocol,
+    SortedDistances,
     auc,
     check_pairs,
-    count_accepted,
     eer,
     interpolate,
     roc,
@@ -157,9 +158,16 @@ class VerificationResult:
 
 @dataclass(frozen=True)
 class _Fold:
+    """A fold's test pairs and, as it measures them, all pairs; folds of most protocols share the latter.
+
+    The training pairs are all but the test pairs, and so are their counts below a threshold.
+    """
+
     test: slice
-    train: Bools
-    distances: Floats  # (n,) of all pairs, as this fold measures them
+    distances: Floats  # (n,) of all pairs
+    every: SortedDistances
+    every_far: Accepted  # their counts at the protocol's thresholds for false accept rates
+    tested: SortedDistances
 
 
 def evaluate(
@@ -191,7 +199,7 @@ def evaluate(
     rules = _check_options(protocol, folds, fars)
     pairs = check_pairs(embeddings, same)
     parts = _split(pairs, rules, folds)
-    choices = [_judge(fold, pairs.same, rules) for fold in parts]
+    choices = [_judge(fold, rules) for fold in parts]
     thresholds, accuracies = (np.array(column) for column in zip(*choices, strict=True))
     distances = np.concatenate([fold.distances[fold.test] for fold in parts])
     fpr, tpr, roc_thresholds = roc(distances, pairs.same)
@@ -202,7 +210,7 @@ def evaluate(
         fold_accuracy=accuracies,
         fold_thresholds=thresholds,
         fold_sizes=tuple(fold.test.stop - fold.test.start for fold in parts),
-        rates=_tar_at_far(parts, pairs.same, rules, fars),
+        rates=_tar_at_far(parts, rules, fars),
         fpr=fpr,
         tpr=tpr,
         roc_thresholds=roc_thresholds,
@@ -217,9 +225,19 @@ def evaluate(
 
 def _count_repeated(pairs: EmbeddingPairs) -> int:
     """How many pairs compare an embedding with itself, or the two of an earlier pair; failures are left out."""
-    keys = np.array([hash(row.tobytes()) for row in pairs.embeddings], dtype=np.int64).reshape(-1, 2)
-    whole = np.sort(keys[~pairs.failed], axis=1)
-    return len(whole) - len(np.unique(whole[whole[:, 0] != whole[:, 1]], axis=0))
+    whole = pairs.embeddings.reshape(len(pairs), 2, -1)
+    # Sums of the first and of the last values are equal wherever pairs are, in either order, and seldom elsewhere.
+    ends = whole[:, :, [0, -1]].astype(np.float64)
+    sums = ends[:, 0] + ends[:, 1]
+    key = sums[:, 0] + np.pi * sums[:, 1]
+    order = np.argsort(key)
+    alike = np.append(np.diff(key[order]) == 0, False)
+    doubtful = (ends[:, 0] == ends[:, 1]).all(axis=1)
+    doubtful[order] |= alike | np.roll(alike, 1)
+    rows = whole[doubtful & ~pairs.failed].reshape(-1, whole.shape[2])
+    digests = np.array([hash(row.tobytes()) for row in rows], dtype=np.int64).reshape(-1, 2)
+    digests.sort(axis=1)
+    return len(digests) - len(np.unique(digests[digests[:, 0] != digests[:, 1]], axis=0))
 
 
 def _check_options(protocol: str, folds: int, fars: Sequence[float]) -> Protocol:
@@ -238,34 +256,36 @@ def _split(pairs: EmbeddingPairs, rules: Protocol, folds: int) -> list[_Fold]:
         raise FormatError(f"{n} pairs cannot fill {folds} folds; give more pairs or ask for fewer folds.")
     parts: list[_Fold] = []
     for rows in np.array_split(np.arange(n), folds):
-        train = np.ones(n, dtype=bool)
-        train[rows] = False
-        reuse = parts and not rules.per_fold
-        distances = parts[0].distances if reuse else rules.distances(pairs, train)
-        parts.append(_Fold(slice(int(rows[0]), int(rows[-1]) + 1), train, distances))
+        test = slice(int(rows[0]), int(rows[-1]) + 1)
+        if parts and not rules.per_fold:
+            distances, every, far = parts[0].distances, parts[0].every, parts[0].every_far
+        else:
+            train = np.ones(n, dtype=bool)
+            train[test] = False
+            distances = rules.distances(pairs, train)
+            every = SortedDistances.of(distances, pairs.same)
+            far = every.count_accepted(rules.far_thresholds)
+        parts.append(_Fold(test, distances, every, far, SortedDistances.of(distances[test], pairs.same[test])))
     return parts
 
 
-def _judge(fold: _Fold, same: Bools, rules: Protocol) -> tuple[np.float64, np.float64]:
+def _judge(fold: _Fold, rules: Protocol) -> tuple[np.float64, np.float64]:
     """The threshold chosen on the training folds, and the accuracy it gives on the test fold."""
-    train_distances = fold.distances[fold.train]
-    candidates = rules.thresholds(train_distances)
-    goodness = rules.goodness(count_accepted(train_distances, same[fold.train], candidates))
-    threshold = rules.best(candidates, goodness)
-    test = count_accepted(fold.distances[fold.test], same[fold.test], threshold)
-    return threshold, np.float64(test.accuracy[0])
+    candidates = rules.thresholds(np.delete(fold.distances, fold.test))
+    trained = fold.every.count_accepted(candidates) - fold.tested.count_accepted(candidates)
+    threshold = rules.best(candidates, rules.goodness(trained))
+    return threshold, np.float64(fold.tested.count_accepted(threshold).accuracy[0])
 
 
-def _tar_at_far(parts: Sequence[_Fold], same: Bools, rules: Protocol, fars: Sequence[float]) -> tuple[TarAtFar, ...]:
+def _tar_at_far(parts: Sequence[_Fold], rules: Protocol, fars: Sequence[float]) -> tuple[TarAtFar, ...]:
     """Rates per target; means leave out folds without pairs of the kind in question."""
     grid = rules.far_thresholds
-    trained = [count_accepted(fold.distances[fold.train], same[fold.train], grid).fpr for fold in parts]
+    trained = [(fold.every_far - fold.tested.count_accepted(grid)).fpr for fold in parts]
     thresholds = np.array([interpolate(fars, curve, grid) for curve in trained])  # (folds, targets)
-    tests = [(fold.distances[fold.test], same[fold.test]) for fold in parts]
-    tested = [count_accepted(*pairs, row) for pairs, row in zip(tests, thresholds, strict=True)]
+    tested = [fold.tested.count_accepted(row) for fold, row in zip(parts, thresholds, strict=True)]
     tars = np.array([counts.tpr for counts in tested if counts.positives])
     reached = np.array([counts.fpr for counts in tested if counts.negatives])
-    negatives = int((~same).sum())
+    negatives = len(parts[0].every.impostor)
     return tuple(
         TarAtFar(
             target=far,

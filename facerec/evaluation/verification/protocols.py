@@ -160,18 +160,29 @@ def divide_or_nan(part: Counts, whole: ArrayLike) -> Floats:
     return found
 
 
-def count_accepted(distances: Floats, same: Bools, thresholds: ArrayLike) -> Accepted:
-    """Count the pairs with distance < threshold, for (n,) pairs and (t,) thresholds."""
-    thresholds = np.atleast_1d(np.asarray(thresholds, dtype=np.float64))
-    positives, negatives = np.sort(distances[same]), np.sort(distances[~same])
-    below = [np.searchsorted(kind, thresholds, side="left").astype(np.int64) for kind in (positives, negatives)]
-    return Accepted(below[0], below[1], len(positives), len(negatives))
+@dataclass(frozen=True)
+class SortedDistances:
+    """The distances of genuine and of impostor pairs, each ascending, so that counting below a threshold is a search."""
+
+    genuine: Floats
+    impostor: Floats
+
+    @classmethod
+    def of(cls, distances: Floats, same: Bools) -> SortedDistances:
+        """From the (n,) distances of pairs and whether they are genuine."""
+        return cls(np.sort(distances[same]), np.sort(distances[~same]))
+
+    def count_accepted(self, thresholds: ArrayLike) -> Accepted:
+        """Count the pairs with distance < threshold, for (t,) thresholds or one."""
+        wanted = np.atleast_1d(np.asarray(thresholds, dtype=np.float64))
+        genuine, impostor = (np.searchsorted(kind, wanted, side="left") for kind in (self.genuine, self.impostor))
+        return Accepted(genuine, impostor, len(self.genuine), len(self.impostor))
 
 
 def roc(distances: Floats, same: Bools) -> tuple[Floats, Floats, Floats]:
     """The exact ROC: (fpr, tpr, thresholds), one point a distinct distance, from (0, 0) to (1, 1)."""
     thresholds = np.append(np.unique(distances), np.inf)
-    counts = count_accepted(distances, same, thresholds)
+    counts = SortedDistances.of(distances, same).count_accepted(thresholds)
     return counts.fpr, counts.tpr, thresholds
 
 
