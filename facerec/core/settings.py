@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 import os
+import platform
+import sys
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -106,6 +108,15 @@ def torch_device() -> torch.device:
     if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
         raise ParamsError(f"FACEREC_DEVICE is {name!r} but this machine has no such GPU; use cpu or auto.")
     return chosen
+
+
+def device_name() -> str:
+    """The name of `torch_device`, without loading torch on a PC whose Linux has no driver of a GPU."""
+    drivers = ("/dev/nvidiactl", "/proc/driver/nvidia", "/dev/kfd", "/dev/dxg")  # NVIDIA, AMD, and both in WSL
+    if local_setting("device", "auto") == "auto" and sys.platform == "linux" and platform.machine() == "x86_64":
+        if not any(Path(driver).exists() for driver in drivers):
+            return "cpu"
+    return str(torch_device())
 
 
 def describe_device(device: torch.device) -> str:
