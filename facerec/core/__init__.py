@@ -42,7 +42,7 @@ from facerec.core.registry import create_registered, options_of
 from facerec.core.resumable import remove_old_folders, resumable_tables, work_folder
 from facerec.core.settings import (
     describe_device,
-    device_name,
+    device_type,
     home,
     leads,
     local_number,
@@ -63,5 +63,5 @@ __all__ += ["bar", "map_in_threads", "map_ordered", "track"]
 __all__ += ["PORTABLE", "describe_arithmetic", "use_portable_arithmetic"]
 __all__ += ["is_torchscript", "parse_json", "parse_yaml", "read_tensors", "short_reason", "zip_names"]
 __all__ += ["compiled", "create_registered", "options_of", "remove_old_folders", "resumable_tables", "work_folder"]
-__all__ += ["describe_device", "device_name", "home", "leads", "local_number", "local_path", "local_setting"]
+__all__ += ["describe_device", "device_type", "home", "leads", "local_number", "local_path", "local_setting"]
 __all__ += ["torch_device", "usable_cores", "worker_count"]

@@ -6,9 +6,9 @@ DVC runs in a folder of its own has the settings of the project it belongs to (s
 
 from __future__ import annotations
 
+import ctypes
 import math
 import os
-import platform
 import sys
 import tomllib
 from pathlib import Path
@@ -110,13 +110,21 @@ def torch_device() -> torch.device:
     return chosen
 
 
-def device_name() -> str:
-    """The name of `torch_device`, without loading torch on a PC whose Linux has no driver of a GPU."""
-    drivers = ("/dev/nvidiactl", "/proc/driver/nvidia", "/dev/kfd", "/dev/dxg")  # NVIDIA, AMD, and both in WSL
-    if local_setting("device", "auto") == "auto" and sys.platform == "linux" and platform.machine() == "x86_64":
-        if not any(Path(driver).exists() for driver in drivers):
-            return "cpu"
-    return str(torch_device())
+def device_type() -> str:
+    """The type of `torch_device`, without importing torch, which takes a second, where there can be no GPU for it."""
+    name = local_setting("device", "auto")
+    return "cpu" if name == "cpu" or (name == "auto" and not _may_have_gpu()) else torch_device().type
+
+
+def _may_have_gpu() -> bool:
+    """Whether NVIDIA's driver library or the device of AMD's driver is there; always on other systems than Linux."""
+    if sys.platform != "linux" or Path("/dev/kfd").exists():
+        return True
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    return True
 
 
 def describe_device(device: torch.device) -> str:

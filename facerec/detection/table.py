@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from facerec.core import Description, FormatError, atomic_file, device_name, resumable_tables, size_of
+from facerec.core import Description, FormatError, atomic_file, device_type, resumable_tables, size_of
 from facerec.detection import Detector, Faces, FoundFaces, build_detector, find_faces
 from facerec.store import shards
 from facerec.store.tables import column_names, read_parquet
@@ -144,7 +144,7 @@ def detect_set(
         workers = 1
     # All that decides the bytes of a job; a file of weights counts by its content.
     content = {**options, "weights": Path(options["weights"])} if options.get("weights") else options
-    inputs = {"photos": photos, "detector": detector, "options": content, "retry": retry, "device": device_name()}
+    inputs = {"photos": photos, "detector": detector, "options": content, "retry": retry, "device": device_type()}
     work = resumable_tables("detect", inputs, _detect, count, _JOB, "Detecting faces", workers, _start, arguments)
     with _threads_kept(), work as tables:
         found = pa.concat_tables([_SCHEMA.empty_table(), *tables]).combine_chunks()
