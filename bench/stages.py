@@ -81,7 +81,8 @@ def prepare(checkout: Path, folder: Path) -> Path:
     (folder / "code").symlink_to(checkout)
     shutil.copytree(checkout / "data/catalog", folder / "data/catalog")
     params = yaml.safe_load((checkout / "params.yaml").read_text(encoding="utf-8"))
-    (folder / "params.yaml").write_text(yaml.safe_dump({**params, "render": RENDER}), encoding="utf-8")
+    params["render"].update(RENDER)
+    (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     for arguments in (["-m", "stages.render", "synth_facescrub"], ["-c", NETWORK], ["-c", PHOTOS]):
         run(folder, arguments)
     return folder
