@@ -16,7 +16,7 @@ from facerec.core import FormatError, ImageError, ParamsError
 from facerec.detection import boxes, mtcnn_networks
 from facerec.detection.boxes import suppress_contained, suppress_overlaps
 from facerec.detection.faces import Faces, batch_images, sorted_faces
-from facerec.detection.mtcnn import _pixels, _tiles, average_window
+from facerec.detection.mtcnn import _pixels, _tiles, average_window, photo_sums
 from facerec.detection.mtcnn_networks import read_mtcnn_weights, weights_folder
 from tests import cartoon
 
@@ -152,6 +152,18 @@ def test_a_part_of_an_averaged_window_is_that_part():
     whole = average_window(image, (0, 0, 50, 40), (23, 31))
     part = average_window(image, (0, 0, 50, 40), (23, 31), part=(4, 3, 20, 23))
     np.testing.assert_array_equal(part, whole[3:23, 4:20])
+
+
+@pytest.mark.parametrize("summed", [400, 10**6])
+def test_sums_kept_or_made_band_by_band_give_the_same_windows(monkeypatch, summed):
+    """A window of a large photo is averaged in parts, so that the sums of all its pixels are never in memory."""
+    image = np.random.default_rng(0).integers(0, 256, (60, 50, 3), dtype=np.uint8)
+    windows = [((0, 0, 50, 60), (23, 31)), ((-9, 20, 45, 80), (24, 24)), ((60, 70, 80, 90), (5, 5))]
+    expected = [average_window(image, *window, sums=photo_sums(image)) for window in windows]
+    monkeypatch.setattr("facerec.detection.mtcnn._SUMMED", summed)
+    assert (photo_sums(image) is None) == (summed == 400)
+    for window, each in zip(windows, expected, strict=True):
+        np.testing.assert_array_equal(average_window(image, *window), each)
 
 
 def test_pnet_windows_and_published_boxes_are_whole_pixels_counted_from_one():

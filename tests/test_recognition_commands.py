@@ -122,6 +122,11 @@ def test_compare_without_scores_decides_nothing(call, tmp_path):
     assert "was measured with another model" in one_sentence(call("compare", *words, "--scores", "data/scores/near"))
 
 
+def test_matplotlib_is_loaded_for_pictures_only(call, monkeypatch):
+    monkeypatch.setitem(sys.modules, "facerec.reporting.recognition_pictures", None)  # importing it now fails
+    assert call("compare", "people/ann/1.jpg", "people/ann/2.jpg", "--json")[0] == 0
+
+
 def test_rates_that_the_benchmark_cannot_tell_are_refused(call):
     err = one_sentence(call("compare", "people/ann/1.jpg", "eve.jpg", "--far", "1e-3"))
     assert "near is too small: a false accept rate of 1e-3 needs 1,000 different-person pairs" in err

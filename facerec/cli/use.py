@@ -62,9 +62,9 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Same person or not? Similarity of two photos, judged at a false accept rate measured on a benchmark."""
-    from facerec.reporting import recognition_pictures
-
     if picture is not None:
+        from facerec.reporting import recognition_pictures  # only here, as it imports matplotlib
+
         recognition_pictures.check_picture_name(picture)
     _check_photos(first, second)
     recogniser = _recogniser(model, params, detector, weights, min_face, rule, fallback)
@@ -143,9 +143,9 @@ def search(
     as_json: Json = False,
 ) -> None:
     """Who of a gallery is in a photo? Every face with the people it is most like, or "unknown"."""
-    from facerec.reporting import recognition_pictures
-
     if picture is not None:
+        from facerec.reporting import recognition_pictures  # only here, as it imports matplotlib
+
         recognition_pictures.check_picture_name(picture)
     if far is not None and fpir is not None:
         raise ParamsError("--far is the rate of one comparison and --fpir that of the search; give one of them.")

@@ -16,9 +16,9 @@ of MTCNN by most of a pixel.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeAlias
+from typing import NamedTuple, TypeAlias
 
-import numba
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ from facerec.detection.boxes import Boxes, moved_boxes, squared_boxes, suppress_
 from facerec.detection.faces import Faces, batch_images, check_images, sorted_faces
 
 Image: TypeAlias = NDArray[np.uint8]
+Sums: TypeAlias = NDArray[np.int32]
 
 Window = tuple[int, int, int, int]
 """Left, top, right, bottom: edges between pixels, so the window is right - left pixels wide."""
@@ -36,10 +37,16 @@ Window = tuple[int, int, int, int]
 _WINDOW, _STRIDE = 12, 2  # of PNet, pixels
 _TILE = 512  # side of the part of PNet's map made at once: bounds memory for photos of any size
 _CROPS = {24: 256, 48: 64}  # crops in one batch
+_SUMMED = 4 << 20  # pixels of a photo whose sums are kept
 
 
 _Candidates: TypeAlias = NDArray[np.float64]
 """(n, 9): boxes, the corrections (4) that a network gives for them, scores."""
+
+
+class _Photo(NamedTuple):
+    image: Image
+    sums: Sums | None
 
 
 class MTCNN:
@@ -80,7 +87,7 @@ class MTCNN:
         """The faces of each RGB uint8 image (h, w, 3); a photo smaller than `min_face` has none."""
         images, found = check_images(images), dict[int, Faces]()
         for batch in batch_images(images, self.device):
-            photos = [images[number] for number in batch]
+            photos = [_Photo(images[number], photo_sums(images[number])) for number in batch]
             found |= zip(batch, self._output(photos, self._refine(photos, self._propose(photos))), strict=True)
         return [found[number] for number in range(len(images))]
 
@@ -92,21 +99,21 @@ class MTCNN:
             scale *= self.factor
         return scales
 
-    def _propose(self, images: Sequence[Image]) -> list[Boxes]:
+    def _propose(self, photos: Sequence[_Photo]) -> list[Boxes]:
         """The squares of each photo in which PNet sees a face; the photos have one size."""
-        found = [[_NOTHING] for _ in images]
-        for scale in self.scales(*images[0].shape[:2]):
-            for levels, level in zip(found, self._level(images, scale), strict=True):
+        found = [[_NOTHING] for _ in photos]
+        for scale in self.scales(*photos[0].image.shape[:2]):
+            for levels, level in zip(found, self._level(photos, scale), strict=True):
                 levels.append(_suppressed(level, 0.5))
         return [_squared(_suppressed(np.concatenate(levels), 0.7), pixel=0) for levels in found]
 
-    def _level(self, images: Sequence[Image], scale: float) -> list[_Candidates]:
+    def _level(self, photos: Sequence[_Photo], scale: float) -> list[_Candidates]:
         """Proposals of each photo at one scale, in photo pixels, made tile by tile."""
-        height, width = images[0].shape[:2]
+        height, width = photos[0].image.shape[:2]
         shape = (int(height * scale + 1), int(width * scale + 1))
-        found = [[_NOTHING] for _ in images]
+        found = [[_NOTHING] for _ in photos]
         for tile in _tiles(shape):
-            part = [average_window(image, (0, 0, width, height), shape, tile) for image in images]
+            part = [average_window(image, (0, 0, width, height), shape, tile, sums) for image, sums in photos]
             for tiles, moves, scores in zip(found, *self._run(self._pnet, np.stack(part)), strict=True):
                 rows, columns = np.nonzero(scores >= self.thresholds[0])
                 corner = _STRIDE * np.stack([columns, rows], axis=1) + np.array(tile[:2])
@@ -115,17 +122,17 @@ class MTCNN:
                 tiles.append(np.column_stack([boxes, moves[:, rows, columns].T, scores[rows, columns]]))
         return [np.concatenate(tiles) for tiles in found]
 
-    def _refine(self, images: Sequence[Image], proposed: Sequence[Boxes]) -> list[Boxes]:
+    def _refine(self, photos: Sequence[_Photo], proposed: Sequence[Boxes]) -> list[Boxes]:
         """RNet: squares that still look like faces, suppressed and moved."""
         refined = []
-        for boxes, corrections, scores in self._look(self._rnet, images, proposed, 24):
+        for boxes, corrections, scores in self._look(self._rnet, photos, proposed, 24):
             seen = np.column_stack([boxes, corrections, scores])[scores > self.thresholds[1]]
             refined.append(_squared(_suppressed(seen, 0.7), pixel=1))
         return refined
 
-    def _output(self, images: Sequence[Image], refined: Sequence[Boxes]) -> Iterator[Faces]:
+    def _output(self, photos: Sequence[_Photo], refined: Sequence[Boxes]) -> Iterator[Faces]:
         """ONet: final boxes and landmarks of each photo."""
-        for boxes, corrections, points, scores in self._look(self._onet, images, refined, 48):
+        for boxes, corrections, points, scores in self._look(self._onet, photos, refined, 48):
             # ONet gives x1..x5, y1..y5 as fractions of the window.
             fractions = points.reshape(-1, 2, 5).transpose(0, 2, 1)
             sides = boxes[:, 2:] - boxes[:, :2] + 1
@@ -136,14 +143,14 @@ class MTCNN:
             yield sorted_faces(moved[kept], landmarks[kept], scores[kept])
 
     def _look(
-        self, network: mtcnn_networks.MTCNNNetwork, images: Sequence[Image], boxes: Sequence[Boxes], side: int
+        self, network: mtcnn_networks.MTCNNNetwork, photos: Sequence[_Photo], boxes: Sequence[Boxes], side: int
     ) -> Iterator[tuple[NDArray[np.float64], ...]]:
         """The boxes of each photo, and the outputs of RNet or ONet for these windows."""
-        windows = [(image, box) for image, each in zip(images, boxes, strict=True) for box in each]
+        windows = [(photo, box) for photo, each in zip(photos, boxes, strict=True) for box in each]
         outputs = []
         for start in range(0, max(1, len(windows)), _CROPS[side]):
             part = windows[start : start + _CROPS[side]]
-            crops = [average_window(image, _pixels(box), (side, side)) for image, box in part]
+            crops = [average_window(image, _pixels(box), (side, side), None, sums) for (image, sums), box in part]
             outputs.append(self._run(network, np.stack(crops or [np.zeros((side, side, 3), np.float32)])))
         ends = np.cumsum([len(each) for each in boxes])
         found = [np.split(np.concatenate(arrays), ends)[:-1] for arrays in zip(*outputs, strict=True)]
@@ -183,44 +190,45 @@ def _squared(candidates: _Candidates, pixel: int) -> Boxes:
     return squared_boxes(moved_boxes(candidates[:, :4], candidates[:, 4:8], pixel))
 
 
+def photo_sums(image: Image) -> Sums | None:
+    """Sums (h + 1, w + 1, 3) of the pixels above and left of each; None for a large photo, to save memory."""
+    return np.asarray(cv2.integral(image), np.int32) if image.shape[0] * image.shape[1] <= _SUMMED else None
+
+
 def average_window(
-    image: NDArray[np.uint8], window: Window, shape: tuple[int, int], part: Window | None = None
+    image: Image, window: Window, shape: tuple[int, int], part: Window | None = None, sums: Sums | None = None
 ) -> NDArray[np.float32]:
     """The window of an RGB image (h, w, 3), black outside it, averaged to `shape` (rows, columns).
 
-    `part` of the result is made, by default all of it: (rows, columns, 3), (mean - 127.5) / 128.
+    `part` of the result is made, by default all of it: (rows, columns, 3), (mean - 127.5) / 128. `sums` are those of
+    `photo_sums`, if they are there already. Sums are whole numbers, so the way to them does not change the result.
     """
     left, top, right, bottom = (0, 0, shape[1], shape[0]) if part is None else part
-    out = np.empty((bottom - top, right - left, 3), np.float32)
-    _average(image, window, shape, (left, top), out)
-    return out
+    rows, (y1, y2) = _spans(window[1], window[3], shape[0], top, bottom, image.shape[0])
+    columns, (x1, x2) = _spans(window[0], window[2], shape[1], left, right, image.shape[1])
+    first, last = x1[0], x2[-1]
+    if sums is None:
+        if (y2[-1] - y1[0]) * (last - first) > _SUMMED and bottom - top > 1:
+            middle = (top + bottom) // 2
+            halves = ((left, top, right, middle), (left, middle, right, bottom))
+            return np.concatenate([average_window(image, window, shape, half) for half in halves])
+        sums = cv2.integral(np.ascontiguousarray(image[y1[0] : y2[-1], first:last]))
+        y1, y2, x1, x2, first, last = y1 - y1[0], y2 - y1[0], x1 - first, x2 - first, 0, last - first
+    lines = sums[y2, first : last + 1] - sums[y1, first : last + 1]
+    cells = lines[:, x2 - first] - lines[:, x1 - first]
+    means: NDArray[np.float64] = cells / (rows[:, None] * columns)[..., None]
+    means -= 127.5
+    means /= 128
+    return means.astype(np.float32)
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
-def _average(image: Any, window: Any, shape: Any, start: Any, out: Any) -> None:
-    """Fill `out` row by row: sum the rows of the photo that an output row spans, then the columns of the sums."""
-    left, top = window[0], window[1]
-    width, height = window[2] - left, window[3] - top
-    sums = np.empty(3 * image.shape[1], np.int32)
-    for row in range(out.shape[0]):
-        y1 = top + (row + start[1]) * height // shape[0]
-        y2 = top - (-(row + start[1] + 1) * height // shape[0])
-        first = max(0, left + start[0] * width // shape[1])
-        last = min(image.shape[1], left - (-(start[0] + out.shape[1]) * width // shape[1]))
-        sums[3 * first : 3 * last] = 0
-        for y in range(max(y1, 0), min(y2, image.shape[0])):
-            line = image[y].reshape(-1)
-            for k in range(3 * first, 3 * last):
-                sums[k] += line[k]
-        for column in range(out.shape[1]):
-            x1 = left + (column + start[0]) * width // shape[1]
-            x2 = left - (-(column + start[0] + 1) * width // shape[1])
-            red = green = blue = 0
-            for x in range(max(x1, first), min(x2, last)):
-                red += sums[3 * x]
-                green += sums[3 * x + 1]
-                blue += sums[3 * x + 2]
-            pixels = (y2 - y1) * (x2 - x1)
-            out[row, column, 0] = (red / pixels - 127.5) / 128
-            out[row, column, 1] = (green / pixels - 127.5) / 128
-            out[row, column, 2] = (blue / pixels - 127.5) / 128
+def _spans(
+    low: int, high: int, count: int, first: int, last: int, side: int
+) -> tuple[NDArray[np.int64], tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """How many of the pixels from `low` to `high` each of the outputs `first` to `last` of `count` averages (n,).
+
+    Also where these pixels start (n,) and end (n,), within a photo of `side` pixels.
+    """
+    edges = np.arange(first, last + 1) * (high - low)
+    start, end = low + edges[:-1] // count, low - (-edges[1:] // count)
+    return end - start, (np.minimum(np.maximum(start, 0), side), np.minimum(np.maximum(end, 0), side))

@@ -20,12 +20,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from facerec.core import Description, FormatError, atomic_file, check_place, resumable_tables, size_of, torch_device
+from facerec.core import Description, FormatError, atomic_file, check_place, device_type, resumable_tables, size_of
 from facerec.detection import Detector, Faces, FoundFaces, build_detector, find_faces
 from facerec.store import shards
 from facerec.store.tables import column_names, read_parquet
 
 _JOB = 32  # photos; fixed, since arithmetic in another batch may differ in the last bit
+
+_FEW = 192
+"""Photos up to which one process is as quick as several: it finds their faces in the time that torch takes to load."""
 
 _SCHEMA = pa.schema(
     {
@@ -130,17 +133,20 @@ def detect_set(
         output: the Parquet file to write.
         detector: name of a detector, as in `facerec.detection.build_detector`.
         options: its options.
-        workers: number of processes, by default those of the machine.
+        workers: number of processes, by default those of the machine; one for a few photos, which are found before a
+            second process has loaded its libraries.
         retry: photos whose best face scores less get a second look in their padded view: 0 none, 1 all.
     """
     check_place(Path(output), folder=False)
     photos, options = Path(photos), dict(options or {})
     count, arguments = len(shards.read_shards(photos, "photos")), (photos, detector, options, retry)
+    if workers is None and count <= _FEW:
+        workers = 1
     # All that decides the bytes of a job; a file of weights counts by its content.
     content = {**options, "weights": Path(options["weights"])} if options.get("weights") else options
-    inputs = {"photos": photos, "detector": detector, "options": content, "retry": retry, "device": str(torch_device())}
+    inputs = {"photos": photos, "detector": detector, "options": content, "retry": retry, "device": device_type()}
     work = resumable_tables("detect", inputs, _detect, count, _JOB, "Detecting faces", workers, _start, arguments)
-    with work as tables:
+    with _threads_kept(), work as tables:
         found = pa.concat_tables([_SCHEMA.empty_table(), *tables]).combine_chunks()
         with atomic_file(output) as temporary:
             pq.write_table(found, temporary)
@@ -189,14 +195,30 @@ def _whole(table: pa.Table, column: str, path: str | Path) -> NDArray[np.int64]:
     return np.asarray(table[column].to_numpy(), np.int64)
 
 
+@contextmanager
+def _threads_kept() -> Iterator[None]:
+    """Restore the number of torch threads, which `_start` sets to one when it runs in this process."""
+    global _threads
+    try:
+        yield
+    finally:
+        if _threads is not None:
+            import torch
+
+            torch.set_num_threads(_threads)
+            _threads = None
+
+
 _worker: tuple[shards.Shards, Detector, float] | None = None
+_threads: int | None = None  # torch's before `_start`
 
 
 def _start(photos: Path, detector: str, options: dict[str, Any], retry: float) -> None:
     """Open the set and build the detector, once in every worker; the bytes depend on torch using one thread."""
-    import torch
+    import torch  # only here, so that reading a table does not import it
 
-    global _worker
+    global _worker, _threads
+    _threads = torch.get_num_threads()
     torch.set_num_threads(1)
     _worker = shards.read_shards(photos, "photos"), build_detector(detector, **options), retry
 
