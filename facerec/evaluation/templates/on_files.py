@@ -76,7 +76,8 @@ def measure_embeddings(folder: Path, embedded: Path, options: TemplateOptions) -
     media = template_lists.read_media(lists.media)
     faces = embeddings.read_embeddings(embedded)
     rows = find_photos(faces, media.names, embedded)
-    missing = (rows < 0) | np.isnan(faces.matrix[:, 0])[rows]
+    faceless = np.isnan(faces.matrix[:, 0]) | ~faces.matrix.any(axis=1)
+    missing = (rows < 0) | faceless[rows]
     templates = _pool(lists, media, faces.matrix, rows, options)
     return _measure(lists, templates, options, len(rows), int(missing.sum()))
 
