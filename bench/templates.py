@@ -92,10 +92,8 @@ def matrix_scores(given: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def our_bootstrap(given: dict[str, np.ndarray]) -> np.ndarray:
-    subjects = given["subjects"]
-    scores = intervals.SubjectScores.of(
-        given["scores"], given["same"], subjects[given["first"]], subjects[given["second"]]
-    )
+    names = ("scores", "same", "first", "second", "subjects")
+    scores = intervals.SubjectScores.of(*(given[name] for name in names))
     return np.array(intervals.tar_intervals(scores, 1000, 1, FARS))
 
 

@@ -118,7 +118,7 @@ def test_a_trial_equals_the_rate_of_repeated_pairs(seed: int, decimals: int) -> 
     scores, same, first, second = made_up_pairs(seed, decimals)
     draws = intervals.draw_subjects(12, trials=45, seed=seed)  # more than one thread's share
     fars = (0.1, 0.005, 0.3, 1.0)
-    found = intervals.tar_trials(intervals.SubjectScores.of(scores, same, first, second), draws, fars)
+    found = intervals.tar_trials(intervals.SubjectScores.of(scores, same, first, second, np.arange(12)), draws, fars)
     for trial, drawn in enumerate(draws):
         weights = drawn[first] * np.where(same, 1, drawn[second])
         repeats = np.repeat(np.arange(500), weights)
@@ -139,14 +139,14 @@ def test_a_search_trial_equals_the_rates_of_repeated_probes() -> None:
 
 
 def test_a_trial_without_genuine_pairs_is_not_a_number() -> None:
-    scores = intervals.SubjectScores.of(np.array([0.5, 0.1]), np.array([True, False]), [0, 1], [0, 2])
+    scores = intervals.SubjectScores.of(np.array([0.5, 0.1]), np.array([True, False]), [0, 1], [0, 2], [0, 1, 2])
     found = intervals.tar_trials(scores, np.array([[0, 1, 2], [3, 0, 0]], np.int32), (0.1,))
     assert np.isnan(found[0, 0])
     assert found[1, 0] == 1  # no impostor pair was drawn, so nothing limits the genuine ones
 
 
 def test_threads_do_not_change_trials(monkeypatch: pytest.MonkeyPatch) -> None:
-    scores = intervals.SubjectScores.of(*made_up_pairs(4, 9))
+    scores = intervals.SubjectScores.of(*made_up_pairs(4, 9), np.arange(12))
     draws = intervals.draw_subjects(12, trials=100, seed=1)
     several = []
     for workers in ("1", "3"):

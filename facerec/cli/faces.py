@@ -102,6 +102,9 @@ def align(
     detections: Annotated[
         Path | None, typer.Option(help="Table of PHOTOS made before by detect --table; nothing is detected then.")
     ] = None,
+    landmarks: Annotated[
+        Path | None, typer.Option(help="Listed landmarks, as IJB-C's name_5pts_score.txt; nothing is detected then.")
+    ] = None,
     files: Annotated[bool, typer.Option("--files", help="Write JPEG files instead of shards.")] = False,
     sheet: Annotated[Path | None, typer.Option(help="Contact sheet to write, .png or .jpg.")] = None,
     replace: Replace = False,
@@ -109,11 +112,14 @@ def align(
 ) -> None:
     """Find the faces of photos, keep one a photo, and write them aligned."""
     check_out(out, photos, replace)
-    chosen = {"rule": rule, "fallbacks": fallback or ALIGN.fallbacks, "min_score": min_score}
+    if landmarks is not None and detections is not None:
+        raise ParamsError("align takes --detections or --landmarks, not both.")
+    least = min_score if landmarks is None else 0.0
+    chosen = {"rule": rule, "fallbacks": fallback or ALIGN.fallbacks, "min_score": least}
     cut = {"size": parse_size(size), "crop": crop, "margin": margin, "quality": quality, "subsampling": subsampling}
     options = parameters.parse_options(parameters.Align, chosen | cut, "align")
     finder = named_detector(str(detector), weights, min_face, engine)
-    values = align_photos(photos, out, options, detections, finder, files, sheet).as_dict()
+    values = align_photos(photos, out, options, detections, finder, files, sheet, landmarks).as_dict()
     if not as_json:
         values = {key.replace("_", " "): _in_words(value) for key, value in values.items()}
     report("Alignment", values, as_json)
@@ -233,16 +239,17 @@ def align_photos(
     detector: tuple[str, Mapping[str, Any]],
     folder: bool = False,
     sheet: Path | None = None,
+    landmarks: Path | None = None,
 ) -> aligning.AlignmentStatistics:
     """Write the faces of the photos at `source` to `out`, as shards or, where `folder`, as files.
 
     `detections` is the detection table of `source`, which is then a set of photo shards; without one, `detector`
-    (name and options of `facerec.detection.build_detector`) finds the faces.
+    (name and options of `facerec.detection.build_detector`) finds the faces, or the list `landmarks` names them.
     """
     from facerec import aligning
-    from facerec.detection.table import detect_set
+    from facerec.detection.table import detect_set, list_set
     from facerec.imaging import sheets
-    from facerec.interop import exporting
+    from facerec.interop import exporting, template_lists
     from facerec.interop.photos import as_shards
     from facerec.reporting import photo_sheets
     from facerec.store import shards
@@ -256,7 +263,10 @@ def align_photos(
         temporary = Path(name)
         with as_shards(source, temporary) as photos:
             rows = detections or temporary / "detections.parquet"
-            if detections is None:
+            if landmarks is not None:
+                sources = shards.read_shards(photos, "photos").sources
+                list_set(photos, rows, *template_lists.landmarks_of(landmarks, sources))
+            elif detections is None:
                 detect_set(photos, rows, *detector)
             faces = temporary / "faces" if folder else out
             counts = aligning.align_set(photos, rows, faces, options)

@@ -9,8 +9,9 @@ stopped.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,18 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from facerec.core import Description, FormatError, atomic_file, check_place, device_type, resumable_tables, size_of
-from facerec.detection import Detector, Faces, FoundFaces, build_detector, find_faces
+from facerec.core import (
+    Description,
+    FormatError,
+    atomic_file,
+    check_place,
+    device_type,
+    map_in_threads,
+    resumable_tables,
+    size_of,
+    track,
+)
+from facerec.detection import NO_FACES, Detector, Faces, FoundFaces, build_detector, find_faces
 from facerec.store import shards
 from facerec.store.tables import column_names, read_parquet
 
@@ -151,6 +162,45 @@ def detect_set(
         with atomic_file(output) as temporary:
             pq.write_table(found, temporary)
     return read_detections(output).counts()
+
+
+def list_set(
+    photos: str | Path, output: str | Path, landmarks: NDArray[np.float32], scores: NDArray[np.float32]
+) -> DetectionCounts:
+    """Write the table `output` of faces that others have found, one a photo; no detector runs.
+
+    Args:
+        photos: folder of n photo shards.
+        output: the Parquet file to write.
+        landmarks: (n, 5, 2) in pixels of each photo; NaN where it has no face. A face's box is that of its landmarks.
+        scores: (n,) of the faces.
+    """
+    opened = shards.read_shards(photos, "photos")
+    given = Faces(np.concatenate([landmarks.min(axis=1), landmarks.max(axis=1)], axis=1), landmarks, scores)
+    known = np.isfinite(given.boxes.sum(axis=1))  # false where a landmark is NaN
+
+    def rows_of(job: range) -> pa.Table:
+        looked = find_faces(_NoDetector(), (opened.image(photo) for photo in job))
+        rows: list[dict[str, Any]] = []
+        for photo, found in zip(job, looked, strict=True):
+            face = given[photo : photo + 1] if known[photo] and not found.error else NO_FACES
+            rows += _rows(photo, opened.sources[photo], replace(found, faces=face))
+        return pa.Table.from_pylist(rows, _SCHEMA)
+
+    jobs = [range(start, min(start + _JOB, len(opened))) for start in range(0, len(opened), _JOB)]
+    tables = track(map_in_threads(rows_of, jobs), "Reading photos", total=len(jobs))
+    with atomic_file(output) as temporary:
+        pq.write_table(pa.concat_tables([_SCHEMA.empty_table(), *tables]).combine_chunks(), temporary)
+    return read_detections(output).counts()
+
+
+class _NoDetector:
+    """Finds nothing, so that `find_faces` tells the sizes of photos and which cannot be decoded."""
+
+    name = "none"
+
+    def detect(self, images: Sequence[NDArray[np.uint8]]) -> list[Faces]:
+        return [NO_FACES for _ in images]
 
 
 def read_detections(path: str | Path) -> Detections:

@@ -16,7 +16,7 @@ gallery_match_img_ID_pairs.mat (gallery_set, gallery_ids): names of photos, and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from pyarrow import csv
 
 from facerec.core import FormatError, short_reason
 from facerec.interop.matlab import read_mat
+from facerec.interop.photo_lists import matching_rows
 
 _BLOCK = 16 << 20  # bytes of a list that are parsed at once
 _POINTS = tuple(f"{axis}{number}" for number in range(1, 6) for axis in "xy")
@@ -115,6 +116,20 @@ def read_landmarks(path: str | Path) -> LandmarkList:
     if len(bad):
         raise FormatError(f"{path}, line {bad[0] + 1}: a landmark or score is no finite number.")
     return LandmarkList(table["photo"].to_pylist(), values[:, :10].reshape(-1, 5, 2).copy(), values[:, 10].copy())
+
+
+def landmarks_of(path: str | Path, photos: Sequence[str]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Landmarks (n, 5, 2) and scores (n,) of n photos by a list of landmarks; NaN for a photo that it does not name.
+
+    Photos are matched as `photo_lists.matching_rows` does it; FormatError where the list names none of them.
+    """
+    listed = read_landmarks(path)
+    rows = matching_rows(photos, listed.names)
+    if (rows < 0).all():
+        raise FormatError(f"{path} names none of the photos, the first of which is {photos[0]!r}.")
+    landmarks, scores = listed.landmarks[rows], listed.scores[rows]
+    landmarks[rows < 0] = np.nan
+    return landmarks, scores
 
 
 def read_template_pairs(path: str | Path) -> TemplatePairs:

@@ -39,7 +39,17 @@ from facerec.evaluation.identification import devkit as published_curves
 from facerec.evaluation.identification import outcomes
 from facerec.imaging import images
 from facerec.inspection.weights import describe_weights
-from facerec.interop import attributes, bcolz, devkit, pair_lists, photo_lists, photos, recordio, verification_packs
+from facerec.interop import (
+    attributes,
+    bcolz,
+    devkit,
+    pair_lists,
+    photo_lists,
+    photos,
+    recordio,
+    template_lists,
+    verification_packs,
+)
 from facerec.interop.matlab import read_mat
 from facerec.interop.photos import open_source
 from facerec.params import profiles
@@ -182,6 +192,10 @@ _TEXTS: Mapping[str, tuple[Callable[[Path], object], str]] = {
     "people.csv": (attributes.read_attributes, "identity,gender,camera\nAnn,f,one\nBob,m,\n"),
     "photos.csv": (lambda path: attributes.read_qualities(path, "q", _SOURCES), "photo,q\nAnn_0001.jpg,2.5\n"),
     "property": (recordio.read_property, "85742,112,112\n"),
+    "tid_mid.txt": (template_lists.read_media, "1.jpg 1 69544\n2.jpg 1 69544\n3.jpg 7 8\n"),
+    "5pts.txt": (template_lists.read_landmarks, "1.jpg 46.6 50.2 82.3 51.5 64.5 71.1 49.7 91.8 79.2 92.6 0.999\n"),
+    "pair_label.txt": (template_lists.read_template_pairs, "1 11065 1\n1 11066 0\n"),
+    "G1.csv": (template_lists.read_subjects, 'TEMPLATE_ID,SUBJECT_ID,FILENAME\n1,2,img/3.jpg\n1,2,"a,b"\n'),
 }
 
 

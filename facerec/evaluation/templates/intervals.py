@@ -47,14 +47,19 @@ class SubjectScores:
 
     @classmethod
     def of(
-        cls, scores: NDArray[np.floating], same: NDArray[np.bool_], first: ArrayLike, second: ArrayLike
+        cls,
+        scores: NDArray[np.floating],
+        same: NDArray[np.bool_],
+        first: ArrayLike,
+        second: ArrayLike,
+        subjects: ArrayLike,
     ) -> SubjectScores:
-        """Sort (n,) scores of pairs of the subjects `first` and `second`."""
-        left, right = np.asarray(first, dtype=np.int32), np.asarray(second, dtype=np.int32)
+        """Sort (n,) scores of pairs of the rows `first` and `second`, which show subjects[first] and subjects[second]."""
+        left, right, who = np.asarray(first), np.asarray(second), np.asarray(subjects, dtype=np.int32)
         genuine, impostor = (np.flatnonzero(kind).astype(np.int32) for kind in (same, ~same))
         genuine = genuine[np.argsort(scores[genuine], kind="stable")]
         impostor = impostor[np.argsort(scores[impostor])]
-        return cls(scores[genuine], left[genuine], scores[impostor], left[impostor], right[impostor])
+        return cls(scores[genuine], who[left[genuine]], scores[impostor], who[left[impostor]], who[right[impostor]])
 
 
 def draw_subjects(count: int, trials: int, seed: int) -> Draws:

@@ -76,7 +76,8 @@ def measure_embeddings(folder: Path, embedded: Path, options: TemplateOptions) -
     media = template_lists.read_media(lists.media)
     faces = embeddings.read_embeddings(embedded)
     rows = find_photos(faces, media.names, embedded)
-    missing = (rows < 0) | np.isnan(faces.matrix[:, 0])[rows]
+    faceless = np.isnan(faces.matrix[:, 0]) | ~faces.matrix.any(axis=1)
+    missing = (rows < 0) | faceless[rows]
     templates = _pool(lists, media, faces.matrix, rows, options)
     return _measure(lists, templates, options, len(rows), int(missing.sum()))
 
@@ -170,13 +171,20 @@ def _measure(
         raise FormatError(f"{lists.media.parent} has neither a list of pairs nor lists of galleries and probes.")
     counts = {"photos": photos, "without_face": missing, "media": templates.media, "templates": len(templates.ids)}
     searched = _identify(lists, templates, options) if lists.probes and lists.galleries else None
-    verified = None
-    if lists.pairs is not None:
-        pairs = template_lists.read_template_pairs(lists.pairs)
-        first, second = templates.rows(pairs.first), templates.rows(pairs.second)
-        scores = protocol.score_pairs(templates.matrix, first, second)
-        verified = _verify(lists, scores, pairs.same, first, second, templates.ids, options)
+    verified = _verify_listed(lists.pairs, lists, templates, options) if lists.pairs is not None else None
     return TemplateRecord(counts, options.weighting, verified, searched)
+
+
+def _verify_listed(path: Path, lists: TemplateLists, templates: Templates, options: TemplateOptions) -> TemplateRates:
+    first, second, same = _rows_of_pairs(path, templates)
+    scores = protocol.score_pairs(templates.matrix, first, second)
+    return _verify(lists, scores, same, first, second, templates.ids, options)
+
+
+def _rows_of_pairs(path: Path, templates: Templates) -> tuple[Int32s, Int32s, NDArray[np.bool_]]:
+    """Rows of the templates of pairs, and whether they are genuine; the numbers themselves are not kept."""
+    pairs = template_lists.read_template_pairs(path)
+    return templates.rows(pairs.first), templates.rows(pairs.second), pairs.same
 
 
 def _verify(
@@ -193,7 +201,7 @@ def _verify(
     if not options.trials:
         return found
     subjects, over = _subjects(lists, numbers, first[same], second[same])
-    drawn = protocol.SubjectScores.of(scores, same, subjects[first], subjects[second])
+    drawn = protocol.SubjectScores.of(scores, same, first, second, subjects)
     return found.with_intervals(*protocol.tar_intervals(drawn, options.trials, options.seed, found.wanted), over)
 
 

@@ -155,14 +155,14 @@ def _score_blocks(
 ) -> Doubles:
     """Scores of pairs of the templates `left` and `right`, ascending, taken from products of blocks of them."""
     scores, order = np.empty(len(first)), np.argsort(first, kind="stable")
-    column = np.empty(len(matrix), dtype=np.int64)
-    column[right] = np.arange(len(right))
+    row, column = np.empty((2, len(matrix)), dtype=np.int64)
+    row[left], column[right] = np.arange(len(left)), np.arange(len(right))
     others, size = matrix[right].T, max(1, _CELLS // len(right))
     bounds = np.searchsorted(first, left[::size], sorter=order)
     for start, end, block in zip(bounds, [*bounds[1:], len(order)], range(0, len(left), size), strict=True):
-        rows, here = left[block : block + size], order[start:end]
-        products = matrix[rows] @ others
-        scores[here] = products[np.searchsorted(rows, first[here]), column[second[here]]]
+        here = order[start:end]
+        products = matrix[left[block : block + size]] @ others
+        scores[here] = products[row[first[here]] - block, column[second[here]]]
     return scores
 
 
