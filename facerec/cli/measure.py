@@ -9,7 +9,7 @@ import typer
 
 from facerec import params as parameters
 from facerec.cli.common import HELP, Json, Model, Out, Panel, PlainGroup, app, command, folder_place, report
-from facerec.core import ParamsError, note
+from facerec.core import ParamsError, note, require_path
 
 VERIFY, IDENTIFY = parameters.Verify(), parameters.Identify()
 VARIANTS = "published, centre, zero or delete"
@@ -46,6 +46,8 @@ def verify(
     """Same person or not: accuracy over 10 folds, TAR at FAR, AUC, EER, each with its interval."""
     from facerec.evaluation.verification.on_files import VerifyOptions, verify_arrays, verify_files
 
+    for path in filter(None, (embedded, pairs, embeddings, same)):
+        require_path(path, "`facerec embed` writes embeddings, `facerec verify --help` says what pairs are")
     options = VerifyOptions(protocol, far, bootstrap, seed)
     if embedded and pairs and not (embeddings or same):
         judged = verify_files(embedded, pairs, options, out)
