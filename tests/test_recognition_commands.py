@@ -236,7 +236,7 @@ def test_mistakes_are_one_sentence(call, folder, tmp_path):
         (("compare", "eve.jpg", "blank.jpg"), "blank.jpg: There is no face"),
         (("compare", "eve.jpg", "eve.jpg", "--picture", "x.jpg"), "written as .png or .svg, not x.jpg"),
         (("compare", "eve.jpg", "eve.jpg", "--scores", "nowhere"), "nowhere is not a readable table"),
-        (("search", tmp_path / "none", "eve.jpg"), "there is no gallery"),
+        (("search", tmp_path / "none", "eve.jpg"), "none does not exist; `facerec enroll` makes one"),
         (("search", tmp_path / "damaged", "eve.jpg"), "not a readable table"),
         (("search", folder / "models/backbone.pt", "eve.jpg"), "not a readable table"),
         (("search", team, "eve.jpg", "--far", "0.1", "--fpir", "0.1"), "give one of them"),
