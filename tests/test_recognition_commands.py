@@ -142,7 +142,7 @@ def test_enrolling_and_searching(call, folder, tmp_path):
     code, out, err = call("search", team, "group.jpg", "--top", "1", "--picture", tmp_path / "who.png")
     assert (code, out) == (0, "")
     assert err.count("unknown") == 2
-    assert "for each comparison; among 3 photos a stranger is taken for somebody in about 3 % of searches." in err
+    assert "for each comparison; among 3 photos a stranger is taken for somebody in about 10 % of searches." in err
     assert CAUTION in err
     assert images.decode((tmp_path / "who.png").read_bytes()).ndim == 3
     listed = one_object(call("search", team, "eve.jpg", "--every-photo", "--rule", "center", "--json")[1])
