@@ -60,7 +60,7 @@ def test_there_and_back(run, tmp_path):
     code, out, _ = run("pack", "faces/lfw", "some.bin", "--json")
     assert (code, json.loads(out)) == (0, {"some": 4})
     assert (tmp_path / "some.bin").read_bytes() == (tmp_path / "pack/lfw.bin").read_bytes()
-    code, out, _ = run("export", "faces/train", "files", "--list", "--json")
+    code, out, _ = run("export", "faces/train", "files", "--with-list", "--json")
     assert (code, json.loads(out)) == (0, {"images": 3, "folders": 2})
     assert (tmp_path / "files/list.txt").read_text().splitlines()[2] == "1/00000003.jpg 1"
 
@@ -122,7 +122,7 @@ def test_what_is_there_is_replaced_only_when_asked(call, tmp_path):
 
 def test_photos_come_in_by_folder_and_by_list(call, folder):
     call("unpack", "pack", "faces")
-    call("export", "faces/train", "photos", "--list")
+    call("export", "faces/train", "photos", "--with-list")
     code, out, err = call("import", "photos", "shards", "--json")
     assert (code, json.loads(out), err) == (0, {"photos": 3, "identities": 2}, "")
     (folder / "whose.txt").write_text("0/00000001.jpg  7\n0/00000002.jpg\t-1\n")

@@ -49,7 +49,7 @@ class Newcomer:
             env={**inherited, **known, **environment},
             capture_output=True,
             text=True,
-            timeout=900,
+            timeout=1800,
             check=False,
         )
         assert done.returncode == code, f"{' '.join(command)}\n{done.stdout}{done.stderr}"

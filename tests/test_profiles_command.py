@@ -38,7 +38,7 @@ def run(*words: str) -> Any:
 
 
 def listed(*words: str) -> Any:
-    return json.loads(run("--list", "--json", *words).stdout)
+    return json.loads(run("--needs", "--json", *words).stdout)
 
 
 def test_it_lists_every_profile_with_what_it_needs() -> None:
@@ -77,7 +77,7 @@ def test_it_tells_what_is_here(project: Path) -> None:
 
 
 def test_people_get_text_that_says_where_to_get_what_is_missing(project: Path) -> None:
-    for words in ((), ("--list",)):
+    for words in ((), ("--needs",)):
         shown = run(*words)
         assert shown.stdout == ""
         text = " ".join(shown.stderr.split())
@@ -93,7 +93,7 @@ def test_people_get_text_that_says_where_to_get_what_is_missing(project: Path) -
 def test_writing_a_profile_says_what_is_missing(project: Path) -> None:
     shown = json.loads(run("packs", "--json").stdout)
     assert shown["next"] == "dvc repro"
-    assert shown["missing"].endswith("vgg2_fp: see facerec profile --list packs")
+    assert shown["missing"].endswith("vgg2_fp: see facerec profile --needs packs")
     assert (project / "params.yaml").read_text() == profiles.compose_params(FOLDER, "packs")
     assert "missing" not in json.loads(run("default", "--json").stdout)
     assert (project / "params.yaml").read_text() == (ROOT / "params.yaml").read_text()

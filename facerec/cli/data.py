@@ -180,7 +180,9 @@ def pack(
 def export(
     images: Annotated[Path, typer.Argument(help="Photo or face shards.")],
     out: New,
-    list_file: Annotated[bool, typer.Option("--list", help="Also write OUT/list.txt, lines 'path label'.")] = False,
+    list_file: Annotated[
+        bool, typer.Option("--with-list", help="Also write OUT/list.txt, lines 'path label'.")
+    ] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many images.")] = None,
     replace: Replace = False,
     as_json: Json = False,

@@ -25,7 +25,7 @@ PARAMS = Path("params.yaml")
 @command(Panel.EXPERIMENTS)
 def profile(
     name: Annotated[str, typer.Argument(help="The profile; none lists them all.")] = "",
-    listed: Annotated[bool, typer.Option("--list", help="Say what it needs; write nothing.")] = False,
+    listed: Annotated[bool, typer.Option("--needs", help="Say what it needs; write nothing.")] = False,
     printed: Annotated[bool, typer.Option("--print", help="Print arguments of dvc exp run; write nothing.")] = False,
     folder: Annotated[
         Path | None,
@@ -42,7 +42,7 @@ def profile(
     else:
         lacking = _missing(_needs(folder, name))
         profiles.apply_profile(folder, name, PARAMS)
-        told = {"missing": f"{', '.join(lacking)}: see facerec profile --list {name}"} if lacking else {}
+        told = {"missing": f"{', '.join(lacking)}: see facerec profile --needs {name}"} if lacking else {}
         report(f"Profile {name}", {"written": str(PARAMS), **told, "next": "dvc repro"}, as_json)
 
 

@@ -22,7 +22,7 @@ from facerec.cli.common import (
     report,
     show_table,
 )
-from facerec.core import ParamsError, note, rate_name
+from facerec.core import ParamsError, note, rate_name, require_path
 
 VERIFY, IDENTIFY = parameters.Verify(), parameters.Identify()
 VARIANTS = "published, centre, zero or delete"
@@ -63,6 +63,8 @@ def verify(
     from facerec.evaluation.verification import on_files
     from facerec.reporting import slice_tables
 
+    for path in filter(None, (embedded, pairs, embeddings, same)):
+        require_path(path, "`facerec embed` writes embeddings, `facerec verify --help` says what pairs are")
     options = on_files.VerifyOptions(protocol, far, bootstrap, seed)
     if embedded and pairs and not (embeddings or same):
         judged = on_files.verify_files(embedded, pairs, options, out)

@@ -11,6 +11,8 @@ from rich.table import Table
 
 HEADLINES = {"accuracy": "accuracy", "rank1": "rank-1"}
 """Metrics of a benchmark that the table shows, and their labels."""
+_CHANGES, _LONGEST = 6, 48
+"""Changes of an experiment that the table shows, and their characters; the JSON has all of them, whole."""
 _WIDE = 100  # columns from which the table has room for when they were created
 
 
@@ -60,13 +62,19 @@ def experiments_table(rows: Sequence[Experiment], width: int = 120) -> Table:
         table.add_column(header, no_wrap=True)
     for benchmark, metric in shown:
         table.add_column(f"{benchmark}\n{HEADLINES[metric]}", justify="right", no_wrap=True)
-    table.add_column("changed", overflow="fold")
+    table.add_column("changed", overflow="fold", min_width=20)
     for row in rows:
         created = [row.created] if width >= _WIDE else []
         shares = [f"{100 * row.metrics[metric]:.2f}" if metric in row.metrics else "-" for metric in shown]
         name = f"{'  ' * row.level}{row.name}"
-        table.add_row(name, *created, *shares, " ".join(row.changed), style="" if row.level else "bold")
+        table.add_row(name, *created, *shares, _shorten_changes(row.changed), style="" if row.level else "bold")
     return table
+
+
+def _shorten_changes(changed: Sequence[str]) -> str:
+    """The first changes, and how many more there are: an experiment on another profile changes nearly all."""
+    shown = [each if len(each) <= _LONGEST else f"{each[: _LONGEST - 1]}…" for each in changed[:_CHANGES]]
+    return " ".join([*shown, *([f"and {len(changed) - _CHANGES} more"] if len(changed) > _CHANGES else [])])
 
 
 def experiment_as_dict(row: Experiment) -> dict[str, Any]:
