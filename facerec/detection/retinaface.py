@@ -184,8 +184,8 @@ class _RetinaFace:
         max_side: photos with a longer side are reduced to it, which bounds memory; faces are returned in pixels of
             the photo as given.
         device: where the network runs, by default the machine's.
-        engine: "torch", or "onnxruntime", which is about three times as fast and always runs on the CPU. It rounds
-            otherwise, in a way that depends on the processor: boxes and landmarks move by hundredths of a pixel.
+        engine: "torch", or "onnxruntime", which is two to three times as fast and always runs on the CPU. It rounds
+            otherwise, in a way that depends on the processor: boxes and landmarks move by about .01 pixel.
     """
 
     name: str
