@@ -23,6 +23,9 @@ _PICTURE = re.compile(r"(?<=```mermaid\n).*?(?=```)", re.DOTALL)
 _CODE = re.compile(r"^ *- (stages|facerec|synthfaces)/")
 _VARIABLE = re.compile(r"\$\{([a-z_.]+)\}")
 
+ASKED = ("openset", "slices", "quality")
+"""Stages that measure more only where params.yaml asks for it, between `verify` or `embed` and `plots`."""
+
 
 class Graph:
     """The stages of the project in `root`, with its current parameters."""
@@ -57,8 +60,9 @@ class Graph:
         return graph
 
     def picture(self) -> str:
-        """The graph for Mermaid, without edges that a longer path implies."""
+        """The graph for Mermaid, without edges that a longer path implies and without `ASKED`."""
         graph = self.follows.copy()
+        graph.remove_nodes_from(ASKED)
         for unused in [name for name in graph if not graph.in_degree(name)]:
             read = _paths(self._stages[unused], "deps")
             graph.add_edges_from((name, unused) for name in graph if _paths(self._stages[name], "outs") & read)
