@@ -45,7 +45,7 @@ def align(*words: object) -> str:
 
 def test_listed_landmarks_drive_the_alignment(photos: Path, tmp_path: Path) -> None:
     listed = tmp_path / "ijbc_name_5pts_score.txt"
-    counts = json.loads(align(photos, tmp_path / "faces", "--landmarks", listed, "--json"))
+    counts = json.loads(align(photos, tmp_path / "faces", "--landmark-list", listed, "--json"))
     assert (counts["photos"], counts["faces"]) == (4, 2)
     faces = shards.read_shards(tmp_path / "faces", "faces")
     assert faces.sources == ["1.jpg", "2.jpg"]
@@ -71,6 +71,6 @@ def test_a_list_of_other_photos_is_refused(photos: Path, tmp_path: Path) -> None
     listed = tmp_path / "other.txt"
     listed.write_text("x.jpg 1 2 3 4 5 6 7 8 9 10 0.5\n")
     with pytest.raises(Exception, match=r"names none of the photos, the first of which is '1\.jpg'"):
-        align(photos, tmp_path / "faces", "--landmarks", listed)
-    with pytest.raises(Exception, match="align takes --detections or --landmarks, not both"):
-        align(photos, tmp_path / "faces", "--landmarks", listed, "--detections", listed)
+        align(photos, tmp_path / "faces", "--landmark-list", listed)
+    with pytest.raises(Exception, match="align takes --detections or --landmark-list, not both"):
+        align(photos, tmp_path / "faces", "--landmark-list", listed, "--detections", listed)

@@ -261,8 +261,8 @@ def test_a_run_that_trains_nothing_and_measures_a_published_network(tmp_path: Pa
     assert checker.names == ["verification", "openset", "faces", "cards", "parameters", "provenance"]
     assert SYNTHETIC not in checker.text
     assert "data:image/jpeg" not in html
-    assert set(report.model_cards) == {"mobilefacenet_foamliu", "retinaface_mnet025"}
-    assert "| lfw | " in report.model_cards["mobilefacenet_foamliu"]
+    assert set(report.model_cards) == {"mobilefacenet_foamliu_pt", "retinaface_mnet025"}
+    assert "| lfw | " in report.model_cards["mobilefacenet_foamliu_pt"]
     assert "## Results" not in report.model_cards["retinaface_mnet025"]
 
 

@@ -292,7 +292,7 @@ def test_every_loader_that_could_run_code_is_the_safe_one() -> None:
     assert where["torch.load"] == {"facerec/core/reading.py"}
     assert where["torch.jit.load"] == {"facerec/embedding/embedder.py"}
     assert where["yaml.safe_load"] <= {"facerec/core/reading.py", "stages/report.py", "tools/graph.py", "tools/lock.py"}
-    assert where["onnxruntime.InferenceSession"] == {"facerec/embedding/embedder.py"}
+    assert where["onnxruntime.InferenceSession"] == {"facerec/core/onnx_sessions.py"}
 
 
 @pytest.mark.attack("Programs in files", "names of timm that lead to hubs or folders", "refused, no connection")

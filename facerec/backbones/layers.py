@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.nn import functional
 
 
 class PReLU(nn.PReLU):
@@ -27,11 +28,16 @@ class PReLU(nn.PReLU):
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, c, ...) -> the same shape."""
-        plain = not self.training or x.device.type != "cpu" or torch.compiler.is_compiling()
-        if plain or x.dtype != torch.float32 or torch.is_autocast_enabled("cpu"):
-            return super().forward(x)
-        activated: Tensor = _PReLU.apply(x, self.weight)
-        return activated
+        if not torch.jit.is_scripting() and self.training and _is_plain(x):  # type: ignore[attr-defined]
+            activated: Tensor = _PReLU.apply(x, self.weight)
+            return activated
+        return functional.prelu(x, self.weight)
+
+
+def _is_plain(x: Tensor) -> bool:
+    """Whether `x` is computed with as it is: float32 on a CPU, neither compiled nor cast."""
+    cast = torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling()
+    return x.device.type == "cpu" and x.dtype == torch.float32 and not cast
 
 
 class _PReLU(torch.autograd.Function):

@@ -42,7 +42,7 @@ def weights_place(name: str) -> Path:
 
 def detector_of(name: str) -> tuple[str, str | None]:
     """(name of the detector, entry of its weights) for a detector, or for the entry of a detector's weights."""
-    if not is_listed(name, "weights"):
+    if name == "mtcnn" or not is_listed(name, "weights"):  # MTCNN needs no catalog
         return name, None
     return str(entries.load_entry(name).detector), name
 

@@ -102,7 +102,7 @@ def align(
     detections: Annotated[
         Path | None, typer.Option(help="Table of PHOTOS made before by detect --table; nothing is detected then.")
     ] = None,
-    landmarks: Annotated[
+    landmark_list: Annotated[
         Path | None, typer.Option(help="Listed landmarks, as IJB-C's name_5pts_score.txt; nothing is detected then.")
     ] = None,
     files: Annotated[bool, typer.Option("--files", help="Write JPEG files instead of shards.")] = False,
@@ -112,14 +112,14 @@ def align(
 ) -> None:
     """Find the faces of photos, keep one a photo, and write them aligned."""
     check_out(out, photos, replace)
-    if landmarks is not None and detections is not None:
-        raise ParamsError("align takes --detections or --landmarks, not both.")
-    least = min_score if landmarks is None else 0.0
+    if landmark_list is not None and detections is not None:
+        raise ParamsError("align takes --detections or --landmark-list, not both.")
+    least = min_score if landmark_list is None else 0.0
     chosen = {"rule": rule, "fallbacks": fallback or ALIGN.fallbacks, "min_score": least}
     cut = {"size": parse_size(size), "crop": crop, "margin": margin, "quality": quality, "subsampling": subsampling}
     options = parameters.parse_options(parameters.Align, chosen | cut, "align")
     finder = named_detector(str(detector), weights, min_face, engine)
-    values = align_photos(photos, out, options, detections, finder, files, sheet, landmarks).as_dict()
+    values = align_photos(photos, out, options, detections, finder, files, sheet, landmark_list).as_dict()
     if not as_json:
         values = {key.replace("_", " "): _in_words(value) for key, value in values.items()}
     report("Alignment", values, as_json)

@@ -17,8 +17,8 @@ def reused_memory() -> Iterator[None]:
     """Keep freed memory for the next allocation inside the block, and return it to the system at its end.
 
     A step of training allocates and frees the same tensors each time. By default, glibc returns most of that memory to
-    the system, which then clears every page again: a quarter of a step's CPU time with the default network. Peak
-    memory stays about the same. Does nothing with another C library.
+    the system, which then clears every page again. Does nothing with another C
+    library.
     """
     library = ctypes.CDLL(None) if sys.platform == "linux" else None
     if library is None or not hasattr(library, "mallopt") or not hasattr(library, "malloc_trim"):
@@ -33,24 +33,18 @@ def reused_memory() -> Iterator[None]:
         library.malloc_trim(0)
 
 
-class _NoPandas:
-    """Finds no module `pandas`, for sys.meta_path."""
-
-    @classmethod
-    def find_spec(cls, name: str, path: object = None, target: object = None) -> None:
-        """See importlib.abc.MetaPathFinder; ModuleNotFoundError for pandas."""
-        if name == "pandas":
-            raise ModuleNotFoundError("Our commands do without pandas.", name=name)
-
-
 @contextmanager
 def without_pandas() -> Iterator[None]:
-    """Let imports of pandas fail inside the block, for our own commands, which use it nowhere.
+    """Let imports of pandas fail inside the block, as if it were not installed, unless it is imported already.
 
-    pyarrow imports it when it first converts an array, to ask whether the array is one of pandas: half a second.
+    Our own commands use it nowhere, but pyarrow imports it when it first converts an array, to ask whether the array
+    is one of pandas: half a second.
     """
-    sys.meta_path.insert(0, _NoPandas)
+    absent = "pandas" not in sys.modules
+    if absent:
+        sys.modules["pandas"] = None  # type: ignore[assignment]  # how Python marks what cannot be imported
     try:
         yield
     finally:
-        sys.meta_path.remove(_NoPandas)
+        if absent:
+            sys.modules.pop("pandas", None)

@@ -18,6 +18,7 @@ import fcntl
 import json
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -103,7 +104,11 @@ def check_place(path: Path, *, folder: bool) -> None:
         raise FacerecError(
             f"{path} is a link, and a folder is to be written there; name the folder itself, or another."
         )
-    if path.is_dir() != folder and path.exists() and not path.is_symlink():
+    try:
+        found = path.lstat().st_mode  # one look, as another process may replace it meanwhile
+    except OSError:
+        return
+    if not stat.S_ISLNK(found) and stat.S_ISDIR(found) != folder:
         there, wanted = ("file", "folder") if folder else ("folder", "file")
         raise FacerecError(f"{path} is a {there}, and a {wanted} is to be written there; name another.")
 

@@ -66,7 +66,8 @@ def read_tensors(path: str | Path, mmap: bool = False) -> Any:
     except pickle.UnpicklingError as error:  # torch's own words advise to load it without protection
         if found := re.search(r"GLOBAL (\w+(?:\.\w+)*) was not an allowed global", str(error)):
             raise FormatError(
-                f"{path} is a whole pickled network ({found[1]}), which would have to run code; in its own project: "
+                f"{path} is no torch file of plain tensors but a whole pickled network or another object ({found[1]}), "
+                "which would have to run code; in the project it is from: "
                 'torch.save(model.state_dict(), "weights.pt").'
             ) from error
         raise FormatError(f"{path} is no torch file of plain tensors, or it is damaged; it was not read.") from error
