@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.machinery import ModuleSpec, PathFinder
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # names of glibc's mallopt, from its malloc.h
 _LARGEST = 32 * 2**20  # bytes of the largest block that glibc reuses
@@ -33,18 +34,33 @@ def reused_memory() -> Iterator[None]:
         library.malloc_trim(0)
 
 
+class _Refused:
+    """Where `pandas` lies, for who only asks, with a loader that does not load it; for sys.meta_path."""
+
+    @classmethod
+    def find_spec(cls, name: str, path: Sequence[str] | None = None, target: object = None) -> ModuleSpec | None:
+        """See importlib.abc.MetaPathFinder."""
+        found = PathFinder.find_spec(name, path) if name == "pandas" else None
+        if found is not None:
+            found.loader = cls()  # type: ignore[assignment]
+        return found
+
+    def create_module(self, spec: ModuleSpec) -> None:
+        """See importlib.abc.Loader."""
+
+    def exec_module(self, module: object) -> None:
+        """See importlib.abc.Loader."""
+        raise ModuleNotFoundError("Our commands do without pandas.", name="pandas")
+
+
 @contextmanager
 def without_pandas() -> Iterator[None]:
-    """Let imports of pandas fail inside the block, as if it were not installed, unless it is imported already.
+    """Let imports of pandas fail inside the block, for our own commands, which use it nowhere.
 
-    Our own commands use it nowhere, but pyarrow imports it when it first converts an array, to ask whether the array
-    is one of pandas: half a second.
+    pyarrow imports it when it first converts an array, to ask whether the array is one of pandas: half a second.
     """
-    absent = "pandas" not in sys.modules
-    if absent:
-        sys.modules["pandas"] = None  # type: ignore[assignment]  # how Python marks what cannot be imported
+    sys.meta_path.insert(0, _Refused)
     try:
         yield
     finally:
-        if absent:
-            sys.modules.pop("pandas", None)
+        sys.meta_path.remove(_Refused)
