@@ -26,10 +26,6 @@ pytestmark = pytest.mark.pipeline
 INSTEAD = {
     "make repro": "dvc repro",
     "dvc exp run -S train.head.margin=0.3": "dvc exp run -S train.head.margin=0.3 train",
-    "facerec check": (
-        "mkdir -p wrong && sed 's/^    margin:/    margn:/' params.yaml > wrong/params.yaml"
-        " && cd wrong && facerec check"
-    ),
     "facerec inspect ANYTHING --sheet sheet.png": "facerec inspect photos --sheet sheet.png",
 }
 """Commands of several pages, or of README.md, and the same on a small scale."""
