@@ -211,8 +211,8 @@ class Soak:
         files, due = set(self.files()), set(self.undisturbed.files)
         yield from (f"left behind: {path}" for path in sorted(files - due))
         yield from (f"missing: {path}" for path in sorted(due - files))
-        if (self.root / ".facerec/scratch").exists():
-            yield "left behind: .facerec/scratch"
+        scratch = self.root / ".facerec/scratch"
+        yield from (f"left behind: {path}" for path in scratch.glob("*") if path.name != "synthfaces")  # heads, kept
         temporary = sorted(set(self.temporary()) - set(self.undisturbed.temporary))
         yield from (f"left in the temporary folder: {name}" for name in temporary)
         yield from (f"still running: {told}" for told in _alive(self.root))

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from facerec.core import FormatError
-from facerec.store import tables
+from facerec.store import bounds, tables
 
 SCHEMA = pa.schema({"source": pa.string(), "photo": pa.int64()})
 
@@ -49,3 +49,17 @@ def test_what_is_no_parquet_file_is_refused_in_one_line(tmp_path, data):
     with pytest.raises(FormatError, match="not a readable table") as caught:
         tables.read_parquet(path, SCHEMA)
     assert "\n" not in str(caught.value)
+
+
+def test_a_table_that_is_replaced_while_it_is_read_is_not_mixed_with_the_new_one(tmp_path, monkeypatch):
+    path, check = tmp_path / "x.parquet", bounds.check_parquet
+    tables.write_parquet(pa.table({"source": ["a"] * 100, "photo": range(100)}), path)
+
+    def replace_then_check(*arguments):
+        tables.write_parquet(pa.table({"source": ["b"], "photo": [7]}), path)
+        return check(*arguments)
+
+    monkeypatch.setattr(bounds, "check_parquet", replace_then_check)
+    assert set(tables.read_parquet(path, SCHEMA)["source"].to_pylist()) == {"a"}
+    monkeypatch.undo()
+    assert tables.read_parquet(path, SCHEMA)["source"].to_pylist() == ["b"]

@@ -12,8 +12,9 @@ https://arrow.apache.org/docs/format/Columnar.html#file-format in flatbuffers.
 from __future__ import annotations
 
 import mmap
+import os
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -31,15 +32,14 @@ _LONGEST_FOOTER = 4 << 20  # bytes; one of seventeen million rows has 50 kB
 _DEEPEST = 8  # structures inside each other; headers have four
 
 
-def check_parquet(path: str | Path, metadata: pq.FileMetaData, names: list[str]) -> list[str]:
-    """Raise ValueError if the columns `names` would take too much memory, or the footer is wrong about them.
+def check_parquet(file: BinaryIO, metadata: pq.FileMetaData, names: list[str]) -> list[str]:
+    """Raise ValueError if the columns `names` of an open file would take too much memory, or the footer is wrong about them.
 
     Returns the columns of text or bytes. They are to be read as dictionaries and given to `decode_text`, since how
     often each text is repeated is not known before.
     """
-    path = Path(path)
     texts, cost = [], 0
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         groups = _read_footer(data)[_GROUPS]
         for number in range(metadata.num_columns):
             column = metadata.schema.column(number)
@@ -52,13 +52,13 @@ def check_parquet(path: str | Path, metadata: pq.FileMetaData, names: list[str])
             width = _WIDTHS.get(column.physical_type) or column.length
             for group in groups:
                 cost += _cost(data, group, number, column.max_repetition_level, width)
-                _check_cost(cost, path)
+                _check_cost(cost, file)
     return texts
 
 
-def decode_text(table: pa.Table, path: str | Path) -> pa.Table:
-    """`table` with its dictionaries decoded; ValueError if that would take too much memory."""
-    path, cost = Path(path), 0
+def decode_text(table: pa.Table, file: BinaryIO) -> pa.Table:
+    """`table`, which was read from `file`, with its dictionaries decoded; ValueError if that would take too much memory."""
+    cost = 0
     for number, name in enumerate(table.column_names):
         column = table.column(number)
         if not pa.types.is_dictionary(column.type):
@@ -66,7 +66,7 @@ def decode_text(table: pa.Table, path: str | Path) -> pa.Table:
         for chunk in column.chunks:
             lengths = pc.binary_length(chunk.dictionary).cast(pa.int64())
             cost += pc.sum(lengths.take(chunk.indices), min_count=0).as_py()
-            _check_cost(cost, path)
+            _check_cost(cost, file)
         decoded = [chunk.dictionary_decode() for chunk in column.chunks]
         table = table.set_column(number, name, pa.chunked_array(decoded, column.type.value_type))
     return table
@@ -86,8 +86,8 @@ def check_uncompressed(part: Path) -> None:
                 raise ValueError("its batches are compressed")
 
 
-def _check_cost(cost: int, path: Path) -> None:
-    limit = FLOOR + RATIO * path.stat().st_size
+def _check_cost(cost: int, file: BinaryIO) -> None:
+    limit = FLOOR + RATIO * os.fstat(file.fileno()).st_size
     if cost > limit:
         raise ValueError(
             f"it would take {cost >> 20} MB of memory, more than the {limit >> 20} MB that its size allows"

@@ -63,13 +63,14 @@ def read_parquet(path: str | Path, schema: pa.Schema) -> pa.Table:
 
     Raises FormatError when the file is missing, damaged, lacks a column, or holds something else in one;
     text that is not UTF-8 is damage. So is a table that would take more memory than `facerec.store.bounds` allows for
-    the size of its file.
+    the size of its file. The file is opened once, so that one put in its place meanwhile does not mix with it.
     """
     try:
-        metadata = pq.read_metadata(path)
-        texts = bounds.check_parquet(path, metadata, schema.names)
-        with pq.ParquetFile(path, metadata=metadata, read_dictionary=texts) as file:
-            table = bounds.decode_text(file.read(schema.names).select(schema.names), path)
+        with Path(path).open("rb") as source:
+            metadata = pq.read_metadata(source)
+            texts = bounds.check_parquet(source, metadata, schema.names)
+            file = pq.ParquetFile(source, metadata=metadata, read_dictionary=texts)
+            table = bounds.decode_text(file.read(schema.names).select(schema.names), source)
         table.validate(full=True)
         return table.cast(schema).combine_chunks().replace_schema_metadata(table.schema.metadata)
     except (pa.ArrowException, OSError, LookupError, ValueError, TypeError) as error:
