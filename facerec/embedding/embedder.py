@@ -36,6 +36,7 @@ from facerec.core import (
     parse_json,
     parse_yaml,
     require_path,
+    reused_memory,
     sha256_of_bytes,
     sha256_of_file,
     short_reason,
@@ -98,21 +99,23 @@ class Embedder:
         faces. Raises FormatError for faces of another size or template than the network takes and ImageError for
         bytes that cannot be decoded.
         """
+        with reused_memory():
+            rows = self._rows(images, batch)
+        return np.concatenate(rows) if rows else np.empty((0, self.dim), np.float32)
+
+    def _rows(self, images: Shards | NDArray[np.uint8], batch: int) -> list[NDArray[np.float32]]:
         order = [np.arange(start, min(start + batch, len(images))) for start in range(0, len(images), batch)]
         if isinstance(images, Shards):
             self.preprocessing.check(images.meta)
             faces = FaceDataset([images], self.preprocessing.size)
-            rows = list(
-                track(self.embed_faces(faces, order, batch), f"embedding {images.meta.dataset}", len(order), "batches")
-            )
-        elif images.dtype != np.uint8 or images.shape[1:] != (*self.preprocessing.size, 3):
+            embedded = self.embed_faces(faces, order, batch)
+            return list(track(embedded, f"embedding {images.meta.dataset}", len(order), "batches"))
+        if images.dtype != np.uint8 or images.shape[1:] != (*self.preprocessing.size, 3):
             height, width = self.preprocessing.size
             raise FormatError(
                 f"The network takes RGB uint8 images (n, {height}, {width}, 3), not {images.dtype} {images.shape}."
             )
-        else:
-            rows = [self._embed_batch(images[indices], batch, indices, "Face {}".format) for indices in order]
-        return np.concatenate(rows) if rows else np.empty((0, self.dim), np.float32)
+        return [self._embed_batch(images[indices], batch, indices, "Face {}".format) for indices in order]
 
     def embed_faces(
         self, faces: FaceDataset, order: Sequence[NDArray[np.int64]], batch: int

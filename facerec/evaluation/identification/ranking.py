@@ -15,13 +15,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from facerec.core import FormatError, ParamsError, torch_device, track
-from facerec.evaluation.curves import supports_rate
+from facerec.evaluation.curves import allowed_false_accepts, supports_rate
 from facerec.evaluation.identification import devkit
 from facerec.evaluation.identification.result import (
     IdentificationResult,
     Separation,
     SubsetResult,
-    allowed_false_positives,
     count_false_positives,
 )
 from facerec.evaluation.identification.scoring import (
@@ -152,7 +151,7 @@ def identify(
     ready = checked_features(rows, "probes")
     engine = engine or choose_engine(ready)
     run = _Run(engine, ready, pair_mates(engine, ready, names), others.shape[0], fprs, seed)
-    allowed = allowed_false_positives(max(fprs, default=0), run.negatives)
+    allowed = allowed_false_accepts(max(fprs, default=0), run.negatives)
     size = min(run.negatives, max(_TAIL, 2 * allowed + 1))
     rings = SubsetSweeps(engine, run.pairs.by_probe[1], run.distractors, sweeps, allowed + 1, seed)
     return _result(run, _scan(run, others, size, rings), size, rings)
@@ -228,7 +227,7 @@ def _subset(run: _Run, positives: Floats, size: int, number: int, beaten: Ints, 
     negatives = len(run.ready.rows) * size
     above, enrolled = count_false_positives(positives, tail), np.isfinite(positives)
     tpr = {
-        fpr: float(np.mean((above <= allowed_false_positives(fpr, negatives)) & enrolled))
+        fpr: float(np.mean((above <= allowed_false_accepts(fpr, negatives)) & enrolled))
         for fpr in run.fprs
         if supports_rate(fpr, negatives)
     }
