@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from facerec.params import profiles
+from tests import commands
 from tests.conftest import ROOT
 
 TINY = {
@@ -39,26 +40,26 @@ class Project:
 
     def json(self, *command: str) -> Any:
         """The JSON object that a command prints on standard output, which holds nothing else."""
-        done = subprocess.run(
-            command, cwd=self.root, env=stage_environment(), stdout=subprocess.PIPE, check=True, timeout=900
-        )
+        done = self.start(*command)
+        assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
     def run(self, *command: str, check: bool = True, **environment: str) -> str:
         """Standard output and error of a command, which must succeed unless `check` is false."""
-        done = subprocess.run(
-            command,
-            cwd=self.root,
-            env={**stage_environment(), **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=900,
-            check=False,
+        done = self.start(*command, **environment)
+        told = done.stdout + done.stderr
+        assert not check or done.returncode == 0, f"{' '.join(command)}\n{told}"
+        assert check or done.returncode != 0, f"{' '.join(command)} should fail\n{told}"
+        return told
+
+    def start(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """A command at the root, `facerec` inside this process."""
+        variables = {**stage_environment(), **environment}
+        if command[0] == "facerec":
+            return commands.run(*command[1:], cwd=self.root, **variables)
+        return subprocess.run(
+            command, cwd=self.root, env=variables, capture_output=True, text=True, timeout=900, check=False
         )
-        assert not check or done.returncode == 0, f"{' '.join(command)}\n{done.stdout}"
-        assert check or done.returncode != 0, f"{' '.join(command)} should fail\n{done.stdout}"
-        return done.stdout
 
 
 def executed(output: str) -> list[str]:
