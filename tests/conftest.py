@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -26,6 +28,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return PIPELINE if nodeid.startswith(PIPELINE) else super()._split_scope(nodeid)
 
     return Scheduling(config, log)
+
+
+@pytest.fixture(scope="module")
+def small_network() -> Iterator[None]:
+    """`mobilefacenet` is a network of eight tensors, for tests of training whichever the network."""
+    from facerec import backbones
+    from tests.models import Small
+
+    with mock.patch.dict(backbones.BACKBONES, mobilefacenet=Small):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,6 @@ import pytest
 import torch
 import yaml
 from onnx import TensorProto, helper
-from torch import nn
 
 import facerec
 from facerec import backbones, embedding, params
@@ -30,7 +29,7 @@ from facerec.params import profiles
 from facerec.store import shards
 from facerec.store.model_metadata import Preprocessing
 from tests.conftest import ROOT
-from tests.models import SIZE, TEMPLATE, faces_of, write_set
+from tests.models import SIZE, TEMPLATE, Small, faces_of, write_set
 
 SMALL = Preprocessing(size=SIZE, template=TEMPLATE)
 DIGITS = "9" * 6000
@@ -42,19 +41,11 @@ ODD: list[Any] = [
 """Values that belong nowhere in a backbone.pt, or only in other places."""
 
 
-class Small(nn.Sequential):
-    """A network of four tensors, read some 400 times here; those of MobileFaceNet would take most of the time."""
-
-    def __init__(self, dim: int, size: tuple[int, int], width: float = 1.0) -> None:
-        stem = nn.Conv2d(3, int(8 * width), 3, padding=1)
-        super().__init__(stem, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(int(8 * width), dim))
-
-
 def content() -> dict[str, Any]:
     """What a small backbone.pt holds."""
     torch.manual_seed(4)
     with mock.patch.dict(backbones.BACKBONES, small=Small):
-        made = storage.create_backbone("small", 16, {"width": 0.5}, SMALL)
+        made = storage.create_backbone("small", 16, {"width": 0.25}, SMALL)
     return {
         "format": storage.FORMAT,
         "backbone": {"name": made.name, "dim": made.dim, "options": made.options},

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import pytest
 import yaml
 
 from facerec.params import profiles
-from tests import commands
+from tests import commands, forks
 from tests.conftest import ROOT
 
 TINY = {
@@ -30,6 +31,10 @@ TINY = {
     },
     "train": {"epochs": 1, "batch": 8, "backbone": {"dim": 16, "width": 0.25}},
 }
+
+
+FORKED: dict[str, str] = {}
+"""The PATH with the programs of tests/forks.py, while they are served."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +58,8 @@ class Project:
         return told
 
     def start(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """A command at the root, `facerec` inside this process."""
-        variables = {**stage_environment(), **environment}
+        """A command at the root: `facerec` inside this process, `dvc` and the stages forked (`forked`)."""
+        variables = {**stage_environment(), **FORKED, **environment}
         if command[0] == "facerec":
             return commands.run(*command[1:], cwd=self.root, **variables)
         return subprocess.run(
@@ -120,14 +125,23 @@ def stage_environment() -> dict[str, str]:
     }
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def heed_ctrl_c() -> None:
-    """`make test` starts this suite with `&`, and a shell lets such commands and their children ignore Ctrl-C."""
+    """A shell lets commands that it starts with `&`, and their children, ignore Ctrl-C."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.fixture(scope="session")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+@pytest.fixture(scope="package")
+def forked() -> Iterator[None]:
+    """Stages and `dvc` are forked, which spares starting Python and importing torch a hundred times."""
+    with forks.serving() as folder:
+        FORKED["PATH"] = f"{folder}{os.pathsep}{stage_environment()['PATH']}"
+        yield
+        FORKED.clear()
+
+
+@pytest.fixture(scope="package")
+def project(forked: None, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The tiny experiment, run once from nothing and committed."""
     made = make_project(tmp_path_factory.mktemp("project"))
     made.run("dvc", "repro")
