@@ -21,19 +21,15 @@ repro: $(READY)  ## run the default experiment; finished stages come from the ca
 table: $(READY)  ## all experiments in one table: what was changed, and what became of accuracy and rank-1
 	@$(RUN) facerec experiments
 
-# Those with real dvc commands run beside all others. One torch thread in each of the two, which share the cores: threads
-# that wait for one another cost tenfold.
-define pytest
-	@$(RUN) OMP_NUM_THREADS=1 pytest tests/pipeline -m "$(1)" & pipeline=$$!; \
-	$(RUN) OMP_NUM_THREADS=1 pytest --ignore tests/pipeline -m "$(1)"; others=$$?; \
-	wait $$pipeline && exit $$others
-endef
+# A process for each core, up to four, that take test files in their order (tests/conftest.py). One torch thread in each:
+# threads that wait for one another cost tenfold.
+PYTEST := OMP_NUM_THREADS=1 pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test: $(READY)  ## run the tests
-	$(call pytest,not slow)
+	$(RUN) $(PYTEST) -m "not slow"
 
 test-all: test  ## run the slow tests too (real photos where FACEREC_MIRROR is set)
-	$(call pytest,slow)
+	$(RUN) $(PYTEST) -m slow
 
 lint: $(READY)  ## check style and types
 	$(RUN) ruff check .

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections import defaultdict
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
@@ -16,6 +14,7 @@ import facerec
 from facerec.cli import app
 from facerec.cli.common import DETECTORS, Panel
 from facerec.detection import detector_names
+from tests.commands import run as start
 from tests.recognition import photo
 
 
@@ -28,10 +27,8 @@ def commands(parser: Any = None, name: str = "facerec") -> dict[str, Any]:
     return {words: each for key, sub in inner.items() for words, each in commands(sub, f"{name} {key}").items()}
 
 
-def run(*words: object, width: int = 80) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "facerec", *map(str, words)]
-    environment = {**os.environ, "COLUMNS": str(width), "TERM": "dumb"}
-    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+def run(*words: object, width: int = 80) -> CompletedProcess[str]:
+    return start(*words, COLUMNS=str(width), TERM="dumb")
 
 
 def test_help_has_the_groups_and_nothing_is_cut() -> None:

@@ -19,6 +19,7 @@ from facerec.training.step import learning_rate
 from tests.models import SIZE, TEMPLATE, faces_of, recipe, write_set
 
 CPU = torch.device("cpu")
+pytestmark = pytest.mark.usefixtures("small_network")
 
 
 def fit(sets: list[shards.Shards], **changes: object) -> training.Trained:

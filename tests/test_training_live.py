@@ -16,6 +16,7 @@ from facerec.training import Checkpoints, loggers
 from tests.models import recipe, write_set
 
 CPU = torch.device("cpu")
+pytestmark = pytest.mark.usefixtures("small_network")
 
 
 class Recorder:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from facerec import training
 from facerec.backbones import storage
+from facerec.backbones.mobilefacenet import MobileFaceNet
 from facerec.core import ParamsError
 from facerec.heads import build_head
 from facerec.params import Augment, HeadParams, SamplerParams, Schedule, Train
@@ -20,6 +21,7 @@ from facerec.training.step import TrainingState, initial_state, learning_rate, u
 from tests.models import TINY, recipe, write_set
 
 CPU = torch.device("cpu")
+pytestmark = pytest.mark.usefixtures("small_network")
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +97,7 @@ def test_the_kept_network_is_the_moving_average(faces) -> None:
 
 def decays(wanted: Train) -> dict[tuple[int, ...], set[float]]:
     """Weight decay by the shape of the parameter."""
-    network = storage.create_backbone(TINY.name, 24, {"width": 0.125}, storage.Preprocessing(size=(32, 32))).network
+    network = MobileFaceNet(24, (32, 32), width=0.125)
     found: dict[tuple[int, ...], set[float]] = {}
     for group in step.create_optimiser(network, build_head("arcface", 24, 4), wanted).param_groups:
         for parameter in group["params"]:
