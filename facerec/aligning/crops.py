@@ -114,7 +114,7 @@ def align_set(
     source = shards.read_shards(photos, "photos")
     if table.read_detections(detections).sources != source.sources:
         raise FormatError(f"{detections} is not a table of the photos in {photos}; detect again.")
-    annotated = any(source.table[name].null_count < len(source) for name in ("box", "landmarks"))
+    annotated = any(source.column(name).null_count < len(source) for name in ("box", "landmarks"))
     if options.rule == "annotated" and not annotated:
         raise ParamsError(f"The rule 'annotated' needs annotated photos, and none in {photos} is; use 'center'.")
     arguments = (photos, detections, options)

@@ -72,8 +72,8 @@ def face_sheet(faces: str | Path, photos: str | Path | None = None) -> Image:
 
 def _face_rows(found: shards.Shards) -> Iterator[tuple[str, list[Image]]]:
     """Title and tiles of each row."""
-    residuals, scores = _residuals(found), found.table["score"].to_numpy().astype(np.float64)
-    fallbacks = found.table["rung"].to_pylist()
+    residuals, scores = _residuals(found), found.column("score").to_numpy().astype(np.float64)
+    fallbacks = found.column("rung").to_pylist()
     rows = np.arange(len(found))
 
     def scored(chosen: Sequence[int]) -> list[Image]:
@@ -101,7 +101,7 @@ def _lowest(values: NDArray[np.float64]) -> list[int]:
 def _residuals(found: shards.Shards) -> NDArray[np.float64]:
     """(n,) in pixels of a 112 crop; NaN for a face without landmarks."""
     missing = [[np.nan, np.nan]] * 5
-    points = [landmarks or missing for landmarks in found.table["landmarks"].to_pylist()]
+    points = [landmarks or missing for landmarks in found.column("landmarks").to_pylist()]
     landmarks = np.array(points, np.float64).reshape(-1, 5, 2)
     usable = alignment.usable(landmarks)
     values = np.full(len(found), np.nan)
@@ -114,7 +114,7 @@ def _aligned_landmarks(found: shards.Shards, rows: Sequence[int]) -> list[NDArra
     size = found.meta.size
     if size is None or not rows or found.meta.template != alignment.template_name(size):
         return [None] * len(rows)
-    points = np.array([found.table["landmarks"][row].as_py() for row in rows], np.float64)
+    points = np.array([found.column("landmarks")[row].as_py() for row in rows], np.float64)
     matrices = alignment.similarity(points, size)
     return list(points @ matrices[:, :, :2].transpose(0, 2, 1) + matrices[:, None, :, 2])
 
@@ -185,7 +185,7 @@ def _photo_rows(found: _PhotoSet) -> Iterator[tuple[str, int, list[int]]]:
     """Title of a row, how many photos it is about, and those it shows."""
     name, count = found.photos.meta.dataset, len(found.photos)
     yield f"{name}, some at random", count, sample_rows(range(count), PHOTO_COLUMNS)
-    scores, fallbacks = (found.faces.table[column].to_pylist() for column in ("score", "rung"))
+    scores, fallbacks = (found.faces.column(column).to_pylist() for column in ("score", "rung"))
     scored = [(scores[row], photo) for photo, row in found.rows.items() if scores[row] is not None]
     yield "Lowest scores", 0, [photo for _, photo in sorted(scored, key=itemgetter(0))[:PHOTO_COLUMNS]]
     counts = np.diff(found.detections.starts)
