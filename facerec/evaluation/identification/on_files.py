@@ -25,7 +25,6 @@ from facerec.interop import devkit, photo_lists
 from facerec.store import embeddings, tables
 from facerec.store.embeddings import Embeddings
 
-
 MARKED_FROM = 256 << 20
 """Bytes of distractors from which on noise is marked instead of writing them a second time."""
 
