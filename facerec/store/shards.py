@@ -14,8 +14,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -24,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
@@ -152,6 +152,20 @@ class Shards:
             self._columns[name] = pa.chunked_array(chunks)
         return self._columns[name]
 
+    def rows(self, wanted: range, names: Sequence[str]) -> pa.Table:
+        """Columns of consecutive rows; no others are read."""
+        pieces, first = [], max(0, bisect_right(self._starts, wanted.start) - 1)
+        for batch, start in zip(self._batches[first:], self._starts[first:], strict=False):
+            if start >= wanted.stop:
+                break
+            skipped = max(0, wanted.start - start)
+            pieces.append(batch.select(names).slice(skipped, wanted.stop - start - skipped))
+        try:
+            checked = [_checked_batch(piece) for piece in pieces]
+        except pa.ArrowException as error:
+            raise self._damaged(" or ".join(names), tables.reason_of(error)) from error
+        return pa.Table.from_batches(checked, self._batches[0].select(names).schema)
+
     def _damaged(self, column: str, reason: str) -> FormatError:
         return FormatError(f"{self.path} is damaged or cut short in its column {column} ({reason}); make it again.")
 
@@ -184,12 +198,8 @@ class Shards:
     def row(self, index: int) -> dict[str, Any]:
         """Row `index`: image as a view, box (4,) and landmarks (5, 2) float32 or None, the rest plain."""
         image = self.image(index)
-        batch = bisect_right(self._starts, index) - 1
-        try:
-            record = _checked_batch(self._batches[batch].slice(index - self._starts[batch], 1))
-        except pa.ArrowException as error:
-            raise self._damaged("image", tables.reason_of(error)) from error
-        row = {name: record[name][0].as_py() for name in record.schema.names if name != "image"}
+        names = [name for name in self._batches[0].schema.names if name != "image"]
+        row = self.rows(range(index, index + 1), names).to_pylist()[0]
         for name in _SHAPES:
             row[name] = None if row[name] is None else np.array(row[name], np.float32)
         return {"image": image, **row}
@@ -469,8 +479,9 @@ def describe_shards(path: Path) -> Description | None:
     facts: dict[str, Any] = {"dataset": meta.dataset, "licence": meta.licence or "not stated"}
     if meta.size is not None:
         facts |= {"size": f"{meta.size[0]}x{meta.size[1]}", "template": meta.template}
-        rungs = Counter(opened.column("rung").to_pylist())
-        facts["rungs"] = {str(rung): count for rung, count in sorted(rungs.items(), key=str)}
+        rungs = pc.value_counts(opened.column("rung")).to_pylist()
+        counted = {str(each["values"]): each["counts"] for each in rungs}
+        facts["rungs"] = dict(sorted(counted.items()))
         facts["photos_without_face"] = len(read_failures(opened)) or None
     beside = sorted(each.name for each in path.iterdir() if not each.name.startswith("part-"))
     facts |= {"colour": meta.colour, "parts": len(_parts(path)), "bytes": size_of(path), "beside": beside or None}
