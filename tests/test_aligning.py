@@ -66,7 +66,7 @@ def test_a_table_given_is_used_and_files_can_be_loose(people, tmp_path):
         {"photo": number, "source": source, "landmarks": points.reshape(-1).tolist(), "score": 0.9, **size}
         for number, source in enumerate(["ann/1.jpg", "bob/1.jpg", "eve/1.jpg", "eve/2.jpg"])
     ]
-    pq.write_table(pa.Table.from_pylist(rows, table._SCHEMA), tmp_path / "found.parquet")
+    pq.write_table(pa.Table.from_pylist(rows, table.SCHEMA), tmp_path / "found.parquet")
     words = ("--detections", tmp_path / "found.parquet", "--size", "112x96", "--files", "--json")
     assert json.loads(run(tmp_path / "photos", tmp_path / "out", *words).stdout)["faces"] == 4
     files = sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.jpg"))

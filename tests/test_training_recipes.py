@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import torch
@@ -15,7 +17,8 @@ from facerec.core import ParamsError
 from facerec.heads import build_head
 from facerec.params import Augment, HeadParams, SamplerParams, Schedule, Train
 from facerec.store import shards
-from facerec.training import augmentation, step
+from facerec.store.model_metadata import Preprocessing
+from facerec.training import augmentation, step, trainer
 from facerec.training.data import BalancedSampler, TrainingFaces
 from facerec.training.step import TrainingState, initial_state, learning_rate, update
 from tests.models import TINY, recipe, write_set
@@ -159,6 +162,30 @@ def test_balanced_batches_repeat_faces_only_where_there_are_too_few(faces) -> No
     assert len(np.unique(batch)) < 16
     with pytest.raises(ParamsError, match="2 faces of each of 8 identities, but there are 4"):
         BalancedSampler(TrainingFaces([faces]), batch=16, images=2, seed=1)
+
+
+class Endless:
+    """As many batches as a set of millions has, of which it counts those that were drawn."""
+
+    drawn = 0
+
+    def __len__(self) -> int:
+        return 1 << 40
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[np.ndarray]:
+        while True:
+            self.drawn += 1
+            yield np.arange(4)
+
+
+def test_batches_are_drawn_as_they_are_used(faces, monkeypatch) -> None:
+    monkeypatch.setenv("FACEREC_WORKERS", "2")
+    sampler, how = Endless(), Preprocessing()
+    loaded = trainer.load_batches(TrainingFaces([faces]), sampler, recipe(batch=4), how, CPU, 0)
+    for _ in range(3):
+        assert next(loaded)[1].tolist() == [0, 0, 0, 0]
+    assert sampler.drawn <= 3 + 2 + 2  # threads and batches ahead
+    loaded.close()
 
 
 def test_triplets_fine_tune_a_trained_network(faces, tmp_path) -> None:

@@ -21,7 +21,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facerec.core.digests import combined_digest, file_digests, sha256_of_bytes, sha256_of_file
+from facerec.core.digests import combined_digest, remembered_digests, sha256_of_bytes, sha256_of_file
 from facerec.core.executor import map_ordered
 from facerec.core.files import atomic_file
 from facerec.core.progress import bar
@@ -117,7 +117,7 @@ def work_key(inputs: Mapping[str, Any]) -> str:
 def _describe(value: Any) -> Any:
     """A path by its content, for JSON."""
     if isinstance(value, Path):
-        return {"content": file_digests(value)}
+        return {"content": remembered_digests(value)}
     raise TypeError(f"{type(value).__name__} cannot be part of a scratch key")
 
 

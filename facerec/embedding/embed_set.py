@@ -75,5 +75,5 @@ def embed_features(
     """Embed two face sets into the feature directory `out`, as rows of length 1, which identification needs."""
     check_place(Path(out), folder=True)
     first, second = (embed_face_set(model, faces, engine=engine) for faces in (probes, distractors))
-    first, second = (replace(each, matrix=normalise(each.matrix)) for each in (first, second))
+    first, second = (replace(each, matrix=normalise(each.matrix, out=each.matrix)) for each in (first, second))
     write_feature_sets(first, second, out)

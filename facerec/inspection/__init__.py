@@ -53,7 +53,7 @@ _FILES = (
     "store.shards:describe_part",
     "store.gallery:describe_gallery",
     "store.pairs:describe_pair_table",
-    "detection.table:describe_detections",
+    "detection.reading:describe_detections",
     "store.tables:describe_table",
     "store.embeddings:describe_embeddings",
     "store.tables:describe_array",

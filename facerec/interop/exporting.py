@@ -64,7 +64,7 @@ def _write_folder(
     """Write the images `rows` into one folder."""
     taken = TakenNames()
     (root / folder).mkdir(parents=True, exist_ok=True)
-    sources = opened.table["source"].take(rows).to_pylist()
+    sources = opened.column("source").take(rows).to_pylist()
     for row, source in zip(rows.tolist(), sources, strict=True):
         image = opened.image(row)
         name = PurePosixPath(source).name

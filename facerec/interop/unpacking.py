@@ -118,6 +118,7 @@ def _open_rec(path: Path, expected: Expected) -> PackMember:
     keys = reader.image_keys()
     if not len(keys):
         raise FormatError(f"{path} holds no images.")
+    reader.expect_order()
     folder = path.absolute().parent.name
     first = reader[int(keys[0])].image
     meta = _meta(path, folder if path.stem == "train" else f"{folder}/{path.stem}", first, expected)

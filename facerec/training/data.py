@@ -34,6 +34,8 @@ class TrainingFaces(FaceDataset):
 
     def __init__(self, sets: FaceSets, min_images: int = 1) -> None:
         super().__init__(sets)
+        for shards in sets:
+            shards.expect_any_order()
         self.labels, self.classes = _merge(sets, min_images)
         self.usable: Indices = np.flatnonzero(self.labels != _UNUSED)
 

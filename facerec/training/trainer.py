@@ -6,6 +6,7 @@ import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import tee
 from pathlib import Path
 from typing import Any
 
@@ -235,9 +236,10 @@ def load_batches(
     """
     for epoch in range(first // len(sampler) + 1, recipe.epochs + 1):
         offset = first % len(sampler) if epoch == first // len(sampler) + 1 else 0
-        order = [distributed.local_rows(each, recipe.accumulate) for each in sampler.batches(epoch, offset)]
+        rows = (distributed.local_rows(each, recipe.accumulate) for each in sampler.batches(epoch, offset))
+        order, ahead = tee(rows)  # drawn as they are decoded: a whole epoch of millions would take a minute
         draws = augmentation.draw_augmentation(len(faces), recipe, epoch)
-        decoded = zip(order, faces.batches(order), strict=True)
+        decoded = zip(order, faces.batches(ahead), strict=True)
         for number, (indices, pixels) in enumerate(decoded, offset):
             images = _to_device(pixels, device)
             images = augmentation.augment_faces(images, draws, indices, recipe.augment)
