@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from facerec.core import ParamsError, run_command, timing, without_pandas, write_json
+from facerec.core import ParamsError, ShareMade, making_share, run_command, timing, without_pandas, write_json
 from facerec.core import note as note
 from facerec.params import Params as Params
 from facerec.params import load_params
@@ -45,17 +45,50 @@ def check_names(arguments: Sequence[str]) -> None:
             raise ParamsError(f"{argument!r} is no name for a stage; use one of params.yaml (letters, digits and _).")
 
 
+PARTED = ("detect", "align", "embed", "megaface_features")
+"""Stages whose long work is in parts, so that several machines can share it."""
+
+
 def run(stage: Callable[..., None]) -> None:
-    """Call `stage(params, *arguments)` with params.yaml and the arguments of the command line."""
-    script, *arguments = sys.argv
+    """Call `stage(params, *arguments)` with params.yaml and the arguments of the command line.
+
+    With `--part I/N` at its end the stage makes only part I of N of its work; a run without it then finds all parts.
+    """
+    script, *words = sys.argv
+    name = Path(script).stem
 
     def timed() -> None:
+        arguments, share = _split_part(name, words)
         check_names(arguments)
-        check_code(Path(script).stem)
-        with timing.record_stage(Path(script).stem, *arguments[:1]), without_pandas():
+        check_code(name)
+        if share is not None:
+            _make_share(share, lambda: stage(load_params(), *arguments))
+            return
+        with timing.record_stage(name, *arguments[:1]), without_pandas():
             stage(load_params(), *arguments)
 
     sys.exit(run_command(timed))
+
+
+def _split_part(name: str, words: list[str]) -> tuple[list[str], tuple[int, int] | None]:
+    """The arguments of a stage, and I and N of `--part I/N`, where it is given."""
+    if words[-2:-1] != ["--part"]:
+        return words, None
+    if name not in PARTED:
+        raise ParamsError(f"Stage {name} has no parts; those with parts are {', '.join(PARTED)}.")
+    found = re.fullmatch("([0-9]{1,6})/([0-9]{1,6})", words[-1])
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        raise ParamsError(f"--part must be I/N with I from 1 to N, such as 3/16, not {words[-1]!r}.")
+    return words[:-2], (int(found[1]), int(found[2]))
+
+
+def _make_share(share: tuple[int, int], stage: Callable[[], None]) -> None:
+    number, of = share
+    try:
+        with without_pandas(), making_share(number - 1, of):
+            stage()
+    except ShareMade as made:
+        note(f"part {number} of {of}: {made.parts} pieces of work, {made.new} done now, {made.parts - made.new} before")
 
 
 def run_together(stage: Callable[..., None]) -> None:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from facerec.core import resumable
+from facerec.core.fingerprint import fingerprint
 
 ITEMS = list(range(6))
 
@@ -125,12 +126,12 @@ def test_only_what_decides_bytes_decides_the_key(tmp_path: Path) -> None:
         resumable.work_key({"rule": write})
 
 
-def test_other_code_or_libraries_are_another_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    code = resumable._code()
+@pytest.mark.parametrize("part", ["code of facerec", "numpy", "arithmetic"])
+def test_other_code_libraries_or_arithmetic_are_another_key(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = fingerprint()
     before = resumable.work_key({})
-    for part in ("sources", "libraries"):
-        monkeypatch.setattr(resumable, "_code", lambda part=part: {**code, part: "other"})
-        assert resumable.work_key({}) != before
+    monkeypatch.setattr(resumable, "fingerprint", lambda: {**here, part: "other"})
+    assert resumable.work_key({}) != before
 
 
 def test_other_inputs_keep_their_parts_until_they_are_old(place: Path) -> None:

@@ -10,7 +10,7 @@ One file for each group of commands, which registers them on `common.app`:
     models.py       train, onnx, embed
     measure.py      verify, quality, megaface, figure
     protocols.py    openset, ijb, tinyface
-    experiments.py  profile, check, compare-runs, experiments, reproduced, verify-cache
+    experiments.py  profile, check, compare-runs, experiments, reproduced, verify-cache, run-part
 
 People get tables and progress on standard error; `--json` prints one JSON object on standard output and nothing else
 there. Imports that take long (torch, matplotlib, the renderer, DVC) are inside the commands, so that `--help` is quick.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -248,3 +249,20 @@ def verify_cache(as_json: Json = False) -> None:
         sys.stderr.write("".join(f"{line}\n" for line in cache_check.check_lines(found)))
     if not found.sound:
         raise typer.Exit(1)
+
+
+@command(Panel.EXPERIMENTS, "run-part")
+def run_part(
+    stage: Annotated[str, typer.Argument(help="detect, align, embed or megaface_features.")],
+    key: Annotated[str, typer.Argument(help="Its set or benchmark, as after the @ of `dvc repro STAGE@KEY`.")],
+    part: Annotated[str, typer.Option(metavar="I/N", help="Which of how many parts, such as 3/16.")],
+) -> None:
+    """Do part I of N of a stage's work, as for an array of cluster jobs; `dvc repro` then finds all parts done.
+
+    All parts need one FACEREC_SCRATCH that every machine sees. What the stage depends on must be there.
+    """
+    from facerec.cli import revisions
+
+    words = [*revisions.stage_arguments(f"{stage}@{key}"), "--part", part]
+    if code := subprocess.call([sys.executable, *words]):
+        raise typer.Exit(code)

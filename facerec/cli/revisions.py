@@ -5,6 +5,7 @@ A revision is a branch, tag, commit, the name of an experiment, or "workspace". 
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -76,6 +77,18 @@ def read_outputs() -> tuple[Path, Path, list[StoredOutput]]:
             if out.hash_info
         ]
         return root, Path(repo.cache.local.path), stored
+
+
+def stage_arguments(name: str) -> list[str]:
+    """What Python runs for a stage, such as detect@lfw, in this project: -m, the module, its arguments."""
+    with _explaining_errors(WORKSPACE):
+        stages = {stage.addressing: stage for stage in _open_revision(WORKSPACE).repo.index.stages}
+    if name not in stages:
+        kind = name.partition("@")[0]
+        keys = [each.partition("@")[2] for each in stages if each.startswith(f"{kind}@")]
+        known = f"{kind} has the keys {', '.join(keys)}" if keys else "`dvc stage list` names all"
+        raise RevisionError(f"there is no stage {name} in dvc.yaml with this params.yaml; {known}.")
+    return shlex.split(stages[name].cmd)[1:]
 
 
 def list_experiments(commits: int) -> list[dict[str, Any]]:

@@ -37,6 +37,7 @@ _EXTRAS = {
     "jinja2": "pipeline",
     "onnx": "train",
     "onnxscript": "train",
+    "ray": "ray",
     "retinaface": "retina-face",
     "tensorboard": "loggers",
     "timm": "train",

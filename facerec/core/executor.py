@@ -1,4 +1,4 @@
-"""Map a function over items by an executor: local processes, or another one that EXECUTORS names.
+"""Map a function over items by an executor: processes of this machine, or those of a Ray cluster.
 
 Which executor runs (FACEREC_EXECUTOR) and how many workers it has (FACEREC_WORKERS) are settings of the machine; the
 result depends on neither.
@@ -15,14 +15,51 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from typing import Any, TypeVar
+from pkgutil import resolve_name
+from typing import Any, Generic, Literal, TypeVar
 
 from facerec.core.errors import FacerecError, ParamsError
 from facerec.core.settings import local_setting, worker_count
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Work(Generic[T, R]):
+    """A pure function and the items to call it with, in workers that are all prepared alike.
+
+    Attributes:
+        function: picklable.
+        items: its arguments.
+        initializer: called with `arguments` once in every worker.
+        gpus: how many GPUs a worker needs, for executors that hand them out.
+    """
+
+    function: Callable[[T], R]
+    items: Sequence[T]
+    initializer: Callable[..., None] | None = None
+    arguments: tuple[Any, ...] = ()
+    gpus: int = 0
+
+    def prepare(self) -> Callable[[T], R]:
+        """Prepare this process as a worker; what to call with every item."""
+        if self.initializer is not None:
+            self.initializer(*self.arguments)
+        return self.function
+
+
+Executor = Callable[[Work[Any, Any], int | None], Iterator[Any]]
+"""A way to do work: yields function(item) for every item, in order, and raises the first error of a worker.
+
+The number of workers is by default what the machine or cluster has. Memory must not grow with the number of items.
+"""
+
+
+Local = Literal["processes", "threads", "here"]
+"""How one machine does work: threads where it releases Python's lock, "here" where it keeps a GPU busy by itself."""
 
 
 def _start_worker(alive: Connection, initializer: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
@@ -62,6 +99,9 @@ def map_ordered(
     workers: int | None = None,
     initializer: Callable[..., None] | None = None,
     arguments: tuple[Any, ...] = (),
+    *,
+    gpus: int = 0,
+    local: Local = "processes",
 ) -> Iterator[R]:
     """Yield function(item) for every item, in order.
 
@@ -71,8 +111,10 @@ def map_ordered(
     Args:
         function: picklable and pure.
         items: its arguments.
-        workers: number of processes, by default those of the machine; with one all is done in this process.
+        workers: number of workers, by default those of the machine or cluster; with one all is done in this process.
         initializer: called with `arguments` once in every worker.
+        gpus: how many GPUs a worker needs, if any.
+        local: how it is done where FACEREC_EXECUTOR names no other executor.
 
     Raises:
         FacerecError: a worker was killed.
@@ -81,39 +123,39 @@ def map_ordered(
         >>> list(map_ordered(abs, [3, -4], workers=1))
         [3, 4]
     """
-    workers = min(worker_count() if workers is None else workers, max(1, len(items)))
-    if workers == 1:
-        if initializer is not None:
-            initializer(*arguments)
-        yield from map(function, items)
-        return
     name = local_setting("executor", "processes")
     if name not in EXECUTORS:
         raise ParamsError(f"FACEREC_EXECUTOR must be one of {', '.join(EXECUTORS)}, not {name!r}.")
-    yield from EXECUTORS[name](function, items, workers, initializer, arguments)
+    small = workers == 1 or len(items) < 2
+    executor = _LOCAL[local] if small or name == "processes" else EXECUTORS[name]
+    if isinstance(executor, str):
+        executor = resolve_name(executor)
+    yield from executor(Work(function, items, initializer, arguments, gpus), workers)
 
 
-def _in_processes(
-    function: Callable[[T], R],
-    items: Sequence[T],
-    workers: int,
-    initializer: Callable[..., None] | None,
-    arguments: tuple[Any, ...],
-) -> Iterator[R]:
+def _here(work: Work[T, R], workers: int | None = None) -> Iterator[R]:
+    yield from map(work.prepare(), work.items)
+
+
+def _in_processes(work: Work[T, R], workers: int | None) -> Iterator[R]:
+    workers = min(worker_count() if workers is None else workers, len(work.items))
+    if workers < 2:
+        yield from _here(work)
+        return
     context = multiprocessing.get_context("spawn")
     alive, ours = context.Pipe(duplex=False)
     pool = ProcessPoolExecutor(
-        workers, mp_context=context, initializer=_start_worker, initargs=(alive, initializer, arguments)
+        workers, mp_context=context, initializer=_start_worker, initargs=(alive, work.initializer, work.arguments)
     )
-    pending: list[Future[R]] = []
+    pending: deque[Future[R]] = deque()
     try:
-        for item in items:
+        for item in work.items:
             with _interrupts_wait():  # submit starts workers as long as there are too few
-                pending.append(pool.submit(function, item))
+                pending.append(pool.submit(work.function, item))
             if len(pending) >= 4 * workers:
-                yield pending.pop(0).result()
+                yield pending.popleft().result()
         while pending:
-            yield pending.pop(0).result()
+            yield pending.popleft().result()
         pool.shutdown(wait=True)
     except BrokenProcessPool as error:
         raise FacerecError(
@@ -150,5 +192,14 @@ def map_in_threads(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-EXECUTORS: dict[str, Callable[..., Iterator[Any]]] = {"processes": _in_processes}
-"""Executors by name: (function, items, workers, initializer, arguments) -> results in the order of the items."""
+def _in_threads(work: Work[T, R], workers: int | None) -> Iterator[R]:
+    yield from map_in_threads(work.prepare(), work.items, 0)
+
+
+_LOCAL: dict[str, Executor] = {"processes": _in_processes, "threads": _in_threads, "here": _here}
+
+EXECUTORS: dict[str, Executor | str] = {
+    "processes": _in_processes,
+    "ray": "facerec.core.ray_executor:map_on_ray",  # as few machines have Ray
+}
+"""Executors, or the modules they are in, by the names that FACEREC_EXECUTOR can have."""

@@ -5,25 +5,29 @@ is a digest of everything that decides the result: the content of the inputs, th
 libraries below it. So a part that is found is the one a new run would make; a damaged part is made again.
 
 A run that ends well removes its folder; other folders are removed after KEPT_DAYS. Two runs of the same work may share a
-folder: parts appear whole, and a part that the other run removes is made again.
+folder: parts appear whole, and a part that the other run removes is made again. So may processes on several machines
+that share the scratch folder: they take no locks and give their temporary files names that no other has.
+
+Each of n processes can make a share of the parts (`making_share`); a run after them finds them all.
 """
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
+import platform
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import cache, partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facerec.core.digests import combined_digest, remembered_digests, sha256_of_bytes, sha256_of_file
-from facerec.core.executor import map_ordered
-from facerec.core.files import atomic_file
+from facerec.core.digests import remembered_digests, sha256_of_bytes
+from facerec.core.executor import Local, Work, map_ordered
+from facerec.core.fingerprint import fingerprint
 from facerec.core.progress import bar
 from facerec.core.settings import local_path
 
@@ -33,17 +37,36 @@ if TYPE_CHECKING:
 KEPT_DAYS = 14
 """Days after which the folder of an interrupted run is removed."""
 
-_LIBRARIES = [
-    "mtcnn",
-    "numpy",
-    "onnxruntime",
-    "opencv-contrib-python-headless",
-    "pillow",
-    "pyarrow",
-    "retina-face",
-    "torch",
-]
 _DIGEST = 64  # bytes that a SHA-256 takes in hexadecimal
+_DELAY = 90.0
+"""Seconds after which a file that another machine wrote is seen here; NFS remembers for 60 that there was none."""
+
+
+class ShareMade(Exception):  # noqa: N818, not an error
+    """This process was to make a share of the parts only, and has.
+
+    Attributes:
+        parts: how many there are in its share.
+        new: how many of them it made; the others were there.
+    """
+
+    def __init__(self, parts: int, new: int) -> None:
+        super().__init__(f"{new} of {parts} parts made")
+        self.parts, self.new = parts, new
+
+
+_share: tuple[int, int] | None = None
+
+
+@contextmanager
+def making_share(number: int, of: int) -> Iterator[None]:
+    """In the block, long work makes only the parts `number`, `number` + `of`, ... and then raises ShareMade."""
+    global _share
+    _share = number, of
+    try:
+        yield
+    finally:
+        _share = None
 
 
 @contextmanager
@@ -51,12 +74,15 @@ def resumable_tables(
     what: str,
     inputs: Mapping[str, Any],
     function: Callable[[range], pa.Table],
-    count: int,
+    count: int | Sequence[int],
     step: int,
     title: str,
     workers: int | None = None,
     initializer: Callable[..., None] | None = None,
     arguments: tuple[Any, ...] = (),
+    *,
+    gpus: int = 0,
+    local: Local = "processes",
 ) -> Iterator[Iterator[pa.Table]]:
     """The tables that `function` makes of ranges of `step` photos, in order; tables of an earlier run are reused.
 
@@ -66,26 +92,66 @@ def resumable_tables(
     Args:
         what: name of the work, a folder in the scratch folder.
         inputs: all that decides the tables; see `work_key`.
-        function: makes the table of a range of photos, in a worker process; see `map_ordered`.
-        count: number of photos.
+        function: makes the table of a range of photos, in a worker; see `map_ordered`.
+        count: number of photos, or those of several sets, which are counted on and of which no range has two.
         step: photos a table.
         title: description of the progress bar.
-        workers: number of processes, by default those of the machine.
+        workers: number of workers, by default those of the machine or cluster.
         initializer: called with `arguments` once in every worker.
+        gpus: how many GPUs a worker needs, if any.
+        local: how one machine does it; see `map_ordered`.
+
+    Raises:
+        ShareMade: in a block of `making_share`.
     """
-    jobs = [range(start, min(start + step, count)) for start in range(0, count, step)]
+    counts = [count] if isinstance(count, int) else list(count)
+    jobs = _jobs(counts, step)
+    share = jobs if _share is None else jobs[_share[0] :: _share[1]]
     with work_folder(what, {**inputs, "step": step}) as folder, bar() as progress:
-        kept = sum(len(job) for job in jobs if _part_path(folder, job).exists())
-        task = progress.add_task(title, total=count, completed=kept, unit="photos")
-        make = partial(_read_or_make, folder, function)
+        missing = [job for job in share if not _part_path(folder, job).exists()]
+        new, total = (sum(map(len, each)) for each in (missing, share))
+        task = progress.add_task(title, total=total, completed=total - new, unit="photos")
+        make = _Make(folder, function)
 
-        def tables() -> Iterator[pa.Table]:
-            made = map_ordered(make, jobs, workers, initializer, arguments)
-            for job, (table, is_new) in zip(jobs, made, strict=True):
-                progress.update(task, advance=len(job) if is_new else 0)
-                yield table
+        def made() -> Iterator[_Receipt | pa.Table]:
+            work = map_ordered(make, missing, workers, initializer, arguments, gpus=gpus, local=local)
+            for job, receipt in zip(missing, work, strict=True):
+                progress.update(task, advance=len(job))
+                yield receipt
 
-        yield tables()
+        if _share is not None:
+            raise ShareMade(len(share), sum(1 for _ in made()))
+        yield _tables(folder, jobs, set(missing), made(), Work(function, (), initializer, arguments))
+
+
+def _jobs(counts: Sequence[int], step: int) -> list[range]:
+    jobs, first = [], 0
+    for count in counts:
+        last = first + count
+        jobs += [range(start, min(start + step, last)) for start in range(first, last, step)]
+        first = last
+    return jobs
+
+
+def _tables(
+    folder: Path,
+    jobs: list[range],
+    missing: set[range],
+    made: Iterator[_Receipt | pa.Table],
+    work: Work[range, pa.Table],
+) -> Iterator[pa.Table]:
+    """The tables of all parts, in order: those that are there and those that are `made` now.
+
+    A part that is damaged, or that another run has removed meanwhile, is made again in this process.
+    """
+    for job in jobs:
+        table = next(made) if job in missing else _read_part(_part_path(folder, job))
+        if isinstance(table, _Receipt):
+            table = _read_delivered(_part_path(folder, job), table)
+        if table is None:
+            table = work.prepare()(job)
+        yield table
+    assert next(made, None) is None  # and ends the workers
 
 
 @contextmanager
@@ -110,7 +176,7 @@ def work_key(inputs: Mapping[str, Any]) -> str:
     A Path in `inputs` stands for the content of the file or folder, any other value (numbers, strings, mappings and
     lists of them) for itself.
     """
-    described = json.dumps({"code": _code(), "inputs": inputs}, sort_keys=True, default=_describe)
+    described = json.dumps({"code": fingerprint(), "inputs": inputs}, sort_keys=True, default=_describe)
     return sha256_of_bytes(described.encode())[:32]
 
 
@@ -119,21 +185,6 @@ def _describe(value: Any) -> Any:
     if isinstance(value, Path):
         return {"content": remembered_digests(value)}
     raise TypeError(f"{type(value).__name__} cannot be part of a scratch key")
-
-
-@cache
-def _code() -> dict[str, Any]:
-    """All code of this package, as parts of two versions must not mix, and the libraries that decide bytes."""
-    package = Path(__file__).parents[1]
-    files = {str(file.relative_to(package)): sha256_of_file(file) for file in sorted(package.rglob("*.py"))}
-    return {"sources": combined_digest(files), "libraries": [_version(name) for name in _LIBRARIES]}
-
-
-def _version(name: str) -> str:
-    try:
-        return f"{name} {importlib.metadata.version(name)}"
-    except importlib.metadata.PackageNotFoundError:
-        return name
 
 
 def _make_folder(folder: Path, attempts: int = 100) -> None:
@@ -165,19 +216,41 @@ def _part_path(folder: Path, job: range) -> Path:
     return folder / f"{job.start:09d}.part"
 
 
-def _read_or_make(folder: Path, function: Callable[[range], pa.Table], job: range) -> tuple[pa.Table, bool]:
-    """The table of one job and whether it was made now, in a worker process."""
-    path = _part_path(folder, job)
-    table = _read_part(path)
-    if table is not None:
-        return table, False
-    table = function(job)
-    _write_part(path, table)
-    return table, True
+@dataclass(frozen=True)
+class _Receipt:
+    """What a worker sends in place of a table that it has written: its digest, and the machine that wrote it."""
+
+    digest: str
+    node: str
 
 
-def _read_part(path: Path) -> pa.Table | None:
-    """The table in the file; None where it is missing or damaged."""
+@dataclass(frozen=True)
+class _Make:
+    """Makes parts in a worker, and writes them into the folder."""
+
+    folder: Path
+    function: Callable[[range], pa.Table]
+
+    def __call__(self, job: range) -> _Receipt | pa.Table:
+        """The receipt of the part; its table where another run of the same work is removing the folder."""
+        table = self.function(job)
+        digest = _write_part(_part_path(self.folder, job), table)
+        return table if digest is None else _Receipt(digest, platform.node())
+
+
+def _read_delivered(path: Path, receipt: _Receipt) -> pa.Table | None:
+    """The table that a worker has written, perhaps on a machine whose files are seen here a little later."""
+    patience = _DELAY if receipt.node != platform.node() else 0.0
+    given_up = time.monotonic() + patience
+    while (table := _read_part(path, receipt.digest)) is None and time.monotonic() < given_up:
+        time.sleep(0.2)
+        with suppress(FileNotFoundError):
+            os.scandir(path.parent).close()  # asks the server anew
+    return table
+
+
+def _read_part(path: Path, digest: str | None = None) -> pa.Table | None:
+    """The table in the file, with this digest if one is given; None where it is missing or damaged."""
     import pyarrow as pa  # only here, since every command imports this module
 
     try:
@@ -185,23 +258,29 @@ def _read_part(path: Path) -> pa.Table | None:
     except FileNotFoundError:
         return None
     body = memoryview(data)[_DIGEST:]
-    if sha256_of_bytes(body).encode() != data[:_DIGEST]:
+    if sha256_of_bytes(body).encode() != data[:_DIGEST] or (digest and digest.encode() != data[:_DIGEST]):
         return None
     return pa.ipc.open_stream(pa.py_buffer(body)).read_all()
 
 
-def _write_part(path: Path, table: pa.Table) -> None:
-    """Write the table, unless another run of the same work is removing the folder; its digest is in it."""
+def _write_part(path: Path, table: pa.Table) -> str | None:
+    """Write the table with its digest, and return that; None where another run of the same work removes the folder."""
     import pyarrow as pa
 
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
     body = memoryview(sink.getvalue())
-    with (
-        suppress(FileNotFoundError, FileExistsError),
-        atomic_file(path, False) as temporary,
-        temporary.open("wb") as file,
-    ):
-        file.write(sha256_of_bytes(body).encode())
-        file.write(body)
+    digest = sha256_of_bytes(body)
+    temporary = path.with_name(f".{path.name}.{platform.node()}-{uuid.uuid4().hex}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            file.write(digest.encode())
+            file.write(body)
+        temporary.replace(path)
+    except (FileNotFoundError, FileExistsError):
+        return None
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return digest

@@ -50,8 +50,8 @@ def detect_set(
         output: the Parquet file to write.
         detector: name of a detector, as in `facerec.detection.build_detector`.
         options: its options.
-        workers: number of processes, by default those of the machine; one for a few photos, which are found before a
-            second process has loaded its libraries.
+        workers: number of workers, by default those of the machine or cluster; one for a few photos, whose faces are
+            found before a second process has loaded its libraries.
         retry: photos whose best face scores less get a second look in their padded view: 0 none, 1 all.
     """
     check_place(Path(output), folder=False)
@@ -61,8 +61,20 @@ def detect_set(
         workers = 1
     # All that decides the bytes of a job; a file of weights counts by its content.
     content = {**options, "weights": Path(options["weights"])} if options.get("weights") else options
-    inputs = {"photos": photos, "detector": detector, "options": content, "retry": retry, "device": device_type()}
-    work = resumable_tables("detect", inputs, _detect, count, _JOB, "Detecting faces", workers, _start, arguments)
+    device = device_type()
+    inputs = {"photos": photos, "detector": detector, "options": content, "retry": retry, "device": device}
+    work = resumable_tables(
+        "detect",
+        inputs,
+        _detect,
+        count,
+        _JOB,
+        "Detecting faces",
+        workers,
+        _start,
+        arguments,
+        gpus=int(device == "cuda"),
+    )
     with _threads_kept(), work as tables:
         _write_table(tables, Path(output))
     return DetectionTable(output).counts()

@@ -130,10 +130,11 @@ class Embedder:
             return (self._embed_batch(pixels, batch, indices, faces.name) for indices, pixels in decoded)
         alone = partial(torch.set_num_threads, 1)
 
-        def embed(indices: NDArray[np.int64]) -> NDArray[np.float32]:
-            return self._embed_batch(faces.batch(indices), batch, indices, faces.name)
+        return map_in_threads(partial(self.embed_batch, faces, batch), order, 0, alone)
 
-        return map_in_threads(embed, order, 0, alone)
+    def embed_batch(self, faces: FaceDataset, batch: int, indices: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The embeddings of the faces at `indices`, at most `batch` of them."""
+        return self._embed_batch(faces.batch(indices), batch, indices, faces.name)
 
     def _embed_batch(
         self, pixels: NDArray[np.uint8], batch: int, indices: NDArray[np.int64], name: Callable[[int], str]
