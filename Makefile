@@ -7,7 +7,7 @@ READY := .venv/.ready
 MXNET := .venv-mxnet
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: repro table test test-all lint format docs bench fuzz soak attacks screenshots mxnet clean help
+.PHONY: repro table test test-all lint format docs site notebook bench fuzz soak attacks screenshots mxnet clean help
 .DEFAULT_GOAL := help
 
 help:  ## say what there is
@@ -46,6 +46,13 @@ docs: $(READY)  ## write the parts of the documentation and of dvc.yaml that are
 	$(RUN) python -m tools.house
 	$(RUN) python -m tools.trust
 	$(RUN) python -m tools.speed
+
+site: $(READY)  ## build the documentation as a site in site/; a broken link is an error
+	$(RUN) NO_MKDOCS_2_WARNING=1 mkdocs build --strict
+	@echo "Done: open site/index.html"
+
+notebook: $(READY)  ## run docs/photos_to_roc.ipynb and write it with what its cells show
+	$(RUN) python -m tools.notebook
 
 bench: $(READY)  ## measure our code against others'; writes reports/bench.json and the table of docs/speed.md
 	@$(RUN) python bench/run.py

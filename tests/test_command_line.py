@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -9,12 +10,14 @@ from typing import Any
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
 import facerec
 from facerec.cli import app
 from facerec.cli.common import DETECTORS, Panel
 from facerec.detection import detector_names
 from tests.commands import run as start
+from tests.conftest import ROOT
 from tests.recognition import photo
 
 
@@ -57,13 +60,58 @@ def test_every_option_says_what_it_takes(name: str) -> None:
             assert each.metavar, each.name
 
 
-def test_an_option_is_a_flag_everywhere_or_nowhere() -> None:
-    kinds: dict[str, set[bool]] = defaultdict(set)
+def test_an_option_takes_the_same_kind_of_value_everywhere() -> None:
+    kinds: dict[str, set[str]] = defaultdict(set)
     for command in commands().values():
         for each in command.params:
             if each.param_type_name == "option":
-                kinds[each.opts[0]].add(bool(each.is_flag))
-    assert [name for name, flags in kinds.items() if len(flags) > 1] == []
+                kinds[each.opts[0]].add("flag" if each.is_flag else each.metavar.replace("NAME|PATH", "NAME"))
+    assert [name for name, taken in kinds.items() if len(taken) > 1] == []
+
+
+def test_the_usage_has_no_braces() -> None:
+    assert "facerec detect [OPTIONS] PHOTOS..." in run("detect", "-h").stdout
+    assert "facerec verify [OPTIONS] [EMBEDDED] [PAIRS]" in run("verify", "-h").stdout
+
+
+@pytest.mark.parametrize("name", commands())
+def test_help_fits_80_columns(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = CliRunner().invoke(app, [*name.split()[1:], "--help"]).stdout
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "…" not in shown
+
+
+def test_check_and_sheet_answer_in_json(tmp_path: Path) -> None:
+    def call(*words: object) -> Any:
+        done = CliRunner().invoke(app, [*map(str, words), "--json"], catch_exceptions=False)
+        return json.loads(done.stdout)
+
+    params = tmp_path / "params.yaml"
+    params.write_text((ROOT / "profiles/default.yaml").read_text())
+    found = call("check", params)
+    assert found == {"benchmarks": ["synth_lfw", "synth_agedb", "synth_cfp"], "model": "models/backbone.pt"}
+    assert call("sheet", tmp_path / "sheet.png", "--rows", 1, "--columns", 1) == {"people": 1, "photos": 1}
+    curves = tmp_path / "curves.json"
+    curves.write_text(json.dumps({"roc": [{"fpr": 0.1, "tpr": 0.9, "lo": 0.8, "hi": 1.0}]}))
+    out = tmp_path / "roc.svg"
+    assert call("figure", out, f"ours={curves}") == {"curves": ["ours"], "kind": "roc", "written": str(out)}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("figure", "FOLDER", "ours=missing.json"),
+        ("sheet", "FOLDER"),
+        ("inspect", "missing", "--sheet", "FOLDER"),
+        ("detect", "missing.jpg", "--table", "FOLDER"),
+        ("align", "missing", "out", "--sheet", "FOLDER"),
+        ("compare", "a.jpg", "b.jpg", "--picture", "FOLDER"),
+    ],
+)
+def test_a_place_for_a_file_is_looked_at_before_any_work(words: tuple[str, ...], tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, [word.replace("FOLDER", str(tmp_path)) for word in words])
+    assert "is a folder, and a file is to be written there" in str(done.exception)
 
 
 def test_the_detectors_of_the_help_are_all_there_are() -> None:

@@ -111,7 +111,7 @@ def test_errors_quote_names(tmp_path: Path, command: list[str], name: str) -> No
 
 def test_photos_of_one_s_own(world: Path) -> None:
     (world / "catalog").mkdir()
-    told = run("add", "people", "mine", "--pairs", "20", "--json", cwd=world).stdout
+    told = run("add", "people", "mine", "--max-pairs", "20", "--json", cwd=world).stdout
     assert json.loads(told)["identities"] == len(PEOPLE)
     run("catalog", "mine", cwd=world)
     run("inspect", "catalog/mine.yaml", cwd=world, fails=None)

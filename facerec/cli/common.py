@@ -32,11 +32,16 @@ def file_place(out: Path) -> Path:
     return out
 
 
-def network_place(model: Path) -> Path:
-    """`model`, the argument for a network, or where the model of that name in the catalog lies."""
+def optional_file_place(out: Path | None) -> Path | None:
+    """As `file_place`, of an option that can be left out."""
+    return out and file_place(out)
+
+
+def network_place(model: Path | None) -> Path | None:
+    """`model`, which names a network, or where the model of that name in the catalog lies."""
     from facerec.catalog import networks
 
-    return networks.network_place(str(model))
+    return model and networks.network_place(str(model))
 
 
 class PlainCommand(TyperCommand):
@@ -59,6 +64,8 @@ def _without_types(parameters: list[Any]) -> list[Any]:
     for each in parameters:
         if each.param_type_name == "argument":
             each.display_type = lambda ctx: ""
+            name = each.display_name_raw if each.required else f"[{each.display_name_raw}]"
+            each._usage_display_name = lambda name=name + "..." * (each.nargs != 1): name  # typer's has braces
         elif each.metavar is None:
             each.metavar = ""
     return parameters

@@ -9,7 +9,19 @@ import typer
 from pydantic import BaseModel
 from rich.table import Table
 
-from facerec.cli.common import Json, Out, Panel, Replace, check_out, command, parse_size, print_json, report
+from facerec.cli.common import (
+    Json,
+    Out,
+    Panel,
+    Replace,
+    check_out,
+    command,
+    file_place,
+    optional_file_place,
+    parse_size,
+    print_json,
+    report,
+)
 from facerec.core import ParamsError, note, parse_yaml, shown, terminal, track
 
 if TYPE_CHECKING:
@@ -22,7 +34,7 @@ Arrays = Literal["bgr", "rgb"]
 
 @command(Panel.DATA)
 def catalog(
-    name: Annotated[str | None, typer.Argument(help="An entry to show in full; all in short without.")] = None,
+    name: Annotated[str | None, typer.Argument(help="An entry to show in full; without one, all are listed.")] = None,
     as_json: Json = False,
 ) -> None:
     """List the data sets and weights that `facerec download` knows, or show one in full."""
@@ -49,11 +61,14 @@ def catalog(
 
 @command(Panel.DATA)
 def download(
-    entry: Annotated[str, typer.Argument(help="Name of a file of data/catalog, such as lfw.")],
+    entry: Annotated[str, typer.Argument(help="Name of an entry of the catalog, such as lfw.")],
     out: Out,
-    option: Annotated[list[str] | None, typer.Option(help="key=value of a rendered set; repeatable.")] = None,
+    option: Annotated[
+        list[str] | None, typer.Option(help="Option of a rendered set; repeatable.", metavar="KEY=VALUE")
+    ] = None,
+    as_json: Json = False,
 ) -> None:
-    """Fetch or render a data set or model."""
+    """Fetch or render a data set or model of the catalog."""
     from facerec.catalog import entries, sets
 
     found, options = entries.load_entry(entry), _parse_options(option or [])
@@ -63,6 +78,7 @@ def download(
         from facerec.catalog import synthetic_sets
 
         synthetic_sets.render_set(found, out, options)
+    report(entry, {"kind": found.kind, "written": str(out)}, as_json)
 
 
 @command(Panel.DATA)
@@ -73,9 +89,9 @@ def add(
     name: Annotated[str, typer.Argument(help="What to call them: letters, digits, underscores.")],
     to: Annotated[str, typer.Option(help="test: measure a network on them; train: train on them.")] = "test",
     model: Annotated[
-        str | None, typer.Option(help="Model of the catalog to measure; else the one trained here.")
+        str | None, typer.Option(help="Model of the catalog to measure; by default the one trained here.")
     ] = None,
-    pairs: Annotated[int, typer.Option(min=20, help="Verification pairs at most.")] = 6000,
+    max_pairs: Annotated[int, typer.Option(min=20, help="Most verification pairs to draw.")] = 6000,
     profiles: Annotated[Path, typer.Option(help="Where the profiles are.")] = Path("profiles"),
     replace: Annotated[bool, typer.Option("--replace", help="Add again, after a change of the photos.")] = False,
     as_json: Json = False,
@@ -83,7 +99,7 @@ def add(
     """Make photos of your own a data set of the graph, with pairs to verify on and a profile."""
     from facerec.catalog import user_dataset
 
-    added = user_dataset.add_dataset(photos, name, user_dataset.AddOptions(to, pairs, model), profiles, replace)
+    added = user_dataset.add_dataset(photos, name, user_dataset.AddOptions(to, max_pairs, model), profiles, replace)
     if not added.apart:
         note("too few people for folds without shared ones, so thresholds know the people they are tried on")
     written = [str(added.entry), str(added.profile)]
@@ -133,9 +149,13 @@ def unpack(
         Path, typer.Argument(help="Folder of a pack (train.rec, *.bin, bcolz), or one .rec, .bin or bcolz folder.")
     ],
     out: New,
-    size: Annotated[str | None, typer.Option(help="Size the faces must have: 112, or 112x96 (height x width).")] = None,
+    size: Annotated[
+        str | None, typer.Option(help="Size the faces must have: 112, or 112x96 (height x width).", metavar="SIZE")
+    ] = None,
     photos: Annotated[bool, typer.Option("--photos", help="The images are photos, not aligned faces.")] = False,
-    arrays: Annotated[Arrays, typer.Option(help="Order of the channels in bcolz folders; no file says it.")] = "bgr",
+    arrays: Annotated[
+        Arrays, typer.Option(help="Order of the channels in bcolz folders, which do not say it.")
+    ] = "bgr",
     replace: Replace = False,
     as_json: Json = False,
 ) -> None:
@@ -197,7 +217,10 @@ def export(
 @command(Panel.DATA)
 def inspect(
     what: Annotated[str, typer.Argument(help="Any file or folder, or the name of a catalog entry.")],
-    sheet: Annotated[Path | None, typer.Option(help="Contact sheet of its images to write, .png or .jpg.")] = None,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(help="Contact sheet of its images to write, .png or .jpg.", callback=optional_file_place),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Say what something is and what it holds: counts, sizes, identities, colour."""
@@ -220,10 +243,11 @@ def inspect(
 
 @command(Panel.DATA)
 def sheet(
-    out: Annotated[Path, typer.Argument(help="Picture to write, .png or .jpg.")],
-    rows: Annotated[int, typer.Option(min=1, max=100, help="People, one a row.")] = 4,
+    out: Annotated[Path, typer.Argument(help="Picture to write, .png or .jpg.", callback=file_place)],
+    rows: Annotated[int, typer.Option(min=1, max=100, help="People, one in each row.")] = 4,
     columns: Annotated[int, typer.Option(min=1, max=100, help="Photos of each.")] = 8,
     seed: Annotated[int, typer.Option(help="Seed of the synthetic world.")] = 1,
+    as_json: Json = False,
 ) -> None:
     """Render a contact sheet of synthetic people."""
     from facerec.catalog import synthetic_sets
@@ -231,6 +255,7 @@ def sheet(
 
     sheets.check_sheet_name(out)
     sheets.write_sheet(sheets.contact_sheet(synthetic_sets.render_examples(rows, columns, seed), columns), out)
+    report(f"{out}", {"people": rows, "photos": rows * columns}, as_json)
 
 
 def _words(value: Any, inner: bool = False) -> str:

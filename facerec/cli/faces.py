@@ -26,6 +26,7 @@ from facerec.cli.common import (
     check_out,
     command,
     named_detector,
+    optional_file_place,
     parse_size,
     report,
 )
@@ -50,7 +51,10 @@ def detect(
     engine: Engine = None,
     landmarks: Annotated[bool, typer.Option("--landmarks", help="Show the five landmarks too.")] = False,
     draw: Annotated[Path | None, typer.Option(help="Folder (or .jpg, .png) for the photos with faces drawn.")] = None,
-    table: Annotated[Path | None, typer.Option(help="Parquet table to write, as the stage does, of shards.")] = None,
+    table: Annotated[
+        Path | None,
+        typer.Option(help="Parquet table of all faces to write, for photo shards.", callback=optional_file_place),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Find every face of every photo.
@@ -82,7 +86,9 @@ def detect(
 def align(
     photos: Annotated[Path, typer.Argument(help="Photo folder, archive (tar, tgz, zip) or photo shards.")],
     out: Annotated[Path, typer.Argument(help="Face set to write; must be new or empty.")],
-    size: Annotated[str, typer.Option(help="Crop: 112, or 112x96 (height x width).")] = str(ALIGN.size),
+    size: Annotated[str, typer.Option(help="Of the crops: 112, or 112x96 (height x width).", metavar="SIZE")] = str(
+        ALIGN.size
+    ),
     rule: Annotated[
         str, typer.Option(help="Which face: center, largest, score-area, best-score or annotated.")
     ] = ALIGN.rule,
@@ -106,11 +112,13 @@ def align(
         Path | None, typer.Option(help="Listed landmarks, as IJB-C's name_5pts_score.txt; nothing is detected then.")
     ] = None,
     files: Annotated[bool, typer.Option("--files", help="Write JPEG files instead of shards.")] = False,
-    sheet: Annotated[Path | None, typer.Option(help="Contact sheet to write, .png or .jpg.")] = None,
+    sheet: Annotated[
+        Path | None, typer.Option(help="Contact sheet to write, .png or .jpg.", callback=optional_file_place)
+    ] = None,
     replace: Replace = False,
     as_json: Json = False,
 ) -> None:
-    """Find the faces of photos, keep one a photo, and write them aligned."""
+    """Find the faces of photos, keep one of each photo, and write them aligned."""
     check_out(out, photos, replace)
     if landmark_list is not None and detections is not None:
         raise ParamsError("align takes --detections or --landmark-list, not both.")

@@ -24,7 +24,7 @@ AllowTorchScript = Annotated[
 
 @command(Panel.TRAIN)
 def train(
-    faces: Annotated[list[Path], typer.Argument(help="Directories of face shards.")],
+    faces: Annotated[list[Path], typer.Argument(help="Folders of face shards.")],
     out: Annotated[Path, typer.Option(help="Weights to write.", callback=file_place)] = Path("backbone.pt"),
     params: Annotated[Path, typer.Option(help="Where `train:` is read from.")] = Path("params.yaml"),
     trial: Annotated[bool, typer.Option("--trial", help="Only try the recipe: nothing is written.")] = False,
@@ -73,12 +73,16 @@ def onnx(
 @command(Panel.MEASURE)
 def embed(
     model: Model,
-    faces: Annotated[Path, typer.Argument(help="Directory of face shards.")],
+    faces: Annotated[Path, typer.Argument(help="Folder of face shards.")],
     out: Annotated[Path, typer.Argument(help="NAME.npy to write; NAME.parquet goes beside it.", callback=file_place)],
     allow_torchscript: AllowTorchScript = False,
-    engine: Annotated[str, typer.Option(help="What runs the network: torch, fused, bf16, onnxruntime.")] = "torch",
+    engine: Annotated[str, typer.Option(help="What runs the network: torch, fused, bf16 or onnxruntime.")] = "torch",
+    as_json: Json = False,
 ) -> None:
-    """Embed every face of a set."""
+    """Embed every face of a set. Photos without a face are rows of NaN at the end."""
     from facerec.embedding.embed_set import embed_face_set
 
-    embed_face_set(model, faces, out, allow_torchscript, engine)
+    embedded = embed_face_set(model, faces, out, allow_torchscript, engine)
+    rows, dim = embedded.matrix.shape
+    failed = int((embedded.matrix[:, 0] != embedded.matrix[:, 0]).sum())
+    report(f"{out}", {"faces": rows - failed, "failures": failed, "dim": dim}, as_json)

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from facerec.cli.common import Detector, Json, MinFace, Panel, Weights, command, detector_options, print_json, report
+from facerec.cli.common import (
+    Detector,
+    Json,
+    MinFace,
+    Panel,
+    Weights,
+    command,
+    detector_options,
+    optional_file_place,
+    print_json,
+    report,
+)
 from facerec.core import ParamsError, note, require_path, say, shown, terminal
 
 if TYPE_CHECKING:
@@ -42,7 +53,9 @@ Scores = Annotated[
     Path | None, typer.Option(help="Scores of this model on a benchmark; by default the largest of data/scores/*.")
 ]
 Far = Annotated[float | None, typer.Option(help="False accept rate of one comparison, 1e-2 by default.")]
-Picture = Annotated[Path | None, typer.Option(help="Picture of the result to write, .png or .svg.")]
+Picture = Annotated[
+    Path | None, typer.Option(help="Picture of the result to write, .png or .svg.", callback=optional_file_place)
+]
 
 
 @command(Panel.USE)

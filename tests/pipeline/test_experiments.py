@@ -91,7 +91,7 @@ def test_an_experiment_is_compared_and_taken_back(copy: Project) -> None:
 
 def runs_are_compared(copy: Project, changed: dict[str, dict[str, float]]) -> None:
     """`facerec` tells of the experiment what `dvc metrics diff` told, from the cache alone, and what it is worth."""
-    found = copy.json("facerec", "compare-runs", "HEAD", "margin", "--trials", "100", "--json")
+    found = copy.json("facerec", "compare-runs", "HEAD", "margin", "--bootstrap", "100", "--json")
     assert list(found["benchmarks"]) == ["synth_agedb", "synth_cfp", "synth_lfw", "synth_megaface"]
     assert found["omitted"] == {}
     for name, benchmark in found["benchmarks"].items():
@@ -99,7 +99,7 @@ def runs_are_compared(copy: Project, changed: dict[str, dict[str, float]]) -> No
         assert 2 / 101 <= headline["p"] <= benchmark["p_holm"] <= 1
         told = changed.get(f"{name}.{benchmark['headline']}")
         assert headline["difference"] == pytest.approx(told["diff"] if told else 0)
-    on_disk = copy.run("facerec", "compare-runs", "margin", "--trials", "100", "--markdown")
+    on_disk = copy.run("facerec", "compare-runs", "margin", "--bootstrap", "100", "--markdown")
     assert on_disk.count("| identical |") == 4
     table = copy.json("facerec", "experiments", "--json")["experiments"]
     assert [row["name"] for row in table] == ["workspace", "main", "margin"]
