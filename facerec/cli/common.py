@@ -33,7 +33,7 @@ def file_place(out: Path) -> Path:
 
 
 def network_place(model: Path) -> Path:
-    """`model`, the argument for a network, or where the model of that name in the catalog lies."""
+    """`model`, the argument for a network, or where the model of that name in the catalog or on the hub lies."""
     from facerec.catalog import networks
 
     return networks.network_place(str(model))
@@ -125,7 +125,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on sta
 Model = Annotated[
     Path,
     typer.Argument(
-        help="backbone.pt, an .onnx file, a folder with one, or the name of a model of the catalog.",
+        help="backbone.pt, an .onnx file, a folder with one, the name of a model of the catalog, or hf://OWNER/NAME.",
         callback=network_place,
     ),
 ]

@@ -101,7 +101,10 @@ def _picture_place(picture: Path | None) -> Path | None:
 def quality(
     faces: Annotated[Path, typer.Argument(help="NAME.npy written by embed, or face shards with --model.")],
     pairs: Annotated[Path | None, typer.Argument(help="List of pairs, for error-versus-reject curves.")] = None,
-    model: Annotated[Path | None, typer.Option(help="Network that embeds the face shards.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Network that embeds the face shards: a file, a folder or a name.", metavar="NAME|PATH"),
+    ] = None,
     table: Annotated[
         Path | None, typer.Option(help="Table of qualities, .csv or .parquet, with a column photo.")
     ] = None,
