@@ -38,7 +38,7 @@ def optional_file_place(out: Path | None) -> Path | None:
 
 
 def network_place(model: Path | None) -> Path | None:
-    """`model`, which names a network, or where the model of that name in the catalog lies."""
+    """`model`, which names a network, or where the model of that name in the catalog or on the hub lies."""
     from facerec.catalog import networks
 
     return model and networks.network_place(str(model))
@@ -132,7 +132,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on sta
 Model = Annotated[
     Path,
     typer.Argument(
-        help="backbone.pt, an .onnx file, a folder with one, or the name of a model of the catalog.",
+        help="backbone.pt, an .onnx file, a folder with one, the name of a model of the catalog, or hf://OWNER/NAME.",
         callback=network_place,
     ),
 ]

@@ -101,7 +101,7 @@ def quality(
     model: Annotated[
         Path | None,
         typer.Option(
-            help="Network that embeds the face shards: a file, or the name of a model of the catalog.",
+            help="Network that embeds the face shards: a file, a folder or a name.",
             metavar="NAME|PATH",
             callback=network_place,
         ),

@@ -1,4 +1,4 @@
-"""Commands for networks: train, export to ONNX, embed a face set."""
+"""Commands for networks: train, export to ONNX, publish, embed a face set."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from facerec import params as parameters
-from facerec.cli.common import Json, Model, Panel, command, file_place, report
+from facerec.cli.common import Json, Model, Out, Panel, Replace, check_out, command, file_place, report
 
 AllowTorchScript = Annotated[
     bool,
@@ -59,7 +59,7 @@ def train(
 
 @command(Panel.TRAIN)
 def onnx(
-    model: Annotated[Path, typer.Argument(help="Weights written by train.")],
+    model: Model,
     out: Annotated[Path, typer.Argument(help="ONNX file to write.", callback=file_place)],
     allow_torchscript: AllowTorchScript = False,
     as_json: Json = False,
@@ -68,6 +68,34 @@ def onnx(
     from facerec.embedding import export
 
     report(f"{out}", {"max_difference": export.export_onnx(model, out, allow_torchscript)}, as_json)
+
+
+@command(Panel.TRAIN)
+def publish(
+    out: Out,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="backbone.pt, published weights, or a model of the catalog; else params.yaml's.", metavar="NAME|PATH"
+        ),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="What to call it on its card; by default as OUT.")] = None,
+    scores: Annotated[
+        Path, typer.Option(help="Folder of folders that verify wrote; those of this network go along.")
+    ] = Path("data/scores"),
+    licence: Annotated[str, typer.Option(help="Licence of the weights, in words; that of the catalog's entry.")] = "",
+    replace: Replace = False,
+    as_json: Json = False,
+) -> None:
+    """Write a network for Hugging Face's hub: weights, ONNX, scores, and a card with metrics and intervals."""
+    from facerec.catalog import networks
+    from facerec.reporting import publishing
+
+    if model is None:
+        model = parameters.load_params("params.yaml").model
+    check_out(out, Path(model), replace)
+    options = publishing.PublishOptions(name or out.resolve().name, licence or networks.licence_of(model), scores)
+    report(f"{out}", publishing.publish_model(networks.network_place(model), out, options), as_json)
 
 
 @command(Panel.MEASURE)

@@ -1,4 +1,4 @@
-"""Networks by file or by name in the catalog, and embeddings of whole face sets."""
+"""Networks by file, by name in the catalog or by address on the hub, and embeddings of whole face sets."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-from facerec.catalog import entries
-from facerec.core import AcquireError, FormatError, check_place, resumable_tables, reused_memory, torch_device
+from facerec.catalog import entries, networks
+from facerec.core import FormatError, check_place, resumable_tables, reused_memory, torch_device
 from facerec.embedding.embedder import CPU, Embedder, load_embedder
 from facerec.embedding.engines import describe_engine, use_engine
 from facerec.store.embeddings import Embeddings, Origin, normalise, write_embeddings, write_feature_sets
@@ -32,24 +32,14 @@ _GPU_JOB = 128 * _BATCH
 def open_embedder(
     path_or_name: str | Path, device: torch.device = CPU, allow_torchscript: bool = False, engine: str = "torch"
 ) -> Embedder:
-    """The network in a file or directory (see `load_embedder`), or a downloaded model of the catalog, by its name.
+    """The network in a file or directory (see `load_embedder`), of the catalog by its name, or of the hub by its address.
 
-    `engine` is what runs it: "torch" or a faster way, see `facerec.embedding.engines`. With `allow_torchscript` a file
-    that is TorchScript may run, which can do whatever you can; models of the catalog never may. Raises FormatError for a model that is not downloaded yet, and as `load_embedder` and `use_engine` do.
+    The latter two are downloaded first. `engine` is what runs it: "torch" or a faster way, see
+    `facerec.embedding.engines`. With `allow_torchscript` a file that is TorchScript may run, which can do whatever you
+    can; downloaded models never may. Raises as `facerec.catalog.networks.network_place`, `load_embedder` and
+    `use_engine` do.
     """
-    path = Path(path_or_name)
-    if not path.exists() and _is_model_of_catalog(str(path)):
-        path = Path("data/raw") / path
-        if not path.exists():
-            raise FormatError(f"{path.name} is not downloaded; run `facerec download {path.name} {path}`.")
-    return use_engine(load_embedder(path, device, allow_torchscript), engine)
-
-
-def _is_model_of_catalog(name: str) -> bool:
-    try:
-        return name in entries.entry_names() and entries.load_entry(name).kind == "model"
-    except AcquireError:  # no catalog here
-        return False
+    return use_engine(load_embedder(networks.network_place(str(path_or_name)), device, allow_torchscript), engine)
 
 
 def embed_face_set(
