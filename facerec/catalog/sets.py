@@ -6,7 +6,7 @@ The stage `download` calls `acquire`. A set appears only when it is whole and it
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -16,7 +16,7 @@ from facerec.catalog.downloads import fetch_file, origin, record_checksums
 from facerec.catalog.entries import DOWNLOADS, CatalogEntry, File, SetCounts
 from facerec.catalog.set_facts import count_set
 from facerec.core import AcquireError, FormatError, ParamsError, atomic_dir, track, write_text
-from facerec.interop import photo_lists, photos
+from facerec.interop import photos
 from facerec.interop.photos import Limits, open_source
 from facerec.store import shards
 
@@ -50,8 +50,7 @@ def _build(entry: CatalogEntry, fetched: Mapping[str, Path], folder: Path, scrat
         if file.use == "pack":
             _unpack(fetched[file.name], folder, scratch)
         elif file.use == "photos":
-            listed = None if file.only is None else photo_lists.read_feature_list(fetched[file.only]).paths
-            _shards(entry, file, fetched[file.name], listed, folder, scratch)
+            _shards(entry, file, fetched, folder, scratch)
         else:
             shutil.copyfile(fetched[file.name], folder / (file.save_as or file.name))
     if entry.preprocessing is not None:
@@ -59,14 +58,16 @@ def _build(entry: CatalogEntry, fetched: Mapping[str, Path], folder: Path, scrat
         write_text(folder / "preprocessing.yaml", yaml.safe_dump(declared, sort_keys=False, default_flow_style=None))
 
 
-def _shards(
-    entry: CatalogEntry, file: File, source: Path, listed: Sequence[str] | None, folder: Path, scratch: Path
-) -> None:
+def _shards(entry: CatalogEntry, file: File, fetched: Mapping[str, Path], folder: Path, scratch: Path) -> None:
     """Photo shards straight from an archive or a folder; nothing is unpacked to disk but a tgz, once."""
     scratch.mkdir(parents=True, exist_ok=True)
-    meta = shards.Meta("photos", entry.name, entry.licence)
-    depth = 2 if entry.layout == "identity-view" else 1
-    rows = photos.photo_rows(source, entry.layout != "unlabelled", scratch=scratch, depth=depth, only=listed)
+    source, meta = fetched[file.name], shards.Meta("photos", entry.name, entry.licence)
+    if file.people is not None:
+        rows = photos.named_rows(source, fetched[file.people], scratch=scratch)
+    else:
+        listed = None if file.only is None else fetched[file.only]
+        depth = 2 if entry.layout == "identity-view" else 1
+        rows = photos.photo_rows(source, entry.layout != "unlabelled", scratch=scratch, depth=depth, only=listed)
     shards.write_parts(track(rows, entry.name, entry.counts.photos, "photos"), folder, meta)
     if file.keep is not None:
         _keep(source, file.keep, folder, scratch)

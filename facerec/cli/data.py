@@ -25,7 +25,7 @@ from facerec.cli.common import (
 from facerec.core import ParamsError, note, parse_yaml, shown, terminal, track
 
 if TYPE_CHECKING:
-    from facerec.catalog import entries
+    from facerec.catalog import entries, user_dataset
 
 
 New = Annotated[Path, typer.Argument(help="Folder to write; must be new or empty.")]
@@ -87,11 +87,33 @@ def add(
         Path, typer.Argument(help="Folder or archive of photos, those of each person in a folder of their own.")
     ],
     name: Annotated[str, typer.Argument(help="What to call them: letters, digits, underscores.")],
-    to: Annotated[str, typer.Option(help="test: measure a network on them; train: train on them.")] = "test",
+    to: Annotated[
+        str, typer.Option(help="test: measure a network on them; train: train on them; distractors: strangers.")
+    ] = "test",
+    test: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="With --to train, what to measure on, repeatable: own (some of the people, held out), an entry of the "
+            "catalog with pairs such as lfw, or none. Without it: own."
+        ),
+    ] = None,
+    held_out: Annotated[float, typer.Option(help="Share of the people held out for --test own.")] = 0.1,
     model: Annotated[
         str | None, typer.Option(help="Model of the catalog to measure; by default the one trained here.")
     ] = None,
     max_pairs: Annotated[int, typer.Option(min=20, help="Most verification pairs to draw.")] = 6000,
+    pairs: Annotated[Path | None, typer.Option(help="Pairs of your own, instead of drawn ones.")] = None,
+    depth: Annotated[int, typer.Option(min=1, help="Folders from a photo up to that of its person.")] = 1,
+    list_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--list", help="Who is in which photo, lines 'path<TAB>name' or 'path label'; folders then say nothing."
+        ),
+    ] = None,
+    aligned: Annotated[bool, typer.Option("--aligned", help="They are aligned 112x112 faces; detect none.")] = False,
+    probes: Annotated[
+        str | None, typer.Option(help="With --to distractors: the test set whose people are looked for.")
+    ] = None,
     profiles: Annotated[Path, typer.Option(help="Where the profiles are.")] = Path("profiles"),
     replace: Annotated[bool, typer.Option("--replace", help="Add again, after a change of the photos.")] = False,
     as_json: Json = False,
@@ -99,17 +121,26 @@ def add(
     """Make photos of your own a data set of the graph, with pairs to verify on and a profile."""
     from facerec.catalog import user_dataset
 
-    added = user_dataset.add_dataset(photos, name, user_dataset.AddOptions(to, max_pairs, model), profiles, replace)
-    if not added.apart:
-        note("too few people for folds without shared ones, so thresholds know the people they are tried on")
-    written = [str(added.entry), str(added.profile)]
-    told = {
+    options = user_dataset.AddOptions(
+        to, pairs or max_pairs, model, tuple(test or ("own",)), held_out, depth, list_file, aligned, probes
+    )
+    _report_added(name, user_dataset.add_dataset(photos, name, options, profiles, replace), as_json)
+
+
+def _report_added(name: str, added: user_dataset.AddedDataset, as_json: bool) -> None:
+    for each in added.notes:
+        note(each)
+    written = [str(path) for path in added.written]
+    told: dict[str, Any] = {
         "photos": added.photos,
         "identities": added.identities,
+        "held_out": added.held_out,
         "pairs": added.pairs,
         "written": written if as_json else ", ".join(written),
         "next": f"facerec profile {name}, then dvc repro",
     }
+    if added.recipe is not None:
+        told["recipe"] = added.recipe.reasons if as_json else "\n".join(added.recipe.reasons.values())
     report(name, told, as_json)
 
 

@@ -8,10 +8,11 @@ JPEGs are decoded by OpenCV (2.3 times as fast as Pillow, equal bits), other for
 
 from __future__ import annotations
 
+import importlib
 import io
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 
@@ -34,7 +35,7 @@ SUBSAMPLINGS = {
 """How finely a JPEG keeps colour: name -> OpenCV's flag."""
 
 # What Pillow may open: pixel formats only, nothing that is a program or a document (EPS, PDF, WMF).
-_FORMATS = ("AVIF", "BMP", "GIF", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+_FORMATS = ("AVIF", "BMP", "GIF", "HEIF", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 _ORIENTATION = 0x0112  # EXIF tag
 
 # JPEG markers (ITU-T T.81, table B.1)
@@ -152,17 +153,22 @@ def _open_image(data: bytes | memoryview, formats: list[str], unknown: str) -> I
 
 @cache
 def pillow_formats() -> list[str]:
-    """Formats that Pillow may open besides JPEG: pixel formats only, as far as this build supports them."""
+    """Formats that Pillow may open besides JPEG: pixel formats only, as far as this build supports them.
+
+    AVIF comes with Pillow from 11.3 on, HEIF (HEIC) with the package pillow-heif.
+    """
     Image.init()
+    with suppress(ModuleNotFoundError):
+        importlib.import_module("pillow_heif").register_heif_opener()
     return [name for name in _FORMATS if name in Image.OPEN]
 
 
-def _unknown(data: bytes) -> str:
+def _unknown(data: bytes | memoryview, other: str = "The file is not an image of a known format.") -> str:
     if data[4:8] == b"ftyp" and data[8:12] in (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1"):
-        return "The file is a HEIC photo, which is not supported; convert it to JPEG."
+        return "The file is a HEIC photo; pip install pillow-heif, which reads them, or convert it to JPEG."
     if data[4:8] == b"ftyp" and data[8:12] in (b"avif", b"avis"):
-        return "The file is an AVIF photo, which this build of Pillow cannot read; convert it to JPEG."
-    return "The file is not an image of a known format."
+        return "The file is an AVIF photo, which this Pillow cannot read; install Pillow 11.3 or newer."
+    return other
 
 
 def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
@@ -220,7 +226,7 @@ class Header:
 
 def read_header(data: bytes | memoryview) -> Header:
     """Header of an encoded image; ImageError when the bytes are not the start of an image of a known format."""
-    unknown = "The bytes are no image of a known format."
+    unknown = _unknown(data[:16], "The bytes are no image of a known format.")
     with _open_image(data, ["JPEG", *pillow_formats()], unknown) as image:
         kind = "JPEG" if image.format == "MPO" else str(image.format)
         width, height = image.size

@@ -34,7 +34,7 @@ from facerec.core import Album, Description, FormatError, size_of
 from facerec.interop import photo_lists
 from facerec.store import shards
 
-_EXTENSIONS = {".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
+_EXTENSIONS = {".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".avif", ".heic", ".heif"}
 _OTHER = {".txt", ".csv", ".json", ".xml", ".html", ".md", ".pdf", ".mat", ".npy", ".zip", ".tar", ".db"}
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\x00", b"MM\x00*")
 _PIECE = 1 << 20
@@ -232,7 +232,7 @@ def photo_rows(
     limits: Limits = LIMITS,
     scratch: Path | None = None,
     depth: int = 1,
-    only: Sequence[str] | None = None,
+    only: Sequence[str] | Path | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Photo rows (image, label, identity, source) of a folder or archive, sorted by source.
 
@@ -243,7 +243,7 @@ def photo_rows(
         limits: of the archive.
         scratch: folder for temporary files, the system's by default.
         depth: 1 where the folder of a photo is its identity, 2 where the folder above is.
-        only: the photos wanted, in their order, matched as `matching_rows` does it; None for all.
+        only: the photos wanted, in their order, or a feature list of them, matched as `matching_rows` does it; None for all.
 
     Raises:
         FormatError: when there is no photo, one of `only` is missing, or `open_source` fails.
@@ -251,7 +251,8 @@ def photo_rows(
     with open_source(path, limits, scratch) as files:
         names = [name for name in files.names if is_photo(name, files)]
         if only is not None:
-            names = _listed(path, only, names)
+            listed = photo_lists.read_feature_list(only).paths if isinstance(only, Path) else only
+            names = _listed(path, listed, names)
         if not names:
             raise FormatError(f"{path} holds no photos.")
         identities = [_identity(name, depth) if labelled else "" for name in names]
@@ -271,6 +272,37 @@ def listed_rows(
     with open_source(path, limits, scratch) as files:
         names = _listed(path, list(listed), files.names)
         yield from _rows(files, names, identities, _common_top(names, depth=1), order=int)
+
+
+def named_rows(
+    path: str | Path, people: Path, limits: Limits = LIMITS, scratch: Path | None = None
+) -> Iterator[dict[str, Any]]:
+    """Photo rows of a folder or archive in the order of the list `people` (see `photo_lists.read_people`).
+
+    Labels are 0..n-1 by sorted name, -1 for the name "", an unknown identity. Paths are matched as `matching_rows` does
+    it; photos that are not listed are left out. Raises FormatError when photos of the list are missing, or when
+    `open_source` fails.
+    """
+    named = photo_lists.read_people(people)
+    with open_source(path, limits, scratch) as files:
+        names = _listed(path, list(named), files.names)
+        yield from _rows(files, names, list(named.values()), _common_top(names, depth=1))
+
+
+def find_people(path: str | Path, files: FileSource, depth: int = 1, people: Path | None = None) -> dict[str, str]:
+    """Photo -> identity, by name of the file, of all photos in the open source `files` of `path`.
+
+    The identity is the folder of a photo for depth 1, the folder above it for depth 2 and so on, and "" for a photo
+    that lies less deep; or what the list `people` says (see `photo_lists.read_people`), and photos that it does not
+    name are left out. Raises FormatError when there is no photo or one of the list is missing.
+    """
+    if people is not None:
+        listed = photo_lists.read_people(people)
+        return dict(sorted(zip(_listed(path, list(listed), files.names), listed.values(), strict=True)))
+    found = {name: _identity(name, depth) for name in files.names if is_photo(name, files)}
+    if not found:
+        raise FormatError(f"{path} holds no photos.")
+    return found
 
 
 def _rows(

@@ -1,4 +1,4 @@
-"""Unpacking of other systems' packs into face shards: RecordIO, verification packs (*.bin), bcolz folders.
+"""Unpacking of other systems' packs into face shards: RecordIO, verification packs (*.bin), bcolz folders, aligned photos.
 
 A pack is a folder with train.rec (InsightFace's, or im2rec's without record 0), *.bin and bcolz members;
 a single member may be named too. The faces are aligned already: encoded images pass through untouched,
@@ -7,6 +7,7 @@ arrays of pixels become PNG, without loss. What a pack does not hold (boxes, lan
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
@@ -79,12 +80,17 @@ def unpack(source: str | Path, out: str | Path, expected: Expected = FACES) -> U
 def unpack_pack(pack: str | Path, train_out: str | Path, test_out: str | Path) -> Unpacked:
     """Unpack a pack with train.rec into `train_out` and everything else below `test_out`.
 
-    Both directories are replaced whole; `train_out` stays empty where there is no train.rec.
+    Photo shards of faces that are aligned already become the set `test_out`/NAME where they have a list of pairs beside
+    them, else `train_out`. Both directories are replaced whole; `train_out` stays empty where there is no train.rec.
     """
-    members = find_members(pack)
+    pack, training = Path(pack), "train"
+    aligned = shards.is_shard_set(pack)
+    members = [pack] if aligned else find_members(pack)
+    if aligned and not any(pack.glob("pairs.*")):
+        training = pack.name
     with atomic_dir(train_out) as train, atomic_dir(test_out) as test:
         named = {member: _name(member) for member in members}
-        return _write({member: train if name == "train" else test / name for member, name in named.items()}, FACES)
+        return _write({member: train if name == training else test / name for member, name in named.items()}, FACES)
 
 
 def find_members(source: str | Path) -> list[Path]:
@@ -140,6 +146,19 @@ def _open_bcolz(path: Path, expected: Expected) -> PackMember:
     return _verification(path, encoded, pack.same, "png", expected)._replace(note=pack.note)
 
 
+def _open_photos(path: Path, expected: Expected) -> PackMember:
+    """The photos of shards, which are aligned faces."""
+    found = shards.read_shards(path, "photos")
+    meta = dataclasses.replace(
+        _meta(path, found.meta.dataset, bytes(found.image(0)), expected), licence=found.meta.licence
+    )
+    rows = (
+        _row(bytes(found.image(row)), int(found.labels[row]), found.identities[row], source)
+        for row, source in enumerate(track(found.sources, f"unpack {path.name}", unit="images"))
+    )
+    return PackMember(meta, _checked(rows, path, meta))
+
+
 def describe_pack(path: Path) -> Description | None:
     """A pack: its training set, with the verification sets beside it as facts."""
     try:
@@ -171,7 +190,7 @@ def _write(places: Mapping[Path, Path], expected: Expected) -> Unpacked:
     """Write the shards and pairs of every member into its folder, which is still being made."""
     unpacked = Unpacked({}, [])
     for member, folder in places.items():
-        kind = "bcolz" if member.is_dir() else member.suffix
+        kind = "shards" if shards.is_shard_set(member) else "bcolz" if member.is_dir() else member.suffix
         if kind not in _OPENERS:
             raise FormatError(f"{member} is no pack; name its folder, a .rec, a .bin or a bcolz folder.")
         opened = _OPENERS[kind](member, expected)
@@ -187,6 +206,7 @@ _OPENERS: dict[str, Callable[[Path, Expected], PackMember]] = {
     ".rec": _open_rec,
     ".bin": _open_bin,
     "bcolz": _open_bcolz,
+    "shards": _open_photos,
 }
 
 
