@@ -259,7 +259,7 @@ def test_what_cannot_be_added_is_refused(project: Path) -> None:
         ("mine", user_dataset.AddOptions("both"), "test, train or distractors, not 'both'"),
         ("mine", user_dataset.AddOptions("train", model="lfw"), "--model is measured, so it goes with --to test"),
         ("mine", user_dataset.AddOptions("train", pairs=Path("x")), "a file of --pairs goes with --to test"),
-        ("mine", user_dataset.AddOptions("distractors"), "--to distractors needs --probes"),
+        ("mine", user_dataset.AddOptions("distractors"), "--to distractors needs --probe-set"),
         ("mine", user_dataset.AddOptions(depth=2, listed=Path("x")), "--list says who is in the photos"),
         ("mine", user_dataset.AddOptions("train", held_out=1), "--held-out is a share of the people"),
         ("mine", user_dataset.AddOptions("train", tests=("vggface2",)), "has no list of pairs to test on"),

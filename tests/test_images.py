@@ -167,7 +167,10 @@ def test_one_pixel_is_a_photo(form):
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC photo; pip install pillow-heif, which reads them, or convert it to JPEG"),
+        (
+            b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
+            "HEIC photo; pip install pillow-heif, which reads them, or convert it to JPEG",
+        ),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image of a known format"),
         (b"%PDF-1.4", "not an image of a known format"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not an image of a known format"),

@@ -56,7 +56,7 @@ def test_the_command_tries_what_the_experiment_trains_on(tmp_path: Path, monkeyp
     same = CliRunner().invoke(app, ["recipe", "--images", "24", "--identities", "4", "--json"])
     assert json.loads(same.stdout) == proposed
     (tmp_path / "mine.yaml").write_text("# Mine.\n")
-    CliRunner().invoke(app, ["recipe", "--profile", "mine.yaml"])
+    CliRunner().invoke(app, ["recipe", "--into", "mine.yaml"])
     assert yaml.safe_load((tmp_path / "mine.yaml").read_text()) == {"train": proposed["train"]}
 
 

@@ -136,7 +136,7 @@ def _check_options(name: str, options: AddOptions) -> None:
         "--list says who is in the photos, so --depth does not count; give one of them": (
             options.listed is None or options.depth == 1
         ),
-        "--to distractors needs --probes, the name of a test set that was added": (
+        "--to distractors needs --probe-set, the name of a test set that was added": (
             (options.split == "distractors") == (options.probes is not None)
         ),
         "--aligned is for photos to test or to train on": not options.aligned or options.split != "distractors",

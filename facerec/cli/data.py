@@ -111,7 +111,7 @@ def add(
         ),
     ] = None,
     aligned: Annotated[bool, typer.Option("--aligned", help="They are aligned 112x112 faces; detect none.")] = False,
-    probes: Annotated[
+    probe_set: Annotated[
         str | None, typer.Option(help="With --to distractors: the test set whose people are looked for.")
     ] = None,
     profiles: Annotated[Path, typer.Option(help="Where the profiles are.")] = Path("profiles"),
@@ -122,7 +122,7 @@ def add(
     from facerec.catalog import user_dataset
 
     options = user_dataset.AddOptions(
-        to, pairs or max_pairs, model, tuple(test or ("own",)), held_out, depth, list_file, aligned, probes
+        to, pairs or max_pairs, model, tuple(test or ("own",)), held_out, depth, list_file, aligned, probe_set
     )
     _report_added(name, user_dataset.add_dataset(photos, name, options, profiles, replace), as_json)
 

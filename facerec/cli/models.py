@@ -105,7 +105,7 @@ def recipe(
     ] = None,
     images: Annotated[int | None, typer.Option(min=1, help="Number of images, instead of FACES.")] = None,
     identities: Annotated[int | None, typer.Option(min=1, help="Number of people, instead of FACES.")] = None,
-    profile: Annotated[Path | None, typer.Option(help="Profile to write it into, such as profiles/mine.yaml.")] = None,
+    into: Annotated[Path | None, typer.Option(help="Profile to write it into, such as profiles/mine.yaml.")] = None,
     as_json: Json = False,
 ) -> None:
     """Propose network, loss, epochs, batch and augmentation for the size of the data and this machine, with reasons."""
@@ -115,13 +115,13 @@ def recipe(
         sets = training_sets(faces or [])
         images, identities = sum(map(len, sets)), sum(each.classes for each in sets)
     proposed = recipes.propose_recipe(images, identities, recipes.this_machine())
-    if profile is not None:
-        write_text(profile, recipes.replace_recipe(profile, proposed))
+    if into is not None:
+        write_text(into, recipes.replace_recipe(into, proposed))
     if as_json:
         print_json({"train": proposed.train, "reasons": proposed.reasons})
         return
-    report(f"for {proposed.purpose}", {**proposed.reasons, **({"written": str(profile)} if profile else {})})
-    if profile is None:
+    report(f"for {proposed.purpose}", {**proposed.reasons, **({"written": str(into)} if into else {})})
+    if into is None:
         sys.stdout.write(recipes.dump({"train": proposed.train}))
 
 

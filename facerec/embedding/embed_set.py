@@ -1,4 +1,4 @@
-"""Networks by file, by name in the catalog or by address on the hub, and embeddings of whole face sets."""
+"""Embeddings of whole face sets."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-from facerec.catalog import entries, networks
+from facerec.catalog import entries
 from facerec.core import FormatError, check_place, resumable_tables, reused_memory, torch_device
-from facerec.embedding.embedder import CPU, Embedder, load_embedder
+from facerec.embedding.embedder import Embedder, load_embedder
 from facerec.embedding.engines import describe_engine, use_engine
 from facerec.store.embeddings import Embeddings, Origin, normalise, write_embeddings, write_feature_sets
 from facerec.store.face_dataset import FaceDataset
@@ -27,19 +27,6 @@ _JOB = 4 * _BATCH
 """Faces of a part; a whole number of batches."""
 _GPU_JOB = 128 * _BATCH
 """Faces of a part on a GPU, which should seldom wait for the first faces of the next."""
-
-
-def open_embedder(
-    path_or_name: str | Path, device: torch.device = CPU, allow_torchscript: bool = False, engine: str = "torch"
-) -> Embedder:
-    """The network in a file or directory (see `load_embedder`), of the catalog by its name, or of the hub by its address.
-
-    The latter two are downloaded first. `engine` is what runs it: "torch" or a faster way, see
-    `facerec.embedding.engines`. With `allow_torchscript` a file that is TorchScript may run, which can do whatever you
-    can; downloaded models never may. Raises as `facerec.catalog.networks.network_place`, `load_embedder` and
-    `use_engine` do.
-    """
-    return use_engine(load_embedder(networks.network_place(str(path_or_name)), device, allow_torchscript), engine)
 
 
 def embed_face_set(
@@ -117,7 +104,7 @@ def _origin(embedder: Embedder, dataset: str) -> Origin:
 
 
 def _open_here(model: str | Path, allow_torchscript: bool, engine: str) -> Embedder:
-    return open_embedder(model, torch_device(), allow_torchscript, engine)
+    return use_engine(load_embedder(model, torch_device(), allow_torchscript), engine)
 
 
 class _Embedding:
