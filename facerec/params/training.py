@@ -212,6 +212,11 @@ class Train(Strict):
     """Threads that compute on the CPU, on every machine, since sums depend on their number; a GPU ignores it."""
     compile: bool = False
     """Whether to use torch.compile: faster on GPUs, with different bits."""
+    products: Literal["highest", "high", "medium"] = "highest"
+    """Precision of float32 matrix products on GPUs, those with the class centres above all: "high" is TF32, "medium" may
+    be bfloat16 (torch.set_float32_matmul_precision)."""
+    deterministic: bool = True
+    """Whether equal runs on one GPU give equal bits; false lets it take the fastest algorithms. A CPU ignores it."""
     flip: bool = True
     """Whether faces are mirrored at random."""
     augment: Augment = Augment()
@@ -232,6 +237,13 @@ class Train(Strict):
     schedule: Schedule = Schedule()
     backbone: Backbone = Backbone()
     head: HeadParams = HeadParams()
+
+    @model_serializer(mode="wrap")
+    def _as_before_gpu_keys(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Recipes without the keys for GPUs are written as they were before there were any, to the byte."""
+        written: dict[str, Any] = plain(self)
+        new = {"products": "highest", "deterministic": True}
+        return {key: value for key, value in written.items() if key not in new or value != new[key]}
 
     @model_validator(mode="after")
     def _batch_can_be_split(self) -> Train:

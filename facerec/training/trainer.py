@@ -26,7 +26,8 @@ from facerec.store.model_metadata import Preprocessing
 from facerec.training import augmentation
 from facerec.training.checkpoints import Checkpoints, delay_interrupts
 from facerec.training.data import BalancedSampler, FaceSets, Sampler, ShuffledSampler, TrainingFaces
-from facerec.training.loggers import live_curves
+from facerec.training.loggers import EVERY, live_curves
+from facerec.training.prefetching import ahead
 from facerec.training.step import (
     METRICS,
     Epoch,
@@ -39,6 +40,9 @@ from facerec.training.step import (
     update,
 )
 from facerec.training.validation import Validator
+
+Unread = list[tuple[Tensor, float]]
+"""Metrics (3,) of steps that were not read yet, on the device, and their learning rates."""
 
 
 class TrainingError(FacerecError):
@@ -104,15 +108,15 @@ def fit(sets: FaceSets, recipe: Train, device: torch.device, checkpoints: Checkp
         ParamsError: the sets are too small for the recipe.
         TrainingError: the loss is no longer finite.
         FormatError, ImageError: faces that cannot be used.
-        KeyboardInterrupt: after Ctrl-C or SIGTERM, at the end of a step.
+        KeyboardInterrupt: after Ctrl-C or SIGTERM, when metrics are read next (`steps_between_readings`).
     """
     faces = TrainingFaces(sets, recipe.min_images)
     faces.check(recipe.batch)
     distributed.local_batch(recipe.batch, recipe.accumulate)
     sampler = create_sampler(faces, recipe)
     images, epoch_steps, wanted = recipe.batch, len(sampler), recipe.validation
-    steps = recipe.epochs * epoch_steps
-    fixed = reproducible(recipe.seed, recipe.threads)
+    steps, every = recipe.epochs * epoch_steps, steps_between_readings(device)
+    fixed = reproducible(recipe, device)
     with fixed, reused_memory(), delay_interrupts() as asked_to_stop, bar() as progress:
         backbone, head = initial_weights(faces, recipe, device)
         validator = Validator(backbone, device, steps, wanted.faces, wanted.sets, wanted.every)
@@ -122,18 +126,21 @@ def fit(sets: FaceSets, recipe: Train, device: torch.device, checkpoints: Checkp
         _resume(state, checkpoints, epoch_steps, progress)
         shown = progress.add_task("training", total=steps * images, completed=state.step * images, unit="images")
         with live_curves(images, state.step) as logger:
-            for pixels, labels, lr in load_batches(faces, sampler, recipe, backbone.preprocessing, device, state.step):
+            made: Unread = []
+            batches = load_batches(faces, sampler, recipe, backbone.preprocessing, device, state.step)
+            for pixels, labels, lr in ahead(batches, device):
                 hold(state, recipe.freeze, state.step // epoch_steps)
-                metrics = update(state, pixels, labels, lr, recipe)
-                ends = (state.step + 1) % epoch_steps == 0
+                made.append((update(state, pixels, labels, lr, recipe), lr))
+                ends = state.step % epoch_steps == 0
+                if not (ends or state.step % every == 0 or validator.due(state.step)):
+                    continue
+                state.average_buffers()
                 stop, keep = distributed.any_of(asked_to_stop(), checkpoints is not None and (ends or checkpoints.due))
                 keep = keep or (stop and checkpoints is not None)
-                if distributed.any_of(not metrics.isfinite().all() or (keep and not state.finite))[0]:
-                    raise _divergence(state, lr, epoch_steps, checkpoints)
-                state.add_step(metrics, lr, epoch_steps)
-                text = f"epoch {-(-state.step // epoch_steps)}, loss {float(metrics[0]):.3f}"
-                progress.update(shown, advance=images, description=text)
-                logger.log_step(state.step, {**dict(zip(METRICS, metrics.tolist(), strict=True)), "lr": lr})
+                metrics = _read_metrics(state, made, epoch_steps, checkpoints, keep)
+                text = f"epoch {-(-state.step // epoch_steps)}, loss {metrics[0]:.3f}"
+                progress.update(shown, completed=state.step * images, description=text)
+                logger.log_step(state.step, {**dict(zip(METRICS, metrics, strict=True)), "lr": lr})
                 if validator.due(state.step):
                     state.add_validation(validator(state.result))
                     logger.log_validation(state.step, state.validations[-1].accuracy)
@@ -145,6 +152,14 @@ def fit(sets: FaceSets, recipe: Train, device: torch.device, checkpoints: Checkp
                     _say(progress, f"training stopped before {_position(state.step, epoch_steps)}; {kept}")
                     raise KeyboardInterrupt
     return _finish(state, backbone, faces)
+
+
+def steps_between_readings(device: torch.device) -> int:
+    """Steps after which metrics are read: at once on a CPU; a GPU would have to wait for the host each time.
+
+    Checkpoints, Ctrl-C and a loss that is not finite are looked at then too.
+    """
+    return 1 if device.type == "cpu" else EVERY
 
 
 def create_sampler(faces: TrainingFaces, recipe: Train) -> Sampler:
@@ -262,9 +277,28 @@ def _say(progress: Progress, sentence: str) -> None:
     progress.console.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
 
-def _divergence(state: TrainingState, lr: float, epoch_steps: int, checkpoints: Checkpoints | None) -> TrainingError:
+def _read_metrics(
+    state: TrainingState, made: Unread, epoch_steps: int, checkpoints: Checkpoints | None, keep: bool
+) -> list[float]:
+    """Record the metrics of the steps `made` and forget them; those of the last one.
+
+    Raises TrainingError for the first that is not finite, or if weights that are to be kept are not.
+    """
+    metrics = torch.stack([each for each, _ in made]).cpu()
+    finite = metrics.isfinite().all(1).tolist()
+    if distributed.any_of(not all(finite) or (keep and not state.finite))[0]:
+        place = finite.index(False) if False in finite else len(made) - 1
+        raise _divergence(state.step - len(made) + place, made[place][1], epoch_steps, checkpoints)
+    state.add_metrics(metrics, made[-1][1], epoch_steps)
+    made.clear()
+    last: list[float] = metrics[-1].tolist()
+    return last
+
+
+def _divergence(step: int, lr: float, epoch_steps: int, checkpoints: Checkpoints | None) -> TrainingError:
+    where = _position(step, epoch_steps)
     kept = f" The last good state is kept in {checkpoints.folder}." if checkpoints else ""
     return TrainingError(
-        f"The loss is no longer a finite number in {_position(state.step, epoch_steps)} (learning rate {lr:.4g}); "
+        f"The loss is no longer a finite number in {where} (learning rate {lr:.4g}); "
         f"lower train.lr, lengthen train.schedule.warmup or lower train.head.scale.{kept}"
     )

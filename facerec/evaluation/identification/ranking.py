@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from facerec.core import FormatError, ParamsError, torch_device, track
+from facerec.core import FormatError, ParamsError, device_type, torch_device, track
 from facerec.evaluation.curves import allowed_false_accepts, supports_rate
 from facerec.evaluation.identification import devkit
 from facerec.evaluation.identification.result import (
@@ -80,10 +80,13 @@ def _scan(run: _Run, distractors: FeatureRows, tail_size: int, rings: SubsetSwee
 
 def choose_engine(probes: Features) -> Engine:
     """The engine for the device of this machine's settings: numba on the CPU, else torch."""
-    from facerec.evaluation.identification.engines import NumbaEngine, TorchEngine
+    if device_type() == "cpu":
+        from facerec.evaluation.identification.engines import NumbaEngine
 
-    device = torch_device()
-    return NumbaEngine(probes) if device.type == "cpu" else TorchEngine(probes, device)
+        return NumbaEngine(probes)
+    from facerec.evaluation.identification.torch_engine import TorchEngine
+
+    return TorchEngine(probes, torch_device())
 
 
 def score_faces(probes: NDArray[np.floating], faces: FeatureRows, what: str) -> Iterator[tuple[int, Floats]]:
