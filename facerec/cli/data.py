@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from rich.table import Table
 
 from facerec.cli.common import Json, Out, Panel, Replace, check_out, command, parse_size, print_json, report
-from facerec.core import ParamsError, note, parse_yaml, shown, terminal, track
+from facerec.core import ParamsError, atomic_dir, note, parse_yaml, shown, terminal, track
 
 if TYPE_CHECKING:
     from facerec.catalog import entries
@@ -109,20 +109,21 @@ def import_photos(
     as_json: Json = False,
 ) -> None:
     """Turn photos in identity folders, or named by a list, into photo shards. Image bytes untouched."""
-    from facerec.interop import photo_lists, photos
+    from facerec.interop import ingest, photo_lists, photos
     from facerec.store import shards
 
     check_out(out, source, replace)
+    meta = shards.Meta("photos", source.stem)
     if list_file is not None and unlabelled:
         raise ParamsError(
             "--list names the people in the photos and --unlabelled says that they are unknown; give one of them."
         )
-    rows = (
-        photos.photo_rows(source, labelled=not unlabelled)
-        if list_file is None
-        else photos.listed_rows(source, photo_lists.read_labels(list_file))
-    )
-    shards.write_shards(track(rows, source.name, None, "photos"), out, shards.Meta("photos", source.stem))
+    if list_file is None:
+        with atomic_dir(out) as folder:
+            ingest.write_photos(source, folder, meta, source.name, labelled=not unlabelled)
+    else:
+        rows = photos.listed_rows(source, photo_lists.read_labels(list_file))
+        shards.write_shards(track(rows, source.name, None, "photos"), out, meta)
     made = shards.read_shards(out, "photos")
     report("Photos", {"photos": len(made), "identities": made.classes}, as_json)
 

@@ -67,7 +67,7 @@ def _digests(path: Path, digest: Callable[[Path], str]) -> dict[str, str]:
 
 def _remembered(path: Path) -> str:
     """The digest of a file, read or remembered."""
-    before, start = _state(path), time.time()
+    before, start = file_state(path), time.time()
     if before["size"] < REMEMBERED:
         return sha256_of_file(path)
     place = (
@@ -79,13 +79,14 @@ def _remembered(path: Path) -> str:
             return str(known["sha256"])
     digest = sha256_of_file(path)
     settled = max(before["changed"], before["modified"]) < (start - _SETTLED) * 1e9
-    if settled and _state(path) == before:
+    if settled and file_state(path) == before:
         with suppress(OSError), atomic_file(place, lasting=False) as temporary:
             temporary.write_text(json.dumps({"state": before, "sha256": digest}), encoding="utf-8")
     return digest
 
 
-def _state(path: Path) -> dict[str, int]:
+def file_state(path: Path) -> dict[str, int]:
+    """What tells a file from one that was changed or put in its place, without reading it."""
     found = path.stat()
     times = {"modified": found.st_mtime_ns, "changed": found.st_ctime_ns}
     return {"size": found.st_size, "device": found.st_dev, "inode": found.st_ino, **times}
