@@ -2,11 +2,13 @@
 
     python bench/scale.py               a tenth of the size and the size: some 20 minutes and 10 GB of disk
     python bench/scale.py --share 0.1   both a tenth as large
+    python bench/scale.py --only pairs  the steps whose data are described by that word
     python bench/scale.py --small       seconds, to see that it runs
 
-Every step runs in a process of its own. "CPU" is that of the process and its workers, "memory" the most that one of them
-held, pages of mapped files included, "written" the bytes of its output and "read" what came from the disk after the
-system was asked to forget its input. FACEREC_WORKERS sets the number of workers, as everywhere.
+Every step runs in a process of its own. "CPU" is that of the process and its workers, "memory" the most that they held
+together beside the pages of mapped files, which the system takes back when it needs them (looked at twenty times a
+second), "written" the bytes of the output and "read" what came from the disk after the system was asked to forget the
+input. FACEREC_WORKERS sets the number of workers, as everywhere.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 
@@ -243,28 +246,50 @@ def bytes_on_disk(path: Path) -> int:
 
 
 def run_step(name: str, folder: Path) -> None:
-    """Run one step in this process, and print its figures."""
-    start, output = time.perf_counter(), globals()[name](folder)
-    wall = time.perf_counter() - start
+    """Run one step in this process, and print CPU seconds, bytes written and bytes read."""
+    output = globals()[name](folder)
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     cpu = sum(each.ru_utime + each.ru_stime for each in used)
     written = bytes_on_disk(output) if output != Path() else 0
-    read = sum(each.ru_inblock for each in used) * 512
-    print(cpu, wall, max(each.ru_maxrss for each in used) << 10, written, read)
+    print(cpu, written, sum(each.ru_inblock for each in used) * 512)
 
 
-def measure(share: float, folder: Path) -> Iterator[str]:
+def memory_of(group: int) -> int:
+    """Bytes of memory that the processes of a group hold themselves, without pages of files."""
+    held = 0
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended
+            if int((process / "stat").read_text().rpartition(")")[2].split()[2]) == group:
+                lines = (process / "status").read_text().splitlines()
+                held += sum(int(line.split()[1]) << 10 for line in lines if line.startswith("RssAnon"))
+    return held
+
+
+def run_apart(name: str, folder: Path) -> tuple[list[float], int]:
+    """The figures of one step in a process of its own, and the most memory that it and its workers held."""
+    environment = os.environ | {"FACEREC_SCRATCH": str(folder / "scratch")}
+    command = [sys.executable, __file__, "--step", name, "--folder", str(folder)]
+    most = 0
+    with (folder / "said").open("w+") as said:
+        process = subprocess.Popen(command, env=environment, stdout=said, start_new_session=True)
+        while process.poll() is None:
+            most = max(most, memory_of(process.pid))
+            time.sleep(0.05)
+        if process.returncode:
+            raise SystemExit(f"The step {name} failed.")
+        said.seek(0)
+        return [float(word) for word in said.read().splitlines()[-1].split()], most
+
+
+def measure(share: float, only: str, folder: Path) -> Iterator[str]:
     """A row of the table a step."""
-    for what, make, full, steps in STEPS:
+    for what, make, full, steps in (each for each in STEPS if only in each[0]):
         count = max(400, round(full * share))
         with tempfile.TemporaryDirectory(dir=folder) as made:
             make(Path(made), count)
             for step, title, source in steps:
                 forget(Path(made, source))
-                environment = os.environ | {"FACEREC_SCRATCH": str(Path(made, "scratch"))}
-                command = [sys.executable, __file__, "--step", step.__name__, "--folder", made]
-                run = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
-                cpu, _, memory, written, read = map(float, run.stdout.split("\n")[-2].split())
+                (cpu, written, read), memory = run_apart(step.__name__, Path(made))
                 yield (
                     f"| {count:,} {what} | {title} | {cpu:,.1f} | {memory / 1e6:,.0f} | {written / 1e6:,.1f} "
                     f"| {read / 1e6:,.1f} |"
@@ -275,6 +300,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--share", type=float, default=1.0)
     parser.add_argument("--small", action="store_true")
+    parser.add_argument("--only", default="")
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--step")
     asked = parser.parse_args()
@@ -283,7 +309,7 @@ def main() -> None:
         return
     print("| data | step | CPU, s | memory, MB | written, MB | read, MB |\n|---|---|---|---|---|---|")
     for share in [0.0] if asked.small else [asked.share / 10, asked.share]:
-        for row in measure(share, asked.folder or Path(tempfile.gettempdir())):
+        for row in measure(share, asked.only, asked.folder or Path(tempfile.gettempdir())):
             print(row, flush=True)
 
 

@@ -15,7 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-from facerec.core.files import atomic_file
 from facerec.core.settings import local_path, worker_count
 
 REMEMBERED = 64 << 20
@@ -80,8 +79,9 @@ def _remembered(path: Path) -> str:
     digest = sha256_of_file(path)
     settled = max(before["changed"], before["modified"]) < (start - _SETTLED) * 1e9
     if settled and file_state(path) == before:
-        with suppress(OSError), atomic_file(place, lasting=False) as temporary:
-            temporary.write_text(json.dumps({"state": before, "sha256": digest}), encoding="utf-8")
+        with suppress(OSError):  # half a file is no JSON, so it is as good as none
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text(json.dumps({"state": before, "sha256": digest}), encoding="utf-8")
     return digest
 
 

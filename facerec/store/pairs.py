@@ -64,7 +64,7 @@ class PairedRows:
 
     def __init__(self, matrix: NDArray[np.float32], rows: NDArray[np.int64]) -> None:
         self._matrix, self._rows = matrix, rows
-        self.shape, self.dtype, self.ndim = (len(rows), matrix.shape[1]), matrix.dtype, 2
+        self.shape, self.dtype = (len(rows), matrix.shape[1]), matrix.dtype
 
     def __len__(self) -> int:
         return len(self._rows)

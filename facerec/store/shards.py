@@ -166,6 +166,14 @@ class Shards:
             raise self._damaged(" or ".join(names), tables.reason_of(error)) from error
         return pa.Table.from_batches(checked, self._batches[0].select(names).schema)
 
+    def find(self, sources: pa.ChunkedArray | Sequence[str]) -> NDArray[np.int64]:
+        """(n,) rows of n images by their paths inside the set; FormatError where it lacks one."""
+        wanted = sources if isinstance(sources, pa.ChunkedArray) else pa.array(sources, pa.string())
+        found = pc.index_in(wanted, self.column("source"))
+        if found.null_count:
+            raise FormatError(f"{self.path} lacks {found.null_count} of {len(found)} images; these are of another set.")
+        return np.asarray(found.to_numpy(), np.int64)
+
     def _damaged(self, column: str, reason: str) -> FormatError:
         return FormatError(f"{self.path} is damaged or cut short in its column {column} ({reason}); make it again.")
 

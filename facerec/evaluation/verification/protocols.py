@@ -19,22 +19,37 @@ greatest distance there is, so errors where the pair is genuine.
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from facerec.core import FormatError
-from facerec.store.pairs import PairedRows
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Counts = NDArray[np.int64] | Floats
-Rows = NDArray[np.floating] | PairedRows
-"""Embeddings (2n, d) of n pairs, in memory or taken from a matrix as they are needed."""
 
 _BLOCK = 256  # pairs at a time: float64 copies that stay in the cache
+
+
+class Rows(typing.Protocol):
+    """Embeddings (2n, d) of n pairs, an array or taken from a matrix as they are needed (`store.pairs.PairedRows`)."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(rows, columns)."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the numbers."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, wanted: Any, /) -> NDArray[Any]: ...
 
 
 @dataclass(frozen=True)
@@ -56,9 +71,9 @@ class EmbeddingPairs:
 
 def check_pairs(embeddings: ArrayLike | Rows, same: ArrayLike) -> EmbeddingPairs:
     """Wrap arrays as `EmbeddingPairs`; FormatError when shapes, types or values make no sense."""
-    rows: Rows = embeddings if isinstance(embeddings, PairedRows) else np.asarray(embeddings)
+    rows: Any = embeddings if hasattr(embeddings, "shape") else np.asarray(embeddings)
     truth = np.asarray(same)
-    if rows.ndim != 2 or not np.issubdtype(rows.dtype, np.floating) or rows.shape[1] == 0:
+    if len(rows.shape) != 2 or not np.issubdtype(rows.dtype, np.floating) or rows.shape[1] == 0:
         raise FormatError(f"Embeddings must be a float matrix (2n, d), not {rows.dtype} of shape {rows.shape}.")
     if truth.ndim != 1 or len(rows) != 2 * len(truth):
         raise FormatError(
