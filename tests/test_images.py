@@ -265,3 +265,32 @@ def test_a_huge_jpeg_is_refused_before_decoding():
     data[frame + 5 : frame + 9] = struct.pack(">HH", 50_000, 50_000)
     with pytest.raises(ImageError, match="50000x50000"):
         images.decode(bytes(data))
+
+
+def encoded_forms():
+    """Images of every form that a pack may hold."""
+    pixels = np.random.default_rng(5).integers(0, 256, (37, 53, 3), np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for mode in ("RGB", "L", "CMYK"):
+        for options in ({}, {"progressive": True}, {"exif": exif}, {"comment": b"x" * 300}, {"dpi": (72, 72)}):
+            yield saved(pixels, "JPEG", mode, **options)
+    yield saved(pixels, "JPEG", icc_profile=b"p" * 100)
+    yield saved(pixels, "JPEG", exif=exif, icc_profile=b"p" * 70_000)
+    yield saved(pixels, "PNG")
+    yield images.encode_jpeg(pixels)
+    yield b"\xff\xd8\xff\xe0"
+
+
+@pytest.mark.parametrize("data", [*enumerate(encoded_forms())], ids=lambda each: str(each[0]))
+def test_the_quick_size_is_that_of_the_header(data):
+    _, data = data
+    for cut in (len(data), *range(2, 700, 3)):
+        try:
+            expected = images.read_header(data[:cut]).size
+        except ImageError:
+            with pytest.raises(ImageError):
+                images.read_size(data[:cut])
+        else:
+            assert images.read_size(data[:cut]) == expected
+            assert images.read_size(memoryview(data)[:cut]) == expected

@@ -22,7 +22,7 @@ from facerec.cli.common import (
     print_json,
     report,
 )
-from facerec.core import ParamsError, note, parse_yaml, shown, terminal, track
+from facerec.core import ParamsError, atomic_dir, note, parse_yaml, shown, terminal
 
 if TYPE_CHECKING:
     from facerec.catalog import entries, user_dataset
@@ -156,20 +156,21 @@ def import_photos(
     as_json: Json = False,
 ) -> None:
     """Turn photos in identity folders, or named by a list, into photo shards. Image bytes untouched."""
-    from facerec.interop import photo_lists, photos
+    from facerec.interop import ingest, photo_lists, photos
     from facerec.store import shards
 
     check_out(out, source, replace)
+    meta = shards.Meta("photos", source.stem)
     if list_file is not None and unlabelled:
         raise ParamsError(
             "--list names the people in the photos and --unlabelled says that they are unknown; give one of them."
         )
-    rows = (
-        photos.photo_rows(source, labelled=not unlabelled)
-        if list_file is None
-        else photos.listed_rows(source, photo_lists.read_labels(list_file))
-    )
-    shards.write_shards(track(rows, source.name, None, "photos"), out, shards.Meta("photos", source.stem))
+    if list_file is None:
+        opened = photos.open_photos(source, not unlabelled)
+    else:
+        opened = photos.open_listed(source, photo_lists.read_labels(list_file))
+    with opened as listed, atomic_dir(out) as folder:
+        ingest.write_photos(listed, folder, meta, source.name)
     made = shards.read_shards(out, "photos")
     report("Photos", {"photos": len(made), "identities": made.classes}, as_json)
 

@@ -23,7 +23,7 @@ from facerec.core.descriptions import (
     size_of,
     spread_of,
 )
-from facerec.core.digests import combined_digest, file_digests, sha256_of_bytes, sha256_of_file
+from facerec.core.digests import combined_digest, file_digests, file_state, sha256_of_bytes, sha256_of_file
 from facerec.core.errors import (
     AcquireError,
     FacerecError,
@@ -59,7 +59,7 @@ from facerec.core.settings import (
 
 __all__ = ["ERROR_CLASS", "INTERRUPTED", "note", "run_command"]
 __all__ += ["Album", "Description", "has_magic", "pair_counts", "range_of", "rate_name", "size_of", "spread_of"]
-__all__ += ["combined_digest", "file_digests", "sha256_of_bytes", "sha256_of_file"]
+__all__ += ["combined_digest", "file_digests", "file_state", "sha256_of_bytes", "sha256_of_file"]
 __all__ += ["AcquireError", "FacerecError", "FormatError", "ImageError", "ParamsError", "require_path"]
 __all__ += ["say", "shown", "terminal", "visible"]
 __all__ += ["atomic_dir", "atomic_file", "check_place", "exclusive", "link_or_copy", "write_json", "write_text"]

@@ -15,7 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-from facerec.core.files import atomic_file
 from facerec.core.settings import local_path, worker_count
 
 REMEMBERED = 64 << 20
@@ -67,7 +66,7 @@ def _digests(path: Path, digest: Callable[[Path], str]) -> dict[str, str]:
 
 def _remembered(path: Path) -> str:
     """The digest of a file, read or remembered."""
-    before, start = _state(path), time.time()
+    before, start = file_state(path), time.time()
     if before["size"] < REMEMBERED:
         return sha256_of_file(path)
     place = (
@@ -79,13 +78,15 @@ def _remembered(path: Path) -> str:
             return str(known["sha256"])
     digest = sha256_of_file(path)
     settled = max(before["changed"], before["modified"]) < (start - _SETTLED) * 1e9
-    if settled and _state(path) == before:
-        with suppress(OSError), atomic_file(place, lasting=False) as temporary:
-            temporary.write_text(json.dumps({"state": before, "sha256": digest}), encoding="utf-8")
+    if settled and file_state(path) == before:
+        with suppress(OSError):  # half a file is no JSON, so it is as good as none
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text(json.dumps({"state": before, "sha256": digest}), encoding="utf-8")
     return digest
 
 
-def _state(path: Path) -> dict[str, int]:
+def file_state(path: Path) -> dict[str, int]:
+    """What tells a file from one that was changed or put in its place, without reading it."""
     found = path.stat()
     times = {"modified": found.st_mtime_ns, "changed": found.st_ctime_ns}
     return {"size": found.st_size, "device": found.st_dev, "inode": found.st_ino, **times}

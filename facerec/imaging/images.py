@@ -224,6 +224,39 @@ class Header:
         return _SUFFIXES.get(self.format, f".{self.format.lower()}")
 
 
+def read_size(data: bytes | memoryview) -> tuple[int, int]:
+    """(height, width) of an encoded image, as `read_header` finds it; of a plain JPEG in a microsecond instead of 34."""
+    return _plain_jpeg_size(bytes(data[:_HEAD])) or read_header(data).size
+
+
+_HEAD = 4096  # bytes in which the headers of a plain JPEG end
+_SKIPPED = {0xC4, 0xDB, 0xDD, 0xE0, 0xEE, 0xFE}  # tables, restart interval, JFIF, Adobe, comment
+
+
+def _plain_jpeg_size(head: bytes) -> tuple[int, int] | None:
+    """Height and width of a JPEG whose headers are all known and tell of no orientation; None for any other image.
+
+    Segments of a JPEG: ITU-T T.81, annex B.
+    """
+    place, size = 2, None
+    if not head.startswith(b"\xff\xd8"):
+        return None
+    while place + 10 <= len(head) and head[place] == 0xFF:
+        kind, length = head[place + 1], head[place + 2] << 8 | head[place + 3]
+        if kind in (0xC0, 0xC1, 0xC2) and size is None and head[place + 4] == 8 and head[place + 9] in (1, 3):
+            size = (head[place + 5] << 8 | head[place + 6], head[place + 7] << 8 | head[place + 8])
+        elif kind == 0xDA:  # the pixels follow
+            whole = place + 2 + length <= len(head)
+            return size if size and whole and min(size) > 0 and max(size) <= _SIMPLE else None
+        elif kind not in _SKIPPED or length < 2:
+            return None
+        place += 2 + length
+    return None
+
+
+_SIMPLE = 4096  # pixels of the longer side up to which no further check is needed
+
+
 def read_header(data: bytes | memoryview) -> Header:
     """Header of an encoded image; ImageError when the bytes are not the start of an image of a known format."""
     unknown = _unknown(data[:16], "The bytes are no image of a known format.")

@@ -15,6 +15,8 @@ which members are then read in any order.
 from __future__ import annotations
 
 import gzip
+import hashlib
+import json
 import os
 import tarfile
 import tempfile
@@ -30,7 +32,7 @@ from typing import IO, Any, BinaryIO
 
 import numpy as np
 
-from facerec.core import Album, Description, FormatError, size_of
+from facerec.core import Album, Description, FormatError, file_state, size_of
 from facerec.interop import photo_lists
 from facerec.store import shards
 
@@ -70,6 +72,10 @@ class FileSource(ABC):
     def pieces(self, name: str) -> Iterator[bytes]:
         """The bytes of one file, which may be larger than memory, piece by piece."""
 
+    def reader(self, names: Sequence[str]) -> FileReader | None:
+        """What reads these files in other processes; None for an archive that only this object can read."""
+        return None
+
     def _safe(self, name: str, taken: Container[str]) -> str:
         """`name` without a leading "./"; FormatError when it leaves the archive or cannot be stored."""
         clean = str(PurePosixPath(name))
@@ -89,6 +95,48 @@ class FileSource(ABC):
     def _check_members(self, count: int) -> None:
         if count > self._limits.members:
             raise FormatError(f"{self._path} lists more than {self._limits.members} members.")
+
+
+@dataclass(frozen=True)
+class FileReader:
+    """Reads some files of a folder or of an uncompressed tar, in any process.
+
+    Attributes:
+        path: the folder or tar.
+        places: first byte and number of bytes of each file, in the tar or in the file itself.
+    """
+
+    path: Path
+    places: Mapping[str, tuple[int, int]]
+
+    def part(self, names: Sequence[str]) -> FileReader:
+        """A reader of some of the files."""
+        return FileReader(self.path, {name: self.places[name] for name in names})
+
+    def size(self, name: str) -> int:
+        """Bytes of one file."""
+        return self.places[name][1]
+
+    def state(self) -> str:
+        """A digest of what tells these files from changed ones, without reading them."""
+        files = [self.path / name for name in self.places] if self.path.is_dir() else [self.path]
+        states = hashlib.sha256()
+        for file in files:
+            states.update(json.dumps([str(file.resolve()), file_state(file)]).encode())
+        return states.hexdigest()
+
+    def read(self, name: str) -> bytes:
+        """All bytes of one file; FormatError where it cannot be read or is shorter."""
+        start, size = self.places[name]
+        try:
+            with (self.path / name if self.path.is_dir() else self.path).open("rb") as file:
+                file.seek(start)
+                data = file.read(size)
+        except OSError as error:
+            raise FormatError(f"{self.path} cannot be read: {error}.") from error
+        if len(data) < size:
+            raise FormatError(f"{self.path} cannot be read: it ends inside {name}.")
+        return data
 
 
 @contextmanager
@@ -140,6 +188,12 @@ class _Folder(FileSource):
             if any("\ud800" <= letter <= "\udfff" for letter in name):
                 raise FormatError(f"{path} is refused: the name of its file {name} is no UTF-8; rename it.")
 
+    def reader(self, names: Sequence[str]) -> FileReader:
+        sizes = {name: (self._path / name).stat().st_size for name in names}
+        for name, size in sizes.items():
+            self._check_size(size, name)
+        return FileReader(self._path, {name: (0, size) for name, size in sizes.items()})
+
     def pieces(self, name: str) -> Iterator[bytes]:
         with (self._path / name).open("rb") as file:
             self._check_size(os.fstat(file.fileno()).st_size, name)
@@ -162,6 +216,11 @@ class _Tar(FileSource):
                 self._check_size(member.size, name)
                 self._places[name] = (member.offset_data, member.size)
         self.names = sorted(self._places)
+
+    def reader(self, names: Sequence[str]) -> FileReader | None:
+        if not os.path.samestat(os.fstat(self._file.fileno()), self._path.stat()):
+            return None  # unpacked from a tgz to a file without a name
+        return FileReader(self._path, {name: self._places[name] for name in names})
 
     def pieces(self, name: str) -> Iterator[bytes]:
         start, size = self._places[name]
@@ -248,6 +307,40 @@ def photo_rows(
     Raises:
         FormatError: when there is no photo, one of `only` is missing, or `open_source` fails.
     """
+    with open_photos(path, labelled, limits, scratch, depth, only) as listed:
+        yield from listed.rows()
+
+
+@dataclass(frozen=True)
+class PhotoList:
+    """The photos of an open source: their files, identities and labels, and the folders above all identities."""
+
+    files: FileSource
+    names: Sequence[str]
+    identities: Sequence[str]
+    labels: Sequence[int]
+    top: str
+
+    def sources(self) -> Iterator[str]:
+        """The path of each photo inside its set."""
+        return (name.removeprefix(self.top) for name in self.names)
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Photo rows."""
+        for name, identity, label, source in zip(self.names, self.identities, self.labels, self.sources(), strict=True):
+            yield {"image": self.files.read(name), "label": label, "identity": identity, "source": source}
+
+
+@contextmanager
+def open_photos(
+    path: str | Path,
+    labelled: bool = True,
+    limits: Limits = LIMITS,
+    scratch: Path | None = None,
+    depth: int = 1,
+    only: Sequence[str] | Path | None = None,
+) -> Iterator[PhotoList]:
+    """Open the photos that `photo_rows` gives, with the same arguments."""
     with open_source(path, limits, scratch) as files:
         names = [name for name in files.names if is_photo(name, files)]
         if only is not None:
@@ -256,37 +349,38 @@ def photo_rows(
         if not names:
             raise FormatError(f"{path} holds no photos.")
         identities = [_identity(name, depth) if labelled else "" for name in names]
-        yield from _rows(files, names, identities, _common_top(names, depth) if labelled else "")
+        top = _common_top(names, depth) if labelled else ""
+        yield PhotoList(files, names, identities, _labels(identities), top)
+
+
+@contextmanager
+def open_listed(
+    path: str | Path,
+    listed: Mapping[str, int] | Mapping[str, str],
+    limits: Limits = LIMITS,
+    scratch: Path | None = None,
+) -> Iterator[PhotoList]:
+    """Open the photos of a folder or archive that a list names, in its order, with the identities that it gives.
+
+    An identity is a name, and labels are 0..n-1 by sorted name; or a number, and labels are in the order of the numbers.
+    The name "" and a negative number mean an unknown identity, labelled -1. Paths are matched as `matching_rows` does it;
+    photos that are not listed are left out. Raises FormatError when photos of the list are missing, or when
+    `open_source` fails.
+    """
+    values = list(listed.values())
+    identities = [("" if isinstance(each, int) and each < 0 else str(each)) for each in values]
+    order = int if values and isinstance(values[0], int) else str
+    with open_source(path, limits, scratch) as files:
+        names = _listed(path, list(listed), files.names)
+        yield PhotoList(files, names, identities, _labels(identities, order), _common_top(names, depth=1))
 
 
 def listed_rows(
     path: str | Path, listed: Mapping[str, int], limits: Limits = LIMITS, scratch: Path | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Photo rows of a folder or archive in the order of a list, which gives the number of each one's identity.
-
-    The identity is that number as text, labels are 0..n-1 in the order of those numbers; a negative number means an
-    unknown identity. Paths are matched as `matching_rows` does it. Raises FormatError when photos of the list are
-    missing, or when `open_source` fails.
-    """
-    identities = [str(label) if label >= 0 else "" for label in listed.values()]
-    with open_source(path, limits, scratch) as files:
-        names = _listed(path, list(listed), files.names)
-        yield from _rows(files, names, identities, _common_top(names, depth=1), order=int)
-
-
-def named_rows(
-    path: str | Path, people: Path, limits: Limits = LIMITS, scratch: Path | None = None
-) -> Iterator[dict[str, Any]]:
-    """Photo rows of a folder or archive in the order of the list `people` (see `photo_lists.read_people`).
-
-    Labels are 0..n-1 by sorted name, -1 for the name "", an unknown identity. Paths are matched as `matching_rows` does
-    it; photos that are not listed are left out. Raises FormatError when photos of the list are missing, or when
-    `open_source` fails.
-    """
-    named = photo_lists.read_people(people)
-    with open_source(path, limits, scratch) as files:
-        names = _listed(path, list(named), files.names)
-        yield from _rows(files, names, list(named.values()), _common_top(names, depth=1))
+    """Photo rows of what `open_listed` opens."""
+    with open_listed(path, listed, limits, scratch) as opened:
+        yield from opened.rows()
 
 
 def find_people(path: str | Path, files: FileSource, depth: int = 1, people: Path | None = None) -> dict[str, str]:
@@ -303,13 +397,6 @@ def find_people(path: str | Path, files: FileSource, depth: int = 1, people: Pat
     if not found:
         raise FormatError(f"{path} holds no photos.")
     return found
-
-
-def _rows(
-    files: FileSource, names: Sequence[str], identities: Sequence[str], top: str, order: type = str
-) -> Iterator[dict[str, Any]]:
-    for name, identity, label in zip(names, identities, _labels(identities, order), strict=True):
-        yield {"image": files.read(name), "label": label, "identity": identity, "source": name.removeprefix(top)}
 
 
 def _labels(identities: Sequence[str], order: type = str) -> list[int]:

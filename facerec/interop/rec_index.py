@@ -201,6 +201,12 @@ def read_payload(data: FileMap, offset: int, size: int = LONGEST_PAYLOAD) -> byt
     return MAGIC.join(pieces)[:size]
 
 
+def payload_size(data: FileMap, offset: int) -> int:
+    """Bytes of the payload of the record at byte `offset`; FormatError when no whole record is there."""
+    parts = _parts(data, offset)
+    return sum(stop - start for start, stop in parts) + len(MAGIC) * (len(parts) - 1)
+
+
 def record_end(data: FileMap, offset: int) -> int:
     """Offset of the byte after the record at `offset`; FormatError when no whole record is there."""
     return _aligned(_parts(data, offset)[-1][1])

@@ -120,6 +120,13 @@ class RecordReader:
             return self.number(key)
         return self._whole(key, label)
 
+    def head(self, key: int) -> tuple[int, int]:
+        """`number` of record `key` and the bytes of its image, which is not read."""
+        number = self.number(key)  # first, since it may find that the index is wrong
+        labels = int.from_bytes(self.payload(key, 4), "little")
+        size = rec_index.payload_size(self._data, self._offset_list[self._place(key)])
+        return number, size - _HEADER.size - _LABEL.size * labels
+
     def payload(self, key: int, size: int = LONGEST_PAYLOAD) -> bytes:
         """First `size` bytes of record `key`, its parts joined; KeyError when there is none."""
         place = self._place(key)

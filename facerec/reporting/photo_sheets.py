@@ -13,11 +13,8 @@ from typing import Any
 
 import cv2
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from facerec.core import FormatError
 from facerec.detection import Faces, draw_faces, table
 from facerec.imaging import alignment, sheets
 from facerec.imaging.sheets import (
@@ -155,7 +152,7 @@ def _face_tile(image: Image, caption: str, marks: NDArray[np.float64] | None = N
 def _photos_without_a_face(photos: shards.Shards, failed: Sequence[Failure]) -> Image:
     """A row of them, each with the category of its failure."""
     shown = [failed[number] for number in sample_rows(range(len(failed)), FACE_COLUMNS)]
-    places = _places([each.source for each in shown], photos).tolist()
+    places = photos.find([each.source for each in shown]).tolist()
     tiles = [
         _face_tile(decode_or_grey(photos.image(place)), each.category)
         for place, each in zip(places, shown, strict=True)
@@ -198,21 +195,12 @@ class _PhotoSet:
 
 def _read_photo_set(photos: str | Path, detections: str | Path, faces: str | Path) -> _PhotoSet:
     taken, aligned = shards.read_shards(photos, "photos"), shards.read_shards(faces, "faces")
-    numbers, failures = _places(aligned.column("source"), taken), read_failures(aligned)
+    numbers, failures = taken.find(aligned.column("source")), read_failures(aligned)
     rows = np.full(len(taken), -1)
     rows[numbers] = np.arange(len(numbers))
-    places = _places([failure.source for failure in failures], taken).tolist()
+    places = taken.find([failure.source for failure in failures]).tolist()
     failed = {place: failure.category for place, failure in zip(places, failures, strict=True)}
     return _PhotoSet(taken, table.DetectionTable(detections), aligned, numbers, rows, failed)
-
-
-def _places(sources: pa.ChunkedArray | list[str], photos: shards.Shards) -> NDArray[np.int64]:
-    """The numbers of photos by their names; FormatError where one is not in the set."""
-    wanted = pa.array(sources, pa.string()) if isinstance(sources, list) else sources
-    found = pc.index_in(wanted, photos.column("source"))
-    if found.null_count:
-        raise FormatError(f"{photos.path} lacks some photos of the faces; align them again.")
-    return np.asarray(found.to_numpy(), np.int64)
 
 
 def _photo_rows(found: _PhotoSet) -> Iterator[tuple[str, int, list[int]]]:

@@ -17,7 +17,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +42,8 @@ from facerec.core import (
 from facerec.store import bounds, tables
 
 VERSION = 1
-_BATCH_ROWS = 256
-_BATCH_BYTES = 32 << 20
+BATCH_ROWS = 256
+BATCH_BYTES = 32 << 20
 _BYTES = (bytes, bytearray, memoryview)
 _META_KEY = b"facerec"
 LONGEST_SIDE = 4096
@@ -166,6 +166,14 @@ class Shards:
             raise self._damaged(" or ".join(names), tables.reason_of(error)) from error
         return pa.Table.from_batches(checked, self._batches[0].select(names).schema)
 
+    def find(self, sources: pa.ChunkedArray | Sequence[str]) -> NDArray[np.int64]:
+        """(n,) rows of n images by their paths inside the set; FormatError where it lacks one."""
+        wanted = sources if isinstance(sources, pa.ChunkedArray) else pa.array(sources, pa.string())
+        found = pc.index_in(wanted, self.column("source"))
+        if found.null_count:
+            raise FormatError(f"{self.path} lacks {found.null_count} of {len(found)} images; these are of another set.")
+        return np.asarray(found.to_numpy(), np.int64)
+
     def _damaged(self, column: str, reason: str) -> FormatError:
         return FormatError(f"{self.path} is damaged or cut short in its column {column} ({reason}); make it again.")
 
@@ -253,12 +261,12 @@ def write_parts(
 
     For a set made from photos, `failures` says after the last row which photos gave no face; their table lies beside.
     """
-    schema = _schema(meta)
-    batches = (pa.record_batch([_column(chunk, field) for field in schema], schema=schema) for chunk in _chunks(rows))
+    schema = schema_of(meta)
+    batches = (make_batch(chunk, schema) for chunk in _chunks(rows))
     batch, total = next(batches), 0
     for number in range(100_000):
         used = 0
-        with pa.ipc.new_file(folder / f"part-{number:05d}.arrow", schema) as writer:
+        with pa.ipc.new_file(folder / part_name(number), schema) as writer:
             while used == 0 or used + batch.nbytes <= shard_bytes:
                 following = next(batches, None)
                 writer.write_batch(batch, custom_metadata=None if following is not None else _ending(folder, failures))
@@ -268,6 +276,27 @@ def write_parts(
                     return total
                 batch = following
     raise FormatError(f"{folder} would need more than 100,000 parts; write larger ones.")
+
+
+def write_part(rows: Iterable[Mapping[str, Any]], path: Path, meta: Meta, last: bool) -> int:
+    """Write one part that holds all of `rows`; `last` of its set. See `facerec.store.part_jobs`."""
+    schema, total = schema_of(meta), 0
+    with pa.ipc.new_file(path, schema) as writer:
+        for chunk, following in pairwise(chain(_chunks(rows), [[]])):  # no chunk of some rows is empty
+            ending = None if following or not last else _LAST
+            writer.write_batch(make_batch(chunk, schema), custom_metadata=ending)
+            total += len(chunk)
+    return total
+
+
+def part_name(number: int) -> str:
+    """File name of part `number`."""
+    return f"part-{number:05d}.arrow"
+
+
+def make_batch(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.RecordBatch:
+    """Rows as a batch; FormatError for one that is impossible."""
+    return pa.record_batch([_column(rows, field) for field in schema], schema=schema)
 
 
 def _ending(folder: Path, failures: Callable[[], Iterable[Failure]] | None) -> dict[str, str]:
@@ -289,7 +318,8 @@ def reduction(size: tuple[int, int], wanted: tuple[int, int]) -> int:
     return scale if size == (scale * wanted[0], scale * wanted[1]) else 0
 
 
-def _schema(meta: Meta) -> pa.Schema:
+def schema_of(meta: Meta) -> pa.Schema:
+    """The columns of a set and its metadata; FormatError for impossible metadata."""
     if meta.kind not in _FIELDS:
         raise FormatError(f"a set holds photos or faces, not {meta.kind!r}.")
     if (meta.kind == "faces") != (meta.size is not None):
@@ -308,14 +338,14 @@ def _chunks(rows: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any
         chunk.append(row)
         image = row.get("image")
         size += len(image) if isinstance(image, _BYTES) else 0
-        if len(chunk) == _BATCH_ROWS or size >= _BATCH_BYTES:
+        if len(chunk) == BATCH_ROWS or size >= BATCH_BYTES:
             yield chunk
             chunk, size, some = [], 0, True
     if chunk or not some:
         yield chunk
 
 
-def _column(rows: list[Mapping[str, Any]], field: pa.Field) -> pa.Array:
+def _column(rows: Sequence[Mapping[str, Any]], field: pa.Field) -> pa.Array:
     try:
         values = [_value(row, field) for row in rows]
         return pa.array(values, field.type)
@@ -359,8 +389,8 @@ def _parts(path: Path) -> list[Path]:
     if not parts:
         raise FormatError(f"{path} holds no shards (part-00000.arrow, ...); run the stage that makes it.")
     for number, part in enumerate(parts):
-        if part.name != f"part-{number:05d}.arrow":
-            raise FormatError(f"{path} lacks part-{number:05d}.arrow; make it again.")
+        if part.name != part_name(number):
+            raise FormatError(f"{path} lacks {part_name(number)}; make it again.")
     return parts
 
 

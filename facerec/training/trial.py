@@ -58,7 +58,7 @@ def try_recipe(sets: FaceSets, recipe: Train, device: torch.device, steps: int =
     steps = min(steps, recipe.epochs * len(sampler))
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    with reproducible(recipe.seed, recipe.threads):
+    with reproducible(recipe, device):
         backbone, head = initial_weights(faces, recipe, device)
         state = initial_state(backbone.network, head, recipe, device)
         batches = load_batches(faces, sampler, recipe, backbone.preprocessing, device, 0)

@@ -25,7 +25,7 @@ from facerec.interop import devkit, photo_lists
 from facerec.store import embeddings, tables
 from facerec.store.embeddings import Embeddings
 
-MARKED_FROM = 256 << 20
+MARKED_FROM = 64 << 20
 """Bytes of distractors from which on noise is marked instead of writing them a second time."""
 
 

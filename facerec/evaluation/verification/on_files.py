@@ -124,7 +124,7 @@ def verify_files(embedded: Path, compared: Path, options: VerifyOptions, out: Pa
     """
     faces = embeddings.read_embeddings(embedded)
     listed = pair_lists.read_pairs(compared, faces.sources)
-    result = evaluate(listed.interleave(faces.matrix), listed.same, options.protocol, fars=options.fars)
+    result = evaluate(listed.paired(faces.matrix), listed.same, options.protocol, fars=options.fars)
     first, second = (_identities(faces, rows) for rows in (listed.first, listed.second))
     intervals = bootstrap_intervals(result, first, second, options.trials, options.seed)
     people = len({*first, *second} - {""}) or None
