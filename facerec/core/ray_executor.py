@@ -196,8 +196,6 @@ class _Crew:
             with suppress(Exception):  # one that is dead already, or the cluster
                 self._ray.kill(hand.actor)
         self._token.unlink(missing_ok=True)
-        with suppress(OSError):  # others use it
-            self._token.parent.rmdir()
 
     def _hand_out(self, wanted: int) -> None:
         """Give items to the ready actors that have fewest, up to a window behind the `wanted` one."""
