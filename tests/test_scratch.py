@@ -167,3 +167,59 @@ def test_runs_that_start_and_end_together_never_break_each_other(place: Path) ->
         assert process.exitcode == 0
     run()
     assert not place.exists()
+
+
+def test_several_processes_make_a_share_each_and_the_run_after_them_makes_nothing(place: Path) -> None:
+    for number, share in enumerate(([0, 3], [1, 4], [2, 5])):
+        with pytest.raises(resumable.ShareMade) as made, resumable.making_share(number, 3):
+            run()
+        assert (made.value.parts, made.value.new) == (2, 2)
+        assert calls() == share
+    with pytest.raises(resumable.ShareMade) as made, resumable.making_share(1, 3):
+        run()
+    assert (made.value.parts, made.value.new) == (2, 0)
+    assert run() == [{"value": [n], "square": [n * n]} for n in ITEMS]
+    assert calls() == []
+    assert not place.exists()
+
+
+def test_no_range_has_photos_of_two_sets() -> None:
+    with resumable.resumable_tables(
+        "squares", {}, lambda job: pa.table({"n": list(job)}), [3, 0, 4], 2, "", 1
+    ) as tables:
+        assert [table["n"].to_pylist() for table in tables] == [[0, 1], [2], [3, 4], [5, 6]]
+
+
+def test_a_part_of_another_machine_may_be_seen_late(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    part = place / "000000000.part"
+    place.mkdir(parents=True)
+    digest = resumable._write_part(part, pa.table({"n": [1]}))
+    part.rename(hidden := place / "hidden")
+    receipt = resumable._Receipt(str(digest), "another machine")
+    monkeypatch.setattr(time, "sleep", lambda seconds: hidden.exists() and hidden.rename(part))
+    found = resumable._read_delivered(part, receipt)
+    assert found is not None
+    assert found.to_pydict() == {"n": [1]}
+    part.unlink()
+    assert resumable._read_delivered(part, resumable._Receipt(str(digest), resumable.platform.node())) is None
+    monkeypatch.setattr(resumable, "_DELAY", 0.0)
+    assert resumable._read_delivered(part, receipt) is None
+
+
+def test_a_part_is_not_taken_for_that_of_another_receipt(place: Path) -> None:
+    place.mkdir(parents=True)
+    digest = resumable._write_part(place / "0.part", pa.table({"n": [1]}))
+    assert resumable._read_part(place / "0.part", digest) is not None
+    assert resumable._read_part(place / "0.part", "0" * 64) is None
+
+
+def test_a_part_that_cannot_be_written_leaves_nothing(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Path, target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    place.mkdir(parents=True)
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(OSError, match="No space"):
+        resumable._write_part(place / "0.part", pa.table({"n": [1]}))
+    assert list(place.iterdir()) == []
+    assert resumable._write_part(place / "gone/0.part", pa.table({"n": [1]})) is None

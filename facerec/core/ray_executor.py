@@ -12,6 +12,7 @@ back to this process, which gives them to whoever is free. Ray would rather keep
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import sys
@@ -69,11 +70,8 @@ def map_on_ray(work: Work[T, R], workers: int | None) -> Iterator[R]:
 def _connected() -> Iterator[Any]:
     """The module ray, connected to the cluster; a connection that the caller has made before stays."""
     address = local_setting("ray_address", "")
-    if address in ("", "auto") or "://" in address:
-        raise ParamsError(
-            f"FACEREC_RAY_ADDRESS is {address!r}; name the head of the cluster as HOST:PORT, from one of its nodes, or "
-            "local, which starts a cluster of this machine only."
-        )
+    if address != "local":
+        _check_address(address)
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nothing is reported to anyone
     import ray
 
@@ -84,6 +82,7 @@ def _connected() -> Iterator[Any]:
     try:
         with _own_signals():
             ray.init(address=address, log_to_driver=False, logging_level="ERROR", **options)
+        ray._private.worker._worker_logs_enabled = False  # of lost nodes, on standard output, where results go
     except Exception as error:  # of many classes
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ClusterError(
@@ -94,6 +93,22 @@ def _connected() -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _check_address(address: str) -> None:
+    """Raise unless something answers at HOST:PORT; Ray would try for many minutes."""
+    host, _, port = address.rpartition(":")
+    if not re.fullmatch("[^:/]+", host) or not port.isdigit():
+        raise ParamsError(
+            f"FACEREC_RAY_ADDRESS is {address!r}; name the head of the cluster as HOST:PORT, from one of its nodes, or "
+            "local, which starts a cluster of this machine only."
+        )
+    try:
+        socket.create_connection((host, int(port)), timeout=20).close()
+    except (OSError, OverflowError) as error:
+        raise ClusterError(
+            f"No Ray cluster answers at {address} ({error}); see with `ray status` that it runs."
+        ) from error
 
 
 @contextmanager
@@ -196,8 +211,6 @@ class _Crew:
             with suppress(Exception):  # one that is dead already, or the cluster
                 self._ray.kill(hand.actor)
         self._token.unlink(missing_ok=True)
-        with suppress(OSError):  # others use it
-            self._token.parent.rmdir()
 
     def _hand_out(self, wanted: int) -> None:
         """Give items to the ready actors that have fewest, up to a window behind the `wanted` one."""
