@@ -207,7 +207,10 @@ def lacking(world: World, folder: Path) -> Path:
             ("bare", "--features", "features.npy", "--weighting", "norm"),
             "neither a list of pairs nor lists of galleries",
         ),
-        (("bare", "--similarities", "scores.npy"), "has no list of pairs, *_template_pair_label.txt, to go with scores.npy"),
+        (
+            ("bare", "--similarities", "scores.npy"),
+            "has no list of pairs, *_template_pair_label.txt, to go with scores.npy",
+        ),
         (
             ("IJBC", "strangers.npy"),
             "strangers.npy has none of the photos that are listed, the first of which is '1.jpg'",
