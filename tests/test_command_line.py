@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import typer
+import yaml
 from typer.testing import CliRunner
 
 import facerec
@@ -80,6 +81,14 @@ def test_help_fits_80_columns(name: str, monkeypatch: pytest.MonkeyPatch) -> Non
     shown = CliRunner().invoke(app, [*name.split()[1:], "--help"]).stdout
     assert max(map(len, shown.splitlines())) <= 80
     assert "…" not in shown
+
+
+def test_check_refuses_a_detector_as_the_model(tmp_path: Path) -> None:
+    params = yaml.safe_load((ROOT / "profiles/default.yaml").read_text())
+    params |= {"model": "data/raw/retinaface_mnet025", "download": {"retinaface_mnet025": {}}}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    done = CliRunner().invoke(app, ["check", str(tmp_path / "params.yaml")])
+    assert "the weights of the detector retinaface-mnet0.25; name a network" in str(done.exception)
 
 
 def test_check_and_sheet_answer_in_json(tmp_path: Path) -> None:

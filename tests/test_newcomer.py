@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tarfile
 import venv
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,8 +106,8 @@ def newcomer(tmp_path_factory: pytest.TempPathFactory) -> Newcomer:
     """With the wheel and the libraries of the base installation."""
     folder = tmp_path_factory.mktemp("newcomer")
     copy_sources(folder / "source")
-    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
-    subprocess.run([*build, "--wheel-dir", str(folder), str(folder / "source")], check=True)
+    build = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder)]
+    subprocess.run([*build, str(folder / "source")], check=True, stdout=subprocess.DEVNULL)  # sdist, then its wheel
     shutil.rmtree(folder / "source")
     venv.create(folder / "venv", with_pip=False, symlinks=True)
     made = Newcomer(folder, folder / "venv/bin/python")
@@ -140,6 +141,16 @@ def test_the_command_answers_and_names_the_extra_that_is_missing(newcomer: Newco
         assert f"pip install 'facerec[{extra}]'" in newcomer.run("facerec", *words, code=1)[1]
     listed = json.loads(newcomer.run("facerec", "catalog", "--json")[0])["entries"]
     assert "lfw" in [entry["name"] for entry in listed]
+
+
+def test_the_description_reads_well_away_from_the_repository(newcomer: Newcomer) -> None:
+    (wheel,) = newcomer.folder.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (each for each in archive.namelist() if each.endswith("/METADATA"))
+        told = archive.read(name).decode()
+    assert "Description-Content-Type: text/markdown" in told
+    assert re.findall(r"""(?:\]\(|src=")(?!https?:|#)[^)"]*""", told) == []
+    assert list(newcomer.folder.glob("*.tar.gz"))
 
 
 def test_pairs_are_evaluated(newcomer: Newcomer) -> None:

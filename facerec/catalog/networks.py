@@ -37,6 +37,17 @@ def network_place(name: str) -> Path:
     return _place(name, "model") if address is None else hub.hub_place(address, _cache())
 
 
+def check_measured(model: str) -> None:
+    """Raise ParamsError where `model` of params.yaml is data/raw/ENTRY of an entry that is no network for faces."""
+    name = model.removeprefix("data/raw/")
+    if name == model or name not in entries.entry_names():
+        return
+    found = entries.load_entry(name)
+    if found.kind != "model":
+        what = f"the weights of the detector {found.detector}" if found.detector else f"a set of kind {found.kind}"
+        raise ParamsError(f"model is {model}, {what}; name a network, such as data/raw/{DEFAULT}.")
+
+
 def weights_place(name: str) -> Path:
     """The file of a detector's weights, by its path or the name of its entry; raises as `network_place`."""
     found = _place(name, "weights")

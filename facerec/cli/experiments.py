@@ -84,7 +84,10 @@ def lock(
 @command(Panel.EXPERIMENTS)
 def check(path: Annotated[Path, typer.Argument(help="Parameter file.")] = PARAMS, as_json: Json = False) -> None:
     """Validate params.yaml; a mistake is named, with what is allowed."""
+    from facerec.catalog import networks
+
     parsed = parameters.load_params(path)
+    networks.check_measured(parsed.model)
     benchmarks: Any = list(parsed.benchmarks) if as_json else ", ".join(parsed.benchmarks)
     report(f"{path} is valid", {"model": parsed.model, "benchmarks": benchmarks}, as_json)
 

@@ -123,6 +123,9 @@ def fit(sets: FaceSets, recipe: Train, device: torch.device, checkpoints: Checkp
         state = initial_state(backbone.network, head, recipe, device)
         where = describe_device(device) if distributed.world() == 1 else f"{distributed.world()} processes"
         _say(progress, f"training on {len(faces.usable):,} faces of {faces.classes:,} identities, {where}")
+        if faces.reduced:
+            height, width = faces.size
+            _say(progress, f"{', '.join(faces.reduced)}: reduced to {height}x{width}, the size of the smallest set")
         _resume(state, checkpoints, epoch_steps, progress)
         shown = progress.add_task("training", total=steps * images, completed=state.step * images, unit="images")
         with live_curves(images, state.step) as logger:

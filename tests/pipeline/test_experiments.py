@@ -107,6 +107,24 @@ def runs_are_compared(copy: Project, changed: dict[str, dict[str, float]]) -> No
     assert table[2]["metrics"].keys() == found["benchmarks"].keys()
 
 
+@pytest.mark.slow
+def test_experiments_pile_up_until_the_commit_is_restored(copy: Project) -> None:
+    for setting in ("verify.far=0.1", "verify.seed=2"):
+        copy.run("dvc", "exp", "run", "-S", setting, "verify@synth_lfw")
+    piled = json.loads(copy.run("dvc", "params", "diff", "--json"))["params.yaml"]
+    assert piled.keys() == {"verify.far", "verify.seed"}
+    copy.run("git", "restore", "params.yaml", "dvc.lock", "reports")
+    copy.run("dvc", "checkout")
+    assert copy.run("git", "status", "--porcelain") == ""
+    assert "up to date" in copy.run("dvc", "status")
+
+
+def test_the_stages_of_a_fresh_profile_are_listed(copy: Project) -> None:
+    copy.run("facerec", "profile", "lfw")
+    listed = executed(copy.run("dvc", "repro", "--dry", "--force"))
+    assert {"download@lfw", "detect@lfw", "align@lfw", "embed@lfw", "verify@lfw", "plots", "report"} <= set(listed)
+
+
 def test_metrics_are_few(project: Project) -> None:
     shown = json.loads(project.run("dvc", "metrics", "show", "--json"))
     files = shown[""]["data"]
