@@ -283,9 +283,24 @@ def _describe_entry(entry: entries.CatalogEntry) -> dict[str, Any]:
         "counts": _join_counts(entry.counts),
         "published counts": _join_counts(entry.published),
     }
+    texts |= _describe_measured(entry.name)
     if entry.kind in ("photos", "pack"):
         texts["people in reports"] = "shown" if entry.shown else "not shown; pictures: true would allow it"
     return {**_summarise_entry(entry), **files, **places, **{key: text for key, text in texts.items() if text}}
+
+
+def _describe_measured(name: str) -> dict[str, str]:
+    """The thresholds that come with a network: false accept rate, cosine, and the 95 % interval of the rate."""
+    from facerec.catalog import networks
+
+    place = networks.shipped_scores() / name
+    if not place.is_dir():
+        return {}
+    from facerec.recognition import thresholds
+
+    measured = thresholds.read_measurement(place, None)
+    rates = [f"{rate} at {cosine} ({interval})" for rate, cosine, interval in thresholds.describe_rates(measured)]
+    return {f"thresholds on {measured.benchmark}": f"{measured.different:,} different pairs:\n" + "\n".join(rates)}
 
 
 def _join_counts(counts: BaseModel) -> str:
