@@ -19,6 +19,7 @@ from facerec.cli.common import (
     command,
     file_place,
     folder_place,
+    network_place,
     report,
     show_table,
 )
@@ -122,7 +123,7 @@ def quality(
     if model:
         from facerec.embedding.embed_set import embed_face_set
 
-        embedded = embed_face_set(model, faces)
+        embedded = embed_face_set(network_place(Path(model)), faces)
     rated = on_files.rate_faces(embedded or faces, table, column)
     found = rated.metrics()
     if pairs:

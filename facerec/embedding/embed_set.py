@@ -1,4 +1,4 @@
-"""Networks by file, by name in the catalog or by address on the hub, and embeddings of whole face sets."""
+"""Embeddings of whole face sets."""
 
 from __future__ import annotations
 
@@ -6,27 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from facerec.catalog import entries, networks
+from facerec.catalog import entries
 from facerec.core import check_place, torch_device
-from facerec.embedding.embedder import CPU, Embedder, load_embedder
+from facerec.embedding.embedder import load_embedder
 from facerec.embedding.engines import describe_engine, use_engine
 from facerec.store.embeddings import Embeddings, Origin, normalise, write_embeddings, write_feature_sets
 from facerec.store.shards import read_failures, read_shards
-
-
-def open_embedder(
-    path_or_name: str | Path, device: torch.device = CPU, allow_torchscript: bool = False, engine: str = "torch"
-) -> Embedder:
-    """The network in a file or directory (see `load_embedder`), of the catalog by its name, or of the hub by its address.
-
-    The latter two are downloaded first. `engine` is what runs it: "torch" or a faster way, see
-    `facerec.embedding.engines`. With `allow_torchscript` a file that is TorchScript may run, which can do whatever you
-    can; downloaded models never may. Raises as `facerec.catalog.networks.network_place`, `load_embedder` and
-    `use_engine` do.
-    """
-    return use_engine(load_embedder(networks.network_place(str(path_or_name)), device, allow_torchscript), engine)
 
 
 def embed_face_set(
@@ -43,7 +29,7 @@ def embed_face_set(
     if out is not None:
         check_place(Path(out), folder=False)
     aligned = read_shards(faces, "faces")
-    embedder = open_embedder(model, torch_device(), allow_torchscript, engine)
+    embedder = use_engine(load_embedder(model, torch_device(), allow_torchscript), engine)
     matrix = embedder.embed(aligned)
     failed = read_failures(aligned)
     missing = np.full((len(failed), matrix.shape[1]), np.nan, np.float32)
