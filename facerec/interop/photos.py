@@ -273,14 +273,19 @@ def listed_rows(
         yield from _rows(files, names, identities, _common_top(names, depth=1), order=int)
 
 
+def rows_of_list(path: str | Path, list_file: str | Path) -> Iterator[dict[str, Any]]:
+    """`listed_rows` by a list file with lines "path label"."""
+    return listed_rows(path, photo_lists.read_labels(list_file))
+
+
 def _rows(
     files: FileSource, names: Sequence[str], identities: Sequence[str], top: str, order: type = str
 ) -> Iterator[dict[str, Any]]:
-    for name, identity, label in zip(names, identities, _labels(identities, order), strict=True):
+    for name, identity, label in zip(names, identities, number_names(identities, order), strict=True):
         yield {"image": files.read(name), "label": label, "identity": identity, "source": name.removeprefix(top)}
 
 
-def _labels(identities: Sequence[str], order: type = str) -> list[int]:
+def number_names(identities: Sequence[str], order: type = str) -> list[int]:
     """Numbers from 0 for the identities, sorted as values of that type; -1 for ""."""
     numbers = {identity: number for number, identity in enumerate(sorted({*identities} - {""}, key=order))}
     return [numbers.get(identity, -1) for identity in identities]
@@ -303,7 +308,7 @@ def describe_photos(path: Path, files: FileSource) -> Description:
     names = [name for name in files.names if is_photo(name, files)]
     if not names:
         raise FormatError(f"{path} holds no photos, shards, packs, features or models.")
-    labels = np.array(_labels([_identity(name, depth=1) for name in names]), np.int64)
+    labels = np.array(number_names([_identity(name, depth=1) for name in names]), np.int64)
     facts = {"bytes": size_of(path), "colour": "as stored", "other_files": len(files.names) - len(names)}
     album = Album(lambda row: files.read(names[row]), labels, names)
     return Description("photo folder" if path.is_dir() else "archive of photos", facts, album)

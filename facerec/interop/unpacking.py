@@ -120,11 +120,11 @@ def _open_rec(path: Path, expected: Expected) -> PackMember:
         raise FormatError(f"{path} holds no images.")
     folder = path.absolute().parent.name
     first = reader[int(keys[0])].image
-    meta = _meta(path, folder if path.stem == "train" else f"{folder}/{path.stem}", first, expected)
+    meta = meta_of(path, folder if path.stem == "train" else f"{folder}/{path.stem}", first, expected)
     declared = path.with_name("property")
     if declared.is_file() and meta.size not in (None, recordio.read_property(declared)[1]):
         raise FormatError(f"{declared} does not give the size of the faces of {path}, which is {meta.size}.")
-    return PackMember(meta, _checked(_rec_rows(reader, keys), path, meta), note=reader.index_note)
+    return PackMember(meta, checked_rows(_rec_rows(reader, keys), path, meta), note=reader.index_note)
 
 
 def _open_bin(path: Path, expected: Expected) -> PackMember:
@@ -197,10 +197,10 @@ def _verification(
     stream = iter(images)
     first = next(stream)
     name = _name(path)
-    meta = _meta(path, f"{path.absolute().parent.name}/{name}", first, expected)
+    meta = meta_of(path, f"{path.absolute().parent.name}/{name}", first, expected)
     counted = track(chain([first], stream), f"unpack {name}", 2 * len(same), unit="images")
     rows = (_row(image, -1, "", f"{name}/{number:06d}.{suffix}") for number, image in enumerate(counted))
-    return PackMember(meta, _checked(rows, path, meta), pairs.consecutive_pairs(same))
+    return PackMember(meta, checked_rows(rows, path, meta), pairs.consecutive_pairs(same))
 
 
 def _rec_rows(reader: recordio.RecordReader, keys: NDArray[np.int64]) -> Rows:
@@ -216,7 +216,7 @@ def _rec_rows(reader: recordio.RecordReader, keys: NDArray[np.int64]) -> Rows:
         yield _row(reader[int(key)].image, label, identity, f"{name}/{key:08d}.jpg")
 
 
-def _checked(rows: Rows, path: Path, meta: shards.Meta) -> Rows:
+def checked_rows(rows: Rows, path: Path, meta: shards.Meta) -> Rows:
     """The same rows; FormatError at the first face of another size than the set's."""
     if meta.size is None:
         yield from rows
@@ -236,7 +236,7 @@ def _row(image: bytes, label: int, identity: str, source: str) -> dict[str, Any]
     return {"image": image, "label": label, "identity": identity, "source": source, "rung": "pack"}
 
 
-def _meta(path: Path, dataset: str, first: bytes, expected: Expected) -> shards.Meta:
+def meta_of(path: Path, dataset: str, first: bytes, expected: Expected) -> shards.Meta:
     """Metadata of the set that begins with image `first`; FormatError when that cannot be an aligned face."""
     if expected.photos:
         return shards.Meta("photos", dataset)
