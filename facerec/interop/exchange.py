@@ -50,10 +50,7 @@ def import_set(source: Path, out: Path, form: str, aligned: bool = False) -> dic
 
 def import_photos(source: Path, out: Path, list_file: Path | None = None, labelled: bool = True) -> dict[str, int]:
     """Write the photos of a folder or archive as shards; a photo's folder is its identity unless a list says it."""
-    if list_file is None:
-        rows = photos.photo_rows(source, labelled=labelled)
-    else:
-        rows = photos.rows_of_list(source, list_file)
+    rows = photos.rows_of_list(source, list_file) if list_file else photos.photo_rows(source, labelled=labelled)
     shards.write_shards(track(rows, source.name, None, "photos"), out, shards.Meta("photos", source.stem))
     return _counts(out, "photos")
 
