@@ -21,7 +21,7 @@ from facerec.backbones import model_folders, storage
 from facerec.catalog import hub, networks
 from facerec.cli import app
 from facerec.core import AcquireError, FormatError, ParamsError, console, parse_json
-from facerec.embedding.opening import open_embedder
+from facerec.embedding.by_name import open_embedder
 from facerec.inspection import inspect
 from facerec.recognition.recogniser import Recogniser
 from tests.recognition import photo, save_model, write_scores

@@ -22,7 +22,7 @@ from facerec.cli.common import (
     print_json,
     report,
 )
-from facerec.core import ParamsError, atomic_dir, note, parse_yaml, shown, terminal
+from facerec.core import ParamsError, note, parse_yaml, shown, terminal
 
 if TYPE_CHECKING:
     from facerec.catalog import entries, user_dataset
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 New = Annotated[Path, typer.Argument(help="Folder to write; must be new or empty.")]
 Arrays = Literal["bgr", "rgb"]
+Form = Literal["webdataset", "imagefolder", "parquet", "lfw"]
+FORMS = "WebDataset's tars, Hugging Face's image folders or tables, or LFW as CVAT and Datumaro write it"
 
 
 @command(Panel.DATA)
@@ -146,33 +148,32 @@ def _report_added(name: str, added: user_dataset.AddedDataset, as_json: bool) ->
 
 @command(Panel.DATA, "import")
 def import_photos(
-    source: Annotated[Path, typer.Argument(help="Folder or archive (tar, tgz, zip) of photos.")],
+    source: Annotated[Path, typer.Argument(help="Folder or archive (tar, tgz, zip) of photos, or a table.")],
     out: New,
     list_file: Annotated[
         Path | None, typer.Option("--list", help="Lines 'path label'; by default a photo's folder is its identity.")
     ] = None,
     unlabelled: Annotated[bool, typer.Option("--unlabelled", help="The identities are unknown.")] = False,
+    form: Annotated[Form | None, typer.Option("--format", help=f"What SOURCE is instead: {FORMS}.")] = None,
+    faces: Annotated[bool, typer.Option("--faces", help="With --format: the images are aligned faces.")] = False,
     replace: Replace = False,
     as_json: Json = False,
 ) -> None:
-    """Turn photos in identity folders, or named by a list, into photo shards. Image bytes untouched."""
-    from facerec.interop import ingest, photo_lists, photos
-    from facerec.store import shards
+    """Turn photos in identity folders, named by a list or in another format, into shards. Image bytes untouched."""
+    from facerec.interop import exchange
 
     check_out(out, source, replace)
-    meta = shards.Meta("photos", source.stem)
-    if list_file is not None and unlabelled:
+    if (list_file is not None) + unlabelled + (form is not None) > 1:
         raise ParamsError(
-            "--list names the people in the photos and --unlabelled says that they are unknown; give one of them."
+            "--list names the people in the photos, --unlabelled says that they are unknown, and a --format says it "
+            "itself; give one of them."
         )
-    if list_file is None:
-        opened = photos.open_photos(source, not unlabelled)
+    if faces and form is None:
+        raise ParamsError("--faces goes with --format; aligned faces in a pack are read by `facerec unpack`.")
+    if form is None:
+        report("Photos", exchange.import_photos(source, out, list_file, not unlabelled), as_json)
     else:
-        opened = photos.open_listed(source, photo_lists.read_labels(list_file))
-    with opened as listed, atomic_dir(out) as folder:
-        ingest.write_photos(listed, folder, meta, source.name)
-    made = shards.read_shards(out, "photos")
-    report("Photos", {"photos": len(made), "identities": made.classes}, as_json)
+        report("Images", exchange.import_set(source, out, form, faces), as_json)
 
 
 @command(Panel.DATA)
@@ -214,13 +215,12 @@ def pack(
 ) -> None:
     """Turn face shards into a pack that InsightFace reads, image bytes untouched; undoes unpack."""
     from facerec.interop import exporting
-    from facerec.store.shards import PAIRS
 
     check_out(out, faces, replace)
     if out.suffix == ".bin":
-        if pairs is None and not (faces / PAIRS).is_file():
-            raise ParamsError(f"{faces} has no {PAIRS}; name the pairs of {out.name} with --pairs.")
-        count = exporting.pack_bin(faces, pairs or faces / PAIRS, out)
+        if pairs is None and not (faces / exporting.PAIRS).is_file():
+            raise ParamsError(f"{faces} has no {exporting.PAIRS}; name the pairs of {out.name} with --pairs.")
+        count = exporting.pack_bin(faces, pairs or faces / exporting.PAIRS, out)
         report("Images", {out.stem: count}, as_json)
         return
     if pairs is not None:
@@ -235,15 +235,22 @@ def export(
     list_file: Annotated[
         bool, typer.Option("--with-list", help="Also write OUT/list.txt, lines 'path label'.")
     ] = False,
+    form: Annotated[Form | None, typer.Option("--format", help=f"What OUT becomes instead: {FORMS}.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many images.")] = None,
     replace: Replace = False,
     as_json: Json = False,
 ) -> None:
-    """Turn shards into files in identity folders, image bytes untouched."""
-    from facerec.interop import exporting
+    """Turn shards into files in identity folders, or into another format; image bytes untouched."""
+    from facerec.interop import exchange, exporting
 
     check_out(out, images, replace)
-    report("Written", exporting.export_images(images, out, list_file, limit), as_json)
+    if form is None:
+        written = exporting.export_images(images, out, list_file, limit)
+    elif list_file:
+        raise ParamsError("--with-list goes with identity folders, not with --format.")
+    else:
+        written = exchange.export_set(images, out, form, limit)
+    report("Written", written, as_json)
 
 
 @command(Panel.DATA)
@@ -340,9 +347,24 @@ def _describe_entry(entry: entries.CatalogEntry) -> dict[str, Any]:
         "counts": _join_counts(entry.counts),
         "published counts": _join_counts(entry.published),
     }
+    texts |= _describe_measured(entry.name)
     if entry.kind in ("photos", "pack"):
         texts["people in reports"] = "shown" if entry.shown else "not shown; pictures: true would allow it"
     return {**_summarise_entry(entry), **files, **places, **{key: text for key, text in texts.items() if text}}
+
+
+def _describe_measured(name: str) -> dict[str, str]:
+    """The thresholds that come with a network: false accept rate, cosine, and the 95 % interval of the rate."""
+    from facerec.catalog import networks
+
+    place = networks.shipped_scores() / name
+    if not place.is_dir():
+        return {}
+    from facerec.recognition import thresholds
+
+    measured = thresholds.read_measurement(place, None)
+    rates = [f"{rate} at {cosine} ({interval})" for rate, cosine, interval in thresholds.describe_rates(measured)]
+    return {f"thresholds on {measured.benchmark}": f"{measured.different:,} different pairs:\n" + "\n".join(rates)}
 
 
 def _join_counts(counts: BaseModel) -> str:

@@ -350,7 +350,7 @@ def open_photos(
             raise FormatError(f"{path} holds no photos.")
         identities = [_identity(name, depth) if labelled else "" for name in names]
         top = _common_top(names, depth) if labelled else ""
-        yield PhotoList(files, names, identities, _labels(identities), top)
+        yield PhotoList(files, names, identities, number_names(identities), top)
 
 
 @contextmanager
@@ -372,7 +372,7 @@ def open_listed(
     order = int if values and isinstance(values[0], int) else str
     with open_source(path, limits, scratch) as files:
         names = _listed(path, list(listed), files.names)
-        yield PhotoList(files, names, identities, _labels(identities, order), _common_top(names, depth=1))
+        yield PhotoList(files, names, identities, number_names(identities, order), _common_top(names, depth=1))
 
 
 def listed_rows(
@@ -399,7 +399,7 @@ def find_people(path: str | Path, files: FileSource, depth: int = 1, people: Pat
     return found
 
 
-def _labels(identities: Sequence[str], order: type = str) -> list[int]:
+def number_names(identities: Sequence[str], order: type = str) -> list[int]:
     """Numbers from 0 for the identities, sorted as values of that type; -1 for ""."""
     numbers = {identity: number for number, identity in enumerate(sorted({*identities} - {""}, key=order))}
     return [numbers.get(identity, -1) for identity in identities]
@@ -422,7 +422,7 @@ def describe_photos(path: Path, files: FileSource) -> Description:
     names = [name for name in files.names if is_photo(name, files)]
     if not names:
         raise FormatError(f"{path} holds no photos, shards, packs, features or models.")
-    labels = np.array(_labels([_identity(name, depth=1) for name in names]), np.int64)
+    labels = np.array(number_names([_identity(name, depth=1) for name in names]), np.int64)
     facts = {"bytes": size_of(path), "colour": "as stored", "other_files": len(files.names) - len(names)}
     album = Album(lambda row: files.read(names[row]), labels, names)
     return Description("photo folder" if path.is_dir() else "archive of photos", facts, album)

@@ -130,7 +130,7 @@ def _open_rec(path: Path, expected: Expected) -> PackMember:
     reader.expect_order()
     folder = path.absolute().parent.name
     first = reader[int(keys[0])].image
-    meta = _meta(path, folder if path.stem == "train" else f"{folder}/{path.stem}", first, expected)
+    meta = meta_of(path, folder if path.stem == "train" else f"{folder}/{path.stem}", first, expected)
     declared = path.with_name("property")
     if declared.is_file() and meta.size not in (None, recordio.read_property(declared)[1]):
         raise FormatError(f"{declared} does not give the size of the faces of {path}, which is {meta.size}.")
@@ -159,7 +159,7 @@ def _open_photos(path: Path, expected: Expected) -> PackMember:
         _row(bytes(found.image(row)), int(found.labels[row]), found.identities[row], source)
         for row, source in enumerate(track(found.sources, f"unpack {path.name}", unit="images"))
     )
-    return PackMember(meta, _checked(rows, path, meta))
+    return PackMember(meta, checked_rows(rows, path, meta))
 
 
 def describe_pack(path: Path) -> Description | None:
@@ -226,10 +226,10 @@ def _verification(
     stream = iter(images)
     first = next(stream)
     name = _name(path)
-    meta = _meta(path, f"{path.absolute().parent.name}/{name}", first, expected)
+    meta = meta_of(path, f"{path.absolute().parent.name}/{name}", first, expected)
     counted = track(chain([first], stream), f"unpack {name}", 2 * len(same), unit="images")
     rows = (_row(image, -1, "", f"{name}/{number:06d}.{suffix}") for number, image in enumerate(counted))
-    return PackMember(meta, _checked(rows, path, meta), pairs.consecutive_pairs(same))
+    return PackMember(meta, checked_rows(rows, path, meta), pairs.consecutive_pairs(same))
 
 
 @dataclass(frozen=True)
@@ -269,7 +269,7 @@ class RecordRows:
         return RecordRows(self.path, self.meta, *(column[span] for column in columns))
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        return _checked(self._read(), self.path, self.meta)
+        return checked_rows(self._read(), self.path, self.meta)
 
     def _read(self) -> Iterator[dict[str, Any]]:
         reader = _open_reader(self.path, tuple(file_state(self.path).values()))
@@ -300,7 +300,7 @@ def _find_rows(reader: recordio.RecordReader, keys: NDArray[np.int64], meta: sha
     return RecordRows(reader.path, meta, keys, numbers, np.where(numbers < 0, -1, labels), sizes)
 
 
-def _checked(rows: Rows, path: Path, meta: shards.Meta) -> Iterator[dict[str, Any]]:
+def checked_rows(rows: Rows, path: Path, meta: shards.Meta) -> Iterator[dict[str, Any]]:
     """The same rows; FormatError at the first face of another size than the set's."""
     if meta.size is None:
         yield from rows
@@ -320,7 +320,7 @@ def _row(image: bytes, label: int, identity: str, source: str) -> dict[str, Any]
     return {"image": image, "label": label, "identity": identity, "source": source, "rung": _RUNG}
 
 
-def _meta(path: Path, dataset: str, first: bytes, expected: Expected) -> shards.Meta:
+def meta_of(path: Path, dataset: str, first: bytes, expected: Expected) -> shards.Meta:
     """Metadata of the set that begins with image `first`; FormatError when that cannot be an aligned face."""
     if expected.photos:
         return shards.Meta("photos", dataset)

@@ -152,8 +152,8 @@ class Threshold:
         }
 
 
-def read_measurement(path: str | Path, model: str) -> Measurement:
-    """The measurement in scores.parquet, or its folder, of the model with the digest `model`.
+def read_measurement(path: str | Path, model: str | None) -> Measurement:
+    """The measurement in scores.parquet, or its folder, of the model with the digest `model`; of any model for None.
 
     Raises FormatError where the scores are of another or an unknown model, or where the protocol shifts embeddings
     fold by fold, so that its distances depend on more than the two photos.
@@ -162,7 +162,7 @@ def read_measurement(path: str | Path, model: str) -> Measurement:
     measured = scored.measured
     if measured is None or measured.origin is None:
         raise FormatError(f"{path} does not say which model it was measured with; embed and verify again.")
-    if measured.origin.model != model:
+    if model is not None and measured.origin.model != model:
         raise FormatError(
             f"{path} was measured with another model ({measured.origin.model[:12]}) than this one ({model[:12]}); name "
             "scores of this one, or none."

@@ -1,4 +1,4 @@
-"""Networks by file, by name in the catalog or by address on the hub."""
+"""Networks by file, by name in the catalog or by address on the hub: `facerec.embedder`."""
 
 from __future__ import annotations
 
