@@ -230,6 +230,26 @@ def test_aligned_faces_are_unpacked_without_detection(project: Path) -> None:
     assert not any((project / "train/mine_own").iterdir())
 
 
+def test_celeba_lies_in_one_folder_and_a_list_says_who_is_in_it(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = entries.load_entry("celeba")
+    files = tuple(file.model_copy(update={"versions": []}) for file in entry.files)
+    small = entry.model_copy(update={"files": files, "counts": entries.SetCounts(photos=4, identities=2)})
+    (project / "mirror/img_celeba").mkdir(parents=True)
+    monkeypatch.setenv("FACEREC_MIRROR", str(project / "mirror"))
+    (project / "mirror/celeba").mkdir()
+    (project / "mirror/img_celeba").rename(project / "mirror/celeba/img_celeba")
+    lines = []
+    for number, person in enumerate((2880, 2937, 2880, 2937), 1):
+        name = f"{number:06d}.jpg"
+        (project / "mirror/celeba/img_celeba" / name).write_bytes(encode_jpeg(np.full((8, 8, 3), number, np.uint8)))
+        lines.append(f"{name} {person}\n")
+    (project / "mirror/celeba/identity_CelebA.txt").write_text("".join(lines))
+    acquire(small, project / "raw/celeba")
+    photos = shards.read_shards(project / "raw/celeba", "photos")
+    assert photos.identities == ["2880", "2937", "2880", "2937"]
+    assert photos.sources[0] == "000001.jpg"
+
+
 def test_what_looks_wrong_in_the_photos_is_told(project: Path) -> None:
     heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
     for number in range(45):

@@ -266,7 +266,7 @@ def _entry(made: _Set, source: Path, listed: Sequence[Path]) -> str:
         "counts": {"photos": sum(map(len, made.people.values())), **known},
         "licence": "own photos; say here what the people in them agreed to",
         "pictures": True,  # the report is this machine's, as the photos are
-        "manual": f"Photos of your own: {_MARK} PHOTOS {made.name}` tells this machine where they lie.",
+        "manual": f"Photos of your own: {_MARK} PHOTOS {made.name.removesuffix(f'_{_OWN}')}` tells this machine where they lie.",
     }
     entries.CatalogEntry.model_validate(entry)
     return recipes.dump(entry)

@@ -15,7 +15,7 @@ from rich.table import Table
 from typer.core import TyperCommand, TyperGroup
 from typer.models import ArgumentInfo
 
-from facerec.core import ParamsError, check_place, shown, terminal
+from facerec.core import ParamsError, check_place, parse_yaml, shown, terminal
 
 F = TypeVar("F", bound=Callable[..., None])
 
@@ -149,6 +149,12 @@ Detector = Annotated[
     ),
 ]
 MinFace = Annotated[int | None, typer.Option(help="Smallest face, in pixels.")]
+DetectKeys = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--detect-option", help="A key of `detect:`, repeatable: retry=1, threshold=0.8.", metavar="KEY=VALUE"
+    ),
+]
 Engine = Annotated[str | None, typer.Option(help="What runs RetinaFace: torch, or onnxruntime, which is faster.")]
 
 
@@ -166,6 +172,17 @@ def parse_size(text: str) -> tuple[int, int]:
     if len(sides) > 2 or not all(side.isdecimal() and 0 < int(side) < 1 << 15 for side in sides):
         raise ParamsError(f"--size takes 112 or 112x96 (height x width), not {text!r}.")
     return int(sides[0]), int(sides[-1])
+
+
+def parse_values(pairs: Sequence[str], option: str) -> dict[str, Any]:
+    """The words key=value of an option as a mapping; values are read as YAML."""
+    values = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise ParamsError(f"{option} takes key=value, not {pair!r}.")
+        values[key] = parse_yaml(value, f"{option} {key}", ParamsError)
+    return values
 
 
 def print_json(values: dict[str, Any]) -> None:

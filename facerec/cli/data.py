@@ -19,10 +19,11 @@ from facerec.cli.common import (
     file_place,
     optional_file_place,
     parse_size,
+    parse_values,
     print_json,
     report,
 )
-from facerec.core import ParamsError, note, parse_yaml, shown, terminal
+from facerec.core import ParamsError, note, shown, terminal
 
 if TYPE_CHECKING:
     from facerec.catalog import entries, user_dataset
@@ -73,7 +74,7 @@ def download(
     """Fetch or render a data set or model of the catalog."""
     from facerec.catalog import entries, sets
 
-    found, options = entries.load_entry(entry), _parse_options(option or [])
+    found, options = entries.load_entry(entry), parse_values(option or [], "--option")
     if found.generator is None:
         sets.acquire(found, out, options)
     else:
@@ -308,17 +309,6 @@ def _words(value: Any, inner: bool = False) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     return f"{value:.5g}" if isinstance(value, float) else shown(value)
-
-
-def _parse_options(pairs: list[str]) -> dict[str, Any]:
-    """key=value words as a mapping; values are read as YAML."""
-    options = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals:
-            raise ParamsError(f"--option takes key=value, not {pair!r}.")
-        options[key] = parse_yaml(value, f"--option {key}", ParamsError)
-    return options
 
 
 def _summarise_entry(entry: entries.CatalogEntry) -> dict[str, Any]:

@@ -170,6 +170,15 @@ def work_folder(what: str, inputs: Mapping[str, Any]) -> Iterator[Path]:
         root.rmdir() if root.is_absolute() else os.removedirs(root)
 
 
+def kept_folder(what: str, inputs: Mapping[str, Any]) -> Path:
+    """As `work_folder`, a folder that stays for others who need the same: it is removed after KEPT_DAYS."""
+    root = local_path("scratch", ".facerec/scratch") / what
+    folder = root / work_key(inputs)
+    remove_old_folders(root, folder)
+    _make_folder(folder)
+    return folder
+
+
 def work_key(inputs: Mapping[str, Any]) -> str:
     """Digest of the inputs and of the code that works on them.
 

@@ -15,10 +15,25 @@ import torch
 from numpy.typing import NDArray
 
 from facerec.catalog import entries
-from facerec.core import FormatError, check_place, resumable_tables, reused_memory, torch_device
+from facerec.core import (
+    FormatError,
+    check_place,
+    describe_arithmetic,
+    kept_folder,
+    resumable_tables,
+    reused_memory,
+    torch_device,
+)
 from facerec.embedding.embedder import Embedder, load_embedder
 from facerec.embedding.engines import describe_engine, use_engine
-from facerec.store.embeddings import Embeddings, Origin, normalise, write_embeddings, write_feature_sets
+from facerec.store.embeddings import (
+    Embeddings,
+    Origin,
+    normalise,
+    read_embeddings,
+    write_embeddings,
+    write_feature_sets,
+)
 from facerec.store.face_dataset import FaceDataset
 from facerec.store.shards import read_failures, read_shards
 
@@ -47,6 +62,21 @@ def embed_face_set(
         if out is not None:
             write_embeddings(embeddings, out)
     return embeddings
+
+
+def embed_once(model: str | Path, faces: str | Path, out: str | Path, engine: str = "torch") -> None:
+    """As `embed_face_set`, for faces that several benchmarks share: the first one embeds them, the others copy.
+
+    What is copied lies in the scratch folder, under a digest of the network, the faces, the code and the machine's
+    arithmetic, so it is what embedding again would give.
+    """
+    check_place(Path(out), folder=False)
+    arithmetic = describe_arithmetic(torch_device().type)
+    inputs = {"model": Path(model), "faces": Path(faces), "engine": engine, "arithmetic": arithmetic}
+    kept = kept_folder("embed", inputs) / "embeddings.npy"
+    if not kept.with_suffix(".parquet").is_file():  # it is written last
+        embed_face_set(model, faces, kept, engine=engine)
+    write_embeddings(read_embeddings(kept), out)
 
 
 def embed_features(

@@ -153,7 +153,7 @@ def _open_photos(path: Path, expected: Expected) -> PackMember:
     """The photos of shards, which are aligned faces."""
     found = shards.read_shards(path, "photos")
     meta = dataclasses.replace(
-        _meta(path, found.meta.dataset, bytes(found.image(0)), expected), licence=found.meta.licence
+        meta_of(path, found.meta.dataset, bytes(found.image(0)), expected), licence=found.meta.licence
     )
     rows = (
         _row(bytes(found.image(row)), int(found.labels[row]), found.identities[row], source)

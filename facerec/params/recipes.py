@@ -141,18 +141,17 @@ def _reasons(rule: Rule, images: int, identities: int, machine: Machine, batch: 
     steps = rule.epochs * (images // batch)
     augment = ", ".join(f"{name} {value:g}" for name, value in rule.augment.items())
     split = f", in {parts} parts that fit into the GPU" if parts > 1 else ""
+    few = rule.head["scale"] < _LARGE["scale"]
+    larger = "learn so few images by heart" if few else "gain little"
     return {
-        "backbone": f"{rule.backbone['name']}{width}: {images:,} images would not fill a larger one in time on {machine}",
+        "backbone": f"{rule.backbone['name']}{width}; larger ones "
+        + (f"{larger}" if machine.gpu else f"take too long on {machine}"),
         "head": f"{rule.head['name']}, scale {rule.head['scale']}, margin {rule.head['margin']}: "
-        + (
-            "with few people a large scale and margin hardly learn"
-            if rule.head["scale"] < 64
-            else "the published values, for very many people"
-        ),
+        + ("larger ones hardly learn from so few people" if few else "the published values, for very many people"),
         "epochs": f"{rule.epochs}: {steps:,} updates, with {each:.0f} images a person",
-        "batch": f"{batch}{split}: small enough for {steps // rule.epochs:,} updates an epoch",
+        "batch": f"{batch}{split}: {steps // rule.epochs:,} updates an epoch",
         "augmentation": f"mirrored{f' and {augment}' if augment else ''}: "
-        + ("so few epochs do not repay more" if not augment else "every face is seen often"),
+        + ("every face is seen often" if augment else "more of it needs more epochs than these"),
     }
 
 

@@ -84,7 +84,7 @@ def keep_checkpoints(sets: FaceSets, recipe: Train) -> Iterator[Checkpoints]:
     inputs = {
         "faces": [shards.path for shards in sets],
         "init": recipe.init and Path(recipe.init),
-        "validation": recipe.validation.faces and Path(recipe.validation.faces),
+        "validation": [path and Path(path) for path in (recipe.validation.faces, recipe.validation.pairs)],
         "recipe": recipe.model_dump(mode="json", exclude={"init"}),
     }
     with work_folder("train", inputs) as folder:
@@ -110,7 +110,7 @@ def fit(sets: FaceSets, recipe: Train, device: torch.device, checkpoints: Checkp
         FormatError, ImageError: faces that cannot be used.
         KeyboardInterrupt: after Ctrl-C or SIGTERM, when metrics are read next (`steps_between_readings`).
     """
-    faces = TrainingFaces(sets, recipe.min_images)
+    faces = TrainingFaces(sets, recipe.min_images, recipe.merge)
     faces.check(recipe.batch)
     distributed.local_batch(recipe.batch, recipe.accumulate)
     sampler = create_sampler(faces, recipe)
@@ -119,7 +119,7 @@ def fit(sets: FaceSets, recipe: Train, device: torch.device, checkpoints: Checkp
     fixed = reproducible(recipe, device)
     with fixed, reused_memory(), delay_interrupts() as asked_to_stop, bar() as progress:
         backbone, head = initial_weights(faces, recipe, device)
-        validator = Validator(backbone, device, steps, wanted.faces, wanted.sets, wanted.every)
+        validator = Validator(backbone, device, steps, wanted.faces, wanted.sets, wanted.every, wanted.pairs)
         state = initial_state(backbone.network, head, recipe, device)
         where = describe_device(device) if distributed.world() == 1 else f"{distributed.world()} processes"
         _say(progress, f"training on {len(faces.usable):,} faces of {faces.classes:,} identities, {where}")

@@ -52,7 +52,7 @@ def try_recipe(sets: FaceSets, recipe: Train, device: torch.device, steps: int =
 
     Raises ParamsError for sets that are too small for the recipe, and TrainingError where the loss is not finite.
     """
-    faces = TrainingFaces(sets, recipe.min_images)
+    faces = TrainingFaces(sets, recipe.min_images, recipe.merge)
     faces.check(recipe.batch)
     sampler = create_sampler(faces, recipe)
     steps = min(steps, recipe.epochs * len(sampler))

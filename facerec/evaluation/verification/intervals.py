@@ -30,6 +30,9 @@ from facerec.evaluation.verification.protocols import Bools, Floats, auc, eer
 Ints = NDArray[np.int64]
 Interval = tuple[float, float]
 _BAND = 200
+_CONTRADICTING = (
+    0.05  # share of pairs; a set of photos has a few wrong names, broken identities contradict half of them
+)
 
 
 @dataclass(frozen=True)
@@ -109,15 +112,26 @@ def number_identities(first: Sequence[str], second: Sequence[str], same: Bools) 
     """Number the identities on both sides; the unit is "identities", or "pairs" where no identity is known.
 
     Names are "" where unknown. In a pair of one person one name is enough; any other pair with an unknown face is a
-    unit of its own.
+    unit of its own. Where more than 5 % of the pairs contradict their names, no name is believed.
     """
     left, right = np.asarray(first, dtype=object), np.asarray(second, dtype=object)
     left, right = (np.where(same & (left == ""), right, left), np.where(same & (right == ""), left, right))
     unknown = (left == "") | (right == "") | ((left == right) != same)
+    unknown |= contradicting_names(first, second, same) > _CONTRADICTING
     own = [f"\0{pair}" for pair in range(len(same))]  # no name contains a zero byte
     left, right = np.where(unknown, own, left), np.where(unknown, own, right)
     codes = np.unique(np.concatenate([left, right]).astype(str), return_inverse=True)[1].astype(np.int64)
     return codes[: len(same)], codes[len(same) :], "pairs" if unknown.all() else "identities"
+
+
+def contradicting_names(first: Sequence[str], second: Sequence[str], same: Bools) -> float:
+    """Share of the pairs whose photos have two names although they are genuine, or one name although they are not.
+
+    >>> contradicting_names(["Ann", "Ann"], ["Ann", "Ann"], np.array([True, False]))
+    0.5
+    """
+    left, right = np.asarray(first, dtype=object), np.asarray(second, dtype=object)
+    return float(np.mean((left != "") & (right != "") & ((left == right) != same)))
 
 
 def people_in_several_folds(first: Sequence[str], second: Sequence[str], folds: Ints) -> int:
