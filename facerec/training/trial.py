@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import resource
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 
 import torch
 
 from facerec.core import track
 from facerec.params import Train
 from facerec.training.data import FaceSets, TrainingFaces
+from facerec.training.prefetching import Batch, ahead
 from facerec.training.step import initial_state, reproducible, update
 from facerec.training.trainer import TrainingError, create_sampler, initial_weights, load_batches
 
@@ -33,6 +34,8 @@ class TrialReport:
     Attributes:
         images_per_second: images trained on a second, after the first steps.
         hours: of the whole training at this rate, without validation.
+        waiting: share of that time that steps waited for faces to be read and decoded; more workers
+            (FACEREC_WORKERS) help where it is large.
         memory: bytes: the most that torch held on a GPU, or else the most that this process held.
         steps: number of steps made.
         loss: mean loss of each tenth of the steps.
@@ -41,6 +44,7 @@ class TrialReport:
 
     images_per_second: float
     hours: float
+    waiting: float
     memory: int
     steps: int
     loss: tuple[float, ...]
@@ -61,24 +65,57 @@ def try_recipe(sets: FaceSets, recipe: Train, device: torch.device, steps: int =
     with reproducible(recipe, device):
         backbone, head = initial_weights(faces, recipe, device)
         state = initial_state(backbone.network, head, recipe, device)
-        batches = load_batches(faces, sampler, recipe, backbone.preprocessing, device, 0)
-        metrics, times = [], [time.perf_counter()]
-        for pixels, labels, lr in track(islice(batches, steps), "trial", steps, unit="steps"):
+        loaded = load_batches(faces, sampler, recipe, backbone.preprocessing, device, 0)
+        clock, metrics = _Clock(device), []
+        batches = clock.timed(ahead(loaded, device), steps)
+        for pixels, labels, lr in track(batches, "trial", steps, unit="steps"):
             metrics.append(update(state, pixels, labels, lr, recipe))
-            times.append(time.perf_counter())
-            if not metrics[-1].isfinite().all():
-                raise TrainingError(f"The loss is not finite after {len(metrics)} steps; lower train.lr or head.scale.")
-    rate = _rate(times, recipe.batch)
-    parts = torch.stack(metrics).tensor_split(min(_SHOWN, steps))
+    found = torch.stack(metrics).cpu()
+    if not (finite := found.isfinite().all(1)).all():
+        step = int(finite.int().argmin()) + 1
+        raise TrainingError(f"The loss is not finite after {step} steps; lower train.lr or head.scale.")
+    parts = found.tensor_split(min(_SHOWN, steps))
     loss = tuple(round(float(part[:, 0].mean()), 4) for part in parts)
+    rate = recipe.batch / clock.step_seconds
     hours = recipe.epochs * len(sampler) * recipe.batch / rate / 3600
-    return TrialReport(rate, hours, _memory(device), steps, loss, float(parts[-1][:, 1].mean()))
+    waiting = clock.waited / (clock.step_seconds * clock.counted)
+    return TrialReport(rate, hours, waiting, _memory(device), steps, loss, float(parts[-1][:, 1].mean()))
 
 
-def _rate(times: list[float], batch: int) -> float:
-    """Images a second between the end of the first steps and the last."""
-    first = min(_WARMED, len(times) - 2)
-    return batch * (len(times) - 1 - first) / (times[-1] - times[first])
+class _Clock:
+    """Times steps; a GPU is waited for twice only, so that it runs as in a training.
+
+    Attributes:
+        waited: seconds that steps waited for their batch.
+        counted: number of steps that are timed.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device, self._began, self._ended = device, 0.0, 0.0
+        self.waited, self.counted = 0.0, 0
+
+    @property
+    def step_seconds(self) -> float:
+        """Mean seconds of a step."""
+        return (self._ended - self._began) / self.counted
+
+    def timed(self, batches: Iterator[Batch], steps: int) -> Iterator[Batch]:
+        """The first `steps` batches; time counts from the one after the first few, which load and compile."""
+        first = min(_WARMED, steps - 1)
+        for number in range(steps):
+            if number == first:
+                self._began = self._now()
+            asked = time.perf_counter()
+            batch = next(batches)
+            if number >= first:
+                self.waited += time.perf_counter() - asked
+            yield batch
+        self._ended, self.counted = self._now(), steps - first
+
+    def _now(self) -> float:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        return time.perf_counter()
 
 
 def _memory(device: torch.device) -> int:
