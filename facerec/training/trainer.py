@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import tee
@@ -116,13 +116,11 @@ def fit(sets: FaceSets, recipe: Train, device: torch.device, checkpoints: Checkp
     sampler = create_sampler(faces, recipe)
     images, epoch_steps, wanted = recipe.batch, len(sampler), recipe.validation
     steps, every = recipe.epochs * epoch_steps, steps_between_readings(device)
-    fixed = reproducible(recipe, device)
-    with fixed, reused_memory(), delay_interrupts() as asked_to_stop, bar() as progress:
+    with reproducible(recipe, device), reused_memory(), delay_interrupts() as asked_to_stop, bar() as progress:
         backbone, head = initial_weights(faces, recipe, device)
         validator = Validator(backbone, device, steps, wanted.faces, wanted.sets, wanted.every, wanted.pairs)
         state = initial_state(backbone.network, head, recipe, device)
-        where = describe_device(device) if distributed.world() == 1 else f"{distributed.world()} processes"
-        _say(progress, f"training on {len(faces.usable):,} faces of {faces.classes:,} identities, {where}")
+        _say_begun(progress, faces, device)
         if faces.reduced:
             height, width = faces.size
             _say(progress, f"{', '.join(faces.reduced)}: reduced to {height}x{width}, the size of the smallest set")
@@ -130,8 +128,8 @@ def fit(sets: FaceSets, recipe: Train, device: torch.device, checkpoints: Checkp
         shown = progress.add_task("training", total=steps * images, completed=state.step * images, unit="images")
         with live_curves(images, state.step) as logger:
             made: Unread = []
-            batches = load_batches(faces, sampler, recipe, backbone.preprocessing, device, state.step)
-            for pixels, labels, lr in ahead(batches, device):
+            loaded = load_batches(faces, sampler, recipe, backbone.preprocessing, device, state.step)
+            for pixels, labels, lr in ahead(loaded, device):
                 hold(state, recipe.freeze, state.step // epoch_steps)
                 made.append((update(state, pixels, labels, lr, recipe), lr))
                 ends = state.step % epoch_steps == 0
@@ -141,8 +139,9 @@ def fit(sets: FaceSets, recipe: Train, device: torch.device, checkpoints: Checkp
                 stop, keep = distributed.any_of(asked_to_stop(), checkpoints is not None and (ends or checkpoints.due))
                 keep = keep or (stop and checkpoints is not None)
                 metrics = _read_metrics(state, made, epoch_steps, checkpoints, keep)
-                text = f"epoch {-(-state.step // epoch_steps)}, loss {metrics[0]:.3f}"
-                progress.update(shown, completed=state.step * images, description=text)
+                progress.update(
+                    shown, completed=state.step * images, description=_title(state.step, epoch_steps, metrics)
+                )
                 logger.log_step(state.step, {**dict(zip(METRICS, metrics, strict=True)), "lr": lr})
                 if validator.due(state.step):
                     state.add_validation(validator(state.result))
@@ -150,9 +149,7 @@ def fit(sets: FaceSets, recipe: Train, device: torch.device, checkpoints: Checkp
                 if checkpoints is not None and keep:
                     checkpoints.write(state.content())
                 if stop:
-                    kept = "a checkpoint was written, the same command goes on there"
-                    kept = kept if checkpoints else "it keeps no checkpoints"
-                    _say(progress, f"training stopped before {_position(state.step, epoch_steps)}; {kept}")
+                    _say_stopped(progress, _position(state.step, epoch_steps), checkpoints is not None)
                     raise KeyboardInterrupt
     return _finish(state, backbone, faces)
 
@@ -274,6 +271,20 @@ def _to_device(array: NDArray[Any], device: torch.device) -> Tensor:
 
 def _position(step: int, epoch_steps: int) -> str:
     return f"epoch {step // epoch_steps + 1}, batch {step % epoch_steps + 1} of {epoch_steps}"
+
+
+def _title(step: int, epoch_steps: int, metrics: Sequence[float]) -> str:
+    return f"epoch {-(-step // epoch_steps)}, loss {metrics[0]:.3f}"
+
+
+def _say_begun(progress: Progress, faces: TrainingFaces, device: torch.device) -> None:
+    where = describe_device(device) if distributed.world() == 1 else f"{distributed.world()} processes"
+    _say(progress, f"training on {len(faces.usable):,} faces of {faces.classes:,} identities, {where}")
+
+
+def _say_stopped(progress: Progress, place: str, kept: bool) -> None:
+    how = "a checkpoint was written, the same command goes on there" if kept else "it keeps no checkpoints"
+    _say(progress, f"training stopped before {place}; {how}")
 
 
 def _say(progress: Progress, sentence: str) -> None:
