@@ -27,7 +27,9 @@ def train(
     faces: Annotated[list[Path], typer.Argument(help="Directories of face shards.")],
     out: Annotated[Path, typer.Option(help="Weights to write.", callback=file_place)] = Path("backbone.pt"),
     params: Annotated[Path, typer.Option(help="Where `train:` is read from.")] = Path("params.yaml"),
-    trial: Annotated[bool, typer.Option("--trial", help="Only try the recipe: nothing is written.")] = False,
+    trial: Annotated[
+        bool, typer.Option("--trial", help="Only try the recipe: nothing is written, and its speed is told.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Train a network with the recipe of params.yaml; a training that was stopped goes on where it was.
@@ -54,7 +56,8 @@ def train(
                 storage.save_backbone(trained.backbone, out)
             if trained.validations and not trial:
                 storage.save_backbone(trained.best, out.with_stem(f"{out.stem}_best"))
-            report("trial, nothing saved" if trial else f"{out}", asdict(trained.history[-1]), as_json)
+            pace = trained.pace.describe(recipe.batch) if trial else {}
+            report("trial, nothing saved" if trial else f"{out}", asdict(trained.history[-1]) | pace, as_json)
 
 
 @command(Panel.TRAIN)

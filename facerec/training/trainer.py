@@ -26,7 +26,7 @@ from facerec.training import augmentation
 from facerec.training.checkpoints import Checkpoints, delay_interrupts
 from facerec.training.data import BalancedSampler, FaceSets, Sampler, ShuffledSampler, TrainingFaces
 from facerec.training.loggers import EVERY, live_curves
-from facerec.training.prefetching import ahead
+from facerec.training.prefetching import Pace, ahead
 from facerec.training.step import (
     METRICS,
     Epoch,
@@ -60,6 +60,7 @@ class Trained:
         validations: accuracies on the validation benchmarks.
         images: number of training faces.
         identities: number of classes.
+        pace: how fast it went.
     """
 
     backbone: StoredBackbone
@@ -69,6 +70,7 @@ class Trained:
     validations: tuple[ValidationScores, ...]
     images: int
     identities: int
+    pace: Pace
 
 
 @contextmanager
@@ -125,9 +127,9 @@ def fit(sets: FaceSets, recipe: Train, device: torch.device, checkpoints: Checkp
         _resume(state, checkpoints, epoch_steps, progress)
         shown = progress.add_task("training", total=steps * images, completed=state.step * images, unit="images")
         with live_curves(images, state.step) as logger:
-            made: Unread = []
+            made, pace = Unread(), Pace()
             batches = load_batches(faces, sampler, recipe, backbone.preprocessing, device, state.step)
-            for pixels, labels, lr in ahead(batches, device):
+            for pixels, labels, lr in pace.watch(ahead(batches, device)):
                 hold(state, recipe.freeze, state.step // epoch_steps)
                 made.append((update(state, pixels, labels, lr, recipe), lr))
                 ends = state.step % epoch_steps == 0
@@ -150,7 +152,7 @@ def fit(sets: FaceSets, recipe: Train, device: torch.device, checkpoints: Checkp
                     kept = kept if checkpoints else "it keeps no checkpoints"
                     _say(progress, f"training stopped before {_position(state.step, epoch_steps)}; {kept}")
                     raise KeyboardInterrupt
-    return _finish(state, backbone, faces)
+    return _finish(state, backbone, faces, pace)
 
 
 def steps_between_readings(device: torch.device) -> int:
@@ -212,14 +214,14 @@ def _pretrained_backbone(faces: TrainingFaces, recipe: Train, path: str) -> Stor
     return stored
 
 
-def _finish(state: TrainingState, backbone: StoredBackbone, faces: TrainingFaces) -> Trained:
+def _finish(state: TrainingState, backbone: StoredBackbone, faces: TrainingFaces, pace: Pace) -> Trained:
     """The last and the best network, ready to embed."""
     last = best = replace(backbone, network=state.result.eval())
     if state.best is not None:
         best = replace(last, network=copy.deepcopy(state.result))
         best.network.load_state_dict(state.best)
     validations = tuple(state.validations)
-    return Trained(last, best, state.head, tuple(state.history), validations, len(faces.usable), faces.classes)
+    return Trained(last, best, state.head, tuple(state.history), validations, len(faces.usable), faces.classes, pace)
 
 
 def _resume(state: TrainingState, checkpoints: Checkpoints | None, epoch_steps: int, progress: Progress) -> None:
