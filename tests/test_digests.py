@@ -66,7 +66,9 @@ def put_another(path: Path) -> None:
     other.replace(path)
 
 
-@pytest.mark.attack("Files", "a large input changed between two runs, its time set back", "its digest is made anew")
+@pytest.mark.attack(
+    "Halves and mixtures", "a large input changed between two runs, its time set back", "its digest is made anew"
+)
 @pytest.mark.parametrize("change", [write_again, set_time_back, put_another])
 def test_a_changed_file_is_read_again(folder: Path, change: Callable[[Path], None]) -> None:
     before = remembered_digests(folder)
