@@ -191,8 +191,9 @@ class StoredGallery:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         _check_there(self.path)
-        self._file, note = tables.open_row_groups(self.path, _SCHEMA, _NOTE)
-        self.model = _checked_note(note, self.path).model
+        opened = tables.open_row_groups(self.path, _SCHEMA, _NOTE)
+        self._file = opened[0]
+        self.model = _checked_note(opened[1], self.path).model
 
     def __len__(self) -> int:
         return int(self._file.metadata.num_rows)
