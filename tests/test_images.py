@@ -2,7 +2,9 @@
 
 import io
 import struct
+import sys
 import zlib
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -164,10 +166,26 @@ def test_one_pixel_is_a_photo(form):
     assert images.decode(saved(np.full((1, 1, 3), 200, np.uint8), form)).shape == (1, 1, 3)
 
 
+def test_avif_and_with_its_package_heic_are_read(monkeypatch):
+    pixels = np.full((8, 6, 3), 90, np.uint8)
+    if "AVIF" in images.pillow_formats():
+        assert np.abs(images.decode(saved(pixels, "AVIF")).astype(int) - pixels).max() < 8
+
+    def register():
+        monkeypatch.setitem(Image.OPEN, "HEIF", Image.OPEN["PNG"])
+
+    monkeypatch.setitem(sys.modules, "pillow_heif", SimpleNamespace(register_heif_opener=register))
+    assert "HEIF" in images.pillow_formats.__wrapped__()
+    monkeypatch.delitem(sys.modules, "pillow_heif")
+
+
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC photo; pip install pillow-heif, which reads them, or convert it to JPEG"),
+        (
+            b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
+            "HEIC photo; pip install pillow-heif, which reads them, or convert it to JPEG",
+        ),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image of a known format"),
         (b"%PDF-1.4", "not an image of a known format"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not an image of a known format"),
