@@ -69,7 +69,9 @@ def test_every_proposed_recipe_is_valid(rule: recipes.Rule) -> None:
     parsed = params.parse_options(params.Train, proposed.train, "train")
     assert parsed.backbone.name == rule.backbone["name"]
     assert parsed.batch % parsed.accumulate == 0
-    assert proposed.reasons.keys() == {"backbone", "head", "epochs", "batch", "augmentation"}
+    chosen = {"backbone", "head", "epochs", "batch", "augmentation"}
+    assert proposed.reasons.keys() == (chosen if rule.gpu else chosen | {"threads"})
+    assert parsed.threads == (2 if rule.gpu else 8)
     assert propose_recipe(images, images // 20, machine) == proposed
 
 
