@@ -41,7 +41,7 @@ from facerec.core.portable import PORTABLE, describe_arithmetic, use_portable_ar
 from facerec.core.progress import bar, say, terminal, track
 from facerec.core.reading import is_torchscript, parse_json, parse_yaml, read_tensors, short_reason, zip_names
 from facerec.core.registry import create_registered, options_of
-from facerec.core.resumable import remove_old_folders, resumable_tables, work_folder
+from facerec.core.resumable import remove_old_folders, resumable_tables, work_folder, work_key
 from facerec.core.settings import (
     describe_device,
     device_type,
@@ -66,6 +66,14 @@ __all__ += ["bar", "map_in_threads", "map_ordered", "track"]
 __all__ += ["free_batch", "open_session", "to_onnx"]
 __all__ += ["PORTABLE", "describe_arithmetic", "use_portable_arithmetic"]
 __all__ += ["is_torchscript", "parse_json", "parse_yaml", "read_tensors", "short_reason", "zip_names"]
-__all__ += ["compiled", "create_registered", "options_of", "remove_old_folders", "resumable_tables", "work_folder"]
+__all__ += [
+    "compiled",
+    "create_registered",
+    "options_of",
+    "remove_old_folders",
+    "resumable_tables",
+    "work_folder",
+    "work_key",
+]
 __all__ += ["describe_device", "device_type", "home", "leads", "local_number", "local_path", "local_setting"]
 __all__ += ["reused_memory", "shipped", "torch_device", "usable_cores", "without_pandas", "worker_count"]

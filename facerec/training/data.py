@@ -7,13 +7,15 @@ it, and training can resume in the middle of an epoch.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facerec.catalog import entries
-from facerec.core import FormatError, ParamsError
+from facerec.core import FormatError, ParamsError, note
+from facerec.store.decisions import Decisions, decided_labels, read_decisions
 from facerec.store.face_dataset import FaceDataset
 from facerec.store.shards import Shards
 
@@ -24,25 +26,36 @@ _UNUSED = -1
 
 
 class TrainingFaces(FaceDataset):
-    """Faces of several sets; the identities of each set are its own.
+    """Faces of several sets; the identities of each set are its own, but for what the decisions in `exclude` say.
+
+    `labelled` is whether the labels are trained on, so that none may be unknown.
 
     Attributes:
-        labels: (n,) int64 in 0..classes-1, -1 for faces of identities with fewer than `min_images`.
+        labels: (n,) int64 in 0..classes-1, -1 for faces that are left out: those of identities with fewer than
+            `min_images`, and by a decision.
         classes: number of identities with at least `min_images` faces.
         usable: indices of their faces.
     """
 
-    def __init__(self, sets: FaceSets, min_images: int = 1) -> None:
+    def __init__(
+        self, sets: FaceSets, min_images: int = 1, exclude: str | Path | None = None, labelled: bool = True
+    ) -> None:
         super().__init__(sets)
-        self.labels, self.classes = _merge(sets, min_images)
+        decided = None if exclude is None else read_decisions(exclude)
+        kept = [_kept_labels(shards, decided, labelled) for shards in sets]
+        self.labels, self.classes = _merge(kept, min_images)
         self.usable: Indices = np.flatnonzero(self.labels != _UNUSED)
+        self._least, self._decided = 2 if labelled else 1, decided is not None
+        if unknown := {*(decided.sets if decided else ())} - {shards.meta.dataset for shards in sets}:
+            note(f"decisions about {', '.join(sorted(unknown))} change nothing, since training does not use these sets")
 
     def check(self, batch: int) -> None:
-        """Raise ParamsError unless there are at least two identities and one full batch."""
+        """Raise ParamsError unless there are at least two identities, where labels matter, and one full batch."""
         where = ", ".join(str(shards.path) for shards in self.sets)
         left_out = len(self) - len(self.usable)
-        kept = f" after train.min_images left out {left_out}" if left_out else ""
-        if self.classes < 2:
+        keys = "train.min_images and train.exclude" if self._decided else "train.min_images"
+        kept = f" after {keys} left out {left_out}" if left_out else ""
+        if self.classes < self._least:
             raise ParamsError(
                 f"Training needs faces of at least 2 identities; {where} hold {self.classes} in "
                 f"{len(self.usable)} faces{kept}."
@@ -58,14 +71,22 @@ class TrainingFaces(FaceDataset):
         return {shards.meta.dataset: entries.is_rendered(shards.meta.dataset) for shards in self.sets}
 
 
-def _merge(sets: FaceSets, min_images: int) -> tuple[Indices, int]:
-    """Consecutive labels over all sets, and the number of classes."""
+def _kept_labels(shards: Shards, decided: Decisions | None, labelled: bool) -> Indices:
+    """The labels of a set after the decisions about it, -1 for what is left out; unknown people share one."""
+    unknown = shards.labels < 0
+    if labelled and unknown.any():
+        raise FormatError(f"{shards.path} holds faces of unknown identity; it cannot be trained on.")
+    labels = np.where(unknown, shards.labels.max() + 1, shards.labels) if unknown.any() else shards.labels
+    own = decided.of_set(shards.meta.dataset) if decided else []
+    return decided_labels(shards, labels, own) if own else labels
+
+
+def _merge(sets: Sequence[Indices], min_images: int) -> tuple[Indices, int]:
+    """Consecutive labels over the labels of all sets, and the number of classes."""
     merged, classes = [], 0
-    for shards in sets:
-        if (shards.labels < 0).any():
-            raise FormatError(f"{shards.path} holds faces of unknown identity; it cannot be trained on.")
-        _, labels, counts = np.unique(shards.labels, return_inverse=True, return_counts=True)
-        enough = counts >= min_images
+    for given in sets:
+        known, labels, counts = np.unique(given, return_inverse=True, return_counts=True)
+        enough = (counts >= min_images) & (known != _UNUSED)
         renumbered = np.where(enough, np.cumsum(enough) - 1 + classes, _UNUSED)
         merged.append(renumbered[labels].astype(np.int64))
         classes += int(enough.sum())

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.progress import Progress
@@ -21,14 +22,16 @@ from facerec.core import FacerecError, ParamsError, bar, describe_device, reused
 from facerec.embedding import load_network
 from facerec.heads import Head
 from facerec.params import Train
-from facerec.store.model_metadata import Preprocessing
+from facerec.store.model_metadata import Preprocessing, merged_training_sets
 from facerec.training import augmentation
 from facerec.training.checkpoints import Checkpoints, delay_interrupts
 from facerec.training.data import BalancedSampler, FaceSets, Sampler, ShuffledSampler, TrainingFaces
+from facerec.training.distillation import Teacher
 from facerec.training.loggers import live_curves
 from facerec.training.step import (
     METRICS,
     Epoch,
+    NoHead,
     TrainingState,
     ValidationScores,
     hold,
@@ -51,7 +54,7 @@ class Trained:
     Attributes:
         backbone: the network after the last step.
         best: the network at the best of the `validations`, on rank 0; without validations the last one.
-        head: the loss, with its class centres.
+        head: the loss, with its class centres, if it has any.
         history: metrics of each epoch.
         validations: accuracies on the validation benchmarks.
         images: number of training faces.
@@ -79,8 +82,10 @@ def keep_checkpoints(sets: FaceSets, recipe: Train) -> Iterator[Checkpoints]:
     inputs = {
         "faces": [shards.path for shards in sets],
         "init": recipe.init and Path(recipe.init),
+        "exclude": recipe.exclude and Path(recipe.exclude),
+        "teacher": recipe.teacher and Path(recipe.teacher),
         "validation": recipe.validation.faces and Path(recipe.validation.faces),
-        "recipe": recipe.model_dump(mode="json", exclude={"init"}),
+        "recipe": recipe.model_dump(mode="json", exclude={"init", "exclude", "teacher"}),
     }
     with work_folder("train", inputs) as folder:
         distributed.broadcast_text(str(folder))
@@ -105,15 +110,16 @@ def fit(sets: FaceSets, recipe: Train, device: torch.device, checkpoints: Checkp
         FormatError, ImageError: faces that cannot be used.
         KeyboardInterrupt: after Ctrl-C or SIGTERM, at the end of a step.
     """
-    faces = TrainingFaces(sets, recipe.min_images)
+    faces = TrainingFaces(sets, recipe.min_images, recipe.exclude, labelled=recipe.head_weight > 0)
     faces.check(recipe.batch)
     distributed.local_batch(recipe.batch, recipe.accumulate)
+    teacher = _find_teacher(faces, recipe, device)
     sampler = create_sampler(faces, recipe)
     images, epoch_steps, wanted = recipe.batch, len(sampler), recipe.validation
     steps = recipe.epochs * epoch_steps
     fixed = reproducible(recipe.seed, recipe.threads)
     with fixed, reused_memory(), delay_interrupts() as asked_to_stop, bar() as progress:
-        backbone, head = initial_weights(faces, recipe, device)
+        backbone, head = initial_weights(faces, recipe, device, teacher)
         validator = Validator(backbone, device, steps, wanted.faces, wanted.sets, wanted.every)
         state = initial_state(backbone.network, head, recipe, device)
         where = describe_device(device) if distributed.world() == 1 else f"{distributed.world()} processes"
@@ -121,9 +127,11 @@ def fit(sets: FaceSets, recipe: Train, device: torch.device, checkpoints: Checkp
         _resume(state, checkpoints, epoch_steps, progress)
         shown = progress.add_task("training", total=steps * images, completed=state.step * images, unit="images")
         with live_curves(images, state.step) as logger:
-            for pixels, labels, lr in load_batches(faces, sampler, recipe, backbone.preprocessing, device, state.step):
+            batches = load_batches(faces, sampler, recipe, backbone.preprocessing, device, state.step)
+            for indices, pixels, labels, lr in batches:
                 hold(state, recipe.freeze, state.step // epoch_steps)
-                metrics = update(state, pixels, labels, lr, recipe)
+                targets = _to_device(teacher.targets(indices), device) if teacher else None
+                metrics = update(state, pixels, labels, lr, recipe, targets)
                 ends = (state.step + 1) % epoch_steps == 0
                 stop, keep = distributed.any_of(asked_to_stop(), checkpoints is not None and (ends or checkpoints.due))
                 keep = keep or (stop and checkpoints is not None)
@@ -153,7 +161,22 @@ def create_sampler(faces: TrainingFaces, recipe: Train) -> Sampler:
     return ShuffledSampler(faces.usable, recipe.batch, recipe.seed)
 
 
-def initial_weights(faces: TrainingFaces, recipe: Train, device: torch.device) -> tuple[StoredBackbone, Head]:
+def _find_teacher(faces: TrainingFaces, recipe: Train, device: torch.device) -> Teacher | None:
+    """The teacher of the recipe with its targets; ParamsError if the network would give others."""
+    if recipe.teacher is None:
+        return None
+    teacher, dim = Teacher(recipe.teacher, faces.sets, device), recipe.backbone.dim
+    if teacher.dim != dim:
+        raise ParamsError(
+            f"The embeddings of train.teacher {recipe.teacher} have {teacher.dim} numbers and those of train.backbone "
+            f"{dim}; set train.backbone.dim to {teacher.dim}."
+        )
+    return teacher
+
+
+def initial_weights(
+    faces: TrainingFaces, recipe: Train, device: torch.device, teacher: Teacher | None = None
+) -> tuple[StoredBackbone, Head]:
     """Network and head for these faces, on the device: the network of `train.init`, or random weights.
 
     Random weights come from torch's global random state.
@@ -163,11 +186,17 @@ def initial_weights(faces: TrainingFaces, recipe: Train, device: torch.device) -
     # Faces arrive with channels last; kernels stored the same way are faster on CPU and GPU.
     backbone.network.to(device).to(memory_format=torch.channels_last).train()
     distributed.broadcast_module(backbone.network)
-    return backbone.trained_further(faces.rendered), head.to(device)
+    seen = backbone.trained_further(faces.rendered)
+    if teacher is not None:  # it passes on what it has learnt from its own sets
+        before = None if teacher.trained_on is None else seen.trained_on
+        seen = replace(seen, trained_on=merged_training_sets(before, teacher.trained_on or ()))
+    return seen, head.to(device)
 
 
 def _new_head(classes: int, recipe: Train) -> Head:
-    """The recipe's head, spread over the processes."""
+    """The recipe's head, spread over the processes; where its loss has no weight, none."""
+    if recipe.head_weight == 0:
+        return NoHead()
     wanted, kind = recipe.head, heads.HEADS[recipe.head.name]
     if (wanted.rate < 1 or wanted.chunked) and not heads.is_margin_head(kind):
         key = "rate below 1" if wanted.rate < 1 else "chunked"
@@ -228,8 +257,9 @@ def load_batches(
     preprocessing: Preprocessing,
     device: torch.device,
     first: int,
-) -> Iterator[tuple[Tensor, Tensor, float]]:
-    """This process's part of each batch from step `first` on: input of the network, labels, and the learning rate.
+) -> Iterator[tuple[NDArray[np.int64], Tensor, Tensor, float]]:
+    """This process's part of each batch from step `first` on: indices of the faces, input of the network, labels, and
+    the learning rate.
 
     Faces are decoded ahead by threads and augmented on the device.
     """
@@ -243,7 +273,7 @@ def load_batches(
             images = augmentation.augment_faces(images, draws, indices, recipe.augment)
             position = epoch - 1 + (number + 0.5) / len(sampler)  # the middle of the batch
             lr = learning_rate(recipe.schedule, recipe.lr, recipe.epochs, position, len(sampler))
-            yield preprocessing.apply(images), _to_device(faces.labels[indices], device), lr
+            yield indices, preprocessing.apply(images), _to_device(faces.labels[indices], device), lr
 
 
 def _to_device(array: NDArray[Any], device: torch.device) -> Tensor:
