@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +33,7 @@ from facerec.store import embeddings, pairs, shards
 from facerec.store.decisions import Decisions, read_decisions
 from facerec.store.embeddings import Embeddings
 from facerec.store.model_metadata import Preprocessing
+from tests.conftest import ROOT
 from tests.models import SIZE, TEMPLATE
 
 DIM = 32
@@ -335,3 +339,20 @@ def test_the_commands_write_decisions_and_a_sheet(spoiled: shards.Shards, tmp_pa
     assert read_decisions(out).made["test"] == "spoiled"
     with pytest.raises(ParamsError, match="a sheet is written as"):
         CliRunner().invoke(cli.app, ["clean", str(spoiled.path), *options[:5], "x.gif"], catch_exceptions=False)
+
+
+@pytest.mark.slow
+def test_errors_planted_in_real_photos_are_found(tmp_path: Path) -> None:
+    """A slice of bench/cleaning.py, whose figures are in docs/cleaning.md."""
+    mirror = os.environ.get("FACEREC_MIRROR", "")
+    if not Path(mirror, "celeba-299.tar").is_file():
+        pytest.skip("FACEREC_MIRROR has no celeba-299.tar")
+    command = [sys.executable, str(ROOT / "bench/cleaning.py"), "12"]
+    place = os.environ | {"PYTHONPATH": str(ROOT), "FACEREC_SCRATCH": str(tmp_path / "scratch")}
+    done = subprocess.run(command, cwd=tmp_path, env=place, capture_output=True, text=True, timeout=1200, check=True)
+    rows = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines() if line.startswith(cleaning.KINDS)}
+    assert rows.keys() == set(cleaning.KINDS)
+    assert float(rows["two-names"][3]) == 1.0
+    assert float(rows["foreign"][3]) >= 0.8
+    assert float(rows["unusable"][4]) >= 0.6  # for any reason
+    assert float(rows["duplicate"][3]) >= 0.4

@@ -12,11 +12,13 @@ import yaml
 from dvc.repo import Repo
 
 from facerec import training
-from facerec.core import FormatError, ParamsError
+from facerec.core import FormatError, ParamsError, write_json
 from facerec.params import parse_params
+from facerec.reporting import summary
 from facerec.store import decisions, shards
 from facerec.store.decisions import Decision, Decisions, decided_labels, put_decisions, read_decisions, write_decisions
 from facerec.training.data import TrainingFaces
+from tests import finished
 from tests.conftest import ROOT
 from tests.models import recipe, write_set
 from tests.pipeline.conftest import copy_sources
@@ -137,27 +139,30 @@ def test_a_decision_about_what_is_not_there_is_an_error(subject: dict[str, str],
 def asked(**changes: Any) -> dict[str, Any]:
     """The default experiment, in which a network checks the training set and looks for people of benchmarks."""
     raw = yaml.safe_load((ROOT / "params.yaml").read_text())
-    raw["download"] = {"judge": {}}
-    raw["clean"] = {"synth_people": {"model": "data/raw/judge", "reviewed": None}}
+    raw["download"] = {"mobilefacenet_foamliu_pt": {}}
+    raw["clean"] = {"synth_people": {"model": "data/raw/mobilefacenet_foamliu_pt", "reviewed": None}}
     raw["overlap"] = {
-        "synth_lfw": {"model": "data/raw/judge", "faces": "synth_lfw", "reviewed": None},
-        "synth_megaface": {"model": "data/raw/judge", "faces": "synth_facescrub", "reviewed": None},
+        "synth_lfw": {"model": "data/raw/mobilefacenet_foamliu_pt", "faces": "synth_lfw", "reviewed": None},
+        "synth_megaface": {"model": "data/raw/mobilefacenet_foamliu_pt", "faces": "synth_facescrub", "reviewed": None},
     }
-    raw["train"] |= {"exclude": "data/decisions", "teacher": "data/raw/judge"}
+    raw["train"] |= {"exclude": "data/decisions", "teacher": "data/raw/mobilefacenet_foamliu_pt"}
     return raw | changes
 
 
 def test_what_is_asked_for_is_checked() -> None:
     assert parse_params(asked()).train.exclude == "data/decisions"
-    judge = {"model": "data/raw/judge", "reviewed": None}
+    judge = {"model": "data/raw/mobilefacenet_foamliu_pt", "reviewed": None}
     for changes, message in (
         ({"clean": {"synth_lfw": judge}}, "clean.synth_lfw is no training set"),
         ({"overlap": {"synth_lfw": {**judge, "faces": "synth_pack"}}}, "the faces of synth_lfw are synth_lfw"),
         ({"overlap": {"other": {**judge, "faces": "synth_lfw"}}}, "it is no benchmark"),
         ({"clean": {}, "overlap": {}}, "neither clean nor overlap names a set"),
         ({"clean": {"synth_people": {**judge, "model": "models/backbone.pt"}}}, "trained after its decisions"),
-        ({"download": {}}, "data/raw/judge, which download does not fetch"),
-        ({"clean": {"synth_people": {"model": "data/raw/judge"}}}, "clean.synth_people.reviewed is missing"),
+        ({"download": {}}, "data/raw/mobilefacenet_foamliu_pt, which download does not fetch"),
+        (
+            {"clean": {"synth_people": {"model": "data/raw/mobilefacenet_foamliu_pt"}}},
+            "clean.synth_people.reviewed is missing",
+        ),
     ):
         with pytest.raises(ParamsError, match=message):
             parse_params(asked(**changes))
@@ -177,8 +182,34 @@ def test_the_graph_puts_decisions_between_faces_and_training(tmp_path: Path) -> 
         ("overlap@synth_megaface", "unpack@synth_pack"),
         ("train@backbone", "clean@synth_people"),
         ("train@backbone", "overlap@synth_megaface"),
-        ("train@backbone", "download@judge"),
+        ("train@backbone", "download@mobilefacenet_foamliu_pt"),
         ("disjoint@synth_lfw", "verify@synth_lfw"),
         ("disjoint@synth_lfw", "overlap@synth_lfw"),
         ("plots", "disjoint@synth_lfw"),
     } <= {(after, str(before)) for after, before in follows}
+
+
+def test_the_report_and_the_summary_have_results_with_and_without_the_people_in_common(tmp_path: Path) -> None:
+    run = parse_params(asked())
+    counted = {"identities": 60, "images": 720, "identities_c": 58, "images_c": 696}
+    tested = {"test_identities": 200, "test_images": 700, "test_identities_c": 198, "test_images_c": 693}
+    measured = {"pairs": 800, "pairs_c": 780, "accuracy": 0.94, "accuracy_c": 0.93125}
+    interval = {"accuracy_c_low": 0.91, "accuracy_c_high": 0.95}
+    kinds = {"two_names": 1, "unusable": 7, "duplicate": 8, "foreign": 9, "cut_foreign": 0.27, "unjudged": 0}
+    for stage, values in (("overlap", counted | tested), ("disjoint", measured | interval)):
+        write_json(tmp_path / f"metrics/{stage}/synth_lfw.json", {"synth_lfw": values})
+        write_json(
+            tmp_path / f"metrics/{stage}/synth_megaface.json", {"synth_megaface": counted if stage == "overlap" else {}}
+        )
+    write_json(tmp_path / "metrics/clean/synth_people.json", {"synth_people": counted | kinds})
+    made = finished.make(tmp_path, run)
+    page = made.page()
+    for text in ("Identities (C)", "Images (C)", "Accuracy (C)", "93.12\u00a0%", "Duplicates", "696"):
+        assert text in page, text
+    lines = summary.headline(made.found)
+    assert lines["synth_lfw"]["accuracy_c"] == 0.93125
+    assert lines["synth_lfw"]["identities_c"] == lines["synth_megaface"]["identities_c"] == 58
+    assert lines["synth_people"]["duplicate"] == 8
+    plain = finished.make(tmp_path / "plain", finished.default()).page()
+    assert "(C)" not in plain
+    assert "exclude" not in plain
