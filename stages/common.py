@@ -20,6 +20,7 @@ FACES = Path("data/faces")
 EMBEDDINGS = Path("data/embeddings")
 SCORES = Path("data/scores")
 MEGAFACE = Path("data/megaface")
+DECISIONS = Path("data/decisions")
 MODELS = Path("models")
 REPORTS = Path("reports")
 METRICS = REPORTS / "metrics"

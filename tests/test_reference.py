@@ -8,7 +8,7 @@ from facerec.params import Params
 from tests.conftest import ROOT
 from tests.pipeline.test_experiments import RERUNS
 from tools import reference, speed
-from tools.graph import Graph, with_picture
+from tools.graph import ASKED, Graph, with_picture
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:dvc.*")  # DVC uses pygtrie as it was
 
@@ -58,9 +58,7 @@ def test_limits_and_defaults_are_the_models(page: str) -> None:
 @pytest.mark.parametrize("setting", RERUNS)
 def test_the_page_says_what_the_graph_reruns(setting: str, graph: Graph) -> None:
     reruns = graph.reruns(setting.partition("=")[0])
-    assert (
-        tuple(stage for stage in reruns if stage not in ("slices", "quality")) == RERUNS[setting]
-    )  # not in the default
+    assert tuple(stage for stage in reruns if stage not in ASKED) == RERUNS[setting]  # not in the default
 
 
 def test_a_path_made_of_a_parameter_is_a_dependency(graph: Graph) -> None:

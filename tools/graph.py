@@ -23,8 +23,8 @@ _PICTURE = re.compile(r"(?<=```mermaid\n).*?(?=```)", re.DOTALL)
 _CODE = re.compile(r"^ *- (stages|facerec|synthfaces)/")
 _VARIABLE = re.compile(r"\$\{([a-z_.]+)\}")
 
-ASKED = ("openset", "slices", "quality")
-"""Stages that measure more only where params.yaml asks for it, between `verify` or `embed` and `plots`."""
+ASKED = ("clean", "overlap", "openset", "slices", "quality", "disjoint")
+"""Stages that run only where params.yaml asks for them."""
 
 
 class Graph:

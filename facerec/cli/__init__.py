@@ -7,6 +7,7 @@ One file for each group of commands, which registers them on `common.app`:
     use.py          compare, enroll, search
     data.py         catalog, download, add, import, unpack, pack, export, inspect, sheet
     faces.py        detect, align
+    curation.py     clean, overlap
     models.py       train, onnx, embed
     measure.py      verify, quality, megaface, figure
     protocols.py    openset, ijb, tinyface
@@ -30,7 +31,7 @@ from facerec.core import run_command, use_portable_arithmetic, without_pandas
 
 __all__ = ["GROUPS", "app", "main"]
 
-GROUPS = ("use", "data", "faces", "models", "measure", "protocols", "experiments")
+GROUPS = ("use", "data", "faces", "curation", "models", "measure", "protocols", "experiments")
 """Modules of this folder whose commands are registered."""
 
 for group in GROUPS:

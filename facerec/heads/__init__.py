@@ -15,10 +15,20 @@ from typing import Any
 
 from facerec.core import create_registered, options_of
 from facerec.heads import margins, pairwise
-from facerec.heads.base import CosineHead, Head, is_margin_head
+from facerec.heads.base import CosineHead, Head, full_precision, is_margin_head
 from facerec.heads.sharded import classes_held, spread_head
 
-__all__ = ["HEADS", "CosineHead", "Head", "build_head", "classes_held", "head_options", "is_margin_head", "spread_head"]
+__all__ = [
+    "HEADS",
+    "CosineHead",
+    "Head",
+    "build_head",
+    "classes_held",
+    "full_precision",
+    "head_options",
+    "is_margin_head",
+    "spread_head",
+]
 
 HEADS: dict[str, type[Head]] = {
     "adacos": margins.AdaCos,

@@ -19,7 +19,18 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from facerec.core import ParamsError, parse_yaml
-from facerec.params.experiment import DETECTOR_OPTIONS, Align, Detect, Embed, Identify, Params, Quality, Verify
+from facerec.params.experiment import (
+    DETECTOR_OPTIONS,
+    Align,
+    CleanParams,
+    Detect,
+    Embed,
+    Identify,
+    OverlapParams,
+    Params,
+    Quality,
+    Verify,
+)
 from facerec.params.training import (
     Augment,
     Backbone,
@@ -33,6 +44,7 @@ from facerec.params.training import (
 )
 
 __all__ = ["load_params", "parse_options", "parse_params"]
+__all__ += ["CleanParams", "OverlapParams"]
 __all__ += ["DETECTOR_OPTIONS", "Align", "Detect", "Embed", "Identify", "Params", "Quality", "Verify"]
 __all__ += ["Augment", "Backbone", "Freeze", "HeadParams", "SamplerParams", "Schedule", "Train", "Validation"]
 

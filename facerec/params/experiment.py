@@ -9,6 +9,7 @@ from pydantic import Field, PlainValidator, ValidationError, WithJsonSchema, fie
 from facerec.params.training import Name, Share, Strict, Train
 
 _TEST_FACES = "data/faces/test"
+_DECISIONS = "data/decisions"
 
 DETECTOR_OPTIONS = {
     "mtcnn": ("min_face", "thresholds", "factor"),
@@ -180,6 +181,43 @@ class OpenSetTask(Strict):
         return self
 
 
+class CleanParams(Strict):
+    """How the labels of a training set are checked: docs/cleaning.md describes the kinds of errors."""
+
+    model: str
+    """The network that checks them, data/raw/ENTRY of `download`; one that was trained on other faces."""
+    reviewed: str | None
+    """A file of decisions that a person reviewed, whose actions hold; null for none. It must be written."""
+    kinds: tuple[Literal["two-names", "unusable", "duplicate", "foreign"], ...] = (
+        "two-names",
+        "unusable",
+        "duplicate",
+        "foreign",
+    )
+    """Errors that are looked for."""
+    missed: Share = 0.01
+    """Share of foreign photos that may pass; less also takes more good photos for foreign."""
+    expected: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    """How many pairs of different people may be taken for one person with two names."""
+    bits: Annotated[int, Field(ge=0, le=256)] = 44
+    """By how many of its 256 bits the hashes of duplicates may differ."""
+    confirmed: Annotated[float, Field(ge=-1, le=1)] = 0.85
+    """Cosine that the embeddings of duplicates have at least."""
+
+
+class OverlapParams(Strict):
+    """How people of a benchmark are looked for in the training sets."""
+
+    model: str
+    """The network that compares them, data/raw/ENTRY of `download`."""
+    faces: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+(/[A-Za-z0-9_]+)?$")]
+    """The benchmark's faces as it names them, or the probes of an identification benchmark."""
+    reviewed: str | None
+    """A file of decisions that a person reviewed, whose actions hold; null for none. It must be written."""
+    expected: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    """How many pairs of different people may be taken for one person, for each training set."""
+
+
 class Embed(Strict):
     """How the network `model` is run when benchmarks are embedded."""
 
@@ -244,6 +282,10 @@ class Params(Strict):
     """Open-set protocols by a name that no benchmark has, over the embeddings of benchmarks."""
     per_set: dict[Name, PerSet] = Field(default={})
     """What some photo sets need otherwise than `detect` and `align` say; DVC needs an entry, perhaps {}, for each set."""
+    clean: dict[Name, CleanParams] = Field(default={})
+    """Training sets whose labels are checked before training; it obeys with train.exclude: data/decisions."""
+    overlap: dict[Name, OverlapParams] = Field(default={})
+    """Benchmarks whose people are looked for in the training sets, which leave them out likewise."""
     detect: Detect
     align: Align
     train: Train
@@ -299,6 +341,41 @@ class Params(Strict):
             folder = (task.lists or "").removeprefix("data/raw/")
             if folder and folder != task.lists and folder not in self.entries:
                 raise ValueError(f"openset.{name}.lists is data/raw/{folder}, which download does not fetch")
+        return self
+
+    @model_validator(mode="after")
+    def _decisions_can_be_made(self) -> Params:
+        for name in self.clean:
+            if name not in self.training_sets:
+                raise ValueError(f"clean.{name} is no training set of photos or packs")
+        for name, task in self.overlap.items():
+            faces = {key: each.faces for key, each in self.benchmarks.items()}
+            faces |= {key: each.probes for key, each in self.identification.items()}
+            if task.faces != faces.get(name):
+                known = f"the faces of {name} are {faces[name]}" if name in faces else "it is no benchmark"
+                raise ValueError(f"overlap.{name}.faces is {task.faces}, but {known}")
+        below = self.train.exclude == _DECISIONS or (self.train.exclude or "").startswith(f"{_DECISIONS}/")
+        if below and not (self.clean or self.overlap):
+            raise ValueError(f"train.exclude is {self.train.exclude}, but neither clean nor overlap names a set")
+        judges = {
+            f"{key}.{name}.model": each.model
+            for key in ("clean", "overlap")
+            for name, each in getattr(self, key).items()
+        }
+        for where, model in judges.items():
+            if below and model.startswith("models/"):
+                raise ValueError(f"{where} is {model}, which is trained after its decisions; take one below data/raw")
+        return self
+
+    @model_validator(mode="after")
+    def _downloaded_networks_are_fetched(self) -> Params:
+        named = {"train.teacher": self.train.teacher or ""}
+        named |= {f"clean.{name}.model": each.model for name, each in self.clean.items()}
+        named |= {f"overlap.{name}.model": each.model for name, each in self.overlap.items()}
+        for where, path in named.items():
+            folder = path.removeprefix("data/raw/").split("/")[0]
+            if path.startswith("data/raw/") and folder not in self.download:
+                raise ValueError(f"{where} is below data/raw/{folder}, which download does not fetch")
         return self
 
     @model_validator(mode="after")

@@ -30,7 +30,14 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _BARE = re.compile(r"[A-Za-z_/][A-Za-z0-9_/.-]*")
 _WORDS = {"true", "false", "null", "inf", "nan"}
-_OPTIONAL_FILES = ("detect.weights", "train.init", "train.validation.faces", "train.validation.pairs")
+_OPTIONAL_FILES = (
+    "detect.weights",
+    "train.exclude",
+    "train.init",
+    "train.teacher",
+    "train.validation.faces",
+    "train.validation.pairs",
+)
 """Keys that dvc.yaml uses in paths, so they must be there; null where no file is meant."""
 
 
@@ -79,6 +86,8 @@ def compose_params(folder: Path, name: str) -> str:
         merged["per_set"] = kept | {name: {} for name in merged["photos"] if name not in own}
         for rated in merged.get("quality", {}).values():
             rated.setdefault("table", None)
+        for judged in (*merged.get("clean", {}).values(), *merged.get("overlap", {}).values()):
+            judged.setdefault("reviewed", None)
         body = yaml.safe_dump(merged, sort_keys=False, default_flow_style=None, width=110)
         first, *over = (f"{each}.yaml" for each, _ in chain)
         text = f"# Profile {name}: profiles/{first} with {', then '.join(over)} laid over it.\n{body}"

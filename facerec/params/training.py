@@ -243,6 +243,8 @@ class Train(Strict):
     """Identities with fewer faces are left out."""
     merge: Literal["sets", "names"] = "sets"
     """Who is one class: "sets": every set has people of its own; "names": equal names in several sets are one person."""
+    exclude: str | None = None
+    """Decisions about faces that are left out or merged: a file, or a folder such as data/decisions; null for none."""
     sampler: SamplerParams = SamplerParams()
     init: str | None = None
     """A network to start from: a backbone.pt, or published weights of a known layout or their folder; null for random
@@ -250,17 +252,25 @@ class Train(Strict):
     freeze: Freeze = Freeze()
     backbone_rate: Annotated[float, Field(gt=0, le=1000)] = 1.0
     """Factor of the learning rate for the network, which the head does without; such as 0.1 to fine-tune."""
+    teacher: str | None = None
+    """A network whose embeddings are imitated (distillation): any that `facerec embed` takes, by its path; null for none."""
+    teacher_weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    """Factor of the teacher's loss, 1 - cosine, which is added to that of the head."""
+    head_weight: Annotated[float, Field(ge=0, le=1000)] = 1.0
+    """With a teacher: factor of the head's loss; 0 for no head, so that identities do not matter."""
     validation: Validation = Validation()
     schedule: Schedule = Schedule()
     backbone: Backbone = Backbone()
     head: HeadParams = HeadParams()
 
     @model_serializer(mode="wrap")
-    def _as_before_gpu_keys(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Recipes without the keys for GPUs are written as they were before there were any, to the byte."""
+    def _as_before_new_keys(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Recipes without keys for GPUs, decisions and teachers are written as they were before there were any."""
         written: dict[str, Any] = plain(self)
-        new = {"products": "highest", "deterministic": True}
-        return {key: value for key, value in written.items() if key not in new or value != new[key]}
+        unused = {"exclude"} if self.exclude is None else set()
+        unused |= {"teacher", "teacher_weight", "head_weight"} if self.teacher is None else set()
+        unused |= {key for key, usual in (("products", "highest"), ("deterministic", True)) if written[key] == usual}
+        return {key: value for key, value in written.items() if key not in unused}
 
     @model_validator(mode="after")
     def _batch_can_be_split(self) -> Train:
@@ -272,4 +282,6 @@ class Train(Strict):
             )
         if self.optimiser == "sgd" and self.nesterov and not self.momentum:
             raise ValueError("nesterov needs a momentum; set nesterov to false")
+        if self.teacher is None and (self.teacher_weight, self.head_weight) != (1.0, 1.0):
+            raise ValueError("teacher_weight and head_weight are for training with a teacher, and teacher is null")
         return self

@@ -82,7 +82,7 @@ class RunReport:
         never shows the provenance of another one.
         """
         shown, run = [name for name, group in _SECTIONS.items() if self.found.get(group)], self.sources.params
-        unused = {key for key in ("attributes", "quality", "openset") if not getattr(run, key)}
+        unused = {key for key in ("attributes", "quality", "openset", "clean", "overlap") if not getattr(run, key)}
         kinds = {"Model": self.model_cards, "Data": self.data_cards}
         documents = {f"{kind} card: {name}": text for kind, texts in kinds.items() for name, text in texts.items()}
         return _page_template().render(
@@ -152,6 +152,8 @@ class RunReport:
             "noise": tables.noise_table(self.found),
             "openset": tables.openset_table(self.found),
             "training": tables.training_table(self.found),
+            "cleaning": tables.cleaning_table(self.found),
+            "overlap": tables.overlap_table(self.found),
             "alignment": tables.alignment_table(self.found),
         }
 

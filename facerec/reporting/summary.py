@@ -20,6 +20,13 @@ ARITHMETIC = "arithmetic"
 VERIFICATION = ("accuracy", "accuracy_low", "accuracy_high", "accuracy_std", "auc", "tar", "failures")
 """Numbers of a verification benchmark that the summary holds, with the 95 % interval of the accuracy."""
 
+DECIDED = {
+    "overlap": ("identities", "images", "identities_c", "images_c", "test_identities", "test_identities_c"),
+    "disjoint": ("pairs_c", "accuracy_c", "accuracy_c_low", "accuracy_c_high"),
+    "clean": ("identities", "images", "identities_c", "images_c", "two_names", "unusable", "duplicate", "foreign"),
+}
+"""Counts of training faces with and without ("_c") those that decisions leave out, and results without their people."""
+
 
 def gather_summary(**groups: Mapping[str, Any]) -> dict[str, Any]:
     """Nest metrics by group, in the order given: gather_summary(verification={"lfw": {"accuracy": .99}}, training={...}).
@@ -71,6 +78,9 @@ def headline(found: Mapping[str, Any]) -> dict[str, Any]:
         lines[name] = lines.get(name, {}) | {key: value for key, value in values.items() if key.startswith("fnmr")}
     for name, values in found.get("openset", {}).items():
         lines[name] = {key: value for key, value in values.items() if key.startswith(("vr@", "dir@", "closed_rank1"))}
+    for group, counted in DECIDED.items():
+        for name, values in found.get(group, {}).items():
+            lines[name] = lines.get(name, {}) | {key: values[key] for key in counted if key in values}
     for group, shown in (
         ("train", ("train_accuracy", "train_loss", "best_validation", "best_step")),
         ("align", ("enrolled", "fallbacks")),
@@ -129,9 +139,12 @@ def collect_metrics(sources: Sources) -> dict[str, Any]:
         groups[group] = {name: load_metrics(sources.scores / name / "result.json") for name in names}
     written: dict[str, Iterable[str]] = {
         "align": params.photos,
+        "clean": params.clean,
         "denoise": params.identification,
         "detect": params.photos,
+        "disjoint": params.overlap,
         "download": params.entries,
+        "overlap": params.overlap,
         "quality": params.quality,
         "slices": params.attributes,
         "train": params.networks,

@@ -252,6 +252,54 @@ def training_table(found: Found) -> Table:
     return Table.from_rows(rows, "Accuracy is the share of training faces nearest to the centre of their own class.")
 
 
+def overlap_table(found: Found) -> Table:
+    """Each benchmark with and without the people that training may know: the "(C)" columns; one row each."""
+    rows = [
+        _overlap_row(name, each, found.get("disjoint", {}).get(name, {}))
+        for name, each in found.get("overlap", {}).items()
+    ]
+    note = (
+        "(C) is without the people that the decisions of the stage overlap take for the same in training and benchmark: "
+        "identities and images are those of the training sets, accuracy that of the pairs of all other people, each at "
+        "the threshold of its fold. Training leaves these identities out where train.exclude says so."
+    )
+    return Table.from_rows(rows, note)
+
+
+def _overlap_row(name: str, counts: Found, measured: Found) -> Row:
+    low, high = (measured.get(f"accuracy_c_{end}") for end in ("low", "high"))
+    return [
+        ("Overlap with", name),
+        *(_with_and_without("Identities", counts, "identities")),
+        *(_with_and_without("Images", counts, "images")),
+        *(_with_and_without("People of the benchmark", counts, "test_identities")),
+        ("Accuracy", as_percent(measured.get("accuracy"))),
+        ("Accuracy (C)", as_percent(measured.get("accuracy_c"))),
+        ("95 % interval", as_interval(low, high)),
+    ]
+
+
+def _with_and_without(title: str, counts: Found, key: str) -> Row:
+    return [(title, as_count(counts.get(key))), (f"{title} (C)", as_count(counts.get(f"{key}_c")))]
+
+
+def cleaning_table(found: Found) -> Table:
+    """Training sets with and without what cleaning proposes to leave out; one row for each set."""
+    kinds = (("Two names", "two_names"), ("Unusable", "unusable"), ("Duplicates", "duplicate"), ("Foreign", "foreign"))
+    rows = [
+        [
+            ("Cleaned", name),
+            *_with_and_without("Identities", each, "identities"),
+            *_with_and_without("Images", each, "images"),
+            *((title, as_count(each.get(key))) for title, key in kinds),
+        ]
+        for name, each in found.get("clean", {}).items()
+    ]
+    return Table.from_rows(
+        rows, "(C) is after the decisions of the stage clean, which training obeys with train.exclude."
+    )
+
+
 def alignment_table(found: Found) -> Table:
     """Results of detection and alignment; one row for each photo set."""
     sets = found.get("align", {}).items()

@@ -153,6 +153,13 @@ def put_parquet(table: pa.Table, path: Path) -> None:
     pq.write_table(table, path, compression="none")
 
 
+def put_npy(array: NDArray[Any], path: Path) -> None:
+    """Write what `numpy.save` does into the file `path`; a full disk is an OSError that says so, which numpy's is not."""
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
+        file.write(bytes_of(array))
+
+
 def bytes_of(array: NDArray[Any]) -> memoryview:
     """The numbers of a contiguous array as one sequence, not copied."""
     return array.reshape(-1).data

@@ -7,13 +7,15 @@ it, and training can resume in the middle of an epoch.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facerec.catalog import entries
-from facerec.core import FormatError, ParamsError
+from facerec.core import FormatError, ParamsError, note
+from facerec.store.decisions import Decisions, decided_labels, read_decisions
 from facerec.store.face_dataset import FaceDataset
 from facerec.store.shards import Shards
 
@@ -26,26 +28,43 @@ _UNUSED = -1
 class TrainingFaces(FaceDataset):
     """Faces of several sets; the identities of each set are its own, or with merge "names" those of equal names one.
 
+    The decisions in `exclude` leave faces out and merge identities. `labelled` is whether the labels are trained on, so
+    that none may be unknown.
+
     Attributes:
-        labels: (n,) int64 in 0..classes-1, -1 for faces of identities with fewer than `min_images`.
+        labels: (n,) int64 in 0..classes-1, -1 for faces that are left out: those of identities with fewer than
+            `min_images`, and by a decision.
         classes: number of identities with at least `min_images` faces.
         usable: indices of their faces.
     """
 
-    def __init__(self, sets: FaceSets, min_images: int = 1, merge: str = "sets") -> None:
+    def __init__(
+        self,
+        sets: FaceSets,
+        min_images: int = 1,
+        exclude: str | Path | None = None,
+        labelled: bool = True,
+        merge: str = "sets",
+    ) -> None:
         super().__init__(sets)
         for shards in sets:
             shards.expect_any_order()
-        merged = _by_name(sets) if merge == "names" else _by_set(sets)
-        self.labels, self.classes = _number(merged, min_images)
+        decided = None if exclude is None else read_decisions(exclude)
+        labels = [_kept_labels(shards, decided, labelled) for shards in sets]
+        people = _by_name(sets, labels) if merge == "names" else _by_set(labels)
+        self.labels, self.classes = _number(people, min_images)
         self.usable: Indices = np.flatnonzero(self.labels != _UNUSED)
+        self._least, self._decided = 2 if labelled else 1, decided is not None
+        if unknown := {*(decided.sets if decided else ())} - {shards.meta.dataset for shards in sets}:
+            note(f"decisions about {', '.join(sorted(unknown))} change nothing, since training does not use these sets")
 
     def check(self, batch: int) -> None:
-        """Raise ParamsError unless there are at least two identities and one full batch."""
+        """Raise ParamsError unless there are at least two identities, where labels matter, and one full batch."""
         where = ", ".join(str(shards.path) for shards in self.sets)
         left_out = len(self) - len(self.usable)
-        kept = f" after train.min_images left out {left_out}" if left_out else ""
-        if self.classes < 2:
+        keys = "train.min_images and train.exclude" if self._decided else "train.min_images"
+        kept = f" after {keys} left out {left_out}" if left_out else ""
+        if self.classes < self._least:
             raise ParamsError(
                 f"Training needs faces of at least 2 identities; {where} hold {self.classes} in "
                 f"{len(self.usable)} faces{kept}."
@@ -61,36 +80,48 @@ class TrainingFaces(FaceDataset):
         return {shards.meta.dataset: entries.is_rendered(shards.meta.dataset) for shards in self.sets}
 
 
-def _by_set(sets: FaceSets) -> Indices:
-    """A number for every face that people of different sets never share."""
-    merged, classes = [], 0
-    for shards in sets:
-        _check_known(shards)
-        _, labels = np.unique(shards.labels, return_inverse=True)
-        merged.append(labels.astype(np.int64) + classes)
-        classes += int(labels.max(initial=-1)) + 1
+def _kept_labels(shards: Shards, decided: Decisions | None, labelled: bool) -> Indices:
+    """The labels of a set after the decisions about it, -1 for what is left out; unknown people share one."""
+    unknown = shards.labels < 0
+    if labelled and unknown.any():
+        raise FormatError(f"{shards.path} holds faces of unknown identity; it cannot be trained on.")
+    labels = np.where(unknown, shards.labels.max() + 1, shards.labels) if unknown.any() else shards.labels
+    own = decided.of_set(shards.meta.dataset) if decided else []
+    return decided_labels(shards, labels, own) if own else labels
+
+
+def _by_set(sets: Sequence[Indices]) -> Indices:
+    """A number for every face that people of different sets never share; -1 for what is left out."""
+    merged, people = [], 0
+    for labels in sets:
+        known = labels != _UNUSED
+        numbers = np.unique(labels[known], return_inverse=True)[1] + people
+        people = int(numbers.max(initial=people - 1)) + 1
+        merged.append(np.full(len(labels), _UNUSED, np.int64))
+        merged[-1][known] = numbers
     return np.concatenate(merged)
 
 
-def _by_name(sets: FaceSets) -> Indices:
-    """A number for every face, equal for equal names of people."""
-    for shards in sets:
-        _check_known(shards)
+def _by_name(sets: FaceSets, labels: Sequence[Indices]) -> Indices:
+    """A number for every face, equal for equal names of people; -1 for what is left out."""
+    names = []
+    for shards, kept in zip(sets, labels, strict=True):
         if "" in shards.identities:
             raise FormatError(f"{shards.path} holds faces without a name; train.merge: names cannot be used with it.")
-    names = [name for shards in sets for name in shards.identities]
-    return np.unique(np.array(names, dtype=str), return_inverse=True)[1].astype(np.int64)
-
-
-def _check_known(shards: Shards) -> None:
-    if (shards.labels < 0).any():
-        raise FormatError(f"{shards.path} holds faces of unknown identity; it cannot be trained on.")
+        called = dict(zip(shards.labels.tolist(), shards.identities, strict=True))
+        names += [called.get(label, "") for label in kept.tolist()]
+    known = np.array(names, dtype=str) != ""
+    numbers = np.full(len(names), _UNUSED, np.int64)
+    numbers[known] = np.unique(np.array(names, dtype=str)[known], return_inverse=True)[1]
+    return numbers
 
 
 def _number(people: Indices, min_images: int) -> tuple[Indices, int]:
     """Consecutive labels of those people, numbered from 0, who have enough images, and how many they are."""
-    enough = np.bincount(people) >= min_images
-    return np.where(enough, np.cumsum(enough) - 1, _UNUSED)[people].astype(np.int64), int(enough.sum())
+    counts = np.bincount(people[people != _UNUSED])
+    enough = (counts >= min_images) & (counts > 0)
+    numbers = np.append(np.where(enough, np.cumsum(enough) - 1, _UNUSED), _UNUSED)  # the last is that of _UNUSED
+    return numbers[people].astype(np.int64), int(enough.sum())
 
 
 _IDENTITIES, _IMAGES = 2, 3  # random streams other than those for shuffling and augmentation

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 T = TypeVar("T")
-Batch = tuple[Tensor, Tensor, float]
-"""Input of the network, labels, learning rate."""
+Batch = tuple[Tensor, Tensor, float, Tensor | None]
+"""Input of the network, labels, learning rate, and what a teacher says, if there is one."""
 
 READY = 2
 """Batches that wait for the GPU, at most."""
@@ -32,12 +32,13 @@ def ahead(batches: Iterator[Batch], device: torch.device) -> Iterator[Batch]:
         for batch in batches:
             yield batch, copying.record_event()
 
-    for (images, labels, lr), copied in run_ahead(recorded(), READY, lambda: torch.cuda.stream(copying)):
+    for batch, copied in run_ahead(recorded(), READY, lambda: torch.cuda.stream(copying)):
         computing = torch.cuda.current_stream(device)
         computing.wait_event(copied)
-        for tensor in (images, labels):
-            tensor.record_stream(computing)  # its memory is not used again before this stream is done with it
-        yield images, labels, lr
+        for tensor in batch:
+            if isinstance(tensor, Tensor):
+                tensor.record_stream(computing)  # its memory is not used again before this stream is done with it
+        yield batch
 
 
 @dataclass

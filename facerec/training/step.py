@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.amp import GradScaler
 from torch.distributed.fsdp.sharded_grad_scaler import ShardedGradScaler
+from torch.nn import functional
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils import deterministic as memory
@@ -28,7 +29,7 @@ from torch.utils import deterministic as memory
 from facerec import distributed
 from facerec.core import ParamsError
 from facerec.distributed import GradientSum
-from facerec.heads import Head
+from facerec.heads import Head, full_precision
 from facerec.params import Freeze, Schedule, Train
 
 METRICS = ("loss", "accuracy", "norm")
@@ -41,8 +42,9 @@ class Epoch:
 
     Attributes:
         epoch: number of the epoch, from 1.
-        loss: mean loss of the head.
-        accuracy: share of faces nearest to the centre of their own class, without margin.
+        loss: mean loss: of the head, of the teacher, or both.
+        accuracy: share of faces nearest to the centre of their own class, without margin; without a head, to their own
+            target of the teacher, among those of the batch.
         lr: learning rate of the last batch.
         norm: mean length of the embeddings.
     """
@@ -244,7 +246,9 @@ def learning_rate(schedule: Schedule, peak: float, epochs: int, position: float,
     return float(warm * peak * schedule.factor**passed)
 
 
-def update(state: TrainingState, images: Tensor, labels: Tensor, lr: float, recipe: Train) -> Tensor:
+def update(
+    state: TrainingState, images: Tensor, labels: Tensor, lr: float, recipe: Train, targets: Tensor | None = None
+) -> Tensor:
     """Update weights, optimiser state and the number of steps by one batch.
 
     Args:
@@ -253,6 +257,7 @@ def update(state: TrainingState, images: Tensor, labels: Tensor, lr: float, reci
         labels: (b,).
         lr: learning rate.
         recipe: the parameters `train`.
+        targets: of a teacher, (b, dim).
 
     Returns:
         (3,) float64 on the device, by METRICS, over the global batch. Nothing here waits for a GPU.
@@ -260,7 +265,8 @@ def update(state: TrainingState, images: Tensor, labels: Tensor, lr: float, reci
     for group in state.optimiser.param_groups:
         group["lr"] = lr * group["rate"]
     state.optimiser.zero_grad(set_to_none=True)
-    parts = list(zip(images.chunk(recipe.accumulate), labels.chunk(recipe.accumulate), strict=True))
+    aims = [None] * recipe.accumulate if targets is None else targets.chunk(recipe.accumulate)
+    parts = list(zip(images.chunk(recipe.accumulate), labels.chunk(recipe.accumulate), aims, strict=True))
     metrics = []
     for number, part in enumerate(parts, 1):
         if number == len(parts):
@@ -277,7 +283,9 @@ def update(state: TrainingState, images: Tensor, labels: Tensor, lr: float, reci
     return torch.stack(metrics).mean(0)
 
 
-def _backward(state: TrainingState, images: Tensor, labels: Tensor, recipe: Train, part: int) -> Tensor:
+def _backward(
+    state: TrainingState, images: Tensor, labels: Tensor, targets: Tensor | None, recipe: Train, part: int
+) -> Tensor:
     """Add the gradients of a part of a batch; its metrics (3,) on the device."""
     precision = getattr(torch, recipe.precision)
     # Random numbers of the network differ between processes.
@@ -286,9 +294,37 @@ def _backward(state: TrainingState, images: Tensor, labels: Tensor, recipe: Trai
         embeddings = state.forward(images)
     reseed(recipe.seed, state.step, part, 0)  # those of the head must not
     loss, accuracy = state.head.measure(embeddings, labels)
+    if targets is not None:
+        apart, alike = measure_imitation(embeddings, targets)
+        loss = recipe.head_weight * loss + recipe.teacher_weight * apart
+        accuracy = alike if isinstance(state.head, NoHead) else accuracy
     state.scaler.scale(loss / recipe.accumulate).backward()  # type: ignore[no-untyped-call]
     norm = distributed.sum_parts(embeddings.detach().float().norm(dim=1).mean()) / distributed.world()
     return torch.stack([loss.detach().double(), accuracy.double(), norm.double()])
+
+
+class NoHead(Head):
+    """In place of a head where the teacher alone is imitated: no loss and no parameters."""
+
+    def loss(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        """Zero."""
+        return embeddings.new_zeros(())
+
+    def accuracy(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        """Zero; `measure_imitation` measures another."""
+        return embeddings.new_zeros(())
+
+
+def measure_imitation(embeddings: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """The loss 1 - cosine to the targets (b, dim), over the faces of all processes, and the accuracy; two scalars.
+
+    The accuracy is the share of faces that are nearer to their own target than to those of the others in the batch.
+    """
+    with full_precision(embeddings) as precise:
+        students, teachers = (functional.normalize(distributed.gather(rows)) for rows in (precise, targets))
+        loss = 1 - (students * teachers).sum(1).mean()
+    nearest = (students.detach() @ teachers.T).argmax(1)
+    return loss, (nearest == torch.arange(len(nearest), device=nearest.device)).double().mean()
 
 
 def _clip(state: TrainingState, recipe: Train) -> None:

@@ -22,15 +22,17 @@ from facerec.core import FacerecError, ParamsError, bar, describe_device, reused
 from facerec.embedding import load_network
 from facerec.heads import Head
 from facerec.params import Train
-from facerec.store.model_metadata import Preprocessing
+from facerec.store.model_metadata import Preprocessing, merged_training_sets
 from facerec.training import augmentation
 from facerec.training.checkpoints import Checkpoints, delay_interrupts
 from facerec.training.data import BalancedSampler, FaceSets, Sampler, ShuffledSampler, TrainingFaces
+from facerec.training.distillation import Teacher
 from facerec.training.loggers import EVERY, live_curves
-from facerec.training.prefetching import ahead
+from facerec.training.prefetching import Batch, ahead
 from facerec.training.step import (
     METRICS,
     Epoch,
+    NoHead,
     TrainingState,
     ValidationScores,
     hold,
@@ -56,7 +58,7 @@ class Trained:
     Attributes:
         backbone: the network after the last step.
         best: the network at the best of the `validations`, on rank 0; without validations the last one.
-        head: the loss, with its class centres.
+        head: the loss, with its class centres, if it has any.
         history: metrics of each epoch.
         validations: accuracies on the validation benchmarks.
         images: number of training faces.
@@ -84,8 +86,10 @@ def keep_checkpoints(sets: FaceSets, recipe: Train) -> Iterator[Checkpoints]:
     inputs = {
         "faces": [shards.path for shards in sets],
         "init": recipe.init and Path(recipe.init),
+        "exclude": recipe.exclude and Path(recipe.exclude),
+        "teacher": recipe.teacher and Path(recipe.teacher),
         "validation": [path and Path(path) for path in (recipe.validation.faces, recipe.validation.pairs)],
-        "recipe": recipe.model_dump(mode="json", exclude={"init"}),
+        "recipe": recipe.model_dump(mode="json", exclude={"init", "exclude", "teacher"}),
     }
     with work_folder("train", inputs) as folder:
         distributed.broadcast_text(str(folder))
@@ -110,14 +114,14 @@ def fit(sets: FaceSets, recipe: Train, device: torch.device, checkpoints: Checkp
         FormatError, ImageError: faces that cannot be used.
         KeyboardInterrupt: after Ctrl-C or SIGTERM, when metrics are read next (`steps_between_readings`).
     """
-    faces = TrainingFaces(sets, recipe.min_images, recipe.merge)
-    faces.check(recipe.batch)
+    faces = find_faces(sets, recipe)
     distributed.local_batch(recipe.batch, recipe.accumulate)
+    teacher = find_teacher(faces, recipe, device)
     sampler = create_sampler(faces, recipe)
     images, epoch_steps, wanted = recipe.batch, len(sampler), recipe.validation
     steps, every = recipe.epochs * epoch_steps, steps_between_readings(device)
     with reproducible(recipe, device), reused_memory(), delay_interrupts() as asked_to_stop, bar() as progress:
-        backbone, head = initial_weights(faces, recipe, device)
+        backbone, head = initial_weights(faces, recipe, device, teacher)
         validator = Validator(backbone, device, steps, wanted.faces, wanted.sets, wanted.every, wanted.pairs)
         state = initial_state(backbone.network, head, recipe, device)
         _say_begun(progress, faces, device)
@@ -128,10 +132,10 @@ def fit(sets: FaceSets, recipe: Train, device: torch.device, checkpoints: Checkp
         shown = progress.add_task("training", total=steps * images, completed=state.step * images, unit="images")
         with live_curves(images, state.step) as logger:
             made: Unread = []
-            loaded = load_batches(faces, sampler, recipe, backbone.preprocessing, device, state.step)
-            for pixels, labels, lr in ahead(loaded, device):
+            loaded = load_batches(faces, sampler, recipe, backbone.preprocessing, device, state.step, teacher)
+            for pixels, labels, lr, targets in ahead(loaded, device):
                 hold(state, recipe.freeze, state.step // epoch_steps)
-                made.append((update(state, pixels, labels, lr, recipe), lr))
+                made.append((update(state, pixels, labels, lr, recipe, targets), lr))
                 ends = state.step % epoch_steps == 0
                 if not (ends or state.step % every == 0 or validator.due(state.step)):
                     continue
@@ -162,6 +166,13 @@ def steps_between_readings(device: torch.device) -> int:
     return 1 if device.type == "cpu" else EVERY
 
 
+def find_faces(sets: FaceSets, recipe: Train) -> TrainingFaces:
+    """The faces that the recipe trains on; ParamsError if they are too few."""
+    faces = TrainingFaces(sets, recipe.min_images, recipe.exclude, recipe.head_weight > 0, recipe.merge)
+    faces.check(recipe.batch)
+    return faces
+
+
 def create_sampler(faces: TrainingFaces, recipe: Train) -> Sampler:
     """The sampler of the recipe; ParamsError if these faces cannot fill a batch."""
     if recipe.sampler.name == "balanced":
@@ -169,7 +180,22 @@ def create_sampler(faces: TrainingFaces, recipe: Train) -> Sampler:
     return ShuffledSampler(faces.usable, recipe.batch, recipe.seed)
 
 
-def initial_weights(faces: TrainingFaces, recipe: Train, device: torch.device) -> tuple[StoredBackbone, Head]:
+def find_teacher(faces: TrainingFaces, recipe: Train, device: torch.device) -> Teacher | None:
+    """The teacher of the recipe with its targets; ParamsError if the network would give others."""
+    if recipe.teacher is None:
+        return None
+    teacher, dim = Teacher(recipe.teacher, faces.sets, device), recipe.backbone.dim
+    if teacher.dim != dim:
+        raise ParamsError(
+            f"The embeddings of train.teacher {recipe.teacher} have {teacher.dim} numbers and those of train.backbone "
+            f"{dim}; set train.backbone.dim to {teacher.dim}."
+        )
+    return teacher
+
+
+def initial_weights(
+    faces: TrainingFaces, recipe: Train, device: torch.device, teacher: Teacher | None = None
+) -> tuple[StoredBackbone, Head]:
     """Network and head for these faces, on the device: the network of `train.init`, or random weights.
 
     Random weights come from torch's global random state.
@@ -179,11 +205,17 @@ def initial_weights(faces: TrainingFaces, recipe: Train, device: torch.device) -
     # Faces arrive with channels last; kernels stored the same way are faster on CPU and GPU.
     backbone.network.to(device).to(memory_format=torch.channels_last).train()
     distributed.broadcast_module(backbone.network)
-    return backbone.trained_further(faces.rendered), head.to(device)
+    seen = backbone.trained_further(faces.rendered)
+    if teacher is not None:  # it passes on what it has learnt from its own sets
+        before = None if teacher.trained_on is None else seen.trained_on
+        seen = replace(seen, trained_on=merged_training_sets(before, teacher.trained_on or ()))
+    return seen, head.to(device)
 
 
 def _new_head(classes: int, recipe: Train) -> Head:
-    """The recipe's head, spread over the processes."""
+    """The recipe's head, spread over the processes; where its loss has no weight, none."""
+    if recipe.head_weight == 0:
+        return NoHead()
     wanted, kind = recipe.head, heads.HEADS[recipe.head.name]
     if (wanted.rate < 1 or wanted.chunked) and not heads.is_margin_head(kind):
         key = "rate below 1" if wanted.rate < 1 else "chunked"
@@ -244,8 +276,9 @@ def load_batches(
     preprocessing: Preprocessing,
     device: torch.device,
     first: int,
-) -> Iterator[tuple[Tensor, Tensor, float]]:
-    """This process's part of each batch from step `first` on: input of the network, labels, and the learning rate.
+    teacher: Teacher | None = None,
+) -> Iterator[Batch]:
+    """This process's part of each batch from step `first` on.
 
     Faces are decoded ahead by threads and augmented on the device.
     """
@@ -258,9 +291,11 @@ def load_batches(
         for number, (indices, pixels) in enumerate(decoded, offset):
             images = _to_device(pixels, device)
             images = augmentation.augment_faces(images, draws, indices, recipe.augment)
+            labels = _to_device(faces.labels[indices], device)
             position = epoch - 1 + (number + 0.5) / len(sampler)  # the middle of the batch
             lr = learning_rate(recipe.schedule, recipe.lr, recipe.epochs, position, len(sampler))
-            yield preprocessing.apply(images), _to_device(faces.labels[indices], device), lr
+            targets = _to_device(teacher.targets(indices), device) if teacher else None
+            yield preprocessing.apply(images), labels, lr, targets
 
 
 def _to_device(array: NDArray[Any], device: torch.device) -> Tensor:

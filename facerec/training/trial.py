@@ -16,12 +16,14 @@ import torch
 
 from facerec.core import track
 from facerec.params import Train
-from facerec.training.data import FaceSets, TrainingFaces
+from facerec.training.data import FaceSets
 from facerec.training.prefetching import Pace, ahead
 from facerec.training.step import initial_state, reproducible, update
 from facerec.training.trainer import (
     TrainingError,
     create_sampler,
+    find_faces,
+    find_teacher,
     initial_weights,
     load_batches,
     steps_between_readings,
@@ -60,20 +62,20 @@ def try_recipe(sets: FaceSets, recipe: Train, device: torch.device, steps: int =
 
     Raises ParamsError for sets that are too small for the recipe, and TrainingError where the loss is not finite.
     """
-    faces = TrainingFaces(sets, recipe.min_images, recipe.merge)
-    faces.check(recipe.batch)
+    faces = find_faces(sets, recipe)
+    teacher = find_teacher(faces, recipe, device)
     sampler = create_sampler(faces, recipe)
     steps = min(steps, recipe.epochs * len(sampler))
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     with reproducible(recipe, device):
-        backbone, head = initial_weights(faces, recipe, device)
+        backbone, head = initial_weights(faces, recipe, device, teacher)
         state = initial_state(backbone.network, head, recipe, device)
-        loaded = load_batches(faces, sampler, recipe, backbone.preprocessing, device, 0)
+        loaded = load_batches(faces, sampler, recipe, backbone.preprocessing, device, 0, teacher)
         pace, metrics = Pace(), []
         batches = islice(pace.watch(ahead(loaded, device)), steps)
-        for pixels, labels, lr in track(batches, "trial", steps, unit="steps"):
-            metrics.append(update(state, pixels, labels, lr, recipe))
+        for pixels, labels, lr, targets in track(batches, "trial", steps, unit="steps"):
+            metrics.append(update(state, pixels, labels, lr, recipe, targets))
             if len(metrics) % steps_between_readings(device) == 0:
                 metrics[-1].cpu()  # as a training does, so that a GPU is not timed by what is only queued
     found = torch.stack(metrics).cpu()

@@ -5,6 +5,7 @@ The record is DIR/result.json, which the summary, the report and the comparison 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from facerec.evaluation.verification.intervals import (
     people_in_several_folds,
 )
 from facerec.evaluation.verification.quality import RatedPairs, RejectCurves, embedding_norms, error_versus_reject
-from facerec.evaluation.verification.slices import Least, ScoredPairs, slice_pairs
+from facerec.evaluation.verification.slices import Least, ScoredPairs, accuracy_of_folds, slice_pairs
 from facerec.interop import pair_lists
 from facerec.interop.attributes import read_attributes, read_qualities
 from facerec.store import embeddings, tables
@@ -184,6 +185,27 @@ def slice_scores(scores: Path, attributes: Path, options: VerifyOptions) -> dict
         counts = {"photos": len(labels), "photos_unlabelled": sum(not group for _, group in labels)}
         found["columns"][name] |= {**counts, "contradictory": read.contradictions(name)}
     return found
+
+
+def accuracy_without(scores: Path, left_out: Collection[str], options: VerifyOptions) -> dict[str, Any]:
+    """Accuracy of the pairs in directory `scores`, of all and ("_c") without the people or photos `left_out`: Acc(C).
+
+    Each pair that is left is judged by the threshold of its fold, as it was with all pairs. Returns pairs, accuracy,
+    pairs_c, accuracy_c, and the bootstrap's 95 % interval of the latter. Raises FormatError where no pair is left.
+    """
+    table = tables.read_parquet(scores / embeddings.SCORES, _PAIRS)
+    same, folds = (table[name].to_numpy() for name in ("same", "fold"))
+    right = (table["distance"].to_numpy() < table["threshold"].to_numpy()) == same
+    sides = [table[name].to_pylist() for name in ("first", "second", "first_identity", "second_identity")]
+    kept = ~np.isin(np.array(sides, dtype=object).astype(str), sorted(left_out)).any(axis=0)
+    if not kept.any():
+        raise FormatError(f"all pairs of {scores} show people that training has seen, so nothing can be measured.")
+    first, second = (np.array(side, dtype=object)[kept].tolist() for side in sides[2:])
+    numbers = number_identities(first, second, same[kept])[:2]
+    accuracy_c, low, high = accuracy_of_folds(right[kept], folds[kept], *numbers, options.trials, options.seed)
+    accuracy = accuracy_of_folds(right, folds, *(np.arange(len(same)),) * 2, 2, options.seed)[0]
+    found = {"pairs": len(same), "accuracy": accuracy, "pairs_c": int(kept.sum()), "accuracy_c": accuracy_c}
+    return found | {"accuracy_c_low": low, "accuracy_c_high": high}
 
 
 @dataclass(frozen=True)
