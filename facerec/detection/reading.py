@@ -118,7 +118,7 @@ class DetectionTable:
         self.path = path
         with self._explained():
             self._groups = RowGroups(path, SCHEMA)
-        self._bounds = self._groups.bounds_of("photo")
+            self._bounds = self._groups.bounds_of("photo")
         self._kept = lru_cache(2)(self._read)  # photos of the next job are mostly in the same group
 
     @contextmanager

@@ -98,9 +98,12 @@ class RowGroups:
 
     def bounds_of(self, column: str) -> list[tuple[int, int] | None]:
         """The least and greatest whole number that the footer names for a column in each group; None where it does not."""
-        number = self._file.metadata.schema.to_arrow_schema().names.index(column)
-        named = [self._file.metadata.row_group(group).column(number).statistics for group in range(len(self))]
-        return [(each.min, each.max) if each is not None and each.has_min_max else None for each in named]
+        with self._refusing():
+            metadata = self._file.metadata
+            number = [metadata.schema.column(each).path for each in range(metadata.num_columns)].index(column)
+            named = [metadata.row_group(group).column(number).statistics for group in range(len(self))]
+            ends = [(each.min, each.max) if each is not None and each.has_min_max else None for each in named]
+        return [pair if pair and isinstance(pair[0], int) and isinstance(pair[1], int) else None for pair in ends]
 
     @contextmanager
     def _refusing(self) -> Iterator[None]:

@@ -226,7 +226,10 @@ def _valid_embeddings() -> list[Files]:
 _TABLES: Mapping[str, Callable[[Path], object]] = {
     "pairs.parquet": lambda path: pair_lists.read_pairs(path, ["a"] * 6),
     FAILURES: shards._read_failure_table,
-    "detections.parquet": lambda path: list(detections.read_detections(path)),
+    "detections.parquet": lambda path: [
+        detections.DetectionTable(path).read(range(2)),
+        *detections.read_detections(path),
+    ],
     SCORES: read_scores,
 }
 
@@ -241,13 +244,21 @@ def _valid_tables() -> list[Files]:
         pairs.write_pairs(pairs.Pairs(first, first + 1, np.array([True, False, True])), folder / "pairs.parquet")
         lost = [dict.fromkeys(shards._FAILURE_SCHEMA.names, "x")]
         pq.write_table(pa.Table.from_pylist(lost, shards._FAILURE_SCHEMA), folder / FAILURES)
-        face = {"box": [1.0] * 4, "landmarks": [2.0] * 10, "score": 0.9, "height": 9, "width": 8, "error": ""}
+        face = {
+            "view": 0,
+            "box": [1.0] * 4,
+            "landmarks": [2.0] * 10,
+            "score": 0.9,
+            "height": 9,
+            "width": 8,
+            "error": "",
+        }
         found = [
             {"photo": 0, "source": "a.jpg", "face": 0, **face},
             {"photo": 0, "source": "a.jpg", "face": 1, **face},
-            {"photo": 1, "source": "b.jpg", "face": -1, "height": 0, "width": 0, "error": "cut"},
+            {"photo": 1, "source": "b.jpg", "view": 0, "face": -1, "height": 0, "width": 0, "error": "cut"},
         ]
-        pq.write_table(pa.Table.from_pylist(found, detections._SCHEMA), folder / "detections.parquet")
+        pq.write_table(pa.Table.from_pylist(found, detections.SCHEMA), folder / "detections.parquet")
         measured = Measured("lfw", "insightface", embeddings.Origin("ab" * 32, "lfw", True))
         write_scores(pa.table({"same": [True, False], "distance": [0.5, 1.5]}), measured, folder)
 
