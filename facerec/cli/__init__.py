@@ -7,7 +7,7 @@ One file for each group of commands, which registers them on `common.app`:
     use.py          compare, enroll, search
     data.py         catalog, download, add, import, unpack, pack, export, inspect, sheet
     faces.py        detect, align
-    models.py       train, onnx, embed
+    models.py       train, onnx, publish, embed
     measure.py      verify, quality, megaface, figure
     protocols.py    openset, ijb, tinyface
     experiments.py  profile, check, compare-runs, experiments, reproduced, verify-cache
