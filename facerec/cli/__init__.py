@@ -8,7 +8,7 @@ One file for each group of commands, which registers them on `common.app`:
     data.py         catalog, download, add, import, unpack, pack, export, inspect, sheet
     faces.py        detect, align
     curation.py     clean, overlap
-    models.py       train, onnx, embed
+    models.py       recipe, train, onnx, publish, embed
     measure.py      verify, quality, megaface, figure
     protocols.py    openset, ijb, tinyface
     experiments.py  profile, check, compare-runs, experiments, reproduced, verify-cache, run-part

@@ -36,8 +36,8 @@ _NAMED = 5
 Model = Annotated[
     str | None,
     typer.Option(
-        help="Name of a model of the catalog, backbone.pt, an .onnx file or a folder with one; by default that of "
-        "params.yaml, else mobilefacenet_foamliu_pt.",
+        help="Name of a model of the catalog, hf://OWNER/NAME, backbone.pt, an .onnx file or a folder with one; by "
+        "default that of params.yaml, else mobilefacenet_foamliu_pt.",
         metavar="NAME|PATH",
     ),
 ]
