@@ -29,7 +29,8 @@ from facerec.interop import photos as reading
 from facerec.interop.photos import LIMITS, open_source
 from facerec.store import shards
 
-try:
+os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": os.urandom(32).hex()}
+try:  # Ray reads its settings when it is imported
     from ray.cluster_utils import Cluster
 except ImportError:
     absent("The extra [ray] is not installed, so there is nothing to compare with.")
@@ -89,7 +90,6 @@ def main() -> None:
     for name, default in (("photos", 5000), ("nodes", 2), ("rounds", 3)):
         parser.add_argument(f"--{name}", type=int, default=default)
     asked = parser.parse_args()
-    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": os.urandom(32).hex()}
     node = {"num_cpus": 1, "object_store_memory": 80 << 20}
     cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
     for _ in range(asked.nodes - 1):
