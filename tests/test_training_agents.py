@@ -91,7 +91,9 @@ def test_two_machines_of_which_one_is_killed_end_with_the_same_curve_and_weights
     agents[0].send_signal(signal.SIGKILL)  # the one where they meet
     _, errors = (agent.communicate(timeout=300)[1] for agent in agents)
     assert [agent.returncode for agent in agents] == [-signal.SIGKILL, 1], errors
-    assert re.search("^error: (Process [01] lost the others|The machines of the run do not meet, or lost)", errors, re.M)
+    assert re.search(
+        "^error: (Process [01] lost the others|The machines of the run do not meet, or lost)", errors, re.M
+    )
     assert machines.checkpoints(), "it was killed too late"
     assert not (machines.shared / "again.pt").exists()
     again, notes = finish(machines.start("again.pt"))
