@@ -7,7 +7,7 @@ READY := .venv/.ready
 MXNET := .venv-mxnet
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: repro table test test-all lint format docs bench fuzz soak attacks screenshots mxnet clean help
+.PHONY: repro table test test-all lint format docs site notebook bench fuzz soak attacks screenshots mxnet clean help
 .DEFAULT_GOAL := help
 
 help:  ## say what there is
@@ -21,19 +21,15 @@ repro: $(READY)  ## run the default experiment; finished stages come from the ca
 table: $(READY)  ## all experiments in one table: what was changed, and what became of accuracy and rank-1
 	@$(RUN) facerec experiments
 
-# Those with real dvc commands run beside all others. One torch thread in each of the two, which share the cores: threads
-# that wait for one another cost tenfold.
-define pytest
-	@$(RUN) OMP_NUM_THREADS=1 pytest tests/pipeline -m "$(1)" & pipeline=$$!; \
-	$(RUN) OMP_NUM_THREADS=1 pytest --ignore tests/pipeline -m "$(1)"; others=$$?; \
-	wait $$pipeline && exit $$others
-endef
+# A process for each core, up to four, that take test files in their order (tests/conftest.py). One torch thread in each:
+# threads that wait for one another cost tenfold.
+PYTEST := OMP_NUM_THREADS=1 pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test: $(READY)  ## run the tests
-	$(call pytest,not slow)
+	$(RUN) $(PYTEST) -m "not slow"
 
 test-all: test  ## run the slow tests too (real photos where FACEREC_MIRROR is set)
-	$(call pytest,slow)
+	$(RUN) $(PYTEST) -m slow
 
 lint: $(READY)  ## check style and types
 	$(RUN) ruff check .
@@ -50,6 +46,13 @@ docs: $(READY)  ## write the parts of the documentation and of dvc.yaml that are
 	$(RUN) python -m tools.house
 	$(RUN) python -m tools.trust
 	$(RUN) python -m tools.speed
+
+site: $(READY)  ## build the documentation as a site in site/; a broken link is an error
+	$(RUN) NO_MKDOCS_2_WARNING=1 mkdocs build --strict
+	@echo "Done: open site/index.html"
+
+notebook: $(READY)  ## run docs/photos_to_roc.ipynb and write it with what its cells show
+	$(RUN) python -m tools.notebook
 
 bench: $(READY)  ## measure our code against others'; writes reports/bench.json and the table of docs/speed.md
 	@$(RUN) python bench/run.py

@@ -1,9 +1,12 @@
 """Adds the files that an experiment starts from to the package, as facerec/_experiment/; all else is in pyproject.toml.
 
-In the repository they stay where they are, and an editable installation finds them there.
+In the repository they stay where they are, and an editable installation finds them there. README.md becomes the
+description, which is read away from the repository.
 """
 
+import re
 import shutil
+import tomllib
 from pathlib import Path
 
 from setuptools import setup
@@ -38,4 +41,23 @@ class BuildWithExperiment(build_py):
         return [(path, str(folder / path.relative_to(ROOT))) for path in paths]
 
 
-setup(cmdclass={"build_py": BuildWithExperiment})
+def describe(text: str, address: str | None) -> str:
+    """README.md with links and pictures that hold anywhere.
+
+    `address` is that of the repository on GitHub (Source of project.urls); without one, pictures and links that need it are
+    left out, the text of the links stays.
+    """
+    if address is None:
+        text = re.sub(r'!\[[^\]]*\]\((?!https?:)[^)]*\)|<img [^>]*src="(?!https?:)[^>]*>', "", text)
+        return re.sub(r"\[([^\]]*)\]\((?!https?:|#)[^)]*\)", r"\1", text)
+    text = re.sub(r'(!\[[^\]]*\]\(|<img [^>]*src=")(?!https?:)', rf"\g<1>{address}/raw/main/", text)
+    return re.sub(r"((?<!!)\[[^\]]*\]\()(?!https?:|#)", rf"\g<1>{address}/blob/main/", text)
+
+
+SOURCE = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"].get("urls", {}).get("Source")
+
+setup(
+    cmdclass={"build_py": BuildWithExperiment},
+    long_description=describe((ROOT / "README.md").read_text(encoding="utf-8"), SOURCE),
+    long_description_content_type="text/markdown",
+)

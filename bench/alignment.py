@@ -178,7 +178,7 @@ def write(folder: Path, encoded: list[bytes], landmarks: np.ndarray) -> None:
         size = {"width": 250, "height": 250, "error": ""}
         found.append({**own, "landmarks": points.reshape(-1).tolist(), **size})
     shards.write_shards(rows, folder / "photos", shards.Meta("photos", "bench"))
-    pq.write_table(pa.Table.from_pylist(found, table._SCHEMA), folder / "found.parquet")
+    pq.write_table(pa.Table.from_pylist(found, table.SCHEMA), folder / "found.parquet")
 
 
 if __name__ == "__main__":

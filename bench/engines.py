@@ -54,7 +54,7 @@ def work(detector: str, engine: str, folder: str) -> None:
     import torch
 
     from facerec import detection
-    from facerec.embedding.embed_set import open_embedder
+    from facerec.embedding.by_name import open_embedder
     from facerec.imaging import alignment, images
 
     torch.set_num_threads(1)

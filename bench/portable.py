@@ -104,9 +104,10 @@ def train() -> Any:
     from torch.nn import functional
 
     from facerec import backbones, heads
+    from facerec.params import Train
     from facerec.training.step import reproducible
 
-    with reproducible(1, 2):
+    with reproducible(Train(seed=1, threads=2), torch.device("cpu")):
         network = backbones.build_backbone("mobilefacenet", 128, width=0.25).to(memory_format=torch.channels_last)
         head = heads.build_head("arcface", 128, 150, scale=24, margin=0.2)
         optimiser = torch.optim.SGD([*network.parameters(), *head.parameters()], 0.1, momentum=0.9, nesterov=True)

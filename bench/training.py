@@ -66,7 +66,7 @@ def whole(sets: Sequence[shards.Shards]) -> tuple[list[float], list[float]]:
 
 def bare(faces: TrainingFaces, ready: Sequence[tuple[Tensor, Tensor]], steps: int) -> tuple[list[float], list[float]]:
     """CPU seconds of every bare step but the first, and the losses."""
-    with reproducible(RECIPE.seed, RECIPE.threads):
+    with reproducible(RECIPE, CPU):
         stored, head = initial_weights(faces, RECIPE, CPU)
         optimiser, network = initial_state(stored.network, head, RECIPE, CPU).optimiser, stored.network
         ends, losses = [], []

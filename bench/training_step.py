@@ -78,7 +78,7 @@ def weights(side: str, recipe: Train) -> list[torch.Tensor]:
 
 def main() -> None:
     recipe = load_params(Path(__file__).parents[1] / "params.yaml").train
-    with reproducible(recipe.seed, recipe.threads):
+    with reproducible(recipe, torch.device("cpu")):
         plain = weights("before", recipe)
         for side in SIDES:
             assert all(map(torch.equal, plain, weights(side, recipe))), f"{side} gives other weights"

@@ -30,7 +30,7 @@ _LAZY = {
     "backbone": "facerec.backbones:build_backbone",
     "decode": "facerec.imaging.images:decode",
     "detector": "facerec.detection:build_detector",
-    "embedder": "facerec.embedding.embed_set:open_embedder",
+    "embedder": "facerec.embedding.by_name:open_embedder",
     "evaluate": "facerec.evaluation.verification:evaluate",
     "head": "facerec.heads:build_head",
     "identify": "facerec.evaluation.identification:identify",

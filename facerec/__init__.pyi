@@ -5,7 +5,7 @@ from pathlib import Path
 from facerec.backbones import build_backbone as backbone
 from facerec.core import use_portable_arithmetic as use_portable_arithmetic
 from facerec.detection import build_detector as detector
-from facerec.embedding.embed_set import open_embedder as embedder
+from facerec.embedding.by_name import open_embedder as embedder
 from facerec.evaluation.identification import identify as identify
 from facerec.evaluation.open_set import open_set as open_set
 from facerec.evaluation.verification import evaluate as evaluate

@@ -12,7 +12,7 @@ def align(params: common.Params, name: str, split: str) -> None:
     """Keep one face a photo of set `name`, aligned, in data/faces/<split>/<name>/."""
     photos, faces = common.RAW / name, common.FACES / split / name
     detections = common.DETECTIONS / f"{name}.parquet"
-    counts = aligning.align_set(photos, detections, faces, params.align)
+    counts = aligning.align_set(photos, detections, faces, params.align_of(name))
     found = {**counts.as_dict(), "identities": shards.read_shards(faces, "faces").classes}
     common.write_metrics("align", name, found)
     photo_sheets.write_face_sheet(faces, photos, common.SHEETS / f"faces/{name}.jpg")

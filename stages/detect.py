@@ -11,7 +11,7 @@ from stages import common
 def detect(params: common.Params, name: str) -> None:
     """Run the detector of params.detect over photo set `name`."""
     output = common.DETECTIONS / f"{name}.parquet"
-    found = params.detect
+    found = params.detect_of(name)
     counts = table.detect_set(common.RAW / name, output, found.detector, found.options(), retry=found.retry)
     common.write_metrics("detect", name, asdict(counts))
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -12,6 +15,29 @@ from facerec import use_portable_arithmetic
 use_portable_arithmetic()  # before a test imports numpy or torch
 
 ROOT = Path(__file__).resolve().parent.parent
+PIPELINE = "tests/pipeline/"
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist, with which make test runs
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Test files go to the processes one by one; all of tests/pipeline, which share a finished experiment, to one."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return PIPELINE if nodeid.startswith(PIPELINE) else super()._split_scope(nodeid)
+
+    return Scheduling(config, log)
+
+
+@pytest.fixture(scope="module")
+def small_network() -> Iterator[None]:
+    """`mobilefacenet` is a network of eight tensors, for tests of training whichever the network."""
+    from facerec import backbones
+    from tests.models import Small
+
+    with mock.patch.dict(backbones.BACKBONES, mobilefacenet=Small):
+        yield
 
 
 @pytest.fixture(scope="session")

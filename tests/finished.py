@@ -22,7 +22,7 @@ from facerec.store.embeddings import Embeddings
 from tests.conftest import ROOT
 
 PEOPLE, PHOTOS, DIM = 20, 6, 16
-EMPTY = '<svg xmlns="http://www.w3.org/2000/svg" width="537" height="416"/>\n'
+EMPTY = '<svg xmlns="http://www.w3.org/2000/svg" width="442" height="374"/>\n'
 
 
 def default() -> Params:

@@ -3,13 +3,31 @@
 from pathlib import Path
 
 import numpy as np
+from torch import nn
 
+from facerec.backbones.layers import PReLU
 from facerec.imaging.images import encode_jpeg
 from facerec.params import Backbone, HeadParams, Schedule, Train
 from facerec.store import shards
 
 SIZE = (32, 32)  # small, so that the tests are fast
 TEMPLATE = "arcface-32"
+
+
+class Small(nn.Sequential):
+    """A network of few tensors with a part of every kind, for tests of what happens to a network, whichever it is."""
+
+    def __init__(self, dim: int, size: tuple[int, int] = SIZE, width: float = 1.0) -> None:
+        channels = max(1, int(8 * width))
+        super().__init__(
+            nn.Conv2d(3, channels, 4, 4, bias=False),
+            nn.BatchNorm2d(channels),
+            PReLU(channels),
+            nn.Flatten(),
+            nn.Linear(channels * (size[0] // 4) * (size[1] // 4), dim),
+        )
+
+
 TINY = Backbone(name="mobilefacenet", dim=16, width=0.125)
 
 

@@ -58,6 +58,20 @@ def test_a_folder_and_its_archive_give_the_same_faces(people, tmp_path):
     assert left <= {"faces", "sheet.png", f"{people.name}.zip", "again", "scratch"}
 
 
+def test_every_option_of_the_stage_detect_can_be_given(people, tmp_path):
+    """As the stage detect with these parameters: thresholds that no face reaches, and no second look."""
+    words = ("--detect-option", "thresholds=[0.6, 0.7, 0.999999]", "--detect-option", "retry=0", "--json")
+    found = CliRunner().invoke(app, ["align", str(people), str(tmp_path / "none"), *words])
+    assert json.loads(found.stdout)["faces"] < 3
+    for word, message in (
+        ("retry", "--detect-option takes key=value, not 'retry'"),
+        ("treshold=1", "detect: unknown key treshold (did you mean threshold?"),
+        ("threshold=0.8", "detect: mtcnn has no threshold, remove it"),
+    ):
+        result = CliRunner().invoke(app, ["align", str(people), str(tmp_path / "x"), "--detect-option", word])
+        assert message in str(result.exception)
+
+
 def test_a_table_given_is_used_and_files_can_be_loose(people, tmp_path):
     shards.write_shards(photos.photo_rows(people), tmp_path / "photos", shards.Meta("photos", "people"))
     points = np.array([(70, 80), (110, 80), (90, 100), (75, 120), (105, 120)], np.float32)
@@ -66,7 +80,7 @@ def test_a_table_given_is_used_and_files_can_be_loose(people, tmp_path):
         {"photo": number, "source": source, "landmarks": points.reshape(-1).tolist(), "score": 0.9, **size}
         for number, source in enumerate(["ann/1.jpg", "bob/1.jpg", "eve/1.jpg", "eve/2.jpg"])
     ]
-    pq.write_table(pa.Table.from_pylist(rows, table._SCHEMA), tmp_path / "found.parquet")
+    pq.write_table(pa.Table.from_pylist(rows, table.SCHEMA), tmp_path / "found.parquet")
     words = ("--detections", tmp_path / "found.parquet", "--size", "112x96", "--files", "--json")
     assert json.loads(run(tmp_path / "photos", tmp_path / "out", *words).stdout)["faces"] == 4
     files = sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.jpg"))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +24,21 @@ stages:
 SOUND = "All 8 files of 3 outputs have the bytes that dvc.lock records.\n"
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    made = Project(tmp_path / "project")
-    made.root.mkdir()
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    made = Project(tmp_path_factory.mktemp("finished"))
     (made.root / "dvc.yaml").write_text(GRAPH)
     made.run("git", "init", "--quiet")
     made.run("dvc", "init", "--quiet")
     made.run("dvc", "repro", "--quiet")
     return made
+
+
+@pytest.fixture
+def project(finished: Project, tmp_path: Path) -> Project:
+    """A copy to damage."""
+    shutil.copytree(finished.root, tmp_path / "project", symlinks=True)
+    return Project(tmp_path / "project")
 
 
 def objects(project: Project) -> dict[str, Path]:
@@ -54,9 +59,7 @@ def damage(path: Path) -> None:
 
 def verdict(project: Project) -> Any:
     """What --json says, and that the exit code agrees with it."""
-    done = subprocess.run(
-        [sys.executable, "-m", "facerec", "verify-cache", "--json"], cwd=project.root, capture_output=True, check=False
-    )
+    done = project.start("facerec", "verify-cache", "--json")
     found = json.loads(done.stdout)
     assert done.returncode == (0 if found["sound"] else 1)
     return found

@@ -1,19 +1,13 @@
 """The commands unpack, pack, export and inspect as a user runs them: files, JSON, one clear sentence."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import cv2
 import pytest
 
-from facerec.cli import app
-from facerec.core import console
 from facerec.store import shards
+from tests import commands
 from tests import packs as drawn
-from tests.conftest import ROOT
 
 
 @pytest.fixture
@@ -25,57 +19,43 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def run(folder):
-    """Run the command in `folder` as a process; returns exit code, standard output and error."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "120"}
-
-    def run(*words):
-        command = [str(Path(sys.executable).with_name("facerec")), *words]
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
-        return done.returncode, done.stdout, done.stderr
-
-    return run
-
-
-@pytest.fixture
-def call(folder, monkeypatch, capsys):
-    """As `run`, inside this process."""
-    monkeypatch.chdir(folder)
+def call(folder):
+    """Run the command in `folder`; returns exit code, standard output and error."""
 
     def call(*words):
-        code = console.run_command(lambda: app(words, standalone_mode=False))
-        return code, *capsys.readouterr()
+        done = commands.run(*words, cwd=folder, COLUMNS="120")
+        return done.returncode, done.stdout, done.stderr
 
     return call
 
 
-def test_there_and_back(run, tmp_path):
-    code, out, err = run("unpack", "pack", "faces", "--json")
+def test_there_and_back(call, tmp_path):
+    code, out, err = call("unpack", "pack", "faces", "--json")
     assert (code, json.loads(out), err) == (0, {"train": 3, "lfw": 4}, "")
-    code, out, err = run("pack", "faces", "again")
+    code, out, err = call("pack", "faces", "again")
     assert (code, out) == (0, "")
     assert "train" in err
     for name in ("train.rec", "train.idx", "property", "lfw.bin"):
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "pack" / name).read_bytes()
-    code, out, _ = run("pack", "faces/lfw", "some.bin", "--json")
+    code, out, _ = call("pack", "faces/lfw", "some.bin", "--json")
     assert (code, json.loads(out)) == (0, {"some": 4})
     assert (tmp_path / "some.bin").read_bytes() == (tmp_path / "pack/lfw.bin").read_bytes()
-    code, out, _ = run("export", "faces/train", "files", "--with-list", "--json")
+    code, out, _ = call("export", "faces/train", "files", "--with-list", "--json")
     assert (code, json.loads(out)) == (0, {"images": 3, "folders": 2})
     assert (tmp_path / "files/list.txt").read_text().splitlines()[2] == "1/00000003.jpg 1"
 
 
-def test_a_mistake_is_one_sentence_and_exit_code_1(run):
-    assert run("inspect", "lwf", "--json") == (1, "", "error: there is no lwf, neither on disk nor in the catalog.\n")
+def test_a_mistake_is_one_sentence_and_exit_code_1(call):
+    assert call("inspect", "lwf", "--json") == (1, "", "error: there is no lwf, neither on disk nor in the catalog.\n")
 
 
-def test_inspecting_for_programs_and_for_people(run, tmp_path):
-    code, out, err = run("inspect", "pack", "--sheet", "sheet.png", "--json")
+def test_inspecting_for_programs_and_for_people(call, tmp_path):
+    code, out, err = call("inspect", "pack", "--sheet", "sheet.png", "--json")
     assert (code, err) == (0, "")
     found = json.loads(out)
     assert (found["kind"], found["images"], found["other_members"]) == ("pack", 3, {"lfw.bin": 4})
     assert cv2.imread(str(tmp_path / "sheet.png")).shape == (112, 340, 3)
-    code, out, err = run("inspect", "pack/lfw.bin")
+    code, out, err = call("inspect", "pack/lfw.bin")
     assert (code, out) == (0, "")
     assert "verification pack" in err
     assert "112x112 4" in err

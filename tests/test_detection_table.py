@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -160,3 +161,73 @@ def test_photos_below_the_retry_score_are_looked_at_again(tmp_path, monkeypatch,
             box = [-64 * scale_x - 0.5, -64 * scale_y - 0.5, 224 * scale_x - 0.5]
             np.testing.assert_allclose(found.retried(photo).boxes[0, :3], box, atol=0.01)
             assert found.retried(photo).scores[0] == np.float32(0.288)
+
+
+def made_table(path, faces):
+    """A table of photos with so many faces each, of which every third has one in its padded view too."""
+    rows = []
+    for photo, count in enumerate(faces):
+        plain = {"photo": photo, "source": f"{photo}.jpg", "width": 90 + photo % 5, "height": 80, "error": ""}
+        if not count:
+            rows.append(
+                plain | {"view": 0, "face": -1} | ({"width": 0, "height": 0, "error": "cut"} if photo % 2 else {})
+            )
+        for face in range(count):
+            place = {"box": [photo, face, 1, 2], "landmarks": list(range(10)), "score": 1 / (face + 1)}
+            rows.append(plain | place | {"view": int(face > 0 and photo % 3 == 0), "face": face})
+    found = pa.Table.from_pylist(rows, table.SCHEMA)
+    table._write_table((found.slice(start, 7) for start in range(0, len(found), 7)), path)
+    return found
+
+
+@pytest.mark.parametrize("group", [1, 5, 1 << 16])
+def test_a_table_in_groups_is_read_job_by_job(tmp_path, monkeypatch, group):
+    faces = np.random.default_rng(3).integers(0, 5, 60).tolist()
+    monkeypatch.setattr(table, "GROUP", group)
+    written = made_table(tmp_path / "d.parquet", faces)
+    assert pq.read_table(tmp_path / "d.parquet").equals(written)
+    assert pq.read_metadata(tmp_path / "d.parquet").num_row_groups == -(-len(written) // group)
+    whole, pieces = table.read_detections(tmp_path / "d.parquet"), table.DetectionTable(tmp_path / "d.parquet")
+    assert pieces.counts() == whole.counts()
+    assert pieces.faces_of_photos().tolist() == np.diff(whole.starts).tolist()
+    for job in (range(1), range(7, 23), range(22, 60), range(60), range(9, 9)):
+        found = pieces.read(job)
+        assert found.sources == whole.sources[job.start : job.stop]
+        assert found.errors == whole.errors[job.start : job.stop]
+        assert found.sizes.tolist() == whole.sizes[job.start : job.stop].tolist()
+        for place, photo in enumerate(job):
+            for one, other in ((found[place], whole[photo]), (found.retried(place), whole.retried(photo))):
+                assert one.boxes.tolist() == other.boxes.tolist()
+                assert one.scores.tolist() == other.scores.tolist()
+    with pytest.raises(FormatError, match="lacks some of the photos 59 to 61"):
+        pieces.read(range(59, 61))
+
+
+def test_a_small_table_has_the_bytes_of_one_written_whole(tmp_path):
+    for name, faces in (("few", [1, 0, 3]), ("none", [])):
+        found = made_table(tmp_path / name, faces)
+        pq.write_table(found.combine_chunks(), tmp_path / "whole")
+        assert digest(tmp_path / name) == digest(tmp_path / "whole")
+
+
+def test_a_table_knows_its_photos(tmp_path, monkeypatch):
+    monkeypatch.setattr(table, "GROUP", 5)
+    made_table(tmp_path / "d.parquet", [1, 0, 3, 4, 0, 2, 1])
+    for name, sources, right in (
+        ("same", range(7), True),
+        ("fewer", range(6), False),
+        ("more", range(8), False),
+        ("other", [0, 1, 2, 4, 3, 5, 6], False),
+    ):
+        rows = [{"image": b"", "label": 0, "identity": "", "source": f"{each}.jpg"} for each in sources]
+        shards.write_shards(rows, tmp_path / name, shards.Meta("photos", name))
+        opened = shards.read_shards(tmp_path / name)
+        assert table.DetectionTable(tmp_path / "d.parquet").is_of(opened) is right
+
+
+@pytest.mark.attack("Halves and mixtures", "a detection table without one of its photos", "refused; the table is named")
+def test_a_table_that_lacks_a_photo_is_refused(tmp_path):
+    found = made_table(tmp_path / "d.parquet", [1, 1, 1])
+    pq.write_table(found.filter(np.array([True, False, True])), tmp_path / "d.parquet")
+    with pytest.raises(FormatError, match="not numbered one by one"):
+        table.read_detections(tmp_path / "d.parquet")

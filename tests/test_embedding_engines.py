@@ -10,7 +10,7 @@ from torch import nn
 
 from facerec import backbones, embedding
 from facerec.core import ParamsError
-from facerec.embedding import Embedder
+from facerec.embedding import Embedder, embed_set
 from facerec.embedding.embed_set import embed_face_set
 from facerec.embedding.engines import use_engine
 from facerec.store.model_metadata import Preprocessing
@@ -97,3 +97,29 @@ def test_the_embeddings_of_a_set_say_what_computed_them(tmp_path: Path) -> None:
     assert plain.origin.arithmetic != fast.origin.arithmetic
     assert plain.origin.model == fast.origin.model
     assert embedding.load_embedder(tmp_path / "b.pt").digest == fast.origin.model
+
+
+def test_benchmarks_that_share_faces_embed_them_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As CFP-FF and CFP-FP: the second one copies, unless anything that decides the numbers has changed."""
+    from facerec.backbones import storage
+
+    monkeypatch.setenv("FACEREC_SCRATCH", str(tmp_path / "scratch"))
+    embedded: list[Path] = []
+    plain = embed_set.embed_face_set
+    monkeypatch.setattr(embed_set, "embed_face_set", lambda *a, **b: (embedded.append(a[1]), plain(*a, **b)))
+    for seed, name in ((4, "one"), (5, "two")):
+        torch.manual_seed(seed)
+        made = storage.create_backbone("mobilefacenet", 16, {"width": 0.125}, RULES)
+        storage.save_backbone(made, tmp_path / f"{name}.pt")
+    write_set(tmp_path / "faces", range(2), photos=2)
+    for out in ("ff", "fp"):
+        embed_set.embed_once(tmp_path / "one.pt", tmp_path / "faces", tmp_path / f"{out}.npy")
+    assert len(embedded) == 1
+    plain(tmp_path / "one.pt", tmp_path / "faces", tmp_path / "direct.npy")
+    for ending in (".npy", ".parquet"):
+        bytes_of = [(tmp_path / f"{out}{ending}").read_bytes() for out in ("ff", "fp", "direct")]
+        assert bytes_of[0] == bytes_of[1] == bytes_of[2]
+    embed_set.embed_once(tmp_path / "two.pt", tmp_path / "faces", tmp_path / "other.npy")
+    write_set(tmp_path / "faces", range(1, 3), photos=2)
+    embed_set.embed_once(tmp_path / "two.pt", tmp_path / "faces", tmp_path / "other.npy")
+    assert len(embedded) == 3

@@ -96,7 +96,7 @@ def scene(tmp_path_factory):
         found += found_in(number, kind, landmarks)
         pixels[kind], truth[kind] = images.decode(data), landmarks.astype(np.float32)
     shards.write_shards(rows, folder / "photos", shards.Meta("photos", "drawn", licence="CC0"))
-    pq.write_table(pa.Table.from_pylist(found, table._SCHEMA), folder / "found.parquet")
+    pq.write_table(pa.Table.from_pylist(found, table.SCHEMA), folder / "found.parquet")
     return folder, pixels, truth
 
 
@@ -214,7 +214,7 @@ def test_what_is_annotated_can_choose(tmp_path):
         rows.append(source | note)
         found += [finding(number, str(number), 0, face, landmarks[face], 0.9) for face in (0, 1)]
     shards.write_shards(rows, tmp_path / "photos", shards.Meta("photos", "drawn"))
-    pq.write_table(pa.Table.from_pylist(found, table._SCHEMA), tmp_path / "found.parquet")
+    pq.write_table(pa.Table.from_pylist(found, table.SCHEMA), tmp_path / "found.parquet")
     arguments = (tmp_path / "photos", tmp_path / "found.parquet", tmp_path / "faces")
     counts = aligning.align_set(*arguments, Align(rule="annotated"), workers=1)
     kept = shards.read_shards(tmp_path / "faces", "faces")
@@ -236,7 +236,7 @@ def test_counts_describe_scores_and_residuals(enrol, scene):
 
 def test_an_empty_set_has_no_faces_and_no_quantiles(tmp_path):
     shards.write_shards([], tmp_path / "photos", shards.Meta("photos", "nothing"))
-    pq.write_table(table._SCHEMA.empty_table(), tmp_path / "found.parquet")
+    pq.write_table(table.SCHEMA.empty_table(), tmp_path / "found.parquet")
     arguments = (tmp_path / "photos", tmp_path / "found.parquet", tmp_path / "faces")
     counts = aligning.align_set(*arguments, workers=1)
     assert (counts.photos, counts.faces, counts.enrolled, counts.residual_median) == (0, 0, 0, None)
@@ -266,7 +266,7 @@ def test_a_table_of_other_photos_is_refused(scene, tmp_path):
 def test_the_rule_annotated_needs_annotated_photos(tmp_path):
     row = {"image": b"x", "label": 0, "identity": "a", "source": "plain.jpg"}
     shards.write_shards([row], tmp_path / "photos", shards.Meta("photos", "plain"))
-    found = pa.Table.from_pylist([finding(0, PLAIN, 0, -1, None, None)], table._SCHEMA)
+    found = pa.Table.from_pylist([finding(0, PLAIN, 0, -1, None, None)], table.SCHEMA)
     pq.write_table(found, tmp_path / "found.parquet")
     with pytest.raises(ParamsError, match="none in"):
         aligning.align_set(tmp_path / "photos", tmp_path / "found.parquet", tmp_path / "faces", Align(rule="annotated"))

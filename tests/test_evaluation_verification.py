@@ -126,6 +126,24 @@ def test_few_people_are_told(files, tmp_path: Path, people: int) -> None:
     assert ("the pairs show only 4 people" in (judged.doubt or "")) == (people == 4)
 
 
+@pytest.mark.parametrize("broken", ["y", "all different"])
+def test_broken_identities_are_told_and_not_believed(files, tmp_path: Path, broken: str) -> None:
+    """As where half of a set became a person called "y": drawing people would give intervals from 0 to 1."""
+    embedded, listed, interleaved, same = files
+    faces = embeddings.read_embeddings(embedded)
+    names = ["y" if broken == "y" else source for source in faces.sources]
+    embeddings.write_embeddings(Embeddings(faces.matrix, faces.sources, names), tmp_path / "broken.npy")
+    judged = on_files.verify_files(tmp_path / "broken.npy", listed, OPTIONS, tmp_path / "out")
+    assert "of the pairs contradict the names of their photos" in (judged.doubt or "")
+    found = judged.metrics()
+    assert found["contradicting_names"] == pytest.approx(0.5, abs=0.02)
+    np.save(tmp_path / "E.npy", interleaved)
+    np.save(tmp_path / "S.npy", same)
+    plain = on_files.verify_arrays(tmp_path / "E.npy", tmp_path / "S.npy", OPTIONS).metrics()
+    keys = {key for key in plain if key.endswith(("_low", "_high", "_over"))}
+    assert {key: found[key] for key in keys} == {key: plain[key] for key in keys}
+
+
 def test_people_in_several_folds_are_counted_and_told(files, tmp_path: Path) -> None:
     """Pair i shows person i // 2 and, if an impostor pair, one ten people on; folds are ten pairs."""
     embedded, listed, interleaved, same = files

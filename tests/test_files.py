@@ -7,7 +7,6 @@ import multiprocessing
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 import torch
 
 from facerec.core import FacerecError, ParamsError, console, executor, files, settings
+from tests import work
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
@@ -50,35 +50,20 @@ def test_a_directory_is_replaced_whole(tmp_path: Path) -> None:
     assert os.listdir(tmp_path / "set") == ["second"]
 
 
-def slow_square(value: int) -> int:
-    time.sleep(0.02 * (value % 3 == 0))
-    return value * value
-
-
-def fail_at_three(value: int) -> int:
-    if value == 3:
-        raise FacerecError("three")
-    return value
-
-
-def die(value: int) -> int:
-    os._exit(9)
-
-
 @pytest.mark.parametrize("workers", [1, 2, pytest.param(3, marks=pytest.mark.slow)])
 def test_results_keep_their_order(workers: int) -> None:
-    assert list(executor.map_ordered(slow_square, range(20), workers)) == [i * i for i in range(20)]
+    assert list(executor.map_ordered(work.slow_square, range(20), workers)) == [i * i for i in range(20)]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_workers_error_reaches_the_caller(workers: int) -> None:
     with pytest.raises(FacerecError, match="three"):
-        list(executor.map_ordered(fail_at_three, range(50), workers))
+        list(executor.map_ordered(work.fail_at_three, range(50), workers))
 
 
 def test_a_killed_worker_is_one_sentence() -> None:
     with pytest.raises(FacerecError, match="worker process was killed"):
-        list(executor.map_ordered(die, range(4), 2))
+        list(executor.map_ordered(work.die, range(4), 2))
 
 
 def test_machine_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,9 +7,9 @@ import io
 import json
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ from facerec.core import FacerecError, note, progress, shown, visible
 from facerec.imaging import sheets
 from facerec.reporting import figures, formatting, report
 from facerec.store import pairs
-from tests import recognition
+from tests import commands, recognition
 
 pytestmark = pytest.mark.attack(
     "Names", "`[red]`, escape characters, HTML, line breaks, text from right to left", "shown as text"
@@ -45,12 +45,10 @@ PHOTO = "b] [bold]\x1b]0;owned\x07\n\u202e$y$.jpg"
 HIDDEN = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
-def run(*words: str | Path, cwd: Path, fails: bool | None = False) -> subprocess.CompletedProcess[bytes]:
-    """A command as a person starts it; nothing it writes may control a terminal, and no traceback may come."""
-    command = [sys.executable, "-m", "facerec", *map(str, words)]
-    environment = {**os.environ, "FACEREC_CATALOG": str(cwd / "catalog"), "FACEREC_DEVICE": "cpu", "COLUMNS": "400"}
-    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, timeout=300, check=False)
-    told = done.stderr.decode() + done.stdout.decode()
+def run(*words: str | Path, cwd: Path, fails: bool | None = False) -> CompletedProcess[str]:
+    """A command; nothing it writes may control a terminal, and no traceback may come."""
+    done = commands.run(*words, cwd=cwd, FACEREC_CATALOG=str(cwd / "catalog"), FACEREC_DEVICE="cpu", COLUMNS="400")
+    told = done.stderr + done.stdout
     assert "Traceback" not in told, told
     assert HIDDEN.search(told) is None, ascii(told)
     assert fails is None or (done.returncode != 0) == fails, told
@@ -71,7 +69,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_detect(world: Path) -> None:
-    told = run("detect", "people", "--draw", "drawn", cwd=world).stderr.decode()
+    told = run("detect", "people", "--draw", "drawn", cwd=world).stderr
     for name in ("[/", "[red]/b] [bold]", r"\x1b[31m/", "<img src=x", "$x_1$", r"a\nb", r"\u202eevil"):
         assert name in told
     found = json.loads(run("detect", "people", "--json", cwd=world).stdout)
@@ -80,7 +78,7 @@ def test_detect(world: Path) -> None:
 
 def test_align_and_what_follows(world: Path) -> None:
     run("align", "people", "faces", "--sheet", "faces.png", cwd=world)
-    told = run("inspect", "faces", cwd=world).stderr.decode()
+    told = run("inspect", "faces", cwd=world).stderr
     assert "20" in told
     run("inspect", "people", "--sheet", "people.png", cwd=world)
     run("export", "faces", "files", cwd=world)
@@ -92,15 +90,15 @@ def test_align_and_what_follows(world: Path) -> None:
 
 
 def test_enroll_compare_and_search(world: Path) -> None:
-    told = run("enroll", "[g].parquet", "people", "--model", "model.pt", cwd=world).stderr.decode()
+    told = run("enroll", "[g].parquet", "people", "--model", "model.pt", cwd=world).stderr
     assert "[g].parquet" in told
     photo = f"people/[red]/{PHOTO}"
-    told = run("search", "[g].parquet", photo, "--model", "model.pt", "--picture", "s.svg", cwd=world).stderr.decode()
+    told = run("search", "[g].parquet", photo, "--model", "model.pt", "--picture", "s.svg", cwd=world).stderr
     assert "[red]" in told
     assert r"\x1b]0;owned" in told
     told = run("compare", photo, "people/$x_1$/second.jpg", "--model", "model.pt", "--picture", "c.svg", cwd=world)
-    assert "[red]/b] [bold]" in told.stderr.decode()
-    told = run("enroll", "[g].parquet", "--remove", "[red]", cwd=world).stderr.decode()
+    assert "[red]/b] [bold]" in told.stderr
+    told = run("enroll", "[g].parquet", "--remove", "[red]", cwd=world).stderr
     assert "forgotten [red]" in told
 
 
@@ -113,7 +111,7 @@ def test_errors_quote_names(tmp_path: Path, command: list[str], name: str) -> No
 
 def test_photos_of_one_s_own(world: Path) -> None:
     (world / "catalog").mkdir()
-    told = run("add", "people", "mine", "--pairs", "20", "--json", cwd=world).stdout
+    told = run("add", "people", "mine", "--max-pairs", "20", "--json", cwd=world).stdout
     assert json.loads(told)["identities"] == len(PEOPLE)
     run("catalog", "mine", cwd=world)
     run("inspect", "catalog/mine.yaml", cwd=world, fails=None)
@@ -131,7 +129,7 @@ def test_a_name_that_is_no_utf8(world: Path, tmp_path: Path, command: list[str])
     )
     (tmp_path / "catalog").mkdir()
     done = run(*words, cwd=tmp_path, fails=True)
-    assert rb"the name of its file b\xffd/1.jpg is no UTF-8; rename it" in done.stderr
+    assert r"the name of its file b\xffd/1.jpg is no UTF-8; rename it" in done.stderr
 
 
 def test_entries_of_the_catalog(tmp_path: Path) -> None:
@@ -141,7 +139,7 @@ def test_entries_of_the_catalog(tmp_path: Path) -> None:
     (tmp_path / "catalog/own.yaml").write_text(yaml.safe_dump(entry))
     for words in (["catalog"], ["catalog", "own"]):
         done = run(*words, cwd=tmp_path)
-        assert rb"[red]\x1b[31m\u202e|<b>" in done.stderr, done.stderr
+        assert r"[red]\x1b[31m\u202e|<b>" in done.stderr, done.stderr
 
 
 @given(st.text())

@@ -1,6 +1,9 @@
 """Photo and face shards: round trips, random access, determinism, refusals."""
 
+import ctypes
+import mmap
 import multiprocessing
+import os
 import pickle
 from pathlib import Path
 
@@ -99,6 +102,53 @@ def test_images_are_views_into_the_file(tmp_path):
     images = [found.image(number) for number in range(8)]
     assert pa.total_allocated_bytes() - before < 1 << 20
     assert all(image.readonly and image.format == "B" and image.nbytes == 1 << 20 for image in images)
+
+
+def resident(path: Path) -> int:
+    """Bytes of a file that the system holds in memory."""
+    size = path.stat().st_size
+    with (
+        path.open("rb") as file,
+        mmap.mmap(file.fileno(), size, prot=mmap.PROT_READ | mmap.PROT_WRITE, flags=mmap.MAP_PRIVATE) as data,
+    ):
+        pages = (ctypes.c_ubyte * -(-size // mmap.PAGESIZE))()
+        address = ctypes.addressof(ctypes.c_char.from_buffer(data))
+        assert ctypes.CDLL(None, use_errno=True).mincore(ctypes.c_void_p(address), ctypes.c_size_t(size), pages) == 0
+    return sum(each & 1 for each in pages) * mmap.PAGESIZE
+
+
+def forget(path: Path) -> None:
+    """Have the system drop a file from memory, where it can."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    if resident(path):
+        pytest.skip("this file system keeps all files in memory")
+
+
+def test_random_faces_cost_their_own_pages_alone(tmp_path):
+    """On a cold cache; opening the set and its labels cost a few pages a batch of 1.8 MB."""
+    shards.write_shards([face(number, image=os.urandom(7000)) for number in range(4096)], tmp_path, FACES)
+    part = tmp_path / "part-00000.arrow"
+    forget(part)
+    found = shards.read_shards(tmp_path)
+    found.expect_any_order()
+    assert found.classes == 7
+    opened = resident(part)
+    assert opened <= 16 * 6 * mmap.PAGESIZE < part.stat().st_size / 50
+    chosen = np.random.default_rng(1).choice(4096, 100, replace=False).tolist()
+    assert sum(len(bytes(found.image(number))) for number in chosen) == 700_000
+    assert resident(part) - opened <= 100 * 4 * mmap.PAGESIZE
+
+
+def test_images_in_order_are_read_ahead(tmp_path):
+    shards.write_shards([face(number, image=os.urandom(7000)) for number in range(256)], tmp_path, FACES)
+    part = tmp_path / "part-00000.arrow"
+    forget(part)
+    found = shards.read_shards(tmp_path)
+    before = resident(part)
+    bytes(found.image(0))
+    assert resident(part) - before > 4 * mmap.PAGESIZE
 
 
 def test_other_files_may_lie_beside_the_parts(tmp_path):
@@ -239,7 +289,22 @@ def test_an_offset_that_leads_out_of_the_file_is_refused_before_it_is_used(tmp_p
     for hostile in (1 << 30, -1 & 0xFFFFFFFF):
         part.write_bytes(data[: offsets + 4] + hostile.to_bytes(4, "little") + data[offsets + 8 :])
         with pytest.raises(FormatError, match="damaged or cut short"):
-            shards.read_shards(tmp_path)
+            _ = shards.read_shards(tmp_path).sources
+        with pytest.raises(FormatError, match="damaged or cut short"):
+            shards.read_shards(tmp_path).row(0)
+
+
+def test_an_image_outside_its_file_is_refused(tmp_path):
+    shards.write_shards([face(1, image=b"x" * 22), face(2)], tmp_path, FACES)
+    part = tmp_path / "part-00000.arrow"
+    data = part.read_bytes()
+    offsets = data.index(bytes([0, 0, 0, 0, 22, 0, 0, 0]))
+    for hostile in (1 << 30, -1 & 0xFFFFFFFF):
+        part.write_bytes(data[: offsets + 4] + hostile.to_bytes(4, "little") + data[offsets + 8 :])
+        found = shards.read_shards(tmp_path)
+        for number in (0, 1):
+            with pytest.raises(FormatError, match=f"image {number} lies outside its file"):
+                found.image(number)
 
 
 def test_names_that_are_no_text_are_refused(tmp_path):
@@ -247,7 +312,7 @@ def test_names_that_are_no_text_are_refused(tmp_path):
     part = tmp_path / "part-00000.arrow"
     part.write_bytes(part.read_bytes().replace(b"the source", b"the\xffsource"))
     with pytest.raises(FormatError, match="UTF8"):
-        shards.read_shards(tmp_path)
+        _ = shards.read_shards(tmp_path).sources
 
 
 def test_a_folder_without_shards_is_refused(tmp_path):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from facerec.core import FormatError, ParamsError
-from facerec.evaluation.identification import identify
+from facerec.evaluation.identification import identify, on_files
 from facerec.evaluation.identification.noise import (
     VARIANTS,
     CleanDistractors,
@@ -15,7 +16,8 @@ from facerec.evaluation.identification.noise import (
     remove_noise,
 )
 from facerec.interop import photo_lists
-from facerec.store.embeddings import normalise
+from facerec.store import tables
+from facerec.store.embeddings import Embeddings, NoiseMarks, normalise, write_feature_sets, write_marked_sets
 
 
 def world(seed: int = 0, d: int = 12) -> dict:
@@ -169,3 +171,48 @@ def test_bad_input_is_explained():
         remove_noise(**(data | {"distractor_names": data["distractor_names"][1:]}))
     with pytest.raises(ParamsError, match="noise variant 'nil'"):
         remove_noise(**data, variant="nil")
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_marks_of_noise_give_the_numbers_of_cleaned_features(variant, tmp_path, monkeypatch):
+    """Large distractors are not written a second time; every reader of the directory finds the same."""
+    data = world()
+    lists = [tmp_path / name for name in ("probes.txt", "distractors.txt")]
+    for path, named in zip(lists, (data["probe_noise"], data["distractor_noise"]), strict=True):
+        path.write_text("\n".join(named) + "\n")
+    probes = Embeddings(data["probes"], data["probe_names"], list(data["labels"]))
+    strangers = Embeddings(data["distractors"], data["distractor_names"], [""] * 30)
+    write_feature_sets(probes, strangers, tmp_path / "features")
+    whole = on_files.denoise_files(tmp_path / "features", *lists, variant, 0, tmp_path / "whole")
+    monkeypatch.setattr(on_files, "MARKED_FROM", 1)
+    marked = on_files.denoise_files(tmp_path / "features", *lists, variant, 0, tmp_path / "marked")
+    assert marked.metrics() == whole.metrics()
+    shared = (tmp_path / "features/distractors.npy").stat()
+    assert (tmp_path / "marked/uncleaned.npy").stat().st_ino == shared.st_ino
+    assert not (tmp_path / "marked/distractors.npy").exists()
+    results = [on_files.identify_files(tmp_path / name, (1e-2,), 2, 10, 1) for name in ("whole", "marked")]
+    for name, result in zip(("whole", "marked"), results, strict=True):
+        on_files.write_identification({"cleaned": result}, tmp_path / f"{name}.scores", variant)
+        on_files.export_features(tmp_path / name, "x", tmp_path / f"{name}.devkit")
+        on_files.write_devkit_scores(tmp_path / name, tmp_path / f"{name}.matrices")
+    for kind in ("scores", "devkit", "matrices"):
+        first, second = (
+            {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+            for folder in (tmp_path / f"whole.{kind}", tmp_path / f"marked.{kind}")
+        )
+        assert first == second
+        assert first
+
+
+@pytest.mark.attack("Numbers", "marks of noise beyond the rows", "refused; the directory is named")
+def test_marks_of_other_features_are_refused(tmp_path):
+    data = world()
+    probes = Embeddings(data["probes"], data["probe_names"], list(data["labels"]))
+    write_feature_sets(probes, probes, tmp_path / "features")
+    for rows in ([12], [-1]):
+        write_marked_sets(probes, tmp_path / "features", NoiseMarks("zero", np.array(rows)), tmp_path / "marked")
+        with pytest.raises(FormatError, match="marks rows as noise that its distractors do not have"):
+            on_files.identify_files(tmp_path / "marked", (1e-2,))
+    tables.write_parquet(pa.table({"row": [1]}), tmp_path / "marked/noise.parquet")
+    with pytest.raises(FormatError, match="does not say which rows are noise"):
+        on_files.identify_files(tmp_path / "marked", (1e-2,))

@@ -12,10 +12,10 @@ import torch
 
 from facerec.core import FormatError
 from facerec.evaluation.identification import devkit, engines, identify
-from facerec.evaluation.identification.engines import TorchEngine
 from facerec.evaluation.identification.on_files import map_rows
 from facerec.evaluation.identification.result import IdentificationBootstrap
 from facerec.evaluation.identification.scoring import CountsAbove, checked_features
+from facerec.evaluation.identification.torch_engine import TorchEngine
 from facerec.evaluation.statistics import bootstrap
 from facerec.store.embeddings import normalise
 

@@ -97,7 +97,7 @@ def test_scores_and_two_views_say_the_same_as_features(call: Call) -> None:
     whole = json.loads(call("IJBC/meta", "--features", "features.npy", "--json")[1])
     views = json.loads(call("IJBC", "--features", "views.npy", "--flip", "--json")[1])
     assert views["verification"]["tar"] == whole["verification"]["tar"]
-    scores = json.loads(call("IJBC", "--scores", "scores.npy", "--json")[1])
+    scores = json.loads(call("IJBC", "--similarities", "scores.npy", "--json")[1])
     assert scores["weighting"] is None
     assert "identification" not in scores
     assert scores["verification"]["tar"] == whole["verification"]["tar"]
@@ -151,7 +151,7 @@ def test_intervals_hold_the_figures_and_are_seeded(call: Call) -> None:
 
 def test_without_lists_of_subjects_genuine_pairs_tell_who_is_who(world: World, call: Call, tmp_path: Path) -> None:
     lists = write_lists(world, tmp_path)
-    words = ("--scores", "scores.npy", "--bootstrap", "100", "--json")
+    words = ("--similarities", "scores.npy", "--bootstrap", "100", "--json")
     named = json.loads(call(str(lists), *words)[1])["verification"]
     for path in tmp_path.glob("*.csv"):
         path.unlink()
@@ -186,18 +186,18 @@ def lacking(world: World, folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("IJBC",), "ijb takes one of EMBEDDED, --features and --scores"),
-        (("IJBC", "--scores", "scores.npy", "--flip"), "--flip only with --features"),
-        (("IJBC", "--scores", "scores.npy", "--features", "features.npy"), "ijb takes one of"),
+        (("IJBC",), "ijb takes one of EMBEDDED, --features and --similarities"),
+        (("IJBC", "--similarities", "scores.npy", "--flip"), "--flip only with --features"),
+        (("IJBC", "--similarities", "scores.npy", "--features", "features.npy"), "ijb takes one of"),
         (("IJBC", "--features", "features.npy", "--weighting", "best"), "a weighting is one of norm-detector, norm"),
         (("IJBC", "--features", "scores.npy"), "needed is a float matrix of 776 rows, one a line of the list"),
-        (("IJBC", "--scores", "features.npy"), "needed are 3,335 floats, one for each line of"),
+        (("IJBC", "--similarities", "features.npy"), "needed are 3,335 floats, one for each line of"),
         (("IJBC", "--features", "odd.npy", "--flip"), "odd.npy has 7 columns, which are not those of two views"),
         (("IJBC", "--features", "nan.npy"), "row 5 of nan.npy, counted from 0, holds NaN"),
-        (("IJBC", "--scores", "nan_scores.npy"), "the score of pair 3 is NaN"),
-        (("IJBC", "--scores", "scores.npy", "--bootstrap", "1"), "a bootstrap has 0 or at least 2 trials"),
+        (("IJBC", "--similarities", "nan_scores.npy"), "the score of pair 3 is NaN"),
+        (("IJBC", "--similarities", "scores.npy", "--bootstrap", "1"), "a bootstrap has 0 or at least 2 trials"),
         (("lacking", "--features", "fewer.npy", "--weighting", "norm"), "is not in the list of templates and media"),
-        (("one_kind", "--scores", "scores.npy"), "all 3,335 pairs are genuine; rates need both kinds"),
+        (("one_kind", "--similarities", "scores.npy"), "all 3,335 pairs are genuine; rates need both kinds"),
         (
             ("unscored", "--features", "features.npy"),
             "has no *_name_5pts_score.txt with the detector's scores; choose the",
@@ -207,7 +207,10 @@ def lacking(world: World, folder: Path) -> Path:
             ("bare", "--features", "features.npy", "--weighting", "norm"),
             "neither a list of pairs nor lists of galleries",
         ),
-        (("bare", "--scores", "scores.npy"), "has no list of pairs, *_template_pair_label.txt, to go with scores.npy"),
+        (
+            ("bare", "--similarities", "scores.npy"),
+            "has no list of pairs, *_template_pair_label.txt, to go with scores.npy",
+        ),
         (
             ("IJBC", "strangers.npy"),
             "strangers.npy has none of the photos that are listed, the first of which is '1.jpg'",

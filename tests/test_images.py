@@ -167,7 +167,10 @@ def test_one_pixel_is_a_photo(form):
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC photo, which is not supported; convert it to JPEG"),
+        (
+            b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
+            "HEIC photo; pip install pillow-heif, which reads them, or convert it to JPEG",
+        ),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image of a known format"),
         (b"%PDF-1.4", "not an image of a known format"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not an image of a known format"),
@@ -262,3 +265,32 @@ def test_a_huge_jpeg_is_refused_before_decoding():
     data[frame + 5 : frame + 9] = struct.pack(">HH", 50_000, 50_000)
     with pytest.raises(ImageError, match="50000x50000"):
         images.decode(bytes(data))
+
+
+def encoded_forms():
+    """Images of every form that a pack may hold."""
+    pixels = np.random.default_rng(5).integers(0, 256, (37, 53, 3), np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for mode in ("RGB", "L", "CMYK"):
+        for options in ({}, {"progressive": True}, {"exif": exif}, {"comment": b"x" * 300}, {"dpi": (72, 72)}):
+            yield saved(pixels, "JPEG", mode, **options)
+    yield saved(pixels, "JPEG", icc_profile=b"p" * 100)
+    yield saved(pixels, "JPEG", exif=exif, icc_profile=b"p" * 70_000)
+    yield saved(pixels, "PNG")
+    yield images.encode_jpeg(pixels)
+    yield b"\xff\xd8\xff\xe0"
+
+
+@pytest.mark.parametrize("data", [*enumerate(encoded_forms())], ids=lambda each: str(each[0]))
+def test_the_quick_size_is_that_of_the_header(data):
+    _, data = data
+    for cut in (len(data), *range(2, 700, 3)):
+        try:
+            expected = images.read_header(data[:cut]).size
+        except ImageError:
+            with pytest.raises(ImageError):
+                images.read_size(data[:cut])
+        else:
+            assert images.read_size(data[:cut]) == expected
+            assert images.read_size(memoryview(data)[:cut]) == expected

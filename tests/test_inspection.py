@@ -157,9 +157,9 @@ def test_tables(tmp_path):
 def test_a_table_of_detections(tmp_path):
     from facerec.detection import table
 
-    row = dict.fromkeys(table._SCHEMA.names, 0)
+    row = dict.fromkeys(table.SCHEMA.names, 0)
     row |= {"source": "a.jpg", "box": [0.0] * 4, "landmarks": [0.0] * 10, "error": ""}
-    made = pa.Table.from_pylist([row], table._SCHEMA)
+    made = pa.Table.from_pylist([row], table.SCHEMA)
     pq.write_table(made, tmp_path / "x.parquet")
     found = facts(tmp_path / "x.parquet")
     assert (found["kind"], found["photos"], found["faces"]) == ("table of detections", 1, 1)

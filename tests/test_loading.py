@@ -32,6 +32,7 @@ def test_larger_crops_are_averaged_to_the_smallest_size(tmp_path: Path) -> None:
     small, large = write_set(tmp_path / "small", 112), write_set(tmp_path / "large", 224)
     faces = FaceDataset([large, small])
     assert faces.size == (112, 112)
+    assert faces.reduced == ["large"]
     assert faces.batch([0, 3]).shape == (2, 112, 112, 3)
     decoded = images.decode(large.image(0)).astype(float)
     averaged = decoded.reshape(112, 2, 112, 2, 3).mean(axis=(1, 3))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,9 @@ import pytest
 import yaml
 
 from facerec.catalog import entries, networks
-from facerec.core import ParamsError
+from facerec.cli import app
+from facerec.core import ParamsError, console, parse_json
+from facerec.recognition import thresholds
 from facerec.recognition.recogniser import Recogniser
 from tests.conftest import ROOT
 from tests.recognition import photo, save_model, write_scores
@@ -88,3 +91,25 @@ def test_every_detector_that_an_entry_names_is_there() -> None:
         if entry.kind == "weights":
             assert entry.detector in detector_names()
     assert entries.load_entry(networks.DEFAULT).files[0].urls
+
+
+def test_the_scores_that_come_with_the_catalog_are_those_of_the_readme() -> None:
+    for place in (ROOT / networks.SCORES).iterdir():
+        assert entries.load_entry(place.name).kind == "model"
+        measured = thresholds.read_measurement(place, None)
+        assert (measured.benchmark, len(measured.distances), measured.different) == ("lfw", 6000, 3000)
+        result = parse_json((place / "result.json").read_bytes(), "result.json")
+        accuracy, spread = 100 * result["accuracy"], 100 * result["accuracy_std"]
+        low, high = 100 * result["accuracy_low"], 100 * result["accuracy_high"]
+        row = f"| {accuracy:.2f} ± {spread:.2f} % | {low:.2f} to {high:.2f} % | {100 * result['tar']:.1f} %"
+        assert row in (ROOT / "README.md").read_text()
+        rates = thresholds.describe_rates(measured)
+        assert [rate for rate, *_ in rates] == ["1e-1", "1e-2", "1e-3"]
+        for _, cosine, _ in rates:
+            assert f"{cosine.removeprefix('0')} at" in (ROOT / "docs/using.md").read_text()
+
+
+def test_the_catalog_shows_them(capsys: pytest.CaptureFixture[str]) -> None:
+    assert console.run_command(lambda: app(["catalog", networks.DEFAULT, "--json"], standalone_mode=False)) == 0
+    shown = json.loads(capsys.readouterr().out)["thresholds on lfw"]
+    assert "1e-3 at 0.317 (0.034 % to 0.29 %)" in shown

@@ -1,4 +1,4 @@
-"""A newcomer with nothing but the wheel: compares two photos, evaluates pairs, starts an experiment and runs it.
+"""A newcomer with nothing but the wheel: compares photos, evaluates pairs, runs an experiment and publishes its network.
 
 The wheel is installed into an environment of its own. The libraries come from this one, by links to those packages that
 the wheel asks for and to no others, so that a forgotten requirement is noticed and nothing has to be downloaded.
@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tarfile
 import venv
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,7 @@ import yaml
 from packaging.requirements import Requirement
 
 from facerec.params.profiles import merge_patch
+from facerec.recognition.thresholds import read_measurement
 from tests.conftest import ROOT
 from tests.pipeline.conftest import TINY, copy_sources
 
@@ -105,12 +107,17 @@ def newcomer(tmp_path_factory: pytest.TempPathFactory) -> Newcomer:
     """With the wheel and the libraries of the base installation."""
     folder = tmp_path_factory.mktemp("newcomer")
     copy_sources(folder / "source")
-    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
-    subprocess.run([*build, "--wheel-dir", str(folder), str(folder / "source")], check=True)
+    build = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder)]
+    subprocess.run([*build, str(folder / "source")], check=True, stdout=subprocess.DEVNULL)  # sdist, then its wheel
     shutil.rmtree(folder / "source")
+    return base(folder, folder)
+
+
+def base(folder: Path, wheels: Path) -> Newcomer:
+    """A new environment in `folder` with the wheel and the libraries of the base installation."""
     venv.create(folder / "venv", with_pip=False, symlinks=True)
     made = Newcomer(folder, folder / "venv/bin/python")
-    (wheel,) = folder.glob("*.whl")
+    (wheel,) = wheels.glob("*.whl")
     install = [
         sys.executable,
         "-m",
@@ -124,7 +131,7 @@ def newcomer(tmp_path_factory: pytest.TempPathFactory) -> Newcomer:
     ]
     subprocess.run([*install, str(wheel)], check=True)
     names = lay(made, set())
-    assert {"torch", "typer"} <= names
+    assert {"torch", "typer", "safetensors"} <= names
     assert not {"dvc", "anny", "retina-face", "onnxscript", "pytest", "timm"} & names
     return made
 
@@ -140,6 +147,16 @@ def test_the_command_answers_and_names_the_extra_that_is_missing(newcomer: Newco
         assert f"pip install 'facerec[{extra}]'" in newcomer.run("facerec", *words, code=1)[1]
     listed = json.loads(newcomer.run("facerec", "catalog", "--json")[0])["entries"]
     assert "lfw" in [entry["name"] for entry in listed]
+
+
+def test_the_description_reads_well_away_from_the_repository(newcomer: Newcomer) -> None:
+    (wheel,) = newcomer.folder.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (each for each in archive.namelist() if each.endswith("/METADATA"))
+        told = archive.read(name).decode()
+    assert "Description-Content-Type: text/markdown" in told
+    assert re.findall(r"""(?:\]\(|src=")(?!https?:|#)[^)"]*""", told) == []
+    assert list(newcomer.folder.glob("*.tar.gz"))
 
 
 def test_pairs_are_evaluated(newcomer: Newcomer) -> None:
@@ -164,9 +181,14 @@ def test_two_real_photos_are_compared(newcomer: Newcomer, mirror: Path) -> None:
     assert same["model"] == "mobilefacenet_foamliu_pt"
     assert same["detector"] == "retinaface-mnet0.25"
     assert same["similarity"] > 0.6 > 0.3 > different["similarity"]
+    assert (same["same"], different["same"]) == (True, False)
+    assert (same["threshold"]["benchmark"], same["threshold"]["different_pairs"]) == ("lfw", 3000)
+    (measured,) = (ROOT / "data/catalog/scores").glob(f"{same['model']}/scores.parquet")
+    distances = read_measurement(measured, same["digest"]).distances
+    assert np.abs(distances - same["distance"]).min() < 1e-5  # these two are a pair of LFW
 
 
-def test_a_new_experiment_runs(newcomer: Newcomer) -> None:
+def test_a_new_experiment_runs_and_its_network_is_published(newcomer: Newcomer, tmp_path: Path) -> None:
     lay(newcomer, {"pipeline", "synth", "train"})
     newcomer.run("facerec", "new", "mine")
     folder = newcomer.folder / "mine"
@@ -178,6 +200,12 @@ def test_a_new_experiment_runs(newcomer: Newcomer) -> None:
     assert 0 < summary["synth_lfw"]["accuracy"] <= 1
     assert (folder / "reports/index.html").is_file()
     assert "up to date" in newcomer.run("python", "-m", "dvc", "repro", folder=folder)[0]
+
+    told = json.loads(newcomer.run("facerec", "publish", "published", "--json", folder=folder)[0])
+    assert "synth_lfw" in told["benchmarks"]
+    other = base(tmp_path, newcomer.folder)
+    code = f"import facerec; print(facerec.embedder({str(folder / 'published')!r}).digest)"
+    assert other.run("python", "-c", code)[0].strip() == told["digest"]
 
     newcomer.run("facerec", "lock", "--check", folder=folder)
     lock = folder / "code/plots.sha256"

@@ -39,7 +39,7 @@ def embedded(tmp_path: Path) -> Path:
 
 
 def test_the_command_answers_in_json(embedded: Path) -> None:
-    done = CliRunner().invoke(app, ["openset", str(embedded), "--protocol", "drawn", "--gallery", "2", "--json"])
+    done = CliRunner().invoke(app, ["openset", str(embedded), "--protocol", "drawn", "--enrolled", "2", "--json"])
     found = json.loads(done.stdout)
     assert (done.exit_code, found["protocol"]) == (0, "drawn")
     assert found["vr"] is None

@@ -48,6 +48,16 @@ def test_the_default_experiment_is_valid() -> None:
         ("packs", ["nowhere"], "packs names nowhere, which stands below neither render nor download"),
         ("download", {"synth_lfw": {}}, "synth_lfw stands below both render and download"),
         ("benchmarks.synth_lfw.faces", "nowhere", "benchmarks.synth_lfw.faces is neither"),
+        ("per_set.lfw", {"detect": {"retry": 1}}, "per_set.lfw is none of photos"),
+        (
+            "per_set.synth_lfw",
+            {"detect": {"retri": 1}},
+            "per_set.synth_lfw.detect, retri: Extra inputs are not permitted",
+        ),
+        ("per_set.synth_lfw", {"align": {"min_score": 2}}, "per_set.synth_lfw.align, min_score: Input should be less"),
+        ("per_set.synth_lfw", {"align": {"size": 96}}, "align.size is the same for all sets; set it below align"),
+        ("per_set.synth_lfw", {"detect": {"detector": "mtcnn"}}, "detect.detector is the same for all sets"),
+        ("train.validation", {"faces": "data/faces/test/synth_lfw"}, "a set of photos needs train.validation.pairs"),
         ("identification.synth_megaface.probes", "synth_people", "uses synth_people, which is no test set"),
     ],
 )
@@ -56,6 +66,28 @@ def test_a_mistake_is_refused_by_name(key: str, value: Any, message: str) -> Non
         params.parse_params(with_value(key, value), "params.yaml")
     assert str(caught.value).startswith("params.yaml: ")
     assert "\n" not in str(caught.value)
+
+
+def test_a_photo_set_can_be_detected_and_aligned_otherwise() -> None:
+    own = {"detect": {"retry": 1, "min_face": 30}, "align": {"fallbacks": ["retry", "detector"]}}
+    parsed = params.parse_params(with_value("per_set.synth_lfw", own))
+    changed, plain = parsed.detect_of("synth_lfw"), parsed.detect_of("synth_people")
+    assert plain == parsed.detect
+    assert (changed.retry, changed.min_face, changed.factor) == (1, 30, parsed.detect.factor)
+    assert parsed.align_of("synth_lfw") == parsed.align.model_copy(update={"fallbacks": ("retry", "detector")})
+    assert parsed.align_of("synth_people") == parsed.align
+
+
+def test_keys_that_came_later_are_not_written_where_they_say_nothing() -> None:
+    parsed = params.parse_params(DEFAULT)
+    written = parsed.model_dump(mode="json")
+    assert "per_set" not in written
+    assert written["train"]["validation"] == {"faces": None, "sets": [], "every": 2000}
+    assert "merge" not in written["train"]
+    changed = params.parse_params(with_value("train.merge", "names")).model_dump(mode="json")
+    assert changed["train"]["merge"] == "names"
+    own = params.parse_params(with_value("per_set.synth_lfw", {"detect": {"retry": 1}})).model_dump(mode="json")
+    assert own["per_set"] == {"synth_lfw": {"detect": {"retry": 1}, "align": {}}}
 
 
 def test_a_missing_key_is_named() -> None:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -114,25 +115,34 @@ def test_a_wrong_setting_is_one_sentence(program: str) -> None:
     assert done.stderr == "error: FACEREC_PORTABLE must be yes or no, not 'maybe'.\n"
 
 
-def test_cores_change_no_library() -> None:
-    one, two, four = (json.loads(python("-m", "tests.arithmetic", cores=cores)) for cores in (1, 2, 4))
-    assert different(one, two) == different(one, four) == []
+@pytest.fixture(scope="module")
+def here() -> dict[str, str]:
+    """What each library computes on this processor, with two cores."""
+    return compute("-m", "tests.arithmetic")
 
 
+def compute(*arguments: str, **how: Any) -> dict[str, str]:
+    found: dict[str, str] = json.loads(python(*arguments, **how))
+    return found
+
+
+def test_cores_change_no_library(here: dict[str, str]) -> None:
+    assert [different(here, compute("-m", "tests.arithmetic", cores=cores)) for cores in (1, 4)] == [[], []]
+
+
+@pytest.mark.slow
 @pytest.mark.skipif("avx512bw" not in Path("/proc/cpuinfo").read_text(), reason="this processor has no AVX-512")
 @pytest.mark.parametrize("setting", SETTINGS)
-def test_every_setting_is_needed(setting: str) -> None:
+def test_every_setting_is_needed(setting: str, here: dict[str, str]) -> None:
     program = f"from facerec.core import portable; del portable.VARIABLES[{setting!r}]; from tests import arithmetic; arithmetic.main()"
-    with_all, without = (json.loads(python(*way)) for way in (("-m", "tests.arithmetic"), ("-c", program)))
-    assert different(with_all, without)
+    assert different(here, compute("-c", program))
 
 
 @emulated
 @pytest.mark.slow
 @pytest.mark.parametrize("processor", PROCESSORS.values(), ids=PROCESSORS.keys())
-def test_every_library_is_the_same_on_another_processor(processor: str) -> None:
-    here, there = (json.loads(python("-m", "tests.arithmetic", processor=each)) for each in ("", processor))
-    assert different(here, there) == []
+def test_every_library_is_the_same_on_another_processor(processor: str, here: dict[str, str]) -> None:
+    assert different(here, compute("-m", "tests.arithmetic", processor=processor)) == []
 
 
 @pytest.mark.slow

@@ -55,6 +55,17 @@ def test_lfw_trains_nothing_and_renders_nothing() -> None:
     assert sorted(raw["download"]) == ["lfw", "lfw_protocols", "mobilefacenet_foamliu_pt", "retinaface_mnet025"]
 
 
+def test_one_run_measures_two_sets_each_with_its_own_settings() -> None:
+    raw = yaml.safe_load(profiles.compose_params(FOLDER, "lfw_cfp"))
+    own = {"detect": {"retry": 1}, "align": {"fallbacks": ["retry", "detector"]}}
+    assert raw["per_set"] == {"cfp": own, "lfw": {}}, "DVC needs an entry for each set of photos"
+    parsed = profiles.load_profile(FOLDER, "lfw_cfp")
+    assert (parsed.detect_of("lfw"), parsed.align_of("lfw")) == (parsed.detect, parsed.align)
+    cfp = profiles.load_profile(FOLDER, "cfp")
+    assert (parsed.detect_of("cfp"), parsed.align_of("cfp")) == (cfp.detect, cfp.align)
+    assert parsed.benchmarks.items() > cfp.benchmarks.items()
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """The default profile alone, for more to be put beside it."""

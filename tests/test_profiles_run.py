@@ -18,6 +18,7 @@ import yaml
 
 from facerec import params
 from facerec.backbones import storage
+from facerec.catalog import user_dataset
 from facerec.imaging import images
 from facerec.interop import photo_lists
 from facerec.params import Params, profiles
@@ -71,9 +72,10 @@ def downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def run(name: str, tmp_path: Path) -> Params:
-    """The stages of profile `name` in the order of the graph."""
-    tree = profiles.merge_patch(yaml.safe_load(profiles.compose_params(ROOT / "profiles", name)), CHEAP)
+def run(name: str, tmp_path: Path, folder: Path = ROOT / "profiles", **changes: Any) -> Params:
+    """The stages of profile `name` in `folder`, with changes, in the order of the graph."""
+    tree = profiles.merge_patch(yaml.safe_load(profiles.compose_params(folder, name)), CHEAP)
+    tree = profiles.merge_patch(tree, changes)
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(tree))
     parsed = params.load_params("params.yaml")
     for entry in parsed.download:
@@ -123,10 +125,20 @@ def cfp_archive(path: Path, people: int = 10) -> None:
                     archive.writestr(f"cfp-dataset/Protocol/Split/{protocol}/{n:02d}/{name}.txt", f"{i},{j}\n")
 
 
-def test_cfp_from_its_archive_to_both_protocols(downloads: Path, tmp_path: Path) -> None:
+WITHOUT_LFW: dict[str, Any] = {
+    **{key: {"lfw": None} for key in ("photos", "benchmarks")},
+    "download": {"lfw": None, "lfw_protocols": None},
+    "openset": {"lfw_blufr": None, "lfw_closed": None, "lfw_open": None},
+}
+
+
+@pytest.mark.parametrize(("name", "changes"), [("cfp", {}), ("lfw_cfp", WITHOUT_LFW)])
+def test_cfp_from_its_archive_to_both_protocols(
+    downloads: Path, tmp_path: Path, name: str, changes: dict[str, Any]
+) -> None:
     (downloads / "cfp").mkdir()
     cfp_archive(downloads / "cfp/cfp-dataset.zip")
-    parsed = run("cfp", tmp_path)
+    parsed = run(name, tmp_path, **changes)
     assert list(parsed.benchmarks) == ["cfp_ff", "cfp_fp"]
     assert [failures(name) for name in parsed.benchmarks] == [0, 0]
     faces = shards.read_shards("data/faces/test/cfp")
@@ -135,6 +147,8 @@ def test_cfp_from_its_archive_to_both_protocols(downloads: Path, tmp_path: Path)
     assert fallbacks.count("retry") > 20, "a face found in the padded photo is preferred"
     details = json.loads(Path("data/scores/cfp_fp/details.json").read_text())
     assert details["fold_sizes"] == [2] * 10
+    embedded = [Path(f"data/embeddings/{each}.npy").read_bytes() for each in ("cfp_ff", "cfp_fp")]
+    assert embedded[0] == embedded[1]
 
 
 def test_verification_packs_need_nothing_but_a_network(downloads: Path, tmp_path: Path) -> None:
@@ -174,3 +188,22 @@ def test_megaface_takes_the_listed_probes_among_all_distractors(downloads: Path,
     assert 0 <= json.loads(Path("reports/summary.json").read_text())["megaface"]["rank1"] <= 1
     assert "data:image/jpeg" not in Path("reports/index.html").read_text(), "these people exist"
     assert Path("reports/sheets/photos/megaface.jpg").is_file()
+
+
+def test_people_who_were_added_are_looked_for_among_added_strangers(downloads: Path, tmp_path: Path) -> None:
+    """`facerec add`, then `facerec add --to distractors`: one run verifies and identifies."""
+    for number in range(26):
+        name = f"people/p{number // 2:02d}/{number}.jpg" if number < 20 else f"crowd/{number}.jpg"
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(tight(number))
+    folder = tmp_path / "profiles"
+    shutil.copytree(ROOT / "profiles", folder)
+    options = user_dataset.AddOptions(pairs=20, model="mobilefacenet_foamliu_pt")
+    user_dataset.add_dataset(tmp_path / "people", "mine", options, folder)
+    strangers = user_dataset.AddOptions("distractors", probes="mine")
+    user_dataset.add_dataset(tmp_path / "crowd", "crowd", strangers, folder)
+    run("crowd", tmp_path, folder, identify={"fprs": [0.5]})
+    found = json.loads(Path("data/scores/crowd/result.json").read_text())
+    assert json.loads(Path("data/scores/mine/result.json").read_text())["pairs"] == 20
+    assert (found["raw"]["distractors"], found["raw"]["probes"]) == (6, 20)
+    assert found["cleaned"]["rank1"] == found["raw"]["rank1"], "no noise is listed"

@@ -142,7 +142,7 @@ def test_the_command_gives_curves_by_norm_and_by_a_column(files: Path) -> None:
         files / "pairs.parquet",
         "--far",
         0.05,
-        "--table",
+        "--qualities",
         files / "table.csv",
         "--column",
         "sharpness",

@@ -163,7 +163,7 @@ def test_adding_again_replaces_and_moves(call, folder, tmp_path):
     assert team.read_bytes() == before
     code, _, err = call("enroll", team, "people/bob/1.jpg", "--name", "Bobby")
     assert code == 0
-    assert "note: people/bob/1.jpg was bob's and is now Bobby's" in err
+    assert "note: people/bob/1.jpg: was bob's, is now Bobby's" in err
     assert galleries.read_gallery(team).people == {"Bobby": 1, "ann": 2}
 
 
@@ -215,12 +215,18 @@ def test_photos_that_cannot_be_enrolled_are_told_and_the_others_are_kept(call, f
     (box / "ann/2.jpg").write_bytes(blank())
     (box / "ann/3.jpg").write_text("no photo")
     (box / "ann/4.jpg").write_bytes(group())
+    (box / "ann/5.jpg").write_bytes(blank() + b" ")
     code, _, err = call("enroll", tmp_path / "team", box)
     assert code == 0
-    assert "note: loose.jpg: It has no name" in err
-    assert "note: ann/2.jpg: There is no face (fallbacks tried: detector, retry)" in err
-    assert "note: ann/3.jpg: The file is not an image" in err
-    assert "note: ann/4.jpg: several faces, one was taken" in err
+    notes = [line for line in err.splitlines() if line.startswith("note: ")]
+    assert len(notes) == 4  # one for each reason
+    for told in (
+        "loose.jpg: It has no name",
+        "ann/2.jpg, ann/5.jpg: There is no face (fallbacks tried: detector, retry)",
+        "ann/3.jpg: The file is not an image",
+        "ann/4.jpg: several faces, of which one was taken",
+    ):
+        assert f"note: {told}" in err
     assert galleries.read_gallery(tmp_path / "team").people == {"ann": 2}
     before = (tmp_path / "team").read_bytes()
     err = one_sentence(call("enroll", tmp_path / "team", "blank.jpg", "text.jpg", "--name", "x"))

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -118,8 +119,6 @@ def test_roc_axis_goes_as_low_as_the_pairs_do():
 
 def test_a_det_of_normal_scores_is_a_straight_line_through_its_equal_error_rate():
     """Scores of two unit normal distributions, d apart: miss = Phi(d / 2 - t), false accept = Phi(-d / 2 - t)."""
-    from statistics import NormalDist
-
     cumulative = np.vectorize(NormalDist().cdf)
     thresholds = np.linspace(4, -4, 4001)
     records = curves.roc_records(cumulative(-1 - thresholds), cumulative(1 - thresholds), 500)
@@ -130,6 +129,14 @@ def test_a_det_of_normal_scores_is_a_straight_line_through_its_equal_error_rate(
     np.testing.assert_allclose(x[inside] + y[inside], -2, atol=0.02)  # slope -1, at d below the origin
     ticks = {label.get_text(): tick for label, tick in zip(axes.get_xticklabels(), axes.get_xticks(), strict=True)}
     assert ticks["20%"] == pytest.approx(NormalDist().inv_cdf(0.2))
+
+
+def test_a_det_is_not_clipped_where_most_are_rejected():
+    records = curves.roc_records([0, 0.01, 0.1, 1], [0, 0.15, 0.4, 1], 100)
+    axes = figures.det_figure({"x": records}).axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()][-1] == "90%"
+    assert axes.get_ylim()[1] > NormalDist().inv_cdf(0.85)
+    assert axes.get_xlim()[1] == pytest.approx(NormalDist().inv_cdf(0.6))
 
 
 def test_a_det_bears_a_benchmark_without_errors():

@@ -65,3 +65,21 @@ def test_statistics_load_neither_benchmarks_nor_reporting() -> None:
     assert "facerec.evaluation.statistics.bootstrap" in loaded
     others = ("facerec.evaluation.identification", "facerec.evaluation.verification", "facerec.reporting", "torch")
     assert not [name for name in loaded if name.startswith(others)]
+
+
+def test_draws_do_not_depend_on_how_many_are_made_at_once(monkeypatch):
+    """Trials of millions of pairs are weighed one at a time."""
+    rng = np.random.default_rng(6)
+    first, second = rng.integers(0, 30, (2, 500))
+    values = rng.normal(size=(500, 3))
+
+    def run(changes):
+        return changes(lambda weights: (weights[:, :, None] * values).sum(axis=1), first, second, 30, seed=2)
+
+    whole = [run(each) for each in (bootstrap.pair_trials, bootstrap.pair_changes)]
+    assert np.array_equal(np.concatenate([*bootstrap.draw_identities(9, 7, 1, 3)]), bootstrap.identity_weights(9, 7, 1))
+    monkeypatch.setattr(bootstrap, "_WEIGHTS", 1000)
+    for before, after in zip(
+        whole, [run(each) for each in (bootstrap.pair_trials, bootstrap.pair_changes)], strict=True
+    ):
+        assert np.array_equal(before, after)

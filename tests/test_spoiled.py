@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import onnx
@@ -28,7 +29,7 @@ from facerec.params import profiles
 from facerec.store import shards
 from facerec.store.model_metadata import Preprocessing
 from tests.conftest import ROOT
-from tests.models import SIZE, TEMPLATE, faces_of, write_set
+from tests.models import SIZE, TEMPLATE, Small, faces_of, write_set
 
 SMALL = Preprocessing(size=SIZE, template=TEMPLATE)
 DIGITS = "9" * 6000
@@ -43,7 +44,8 @@ ODD: list[Any] = [
 def content() -> dict[str, Any]:
     """What a small backbone.pt holds."""
     torch.manual_seed(4)
-    made = storage.create_backbone("mobilefacenet", 16, {"width": 0.125}, SMALL)
+    with mock.patch.dict(backbones.BACKBONES, small=Small):
+        made = storage.create_backbone("small", 16, {"width": 0.25}, SMALL)
     return {
         "format": storage.FORMAT,
         "backbone": {"name": made.name, "dim": made.dim, "options": made.options},
@@ -79,7 +81,10 @@ def opened(file: Path) -> str:
 
 @pytest.mark.attack("Programs in files", "wrong keys in `backbone.pt`", "one sentence")
 @pytest.mark.parametrize("place", list(places(content())), ids=".".join)
-def test_a_backbone_with_a_wrong_key_is_one_sentence(place: tuple[str, ...], tmp_path: Path) -> None:
+def test_a_backbone_with_a_wrong_key_is_one_sentence(
+    place: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(backbones.BACKBONES, "small", Small)
     file = tmp_path / "backbone.pt"
 
     def judge(tree: dict[str, Any]) -> str:

@@ -19,6 +19,7 @@ from facerec.training.step import learning_rate
 from tests.models import SIZE, TEMPLATE, faces_of, recipe, write_set
 
 CPU = torch.device("cpu")
+pytestmark = pytest.mark.usefixtures("small_network")
 
 
 def fit(sets: list[shards.Shards], **changes: object) -> training.Trained:
@@ -124,6 +125,16 @@ def test_sets_merge_with_labels_of_their_own(faces, tmp_path) -> None:
     assert merged.labels.tolist() == [0] * 6 + [1] * 6 + [2] * 6 + [3] * 6 + [5] * 2 + [4] * 2 + [6] * 2
     expected = faces_of(11, 2)[1].astype(int)
     assert np.abs(merged.image(len(faces) + 3) - expected).mean() < 20  # a JPEG of it
+
+
+def test_equal_names_in_two_sets_can_be_one_person(faces, tmp_path) -> None:
+    other = write_set(tmp_path / "other", range(2, 6), photos=3)
+    assert set(faces.identities) & set(other.identities)
+    apart, merged = (TrainingFaces([faces, other], merge=merge) for merge in ("sets", "names"))
+    assert (apart.classes, merged.classes) == (8, 6)
+    names = [*faces.identities, *other.identities]
+    assert len(set(zip(names, merged.labels.tolist(), strict=True))) == 6
+    assert TrainingFaces([faces, other], min_images=7, merge="names").classes == 2, "6 and 3 images of both together"
 
 
 @given(count=st.integers(1, 60), batch=st.integers(1, 20), seed=st.integers(0, 2**32 - 1), epoch=st.integers(1, 1000))

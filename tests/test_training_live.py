@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import struct
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import ClassVar
 
@@ -16,6 +20,7 @@ from facerec.training import Checkpoints, loggers
 from tests.models import recipe, write_set
 
 CPU = torch.device("cpu")
+pytestmark = pytest.mark.usefixtures("small_network")
 
 
 class Recorder:
@@ -77,10 +82,63 @@ def test_both_get_the_same_points_and_the_weights_do_not_change(faces, monkeypat
 
 
 def test_what_is_unknown_or_not_installed_is_named(faces, monkeypatch) -> None:
-    monkeypatch.setenv("FACEREC_LIVE", "wandb")
-    with pytest.raises(ParamsError, match="knows tensorboard, dvclive, not 'wandb'"):
+    monkeypatch.setenv("FACEREC_LIVE", "aim")
+    with pytest.raises(ParamsError, match="knows tensorboard, dvclive, mlflow, wandb, not 'aim'"):
         training.fit([faces], recipe(), CPU)
     monkeypatch.setenv("FACEREC_LIVE", "dvclive")
     monkeypatch.setitem(sys.modules, "dvclive", None)
     with pytest.raises(ParamsError, match="dvclive, which is not installed; pip install dvclive"):
         training.fit([faces], recipe(), CPU)
+
+
+def log_twice(name: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Two points, as of a training that was stopped after the second and went on at the first one's checkpoint."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("FACEREC_LIVE", name)
+    for variable in ("MLFLOW_TRACKING_URI", "WANDB_MODE"):
+        monkeypatch.delenv(variable, raising=False)
+    with loggers.live_curves(8, 0) as curves:
+        curves.log_step(2, {"loss": 1.5})
+        curves.log_step(4, {"loss": 1.25})
+    with loggers.live_curves(8, 2) as curves:
+        curves.log_step(4, {"loss": 1.0})
+        curves.log_validation(4, {"lfw": 0.75})
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_mlflow_itself_keeps_one_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    mlflow = pytest.importorskip("mlflow", reason="mlflow is not installed (pip install 'facerec[loggers]')")
+    log_twice("mlflow", monkeypatch, tmp_path)
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/.facerec/live/mlflow/mlflow.db")
+    (run,) = client.search_runs([client.get_experiment_by_name("facerec").experiment_id])
+    points = [(each.step, each.value) for each in client.get_metric_history(run.info.run_id, "loss")]
+    assert points == [(2, 1.5), (4, 1.25), (4, 1.0)]
+    assert run.data.metrics["validation/lfw"] == 0.75
+    assert run.info.status == "FINISHED"
+
+
+def log_records(data: bytes) -> Iterator[bytes]:
+    """The records of a file of wandb: after 7 bytes those of LevelDB's log, none longer than a block of 32 kB here."""
+    place = 7
+    while place + 7 <= len(data):
+        length, kind = struct.unpack_from("<HB", data, place + 4)
+        assert kind == 1
+        yield data[place + 7 : place + 7 + length]
+        place += 7 + length
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_wandb_itself_writes_offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pytest.importorskip("wandb", reason="wandb is not installed (pip install 'facerec[loggers]')")
+    from wandb.proto import wandb_internal_pb2
+
+    log_twice("wandb", monkeypatch, tmp_path)
+    points, names = [], set()
+    for path in sorted((tmp_path / ".facerec/live/wandb").rglob("*.wandb")):
+        for data in log_records(path.read_bytes()):
+            record = wandb_internal_pb2.Record.FromString(data)
+            names |= {record.run.run_id} - {""}
+            found = {each.key or each.nested_key[0]: json.loads(each.value_json) for each in record.history.item}
+            points += [(found["step"], found.get("loss", found.get("validation/lfw")))] if found else []
+    assert sorted(points) == [(2, 1.5), (4, 0.75), (4, 1.0), (4, 1.25)]
+    assert len(names) == 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import torch
@@ -10,16 +12,19 @@ from hypothesis import strategies as st
 
 from facerec import training
 from facerec.backbones import storage
+from facerec.backbones.mobilefacenet import MobileFaceNet
 from facerec.core import ParamsError
 from facerec.heads import build_head
 from facerec.params import Augment, HeadParams, SamplerParams, Schedule, Train
 from facerec.store import shards
-from facerec.training import augmentation, step
+from facerec.store.model_metadata import Preprocessing
+from facerec.training import augmentation, step, trainer
 from facerec.training.data import BalancedSampler, TrainingFaces
 from facerec.training.step import TrainingState, initial_state, learning_rate, update
 from tests.models import TINY, recipe, write_set
 
 CPU = torch.device("cpu")
+pytestmark = pytest.mark.usefixtures("small_network")
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +100,7 @@ def test_the_kept_network_is_the_moving_average(faces) -> None:
 
 def decays(wanted: Train) -> dict[tuple[int, ...], set[float]]:
     """Weight decay by the shape of the parameter."""
-    network = storage.create_backbone(TINY.name, 24, {"width": 0.125}, storage.Preprocessing(size=(32, 32))).network
+    network = MobileFaceNet(24, (32, 32), width=0.125)
     found: dict[tuple[int, ...], set[float]] = {}
     for group in step.create_optimiser(network, build_head("arcface", 24, 4), wanted).param_groups:
         for parameter in group["params"]:
@@ -157,6 +162,30 @@ def test_balanced_batches_repeat_faces_only_where_there_are_too_few(faces) -> No
     assert len(np.unique(batch)) < 16
     with pytest.raises(ParamsError, match="2 faces of each of 8 identities, but there are 4"):
         BalancedSampler(TrainingFaces([faces]), batch=16, images=2, seed=1)
+
+
+class Endless:
+    """As many batches as a set of millions has, of which it counts those that were drawn."""
+
+    drawn = 0
+
+    def __len__(self) -> int:
+        return 1 << 40
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[np.ndarray]:
+        while True:
+            self.drawn += 1
+            yield np.arange(4)
+
+
+def test_batches_are_drawn_as_they_are_used(faces, monkeypatch) -> None:
+    monkeypatch.setenv("FACEREC_WORKERS", "2")
+    sampler, how = Endless(), Preprocessing()
+    loaded = trainer.load_batches(TrainingFaces([faces]), sampler, recipe(batch=4), how, CPU, 0)
+    for _ in range(3):
+        assert next(loaded)[1].tolist() == [0, 0, 0, 0]
+    assert sampler.drawn <= 3 + 2 + 2  # threads and batches ahead
+    loaded.close()
 
 
 def test_triplets_fine_tune_a_trained_network(faces, tmp_path) -> None:

@@ -30,6 +30,7 @@ from tests.conftest import ROOT
 from tests.models import recipe, write_set
 
 CPU = torch.device("cpu")
+pytestmark = pytest.mark.usefixtures("small_network")
 RUN = """
 import sys
 from pathlib import Path

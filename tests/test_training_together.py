@@ -193,6 +193,24 @@ def test_benchmarks_are_judged_alike_and_the_best_weights_are_kept(faces, watche
     assert all(torch.equal(again["best"][key], value) for key, value in one["best"].items())
 
 
+def test_a_photo_set_is_judged_by_its_list_of_pairs(faces, watched: Train, tmp_path) -> None:
+    """As LFW by its pairs.txt: the pairs lie elsewhere and name photos."""
+    folder = Path(str(watched.validation.faces)) / "lfw"
+    benchmark = shards.read_shards(folder)
+    compared = pairs.read_pair_table(folder / "pairs.parquet", len(benchmark))
+    lines = [
+        f"{benchmark.sources[first]}\t{benchmark.sources[second]}\t{int(same)}\n"
+        for first, second, same in zip(compared.first, compared.second, compared.same, strict=True)
+    ]
+    (tmp_path / "pairs.tsv").write_text("".join(lines))
+    listed = Validation(faces=str(folder), pairs=str(tmp_path / "pairs.tsv"), every=2)
+    wanted = watched.validation.model_copy(update={"sets": ("lfw",)})
+    by_list, by_pack = (
+        trained(faces, watched.model_copy(update={"validation": each}))["validations"] for each in (listed, wanted)
+    )
+    assert by_list == by_pack
+
+
 def test_the_best_is_the_first_of_the_best_looks(monkeypatch, faces, watched: Train) -> None:
     told = iter([0.6, 0.8, 0.8, 0.7])
     monkeypatch.setattr(training.validation.Validator, "__call__", lambda *rest: {"lfw": next(told)})

@@ -68,7 +68,7 @@ def test_a_weighted_curve_equals_the_curve_of_repeated_pairs(monkeypatch):
     result = evaluate(rows, same, fars=(0.2,))
     counts = np.random.default_rng(3).integers(0, 3, len(same)).astype(float)
     monkeypatch.setattr("facerec.evaluation.statistics.bootstrap.pair_weights", lambda *_: np.tile(counts, (2, 1)))
-    monkeypatch.setattr("facerec.evaluation.statistics.bootstrap.identity_weights", lambda *_: np.zeros((2, 1)))
+    monkeypatch.setattr("facerec.evaluation.statistics.bootstrap.draw_identities", lambda *_: iter([np.zeros((2, 1))]))
     found = bootstrap_intervals(result, first, second, trials=2)
     repeats = np.repeat(np.arange(len(same)), counts.astype(int))
     pairs = rows.reshape(len(same), 2, -1)[repeats]

@@ -122,7 +122,7 @@ def _kind(field: Mapping[str, Any]) -> str:
     if field.get("type") in ("integer", "number"):
         return f"{'whole number' if field['type'] == 'integer' else 'number'}{_range(field)}"
     others = {"boolean": "`true`, `false`", "string": _text(field), "object": "options"}
-    return others.get(str(field.get("type")), "")
+    return others.get(str(field.get("type")), "the value of that key")
 
 
 def _text(field: Mapping[str, Any]) -> str:

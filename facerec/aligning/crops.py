@@ -17,7 +17,7 @@ from facerec import params
 from facerec.aligning.fallbacks import ChosenFace, PhotoFaces, choose_faces
 from facerec.aligning.statistics import AlignmentStatistics, count_outcomes
 from facerec.core import FormatError, ImageError, ParamsError, atomic_dir, check_place, resumable_tables
-from facerec.detection import table
+from facerec.detection.table import Detections, DetectionTable
 from facerec.imaging import alignment, images
 from facerec.params import Align
 from facerec.store import shards
@@ -90,7 +90,7 @@ OUTCOME_SCHEMA = pa.schema(
     }
 )
 """`image` is null where the photo gave no face, `category` and `reason` where it did. `rung` names the fallback."""
-_KEPT = [name for name in OUTCOME_SCHEMA.names if name not in ("image", "box", "landmarks")]
+_FAILURE = ["source", "identity", "category", "reason"]
 
 
 def align_set(
@@ -112,10 +112,11 @@ def align_set(
     check_place(Path(output), folder=True)
     photos, detections, options = Path(photos), Path(detections), options or Align()
     source = shards.read_shards(photos, "photos")
-    if table.read_detections(detections).sources != source.sources:
+    if not DetectionTable(detections).is_of(source):
         raise FormatError(f"{detections} is not a table of the photos in {photos}; detect again.")
-    annotated = any(source.table[name].null_count < len(source) for name in ("box", "landmarks"))
-    if options.rule == "annotated" and not annotated:
+    if options.rule == "annotated" and all(
+        source.column(name).null_count == len(source) for name in ("box", "landmarks")
+    ):
         raise ParamsError(f"The rule 'annotated' needs annotated photos, and none in {photos} is; use 'center'.")
     arguments = (photos, detections, options)
     inputs = {"photos": photos, "detections": detections, "options": options.model_dump()}
@@ -129,31 +130,45 @@ def align_set(
         size=alignment.shape_of(options.size),
         template=crop_template(options),
     )
-    gathered = [OUTCOME_SCHEMA.empty_table().select(_KEPT)]
+    gathered = _Gathered()
     with work as tables, atomic_dir(output) as folder:
-        shards.write_parts(_face_rows(tables, gathered), folder, meta, failures=lambda: _failures(gathered))
-    return count_outcomes(pa.concat_tables(gathered), options.fallbacks)
+        shards.write_parts(gathered.face_rows(tables), folder, meta, failures=gathered.failures)
+    return count_outcomes(pa.concat_tables(gathered.counted), options.fallbacks)
 
 
-def _failures(gathered: list[pa.Table]) -> Iterator[shards.Failure]:
-    """The photos without a face."""
-    outcomes = pa.concat_tables(gathered)
-    failed = outcomes.filter(pc.is_valid(outcomes["category"]))
-    for row in failed.select(["source", "identity", "category", "reason"]).to_pylist():
-        yield shards.Failure(**row)
+class _Gathered:
+    """What is known of all photos in the end: some numbers of each, and all of those without a face."""
+
+    def __init__(self) -> None:
+        self.counted = [_slim(OUTCOME_SCHEMA.empty_table())]
+        self._failed = [OUTCOME_SCHEMA.empty_table().select(_FAILURE)]
+
+    def face_rows(self, tables: Iterator[pa.Table]) -> Iterator[dict[str, Any]]:
+        """Face rows in the order of the photos."""
+        for rows in tables:
+            self.counted.append(_slim(rows))
+            self._failed.append(rows.filter(pc.is_valid(rows["category"])).select(_FAILURE))
+            yield from rows.filter(pc.is_valid(rows["image"])).to_pylist()
+
+    def failures(self) -> Iterator[shards.Failure]:
+        """The photos without a face."""
+        for table in self._failed:
+            for row in table.to_pylist():
+                yield shards.Failure(**row)
 
 
-def _face_rows(tables: Iterator[pa.Table], gathered: list[pa.Table]) -> Iterator[dict[str, Any]]:
-    """Face rows in the order of the photos; what is known of all photos is gathered on the way."""
-    for rows in tables:
-        gathered.append(rows.select(_KEPT))
-        yield from rows.filter(pc.is_valid(rows["image"])).to_pylist()
+def _slim(outcomes: pa.Table) -> pa.Table:
+    """The columns that are counted, 24 bytes a photo."""
+    counted = outcomes.select(["score", "residual", "found"])
+    for name in ("rung", "category"):
+        counted = counted.append_column(name, outcomes[name].dictionary_encode())
+    return counted
 
 
 @dataclass(frozen=True)
 class _Worker:
     photos: shards.Shards
-    detections: table.Detections
+    detections: DetectionTable
     options: Align
 
 
@@ -163,34 +178,29 @@ _worker: _Worker | None = None
 def _start_worker(photos: Path, detections: Path, options: Align) -> None:
     """Open the photos and their table, once in every worker."""
     global _worker
-    _worker = _Worker(shards.read_shards(photos, "photos"), table.read_detections(detections), options)
+    _worker = _Worker(shards.read_shards(photos, "photos"), DetectionTable(detections), options)
 
 
 def _align_job(job: range) -> pa.Table:
     """The rows of the photos of `job`, as OUTCOME_SCHEMA says."""
     assert _worker is not None, "map_ordered runs _start_worker first"
-    photos, outcomes = _worker.photos, _outcomes(_worker, job)
-    counts = np.diff(_worker.detections.starts[job.start : job.stop + 1]).tolist()
+    detections = _worker.detections.read(job)
+    outcomes = _outcomes(_worker, job, detections)
+    known = _worker.photos.rows(job, ["label", "identity", "source"]).to_pylist()
+    counts = np.diff(detections.starts).tolist()
     rows = [
-        {
-            "label": int(photos.labels[number]),
-            "identity": photos.identities[number],
-            "source": photos.sources[number],
-            "found": found,
-            **outcomes[number],
-        }
-        for number, found in zip(job, counts, strict=True)
+        {**photo, "found": found, **outcomes[number]} for number, photo, found in zip(job, known, counts, strict=True)
     ]
     return pa.Table.from_pylist(rows, OUTCOME_SCHEMA)
 
 
-def _outcomes(worker: _Worker, job: range) -> dict[int, dict[str, Any]]:
+def _outcomes(worker: _Worker, job: range, detections: Detections) -> dict[int, dict[str, Any]]:
     """For every photo the columns of its face or failure."""
-    errors, options = worker.detections.errors, worker.options
+    errors, options = dict(zip(job, detections.errors, strict=True)), worker.options
     outcomes: dict[int, dict[str, Any]] = {
-        number: {"category": "undecodable", "reason": errors[number]} for number in job if errors[number]
+        number: {"category": "undecodable", "reason": error} for number, error in errors.items() if error
     }
-    photos = {number: photo for number, photo in _photos(worker, job).items() if not errors[number]}
+    photos = {number: photo for number, photo in _photos(worker, job, detections).items() if not errors[number]}
     faces: dict[int, ChosenFace] = {}
     for number, found in zip(photos, choose_faces(list(photos.values()), options), strict=True):
         if isinstance(found, ChosenFace):
@@ -204,22 +214,22 @@ def _outcomes(worker: _Worker, job: range) -> dict[int, dict[str, Any]]:
     return outcomes
 
 
-def _photos(worker: _Worker, job: range) -> dict[int, PhotoFaces]:
-    detections, options = worker.detections, worker.options
+def _photos(worker: _Worker, job: range, detections: Detections) -> dict[int, PhotoFaces]:
+    options = worker.options
     boxes: list[Any] = [None] * len(job)
     landmarks = boxes
     if options.rule == "annotated" or "annotation" in options.fallbacks:
-        rows = worker.photos.table.slice(job.start, len(job))
+        rows = worker.photos.rows(job, ["box", "landmarks"])
         boxes, landmarks = rows["box"].to_pylist(), rows["landmarks"].to_pylist()
     return {
         number: PhotoFaces(
-            (int(detections.sizes[number, 0]), int(detections.sizes[number, 1])),
-            detections[number],
-            detections.retried(number),
+            (int(detections.sizes[place, 0]), int(detections.sizes[place, 1])),
+            detections[place],
+            detections.retried(place),
             None if box is None else np.array(box, np.float32),
             None if points is None else np.array(points, np.float32),
         )
-        for number, box, points in zip(job, boxes, landmarks, strict=True)
+        for place, (number, box, points) in enumerate(zip(job, boxes, landmarks, strict=True))
     }
 
 

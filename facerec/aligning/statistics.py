@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class AlignmentStatistics:
 
 def count_outcomes(outcomes: pa.Table, fallbacks: Sequence[str]) -> AlignmentStatistics:
     """Statistics of rows of `facerec.aligning.crops.OUTCOME_SCHEMA`, one a photo; `fallbacks` are those tried."""
-    by_fallback, reasons = (Counter(outcomes[name].drop_null().to_pylist()) for name in ("rung", "category"))
+    by_fallback, reasons = (_count(outcomes[name]) for name in ("rung", "category"))
     photos, faces = len(outcomes), by_fallback.total()
     median, p95 = _quantiles(outcomes["residual"], 50, 95)
     least, p01, p05 = _quantiles(outcomes["score"], 0, 1, 5)
@@ -71,6 +72,12 @@ def count_outcomes(outcomes: pa.Table, fallbacks: Sequence[str]) -> AlignmentSta
         score_p01=p01,
         score_p05=p05,
     )
+
+
+def _count(column: pa.ChunkedArray) -> Counter[str]:
+    """How often each text occurs."""
+    found = pc.value_counts(column.unify_dictionaries().drop_null())
+    return Counter(dict(zip(found.field("values").to_pylist(), found.field("counts").to_pylist(), strict=True)))
 
 
 def _quantiles(column: pa.ChunkedArray, *percents: float) -> list[float | None]:

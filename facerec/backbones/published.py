@@ -90,7 +90,7 @@ def _fit_layout(layout: Layout, state: Weights, preprocessing: Preprocessing) ->
 
 
 def _read_weights(path: Path) -> Weights:
-    """The tensors in a torch file by name."""
+    """The tensors in a torch file or a .safetensors by name."""
     content: Any = read_tensors(path)
     for key in _CONTAINERS:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):

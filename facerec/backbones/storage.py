@@ -99,9 +99,7 @@ def save_backbone(stored: StoredBackbone, path: str | Path) -> None:
     """Write `stored` atomically; equal weights give equal bytes, independent of path and device."""
     content = {
         "format": FORMAT,
-        "backbone": {"name": stored.name, "dim": stored.dim, "options": stored.options},
-        "preprocessing": stored.preprocessing.to_dict(),
-        "trained_on": training_sets_to_plain(stored.trained_on),
+        **plain_entries(stored),
         "state_dict": {
             key: value.detach().cpu().clone(memory_format=torch.contiguous_format)
             for key, value in stored.network.state_dict().items()
@@ -112,6 +110,15 @@ def save_backbone(stored: StoredBackbone, path: str | Path) -> None:
     torch.save(content, buffer)
     with atomic_file(path) as temporary:
         temporary.write_bytes(buffer.getvalue())
+
+
+def plain_entries(stored: StoredBackbone) -> dict[str, Any]:
+    """The entries of a file but the weights, as plain values; `restore_backbone` reads them back."""
+    return {
+        "backbone": {"name": stored.name, "dim": stored.dim, "options": stored.options},
+        "preprocessing": stored.preprocessing.to_dict(),
+        "trained_on": training_sets_to_plain(stored.trained_on),
+    }
 
 
 def is_backbone_file(path: str | Path) -> bool:
@@ -130,19 +137,23 @@ def load_backbone(path: str | Path) -> StoredBackbone:
     require_path(path, "train a network first or name another file")
     if not (is_backbone_file(path) or is_torchscript(path)):
         raise FormatError(_DAMAGED.format(path))
-    content = read_tensors(path)
+    return restore_backbone(read_tensors(path), str(path))
+
+
+def restore_backbone(content: Any, origin: str) -> StoredBackbone:
+    """The network of the entries `plain_entries` and "state_dict"; FormatError that names `origin` where they are damaged."""
     try:
         spec = _SPEC.validate_python(content["backbone"])
-        preprocessing = Preprocessing.from_dict(content["preprocessing"], str(path))
+        preprocessing = Preprocessing.from_dict(content["preprocessing"], origin)
         _check_weights(spec, preprocessing, content["state_dict"])
         stored = create_backbone(spec.name, spec.dim, spec.options, preprocessing)
         stored.network.load_state_dict(content["state_dict"])
     except FormatError:
         raise
     except Exception as error:  # networks of wrong options fail with all kinds of errors
-        raise FormatError(f"{_DAMAGED.format(path)} ({short_reason(error)})") from error
+        raise FormatError(f"{_DAMAGED.format(origin)} ({short_reason(error)})") from error
     stored.network.eval()
-    return replace(stored, trained_on=parse_training_sets(content.get("trained_on"), str(path)))
+    return replace(stored, trained_on=parse_training_sets(content.get("trained_on"), origin))
 
 
 def _check_weights(spec: _Spec, preprocessing: Preprocessing, weights: dict[str, Tensor]) -> None:

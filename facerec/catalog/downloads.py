@@ -61,7 +61,7 @@ def fetch_file(
     path = in_mirror(file, entry)
     if path is None:
         return _downloaded(file, entry, versions, downloads, policy)
-    check_digest(path, versions)
+    check_digest(path, versions, _unpacking_advice(file, entry))
     return path
 
 
@@ -174,8 +174,11 @@ def record_path(entry: CatalogEntry) -> Path:
     return home() / entries.catalog_folder() / "known" / f"{entry.name}.yaml"
 
 
-def check_digest(path: Path, versions: Sequence[Version]) -> None:
-    """Raise AcquireError unless the bytes of `path` are one of `versions`, or none are listed, or it is a folder."""
+def check_digest(path: Path, versions: Sequence[Version], advice: str = "") -> None:
+    """Raise AcquireError unless the bytes of `path` are one of `versions`, or none are listed, or it is a folder.
+
+    `advice` ends the message.
+    """
     if not versions or path.is_dir():
         return
     notes = "; ".join(version.note for version in versions if version.note)
@@ -184,11 +187,22 @@ def check_digest(path: Path, versions: Sequence[Version]) -> None:
     candidates = [version for version in versions if version.size in (None, size)]
     if not candidates:
         sizes = " or ".join(str(version.size) for version in versions)
-        raise AcquireError(f"{path} has {size} bytes, not {sizes}; it is another file or was cut short{origin}.")
+        raise AcquireError(
+            f"{path} has {size} bytes, not {sizes}; it is another file or was cut short{origin}{advice}."
+        )
     for version in candidates:
         if version.sha256 == digest(path) if version.sha256 else version.md5 == digest(path, "md5"):
             return
-    raise AcquireError(f"{path} is not the listed file: its sha256 is {digest(path)}; delete or replace it{origin}.")
+    raise AcquireError(
+        f"{path} is not the listed file: its sha256 is {digest(path)}; delete or replace it{origin}{advice}."
+    )
+
+
+def _unpacking_advice(file: File, entry: CatalogEntry) -> str:
+    """What to do with the right photos in another packing: of a folder only the counts are checked."""
+    if file.folder is None:
+        return ""
+    return f"; if you packed it anew, unpack it instead, as the folder {file.folder} in {target_folders(entry)}"
 
 
 def _digest(path: Path, algorithm: str = "sha256") -> str:
@@ -218,7 +232,7 @@ def _downloaded(
     there, reasons = in_downloads(file, entry, downloads), []
     if there is not None:
         try:
-            check_digest(there, versions)
+            check_digest(there, versions, _unpacking_advice(file, entry))
             return there
         except AcquireError as error:
             reasons.append(str(error).rstrip("."))

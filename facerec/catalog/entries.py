@@ -64,6 +64,9 @@ class File(_Strict):
     only: FileName | None = None
     """For a photo archive: the file of this entry, a feature list of MegaFace's devkit, that lists the photos of the
     set in their order; the archive may hold more."""
+    people: FileName | None = None
+    """For a photo archive: the file of this entry with lines "path<TAB>name" or "path label" that lists the photos of
+    the set in their order and says who they show; the archive may hold more."""
 
     @property
     def folder(self) -> str | None:
@@ -127,6 +130,8 @@ class CatalogEntry(_Strict):
             "preprocessing goes with a model, and a model needs it": (self.kind == "model") == bool(self.preprocessing),
             "one file with use: photos belongs to a photo set, and to nothing else": uses.count("photos") == photos,
             "only names another file of the entry": {file.only for file in self.files}
+            <= {None, *(file.name for file in self.files)},
+            "people names another file of the entry": {file.people for file in self.files}
             <= {None, *(file.name for file in self.files)},
             "detector goes with a model or weights": self.kind in ("model", "weights") or self.detector is None,
             "use: pack belongs to a pack": self.kind == "pack" or "pack" not in uses,

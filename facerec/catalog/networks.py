@@ -1,6 +1,8 @@
-"""Networks and detectors of the catalog by name, for use anywhere: downloaded once, checked, kept for the next time.
+"""Networks and detectors by name, for use anywhere: downloaded once, checked, kept for the next time.
 
     place = networks.network_place("mobilefacenet_foamliu_pt")   # a folder that `facerec.embedding` opens
+
+A name is one of the catalog or, for networks, an address on Hugging Face's hub (`facerec.catalog.hub`).
 
 They are kept below the user's cache folder (FACEREC_CACHE, else facerec/ in XDG_CACHE_HOME or ~/.cache). Where data/raw/
 of the current experiment has the entry, that copy is used.
@@ -11,7 +13,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from facerec.catalog import entries, sets
+from facerec.catalog import entries, hub, sets
 from facerec.core import ParamsError, local_setting, shipped
 
 DEFAULT = "mobilefacenet_foamliu_pt"
@@ -27,11 +29,23 @@ def is_listed(name: str, kind: str) -> bool:
 
 
 def network_place(name: str) -> Path:
-    """The file or folder of a network: the path `name` itself, or the entry of that name, downloaded first.
+    """The file or folder of a network: the path `name` itself, or the entry or hf:// address, downloaded first.
 
-    Raises ParamsError where it is neither, and AcquireError where it cannot be downloaded.
+    Raises ParamsError where it is none of these, and AcquireError where it cannot be downloaded.
     """
-    return _place(name, "model")
+    address = hub.HubAddress.parse(name)
+    return _place(name, "model") if address is None else hub.hub_place(address, _cache())
+
+
+def check_measured(model: str) -> None:
+    """Raise ParamsError where `model` of params.yaml is data/raw/ENTRY of an entry that is no network for faces."""
+    name = model.removeprefix("data/raw/")
+    if name == model or name not in entries.entry_names():
+        return
+    found = entries.load_entry(name)
+    if found.kind != "model":
+        what = f"the weights of the detector {found.detector}" if found.detector else f"a set of kind {found.kind}"
+        raise ParamsError(f"model is {model}, {what}; name a network, such as data/raw/{DEFAULT}.")
 
 
 def weights_place(name: str) -> Path:
@@ -65,6 +79,14 @@ def detector_files(name: str, weights: str | None) -> tuple[str, dict[str, str]]
 def measured_detector(model: str) -> tuple[str, str | None]:
     """As `detector_of`, the detector that the model of this name was measured with; MTCNN where none is known."""
     return detector_of(entries.load_entry(model).detector or "mtcnn")
+
+
+def licence_of(model: str) -> str:
+    """Licence and terms of a model of the catalog; "" for any other."""
+    if not is_listed(model, "model"):
+        return ""
+    entry = entries.load_entry(model)
+    return f"{entry.licence.rstrip('.')}. {entry.terms}".strip()
 
 
 def shipped_scores() -> Path:

@@ -6,7 +6,7 @@ The stage `download` calls `acquire`. A set appears only when it is whole and it
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -15,12 +15,14 @@ import yaml
 from facerec.catalog.downloads import fetch_file, origin, record_checksums
 from facerec.catalog.entries import DOWNLOADS, CatalogEntry, File, SetCounts
 from facerec.catalog.set_facts import count_set
-from facerec.core import AcquireError, FormatError, ParamsError, atomic_dir, track, write_text
-from facerec.interop import photo_lists, photos
+from facerec.core import AcquireError, FormatError, ParamsError, atomic_dir, link_or_copy, write_text
+from facerec.interop import ingest, photo_lists, photos
 from facerec.interop.photos import Limits, open_source
 from facerec.store import shards
 
 _PACK_FILES = {"train.rec", "train.idx", "property"}
+_LINKED_FROM = 256 << 20
+"""Bytes from which on a file that was fetched is linked, not copied, to its place in a set."""
 _PACK_LIMITS = Limits(member_bytes=1 << 40)  # a train.rec of ten million faces has some 100 GB
 
 
@@ -50,24 +52,26 @@ def _build(entry: CatalogEntry, fetched: Mapping[str, Path], folder: Path, scrat
         if file.use == "pack":
             _unpack(fetched[file.name], folder, scratch)
         elif file.use == "photos":
-            listed = None if file.only is None else photo_lists.read_feature_list(fetched[file.only]).paths
-            _shards(entry, file, fetched[file.name], listed, folder, scratch)
+            _shards(entry, file, fetched, folder, scratch)
         else:
-            shutil.copyfile(fetched[file.name], folder / (file.save_as or file.name))
+            _place(fetched[file.name], folder / (file.save_as or file.name))
     if entry.preprocessing is not None:
         declared = entry.preprocessing.to_dict()
         write_text(folder / "preprocessing.yaml", yaml.safe_dump(declared, sort_keys=False, default_flow_style=None))
 
 
-def _shards(
-    entry: CatalogEntry, file: File, source: Path, listed: Sequence[str] | None, folder: Path, scratch: Path
-) -> None:
+def _shards(entry: CatalogEntry, file: File, fetched: Mapping[str, Path], folder: Path, scratch: Path) -> None:
     """Photo shards straight from an archive or a folder; nothing is unpacked to disk but a tgz, once."""
     scratch.mkdir(parents=True, exist_ok=True)
-    meta = shards.Meta("photos", entry.name, entry.licence)
-    depth = 2 if entry.layout == "identity-view" else 1
-    rows = photos.photo_rows(source, entry.layout != "unlabelled", scratch=scratch, depth=depth, only=listed)
-    shards.write_parts(track(rows, entry.name, entry.counts.photos, "photos"), folder, meta)
+    source, meta = fetched[file.name], shards.Meta("photos", entry.name, entry.licence)
+    if file.people is not None:
+        opened = photos.open_listed(source, photo_lists.read_people(fetched[file.people]), scratch=scratch)
+    else:
+        only = None if file.only is None else fetched[file.only]
+        depth = 2 if entry.layout == "identity-view" else 1
+        opened = photos.open_photos(source, entry.layout != "unlabelled", scratch=scratch, depth=depth, only=only)
+    with opened as listed:
+        ingest.write_photos(listed, folder, meta, entry.name, entry.counts.photos)
     if file.keep is not None:
         _keep(source, file.keep, folder, scratch)
 
@@ -84,6 +88,11 @@ def _keep(source: Path, kept: str, folder: Path, scratch: Path) -> None:
             target.write_bytes(files.read(name))
 
 
+def _place(source: Path, target: Path) -> None:
+    """Copy a file, or give a large one a second name, so that it takes no further disk."""
+    (link_or_copy if source.stat().st_size >= _LINKED_FROM else shutil.copyfile)(source, target)
+
+
 def _unpack(source: Path, folder: Path, scratch: Path) -> None:
     """Copy the files of a pack out of the archive or folder `source`, whatever folders they lie in there."""
     scratch.mkdir(parents=True, exist_ok=True)
@@ -94,6 +103,9 @@ def _unpack(source: Path, folder: Path, scratch: Path) -> None:
                 continue
             if (folder / member).exists():
                 raise FormatError(f"{source} holds several {member}; unpack the one you mean into a folder.")
+            if source.is_dir():
+                _place(source / name, folder / member)
+                continue
             with (folder / member).open("wb") as target:
                 target.writelines(files.pieces(name))
     if not (folder / "train.rec").is_file():

@@ -15,7 +15,7 @@ from rich.table import Table
 from typer.core import TyperCommand, TyperGroup
 from typer.models import ArgumentInfo
 
-from facerec.core import ParamsError, check_place, shown, terminal
+from facerec.core import ParamsError, check_place, parse_yaml, shown, terminal
 
 F = TypeVar("F", bound=Callable[..., None])
 
@@ -32,11 +32,16 @@ def file_place(out: Path) -> Path:
     return out
 
 
-def network_place(model: Path) -> Path:
-    """`model`, the argument for a network, or where the model of that name in the catalog lies."""
+def optional_file_place(out: Path | None) -> Path | None:
+    """As `file_place`, of an option that can be left out."""
+    return out and file_place(out)
+
+
+def network_place(model: Path | None) -> Path | None:
+    """`model`, which names a network, or where the model of that name in the catalog or on the hub lies."""
     from facerec.catalog import networks
 
-    return networks.network_place(str(model))
+    return model and networks.network_place(str(model))
 
 
 class PlainCommand(TyperCommand):
@@ -59,6 +64,8 @@ def _without_types(parameters: list[Any]) -> list[Any]:
     for each in parameters:
         if each.param_type_name == "argument":
             each.display_type = lambda ctx: ""
+            name = each.display_name_raw if each.required else f"[{each.display_name_raw}]"
+            each._usage_display_name = lambda name=name + "..." * (each.nargs != 1): name  # typer's has braces
         elif each.metavar is None:
             each.metavar = ""
     return parameters
@@ -125,7 +132,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on sta
 Model = Annotated[
     Path,
     typer.Argument(
-        help="backbone.pt, an .onnx file, a folder with one, or the name of a model of the catalog.",
+        help="backbone.pt, an .onnx file, a folder with one, the name of a model of the catalog, or hf://OWNER/NAME.",
         callback=network_place,
     ),
 ]
@@ -142,6 +149,12 @@ Detector = Annotated[
     ),
 ]
 MinFace = Annotated[int | None, typer.Option(help="Smallest face, in pixels.")]
+DetectKeys = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--detect-option", help="A key of `detect:`, repeatable: retry=1, threshold=0.8.", metavar="KEY=VALUE"
+    ),
+]
 Engine = Annotated[str | None, typer.Option(help="What runs RetinaFace: torch, or onnxruntime, which is faster.")]
 
 
@@ -159,6 +172,17 @@ def parse_size(text: str) -> tuple[int, int]:
     if len(sides) > 2 or not all(side.isdecimal() and 0 < int(side) < 1 << 15 for side in sides):
         raise ParamsError(f"--size takes 112 or 112x96 (height x width), not {text!r}.")
     return int(sides[0]), int(sides[-1])
+
+
+def parse_values(pairs: Sequence[str], option: str) -> dict[str, Any]:
+    """The words key=value of an option as a mapping; values are read as YAML."""
+    values = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise ParamsError(f"{option} takes key=value, not {pair!r}.")
+        values[key] = parse_yaml(value, f"{option} {key}", ParamsError)
+    return values
 
 
 def print_json(values: dict[str, Any]) -> None:

@@ -9,20 +9,35 @@ import typer
 from pydantic import BaseModel
 from rich.table import Table
 
-from facerec.cli.common import Json, Out, Panel, Replace, check_out, command, parse_size, print_json, report
-from facerec.core import ParamsError, note, parse_yaml, shown, terminal, track
+from facerec.cli.common import (
+    Json,
+    Out,
+    Panel,
+    Replace,
+    check_out,
+    command,
+    file_place,
+    optional_file_place,
+    parse_size,
+    parse_values,
+    print_json,
+    report,
+)
+from facerec.core import ParamsError, note, shown, terminal
 
 if TYPE_CHECKING:
-    from facerec.catalog import entries
+    from facerec.catalog import entries, user_dataset
 
 
 New = Annotated[Path, typer.Argument(help="Folder to write; must be new or empty.")]
 Arrays = Literal["bgr", "rgb"]
+Form = Literal["webdataset", "imagefolder", "parquet", "lfw"]
+FORMS = "WebDataset's tars, Hugging Face's image folders or tables, or LFW as CVAT and Datumaro write it"
 
 
 @command(Panel.DATA)
 def catalog(
-    name: Annotated[str | None, typer.Argument(help="An entry to show in full; all in short without.")] = None,
+    name: Annotated[str | None, typer.Argument(help="An entry to show in full; without one, all are listed.")] = None,
     as_json: Json = False,
 ) -> None:
     """List the data sets and weights that `facerec download` knows, or show one in full."""
@@ -49,20 +64,24 @@ def catalog(
 
 @command(Panel.DATA)
 def download(
-    entry: Annotated[str, typer.Argument(help="Name of a file of data/catalog, such as lfw.")],
+    entry: Annotated[str, typer.Argument(help="Name of an entry of the catalog, such as lfw.")],
     out: Out,
-    option: Annotated[list[str] | None, typer.Option(help="key=value of a rendered set; repeatable.")] = None,
+    option: Annotated[
+        list[str] | None, typer.Option(help="Option of a rendered set; repeatable.", metavar="KEY=VALUE")
+    ] = None,
+    as_json: Json = False,
 ) -> None:
-    """Fetch or render a data set or model."""
+    """Fetch or render a data set or model of the catalog."""
     from facerec.catalog import entries, sets
 
-    found, options = entries.load_entry(entry), _parse_options(option or [])
+    found, options = entries.load_entry(entry), parse_values(option or [], "--option")
     if found.generator is None:
         sets.acquire(found, out, options)
     else:
         from facerec.catalog import synthetic_sets
 
         synthetic_sets.render_set(found, out, options)
+    report(entry, {"kind": found.kind, "written": str(out)}, as_json)
 
 
 @command(Panel.DATA)
@@ -71,11 +90,33 @@ def add(
         Path, typer.Argument(help="Folder or archive of photos, those of each person in a folder of their own.")
     ],
     name: Annotated[str, typer.Argument(help="What to call them: letters, digits, underscores.")],
-    to: Annotated[str, typer.Option(help="test: measure a network on them; train: train on them.")] = "test",
-    model: Annotated[
-        str | None, typer.Option(help="Model of the catalog to measure; else the one trained here.")
+    to: Annotated[
+        str, typer.Option(help="test: measure a network on them; train: train on them; distractors: strangers.")
+    ] = "test",
+    test: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="With --to train, what to measure on, repeatable: own (some of the people, held out), an entry of the "
+            "catalog with pairs such as lfw, or none. Without it: own."
+        ),
     ] = None,
-    pairs: Annotated[int, typer.Option(min=20, help="Verification pairs at most.")] = 6000,
+    held_out: Annotated[float, typer.Option(help="Share of the people held out for --test own.")] = 0.1,
+    model: Annotated[
+        str | None, typer.Option(help="Model of the catalog to measure; by default the one trained here.")
+    ] = None,
+    max_pairs: Annotated[int, typer.Option(min=20, help="Most verification pairs to draw.")] = 6000,
+    pairs: Annotated[Path | None, typer.Option(help="Pairs of your own, instead of drawn ones.")] = None,
+    depth: Annotated[int, typer.Option(min=1, help="Folders from a photo up to that of its person.")] = 1,
+    list_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--list", help="Who is in which photo, lines 'path<TAB>name' or 'path label'; folders then say nothing."
+        ),
+    ] = None,
+    aligned: Annotated[bool, typer.Option("--aligned", help="They are aligned 112x112 faces; detect none.")] = False,
+    probe_set: Annotated[
+        str | None, typer.Option(help="With --to distractors: the test set whose people are looked for.")
+    ] = None,
     profiles: Annotated[Path, typer.Option(help="Where the profiles are.")] = Path("profiles"),
     replace: Annotated[bool, typer.Option("--replace", help="Add again, after a change of the photos.")] = False,
     as_json: Json = False,
@@ -83,48 +124,57 @@ def add(
     """Make photos of your own a data set of the graph, with pairs to verify on and a profile."""
     from facerec.catalog import user_dataset
 
-    added = user_dataset.add_dataset(photos, name, user_dataset.AddOptions(to, pairs, model), profiles, replace)
-    if not added.apart:
-        note("too few people for folds without shared ones, so thresholds know the people they are tried on")
-    written = [str(added.entry), str(added.profile)]
-    told = {
+    options = user_dataset.AddOptions(
+        to, pairs or max_pairs, model, tuple(test or ("own",)), held_out, depth, list_file, aligned, probe_set
+    )
+    _report_added(name, user_dataset.add_dataset(photos, name, options, profiles, replace), as_json)
+
+
+def _report_added(name: str, added: user_dataset.AddedDataset, as_json: bool) -> None:
+    for each in added.notes:
+        note(each)
+    written = [str(path) for path in added.written]
+    told: dict[str, Any] = {
         "photos": added.photos,
         "identities": added.identities,
+        "held_out": added.held_out,
         "pairs": added.pairs,
         "written": written if as_json else ", ".join(written),
         "next": f"facerec profile {name}, then dvc repro",
     }
+    if added.recipe is not None:
+        told["recipe"] = added.recipe.reasons if as_json else "\n".join(added.recipe.reasons.values())
     report(name, told, as_json)
 
 
 @command(Panel.DATA, "import")
 def import_photos(
-    source: Annotated[Path, typer.Argument(help="Folder or archive (tar, tgz, zip) of photos.")],
+    source: Annotated[Path, typer.Argument(help="Folder or archive (tar, tgz, zip) of photos, or a table.")],
     out: New,
     list_file: Annotated[
         Path | None, typer.Option("--list", help="Lines 'path label'; by default a photo's folder is its identity.")
     ] = None,
     unlabelled: Annotated[bool, typer.Option("--unlabelled", help="The identities are unknown.")] = False,
+    form: Annotated[Form | None, typer.Option("--format", help=f"What SOURCE is instead: {FORMS}.")] = None,
+    faces: Annotated[bool, typer.Option("--faces", help="With --format: the images are aligned faces.")] = False,
     replace: Replace = False,
     as_json: Json = False,
 ) -> None:
-    """Turn photos in identity folders, or named by a list, into photo shards. Image bytes untouched."""
-    from facerec.interop import photo_lists, photos
-    from facerec.store import shards
+    """Turn photos in identity folders, named by a list or in another format, into shards. Image bytes untouched."""
+    from facerec.interop import exchange
 
     check_out(out, source, replace)
-    if list_file is not None and unlabelled:
+    if (list_file is not None) + unlabelled + (form is not None) > 1:
         raise ParamsError(
-            "--list names the people in the photos and --unlabelled says that they are unknown; give one of them."
+            "--list names the people in the photos, --unlabelled says that they are unknown, and a --format says it "
+            "itself; give one of them."
         )
-    rows = (
-        photos.photo_rows(source, labelled=not unlabelled)
-        if list_file is None
-        else photos.listed_rows(source, photo_lists.read_labels(list_file))
-    )
-    shards.write_shards(track(rows, source.name, None, "photos"), out, shards.Meta("photos", source.stem))
-    made = shards.read_shards(out, "photos")
-    report("Photos", {"photos": len(made), "identities": made.classes}, as_json)
+    if faces and form is None:
+        raise ParamsError("--faces goes with --format; aligned faces in a pack are read by `facerec unpack`.")
+    if form is None:
+        report("Photos", exchange.import_photos(source, out, list_file, not unlabelled), as_json)
+    else:
+        report("Images", exchange.import_set(source, out, form, faces), as_json)
 
 
 @command(Panel.DATA)
@@ -133,9 +183,13 @@ def unpack(
         Path, typer.Argument(help="Folder of a pack (train.rec, *.bin, bcolz), or one .rec, .bin or bcolz folder.")
     ],
     out: New,
-    size: Annotated[str | None, typer.Option(help="Size the faces must have: 112, or 112x96 (height x width).")] = None,
+    size: Annotated[
+        str | None, typer.Option(help="Size the faces must have: 112, or 112x96 (height x width).", metavar="SIZE")
+    ] = None,
     photos: Annotated[bool, typer.Option("--photos", help="The images are photos, not aligned faces.")] = False,
-    arrays: Annotated[Arrays, typer.Option(help="Order of the channels in bcolz folders; no file says it.")] = "bgr",
+    arrays: Annotated[
+        Arrays, typer.Option(help="Order of the channels in bcolz folders, which do not say it.")
+    ] = "bgr",
     replace: Replace = False,
     as_json: Json = False,
 ) -> None:
@@ -162,13 +216,12 @@ def pack(
 ) -> None:
     """Turn face shards into a pack that InsightFace reads, image bytes untouched; undoes unpack."""
     from facerec.interop import exporting
-    from facerec.store.shards import PAIRS
 
     check_out(out, faces, replace)
     if out.suffix == ".bin":
-        if pairs is None and not (faces / PAIRS).is_file():
-            raise ParamsError(f"{faces} has no {PAIRS}; name the pairs of {out.name} with --pairs.")
-        count = exporting.pack_bin(faces, pairs or faces / PAIRS, out)
+        if pairs is None and not (faces / exporting.PAIRS).is_file():
+            raise ParamsError(f"{faces} has no {exporting.PAIRS}; name the pairs of {out.name} with --pairs.")
+        count = exporting.pack_bin(faces, pairs or faces / exporting.PAIRS, out)
         report("Images", {out.stem: count}, as_json)
         return
     if pairs is not None:
@@ -183,21 +236,31 @@ def export(
     list_file: Annotated[
         bool, typer.Option("--with-list", help="Also write OUT/list.txt, lines 'path label'.")
     ] = False,
+    form: Annotated[Form | None, typer.Option("--format", help=f"What OUT becomes instead: {FORMS}.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many images.")] = None,
     replace: Replace = False,
     as_json: Json = False,
 ) -> None:
-    """Turn shards into files in identity folders, image bytes untouched."""
-    from facerec.interop import exporting
+    """Turn shards into files in identity folders, or into another format; image bytes untouched."""
+    from facerec.interop import exchange, exporting
 
     check_out(out, images, replace)
-    report("Written", exporting.export_images(images, out, list_file, limit), as_json)
+    if form is None:
+        written = exporting.export_images(images, out, list_file, limit)
+    elif list_file:
+        raise ParamsError("--with-list goes with identity folders, not with --format.")
+    else:
+        written = exchange.export_set(images, out, form, limit)
+    report("Written", written, as_json)
 
 
 @command(Panel.DATA)
 def inspect(
     what: Annotated[str, typer.Argument(help="Any file or folder, or the name of a catalog entry.")],
-    sheet: Annotated[Path | None, typer.Option(help="Contact sheet of its images to write, .png or .jpg.")] = None,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(help="Contact sheet of its images to write, .png or .jpg.", callback=optional_file_place),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Say what something is and what it holds: counts, sizes, identities, colour."""
@@ -220,10 +283,11 @@ def inspect(
 
 @command(Panel.DATA)
 def sheet(
-    out: Annotated[Path, typer.Argument(help="Picture to write, .png or .jpg.")],
-    rows: Annotated[int, typer.Option(min=1, max=100, help="People, one a row.")] = 4,
+    out: Annotated[Path, typer.Argument(help="Picture to write, .png or .jpg.", callback=file_place)],
+    rows: Annotated[int, typer.Option(min=1, max=100, help="People, one in each row.")] = 4,
     columns: Annotated[int, typer.Option(min=1, max=100, help="Photos of each.")] = 8,
     seed: Annotated[int, typer.Option(help="Seed of the synthetic world.")] = 1,
+    as_json: Json = False,
 ) -> None:
     """Render a contact sheet of synthetic people."""
     from facerec.catalog import synthetic_sets
@@ -231,6 +295,7 @@ def sheet(
 
     sheets.check_sheet_name(out)
     sheets.write_sheet(sheets.contact_sheet(synthetic_sets.render_examples(rows, columns, seed), columns), out)
+    report(f"{out}", {"people": rows, "photos": rows * columns}, as_json)
 
 
 def _words(value: Any, inner: bool = False) -> str:
@@ -244,17 +309,6 @@ def _words(value: Any, inner: bool = False) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     return f"{value:.5g}" if isinstance(value, float) else shown(value)
-
-
-def _parse_options(pairs: list[str]) -> dict[str, Any]:
-    """key=value words as a mapping; values are read as YAML."""
-    options = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals:
-            raise ParamsError(f"--option takes key=value, not {pair!r}.")
-        options[key] = parse_yaml(value, f"--option {key}", ParamsError)
-    return options
 
 
 def _summarise_entry(entry: entries.CatalogEntry) -> dict[str, Any]:
@@ -283,9 +337,24 @@ def _describe_entry(entry: entries.CatalogEntry) -> dict[str, Any]:
         "counts": _join_counts(entry.counts),
         "published counts": _join_counts(entry.published),
     }
+    texts |= _describe_measured(entry.name)
     if entry.kind in ("photos", "pack"):
         texts["people in reports"] = "shown" if entry.shown else "not shown; pictures: true would allow it"
     return {**_summarise_entry(entry), **files, **places, **{key: text for key, text in texts.items() if text}}
+
+
+def _describe_measured(name: str) -> dict[str, str]:
+    """The thresholds that come with a network: false accept rate, cosine, and the 95 % interval of the rate."""
+    from facerec.catalog import networks
+
+    place = networks.shipped_scores() / name
+    if not place.is_dir():
+        return {}
+    from facerec.recognition import thresholds
+
+    measured = thresholds.read_measurement(place, None)
+    rates = [f"{rate} at {cosine} ({interval})" for rate, cosine, interval in thresholds.describe_rates(measured)]
+    return {f"thresholds on {measured.benchmark}": f"{measured.different:,} different pairs:\n" + "\n".join(rates)}
 
 
 def _join_counts(counts: BaseModel) -> str:

@@ -25,9 +25,11 @@ PARAMS = Path("params.yaml")
 
 @command(Panel.EXPERIMENTS)
 def profile(
-    name: Annotated[str, typer.Argument(help="The profile; none lists them all.")] = "",
-    listed: Annotated[bool, typer.Option("--needs", help="Say what it needs; write nothing.")] = False,
-    printed: Annotated[bool, typer.Option("--print", help="Print arguments of dvc exp run; write nothing.")] = False,
+    name: Annotated[str, typer.Argument(help="The profile; without one, all are listed.")] = "",
+    listed: Annotated[bool, typer.Option("--needs", help="Only say what it needs; write nothing.")] = False,
+    printed: Annotated[
+        bool, typer.Option("--print", help="Only print it as arguments of dvc exp run; write nothing.")
+    ] = False,
     folder: Annotated[
         Path | None,
         typer.Option("--profiles", help="Folder of the profiles; profiles/ here, else those that come with facerec."),
@@ -80,10 +82,14 @@ def lock(
 
 
 @command(Panel.EXPERIMENTS)
-def check(path: Annotated[Path, typer.Argument(help="Parameter file.")] = PARAMS) -> None:
+def check(path: Annotated[Path, typer.Argument(help="Parameter file.")] = PARAMS, as_json: Json = False) -> None:
     """Validate params.yaml; a mistake is named, with what is allowed."""
+    from facerec.catalog import networks
+
     parsed = parameters.load_params(path)
-    report(f"{path} is valid", {"model": parsed.model, "benchmarks": ", ".join(parsed.benchmarks)})
+    networks.check_measured(parsed.model)
+    benchmarks: Any = list(parsed.benchmarks) if as_json else ", ".join(parsed.benchmarks)
+    report(f"{path} is valid", {"model": parsed.model, "benchmarks": benchmarks}, as_json)
 
 
 def _print_overrides(folder: Path, name: str, as_json: bool) -> None:
@@ -161,7 +167,7 @@ def compare_runs(
         str, typer.Argument(metavar="REV2", help="Another, or workspace: the files on the disk.")
     ] = "workspace",
     benchmark: Annotated[list[str] | None, typer.Option(help="Only this one; repeatable.")] = None,
-    trials: Annotated[int, typer.Option(help="Trials of the bootstrap over identities.")] = 1000,
+    bootstrap: Annotated[int, typer.Option(help="Trials of the bootstrap over identities.")] = 1000,
     seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 1,
     level: Annotated[
         float, typer.Option(help="Confidence level of the intervals; verdicts use the significance level 1 - LEVEL.")
@@ -177,17 +183,17 @@ def compare_runs(
 
     if markdown and as_json:
         raise ParamsError("--markdown and --json both go to standard output; give one of them.")
-    bootstrap = Trials(trials, seed, level)
+    trials = Trials(bootstrap, seed, level)
     with tempfile.TemporaryDirectory(prefix="facerec-") as folder:
         here, there = (
             revisions.fetch_scores(name, Path(folder) / str(place)) for place, name in enumerate((first, second))
         )
-        found = comparison.compare_runs(here, there, bootstrap, benchmark or ())
+        found = comparison.compare_runs(here, there, trials, benchmark or ())
     if not found.benchmarks:
         reasons = "; ".join(reporting.omission_reasons(found.omitted))
         raise FormatError(f"{first} and {second} share no benchmark that compares ({reasons}).")
     kinds = here.arithmetic, there.arithmetic
-    made = reporting.ComparisonReport(first, second, bootstrap, found.benchmarks, found.omitted, kinds)
+    made = reporting.ComparisonReport(first, second, trials, found.benchmarks, found.omitted, kinds)
     if as_json:
         report("Comparison", reporting.comparison_as_json(made), as_json)
     elif markdown:
@@ -198,7 +204,7 @@ def compare_runs(
 
 @command(Panel.EXPERIMENTS, "experiments")
 def list_experiments(
-    commits: Annotated[int, typer.Option("--num", "-n", help="Those of the last so many commits.")] = 1,
+    commits: Annotated[int, typer.Option("--num", "-n", help="How many of the last commits to list those of.")] = 1,
     as_json: Json = False,
 ) -> None:
     """All experiments of `dvc exp show`: the parameters they changed, accuracy and rank-1."""

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from facerec import params as parameters
 from facerec.cli.common import (
+    DetectKeys,
     Detector,
     Engine,
     Json,
@@ -26,7 +27,9 @@ from facerec.cli.common import (
     check_out,
     command,
     named_detector,
+    optional_file_place,
     parse_size,
+    parse_values,
     report,
 )
 from facerec.core import ImageError, ParamsError, require_path, shown, terminal, track
@@ -48,9 +51,13 @@ def detect(
     weights: Weights = None,
     min_face: MinFace = None,
     engine: Engine = None,
+    detect_option: DetectKeys = None,
     landmarks: Annotated[bool, typer.Option("--landmarks", help="Show the five landmarks too.")] = False,
     draw: Annotated[Path | None, typer.Option(help="Folder (or .jpg, .png) for the photos with faces drawn.")] = None,
-    table: Annotated[Path | None, typer.Option(help="Parquet table to write, as the stage does, of shards.")] = None,
+    table: Annotated[
+        Path | None,
+        typer.Option(help="Parquet table of all faces to write, for photo shards.", callback=optional_file_place),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Find every face of every photo.
@@ -63,14 +70,17 @@ def detect(
 
     for path in photos:  # before any of them is looked at
         require_path(path, "name photos, folders, archives or photo shards")
-    name, options = named_detector(str(detector), weights, min_face, engine)
+    found = _detection(named_detector(str(detector), weights, min_face, engine), detect_option)
     if table is not None:
         if len(photos) != 1 or not shards.is_shard_set(photos[0]) or draw is not None:
             raise ParamsError("--table takes one directory of photo shards, and no --draw.")
-        report("Detection", asdict(detect_set(photos[0], table, name, options)), as_json)
+        counts = detect_set(photos[0], table, found.detector, found.options(), retry=found.retry)
+        report("Detection", asdict(counts), as_json)
         return
     drawer = None if draw is None else FaceDrawer(draw, photos)
-    detected = list(detect_photos(detection.build_detector(name, **options), collect_photos(photos), drawer))
+    detected = list(
+        detect_photos(detection.build_detector(found.detector, **found.options()), collect_photos(photos), drawer)
+    )
     if as_json:
         sys.stdout.write(json.dumps({"photos": [_describe_photo(*each) for each in detected]}) + "\n")
     else:
@@ -82,7 +92,9 @@ def detect(
 def align(
     photos: Annotated[Path, typer.Argument(help="Photo folder, archive (tar, tgz, zip) or photo shards.")],
     out: Annotated[Path, typer.Argument(help="Face set to write; must be new or empty.")],
-    size: Annotated[str, typer.Option(help="Crop: 112, or 112x96 (height x width).")] = str(ALIGN.size),
+    size: Annotated[str, typer.Option(help="Of the crops: 112, or 112x96 (height x width).", metavar="SIZE")] = str(
+        ALIGN.size
+    ),
     rule: Annotated[
         str, typer.Option(help="Which face: center, largest, score-area, best-score or annotated.")
     ] = ALIGN.rule,
@@ -99,6 +111,7 @@ def align(
     weights: Weights = None,
     min_face: MinFace = None,
     engine: Engine = None,
+    detect_option: DetectKeys = None,
     detections: Annotated[
         Path | None, typer.Option(help="Table of PHOTOS made before by detect --table; nothing is detected then.")
     ] = None,
@@ -106,11 +119,13 @@ def align(
         Path | None, typer.Option(help="Listed landmarks, as IJB-C's name_5pts_score.txt; nothing is detected then.")
     ] = None,
     files: Annotated[bool, typer.Option("--files", help="Write JPEG files instead of shards.")] = False,
-    sheet: Annotated[Path | None, typer.Option(help="Contact sheet to write, .png or .jpg.")] = None,
+    sheet: Annotated[
+        Path | None, typer.Option(help="Contact sheet to write, .png or .jpg.", callback=optional_file_place)
+    ] = None,
     replace: Replace = False,
     as_json: Json = False,
 ) -> None:
-    """Find the faces of photos, keep one a photo, and write them aligned."""
+    """Find the faces of photos, keep one of each photo, and write them aligned."""
     check_out(out, photos, replace)
     if landmark_list is not None and detections is not None:
         raise ParamsError("align takes --detections or --landmark-list, not both.")
@@ -118,11 +133,17 @@ def align(
     chosen = {"rule": rule, "fallbacks": fallback or ALIGN.fallbacks, "min_score": least}
     cut = {"size": parse_size(size), "crop": crop, "margin": margin, "quality": quality, "subsampling": subsampling}
     options = parameters.parse_options(parameters.Align, chosen | cut, "align")
-    finder = named_detector(str(detector), weights, min_face, engine)
+    finder = _detection(named_detector(str(detector), weights, min_face, engine), detect_option)
     values = align_photos(photos, out, options, detections, finder, files, sheet, landmark_list).as_dict()
     if not as_json:
         values = {key.replace("_", " "): _in_words(value) for key, value in values.items()}
     report("Alignment", values, as_json)
+
+
+def _detection(named: tuple[str, Mapping[str, Any]], keys: list[str] | None) -> parameters.Detect:
+    """The parameters of the stage detect that a detector, its options and `keys` of the form key=value give."""
+    values = {"detector": named[0], **named[1], **parse_values(keys or [], "--detect-option")}
+    return parameters.parse_options(parameters.Detect, values, "detect")
 
 
 def collect_photos(paths: Sequence[Path]) -> Iterator[tuple[str, bytes | memoryview]]:
@@ -236,15 +257,15 @@ def align_photos(
     out: Path,
     options: parameters.Align,
     detections: Path | None,
-    detector: tuple[str, Mapping[str, Any]],
+    detect: parameters.Detect,
     folder: bool = False,
     sheet: Path | None = None,
     landmarks: Path | None = None,
 ) -> aligning.AlignmentStatistics:
     """Write the faces of the photos at `source` to `out`, as shards or, where `folder`, as files.
 
-    `detections` is the detection table of `source`, which is then a set of photo shards; without one, `detector`
-    (name and options of `facerec.detection.build_detector`) finds the faces, or the list `landmarks` names them.
+    `detections` is the detection table of `source`, which is then a set of photo shards; without one, the faces are
+    found as `detect` says, or the list `landmarks` names them.
     """
     from facerec import aligning
     from facerec.detection.table import detect_set, list_set
@@ -267,7 +288,7 @@ def align_photos(
                 sources = shards.read_shards(photos, "photos").sources
                 list_set(photos, rows, *template_lists.landmarks_of(landmarks, sources))
             elif detections is None:
-                detect_set(photos, rows, *detector)
+                detect_set(photos, rows, detect.detector, detect.options(), retry=detect.retry)
             faces = temporary / "faces" if folder else out
             counts = aligning.align_set(photos, rows, faces, options)
             if sheet is not None:

@@ -19,6 +19,9 @@ from facerec.cli.common import (
     command,
     file_place,
     folder_place,
+    network_place,
+    optional_file_place,
+    print_json,
     report,
     show_table,
 )
@@ -36,7 +39,7 @@ megaface = typer.Typer(
 )
 app.add_typer(megaface, name="megaface", rich_help_panel=Panel.MEASURE)
 
-Features = Annotated[Path, typer.Argument(help="Directory of probe and distractor features.")]
+Features = Annotated[Path, typer.Argument(help="Folder of probe and distractor features.")]
 Algorithm = Annotated[str, typer.Option(help="NAME in the feature files' PHOTO_NAME.bin.")]
 Fprs = Annotated[list[float] | None, typer.Option("--fpr", help="False positive rate; repeatable.")]
 
@@ -54,9 +57,7 @@ def verify(
     attributes: Annotated[
         Path | None, typer.Option(help="Table keyed by photo or identity, or folder of lists: results by group.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="Directory for every pair's score.", callback=folder_place)] = Path(
-        "scores"
-    ),
+    out: Annotated[Path, typer.Option(help="Folder for every pair's score.", callback=folder_place)] = Path("scores"),
     as_json: Json = False,
 ) -> None:
     """Same person or not: accuracy over 10 folds, TAR at FAR, AUC, EER, each with its interval."""
@@ -93,21 +94,26 @@ def verify(
             show_table(table.header, table.rows, table.note)
 
 
-def _picture_place(picture: Path | None) -> Path | None:
-    return picture and file_place(picture)
-
-
 @command(Panel.MEASURE)
 def quality(
     faces: Annotated[Path, typer.Argument(help="NAME.npy written by embed, or face shards with --model.")],
     pairs: Annotated[Path | None, typer.Argument(help="List of pairs, for error-versus-reject curves.")] = None,
-    model: Annotated[Path | None, typer.Option(help="Network that embeds the face shards.")] = None,
-    table: Annotated[
-        Path | None, typer.Option(help="Table of qualities, .csv or .parquet, with a column photo.")
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            help="Network that embeds the face shards: a file, a folder or a name.",
+            metavar="NAME|PATH",
+            callback=network_place,
+        ),
     ] = None,
-    column: Annotated[str, typer.Option(help="With --table: its column of qualities; higher is better.")] = "quality",
-    far: Annotated[float, typer.Option(help="False match rate at which the threshold is set.")] = VERIFY.far,
-    picture: Annotated[Path | None, typer.Option(help="Figure, .png or .svg.", callback=_picture_place)] = None,
+    qualities: Annotated[Path | None, typer.Option(help="Table, .csv or .parquet, with a column photo.")] = None,
+    column: Annotated[
+        str, typer.Option(help="With --qualities: the column that holds them; higher is better.")
+    ] = "quality",
+    far: Annotated[float, typer.Option(help="False accept rate at which the threshold is set.")] = VERIFY.far,
+    picture: Annotated[
+        Path | None, typer.Option(help="Picture of the curves to write, .png or .svg.", callback=optional_file_place)
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Quality of faces by the length of their embeddings, and how many errors rejecting the worst of them saves."""
@@ -120,7 +126,7 @@ def quality(
         from facerec.embedding.embed_set import embed_face_set
 
         embedded = embed_face_set(model, faces)
-    rated = on_files.rate_faces(embedded or faces, table, column)
+    rated = on_files.rate_faces(embedded or faces, qualities, column)
     found = rated.metrics()
     if pairs:
         rejected = on_files.reject_worst(rated, pairs, far)
@@ -196,20 +202,22 @@ def denoise(
 
 @command(None, None, megaface)
 def identify(
-    features: Annotated[Path | None, typer.Argument(help="Directory of features, or give the files:")] = None,
-    probes: Annotated[Path | None, typer.Option(help="P.npy, L2-normalised, a row a face.")] = None,
-    ids: Annotated[Path | None, typer.Option(help="Identity of each probe, one a line.")] = None,
-    distractors: Annotated[Path | None, typer.Option(help="D.npy, L2-normalised, a row a face.")] = None,
-    noise: Annotated[str | None, typer.Option(help=f"Noise removal: {VARIANTS}; needs four lists:")] = None,
-    probe_list: Annotated[Path | None, typer.Option(help="Photo of each probe, one a line.")] = None,
+    features: Annotated[
+        Path | None, typer.Argument(help="Folder of features; without it, name the files by the options below.")
+    ] = None,
+    probes: Annotated[Path | None, typer.Option(help="P.npy, L2-normalised, a row for each face.")] = None,
+    ids: Annotated[Path | None, typer.Option(help="Identity of each probe, one per line.")] = None,
+    distractors: Annotated[Path | None, typer.Option(help="D.npy, L2-normalised, a row for each face.")] = None,
+    noise: Annotated[str | None, typer.Option(help=f"Noise removal: {VARIANTS}; needs the four lists below.")] = None,
+    probe_list: Annotated[Path | None, typer.Option(help="Photo of each probe, one per line.")] = None,
     probe_noises: Annotated[Path | None, typer.Option(help="List of mislabelled probes.")] = None,
-    distractor_list: Annotated[Path | None, typer.Option(help="Photo of each distractor.")] = None,
+    distractor_list: Annotated[Path | None, typer.Option(help="Photo of each distractor, one per line.")] = None,
     distractor_noises: Annotated[Path | None, typer.Option(help="List of noisy distractors.")] = None,
     fpr: Fprs = None,
     sweeps: Annotated[int, typer.Option(help="Random sets cut into 10, 100, 1,000 ... distractors.")] = 0,
-    bootstrap: Annotated[int, typer.Option(help="Trials of the bootstrap over identities, for 95 % bands.")] = 0,
-    seed: Annotated[int, typer.Option(help="Of noise, sweeps and bands.")] = IDENTIFY.seed,
-    devkit: Annotated[Path | None, typer.Option(help="Directory for the devkit's JSON files.")] = None,
+    bootstrap: Annotated[int, typer.Option(help="Trials of the bootstrap over identities, for 95 % intervals.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the noise removal, the sweeps and the bootstrap.")] = IDENTIFY.seed,
+    devkit: Annotated[Path | None, typer.Option(help="Folder for the devkit's JSON files.")] = None,
     as_json: Json = False,
 ) -> None:
     """Rank every probe's mates among the distractors: rank-1 and TPR at FPR."""
@@ -267,10 +275,11 @@ def _require_none(what: str, *given: object) -> None:
 
 @command(Panel.MEASURE)
 def figure(
-    out: Annotated[Path, typer.Argument(help="Picture to write, .png or .svg.")],
+    out: Annotated[Path, typer.Argument(help="Picture to write, .png or .svg.", callback=file_place)],
     curves: Annotated[list[str], typer.Argument(help="NAME=FILE: our curves or a devkit's cmc_*.json; repeatable.")],
-    kind: Annotated[str, typer.Option(help="roc or cmc.")] = "roc",
-    title: Annotated[str, typer.Option(help="Title; a plain one by default.")] = "",
+    kind: Annotated[str, typer.Option(help="What the files hold: roc or cmc.")] = "roc",
+    title: Annotated[str, typer.Option(help="Title; a plain one by default.", metavar="TEXT")] = "",
+    as_json: Json = False,
 ) -> None:
     """Draw the curves of several runs, models or systems in one figure."""
     from facerec.reporting import figures, overlay
@@ -284,3 +293,5 @@ def figure(
             raise ParamsError(f"two curves are named {name}; give each its own name.")
         files[name] = Path(path)
     figures.save_figure(overlay.overlay_curves(files, kind, title), out)
+    if as_json:
+        print_json({"written": str(out), "kind": kind, "curves": list(files)})

@@ -7,15 +7,11 @@ from typing import Annotated
 
 import typer
 
-from facerec.cli.common import Json, Panel, command, file_place, folder_place, print_json, report
+from facerec.cli.common import Json, Panel, command, folder_place, optional_file_place, print_json, report
 from facerec.core import ParamsError, note, write_json
 
 Trials = Annotated[int, typer.Option(help="Trials of the bootstrap over subjects, for 95 % intervals.")]
 Seed = Annotated[int, typer.Option(help="Seed of the bootstrap.")]
-
-
-def _file(path: Path | None) -> Path | None:
-    return path if path is None else file_place(path)
 
 
 def _folder(path: Path | None) -> Path | None:
@@ -28,11 +24,15 @@ def openset(
     protocol: Annotated[str, typer.Option(help="blufr, best-rowden-closed, best-rowden-open, drawn, all-pairs.")],
     lists: Annotated[Path | None, typer.Option(help="Folder of the catalog's lfw_protocols.")] = None,
     fusion: Annotated[str, typer.Option(help="Several photos of a person enrolled: max or mean.")] = "max",
-    gallery: Annotated[int, typer.Option(help="Photos of each enrolled person, for drawn.")] = 1,
+    enrolled: Annotated[int, typer.Option(help="Photos of each person in the gallery, for drawn.")] = 1,
     trials: Annotated[int, typer.Option(help="Trials, for drawn.")] = 10,
     seed: Annotated[int, typer.Option(help="Of the trials, for drawn.")] = 1,
-    vr_far: Annotated[list[float] | None, typer.Option(help="Impostor pairs let pass; repeatable.")] = None,
-    dir_far: Annotated[list[float] | None, typer.Option(help="Unknown probes let pass; repeatable.")] = None,
+    vr_far: Annotated[
+        list[float] | None, typer.Option(help="False accept rate at which VR is read; repeatable.")
+    ] = None,
+    dir_far: Annotated[
+        list[float] | None, typer.Option(help="Share of strangers accepted at which DIR is read; repeatable.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the result and its curves.", callback=_folder)] = None,
     as_json: Json = False,
 ) -> None:
@@ -41,7 +41,7 @@ def openset(
 
     fars = {"vr_fars": tuple(vr_far)} if vr_far else {}
     fars |= {"dir_fars": tuple(dir_far)} if dir_far else {}
-    options = on_files.OpenSetOptions(protocol, lists, fusion, gallery, trials, seed, **fars)
+    options = on_files.OpenSetOptions(protocol, lists, fusion, enrolled, trials, seed, **fars)
     judged = on_files.measure_files(embedded, options)
     for sentence in judged.notes:
         note(sentence)
@@ -55,9 +55,12 @@ def ijb(
     lists: Annotated[Path, typer.Argument(help="Folder of the published lists, such as IJBC/meta.")],
     embedded: Annotated[Path | None, typer.Argument(help="NAME.npy written by embed, of the photos listed.")] = None,
     features: Annotated[
-        Path | None, typer.Option(help="Instead: .npy (faces, d), a row a line of the lists, as others save them.")
+        Path | None,
+        typer.Option(help="Instead: .npy (faces, d), a row for each line of the lists, as others save them."),
     ] = None,
-    scores: Annotated[Path | None, typer.Option(help="Instead: .npy (pairs,), a score a line of the pairs.")] = None,
+    similarities: Annotated[
+        Path | None, typer.Option(help="Instead: .npy (pairs,), one for each line of pairs.")
+    ] = None,
     weighting: Annotated[
         str, typer.Option(help="How a face weighs in its template: norm-detector, norm, detector or none.")
     ] = "norm-detector",
@@ -66,7 +69,12 @@ def ijb(
     ] = False,
     bootstrap: Trials = 0,
     seed: Seed = 1,
-    roc: Annotated[Path | None, typer.Option(help="File for the ROC's points, for figure.", callback=_file)] = None,
+    roc: Annotated[
+        Path | None,
+        typer.Option(
+            help="JSON file for the points of the ROC, which `facerec figure` draws.", callback=optional_file_place
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """IJB-B and IJB-C: TAR at FAR 1e-6 to 1e-1 of template pairs, and search of two galleries.
@@ -75,10 +83,14 @@ def ijb(
     """
     from facerec.evaluation.templates import on_files
 
-    ways = {on_files.measure_embeddings: embedded, on_files.measure_features: features, on_files.measure_scores: scores}
+    ways = {
+        on_files.measure_embeddings: embedded,
+        on_files.measure_features: features,
+        on_files.measure_scores: similarities,
+    }
     given = [(measure, path) for measure, path in ways.items() if path is not None]
     if len(given) != 1 or (flip and features is None):
-        raise ParamsError("ijb takes one of EMBEDDED, --features and --scores, and --flip only with --features.")
+        raise ParamsError("ijb takes one of EMBEDDED, --features and --similarities, and --flip only with --features.")
     measure, path = given[0]
     options = on_files.TemplateOptions(weighting, flip, bootstrap, seed, roc is not None)
     found = measure(lists, path, options)
@@ -94,9 +106,11 @@ def ijb(
 def tinyface(
     lists: Annotated[Path, typer.Argument(help="TinyFace's Testing_Set, or a folder with its two .mat files.")],
     embedded: Annotated[Path | None, typer.Argument(help="NAME.npy written by embed, of all photos there.")] = None,
-    probes: Annotated[Path | None, typer.Option(help="Instead: .npy, a row a probe as the .mat lists them,")] = None,
-    gallery: Annotated[Path | None, typer.Option(help="a row a photo of the gallery likewise,")] = None,
-    distractors: Annotated[Path | None, typer.Option(help="and a row a distractor.")] = None,
+    probes: Annotated[Path | None, typer.Option(help="Instead: .npy, a row for each probe of the .mat lists.")] = None,
+    gallery: Annotated[
+        Path | None, typer.Option(help="With --probes: .npy, a row for each photo of the gallery.")
+    ] = None,
+    distractors: Annotated[Path | None, typer.Option(help="With --probes: .npy, a row for each distractor.")] = None,
     bootstrap: Trials = 0,
     seed: Seed = 1,
     as_json: Json = False,

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from facerec.cli.common import Detector, Json, MinFace, Panel, Weights, command, detector_options, print_json, report
+from facerec.cli.common import (
+    Detector,
+    Json,
+    MinFace,
+    Panel,
+    Weights,
+    command,
+    detector_options,
+    optional_file_place,
+    print_json,
+    report,
+)
 from facerec.core import ParamsError, note, require_path, say, shown, terminal
 
 if TYPE_CHECKING:
@@ -19,8 +30,8 @@ if TYPE_CHECKING:
 
 FAR, FPIR = 1e-2, 1e-1
 MODEL, PARAMS = Path("models/backbone.onnx"), Path("params.yaml")
-_NOTES = 20
-"""Notes of enroll that people get; the JSON has all of them."""
+_NAMED = 5
+"""Photos that a note of enroll names; the JSON has all of them."""
 
 Model = Annotated[
     str | None,
@@ -42,7 +53,9 @@ Scores = Annotated[
     Path | None, typer.Option(help="Scores of this model on a benchmark; by default the largest of data/scores/*.")
 ]
 Far = Annotated[float | None, typer.Option(help="False accept rate of one comparison, 1e-2 by default.")]
-Picture = Annotated[Path | None, typer.Option(help="Picture of the result to write, .png or .svg.")]
+Picture = Annotated[
+    Path | None, typer.Option(help="Picture of the result to write, .png or .svg.", callback=optional_file_place)
+]
 
 
 @command(Panel.USE)
@@ -309,9 +322,13 @@ def _show_enrolment(path: Path, enrolment: Enrolment, as_json: bool) -> None:
     removed = {f"forgotten {name}": f"{count} photos" for name, count in enrolment.removed.items()}
     done = counts if any(counts.values()) else {}
     report(f"{path}", {**removed, **done, "people": len(people), "photos": photos})
-    notes = [f"{each.source}: {each.reason}" for each in enrolment.refused]
-    notes += [f"{photo} was {before}'s and is now {now}'s" for photo, before, now in enrolment.moved]
-    notes += [f"{photo}: several faces, one was taken" for photo in enrolment.several]
-    notes[_NOTES:] = [f"and {len(notes) - _NOTES} more; --json lists all"] if len(notes) > _NOTES else []
-    for each in notes:
-        note(each)
+    groups: dict[str, list[str]] = {}
+    for each in enrolment.refused:
+        groups.setdefault(each.reason.rstrip("."), []).append(each.source)
+    for photo, before, now in enrolment.moved:
+        groups.setdefault(f"was {before}'s, is now {now}'s", []).append(photo)
+    if enrolment.several:
+        groups["several faces, of which one was taken"] = list(enrolment.several)
+    for what, named in groups.items():
+        more = f" and {len(named) - _NAMED:,} more (--json lists all)" if len(named) > _NAMED else ""
+        note(f"{', '.join(named[:_NAMED])}{more}: {what}")

@@ -23,7 +23,7 @@ from facerec.core.descriptions import (
     size_of,
     spread_of,
 )
-from facerec.core.digests import combined_digest, file_digests, sha256_of_bytes, sha256_of_file
+from facerec.core.digests import combined_digest, file_digests, file_state, sha256_of_bytes, sha256_of_file
 from facerec.core.errors import (
     AcquireError,
     FacerecError,
@@ -35,13 +35,21 @@ from facerec.core.errors import (
     visible,
 )
 from facerec.core.executor import map_in_threads, map_ordered
-from facerec.core.files import atomic_dir, atomic_file, check_place, exclusive, write_json, write_text
+from facerec.core.files import atomic_dir, atomic_file, check_place, exclusive, link_or_copy, write_json, write_text
+from facerec.core.mapping import FileMap, map_file, read_ahead
 from facerec.core.onnx_sessions import free_batch, open_session, to_onnx
 from facerec.core.portable import PORTABLE, describe_arithmetic, use_portable_arithmetic
 from facerec.core.progress import bar, say, terminal, track
 from facerec.core.reading import is_torchscript, parse_json, parse_yaml, read_tensors, short_reason, zip_names
 from facerec.core.registry import create_registered, options_of
-from facerec.core.resumable import ShareMade, making_share, remove_old_folders, resumable_tables, work_folder
+from facerec.core.resumable import (
+    ShareMade,
+    kept_folder,
+    making_share,
+    remove_old_folders,
+    resumable_tables,
+    work_folder,
+)
 from facerec.core.settings import (
     describe_device,
     device_type,
@@ -58,15 +66,16 @@ from facerec.core.settings import (
 
 __all__ = ["ERROR_CLASS", "INTERRUPTED", "note", "run_command"]
 __all__ += ["Album", "Description", "has_magic", "pair_counts", "range_of", "rate_name", "size_of", "spread_of"]
-__all__ += ["combined_digest", "file_digests", "sha256_of_bytes", "sha256_of_file"]
+__all__ += ["combined_digest", "file_digests", "file_state", "sha256_of_bytes", "sha256_of_file"]
 __all__ += ["AcquireError", "FacerecError", "FormatError", "ImageError", "ParamsError", "require_path"]
 __all__ += ["say", "shown", "terminal", "visible"]
-__all__ += ["atomic_dir", "atomic_file", "check_place", "exclusive", "write_json", "write_text"]
+__all__ += ["atomic_dir", "atomic_file", "check_place", "exclusive", "link_or_copy", "write_json", "write_text"]
 __all__ += ["bar", "map_in_threads", "map_ordered", "track"]
+__all__ += ["FileMap", "map_file", "read_ahead"]
 __all__ += ["free_batch", "open_session", "to_onnx"]
 __all__ += ["PORTABLE", "describe_arithmetic", "use_portable_arithmetic"]
 __all__ += ["is_torchscript", "parse_json", "parse_yaml", "read_tensors", "short_reason", "zip_names"]
 __all__ += ["compiled", "create_registered", "options_of"]
-__all__ += ["ShareMade", "making_share", "remove_old_folders", "resumable_tables", "work_folder"]
+__all__ += ["ShareMade", "kept_folder", "making_share", "remove_old_folders", "resumable_tables", "work_folder"]
 __all__ += ["describe_device", "device_type", "home", "leads", "local_number", "local_path", "local_setting"]
 __all__ += ["reused_memory", "shipped", "torch_device", "usable_cores", "without_pandas", "worker_count"]

@@ -11,15 +11,16 @@ from importlib.machinery import ModuleSpec, PathFinder
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # names of glibc's mallopt, from its malloc.h
 _LARGEST = 32 * 2**20  # bytes of the largest block that glibc reuses
 _KEPT = 2 * _LARGEST  # free bytes that glibc keeps at most, once it has seen such blocks
+_inside: list[None] = []  # one for each block of `reused_memory` that is open, in any thread
 
 
 @contextmanager
 def reused_memory() -> Iterator[None]:
     """Keep freed memory for the next allocation inside the block, and return it to the system at its end.
 
-    A step of training allocates and frees the same tensors each time. By default, glibc returns most of that memory to
-    the system, which then clears every page again. Does nothing with another C
-    library.
+    A step of training and a batch of embeddings allocate and free the same tensors each time. By default, glibc returns
+    most of that memory to the system, which then clears every page again. Blocks may lie inside each other. Does nothing
+    with another C library.
     """
     library = ctypes.CDLL(None) if sys.platform == "linux" else None
     if library is None or not hasattr(library, "mallopt") or not hasattr(library, "malloc_trim"):
@@ -27,11 +28,14 @@ def reused_memory() -> Iterator[None]:
         return
     library.mallopt(_MMAP_THRESHOLD, _LARGEST)
     library.mallopt(_TRIM_THRESHOLD, -1)  # never
+    _inside.append(None)
     try:
         yield
     finally:
-        library.mallopt(_TRIM_THRESHOLD, _KEPT)
-        library.malloc_trim(0)
+        _inside.pop()
+        if not _inside:
+            library.mallopt(_TRIM_THRESHOLD, _KEPT)
+            library.malloc_trim(0)
 
 
 class _Refused:

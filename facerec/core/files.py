@@ -113,6 +113,16 @@ def check_place(path: Path, *, folder: bool) -> None:
         raise FacerecError(f"{path} is a {there}, and a {wanted} is to be written there; name another.")
 
 
+def link_or_copy(source: Path, target: Path) -> None:
+    """Give a file that will not change a second name, or copy it where the file system has no links between both."""
+    try:
+        os.link(source.resolve(), target)
+    except OSError as error:
+        if error.errno in (errno.EEXIST, errno.ENOENT):
+            raise
+        shutil.copyfile(source, target)
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Write UTF-8 text atomically."""
     with atomic_file(path) as temporary:

@@ -1,4 +1,4 @@
-"""Values out of files that others wrote: YAML, JSON and torch files, read so that nothing in them runs.
+"""Values out of files that others wrote: YAML, JSON, torch files and safetensors, read so that nothing in them runs.
 
 The readers of these formats fail in many ways: on deep nesting, on numbers of 6,000 digits, on tags of another type.
 Here each failure is one sentence that names the file, and what passes can be printed and validated.
@@ -14,11 +14,15 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from facerec.core.errors import FacerecError, FormatError
 from facerec.core.torch_bounds import check_torch_file
 
+if TYPE_CHECKING:
+    import torch
+
+SAFETENSORS = ".safetensors"
 _BITS = 64  # of a whole number; Python refuses to print one of 4,301 digits
 _VALUES = 1_000_000  # of a document; one that names a list time and again can hold more than fit in memory
 
@@ -46,7 +50,7 @@ def parse_json(text: str | bytes, origin: str, kind: type[FacerecError] = Format
 
 
 def read_tensors(path: str | Path, mmap: bool = False) -> Any:
-    """The tensors and plain values of a torch file, on the CPU; FormatError for any other file.
+    """The tensors and plain values of a torch file, or those of a .safetensors, on the CPU; FormatError for any other.
 
     No code in the file runs; TorchScript, which is a program, is refused before torch sees it. So is a file that would
     take more memory than it is long (`facerec.core.torch_bounds`).
@@ -55,6 +59,8 @@ def read_tensors(path: str | Path, mmap: bool = False) -> Any:
 
     if is_torchscript(path):
         raise FormatError(f"{path} is TorchScript, a program, where weights are needed; it was not run.")
+    if Path(path).suffix == SAFETENSORS:
+        return _read_safetensors(path)
     try:
         check_torch_file(path)
         with warnings.catch_warnings():
@@ -74,6 +80,16 @@ def read_tensors(path: str | Path, mmap: bool = False) -> Any:
     except Exception as error:  # damaged files fail with all kinds of errors
         raise FormatError(f"{path} cannot be read as weights ({short_reason(error)}).") from error
     return found
+
+
+def _read_safetensors(path: str | Path) -> dict[str, torch.Tensor]:
+    """The tensors by name; the library checks that they lie inside the file and fill it."""
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except Exception as error:  # of a class of its own, and many others
+        raise FormatError(f"{path} cannot be read as weights ({short_reason(error)}).") from error
 
 
 def is_torchscript(path: str | Path) -> bool:

@@ -19,7 +19,7 @@ def options_of(maker: Callable[..., Any], given: tuple[str, ...]) -> list[str]:
 def create_registered(
     kind: str, makers: Mapping[str, Callable[..., T]], name: str, given: Mapping[str, Any], options: Mapping[str, Any]
 ) -> T:
-    """makers[name](**given, **options); ParamsError for an unknown name or option of this `kind`."""
+    """`makers[name](**given, **options)`; ParamsError for an unknown name or option of this `kind`."""
     if name not in makers:
         raise ParamsError(f"Unknown {kind} {name!r}; known are {', '.join(sorted(makers))}.")
     allowed = options_of(makers[name], tuple(given))

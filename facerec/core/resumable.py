@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facerec.core.digests import file_digests, sha256_of_bytes
+from facerec.core.digests import remembered_digests, sha256_of_bytes
 from facerec.core.executor import Local, Work, map_ordered
 from facerec.core.fingerprint import fingerprint
 from facerec.core.progress import bar
@@ -170,6 +170,15 @@ def work_folder(what: str, inputs: Mapping[str, Any]) -> Iterator[Path]:
         root.rmdir() if root.is_absolute() else os.removedirs(root)
 
 
+def kept_folder(what: str, inputs: Mapping[str, Any]) -> Path:
+    """As `work_folder`, a folder that stays for others who need the same: it is removed after KEPT_DAYS."""
+    root = local_path("scratch", ".facerec/scratch") / what
+    folder = root / work_key(inputs)
+    remove_old_folders(root, folder)
+    _make_folder(folder)
+    return folder
+
+
 def work_key(inputs: Mapping[str, Any]) -> str:
     """Digest of the inputs and of the code that works on them.
 
@@ -183,7 +192,7 @@ def work_key(inputs: Mapping[str, Any]) -> str:
 def _describe(value: Any) -> Any:
     """A path by its content, for JSON."""
     if isinstance(value, Path):
-        return {"content": file_digests(value)}
+        return {"content": remembered_digests(value)}
     raise TypeError(f"{type(value).__name__} cannot be part of a scratch key")
 
 

@@ -10,6 +10,7 @@
     boxes.py     box arithmetic
     finding.py   encoded photos of any size to faces, with a second look at padded photos
     table.py     all faces of a set of photos in one Parquet table
+    reading.py   such a table, read whole or piece by piece
 
 A new detector is one file with a class that has `name` and `detect`, and one line in `DETECTORS`.
 """

@@ -9,122 +9,28 @@ stopped.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from facerec.core import (
-    Description,
-    FormatError,
-    atomic_file,
-    check_place,
-    device_type,
-    map_in_threads,
-    resumable_tables,
-    size_of,
-    track,
-)
+from facerec.core import atomic_file, check_place, device_type, map_in_threads, resumable_tables, track
 from facerec.detection import NO_FACES, Detector, Faces, FoundFaces, build_detector, find_faces
+from facerec.detection.reading import GROUP, SCHEMA, DetectionCounts, Detections, DetectionTable, read_detections
 from facerec.store import shards
-from facerec.store.tables import column_names, read_parquet
+
+__all__ = ["SCHEMA", "DetectionCounts", "DetectionTable", "Detections", "detect_set", "list_set", "read_detections"]
 
 _JOB = 32  # photos; fixed, since arithmetic in another batch may differ in the last bit
 
 _FEW = 192
 """Photos up to which one process is as quick as several: it finds their faces in the time that torch takes to load."""
-
-_SCHEMA = pa.schema(
-    {
-        "photo": pa.int64(),
-        "source": pa.string(),
-        "view": pa.int8(),
-        "face": pa.int32(),
-        "box": pa.list_(pa.float32()),
-        "landmarks": pa.list_(pa.float32()),
-        "score": pa.float32(),
-        "width": pa.int32(),
-        "height": pa.int32(),
-        "error": pa.string(),
-    }
-)
-
-
-@dataclass(frozen=True)
-class DetectionCounts:
-    """What a detector found in a set of photos.
-
-    Attributes:
-        photos: photos in the set.
-        with_face: photos with at least one face.
-        several_faces: photos with more than one face.
-        faces: faces in all photos.
-        undecodable: photos that could not be decoded.
-        shortest_side: of all photos, in pixels; 0 if none could be decoded.
-        longest_side: likewise.
-    """
-
-    photos: int
-    with_face: int
-    several_faces: int
-    faces: int
-    undecodable: int
-    shortest_side: int
-    longest_side: int
-
-
-@dataclass(frozen=True)
-class Detections:
-    """A detection table in memory; `detections[i]` are the faces of photo i itself, by descending score.
-
-    Attributes:
-        sources: path of each photo in the set.
-        errors: why a photo could not be decoded, "" if it could.
-        sizes: (n, 2) height and width of the photos, 0 where they could not be decoded.
-        starts: (n + 1,) first face of each photo in the arrays of `all_faces`.
-        all_faces: faces found in the photos themselves.
-        retried_starts: (n + 1,) first face of each photo in the arrays of `all_retried`.
-        all_retried: faces found in padded views, in pixels of their photos.
-    """
-
-    sources: list[str]
-    errors: list[str]
-    sizes: NDArray[np.int64]
-    starts: NDArray[np.int64]
-    all_faces: Faces
-    retried_starts: NDArray[np.int64]
-    all_retried: Faces
-
-    def __len__(self) -> int:
-        return len(self.sources)
-
-    def __getitem__(self, photo: int) -> Faces:
-        return self.all_faces[self.starts[photo] : self.starts[photo + 1]]
-
-    def retried(self, photo: int) -> Faces:
-        """The faces found in the padded view of photo `photo`; none where there was no such view."""
-        return self.all_retried[self.retried_starts[photo] : self.retried_starts[photo + 1]]
-
-    def counts(self) -> DetectionCounts:
-        """Totals over the set."""
-        faces = np.diff(self.starts)
-        sides = self.sizes[self.sizes > 0]
-        return DetectionCounts(
-            photos=len(self),
-            with_face=int((faces > 0).sum()),
-            several_faces=int((faces > 1).sum()),
-            faces=int(faces.sum()),
-            undecodable=sum(error != "" for error in self.errors),
-            shortest_side=int(sides.min()) if sides.size else 0,
-            longest_side=int(sides.max()) if sides.size else 0,
-        )
 
 
 def detect_set(
@@ -170,10 +76,8 @@ def detect_set(
         gpus=int(device == "cuda"),
     )
     with _threads_kept(), work as tables:
-        found = pa.concat_tables([_SCHEMA.empty_table(), *tables]).combine_chunks()
-        with atomic_file(output) as temporary:
-            pq.write_table(found, temporary)
-    return read_detections(output).counts()
+        _write_table(tables, Path(output))
+    return DetectionTable(output).counts()
 
 
 def list_set(
@@ -197,13 +101,24 @@ def list_set(
         for photo, found in zip(job, looked, strict=True):
             face = given[photo : photo + 1] if known[photo] and not found.error else NO_FACES
             rows += _rows(photo, opened.sources[photo], replace(found, faces=face))
-        return pa.Table.from_pylist(rows, _SCHEMA)
+        return pa.Table.from_pylist(rows, SCHEMA)
 
     jobs = [range(start, min(start + _JOB, len(opened))) for start in range(0, len(opened), _JOB)]
     tables = track(map_in_threads(rows_of, jobs), "Reading photos", total=len(jobs))
-    with atomic_file(output) as temporary:
-        pq.write_table(pa.concat_tables([_SCHEMA.empty_table(), *tables]).combine_chunks(), temporary)
-    return read_detections(output).counts()
+    _write_table(tables, Path(output))
+    return DetectionTable(output).counts()
+
+
+def _write_table(tables: Iterable[pa.Table], path: Path) -> None:
+    """Write the rows of all tables in groups of GROUP rows, of which one is in memory."""
+    waiting = SCHEMA.empty_table()
+    with atomic_file(path) as temporary, pq.ParquetWriter(temporary, SCHEMA) as writer:
+        for table in tables:
+            waiting = pa.concat_tables([waiting, table])
+            while len(waiting) > GROUP:
+                writer.write_table(waiting.slice(0, GROUP).combine_chunks())
+                waiting = waiting.slice(GROUP)
+        writer.write_table(waiting.combine_chunks())
 
 
 class _NoDetector:
@@ -213,48 +128,6 @@ class _NoDetector:
 
     def detect(self, images: Sequence[NDArray[np.uint8]]) -> list[Faces]:
         return [NO_FACES for _ in images]
-
-
-def read_detections(path: str | Path) -> Detections:
-    """Read a detection table; FormatError when the file is not one."""
-    try:
-        table = read_parquet(path, _SCHEMA)
-    except FormatError as error:
-        raise FormatError(f"{path} is not a readable detection table ({error}); detect again.") from error
-    photo, view, face = (_whole(table, name, path) for name in ("photo", "view", "face"))
-    first = np.flatnonzero(np.diff(photo, prepend=-1))
-    found, padded = photo[face >= 0], view[face >= 0] > 0
-    boxes, landmarks = (pc.list_flatten(table[name]).to_numpy() for name in ("box", "landmarks"))
-    scores = table["score"].drop_null().to_numpy()
-    if not len(boxes) / 4 == len(landmarks) / 10 == len(scores) == len(found):
-        raise FormatError(f"{path} is damaged: it lacks numbers of some faces; detect again.")
-    faces = Faces(boxes.reshape(-1, 4), landmarks.reshape(-1, 5, 2), scores)
-    photos = np.arange(len(first) + 1)
-    return Detections(
-        sources=table["source"].take(first).to_pylist(),
-        errors=table["error"].take(first).to_pylist(),
-        sizes=np.stack([_whole(table, side, path)[first] for side in ("height", "width")], 1),
-        starts=np.searchsorted(found[~padded], photos),
-        all_faces=faces[~padded],
-        retried_starts=np.searchsorted(found[padded], photos),
-        all_retried=faces[padded],
-    )
-
-
-def describe_detections(path: Path) -> Description | None:
-    """A detection table, for `facerec inspect`."""
-    if not {"photo", "face", "box"} <= column_names(path):
-        return None
-    found = read_detections(path)
-    facts = {**asdict(found.counts()), "bytes": size_of(path), "names": found.sources[:5]}
-    return Description("table of detections", facts)
-
-
-def _whole(table: pa.Table, column: str, path: str | Path) -> NDArray[np.int64]:
-    """A column of whole numbers; FormatError when one is missing."""
-    if table[column].null_count:
-        raise FormatError(f"{path} is damaged: it lacks some numbers of {column}; detect again.")
-    return np.asarray(table[column].to_numpy(), np.int64)
 
 
 @contextmanager
@@ -292,7 +165,7 @@ def _detect(job: range) -> pa.Table:
     found = find_faces(detector, (photos.image(photo) for photo in job), retry)
     sources = photos.sources[job.start : job.stop]
     rows = [row for each in zip(job, sources, found, strict=True) for row in _rows(*each)]
-    return pa.Table.from_pylist(rows, _SCHEMA)
+    return pa.Table.from_pylist(rows, SCHEMA)
 
 
 def _rows(photo: int, source: str, found: FoundFaces) -> Iterator[dict[str, Any]]:

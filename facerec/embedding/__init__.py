@@ -9,7 +9,8 @@ The files:
 
     embedder.py   `Embedder` and `load_embedder`
     engines.py    faster ways to run a network, for whoever asks for them
-    embed_set.py  networks by their names in the catalog; embeddings of whole face sets
+    by_name.py    networks of the catalog and of the hub
+    embed_set.py  embeddings of whole face sets
     export.py     backbone.pt to ONNX
 """
 

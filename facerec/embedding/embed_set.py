@@ -1,4 +1,4 @@
-"""Networks by file or by name in the catalog, and embeddings of whole face sets."""
+"""Embeddings of whole face sets."""
 
 from __future__ import annotations
 
@@ -15,10 +15,25 @@ import torch
 from numpy.typing import NDArray
 
 from facerec.catalog import entries
-from facerec.core import AcquireError, FormatError, check_place, resumable_tables, torch_device
-from facerec.embedding.embedder import CPU, Embedder, load_embedder
+from facerec.core import (
+    FormatError,
+    check_place,
+    describe_arithmetic,
+    kept_folder,
+    resumable_tables,
+    reused_memory,
+    torch_device,
+)
+from facerec.embedding.embedder import Embedder, load_embedder
 from facerec.embedding.engines import describe_engine, use_engine
-from facerec.store.embeddings import Embeddings, Origin, normalise, write_embeddings, write_feature_sets
+from facerec.store.embeddings import (
+    Embeddings,
+    Origin,
+    normalise,
+    read_embeddings,
+    write_embeddings,
+    write_feature_sets,
+)
 from facerec.store.face_dataset import FaceDataset
 from facerec.store.shards import read_failures, read_shards
 
@@ -27,29 +42,6 @@ _JOB = 4 * _BATCH
 """Faces of a part; a whole number of batches."""
 _GPU_JOB = 128 * _BATCH
 """Faces of a part on a GPU, which should seldom wait for the first faces of the next."""
-
-
-def open_embedder(
-    path_or_name: str | Path, device: torch.device = CPU, allow_torchscript: bool = False, engine: str = "torch"
-) -> Embedder:
-    """The network in a file or directory (see `load_embedder`), or a downloaded model of the catalog, by its name.
-
-    `engine` is what runs it: "torch" or a faster way, see `facerec.embedding.engines`. With `allow_torchscript` a file
-    that is TorchScript may run, which can do whatever you can; models of the catalog never may. Raises FormatError for a model that is not downloaded yet, and as `load_embedder` and `use_engine` do.
-    """
-    path = Path(path_or_name)
-    if not path.exists() and _is_model_of_catalog(str(path)):
-        path = Path("data/raw") / path
-        if not path.exists():
-            raise FormatError(f"{path.name} is not downloaded; run `facerec download {path.name} {path}`.")
-    return use_engine(load_embedder(path, device, allow_torchscript), engine)
-
-
-def _is_model_of_catalog(name: str) -> bool:
-    try:
-        return name in entries.entry_names() and entries.load_entry(name).kind == "model"
-    except AcquireError:  # no catalog here
-        return False
 
 
 def embed_face_set(
@@ -72,13 +64,28 @@ def embed_face_set(
     return embeddings
 
 
+def embed_once(model: str | Path, faces: str | Path, out: str | Path, engine: str = "torch") -> None:
+    """As `embed_face_set`, for faces that several benchmarks share: the first one embeds them, the others copy.
+
+    What is copied lies in the scratch folder, under a digest of the network, the faces, the code and the machine's
+    arithmetic, so it is what embedding again would give.
+    """
+    check_place(Path(out), folder=False)
+    arithmetic = describe_arithmetic(torch_device().type)
+    inputs = {"model": Path(model), "faces": Path(faces), "engine": engine, "arithmetic": arithmetic}
+    kept = kept_folder("embed", inputs) / "embeddings.npy"
+    if not kept.with_suffix(".parquet").is_file():  # it is written last
+        embed_face_set(model, faces, kept, engine=engine)
+    write_embeddings(read_embeddings(kept), out)
+
+
 def embed_features(
     model: str | Path, probes: str | Path, distractors: str | Path, out: str | Path, engine: str = "torch"
 ) -> None:
     """Embed two face sets into the feature directory `out`, as rows of length 1, which identification needs."""
     check_place(Path(out), folder=True)
     with _embedded(model, [probes, distractors], False, engine) as embeddings:
-        first, second = (replace(each, matrix=normalise(each.matrix)) for each in embeddings)
+        first, second = (replace(each, matrix=normalise(each.matrix, out=each.matrix)) for each in embeddings)
         write_feature_sets(first, second, out)
 
 
@@ -127,7 +134,7 @@ def _origin(embedder: Embedder, dataset: str) -> Origin:
 
 
 def _open_here(model: str | Path, allow_torchscript: bool, engine: str) -> Embedder:
-    return open_embedder(model, torch_device(), allow_torchscript, engine)
+    return use_engine(load_embedder(model, torch_device(), allow_torchscript), engine)
 
 
 class _Embedding:
@@ -153,7 +160,8 @@ class _Embedding:
         order = [np.arange(start, min(start + _BATCH, job.stop)) for start in range(job.start, job.stop, _BATCH)]
         if self.embedder.device.type == "cpu":
             torch.set_num_threads(1)  # sums depend on the number of threads that share them
-            rows = [self.embedder.embed_batch(self._faces, _BATCH, indices) for indices in order]
+            with reused_memory():
+                rows = [self.embedder.embed_batch(self._faces, _BATCH, indices) for indices in order]
         else:
             rows = list(self.embedder.embed_faces(self._faces, order, _BATCH))
         numbers = pa.array(np.concatenate(rows).ravel())

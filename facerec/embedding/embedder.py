@@ -1,7 +1,7 @@
 """`Embedder`: a network of any kind with its preprocessing, and `load_embedder`, which opens one from a file.
 
-A network comes as backbone.pt of this project, as .onnx or as weights in a published layout (.pt, .pth, .ckpt; see
-`facerec.backbones.published`). Its preprocessing is in our own files, in the metadata of an ONNX file, or in
+A network comes as backbone.pt or a published folder of this project, as .onnx or as weights in a published layout (.pt,
+.pth, .ckpt, .safetensors; see `facerec.backbones.published`). Its preprocessing is in our own files, in the metadata of an ONNX file, or in
 preprocessing.yaml beside the file. A network that declares none is refused, since a wrong guess would cost accuracy
 without any error.
 
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from facerec.backbones import published, storage
+from facerec.backbones import model_folders, published, storage
 from facerec.backbones.storage import StoredBackbone
 from facerec.core import (
     FormatError,
@@ -36,6 +36,7 @@ from facerec.core import (
     parse_json,
     parse_yaml,
     require_path,
+    reused_memory,
     sha256_of_bytes,
     sha256_of_file,
     short_reason,
@@ -54,7 +55,7 @@ DIGEST_KEY = "facerec.model"
 TRAINED_ON_KEY = "facerec.trained_on"
 """Key for the training sets of the exported backbone, as JSON."""
 
-_TORCH = (".pt", ".pth", ".ckpt", ".ts", ".tar")
+_TORCH = (".pt", ".pth", ".ckpt", ".ts", ".tar", ".safetensors")
 _DECLARATION = "preprocessing.yaml"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -98,21 +99,23 @@ class Embedder:
         faces. Raises FormatError for faces of another size or template than the network takes and ImageError for
         bytes that cannot be decoded.
         """
+        with reused_memory():
+            rows = self._rows(images, batch)
+        return np.concatenate(rows) if rows else np.empty((0, self.dim), np.float32)
+
+    def _rows(self, images: Shards | NDArray[np.uint8], batch: int) -> list[NDArray[np.float32]]:
         order = [np.arange(start, min(start + batch, len(images))) for start in range(0, len(images), batch)]
         if isinstance(images, Shards):
             self.preprocessing.check(images.meta)
             faces = FaceDataset([images], self.preprocessing.size)
-            rows = list(
-                track(self.embed_faces(faces, order, batch), f"embedding {images.meta.dataset}", len(order), "batches")
-            )
-        elif images.dtype != np.uint8 or images.shape[1:] != (*self.preprocessing.size, 3):
+            embedded = self.embed_faces(faces, order, batch)
+            return list(track(embedded, f"embedding {images.meta.dataset}", len(order), "batches"))
+        if images.dtype != np.uint8 or images.shape[1:] != (*self.preprocessing.size, 3):
             height, width = self.preprocessing.size
             raise FormatError(
                 f"The network takes RGB uint8 images (n, {height}, {width}, 3), not {images.dtype} {images.shape}."
             )
-        else:
-            rows = [self._embed_batch(images[indices], batch, indices, "Face {}".format) for indices in order]
-        return np.concatenate(rows) if rows else np.empty((0, self.dim), np.float32)
+        return [self._embed_batch(images[indices], batch, indices, "Face {}".format) for indices in order]
 
     def embed_faces(
         self, faces: FaceDataset, order: Sequence[NDArray[np.int64]], batch: int
@@ -227,13 +230,16 @@ def load_embedder(path: str | Path, device: torch.device = CPU, allow_torchscrip
         return onnx_embedder(path, str(path))
     if is_torchscript(path):
         return _script_embedder(path, device, allow_torchscript)
-    embedder = torch_embedder(load_network(path), device)
-    return embedder if storage.is_backbone_file(path) else _with_digest(embedder, path)
+    if (own := _own_network(path)) is not None:
+        return torch_embedder(own, device)
+    return _with_digest(torch_embedder(load_network(path), device), path)
 
 
 def find_model(path: str | Path) -> Path:
     """The file of the model at `path`, which may be a directory that holds one; FormatError if there is none."""
     path = Path(path)
+    if model_folders.is_model_folder(path):
+        return path / model_folders.WEIGHTS
     if path.is_dir():
         models = sorted(file for file in path.iterdir() if file.suffix in (".onnx", *_TORCH))
         if len(models) != 1:
@@ -248,15 +254,21 @@ def find_model(path: str | Path) -> Path:
 def load_network(path: str | Path) -> StoredBackbone:
     """The network at `path` with its weights, to be trained further or exported.
 
-    `path` is a backbone.pt, or published weights of a known layout with preprocessing.yaml beside them, or a directory
+    `path` is a backbone.pt, a folder that `facerec publish` wrote, or published weights of a known layout with preprocessing.yaml beside them, or a directory
     that holds one of these. Raises FormatError for anything else.
     """
     path = find_model(path)
     if path.suffix == ".onnx":
         raise FormatError(f"{path} is ONNX, which cannot be trained or exported; name the weights it was made from.")
-    if storage.is_backbone_file(path):
-        return storage.load_backbone(path)
-    return published.load_published(path, _declared_beside(path))
+    own = _own_network(path)
+    return published.load_published(path, _declared_beside(path)) if own is None else own
+
+
+def _own_network(path: Path) -> StoredBackbone | None:
+    """The network of a file that this project wrote, which says all of itself; None for any other."""
+    if path.name == model_folders.WEIGHTS and model_folders.is_model_folder(path.parent):
+        return model_folders.load_model_folder(path.parent)
+    return storage.load_backbone(path) if storage.is_backbone_file(path) else None
 
 
 def torch_embedder(stored: StoredBackbone, device: torch.device = CPU) -> Embedder:

@@ -18,7 +18,7 @@ import onnx
 import torch
 
 from facerec import __version__
-from facerec.backbones import storage
+from facerec.backbones import model_folders, storage
 from facerec.backbones.storage import StoredBackbone
 from facerec.core import FacerecError, atomic_file, check_place, is_torchscript, sha256_of_file, short_reason
 from facerec.embedding import (
@@ -69,6 +69,19 @@ def export_onnx(source: str | Path, target: str | Path, allow_torchscript: bool 
     with atomic_file(target) as temporary:
         temporary.write_bytes(encoded)
     return difference
+
+
+def export_folder(source: str | Path, folder: Path) -> tuple[dict[str, Any], str]:
+    """Write the network of `source` into `folder` as config.json, model.safetensors and model.onnx.
+
+    Returns the values of config.json with "parameters" and "max_difference", of torch and ONNX; and the digest that the
+    network has in its present form, which for published weights is that of their file. Raises as `export_onnx`.
+    """
+    stored = load_network(source)
+    values = model_folders.write_model_folder(stored, folder)
+    values["parameters"] = sum(each.numel() for each in stored.network.parameters())
+    values["max_difference"] = export_onnx(folder, folder / "model.onnx")
+    return values, load_embedder(source).digest
 
 
 def describe_export(source: str | Path, target: str | Path) -> dict[str, Any]:

@@ -41,6 +41,15 @@ def pairs_needed(rate: float) -> int:
     return math.ceil(_ROUNDING / rate)
 
 
+def allowed_false_accepts(rate: float, negatives: int) -> int:
+    """How many of so many impostor pairs a false accept rate allows to be accepted.
+
+    >>> allowed_false_accepts(0.29, 100)
+    29
+    """
+    return min(math.floor(rate * negatives / _ROUNDING), negatives)
+
+
 def threshold_below(distances: ArrayLike, rate: float) -> float:
     """The greatest threshold below which at most the share `rate` of impostor pairs lies, by their distances (n,).
 
@@ -50,7 +59,7 @@ def threshold_below(distances: ArrayLike, rate: float) -> float:
     1.0
     """
     ordered = np.sort(np.asarray(distances, dtype=np.float64))
-    return float(ordered[min(math.floor(rate * len(ordered) / _ROUNDING), len(ordered) - 1)])
+    return float(ordered[min(allowed_false_accepts(rate, len(ordered)), len(ordered) - 1)])
 
 
 def wilson(share: ArrayLike, count: ArrayLike, z: float = 1.959963984540054) -> Band:

@@ -20,6 +20,7 @@ FEW_PEOPLE = 10
 _LOPSIDED = 0.9  # share of the more frequent kind
 _REPEATED = 0.05
 _FAILED = 0.2
+_CONTRADICTING = 0.05
 
 Metrics = Mapping[str, Any]
 
@@ -92,6 +93,11 @@ def _kinds(metrics: Metrics) -> Iterator[str]:
         )
     elif fewer < FEW_PAIRS:
         yield f"only {fewer:,} pairs {verb} {kind}, too few for an accuracy"
+    if (share := metrics.get("contradicting_names", 0)) > _CONTRADICTING:
+        yield (
+            f"{_percent(share)} of the pairs contradict the names of their photos (one name for two people, or two for one), "
+            "so the intervals do not use the names; look with `facerec inspect` how the identities were read"
+        )
     people = metrics.get("people")
     if people is not None and people < FEW_PEOPLE:
         yield f"the pairs show only {people} people, too few to speak of others"

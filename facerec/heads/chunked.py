@@ -24,8 +24,7 @@ _SHORTEST = 1e-12  # length below which nothing is normalised, as in torch's own
 _SHARE = 0.04  # of the full logits that the workspace may take
 _CACHED = 2**20  # numbers in the workspace on a CPU, at most: more would not fit its cache
 _FEWEST = 256  # classes per chunk: with fewer, starting the kernels takes longer than running them
-
-Rows = slice | Tensor
+_FEWEST_CUDA = 8192
 
 
 @dataclass(frozen=True)
@@ -98,27 +97,24 @@ def cross_entropy(head: CosineHead, walked: WalkResult, embeddings: Tensor) -> T
     return -functional.logsigmoid(target - walked.others).mean() + head.penalty(embeddings)
 
 
-def walk_centres(
-    embeddings: Tensor, weight: Tensor, labels: Tensor, scale: float, index: Tensor | None = None
-) -> WalkResult:
+def walk_centres(embeddings: Tensor, weight: Tensor, labels: Tensor, scale: float) -> WalkResult:
     """Visit all class centres once, chunk by chunk.
 
     Args:
         embeddings: (b, dim) of length one.
         weight: (classes, dim) of any length.
-        labels: (b,) positions among the rows used; negative if the own class is not among them: all classes are
-            others then, and the own cosine is 0.
+        labels: (b,) rows of `weight`; negative if the own class is not among them: all classes are others then, and
+            the own cosine is 0.
         scale: factor of the cosines.
-        index: (k,) rows of `weight` to use, without repetition; all by default.
     """
-    return WalkResult(*_Walk.apply(embeddings, weight, labels, scale, index))
+    return WalkResult(*_Walk.apply(embeddings, weight, labels, scale))
 
 
 def nearest_centre(embeddings: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     """Largest cosine (b,) of unit `embeddings` (b, dim) to a row of `weight`, and the int64 index (b,) of that row."""
     best = embeddings.new_full((len(embeddings),), -torch.inf)
     which = torch.zeros(len(embeddings), dtype=torch.int64, device=embeddings.device)
-    for start, rows in _chunks(embeddings, weight, None):
+    for start, rows in _chunks(embeddings, weight):
         found, column = (embeddings @ functional.normalize(weight[rows]).T).max(1)
         which = torch.where(found > best, column + start, which)
         best = torch.maximum(found, best)
@@ -128,13 +124,13 @@ def nearest_centre(embeddings: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
 class _Walk(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, embeddings: Tensor, weight: Tensor, labels: Tensor, scale: float, index: Tensor | None
+        ctx: Any, embeddings: Tensor, weight: Tensor, labels: Tensor, scale: float
     ) -> tuple[Tensor, Tensor, Tensor]:
         query = scale * embeddings
         others = query.new_full((len(query),), -torch.inf)
         nearest = others.clone()
         cosine = query.new_zeros(len(query))
-        for start, rows in _chunks(query, weight, index):
+        for start, rows in _chunks(query, weight):
             logits = query @ functional.normalize(weight[rows]).T
             column, inside = _own_column(labels, start, logits)
             mine = logits.gather(1, column)
@@ -143,7 +139,7 @@ class _Walk(torch.autograd.Function):
             others = torch.logaddexp(others, logits.logsumexp(1))
             nearest = torch.maximum(nearest, logits.amax(1))
         nearest = nearest / scale
-        ctx.save_for_backward(embeddings, weight, labels, index, others)
+        ctx.save_for_backward(embeddings, weight, labels, others)
         ctx.scale = scale
         ctx.mark_non_differentiable(nearest)
         return others, cosine / scale, nearest
@@ -151,15 +147,15 @@ class _Walk(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, slope_others: Tensor, slope_cosine: Tensor, unused: Tensor) -> tuple[Tensor | None, ...]:
-        embeddings, weight, labels, index, others = ctx.saved_tensors
+        embeddings, weight, labels, others = ctx.saved_tensors
         with torch.autocast(embeddings.device.type, enabled=False):
             query = ctx.scale * embeddings
             # Without other classes their log-sum-exp is -inf, and -inf - (-inf) would be NaN.
             shift = -others.clamp_min(torch.finfo(others.dtype).min)[:, None]
             factor = (ctx.scale * slope_others)[:, None]
             by_embeddings = torch.zeros_like(embeddings)
-            by_weight = torch.empty_like(weight) if index is None else torch.zeros_like(weight)
-            for start, rows in _chunks(query, weight, index):
+            by_weight = torch.empty_like(weight)
+            for start, rows in _chunks(query, weight):
                 raw = weight[rows]
                 length = raw.norm(dim=1, keepdim=True).clamp_min_(_SHORTEST)
                 centres = raw / length
@@ -171,7 +167,7 @@ class _Walk(torch.autograd.Function):
                 by_centres = slopes.T @ embeddings
                 along = (by_centres * centres).sum(1, keepdim=True)
                 by_weight[rows] = by_centres.addcmul_(centres, along, value=-1.0).div_(length)
-        return by_embeddings, by_weight, None, None, None
+        return by_embeddings, by_weight, None, None
 
 
 def _own_column(labels: Tensor, start: int, chunk: Tensor) -> tuple[Tensor, Tensor]:
@@ -181,17 +177,17 @@ def _own_column(labels: Tensor, start: int, chunk: Tensor) -> tuple[Tensor, Tens
     return column.clamp(0, chunk.shape[1] - 1), inside
 
 
-def _chunks(embeddings: Tensor, weight: Tensor, index: Tensor | None) -> Iterator[tuple[int, Rows]]:
+def _chunks(embeddings: Tensor, weight: Tensor) -> Iterator[tuple[int, slice]]:
     """(position of its first class, rows of `weight`) of every chunk of the classes."""
-    count = len(weight) if index is None else len(index)
-    size = chunk_size(len(embeddings), embeddings.shape[1], count, embeddings.is_cuda)
-    for start in range(0, count, size):
-        stop = min(start + size, count)
-        yield start, slice(start, stop) if index is None else index[start:stop]
+    size = chunk_size(len(embeddings), embeddings.shape[1], len(weight), embeddings.is_cuda)
+    for start in range(0, len(weight), size):
+        yield start, slice(start, start + size)
 
 
 def chunk_size(batch: int, dim: int, classes: int, cuda: bool) -> int:
-    """Number of classes per chunk, from the workspace they take."""
+    """Number of classes per chunk, from the workspace they take; on a GPU 8k to 16k, which fill it."""
     numbers_per_class = 2 * batch + 4 * dim
     budget = int(_SHARE * batch * classes)
-    return max(_FEWEST, (budget if cuda else min(budget, _CACHED)) // numbers_per_class)
+    if cuda:
+        return min(max(_FEWEST_CUDA, budget // numbers_per_class), 2 * _FEWEST_CUDA)
+    return max(_FEWEST, min(budget, _CACHED) // numbers_per_class)

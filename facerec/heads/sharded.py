@@ -7,14 +7,15 @@ the other classes and the own cosine. Loss and gradients equal those of one proc
 Sampling (`rate` below 1): An et al., "Partial FC: Training 10 Million Identities on a Single Machine", 2021, and
 "Killing Two Birds with One Stone: Efficient and Robust Training of Face Recognition CNNs by Partial FC", 2022. A step
 uses the centres of all classes in the batch and random others, together the share `rate` of those a process holds.
-Only these take part in the optimiser's step; momentum and weight decay do not touch the others. The parameter and its
-gradient keep the shape of all centres of the process (`follow` shows the optimiser only the sampled rows during its
-step), so clipping, gradient scaling and accumulation work unchanged.
+Only these take part in the optimiser's step; momentum and weight decay do not touch the others. From the backward pass to
+the step the parameter holds the sampled centres only, so its gradient takes no more memory than they do, and clipping,
+gradient scaling and accumulation work unchanged.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -68,8 +69,6 @@ class Sharded(chunked.Chunked):
     call `forward`, `accuracy` and `whole_state` at the same time.
     """
 
-    steps: Tensor
-
     def __init__(self, head: Head, classes: int, rate: float = 1.0, seed: int = 0) -> None:
         super().__init__(head)
         if not 0.0 < rate <= 1.0:
@@ -82,18 +81,19 @@ class Sharded(chunked.Chunked):
             )
         with torch.no_grad():
             self.head.weight.copy_(initial_centres(self.start, stop, self.head.weight.shape[1], seed))
-        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+        self.steps = 0  # with a sample, on the host: reading a GPU's number would wait for it
         self.sampled: Tensor | None = None  # rows with gradients, sorted
+        self._whole: Tensor | None = None  # all centres, while the parameter holds those rows only
 
     def _walk(self, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         everyone, labels = distributed.gather(embeddings), distributed.gather(labels)
         place = labels - self.start
-        place = place.where(place < len(self.head.weight), -1)
-        index = None
+        place = place.where(place < len(self.centres), -1)
+        weight: Tensor = self.head.weight
         if self.rate < 1.0 and self.training and torch.is_grad_enabled():
-            index, place = self._sample(place)
+            weight, place = self._sample(place)
         unit = distributed.split_work(chunked.normalise(everyone, self.head))
-        part = chunked.walk_centres(unit, self.head.weight, place, self.head.scale, index)
+        part = chunked.walk_centres(unit, weight, place, self.head.scale)
         walked = chunked.WalkResult(
             distributed.logsumexp(part.others),
             distributed.sum_parts(part.cosine),
@@ -101,23 +101,52 @@ class Sharded(chunked.Chunked):
         )
         return chunked.cross_entropy(self.head, walked, everyone), walked.accuracy()
 
+    @property
+    def centres(self) -> Tensor:
+        """All centres of this process, (classes held, dim), without gradients."""
+        return self.head.weight.detach() if self._whole is None else self._whole
+
     def _sample(self, place: Tensor) -> tuple[Tensor, Tensor]:
-        """Sorted rows (k,) of this step, and the position of each face's class among them, negative if it is elsewhere."""
-        index = sample_classes(
-            place, len(self.head.weight), self.rate, (self.seed, int(self.steps), distributed.rank())
-        )
+        """The centres (k, dim) of this step, and the position of each face's class among them, negative if elsewhere."""
+        if self.head.weight.grad is None:
+            self.put_back()  # what a step that was skipped has left
+        whole = self.centres
+        index = sample_classes(place, len(whole), self.rate, (self.seed, self.steps, distributed.rank()))
         self.steps += 1
-        if self.sampled is None or self.head.weight.grad is None:
-            self.sampled = index
-        else:  # gradients accumulate
-            self.sampled = torch.unique(torch.cat([self.sampled, index]))
-        return index, torch.searchsorted(index, place).where(place >= 0, -1)
+        rows = whole[index].requires_grad_()
+        rows.register_post_accumulate_grad_hook(partial(self._collect, index))  # type: ignore[no-untyped-call]
+        return rows, torch.searchsorted(index, place).where(place >= 0, -1)
+
+    def _collect(self, index: Tensor, rows: Tensor) -> None:
+        """After a backward pass, make the parameter that of the sampled rows: a gradient of all would take as much memory."""
+        weight, gradient, chosen = self.head.weight, rows.grad, rows.detach()
+        assert gradient is not None
+        if self.sampled is not None and weight.grad is not None:  # gradients accumulate
+            both = torch.unique(torch.cat([self.sampled, index]))
+            summed = gradient.new_zeros(len(both), gradient.shape[1])
+            summed[torch.searchsorted(both, self.sampled)] = weight.grad
+            summed[torch.searchsorted(both, index)] += gradient
+            index, gradient, chosen = both, summed, self.centres[both]
+        self._whole = self.centres
+        self.sampled = index
+        weight.grad = None  # before the shape changes: it must have that of its parameter
+        weight.data = chosen
+        weight.grad = gradient
+
+    def put_back(self) -> None:
+        """Make the parameter that of all centres again, with the sampled rows as they are now."""
+        if self._whole is not None and self.sampled is not None:
+            weight = self.head.weight
+            self._whole[self.sampled] = weight.data
+            weight.grad = None
+            weight.data = self._whole
+        self._whole = self.sampled = None
 
     @torch.no_grad()
     def predict(self, embeddings: Tensor) -> Tensor:
         """The class (world * b,) with the nearest centre, for every face of the global batch, without margin."""
         unit = chunked.normalise(distributed.gather(embeddings), self.head)
-        best, row = chunked.nearest_centre(unit, self.head.weight)
+        best, row = chunked.nearest_centre(unit, self.centres)
         bests = distributed.gather(best[None])
         classes = distributed.gather(row[None] + self.start)
         return classes.gather(0, bests.argmax(0, keepdim=True))[0]
@@ -139,10 +168,10 @@ class Sharded(chunked.Chunked):
 
     def whole_state(self) -> dict[str, Tensor]:
         """On rank 0 the plain head's state with all classes, and the step count `sampling` if it samples; else {}."""
-        weight = distributed.gather_rows(self.head.weight, self.classes)
+        weight = distributed.gather_rows(self.centres, self.classes)
         if weight is None:
             return {}
-        sampling = {"sampling": self.steps.cpu()} if self.rate < 1.0 else {}
+        sampling = {"sampling": torch.tensor(self.steps)} if self.rate < 1.0 else {}
         return {**self.head.state_dict(), "weight": weight, **sampling}
 
     def load_whole_state(self, state: Mapping[str, Tensor]) -> None:
@@ -150,7 +179,7 @@ class Sharded(chunked.Chunked):
         own = {name: value for name, value in state.items() if name != "sampling"}
         own["weight"] = self._own_rows(own["weight"])
         self.head.load_state_dict(own)
-        self.steps.copy_(state.get("sampling", torch.zeros(())))
+        self.steps = int(state.get("sampling", 0))
 
     def partial(self) -> list[nn.Parameter]:
         """The centres."""
@@ -158,7 +187,7 @@ class Sharded(chunked.Chunked):
 
     def whole_optimiser_state(self, optimiser: Optimizer) -> dict[str, Any]:
         """`optimiser.state_dict()` with the state of the centres of all processes; complete on rank 0."""
-        shape = self.head.weight.shape
+        shape = self.centres.shape
         state = optimiser.state_dict()
         return self._with_centres(optimiser, state, shape, lambda own: distributed.gather_rows(own, self.classes))
 
@@ -224,51 +253,49 @@ def sample_classes(place: Tensor, count: int, rate: float, seed: tuple[int, ...]
 
     Together the share `rate` of `count`; more if more occur in `place`, and at least one.
     """
-    order = torch.from_numpy(np.random.default_rng(seed).random(count, np.float32)).to(place.device)
-    positive = torch.unique(place[place >= 0])
-    order[positive] = 2.0
-    chosen = max(len(positive), round(rate * count), 1)
-    return order.topk(chosen).indices.sort().values
+    if place.is_cuda:  # drawn there: ten million numbers take the host longer than the step
+        key = int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0])
+        generator = torch.Generator(place.device).manual_seed(key)
+        order = torch.rand(count + 1, device=place.device, generator=generator)
+    else:
+        order = torch.from_numpy(np.random.default_rng(seed).random(count + 1, np.float32))
+    order[place.where(place >= 0, count)] = 2.0  # one more place, for those that do not count
+    chosen = max(round(rate * count), 1)
+    if chosen < len(place):  # else there are at most as many classes in `place`, and nothing has to be counted
+        chosen = max(chosen, len(torch.unique(place[place >= 0])))
+    return order[:count].topk(chosen).indices.sort().values
 
 
 class _RowsOnly:
-    """Hooks that cut the centres, their gradient and their state to the sampled rows for a step of the optimiser."""
+    """Hooks that cut the optimiser's state of the centres to the sampled rows for its step."""
 
     def __init__(self, sharded: Sharded) -> None:
         self.sharded = sharded
-        self.whole: Tensor | None = None
         self.state: dict[str, Any] = {}
 
     def begin(self, optimiser: Optimizer, *_: Any) -> None:
-        weight, rows = self.sharded.head.weight, self.sharded.sampled
+        weight, rows, shape = self.sharded.head.weight, self.sharded.sampled, self.sharded.centres.shape
         if rows is None or weight.grad is None:
+            self.sharded.put_back()
             return
-        self.whole, self.state = weight.data, optimiser.state.get(weight, {})
-        gradient = weight.grad[rows]
-        weight.grad = None  # before the shape changes: it must have that of its parameter
-        weight.data = self.whole[rows]
-        weight.grad = gradient
-        shape = self.whole.shape
+        self.state = optimiser.state.get(weight, {})
         cut = {name: value[rows] if _has_shape(value, shape) else value for name, value in self.state.items()}
         if cut:
             optimiser.state[weight] = cut
 
     def end(self, optimiser: Optimizer, *_: Any) -> None:
-        weight, rows = self.sharded.head.weight, self.sharded.sampled
-        if self.whole is None or rows is None:
+        weight, rows, whole = self.sharded.head.weight, self.sharded.sampled, self.sharded.centres
+        if rows is None:
             return
         for name, value in optimiser.state[weight].items():
             if _has_shape(value, weight.shape):
                 kept = self.state.get(name)
-                kept = torch.zeros_like(self.whole) if kept is None else kept
+                kept = torch.zeros_like(whole) if kept is None else kept
                 kept[rows] = value
                 value = kept
             self.state[name] = value
-        self.whole[rows] = weight.data
-        weight.grad = None
-        weight.data = self.whole
-        optimiser.state[weight] = self.state
-        self.whole, self.state, self.sharded.sampled = None, {}, None
+        self.sharded.put_back()
+        optimiser.state[weight], self.state = self.state, {}
 
 
 def _has_shape(value: Any, shape: torch.Size) -> bool:

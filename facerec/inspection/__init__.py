@@ -26,7 +26,7 @@ from facerec.interop.photos import describe_photos, is_archive, open_source
 KNOWN = (
     "folders and archives of photos, photo and face shards, packs (train.rec, *.bin, bcolz), devkit matrices and "
     "folders of them, pairs and lists of every kind, devkit results, embeddings, galleries, tables of detections, "
-    "weights (.pt, .pth, .onnx), images and names of the catalog"
+    "weights (.pt, .pth, .safetensors, .onnx), published models, images and names of the catalog"
 )
 """The kinds that `inspect` knows, for messages."""
 HEADERS = 200
@@ -45,6 +45,7 @@ _FOLDERS = (
     "store.shards:describe_shard_sets",
     "interop.devkit:describe_feature_folder",
     "interop.unpacking:describe_pack",
+    "backbones.model_folders:describe_model_folder",
     "inspection.weights:describe_folder",
 )
 _FILES = (
@@ -53,7 +54,7 @@ _FILES = (
     "store.shards:describe_part",
     "store.gallery:describe_gallery",
     "store.pairs:describe_pair_table",
-    "detection.table:describe_detections",
+    "detection.reading:describe_detections",
     "store.tables:describe_table",
     "store.embeddings:describe_embeddings",
     "store.tables:describe_array",

@@ -1,4 +1,4 @@
-"""Descriptions of weights: a backbone of this project, a torch state dict, an ONNX network."""
+"""Descriptions of weights: a backbone of this project, a torch state dict, safetensors, an ONNX network."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from facerec.core import Description, FormatError, is_torchscript, parse_json, read_tensors, size_of, zip_names
 from facerec.store.model_metadata import describe_training_sets, parse_training_sets
 
-_TORCH = (".pt", ".pth", ".ckpt")
+_TORCH = (".pt", ".pth", ".ckpt", ".safetensors")
 
 
 def describe_weights(path: Path) -> Description | None:

@@ -28,7 +28,7 @@ from facerec.core import FormatError, ImageError, atomic_dir, track
 from facerec.imaging import images
 from facerec.interop import pair_lists, recordio, verification_packs
 from facerec.store import shards
-from facerec.store.shards import PAIRS
+from facerec.store.shards import PAIRS as PAIRS
 
 LIST_FILE = "list.txt"
 
@@ -64,11 +64,11 @@ def _write_folder(
     """Write the images `rows` into one folder."""
     taken = TakenNames()
     (root / folder).mkdir(parents=True, exist_ok=True)
-    sources = opened.table["source"].take(rows).to_pylist()
+    sources = opened.column("source").take(rows).to_pylist()
     for row, source in zip(rows.tolist(), sources, strict=True):
         image = opened.image(row)
         name = PurePosixPath(source).name
-        path = PurePosixPath(folder, taken.claim(safe_file(_joined(name, spaceless), _suffix(image))))
+        path = PurePosixPath(folder, taken.claim(safe_file(_joined(name, spaceless), image_suffix(image))))
         (root / path).write_bytes(image)
         lines.write(f"{path} {opened.labels[row]}\n")
 
@@ -111,7 +111,7 @@ def _joined(name: str, spaceless: bool) -> str:
     return "_".join(name.split()) if spaceless and any(map(str.isspace, name)) else name
 
 
-def _suffix(image: memoryview) -> str:
+def image_suffix(image: memoryview) -> str:
     """Extension of the image's format; "" where it is no image, which then keeps its own."""
     try:
         return images.read_header(image).suffix
@@ -154,6 +154,15 @@ def pack_bin(faces: str | Path, pairs_path: str | Path, out: str | Path) -> int:
     images = [bytes(opened.image(row)) for row in track(found.rows.tolist(), f"pack {Path(out).name}", unit="faces")]
     verification_packs.write_bin(out, images, found.same)
     return len(images)
+
+
+def pairs_beside(opened: shards.Shards) -> list[tuple[int, int, bool]]:
+    """(row, row, same person) of the pairs that lie beside a set, -1 for a photo it lacks; none where there are none."""
+    found = next((path for name in (PAIRS, "pairs.txt") if (path := opened.path / name).is_file()), None)
+    if found is None:
+        return []
+    listed = pair_lists.read_pairs(found, opened.sources)
+    return list(zip(listed.first.tolist(), listed.second.tolist(), listed.same.tolist(), strict=True))
 
 
 def _members(source: Path) -> dict[str, Path]:

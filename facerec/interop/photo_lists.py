@@ -1,7 +1,7 @@
 """Lists of photos, and how the photos they name are found among those of a set.
 
 A list file of a training set has a line "path label" a photo, separated by a TAB or spaces; a path may hold spaces. A
-list of names has a line "path<TAB>name", since names hold spaces too. A noise list of MegaFace has one photo a line:
+list of names has a line "path<TAB>name", since names hold spaces too. A list of people is one of these. A noise list of MegaFace has one photo a line:
 '#' starts a comment line, and where a line has a TAB its second column counts. FaceScrub entries are base names,
 MegaFace entries a1/a2/name. A feature list of its devkit is JSON with "path" and, for probes, "id".
 """
@@ -59,6 +59,17 @@ def read_names(path: str | Path) -> dict[str, str]:
         return (photo, name) if photo and name and "\t" not in name else None
 
     return _read_once(path, "path<TAB>name", parse)
+
+
+def read_people(path: str | Path) -> dict[str, str]:
+    """Read who each photo shows: a list of names, or a list file, whose numbers are then names and "" where negative.
+
+    In its order; FormatError with the line of what is wrong.
+    """
+    lines = numbered_lines(path)
+    if lines and "\t" not in lines[0][1] and _LABELLED.fullmatch(lines[0][1].strip()):
+        return {photo: str(label) if label >= 0 else "" for photo, label in read_labels(path).items()}
+    return read_names(path)
 
 
 def _read_once(path: str | Path, form: str, parse: Callable[[str], tuple[str, T] | None]) -> dict[str, T]:

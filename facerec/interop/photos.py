@@ -15,6 +15,8 @@ which members are then read in any order.
 from __future__ import annotations
 
 import gzip
+import hashlib
+import json
 import os
 import tarfile
 import tempfile
@@ -30,11 +32,11 @@ from typing import IO, Any, BinaryIO
 
 import numpy as np
 
-from facerec.core import Album, Description, FormatError, size_of
+from facerec.core import Album, Description, FormatError, file_state, size_of
 from facerec.interop import photo_lists
 from facerec.store import shards
 
-_EXTENSIONS = {".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
+_EXTENSIONS = {".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".avif", ".heic", ".heif"}
 _OTHER = {".txt", ".csv", ".json", ".xml", ".html", ".md", ".pdf", ".mat", ".npy", ".zip", ".tar", ".db"}
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\x00", b"MM\x00*")
 _PIECE = 1 << 20
@@ -70,6 +72,10 @@ class FileSource(ABC):
     def pieces(self, name: str) -> Iterator[bytes]:
         """The bytes of one file, which may be larger than memory, piece by piece."""
 
+    def reader(self, names: Sequence[str]) -> FileReader | None:
+        """What reads these files in other processes; None for an archive that only this object can read."""
+        return None
+
     def _safe(self, name: str, taken: Container[str]) -> str:
         """`name` without a leading "./"; FormatError when it leaves the archive or cannot be stored."""
         clean = str(PurePosixPath(name))
@@ -89,6 +95,48 @@ class FileSource(ABC):
     def _check_members(self, count: int) -> None:
         if count > self._limits.members:
             raise FormatError(f"{self._path} lists more than {self._limits.members} members.")
+
+
+@dataclass(frozen=True)
+class FileReader:
+    """Reads some files of a folder or of an uncompressed tar, in any process.
+
+    Attributes:
+        path: the folder or tar.
+        places: first byte and number of bytes of each file, in the tar or in the file itself.
+    """
+
+    path: Path
+    places: Mapping[str, tuple[int, int]]
+
+    def part(self, names: Sequence[str]) -> FileReader:
+        """A reader of some of the files."""
+        return FileReader(self.path, {name: self.places[name] for name in names})
+
+    def size(self, name: str) -> int:
+        """Bytes of one file."""
+        return self.places[name][1]
+
+    def state(self) -> str:
+        """A digest of what tells these files from changed ones, without reading them."""
+        files = [self.path / name for name in self.places] if self.path.is_dir() else [self.path]
+        states = hashlib.sha256()
+        for file in files:
+            states.update(json.dumps([str(file.resolve()), file_state(file)]).encode())
+        return states.hexdigest()
+
+    def read(self, name: str) -> bytes:
+        """All bytes of one file; FormatError where it cannot be read or is shorter."""
+        start, size = self.places[name]
+        try:
+            with (self.path / name if self.path.is_dir() else self.path).open("rb") as file:
+                file.seek(start)
+                data = file.read(size)
+        except OSError as error:
+            raise FormatError(f"{self.path} cannot be read: {error}.") from error
+        if len(data) < size:
+            raise FormatError(f"{self.path} cannot be read: it ends inside {name}.")
+        return data
 
 
 @contextmanager
@@ -140,6 +188,12 @@ class _Folder(FileSource):
             if any("\ud800" <= letter <= "\udfff" for letter in name):
                 raise FormatError(f"{path} is refused: the name of its file {name} is no UTF-8; rename it.")
 
+    def reader(self, names: Sequence[str]) -> FileReader:
+        sizes = {name: (self._path / name).stat().st_size for name in names}
+        for name, size in sizes.items():
+            self._check_size(size, name)
+        return FileReader(self._path, {name: (0, size) for name, size in sizes.items()})
+
     def pieces(self, name: str) -> Iterator[bytes]:
         with (self._path / name).open("rb") as file:
             self._check_size(os.fstat(file.fileno()).st_size, name)
@@ -162,6 +216,11 @@ class _Tar(FileSource):
                 self._check_size(member.size, name)
                 self._places[name] = (member.offset_data, member.size)
         self.names = sorted(self._places)
+
+    def reader(self, names: Sequence[str]) -> FileReader | None:
+        if not os.path.samestat(os.fstat(self._file.fileno()), self._path.stat()):
+            return None  # unpacked from a tgz to a file without a name
+        return FileReader(self._path, {name: self._places[name] for name in names})
 
     def pieces(self, name: str) -> Iterator[bytes]:
         start, size = self._places[name]
@@ -232,7 +291,7 @@ def photo_rows(
     limits: Limits = LIMITS,
     scratch: Path | None = None,
     depth: int = 1,
-    only: Sequence[str] | None = None,
+    only: Sequence[str] | Path | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Photo rows (image, label, identity, source) of a folder or archive, sorted by source.
 
@@ -243,44 +302,104 @@ def photo_rows(
         limits: of the archive.
         scratch: folder for temporary files, the system's by default.
         depth: 1 where the folder of a photo is its identity, 2 where the folder above is.
-        only: the photos wanted, in their order, matched as `matching_rows` does it; None for all.
+        only: the photos wanted, in their order, or a feature list of them, matched as `matching_rows` does it; None for all.
 
     Raises:
         FormatError: when there is no photo, one of `only` is missing, or `open_source` fails.
     """
+    with open_photos(path, labelled, limits, scratch, depth, only) as listed:
+        yield from listed.rows()
+
+
+@dataclass(frozen=True)
+class PhotoList:
+    """The photos of an open source: their files, identities and labels, and the folders above all identities."""
+
+    files: FileSource
+    names: Sequence[str]
+    identities: Sequence[str]
+    labels: Sequence[int]
+    top: str
+
+    def sources(self) -> Iterator[str]:
+        """The path of each photo inside its set."""
+        return (name.removeprefix(self.top) for name in self.names)
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Photo rows."""
+        for name, identity, label, source in zip(self.names, self.identities, self.labels, self.sources(), strict=True):
+            yield {"image": self.files.read(name), "label": label, "identity": identity, "source": source}
+
+
+@contextmanager
+def open_photos(
+    path: str | Path,
+    labelled: bool = True,
+    limits: Limits = LIMITS,
+    scratch: Path | None = None,
+    depth: int = 1,
+    only: Sequence[str] | Path | None = None,
+) -> Iterator[PhotoList]:
+    """Open the photos that `photo_rows` gives, with the same arguments."""
     with open_source(path, limits, scratch) as files:
         names = [name for name in files.names if is_photo(name, files)]
         if only is not None:
-            names = _listed(path, only, names)
+            listed = photo_lists.read_feature_list(only).paths if isinstance(only, Path) else only
+            names = _listed(path, listed, names)
         if not names:
             raise FormatError(f"{path} holds no photos.")
         identities = [_identity(name, depth) if labelled else "" for name in names]
-        yield from _rows(files, names, identities, _common_top(names, depth) if labelled else "")
+        top = _common_top(names, depth) if labelled else ""
+        yield PhotoList(files, names, identities, number_names(identities), top)
+
+
+@contextmanager
+def open_listed(
+    path: str | Path,
+    listed: Mapping[str, int] | Mapping[str, str],
+    limits: Limits = LIMITS,
+    scratch: Path | None = None,
+) -> Iterator[PhotoList]:
+    """Open the photos of a folder or archive that a list names, in its order, with the identities that it gives.
+
+    An identity is a name, and labels are 0..n-1 by sorted name; or a number, and labels are in the order of the numbers.
+    The name "" and a negative number mean an unknown identity, labelled -1. Paths are matched as `matching_rows` does it;
+    photos that are not listed are left out. Raises FormatError when photos of the list are missing, or when
+    `open_source` fails.
+    """
+    values = list(listed.values())
+    identities = [("" if isinstance(each, int) and each < 0 else str(each)) for each in values]
+    order = int if values and isinstance(values[0], int) else str
+    with open_source(path, limits, scratch) as files:
+        names = _listed(path, list(listed), files.names)
+        yield PhotoList(files, names, identities, number_names(identities, order), _common_top(names, depth=1))
 
 
 def listed_rows(
     path: str | Path, listed: Mapping[str, int], limits: Limits = LIMITS, scratch: Path | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Photo rows of a folder or archive in the order of a list, which gives the number of each one's identity.
+    """Photo rows of what `open_listed` opens."""
+    with open_listed(path, listed, limits, scratch) as opened:
+        yield from opened.rows()
 
-    The identity is that number as text, labels are 0..n-1 in the order of those numbers; a negative number means an
-    unknown identity. Paths are matched as `matching_rows` does it. Raises FormatError when photos of the list are
-    missing, or when `open_source` fails.
+
+def find_people(path: str | Path, files: FileSource, depth: int = 1, people: Path | None = None) -> dict[str, str]:
+    """Photo -> identity, by name of the file, of all photos in the open source `files` of `path`.
+
+    The identity is the folder of a photo for depth 1, the folder above it for depth 2 and so on, and "" for a photo
+    that lies less deep; or what the list `people` says (see `photo_lists.read_people`), and photos that it does not
+    name are left out. Raises FormatError when there is no photo or one of the list is missing.
     """
-    identities = [str(label) if label >= 0 else "" for label in listed.values()]
-    with open_source(path, limits, scratch) as files:
-        names = _listed(path, list(listed), files.names)
-        yield from _rows(files, names, identities, _common_top(names, depth=1), order=int)
+    if people is not None:
+        listed = photo_lists.read_people(people)
+        return dict(sorted(zip(_listed(path, list(listed), files.names), listed.values(), strict=True)))
+    found = {name: _identity(name, depth) for name in files.names if is_photo(name, files)}
+    if not found:
+        raise FormatError(f"{path} holds no photos.")
+    return found
 
 
-def _rows(
-    files: FileSource, names: Sequence[str], identities: Sequence[str], top: str, order: type = str
-) -> Iterator[dict[str, Any]]:
-    for name, identity, label in zip(names, identities, _labels(identities, order), strict=True):
-        yield {"image": files.read(name), "label": label, "identity": identity, "source": name.removeprefix(top)}
-
-
-def _labels(identities: Sequence[str], order: type = str) -> list[int]:
+def number_names(identities: Sequence[str], order: type = str) -> list[int]:
     """Numbers from 0 for the identities, sorted as values of that type; -1 for ""."""
     numbers = {identity: number for number, identity in enumerate(sorted({*identities} - {""}, key=order))}
     return [numbers.get(identity, -1) for identity in identities]
@@ -303,7 +422,7 @@ def describe_photos(path: Path, files: FileSource) -> Description:
     names = [name for name in files.names if is_photo(name, files)]
     if not names:
         raise FormatError(f"{path} holds no photos, shards, packs, features or models.")
-    labels = np.array(_labels([_identity(name, depth=1) for name in names]), np.int64)
+    labels = np.array(number_names([_identity(name, depth=1) for name in names]), np.int64)
     facts = {"bytes": size_of(path), "colour": "as stored", "other_files": len(files.names) - len(names)}
     album = Album(lambda row: files.read(names[row]), labels, names)
     return Description("photo folder" if path.is_dir() else "archive of photos", facts, album)

@@ -13,7 +13,6 @@ keys may have another meaning, and the file is refused.
 
 from __future__ import annotations
 
-import mmap
 import struct
 from array import array
 from pathlib import Path
@@ -24,7 +23,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 from numpy.typing import NDArray
 
-from facerec.core import FormatError
+from facerec.core import FileMap, FormatError, read_ahead
 
 Integers = NDArray[np.int64]
 
@@ -45,7 +44,7 @@ class Index(NamedTuple):
     """Why it was rebuilt, one sentence; "" where it came from the file as it is."""
 
 
-def load_index(rec: Path, data: mmap.mmap | bytes) -> Index:
+def load_index(rec: Path, data: FileMap) -> Index:
     """Read the index of the .rec `rec` with bytes `data`; FormatError where it is wrong and cannot be rebuilt."""
     path = rec.with_suffix(".idx")
     if not path.is_file():
@@ -58,7 +57,7 @@ def load_index(rec: Path, data: mmap.mmap | bytes) -> Index:
     return rebuild_index(rec, data, f"{path.name} {problem}") if problem else _compared(rec, data, index)
 
 
-def rebuild_index(rec: Path, data: mmap.mmap | bytes, problem: str, counted: bool = False) -> Index:
+def rebuild_index(rec: Path, data: FileMap, problem: str, counted: bool = False) -> Index:
     """Make the index from the ids of the records, or the positions of records that are to be `counted`.
 
     Raises FormatError where the ids are no keys or the file is damaged.
@@ -80,7 +79,7 @@ def _sorted(keys: Integers, offsets: Integers, note: str = "") -> Index:
     return Index(keys[order], offsets[order], True, note)
 
 
-def _problem(keys: Integers, offsets: Integers, data: mmap.mmap | bytes) -> str:
+def _problem(keys: Integers, offsets: Integers, data: FileMap) -> str:
     """A description of what is wrong with a sorted index by itself, "" if nothing is."""
     repeated = keys[1:][keys[1:] == keys[:-1]]
     if len(repeated):
@@ -98,7 +97,7 @@ def _problem(keys: Integers, offsets: Integers, data: mmap.mmap | bytes) -> str:
     return "" if ends else "does not fit, one of both is cut short or of another pack"
 
 
-def _compared(rec: Path, data: mmap.mmap | bytes, index: Index) -> Index:
+def _compared(rec: Path, data: FileMap, index: Index) -> Index:
     """The index, or a rebuilt one where the ids of records contradict it."""
     rows = _sample(len(index.keys))
     ids = np.array([record_id(read_payload(data, int(index.offsets[row]), _HEADER_SIZE)) for row in rows])
@@ -131,9 +130,10 @@ def _are_keys(ids: Integers) -> bool:
     return len(np.unique(ids)) == len(ids) and (not len(ids) or int(ids.min()) >= 0)
 
 
-def _scan(rec: Path, data: mmap.mmap | bytes) -> tuple[Integers, Integers]:
+def _scan(rec: Path, data: FileMap) -> tuple[Integers, Integers]:
     """Offsets and ids of all records, in the order of the file."""
     offsets, ids, offset = array("q"), array("q"), 0
+    read_ahead(data, True)
     try:
         while offset < len(data):
             offsets.append(offset)
@@ -141,6 +141,8 @@ def _scan(rec: Path, data: mmap.mmap | bytes) -> tuple[Integers, Integers]:
             offset = record_end(data, offset)
     except FormatError as error:
         raise FormatError(f"{rec} is damaged or cut short: {error}; fetch it again.") from error
+    finally:
+        read_ahead(data, False)
     return np.array(offsets, np.int64), np.array(ids, np.int64)
 
 
@@ -184,7 +186,7 @@ def frame_payload(payload: bytes) -> bytes:
     return bytes(framed) + bytes(-len(framed) % 4)
 
 
-def read_payload(data: mmap.mmap | bytes, offset: int, size: int = LONGEST_PAYLOAD) -> bytes:
+def read_payload(data: FileMap, offset: int, size: int = LONGEST_PAYLOAD) -> bytes:
     """First `size` bytes of the payload of the record at byte `offset`, by default all.
 
     Raises FormatError when no whole record is there.
@@ -199,12 +201,18 @@ def read_payload(data: mmap.mmap | bytes, offset: int, size: int = LONGEST_PAYLO
     return MAGIC.join(pieces)[:size]
 
 
-def record_end(data: mmap.mmap | bytes, offset: int) -> int:
+def payload_size(data: FileMap, offset: int) -> int:
+    """Bytes of the payload of the record at byte `offset`; FormatError when no whole record is there."""
+    parts = _parts(data, offset)
+    return sum(stop - start for start, stop in parts) + len(MAGIC) * (len(parts) - 1)
+
+
+def record_end(data: FileMap, offset: int) -> int:
     """Offset of the byte after the record at `offset`; FormatError when no whole record is there."""
     return _aligned(_parts(data, offset)[-1][1])
 
 
-def _parts(data: mmap.mmap | bytes, offset: int) -> list[tuple[int, int]]:
+def _parts(data: FileMap, offset: int) -> list[tuple[int, int]]:
     """[start, stop) of the bytes of every part of the record at `offset`."""
     parts: list[tuple[int, int]] = []
     flag, start = _FIRST, offset

@@ -12,7 +12,6 @@ records from N+1 hold the range [start, end) of keys of each identity.
 from __future__ import annotations
 
 import math
-import mmap
 import struct
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,7 +22,19 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.core import Album, Description, FormatError, atomic_dir, atomic_file, has_magic, size_of, write_text
+from facerec.core import (
+    Album,
+    Description,
+    FileMap,
+    FormatError,
+    atomic_dir,
+    atomic_file,
+    has_magic,
+    map_file,
+    read_ahead,
+    size_of,
+    write_text,
+)
 from facerec.interop import rec_index
 from facerec.interop.rec_index import LONGEST_PAYLOAD, frame_payload, read_payload
 
@@ -109,6 +120,13 @@ class RecordReader:
             return self.number(key)
         return self._whole(key, label)
 
+    def head(self, key: int) -> tuple[int, int]:
+        """`number` of record `key` and the bytes of its image, which is not read."""
+        number = self.number(key)  # first, since it may find that the index is wrong
+        labels = int.from_bytes(self.payload(key, 4), "little")
+        size = rec_index.payload_size(self._data, self._offset_list[self._place(key)])
+        return number, size - _HEADER.size - _LABEL.size * labels
+
     def payload(self, key: int, size: int = LONGEST_PAYLOAD) -> bytes:
         """First `size` bytes of record `key`, its parts joined; KeyError when there is none."""
         place = self._place(key)
@@ -133,8 +151,13 @@ class RecordReader:
             return False
         return True
 
+    def expect_order(self) -> None:
+        """Have the system read ahead in the file, for who goes through it; else a record costs its own pages alone."""
+        read_ahead(self._data, True)
+
     def images(self) -> Iterator[tuple[int, bytes]]:
         """(label, encoded image) of every image in key order, without InsightFace's header records."""
+        self.expect_order()
         for key in self.image_keys().data:
             record = self[key]
             yield self._whole(key, record.first_label), record.image
@@ -287,11 +310,8 @@ def _payload(key: int, label: Labels, image: bytes) -> bytes:
     return _HEADER.pack(0, label, key, 0) + image
 
 
-def _map(path: Path) -> mmap.mmap | bytes:
+def _map(path: Path) -> FileMap:
     try:
-        with path.open("rb") as file:
-            if path.stat().st_size == 0:
-                return b""  # an empty file cannot be mapped
-            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        return map_file(path)
     except OSError as error:
         raise FormatError(f"cannot open {path}: {error.strerror}.") from error

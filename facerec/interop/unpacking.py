@@ -1,4 +1,4 @@
-"""Unpacking of other systems' packs into face shards: RecordIO, verification packs (*.bin), bcolz folders.
+"""Unpacking of other systems' packs into face shards: RecordIO, verification packs (*.bin), bcolz folders, aligned photos.
 
 A pack is a folder with train.rec (InsightFace's, or im2rec's without record 0), *.bin and bcolz members;
 a single member may be named too. The faces are aligned already: encoded images pass through untouched,
@@ -7,8 +7,10 @@ arrays of pixels become PNG, without loss. What a pack does not hold (boxes, lan
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,20 +18,20 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.core import Description, FormatError, ImageError, atomic_dir, require_path, size_of, track
+from facerec.core import Description, FormatError, ImageError, atomic_dir, file_state, require_path, size_of, track
 from facerec.imaging import alignment
-from facerec.imaging.images import read_header
+from facerec.imaging.images import read_size
 from facerec.interop import bcolz, recordio, verification_packs
-from facerec.store import pairs, shards
+from facerec.store import pairs, part_jobs, shards
 
-Rows = Iterator[dict[str, Any]]
+Rows = Iterable[dict[str, Any]]
 
 
 class PackMember(NamedTuple):
     """One set of a pack: metadata and rows of its shards, its pairs if it has any, and a defect that was repaired."""
 
     meta: shards.Meta
-    rows: Rows
+    rows: Rows | RecordRows
     pairs: pairs.Pairs | None = None
     note: str = ""
 
@@ -58,6 +60,8 @@ class Expected:
 
 
 FACES = Expected()
+_RUNG = "pack"
+"""In the column that names the fallback of a face which this pipeline has aligned."""
 _USUAL = ((112, 112), (128, 128), (112, 96))
 """Usual sizes (height, width) of aligned faces; images of other sizes, and of no multiple, are mostly photos."""
 
@@ -79,12 +83,17 @@ def unpack(source: str | Path, out: str | Path, expected: Expected = FACES) -> U
 def unpack_pack(pack: str | Path, train_out: str | Path, test_out: str | Path) -> Unpacked:
     """Unpack a pack with train.rec into `train_out` and everything else below `test_out`.
 
-    Both directories are replaced whole; `train_out` stays empty where there is no train.rec.
+    Photo shards of faces that are aligned already become the set `test_out`/NAME where they have a list of pairs beside
+    them, else `train_out`. Both directories are replaced whole; `train_out` stays empty where there is no train.rec.
     """
-    members = find_members(pack)
+    pack, training = Path(pack), "train"
+    aligned = shards.is_shard_set(pack)
+    members = [pack] if aligned else find_members(pack)
+    if aligned and not any(pack.glob("pairs.*")):
+        training = pack.name
     with atomic_dir(train_out) as train, atomic_dir(test_out) as test:
         named = {member: _name(member) for member in members}
-        return _write({member: train if name == "train" else test / name for member, name in named.items()}, FACES)
+        return _write({member: train if name == training else test / name for member, name in named.items()}, FACES)
 
 
 def find_members(source: str | Path) -> list[Path]:
@@ -118,13 +127,14 @@ def _open_rec(path: Path, expected: Expected) -> PackMember:
     keys = reader.image_keys()
     if not len(keys):
         raise FormatError(f"{path} holds no images.")
+    reader.expect_order()
     folder = path.absolute().parent.name
     first = reader[int(keys[0])].image
-    meta = _meta(path, folder if path.stem == "train" else f"{folder}/{path.stem}", first, expected)
+    meta = meta_of(path, folder if path.stem == "train" else f"{folder}/{path.stem}", first, expected)
     declared = path.with_name("property")
     if declared.is_file() and meta.size not in (None, recordio.read_property(declared)[1]):
         raise FormatError(f"{declared} does not give the size of the faces of {path}, which is {meta.size}.")
-    return PackMember(meta, _checked(_rec_rows(reader, keys), path, meta), note=reader.index_note)
+    return PackMember(meta, _find_rows(reader, keys, meta), note=reader.index_note)
 
 
 def _open_bin(path: Path, expected: Expected) -> PackMember:
@@ -137,6 +147,19 @@ def _open_bcolz(path: Path, expected: Expected) -> PackMember:
     pack = bcolz.read_bcolz(path, expected.arrays)
     encoded = (bcolz.encode_png(image) for chunk in pack.chunks() for image in chunk)
     return _verification(path, encoded, pack.same, "png", expected)._replace(note=pack.note)
+
+
+def _open_photos(path: Path, expected: Expected) -> PackMember:
+    """The photos of shards, which are aligned faces."""
+    found = shards.read_shards(path, "photos")
+    meta = dataclasses.replace(
+        meta_of(path, found.meta.dataset, bytes(found.image(0)), expected), licence=found.meta.licence
+    )
+    rows = (
+        _row(bytes(found.image(row)), int(found.labels[row]), found.identities[row], source)
+        for row, source in enumerate(track(found.sources, f"unpack {path.name}", unit="images"))
+    )
+    return PackMember(meta, checked_rows(rows, path, meta))
 
 
 def describe_pack(path: Path) -> Description | None:
@@ -170,12 +193,17 @@ def _write(places: Mapping[Path, Path], expected: Expected) -> Unpacked:
     """Write the shards and pairs of every member into its folder, which is still being made."""
     unpacked = Unpacked({}, [])
     for member, folder in places.items():
-        kind = "bcolz" if member.is_dir() else member.suffix
+        kind = "shards" if shards.is_shard_set(member) else "bcolz" if member.is_dir() else member.suffix
         if kind not in _OPENERS:
             raise FormatError(f"{member} is no pack; name its folder, a .rec, a .bin or a bcolz folder.")
         opened = _OPENERS[kind](member, expected)
         folder.mkdir(exist_ok=True)
-        unpacked.images[_name(member)] = shards.write_parts(opened.rows, folder, opened.meta)
+        if isinstance(opened.rows, RecordRows):
+            origin, title = {"pack": file_state(member)}, f"unpack {member.name}"
+            count = part_jobs.write_known(opened.rows, folder, opened.meta, origin, title)
+        else:
+            count = shards.write_parts(opened.rows, folder, opened.meta)
+        unpacked.images[_name(member)] = count
         if opened.pairs is not None:
             pairs.write_pairs(opened.pairs, folder / shards.PAIRS)
         unpacked.notes.extend([opened.note] if opened.note else [])
@@ -186,6 +214,7 @@ _OPENERS: dict[str, Callable[[Path, Expected], PackMember]] = {
     ".rec": _open_rec,
     ".bin": _open_bin,
     "bcolz": _open_bcolz,
+    "shards": _open_photos,
 }
 
 
@@ -197,26 +226,81 @@ def _verification(
     stream = iter(images)
     first = next(stream)
     name = _name(path)
-    meta = _meta(path, f"{path.absolute().parent.name}/{name}", first, expected)
+    meta = meta_of(path, f"{path.absolute().parent.name}/{name}", first, expected)
     counted = track(chain([first], stream), f"unpack {name}", 2 * len(same), unit="images")
     rows = (_row(image, -1, "", f"{name}/{number:06d}.{suffix}") for number, image in enumerate(counted))
-    return PackMember(meta, _checked(rows, path, meta), pairs.consecutive_pairs(same))
+    return PackMember(meta, checked_rows(rows, path, meta), pairs.consecutive_pairs(same))
 
 
-def _rec_rows(reader: recordio.RecordReader, keys: NDArray[np.int64]) -> Rows:
-    name = reader.path.stem
+@dataclass(frozen=True)
+class RecordRows:
+    """The images of a .rec as rows; see `facerec.store.part_jobs.KnownRows`.
+
+    Attributes:
+        path: of the .rec.
+        meta: of the set, whose size all images must have.
+        keys, numbers, labels: (n,) of the records: key, identity in the pack, label (-1 with a negative number).
+        sizes: (n,) bytes of the images.
+    """
+
+    path: Path
+    meta: shards.Meta
+    keys: NDArray[np.int64]
+    numbers: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+
+    @property
+    def template(self) -> dict[str, Any]:
+        """A row without content."""
+        return _row(b"", -1, "", "") | {"rung": ""}
+
+    @property
+    def texts(self) -> NDArray[np.int64]:
+        """(n,) bytes of the identity, source and rung of each row."""
+        known = np.where(self.labels < 0, 0, np.char.str_len(self.numbers.astype(str)))
+        source = len(_source(self.path, 0).encode()) - 8 + np.maximum(8, np.char.str_len(self.keys.astype(str)))
+        return np.asarray(known + source + (len(_RUNG) if self.meta.kind == "faces" else 0), np.int64)
+
+    def part(self, rows: range) -> RecordRows:
+        """Some of the rows."""
+        span = slice(rows.start, rows.stop)
+        columns = (self.keys, self.numbers, self.labels, self.sizes)
+        return RecordRows(self.path, self.meta, *(column[span] for column in columns))
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return checked_rows(self._read(), self.path, self.meta)
+
+    def _read(self) -> Iterator[dict[str, Any]]:
+        reader = _open_reader(self.path, tuple(file_state(self.path).values()))
+        for key, number, label in zip(self.keys.tolist(), self.numbers.tolist(), self.labels.tolist(), strict=True):
+            identity = str(number) if label >= 0 else ""
+            yield _row(reader[key].image, label, identity, _source(self.path, key))
+
+
+def _source(rec: Path, key: int) -> str:
+    return f"{rec.stem}/{key:08d}.jpg"
+
+
+@lru_cache(1)
+def _open_reader(path: Path, _: tuple[int, ...]) -> recordio.RecordReader:
+    """The reader of a pack in a certain state, opened once in every worker."""
+    reader = recordio.RecordReader(path)
+    reader.expect_order()
+    return reader
+
+
+def _find_rows(reader: recordio.RecordReader, keys: NDArray[np.int64], meta: shards.Meta) -> RecordRows:
     try:
-        numbers = np.fromiter((reader.number(int(key)) for key in keys), np.int64, len(keys))
+        found = np.array([reader.head(key) for key in keys.tolist()], np.int64)
     except OverflowError as error:
         raise FormatError(f"{reader.path} has a label that is no number of an identity.") from error
+    numbers, sizes = found.T.copy()
     labels = np.searchsorted(np.unique(numbers[numbers >= 0]), numbers)
-    for row, key in enumerate(track(keys, f"unpack {reader.path.name}", unit="images")):
-        number = int(numbers[row])
-        label, identity = (int(labels[row]), str(number)) if number >= 0 else (-1, "")
-        yield _row(reader[int(key)].image, label, identity, f"{name}/{key:08d}.jpg")
+    return RecordRows(reader.path, meta, keys, numbers, np.where(numbers < 0, -1, labels), sizes)
 
 
-def _checked(rows: Rows, path: Path, meta: shards.Meta) -> Rows:
+def checked_rows(rows: Rows, path: Path, meta: shards.Meta) -> Iterator[dict[str, Any]]:
     """The same rows; FormatError at the first face of another size than the set's."""
     if meta.size is None:
         yield from rows
@@ -233,10 +317,10 @@ def _checked(rows: Rows, path: Path, meta: shards.Meta) -> Rows:
 
 
 def _row(image: bytes, label: int, identity: str, source: str) -> dict[str, Any]:
-    return {"image": image, "label": label, "identity": identity, "source": source, "rung": "pack"}
+    return {"image": image, "label": label, "identity": identity, "source": source, "rung": _RUNG}
 
 
-def _meta(path: Path, dataset: str, first: bytes, expected: Expected) -> shards.Meta:
+def meta_of(path: Path, dataset: str, first: bytes, expected: Expected) -> shards.Meta:
     """Metadata of the set that begins with image `first`; FormatError when that cannot be an aligned face."""
     if expected.photos:
         return shards.Meta("photos", dataset)
@@ -254,7 +338,7 @@ def _meta(path: Path, dataset: str, first: bytes, expected: Expected) -> shards.
 
 def _size(image: bytes, where: str) -> tuple[int, int]:
     try:
-        return read_header(image).size
+        return read_size(image)
     except ImageError as error:
         raise FormatError(f"{where}: {str(error)[0].lower()}{str(error)[1:]}") from error
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PlainValidator, WithJsonSchema, field_validator, model_validator
+from pydantic import Field, PlainValidator, ValidationError, WithJsonSchema, field_validator, model_validator
 
 from facerec.params.training import Name, Share, Strict, Train
 
@@ -103,6 +103,26 @@ class Align(Strict):
         return value
 
 
+class PerSet(Strict):
+    """What one photo set needs otherwise than `detect` and `align` say; the detector and the size are the same for all."""
+
+    detect: dict[str, Any] = Field(default={})
+    """Keys of `detect`, such as retry, besides detector and weights."""
+    align: dict[str, Any] = Field(default={})
+    """Keys of `align`, such as fallbacks, besides size."""
+
+    @model_validator(mode="after")
+    def _some_keys_are_for_all_sets(self) -> PerSet:
+        for section, own, shared in (
+            ("detect", self.detect, ("detector", "weights")),
+            ("align", self.align, ("size",)),
+        ):
+            for key in shared:
+                if key in own:
+                    raise ValueError(f"{section}.{key} is the same for all sets; set it below {section}")
+        return self
+
+
 class Benchmark(Strict):
     """A verification benchmark: a face set below data/faces/test and its list of pairs."""
 
@@ -198,6 +218,8 @@ class Identify(Strict):
 class Params(Strict):
     """The whole of params.yaml."""
 
+    later = ("per_set",)
+
     model: str
     """The network that benchmarks measure: models/NETWORK.pt or .onnx of `networks`, or data/raw/ENTRY of `download`."""
     networks: list[Name]
@@ -220,6 +242,8 @@ class Params(Strict):
     """Verification benchmarks whose faces are rated: error-versus-reject curves in the report."""
     openset: dict[Name, OpenSetTask] = Field(default={})
     """Open-set protocols by a name that no benchmark has, over the embeddings of benchmarks."""
+    per_set: dict[Name, PerSet] = Field(default={})
+    """What some photo sets need otherwise than `detect` and `align` say; DVC needs an entry, perhaps {}, for each set."""
     detect: Detect
     align: Align
     train: Train
@@ -283,11 +307,35 @@ class Params(Strict):
         if watched is None:
             return self
         below = watched.removeprefix(f"{_TEST_FACES}/").split("/")[0]
-        if not (watched.startswith(f"{_TEST_FACES}/") and below in self.packs):
-            raise ValueError(
-                f"train.validation.faces {watched} must be {_TEST_FACES}/PACK with one of packs "
-                f"({', '.join(self.packs) or 'none here'}), or null for no validation"
+        known = self.packs if self.train.validation.pairs is None else sorted({*self.packs, *self._test_photos})
+        if not (watched.startswith(f"{_TEST_FACES}/") and below in known):
+            what = (
+                "one of packs" if self.train.validation.pairs is None else "one of packs or of the test sets of photos"
             )
+            raise ValueError(
+                f"train.validation.faces {watched} must be {_TEST_FACES}/SET with {what} "
+                f"({', '.join(known) or 'none here'}), or null for no validation; a set of photos needs "
+                "train.validation.pairs"
+            )
+        return self
+
+    @field_validator("per_set", mode="after")
+    @classmethod
+    def _sets_like_the_others_are_left_out(cls, value: dict[str, PerSet]) -> dict[str, PerSet]:
+        return {name: each for name, each in value.items() if each != PerSet()}
+
+    @model_validator(mode="after")
+    def _per_set_is_of_photos(self) -> Params:
+        for name in self.per_set:
+            if name not in self.photos:
+                raise ValueError(f"per_set.{name} is none of photos")
+            for key, build in (("detect", self.detect_of), ("align", self.align_of)):
+                try:
+                    build(name)
+                except ValidationError as error:
+                    problem = error.errors()[0]
+                    where = ".".join(map(str, problem["loc"])) or "its keys"
+                    raise ValueError(f"per_set.{name}.{key}, {where}: {problem['msg']}") from error
         return self
 
     @model_validator(mode="after")
@@ -297,6 +345,16 @@ class Params(Strict):
         if self.model not in allowed:
             raise ValueError(f"model must be one of {', '.join(sorted(allowed))}")
         return self
+
+    def detect_of(self, name: str) -> Detect:
+        """How faces are found in the photo set `name`."""
+        own = self.per_set[name].detect if name in self.per_set else {}
+        return Detect(**{key: getattr(self.detect, key) for key in self.detect.model_fields_set} | own)
+
+    def align_of(self, name: str) -> Align:
+        """How the faces of the photo set `name` are cut."""
+        own = self.per_set[name].align if name in self.per_set else {}
+        return Align(**{key: getattr(self.align, key) for key in self.align.model_fields_set} | own)
 
     @property
     def entries(self) -> dict[str, dict[str, Any]]:

@@ -30,7 +30,7 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _BARE = re.compile(r"[A-Za-z_/][A-Za-z0-9_/.-]*")
 _WORDS = {"true", "false", "null", "inf", "nan"}
-_OPTIONAL_FILES = ("detect.weights", "train.init", "train.validation.faces")
+_OPTIONAL_FILES = ("detect.weights", "train.init", "train.validation.faces", "train.validation.pairs")
 """Keys that dvc.yaml uses in paths, so they must be there; null where no file is meant."""
 
 
@@ -74,6 +74,9 @@ def compose_params(folder: Path, name: str) -> str:
             *sections, last = key.split(".")
             section = reduce(lambda tree, part: tree.setdefault(part, {}), sections, merged)
             section.setdefault(last, None)
+        own = merged.get("per_set", {})
+        kept = {name: each for name, each in own.items() if each or name in merged["photos"]}
+        merged["per_set"] = kept | {name: {} for name in merged["photos"] if name not in own}
         for rated in merged.get("quality", {}).values():
             rated.setdefault("table", None)
         body = yaml.safe_dump(merged, sort_keys=False, default_flow_style=None, width=110)

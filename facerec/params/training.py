@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     BaseModel,
@@ -23,6 +23,18 @@ class Strict(BaseModel):
     """An immutable model that rejects unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    later: ClassVar[tuple[str, ...]] = ()
+    """Keys added later: where they have their default they are not written, so that reports keep their bytes."""
+
+    @model_serializer(mode="wrap")
+    def _without_later_defaults(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = plain(self)
+        fields = type(self).model_fields
+        return {
+            key: value
+            for key, value in written.items()
+            if key not in self.later or getattr(self, key) != fields[key].get_default()
+        }
 
 
 class Schedule(Strict):
@@ -99,6 +111,8 @@ class Backbone(Strict):
 class HeadParams(Strict):
     """The loss, with scale s and margin m (see facerec/heads). Keys left out have the published value."""
 
+    later = ("easy_margin",)
+
     name: Literal[
         "adacos",
         "adaface",
@@ -146,12 +160,6 @@ class HeadParams(Strict):
     chunked: bool = False
     """Whether the loss is computed in chunks of classes to save memory; equal up to rounding."""
 
-    @model_serializer(mode="wrap")
-    def _as_before_easy_margin(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Recipes without `easy_margin` are written as they were before there was one, to the byte."""
-        written: dict[str, Any] = plain(self)
-        return {key: value for key, value in written.items() if key != "easy_margin" or value is not None}
-
 
 class Freeze(Strict):
     """Parts of the network that are not trained, for a network that knows faces already."""
@@ -165,8 +173,13 @@ class Freeze(Strict):
 class Validation(Strict):
     """Benchmarks evaluated during training; the best weights by them are kept beside the last ones."""
 
+    later = ("pairs",)
+
     faces: str | None = None
-    """A folder of face sets with pairs below data/faces/test, such as that of a pack; null for no validation."""
+    """A folder of face sets with pairs below data/faces/test, such as that of a pack, or with `pairs` a photo set; null
+    for no validation."""
+    pairs: str | None = None
+    """List of the pairs of `faces`, such as data/raw/lfw/pairs.txt; null where they lie beside the faces."""
     sets: tuple[str, ...] = ()
     """Names of sets in that folder; all if empty."""
     every: Annotated[int, Field(ge=1)] = 2000
@@ -175,6 +188,8 @@ class Validation(Strict):
 
 class Train(Strict):
     """The training recipe; all of it is hashed, none of it depends on the machine."""
+
+    later = ("merge",)
 
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
     """Seed of the initial weights, the order of the faces and their augmentation."""
@@ -212,6 +227,11 @@ class Train(Strict):
     """Threads that compute on the CPU, on every machine, since sums depend on their number; a GPU ignores it."""
     compile: bool = False
     """Whether to use torch.compile: faster on GPUs, with different bits."""
+    products: Literal["highest", "high", "medium"] = "highest"
+    """Precision of float32 matrix products on GPUs, those with the class centres above all: "high" is TF32, "medium" may
+    be bfloat16 (torch.set_float32_matmul_precision)."""
+    deterministic: bool = True
+    """Whether equal runs on one GPU give equal bits; false lets it take the fastest algorithms. A CPU ignores it."""
     flip: bool = True
     """Whether faces are mirrored at random."""
     augment: Augment = Augment()
@@ -221,6 +241,8 @@ class Train(Strict):
     """RGB pixels in 0..255 become (x - mean) / std."""
     min_images: Annotated[int, Field(ge=1)] = 1
     """Identities with fewer faces are left out."""
+    merge: Literal["sets", "names"] = "sets"
+    """Who is one class: "sets": every set has people of its own; "names": equal names in several sets are one person."""
     sampler: SamplerParams = SamplerParams()
     init: str | None = None
     """A network to start from: a backbone.pt, or published weights of a known layout or their folder; null for random
@@ -232,6 +254,13 @@ class Train(Strict):
     schedule: Schedule = Schedule()
     backbone: Backbone = Backbone()
     head: HeadParams = HeadParams()
+
+    @model_serializer(mode="wrap")
+    def _as_before_gpu_keys(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Recipes without the keys for GPUs are written as they were before there were any, to the byte."""
+        written: dict[str, Any] = plain(self)
+        new = {"products": "highest", "deterministic": True}
+        return {key: value for key, value in written.items() if key not in new or value != new[key]}
 
     @model_validator(mode="after")
     def _batch_can_be_split(self) -> Train:

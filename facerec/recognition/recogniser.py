@@ -78,8 +78,8 @@ class Recogniser:
     which `of_experiment` takes from params.yaml. Runs on the device of FACEREC_DEVICE.
 
     Args:
-        model: anything that `facerec.embedding.load_embedder` takes, or the name of a model of the catalog, which is
-            downloaded first.
+        model: anything that `facerec.embedding.load_embedder` takes, or the name of a model of the catalog or an
+            hf:// address, which is downloaded first.
         detector: name of a detector of `facerec.detection` or of weights of the catalog, or a detector; by default
             the one that a model of the catalog was measured with, and MTCNN for any other.
         options: of the detector, by name (weights, min_face, ...).
@@ -105,7 +105,8 @@ class Recogniser:
             listed = networks.is_listed(str(model), "model")
             detector, weights = networks.measured_detector(str(model)) if listed else ("mtcnn", None)
             options = {**({"weights": weights} if weights else {}), **(options or {})}
-        self.embedder = embedding.load_embedder(networks.network_place(str(model)), torch_device())
+        self._place = networks.network_place(str(model))
+        self.embedder = embedding.load_embedder(self._place, torch_device())
         preprocessing = self.embedder.preprocessing
         crops = options_for_network(preprocessing.size, preprocessing.template, **choosing)
         if isinstance(detector, str):
@@ -159,12 +160,15 @@ class Recogniser:
     def measured(self, scores: str | Path | None = None) -> Measurement | None:
         """This model's measurement in `scores`, else on the largest benchmark of data/scores; None without one.
 
-        For a model of the catalog that was not measured here, it is the measurement that comes with its entry. Raises FormatError where `scores` are those of another model.
+        For a published model that was not measured here, it is the measurement that comes with its folder or its entry of
+        the catalog. Raises FormatError where `scores` are those of another model.
         """
         digest = self.embedder.digest
         if scores is not None:
             return thresholds.read_measurement(scores, digest)
-        return thresholds.find_measurement(digest) or thresholds.find_measurement(digest, networks.shipped_scores())
+        places = (thresholds.FOLDER, self._place / "scores", networks.shipped_scores())
+        found = (thresholds.find_measurement(digest, folder) for folder in places)
+        return next((each for each in found if each is not None), None)
 
     def threshold(self, far: float = 1e-2, scores: str | Path | None = None) -> Threshold | None:
         """The threshold at the false accept rate `far` by the measurement `measured(scores)`; None without one."""

@@ -152,8 +152,8 @@ class Threshold:
         }
 
 
-def read_measurement(path: str | Path, model: str) -> Measurement:
-    """The measurement in scores.parquet, or its folder, of the model with the digest `model`.
+def read_measurement(path: str | Path, model: str | None) -> Measurement:
+    """The measurement in scores.parquet, or its folder, of the model with the digest `model`; of any model for None.
 
     Raises FormatError where the scores are of another or an unknown model, or where the protocol shifts embeddings
     fold by fold, so that its distances depend on more than the two photos.
@@ -162,7 +162,7 @@ def read_measurement(path: str | Path, model: str) -> Measurement:
     measured = scored.measured
     if measured is None or measured.origin is None:
         raise FormatError(f"{path} does not say which model it was measured with; embed and verify again.")
-    if measured.origin.model != model:
+    if model is not None and measured.origin.model != model:
         raise FormatError(
             f"{path} was measured with another model ({measured.origin.model[:12]}) than this one ({model[:12]}); name "
             "scores of this one, or none."
@@ -183,12 +183,17 @@ def find_measurement(model: str, folder: Path = FOLDER) -> Measurement | None:
     Of several benchmarks the one with the most impostor pairs, since it supports the lowest rates; the first by name
     among equals. Raises FormatError for a damaged table.
     """
-    found = []
+    return max(find_measurements(model, folder).values(), key=lambda each: each.different, default=None)
+
+
+def find_measurements(model: str, folder: Path = FOLDER) -> dict[Path, Measurement]:
+    """All measurements of the model with the digest `model` in the folders below `folder`, by the path of their scores."""
+    found = {}
     for path in sorted(folder.glob(f"*/{embeddings.SCORES}")):
         measured = embeddings.read_scores(path).measured
         if measured and measured.origin and measured.origin.model == model and measured.protocol in _SQUARED:
-            found.append(read_measurement(path, model))
-    return max(found, key=lambda each: each.different, default=None)
+            found[path] = read_measurement(path, model)
+    return found
 
 
 def threshold_at_far(distances: ArrayLike, far: float) -> OperatingPoint:
@@ -215,6 +220,17 @@ def threshold_at_far(distances: ArrayLike, far: float) -> OperatingPoint:
     accepted = int((impostors < threshold).sum())  # fewer than floor(far n) where distances tie
     low, high = wilson(accepted / count, count)
     return OperatingPoint(threshold, far, accepted, count, float(low), float(high))
+
+
+def describe_rates(measured: Measurement) -> list[tuple[str, str, str]]:
+    """False accept rate, threshold (cosine) and 95 % interval of the rate, for each decade that the pairs support."""
+    rows = []
+    for rate in (10.0**-decade for decade in range(1, 9)):
+        if supports_rate(rate, measured.different):
+            found = measured.at(rate)
+            interval = f"{format_percent(found.point.low)} to {format_percent(found.point.high)}"
+            rows.append((rate_name(rate), f"{found.similarity:.3f}", interval))
+    return rows
 
 
 def lowest_far(count: int) -> float:

@@ -13,16 +13,19 @@ if TYPE_CHECKING:
     from facerec.catalog.entries import CatalogEntry
     from facerec.params import Params
 
-_USE = (
+USE = (
     "Maps an aligned face to an embedding, so that two faces can be compared and a person can be looked for among\n"
     "others. It is there to reproduce and to compare experiments. It is not there to decide anything about a person:\n"
     "every threshold has errors of both kinds, and they are not the same for all people."
 )
-_LIMITS = (
+"""What a network is for, on its card."""
+LIMITS = (
     "A network knows the faces it was trained on. Measure it on faces like those it is meant for, with the consent of\n"
     "the people shown, and by groups of people: nothing on this card says how errors differ between them."
 )
-_RENDERED = "It has seen rendered faces only: its results are no evidence about real people.\n"
+"""What a card does not say."""
+RENDERED = "It has seen rendered faces only: its results are no evidence about real people.\n"
+"""Stands before `LIMITS` where it is so."""
 _SET_KINDS = {
     "photos": "photos",
     "pack": "pack of aligned faces",
@@ -68,12 +71,12 @@ def render_model_card(
     return formatting.join_document(
         f"Model card: {name}",
         facts_table(facts),
-        f"## Intended use\n\n{_USE}",
+        f"## Intended use\n\n{USE}",
         f"## Training\n\n{facts_table(_training(training, sets))}",
         f"## Results\n\n{results or f'They are in reports/cards/models/{name}.md once the benchmarks have run.'}",
         f"## Preprocessing\n\n{yaml_block(export['preprocessing'])}",
         f"## Recipe\n\n{yaml_block(recipe)}",
-        f"## Limits\n\n{_RENDERED if rendered else ''}{_LIMITS}",
+        f"## Limits\n\n{RENDERED if rendered else ''}{LIMITS}",
     )
 
 

@@ -8,7 +8,7 @@ apart; line styles differ too.
 from __future__ import annotations
 
 import io
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import NormalDist
@@ -19,7 +19,7 @@ from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
 from facerec.core import FormatError, atomic_file, rate_name, shown
@@ -34,7 +34,7 @@ _RC: Any = {
     "axes.labelcolor": "#222222",
     "axes.spines.right": False,
     "axes.spines.top": False,
-    "axes.titlesize": 12,
+    "axes.titlesize": 11,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
     "font.family": ["sans-serif"],
@@ -49,12 +49,14 @@ _RC: Any = {
     "xtick.color": _GREY,
     "ytick.color": _GREY,
 }
-_SIZE = (5.8, 4.5)
+_SIZE = (4.6, 3.9)
+"""Inches; small, so that letters of 10 points are still 7 on a telephone."""
 _METADATA = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
 
 _NORMAL = NormalDist()
-_DET_RATES = (1e-6, 1e-5, 1e-4, 1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
+_DET_RATES = (1e-6, 1e-5, 1e-4, 1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.98)
 _DET_MOST = 0.6
+"""Highest false-accept rate that is drawn; false-reject rates are drawn as far as they go."""
 
 Curves = Mapping[str, Sequence[Mapping[str, float]]]
 """Name in the legend -> its records."""
@@ -92,13 +94,13 @@ def verification_roc(curves: Curves, accuracy: Mapping[str, tuple[float, float]]
 
 def identification_roc(curves: Curves) -> Figure:
     """ROC of identification runs, such as raw and cleaned: name -> records {"fpr", "tpr", "lo", "hi"}."""
-    title = "Identification: one-to-one errors among strangers"
+    title = "Identification: errors among strangers"
     return roc_figure(curves, title, "False-positive", "True-positive")
 
 
 def dir_figure(curves: Curves) -> Figure:
     """DIR by FAR of open-set protocols: name -> records {"fpr", "tpr", "lo", "hi"}."""
-    title = "Open set: known people found, strangers let pass"
+    title = "Open set: people found, strangers accepted"
     return roc_figure(curves, title, "False-positive identification", "Detection and identification")
 
 
@@ -146,9 +148,9 @@ def det_figure(curves: Curves, eer: Mapping[str, float] | None = None) -> Figure
         label = f"{name}: {100 * eer[name]:.2f} % equal error rate" if eer and name in eer else name
         _line(axes, index, label, _deviates(accepts), misses, low, high)
     everything = [record for records in curves.values() for record in records]
-    _deviate_axis(axes.xaxis, axes.set_xlim, [record["fpr"] for record in everything])
-    _deviate_axis(axes.yaxis, axes.set_ylim, [1 - record["tpr"] for record in everything])
-    ends = _deviates(np.array([_DET_RATES[0], _DET_MOST]))
+    _deviate_axis(axes.xaxis, axes.set_xlim, [r["fpr"] for r in everything if r["fpr"] < _DET_MOST])
+    _deviate_axis(axes.yaxis, axes.set_ylim, [1 - r["tpr"] for r in everything if r["fpr"] > 0])
+    ends = _deviates(np.array([_DET_RATES[0], _DET_RATES[-1]]))
     axes.plot(ends, ends, color=_GREY, linewidth=1, linestyle=":", label="equal errors")
     _legend(axes)
     return figure
@@ -157,7 +159,7 @@ def det_figure(curves: Curves, eer: Mapping[str, float] | None = None) -> Figure
 @_styled
 def cmc_figure(curves: Curves, title: str = "") -> Figure:
     """CMC of identification runs: name -> records {"rank", "rate", "lo", "hi"}; the legend gives rank 1."""
-    title = title or "Identification: is the mate among the best k?"
+    title = title or "Identification: mate among the best k"
     figure, axes = _new_figure(title, "Rank k (log scale)", "Identification rate")
     last = max((records[-1]["rank"] for records in curves.values() if records), default=1)
     for index, (name, records) in enumerate(curves.items()):
@@ -203,7 +205,7 @@ def score_histogram(
         axes.stairs(shares, edges, fill=True, color=COLOURS[index], alpha=0.35)
         axes.stairs(shares, edges, color=COLOURS[index], linewidth=1.6, linestyle=_STYLES[index], label=label)
     if threshold is not None:
-        axes.axvline(threshold, color="#222222", linewidth=1.2, label=f"threshold {threshold:.3g}")
+        axes.axvline(threshold, color="#222222", linewidth=1.2, label=f"threshold {threshold:.4g}")
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     _legend(axes)
     return figure
@@ -228,8 +230,9 @@ def training_figure(records: Sequence[Mapping[str, float]], x: str = "step", tit
         axes.set_ylabel(label)
         if key == "accuracy":
             axes.yaxis.set_major_formatter(PercentFormatter(1))
-    column[0].set_title(plain_label(title))
+    column[0].set_title(plain_label(title), wrap=True)
     column[-1].set_xlabel(x.capitalize())
+    column[-1].xaxis.set_major_locator(MaxNLocator(6, integer=True))
     return figure
 
 
@@ -261,7 +264,8 @@ def plain_label(text: str) -> str:
 def _new_figure(title: str, xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
     figure = Figure(figsize=_SIZE, layout="constrained", facecolor="white")
     axes = figure.subplots()
-    axes.set(title=plain_label(title), xlabel=xlabel, ylabel=ylabel)
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    axes.set_title(plain_label(title), wrap=True)
     return figure, axes
 
 
@@ -278,12 +282,13 @@ def _deviates(rates: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _deviate_axis(axis: Axis, limit: Callable[..., Any], rates: Sequence[float]) -> None:
-    """Make a percent axis of normal deviates that starts at the lowest rate above 0."""
-    least = min((rate for rate in rates if rate > 0), default=0.1)
-    first = max(bisect_right(_DET_RATES, least) - 1, 0)
-    ticks = _DET_RATES[first:]
+    """Make a percent axis of normal deviates from the lowest rate above 0 to the highest below 1, or to 60 %."""
+    inside = [rate for rate in rates if 0 < rate < 1] or [0.1]
+    first = max(bisect_right(_DET_RATES, min(inside)) - 1, 0)
+    last = bisect_left(_DET_RATES, max(*inside, _DET_MOST))
+    ticks = _DET_RATES[first : last + 1]
     axis.set_ticks(_deviates(np.array(ticks)).tolist(), [f"{100 * rate:g}%" for rate in ticks])
-    limit(*_deviates(np.array([ticks[0], _DET_MOST])))
+    limit(*_deviates(np.array([ticks[0], ticks[-1]])))
 
 
 def _line(axes: Axes, index: int, label: str, x: Any, y: Any, low: Any, high: Any) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +35,7 @@ FACE_COLUMNS, PHOTO_COLUMNS = 12, 5
 _SIDE = TILE + 3 * CAPTION  # of a photo in pixels: as high as a face with three captions below it
 _RED, _GREEN = (255, 40, 40), (0, 230, 60)
 _PAPER, _GREY = 255, 225
+_BLOCK = 1 << 16  # faces whose landmarks are in memory at a time
 
 
 def write_face_sheet(faces: str | Path, photos: str | Path | None, out: Path) -> None:
@@ -72,8 +72,8 @@ def face_sheet(faces: str | Path, photos: str | Path | None = None) -> Image:
 
 def _face_rows(found: shards.Shards) -> Iterator[tuple[str, list[Image]]]:
     """Title and tiles of each row."""
-    residuals, scores = _residuals(found), found.table["score"].to_numpy().astype(np.float64)
-    fallbacks = found.table["rung"].to_pylist()
+    residuals, scores = _residuals(found), found.column("score").to_numpy().astype(np.float64)
+    fallbacks = _Fallbacks(found)
     rows = np.arange(len(found))
 
     def scored(chosen: Sequence[int]) -> list[Image]:
@@ -87,8 +87,8 @@ def _face_rows(found: shards.Shards) -> Iterator[tuple[str, list[Image]]]:
     marked = _face_tiles(found, farthest, captions, _aligned_landmarks(found, farthest))
     yield "Landmarks farthest from the template", marked
     yield "Lowest scores", scored(_lowest(scores))
-    for fallback in sorted({fallback for fallback in fallbacks if fallback}):
-        own = np.array([row for row in rows if fallbacks[row] == fallback])
+    for fallback in sorted(filter(None, fallbacks.names)):
+        own = fallbacks.rows(fallback)
         yield f"Found by {fallback}: {len(own):,}", scored(sample_rows(own, FACE_COLUMNS))
 
 
@@ -100,13 +100,28 @@ def _lowest(values: NDArray[np.float64]) -> list[int]:
 
 def _residuals(found: shards.Shards) -> NDArray[np.float64]:
     """(n,) in pixels of a 112 crop; NaN for a face without landmarks."""
-    missing = [[np.nan, np.nan]] * 5
-    points = [landmarks or missing for landmarks in found.table["landmarks"].to_pylist()]
-    landmarks = np.array(points, np.float64).reshape(-1, 5, 2)
-    usable = alignment.usable(landmarks)
     values = np.full(len(found), np.nan)
-    values[usable] = alignment.residuals(landmarks[usable])
+    for start in range(0, len(found), _BLOCK):
+        column = found.rows(range(start, min(start + _BLOCK, len(found))), ["landmarks"])["landmarks"].combine_chunks()
+        landmarks = np.full((len(column), 5, 2), np.nan)
+        known = np.asarray(column.is_valid())
+        landmarks[known] = np.asarray(column.flatten().flatten(), np.float64).reshape(-1, 5, 2)
+        usable = alignment.usable(landmarks)
+        values[start : start + _BLOCK][usable] = alignment.residuals(landmarks[usable])
     return values
+
+
+class _Fallbacks:
+    """The fallbacks that faces come from, as numbers."""
+
+    def __init__(self, found: shards.Shards) -> None:
+        coded = found.column("rung").dictionary_encode(null_encoding="encode").combine_chunks()
+        self.names: list[str | None] = coded.dictionary.to_pylist()
+        self._codes = coded.indices.to_numpy()
+
+    def rows(self, name: str) -> NDArray[np.int64]:
+        """The faces from one of them."""
+        return np.flatnonzero(self._codes == self.names.index(name))
 
 
 def _aligned_landmarks(found: shards.Shards, rows: Sequence[int]) -> list[NDArray[np.float64] | None]:
@@ -114,7 +129,7 @@ def _aligned_landmarks(found: shards.Shards, rows: Sequence[int]) -> list[NDArra
     size = found.meta.size
     if size is None or not rows or found.meta.template != alignment.template_name(size):
         return [None] * len(rows)
-    points = np.array([found.table["landmarks"][row].as_py() for row in rows], np.float64)
+    points = np.array([found.row(row)["landmarks"] for row in rows], np.float64)
     matrices = alignment.similarity(points, size)
     return list(points @ matrices[:, :, :2].transpose(0, 2, 1) + matrices[:, None, :, 2])
 
@@ -136,9 +151,12 @@ def _face_tile(image: Image, caption: str, marks: NDArray[np.float64] | None = N
 
 def _photos_without_a_face(photos: shards.Shards, failed: Sequence[Failure]) -> Image:
     """A row of them, each with the category of its failure."""
-    rows = {source: row for row, source in enumerate(photos.sources)}
     shown = [failed[number] for number in sample_rows(range(len(failed)), FACE_COLUMNS)]
-    tiles = [_face_tile(decode_or_grey(photos.image(rows[each.source])), each.category) for each in shown]
+    places = photos.find([each.source for each in shown]).tolist()
+    tiles = [
+        _face_tile(decode_or_grey(photos.image(place)), each.category)
+        for place, each in zip(places, shown, strict=True)
+    ]
     return titled_band(f"Photos without a face: {len(failed):,}", tiles, FACE_COLUMNS)
 
 
@@ -162,68 +180,71 @@ class _PhotoSet:
     """A photo set, its detections and its faces.
 
     Attributes:
-        rows: number of a photo -> row of its face in `faces`.
+        numbers: (faces,) number of the photo of each face.
+        rows: (photos,) row of the face of each photo in `faces`, -1 for none.
         failed: number of a photo without a face -> category of the failure.
     """
 
     photos: shards.Shards
-    detections: table.Detections
+    detections: table.DetectionTable
     faces: shards.Shards
-    rows: dict[int, int]
+    numbers: NDArray[np.int64]
+    rows: NDArray[np.int64]
     failed: dict[int, str]
 
 
 def _read_photo_set(photos: str | Path, detections: str | Path, faces: str | Path) -> _PhotoSet:
     taken, aligned = shards.read_shards(photos, "photos"), shards.read_shards(faces, "faces")
-    numbers = {source: number for number, source in enumerate(taken.sources)}
-    rows = {numbers[source]: row for row, source in enumerate(aligned.sources)}
-    failed = {numbers[failure.source]: failure.category for failure in read_failures(aligned)}
-    return _PhotoSet(taken, table.read_detections(detections), aligned, rows, failed)
+    numbers, failures = taken.find(aligned.column("source")), read_failures(aligned)
+    rows = np.full(len(taken), -1)
+    rows[numbers] = np.arange(len(numbers))
+    places = taken.find([failure.source for failure in failures]).tolist()
+    failed = {place: failure.category for place, failure in zip(places, failures, strict=True)}
+    return _PhotoSet(taken, table.DetectionTable(detections), aligned, numbers, rows, failed)
 
 
 def _photo_rows(found: _PhotoSet) -> Iterator[tuple[str, int, list[int]]]:
     """Title of a row, how many photos it is about, and those it shows."""
     name, count = found.photos.meta.dataset, len(found.photos)
     yield f"{name}, some at random", count, sample_rows(range(count), PHOTO_COLUMNS)
-    scores, fallbacks = (found.faces.table[column].to_pylist() for column in ("score", "rung"))
-    scored = [(scores[row], photo) for photo, row in found.rows.items() if scores[row] is not None]
-    yield "Lowest scores", 0, [photo for _, photo in sorted(scored, key=itemgetter(0))[:PHOTO_COLUMNS]]
-    counts = np.diff(found.detections.starts)
+    scores, fallbacks = found.faces.column("score").to_numpy().astype(np.float64), _Fallbacks(found.faces)
+    yield "Lowest scores", 0, found.numbers[_lowest(scores)[:PHOTO_COLUMNS]].tolist()
+    counts = found.detections.faces_of_photos()
     several = np.flatnonzero(counts > 1)
     most = several[np.argsort(-counts[several], kind="stable")][:PHOTO_COLUMNS]
     yield "Several faces", len(several), most.tolist()
-    for fallback in sorted({fallback for fallback in fallbacks if fallback not in (None, "detector")}):
-        own = [photo for photo, row in found.rows.items() if fallbacks[row] == fallback]
+    for fallback in sorted(name for name in fallbacks.names if name and name != "detector"):
+        own = found.numbers[fallbacks.rows(fallback)]
         yield f"Taken by the fallback {fallback}", len(own), sample_rows(own, PHOTO_COLUMNS)
     yield "No face taken", len(found.failed), sample_rows(list(found.failed), 2 * PHOTO_COLUMNS)
 
 
 def _photo_tile(found: _PhotoSet, photo: int) -> Image:
     """A photo with its detections, beside its aligned face."""
-    row = None if photo not in found.rows else found.faces.row(found.rows[photo])
+    row = found.faces.row(int(found.rows[photo])) if found.rows[photo] >= 0 else None
+    seen = found.detections.read(range(photo, photo + 1))[0]
     empty = np.full((TILE, TILE, 3), _GREY, np.uint8)
     face = empty if row is None else sheets.thumbnail(decode_or_grey(row["image"]), TILE)
-    for line in _captions(found, photo, row):
+    for line in _captions(len(seen), found.failed.get(photo, ""), row):
         face = add_caption(face, line)
     gap = np.full((_SIDE, 2, 3), _PAPER, np.uint8)
-    return np.concatenate([_marked_photo(found, photo, row), gap, face], axis=1)
+    return np.concatenate([_marked_photo(found.photos.image(photo), seen, row), gap, face], axis=1)
 
 
-def _captions(found: _PhotoSet, photo: int, row: dict[str, Any] | None) -> list[str]:
-    count = len(found.detections[photo])
+def _captions(count: int, failure: str, row: dict[str, Any] | None) -> list[str]:
     seen = f"{count} face{'' if count == 1 else 's'} found"
     if row is None:
-        return [found.failed.get(photo, ""), "", seen]
+        return [failure, "", seen]
     return [row["rung"] or "", "" if row["score"] is None else f"score {row['score']:.3f}", seen]
 
 
-def _marked_photo(found: _PhotoSet, photo: int, row: dict[str, Any] | None) -> Image:
-    """The photo in a square of _SIDE pixels, all detections in white, the face that was taken in green."""
-    image = decode_or_grey(found.photos.image(photo))
+def _marked_photo(photo: memoryview, seen: Faces, row: dict[str, Any] | None) -> Image:
+    """The photo in a square of _SIDE pixels, the faces `seen` in white, the one that was taken in green."""
+    image = decode_or_grey(photo)
     scale = _SIDE / max(image.shape[:2])
     size = tuple(max(1, round(side * scale)) for side in image.shape[1::-1])
     small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-    marked = draw_faces(small, _scaled(found.detections[photo], scale))
+    marked = draw_faces(small, _scaled(seen, scale))
     if row is not None and row["box"] is not None:
         points = np.empty((0, 2), np.float32) if row["landmarks"] is None else row["landmarks"]
         taken = Faces(row["box"][None], points[None], np.ones(1, np.float32))

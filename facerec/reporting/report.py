@@ -8,6 +8,7 @@ differs between them, its provenance, is in a file beside it, which a short scri
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import jinja2
 from markdown_it import MarkdownIt
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from facerec.catalog.entries import CatalogEntry, load_entry
 from facerec.core import FormatError, atomic_dir, sha256_of_bytes, visible, write_text
@@ -39,6 +40,7 @@ _SECTIONS = {
     "faces": "align",
 }
 """Section of the page -> the group of metrics without which it is left out."""
+_RATE = re.compile(r"(?:TAR at FAR )?\b\d+(?:\.\d+)?e-\d+")
 _PICTURES = {".svg": "image/svg+xml", ".png": "image/png", ".jpg": "image/jpeg"}
 
 
@@ -199,11 +201,24 @@ def _page_template() -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        # The percent sign stays on the line of its number.
-        finalize=lambda value: visible(value).replace(" %", "\u00a0%") if type(value) is str else value,
+        finalize=lambda value: _on_one_line(value) if type(value) is str else value,
     )
-    environment.filters |= {"embedded": embed_picture, "markdown": markdown_to_html}
+    environment.filters |= {"embedded": embed_picture, "markdown": markdown_to_html, "unbroken": keep_rates_whole}
     return environment.get_template("page.html")
+
+
+def _on_one_line(text: str) -> str:
+    """Visible text whose percent signs stay on the lines of their numbers."""
+    return visible(text).replace(" %", "\u00a0%")
+
+
+def keep_rates_whole(text: str) -> Markup:
+    """Text as HTML in which no line ends within a rate.
+
+    >>> keep_rates_whole("TAR at FAR 1e-3 & more")
+    Markup('<span class="unbroken">TAR at FAR 1e-3</span> &amp; more')
+    """
+    return Markup(_RATE.sub(r'<span class="unbroken">\g<0></span>', str(escape(_on_one_line(text)))))
 
 
 def embed_picture(path: Path) -> Markup:

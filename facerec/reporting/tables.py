@@ -122,7 +122,7 @@ def _verification_row(name: str, values: Found, tar: str) -> Row:
         ("Benchmark", name),
         ("Accuracy", f"{100 * values['accuracy']:.2f} ± {as_percent(values['accuracy_std'])}"),
         ("95 % interval", as_interval(values.get("accuracy_low"), values.get("accuracy_high"))),
-        (tar, as_percent(values["tar"]) if values["tar_supported"] else _lacking(values["tar_pairs_needed"])),
+        (tar, as_percent(values["tar"], 1) if values["tar_supported"] else _lacking(values["tar_pairs_needed"])),
         ("95 % interval", as_interval(values.get("tar_low"), values.get("tar_high"))),
         ("AUC", as_number(values.get("auc"))),
         ("EER", as_percent(values.get("eer"))),

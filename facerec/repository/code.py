@@ -16,6 +16,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from facerec.core import ParamsError, require_path, sha256_of_file, write_text
@@ -45,7 +46,7 @@ def code_of(stage: str, project: Path, installed: Path = INSTALLED) -> list[str]
     names = {script: f"stages/{stage}.py"}
     pending = [script]
     while pending:
-        for name in _imported(pending.pop()):
+        for name in _understood(pending.pop().read_text(encoding="utf-8"))[1]:
             root = project if name.startswith("stages/") else installed
             if root / name not in names and (root / name).is_file() and _decides_bytes(name, root):
                 names[root / name] = name
@@ -119,13 +120,20 @@ def _digest(path: Path) -> str:
 
 
 def _decides_bytes(name: str, root: Path) -> bool:
-    return not name.startswith(_PLUMBING) and len(ast.parse((root / name).read_text(encoding="utf-8")).body) > 1
+    return not name.startswith(_PLUMBING) and _understood((root / name).read_text(encoding="utf-8"))[0] > 1
 
 
-def _imported(path: Path) -> set[str]:
-    """Files that `path` may import from this project's packages, and each `__init__.py` above them; some do not exist."""
+@cache  # most stages run much the same files
+def _understood(source: str) -> tuple[int, frozenset[str]]:
+    """Number of statements, and `_imported`, of a source text."""
+    tree = ast.parse(source)
+    return len(tree.body), frozenset(_imported(tree))
+
+
+def _imported(tree: ast.Module) -> set[str]:
+    """Files that may be imported from this project's packages, and each `__init__.py` above them; some do not exist."""
     names: set[str] = set()
-    for node in _nodes_that_run(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in _nodes_that_run(tree):
         if isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
         elif isinstance(node, ast.Import):

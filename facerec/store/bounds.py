@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import mmap
 import os
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+
+from facerec.core import FileMap
 
 FLOOR, RATIO = 256 << 20, 64
 """Bytes that any table may take, and further bytes for each byte of its file."""
@@ -72,18 +73,17 @@ def decode_text(table: pa.Table, file: BinaryIO) -> pa.Table:
     return table
 
 
-def check_uncompressed(part: Path) -> None:
+def check_uncompressed(data: FileMap) -> None:
     """Raise ValueError if batches of an Arrow file are compressed; others take no memory beyond the mapped file."""
-    with part.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        start = len(data) - 10 - _number(data, len(data) - 10, 4)
-        batches = _vector(data, start + _number(data, start, 4), 3)
-        count = _number(data, batches, 4) if batches else 0
-        for place in range(batches + 4, batches + 4 + 24 * count, 24):
-            message = _number(data, place, 8)
-            message += 8 if data[message : message + 4] == b"\xff\xff\xff\xff" else 4
-            batch = _vector(data, message + _number(data, message, 4), 2)
-            if not batch or _field(data, batch, 3):
-                raise ValueError("its batches are compressed")
+    start = len(data) - 10 - _number(data, len(data) - 10, 4)
+    batches = _vector(data, start + _number(data, start, 4), 3)
+    count = _number(data, batches, 4) if batches else 0
+    for place in range(batches + 4, batches + 4 + 24 * count, 24):
+        message = _number(data, place, 8)
+        message += 8 if data[message : message + 4] == b"\xff\xff\xff\xff" else 4
+        batch = _vector(data, message + _number(data, message, 4), 2)
+        if not batch or _field(data, batch, 3):
+            raise ValueError("its batches are compressed")
 
 
 def _check_cost(cost: int, file: BinaryIO) -> None:
@@ -200,14 +200,14 @@ def _varint(data: mmap.mmap, place: int) -> tuple[int, int]:
     raise ValueError("a number in a header is too long")
 
 
-def _number(data: mmap.mmap, place: int, width: int) -> int:
+def _number(data: FileMap, place: int, width: int) -> int:
     """A whole number of flatbuffers."""
     if not 0 <= place <= len(data) - width:
         raise ValueError("a place in its footer is outside the file")
     return int.from_bytes(data[place : place + width], "little")
 
 
-def _field(data: mmap.mmap, table: int, slot: int) -> int:
+def _field(data: FileMap, table: int, slot: int) -> int:
     """Where a field of a flatbuffers table is; 0 if it is absent."""
     layout = table - int.from_bytes(data[table : table + 4], "little", signed=True)
     if 4 + 2 * slot >= _number(data, layout, 2):
@@ -216,7 +216,7 @@ def _field(data: mmap.mmap, table: int, slot: int) -> int:
     return table + offset if offset else 0
 
 
-def _vector(data: mmap.mmap, table: int, slot: int) -> int:
+def _vector(data: FileMap, table: int, slot: int) -> int:
     """Where the vector or table is that a field refers to; 0 if the field is absent."""
     place = _field(data, table, slot)
     return place + _number(data, place, 4) if place else 0

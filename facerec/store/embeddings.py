@@ -10,6 +10,8 @@ second_identity ("" where unknown), same, distance (smaller is more alike), fold
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,11 +21,23 @@ import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 from pydantic import TypeAdapter
 
-from facerec.core import Description, FormatError, atomic_dir, atomic_file, sha256_of_bytes, size_of, spread_of
+from facerec.core import (
+    Description,
+    FormatError,
+    atomic_dir,
+    atomic_file,
+    link_or_copy,
+    sha256_of_bytes,
+    size_of,
+    spread_of,
+)
 from facerec.store import tables
 
 _SCHEMA = pa.schema({"source": pa.string(), "identity": pa.string()})
-_PROBES, _DISTRACTORS = "probes.npy", "distractors.npy"
+_PROBES, _DISTRACTORS, _UNCLEANED = "probes.npy", "distractors.npy", "uncleaned.npy"
+_MARKS = "noise.parquet"
+_MARK_SCHEMA = pa.schema({"row": pa.int64()})
+_ROWS = 4096  # of a matrix that are in memory at a time
 
 
 @dataclass(frozen=True)
@@ -59,7 +73,8 @@ class Embeddings:
     """n embeddings of d numbers, and the photos and people they belong to.
 
     Attributes:
-        matrix: (n, d) float32, not normalised.
+        matrix: (n, d) float32, not normalised; read from a file it is mapped and cannot be written to. What only
+            gives slices of rows, as cleaned distractors do, can be written to a file.
         sources: n paths of the photos inside their set.
         identities: n names, "" where unknown.
         origin: where they come from; None where it was not recorded.
@@ -71,8 +86,8 @@ class Embeddings:
     origin: Origin | None = None
 
     def __post_init__(self) -> None:
-        if self.matrix.ndim != 2 or not len(self.matrix) == len(self.sources) == len(self.identities):
-            shape, rows = self.matrix.shape, len(self.sources)
+        shape, rows = self.matrix.shape, len(self.sources)
+        if len(shape) != 2 or not shape[0] == rows == len(self.identities):
             raise FormatError(f"a matrix of shape {shape} does not fit a table of {rows} rows; embed again.")
 
     def __len__(self) -> int:
@@ -85,21 +100,32 @@ class Embeddings:
 
 
 def write_embeddings(embeddings: Embeddings, path: str | Path) -> None:
-    """Write PATH (.npy) and the table beside it: both whole before the first is renamed, the table last."""
-    path = _npy(path)
-    matrix = np.ascontiguousarray(embeddings.matrix, np.float32)
+    """Write PATH (.npy) and the table beside it: both whole before the first is renamed, the table last.
+
+    The matrix is not copied; some thousand rows are in memory at a time.
+    """
+    path, digest = _npy(path), hashlib.sha256()
     table = pa.table({"source": embeddings.sources, "identity": embeddings.identities})
-    note = asdict(_Note(sha256_of_bytes(tables.bytes_of(matrix)), embeddings.origin))
     with atomic_file(path.with_suffix(".parquet")) as rows, atomic_file(path) as numbers:
-        tables.put_parquet(tables.with_note(table, note), rows)
-        tables.put_npy(matrix, numbers)
+        with numbers.open("wb") as file:  # as numpy.save does, whose error of a full disk does not say so
+            header = {"descr": "<f4", "fortran_order": False, "shape": embeddings.matrix.shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            for block in _blocks(embeddings.matrix):
+                digest.update(tables.bytes_of(block))
+                file.write(tables.bytes_of(block))
+        tables.put_parquet(tables.with_note(table, asdict(_Note(digest.hexdigest(), embeddings.origin))), rows)
+
+
+def _blocks(matrix: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+    for start in range(0, matrix.shape[0], _ROWS):
+        yield np.ascontiguousarray(matrix[start : start + _ROWS], "<f4")
 
 
 def read_embeddings(path: str | Path) -> Embeddings:
     """Read PATH (.npy) and its table; FormatError when one is missing, damaged or does not belong to the other.
 
-    The digest of the matrix takes a second for each GB. It is that of the numbers in memory, so a file that another
-    process replaces meanwhile is noticed too.
+    The matrix stays in its file, mapped into memory. Its digest takes a second for each GB; it is that of the mapped
+    numbers, so a file that another process puts in its place meanwhile is noticed too.
     """
     path = _npy(path)
     beside = path.with_suffix(".parquet")
@@ -111,15 +137,19 @@ def read_embeddings(path: str | Path) -> Embeddings:
         raise FormatError(f"cannot read the embeddings {path} ({error}); run the embed stage.") from error
     if mapped.dtype != np.float32:
         raise FormatError(f"{path} holds {mapped.dtype}, but embeddings are float32; embed again.")
-    matrix = np.array(mapped, order="C")
+    matrix = np.ascontiguousarray(np.asarray(mapped))
     if note is None or sha256_of_bytes(tables.bytes_of(matrix)) != note.matrix:
         raise FormatError(f"{path} and {beside.name} are not of one run, or one is damaged; embed again.")
     return Embeddings(matrix, table["source"].to_pylist(), table["identity"].to_pylist(), note.origin)
 
 
 def read_feature_sets(folder: str | Path) -> tuple[Embeddings, Embeddings]:
-    """Read the probes and distractors of an identification benchmark, made by one model, from their feature directory."""
-    probes, distractors = (read_embeddings(Path(folder) / name) for name in (_PROBES, _DISTRACTORS))
+    """Read the probes and distractors of an identification benchmark, made by one model, from their feature directory.
+
+    Where it has `read_noise_marks`, the distractors are those before the removal of noise.
+    """
+    others = _UNCLEANED if (Path(folder) / _MARKS).exists() else _DISTRACTORS
+    probes, distractors = (read_embeddings(Path(folder) / name) for name in (_PROBES, others))
     if probes.origin and distractors.origin and probes.origin.model != distractors.origin.model:
         raise FormatError(f"the probes and the distractors in {folder} were made by two models; embed both again.")
     return probes, distractors
@@ -132,6 +162,46 @@ def write_feature_sets(probes: Embeddings, distractors: Embeddings, out: str | P
         write_embeddings(distractors, folder / _DISTRACTORS)
 
 
+@dataclass(frozen=True)
+class NoiseMarks:
+    """Which rows of the distractors are noise, instead of the cleaned distractors themselves.
+
+    Attributes:
+        variant: of noise removal (`facerec.evaluation.identification.noise`).
+        rows: (k,) int64, ascending.
+    """
+
+    variant: str
+    rows: NDArray[np.int64]
+
+
+_VARIANT = TypeAdapter(dict[str, str])
+
+
+def write_marked_sets(probes: Embeddings, features: Path, marks: NoiseMarks, out: str | Path) -> None:
+    """Write the feature directory `out` of cleaned probes and of distractors that stay as they are, with their marks.
+
+    The distractors are those of directory `features`, with which `out` shares the file, so they take no further disk.
+    """
+    with atomic_dir(out) as folder:
+        write_embeddings(probes, folder / _PROBES)
+        for suffix in (".npy", ".parquet"):
+            link_or_copy((features / _DISTRACTORS).with_suffix(suffix), (folder / _UNCLEANED).with_suffix(suffix))
+        tables.write_parquet(pa.table({"row": marks.rows}, _MARK_SCHEMA), folder / _MARKS, {"variant": marks.variant})
+
+
+def read_noise_marks(folder: str | Path) -> NoiseMarks | None:
+    """Read the marks of a feature directory; None where its distractors are cleaned already, or nothing was."""
+    path = Path(folder) / _MARKS
+    if not path.exists():
+        return None
+    table = tables.read_parquet(path, _MARK_SCHEMA)
+    known = tables.note_of(table, path, _VARIANT)
+    if table["row"].null_count or known is None or "variant" not in known:
+        raise FormatError(f"{path} is damaged: it does not say which rows are noise; denoise again.")
+    return NoiseMarks(known["variant"], table["row"].to_numpy())
+
+
 def _npy(path: str | Path) -> Path:
     path = Path(path)
     if path.suffix != ".npy":
@@ -139,16 +209,21 @@ def _npy(path: str | Path) -> Path:
     return path
 
 
-def normalise(rows: ArrayLike) -> NDArray[np.float32]:
+def normalise(rows: ArrayLike, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
     """(n, d) rows scaled to length 1 in float64, returned as float32; rows of NaN or zeros become NaN.
+
+    They are written to `out`, if given, which may be `rows` itself.
 
     >>> normalise([[3.0, 4.0]]).round(1).tolist()
     [[0.6000000238418579, 0.800000011920929]]
     """
-    wide = np.asarray(rows, dtype=np.float64)
-    norms = np.linalg.norm(wide, axis=1, keepdims=True)
-    unit = np.divide(wide, norms, out=np.full_like(wide, np.nan), where=norms > 0)
-    return np.asarray(unit, dtype=np.float32)
+    given = np.asarray(rows)
+    unit = np.empty(given.shape, np.float32) if out is None else out
+    for start in range(0, len(given), _ROWS):
+        wide = np.asarray(given[start : start + _ROWS], dtype=np.float64)
+        norms = np.linalg.norm(wide, axis=1, keepdims=True)
+        unit[start : start + _ROWS] = np.divide(wide, norms, out=np.full_like(wide, np.nan), where=norms > 0)
+    return unit
 
 
 def describe_embeddings(path: Path) -> Description | None:
@@ -176,6 +251,8 @@ def describe_feature_sets(path: Path) -> Description | None:
         return None
     probes, distractors = read_feature_sets(path)
     facts = {"probes": len(probes), **_people(probes.identities), "distractors": len(distractors)}
+    marks = read_noise_marks(path)
+    facts |= {"marked_as_noise": len(marks.rows) if marks else None}
     facts |= {"dimensions": probes.matrix.shape[1], "bytes": size_of(path)}
     return Description("features of an identification benchmark", facts)
 

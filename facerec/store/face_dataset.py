@@ -49,6 +49,12 @@ class FaceDataset:
     def __len__(self) -> int:
         return self._starts[-1]
 
+    @property
+    def reduced(self) -> list[str]:
+        """Names of the sets whose crops are larger than `size`."""
+        pairs = zip(self.sets, self._sizes, strict=True)
+        return [shards.meta.dataset for shards, given in pairs if given != self.size]
+
     def name(self, index: int) -> str:
         """Where face `index` is, at the beginning of a message."""
         number = bisect_right(self._starts, index) - 1

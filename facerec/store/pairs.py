@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -46,11 +47,33 @@ class Pairs:
         """(2n,) with the rows of pair i at 2i and 2i + 1."""
         return np.stack([self.first, self.second], axis=1).ravel()
 
+    def paired(self, matrix: NDArray[np.float32]) -> PairedRows:
+        """What `interleave` gives, whose rows are taken from the matrix as they are needed."""
+        return PairedRows(matrix, self.rows)
+
     def interleave(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
         """(2n, d) rows of `matrix` with pair i in rows 2i and 2i + 1; NaN where a photo of the pair has no face."""
-        interleaved = matrix[self.rows]
-        interleaved[self.rows < 0] = np.nan
-        return interleaved
+        return self.paired(matrix)[:]
+
+
+class PairedRows:
+    """The embeddings (2n, d) of n pairs, of which 15 million would take 60 GB; indexed by rows as an array is.
+
+    Rows 2i and 2i + 1 are those of pair i; NaN where a photo of the pair has no face.
+    """
+
+    def __init__(self, matrix: NDArray[np.float32], rows: NDArray[np.int64]) -> None:
+        self._matrix, self._rows = matrix, rows
+        self.shape, self.dtype = (len(rows), matrix.shape[1]), matrix.dtype
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, wanted: slice | NDArray[Any]) -> NDArray[np.float32]:
+        rows = self._rows[wanted]
+        found = self._matrix[rows]
+        found[rows < 0] = np.nan
+        return found
 
 
 def consecutive_pairs(same: NDArray[np.bool_]) -> Pairs:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping
+import weakref
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -65,18 +67,48 @@ def read_parquet(path: str | Path, schema: pa.Schema) -> pa.Table:
     text that is not UTF-8 is damage. So is a table that would take more memory than `facerec.store.bounds` allows for
     the size of its file. The file is opened once, so that one put in its place meanwhile does not mix with it.
     """
-    try:
-        with Path(path).open("rb") as source:
-            metadata = pq.read_metadata(source)
-            texts = bounds.check_parquet(source, metadata, schema.names)
-            file = pq.ParquetFile(source, metadata=metadata, read_dictionary=texts)
-            table = bounds.decode_text(file.read(schema.names).select(schema.names), source)
-        table.validate(full=True)
-        return table.cast(schema).combine_chunks().replace_schema_metadata(table.schema.metadata)
-    except (pa.ArrowException, OSError, LookupError, ValueError, TypeError) as error:
-        raise FormatError(
-            f"{path} is not a readable table of {', '.join(schema.names)} ({reason_of(error)})."
-        ) from error
+    opened = RowGroups(path, schema)
+    return opened.read(range(len(opened)))
+
+
+class RowGroups:
+    """An open Parquet file of which a few groups of rows are read at a time, as `read_parquet` reads all of them."""
+
+    def __init__(self, path: str | Path, schema: pa.Schema) -> None:
+        self._path, self._schema = path, schema
+        with self._refusing():
+            self._source = Path(path).open("rb")  # noqa: SIM115, closed with this object
+            weakref.finalize(self, self._source.close)
+            metadata = pq.read_metadata(self._source)
+            texts = bounds.check_parquet(self._source, metadata, schema.names)
+            self._file = pq.ParquetFile(self._source, metadata=metadata, read_dictionary=texts)
+
+    def __len__(self) -> int:
+        return int(self._file.num_row_groups)
+
+    def read(self, groups: Iterable[int]) -> pa.Table:
+        """The rows of some groups."""
+        with self._refusing():
+            names = self._schema.names
+            found = self._file.read_row_groups(list(groups), names).select(names)
+            table = bounds.decode_text(found, self._source)
+            table.validate(full=True)
+            return table.cast(self._schema).combine_chunks().replace_schema_metadata(table.schema.metadata)
+
+    def bounds_of(self, column: str) -> list[tuple[int, int] | None]:
+        """The least and greatest whole number that the footer names for a column in each group; None where it does not."""
+        number = self._file.metadata.schema.to_arrow_schema().names.index(column)
+        named = [self._file.metadata.row_group(group).column(number).statistics for group in range(len(self))]
+        return [(each.min, each.max) if each is not None and each.has_min_max else None for each in named]
+
+    @contextmanager
+    def _refusing(self) -> Iterator[None]:
+        try:
+            yield
+        except (pa.ArrowException, OSError, LookupError, ValueError, TypeError) as error:
+            raise FormatError(
+                f"{self._path} is not a readable table of {', '.join(self._schema.names)} ({reason_of(error)})."
+            ) from error
 
 
 def write_parquet(table: pa.Table, path: Path, note: Mapping[str, Any] | None = None) -> None:
@@ -88,13 +120,6 @@ def write_parquet(table: pa.Table, path: Path, note: Mapping[str, Any] | None = 
 def put_parquet(table: pa.Table, path: Path) -> None:
     """Write a table uncompressed into the file `path`, which a failure leaves half-written."""
     pq.write_table(table, path, compression="none")
-
-
-def put_npy(array: NDArray[Any], path: Path) -> None:
-    """Write what `numpy.save` does into the file `path`; a full disk is an OSError that says so, which numpy's is not."""
-    with path.open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
-        file.write(bytes_of(array))
 
 
 def bytes_of(array: NDArray[Any]) -> memoryview:

@@ -24,7 +24,7 @@ _UNUSED = -1
 
 
 class TrainingFaces(FaceDataset):
-    """Faces of several sets; the identities of each set are its own.
+    """Faces of several sets; the identities of each set are its own, or with merge "names" those of equal names one.
 
     Attributes:
         labels: (n,) int64 in 0..classes-1, -1 for faces of identities with fewer than `min_images`.
@@ -32,9 +32,12 @@ class TrainingFaces(FaceDataset):
         usable: indices of their faces.
     """
 
-    def __init__(self, sets: FaceSets, min_images: int = 1) -> None:
+    def __init__(self, sets: FaceSets, min_images: int = 1, merge: str = "sets") -> None:
         super().__init__(sets)
-        self.labels, self.classes = _merge(sets, min_images)
+        for shards in sets:
+            shards.expect_any_order()
+        merged = _by_name(sets) if merge == "names" else _by_set(sets)
+        self.labels, self.classes = _number(merged, min_images)
         self.usable: Indices = np.flatnonzero(self.labels != _UNUSED)
 
     def check(self, batch: int) -> None:
@@ -58,18 +61,36 @@ class TrainingFaces(FaceDataset):
         return {shards.meta.dataset: entries.is_rendered(shards.meta.dataset) for shards in self.sets}
 
 
-def _merge(sets: FaceSets, min_images: int) -> tuple[Indices, int]:
-    """Consecutive labels over all sets, and the number of classes."""
+def _by_set(sets: FaceSets) -> Indices:
+    """A number for every face that people of different sets never share."""
     merged, classes = [], 0
     for shards in sets:
-        if (shards.labels < 0).any():
-            raise FormatError(f"{shards.path} holds faces of unknown identity; it cannot be trained on.")
-        _, labels, counts = np.unique(shards.labels, return_inverse=True, return_counts=True)
-        enough = counts >= min_images
-        renumbered = np.where(enough, np.cumsum(enough) - 1 + classes, _UNUSED)
-        merged.append(renumbered[labels].astype(np.int64))
-        classes += int(enough.sum())
-    return np.concatenate(merged), classes
+        _check_known(shards)
+        _, labels = np.unique(shards.labels, return_inverse=True)
+        merged.append(labels.astype(np.int64) + classes)
+        classes += int(labels.max(initial=-1)) + 1
+    return np.concatenate(merged)
+
+
+def _by_name(sets: FaceSets) -> Indices:
+    """A number for every face, equal for equal names of people."""
+    for shards in sets:
+        _check_known(shards)
+        if "" in shards.identities:
+            raise FormatError(f"{shards.path} holds faces without a name; train.merge: names cannot be used with it.")
+    names = [name for shards in sets for name in shards.identities]
+    return np.unique(np.array(names, dtype=str), return_inverse=True)[1].astype(np.int64)
+
+
+def _check_known(shards: Shards) -> None:
+    if (shards.labels < 0).any():
+        raise FormatError(f"{shards.path} holds faces of unknown identity; it cannot be trained on.")
+
+
+def _number(people: Indices, min_images: int) -> tuple[Indices, int]:
+    """Consecutive labels of those people, numbered from 0, who have enough images, and how many they are."""
+    enough = np.bincount(people) >= min_images
+    return np.where(enough, np.cumsum(enough) - 1, _UNUSED)[people].astype(np.int64), int(enough.sum())
 
 
 _IDENTITIES, _IMAGES = 2, 3  # random streams other than those for shuffling and augmentation

@@ -1,20 +1,22 @@
 """Live curves of a training: loss, accuracy, learning rate, length of the embeddings, images per second, validation.
 
-The machine setting FACEREC_LIVE names the loggers: tensorboard, dvclive, or both with a comma; none by default. Both
-are optional packages. Their files go to .facerec/live/NAME/ and are not part of any result. A new logger is a context
-manager like `_tensorboard` and a line in `LOGGERS`.
+The machine setting FACEREC_LIVE names the loggers: tensorboard, dvclive, mlflow, wandb, or several with commas; none by
+default. All are optional packages. Their files go to .facerec/live/NAME/ and are not part of any result. Nothing leaves
+this machine unless MLFLOW_TRACKING_URI names a server or WANDB_MODE is online. A new logger is a context manager like
+`_tensorboard` and a line in `LOGGERS`.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from facerec.core import ParamsError, leads, local_setting
+from facerec.core import ParamsError, leads, local_setting, write_text
 
 EVERY = 10
 """Steps between two points of a curve."""
@@ -98,7 +100,34 @@ def _dvclive(module: Any, folder: Path, first: int) -> Iterator[Write]:
         yield write
 
 
+@contextmanager
+def _mlflow(module: Any, folder: Path, first: int) -> Iterator[Write]:
+    folder.mkdir(parents=True, exist_ok=True)
+    local = f"sqlite:///{folder.resolve()}/mlflow.db"  # mlflow gives up its store of plain files
+    module.set_tracking_uri(os.environ.get("MLFLOW_TRACKING_URI") or local)
+    module.set_experiment("facerec")
+    known = folder / "run.txt"  # so that a training that was stopped goes on in its run
+    run = known.read_text(encoding="utf-8") if first and known.is_file() else None
+    with module.start_run(run_id=run) as active:
+        write_text(known, active.info.run_id)
+        yield lambda step, values: module.log_metrics(dict(values), step=step)
+
+
+@contextmanager
+def _wandb(module: Any, folder: Path, first: int) -> Iterator[Write]:
+    folder.mkdir(parents=True, exist_ok=True)
+    known = folder / "run.txt"
+    run = known.read_text(encoding="utf-8") if first and known.is_file() else None
+    mode = os.environ.get("WANDB_MODE") or "offline"
+    with module.init(project="facerec", dir=str(folder), mode=mode, id=run, resume="allow") as active:
+        write_text(known, active.id)
+        active.define_metric("*", step_metric="step")  # its own steps cannot go back, as those after a stop do
+        yield lambda step, values: active.log({**values, "step": step})
+
+
 LOGGERS: dict[str, tuple[str, Callable[..., AbstractContextManager[Write]]]] = {
     "tensorboard": ("torch.utils.tensorboard", _tensorboard),
     "dvclive": ("dvclive", _dvclive),
+    "mlflow": ("mlflow", _mlflow),
+    "wandb": ("wandb", _wandb),
 }

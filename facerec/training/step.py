@@ -96,10 +96,13 @@ class TrainingState:
     validations: list[ValidationScores] = field(default_factory=list)
     best: dict[str, Tensor] | None = None
 
-    def add_step(self, metrics: Tensor, lr: float, epoch_steps: int) -> None:
-        """Record a step that was made; the last one of an epoch adds it to the history."""
-        self.step += 1
-        self.totals += metrics
+    def add_metrics(self, metrics: Tensor, lr: float, epoch_steps: int) -> None:
+        """Record the metrics (k, 3) of the k steps made last, in one epoch; its last step adds it to the history.
+
+        `lr` is that of the last of them.
+        """
+        for each in metrics:
+            self.totals += each
         if self.step % epoch_steps == 0:
             loss, accuracy, norm = (self.totals / epoch_steps).tolist()
             self.history.append(Epoch(self.step // epoch_steps, loss, accuracy, lr, norm))
@@ -116,6 +119,14 @@ class TrainingState:
         if all(now.mean > before.mean for before in self.validations) and distributed.rank() == 0:
             self.best = {key: value.cpu().clone() for key, value in self.result.state_dict().items()}
         self.validations.append(now)
+
+    def average_buffers(self) -> None:
+        """Make running statistics those of all processes, before they are read; all processes must call it.
+
+        They only ever average linearly, so that their mean after some steps is that of averaging after each.
+        """
+        for network in {self.network, self.result}:
+            distributed.average_buffers(network)
 
     @property
     def finite(self) -> bool:
@@ -186,7 +197,8 @@ def create_optimiser(network: nn.Module, head: nn.Module, recipe: Train) -> Opti
     if recipe.optimiser == "adamw":
         # Fused, since the square root of the others depends on the processor.
         return AdamW(described, lr=recipe.lr, betas=(recipe.momentum, 0.999), fused=True)
-    return SGD(described, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.nesterov)
+    fused = True if last.is_cuda else None  # one kernel instead of hundreds
+    return SGD(described, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.nesterov, fused=fused)
 
 
 def _decay(parameter: nn.Parameter, factor: float, recipe: Train) -> float:
@@ -233,7 +245,7 @@ def learning_rate(schedule: Schedule, peak: float, epochs: int, position: float,
 
 
 def update(state: TrainingState, images: Tensor, labels: Tensor, lr: float, recipe: Train) -> Tensor:
-    """Update weights and optimiser state by one batch.
+    """Update weights, optimiser state and the number of steps by one batch.
 
     Args:
         state: what to update.
@@ -243,7 +255,7 @@ def update(state: TrainingState, images: Tensor, labels: Tensor, lr: float, reci
         recipe: the parameters `train`.
 
     Returns:
-        (3,) float64 on the CPU, by METRICS, over the global batch.
+        (3,) float64 on the device, by METRICS, over the global batch. Nothing here waits for a GPU.
     """
     for group in state.optimiser.param_groups:
         group["lr"] = lr * group["rate"]
@@ -259,10 +271,10 @@ def update(state: TrainingState, images: Tensor, labels: Tensor, lr: float, reci
     _clip(state, recipe)
     state.scaler.step(state.optimiser)
     state.scaler.update()
-    distributed.average_buffers(state.network)
     if state.average is not None:
         state.average.update_parameters(state.network)
-    return torch.stack(metrics).mean(0).cpu()
+    state.step += 1
+    return torch.stack(metrics).mean(0)
 
 
 def _backward(state: TrainingState, images: Tensor, labels: Tensor, recipe: Train, part: int) -> Tensor:
@@ -298,25 +310,35 @@ def _norm(partial: list[nn.Parameter], learning: list[nn.Parameter]) -> Tensor:
 
 
 @contextmanager
-def reproducible(seed: int, threads: int) -> Iterator[None]:
-    """Seed torch, allow only deterministic algorithms and use `threads` inside the block; then restore its state."""
-    # cuBLAS is deterministic only with a fixed workspace, read when CUDA starts.
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+def reproducible(recipe: Train, device: torch.device) -> Iterator[None]:
+    """Compute as the recipe says inside the block, then restore torch's state.
+
+    Sets the random seed, the threads, the precision of products, and whether only deterministic algorithms may run,
+    which is always so on a CPU; elsewhere cuDNN may try which of its algorithms is the fastest.
+    """
+    deterministic = recipe.deterministic or device.type == "cpu"
+    if deterministic:  # cuBLAS is so only with a fixed workspace, read when CUDA starts
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     before = torch.are_deterministic_algorithms_enabled()
     fill = memory.fill_uninitialized_memory  # type: ignore[attr-defined]
-    threads_before = torch.get_num_threads()
+    threads, precision = torch.get_num_threads(), torch.get_float32_matmul_precision()
+    trying = torch.backends.cudnn.benchmark
     with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        torch.use_deterministic_algorithms(True)
+        torch.manual_seed(recipe.seed)
+        torch.use_deterministic_algorithms(deterministic)
+        torch.backends.cudnn.benchmark = not deterministic
+        torch.set_float32_matmul_precision(recipe.products)
         # Filling memory that is written anyway costs a pass over every tensor.
         memory.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-        torch.set_num_threads(threads)
+        torch.set_num_threads(recipe.threads)
         try:
             yield
         finally:
             torch.use_deterministic_algorithms(before)
+            torch.backends.cudnn.benchmark = trying
+            torch.set_float32_matmul_precision(precision)
             memory.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
-            torch.set_num_threads(threads_before)
+            torch.set_num_threads(threads)
 
 
 def reseed(*key: int) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import tee
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,8 @@ from facerec.store.model_metadata import Preprocessing
 from facerec.training import augmentation
 from facerec.training.checkpoints import Checkpoints, delay_interrupts
 from facerec.training.data import BalancedSampler, FaceSets, Sampler, ShuffledSampler, TrainingFaces
-from facerec.training.loggers import live_curves
+from facerec.training.loggers import EVERY, live_curves
+from facerec.training.prefetching import ahead
 from facerec.training.step import (
     METRICS,
     Epoch,
@@ -38,6 +40,9 @@ from facerec.training.step import (
     update,
 )
 from facerec.training.validation import Validator
+
+Unread = list[tuple[Tensor, float]]
+"""Metrics (3,) of steps that were not read yet, on the device, and their learning rates."""
 
 
 class TrainingError(FacerecError):
@@ -79,7 +84,7 @@ def keep_checkpoints(sets: FaceSets, recipe: Train) -> Iterator[Checkpoints]:
     inputs = {
         "faces": [shards.path for shards in sets],
         "init": recipe.init and Path(recipe.init),
-        "validation": recipe.validation.faces and Path(recipe.validation.faces),
+        "validation": [path and Path(path) for path in (recipe.validation.faces, recipe.validation.pairs)],
         "recipe": recipe.model_dump(mode="json", exclude={"init"}),
     }
     with work_folder("train", inputs) as folder:
@@ -103,47 +108,58 @@ def fit(sets: FaceSets, recipe: Train, device: torch.device, checkpoints: Checkp
         ParamsError: the sets are too small for the recipe.
         TrainingError: the loss is no longer finite.
         FormatError, ImageError: faces that cannot be used.
-        KeyboardInterrupt: after Ctrl-C or SIGTERM, at the end of a step.
+        KeyboardInterrupt: after Ctrl-C or SIGTERM, when metrics are read next (`steps_between_readings`).
     """
-    faces = TrainingFaces(sets, recipe.min_images)
+    faces = TrainingFaces(sets, recipe.min_images, recipe.merge)
     faces.check(recipe.batch)
     distributed.local_batch(recipe.batch, recipe.accumulate)
     sampler = create_sampler(faces, recipe)
     images, epoch_steps, wanted = recipe.batch, len(sampler), recipe.validation
-    steps = recipe.epochs * epoch_steps
-    fixed = reproducible(recipe.seed, recipe.threads)
-    with fixed, reused_memory(), delay_interrupts() as asked_to_stop, bar() as progress:
+    steps, every = recipe.epochs * epoch_steps, steps_between_readings(device)
+    with reproducible(recipe, device), reused_memory(), delay_interrupts() as asked_to_stop, bar() as progress:
         backbone, head = initial_weights(faces, recipe, device)
-        validator = Validator(backbone, device, steps, wanted.faces, wanted.sets, wanted.every)
+        validator = Validator(backbone, device, steps, wanted.faces, wanted.sets, wanted.every, wanted.pairs)
         state = initial_state(backbone.network, head, recipe, device)
-        where = describe_device(device) if distributed.world() == 1 else f"{distributed.world()} processes"
-        _say(progress, f"training on {len(faces.usable):,} faces of {faces.classes:,} identities, {where}")
+        _say_begun(progress, faces, device)
+        if faces.reduced:
+            height, width = faces.size
+            _say(progress, f"{', '.join(faces.reduced)}: reduced to {height}x{width}, the size of the smallest set")
         _resume(state, checkpoints, epoch_steps, progress)
         shown = progress.add_task("training", total=steps * images, completed=state.step * images, unit="images")
         with live_curves(images, state.step) as logger:
-            for pixels, labels, lr in load_batches(faces, sampler, recipe, backbone.preprocessing, device, state.step):
+            made: Unread = []
+            loaded = load_batches(faces, sampler, recipe, backbone.preprocessing, device, state.step)
+            for pixels, labels, lr in ahead(loaded, device):
                 hold(state, recipe.freeze, state.step // epoch_steps)
-                metrics = update(state, pixels, labels, lr, recipe)
-                ends = (state.step + 1) % epoch_steps == 0
+                made.append((update(state, pixels, labels, lr, recipe), lr))
+                ends = state.step % epoch_steps == 0
+                if not (ends or state.step % every == 0 or validator.due(state.step)):
+                    continue
+                state.average_buffers()
                 stop, keep = distributed.any_of(asked_to_stop(), checkpoints is not None and (ends or checkpoints.due))
                 keep = keep or (stop and checkpoints is not None)
-                if distributed.any_of(not metrics.isfinite().all() or (keep and not state.finite))[0]:
-                    raise _divergence(state, lr, epoch_steps, checkpoints)
-                state.add_step(metrics, lr, epoch_steps)
-                text = f"epoch {-(-state.step // epoch_steps)}, loss {float(metrics[0]):.3f}"
-                progress.update(shown, advance=images, description=text)
-                logger.log_step(state.step, {**dict(zip(METRICS, metrics.tolist(), strict=True)), "lr": lr})
+                metrics = _read_metrics(state, made, epoch_steps, checkpoints, keep)
+                progress.update(
+                    shown, completed=state.step * images, description=_title(state.step, epoch_steps, metrics)
+                )
+                logger.log_step(state.step, {**dict(zip(METRICS, metrics, strict=True)), "lr": lr})
                 if validator.due(state.step):
                     state.add_validation(validator(state.result))
                     logger.log_validation(state.step, state.validations[-1].accuracy)
                 if checkpoints is not None and keep:
                     checkpoints.write(state.content())
                 if stop:
-                    kept = "a checkpoint was written, the same command goes on there"
-                    kept = kept if checkpoints else "it keeps no checkpoints"
-                    _say(progress, f"training stopped before {_position(state.step, epoch_steps)}; {kept}")
+                    _say_stopped(progress, _position(state.step, epoch_steps), checkpoints is not None)
                     raise KeyboardInterrupt
     return _finish(state, backbone, faces)
+
+
+def steps_between_readings(device: torch.device) -> int:
+    """Steps after which metrics are read: at once on a CPU; a GPU would have to wait for the host each time.
+
+    Checkpoints, Ctrl-C and a loss that is not finite are looked at then too.
+    """
+    return 1 if device.type == "cpu" else EVERY
 
 
 def create_sampler(faces: TrainingFaces, recipe: Train) -> Sampler:
@@ -235,9 +251,10 @@ def load_batches(
     """
     for epoch in range(first // len(sampler) + 1, recipe.epochs + 1):
         offset = first % len(sampler) if epoch == first // len(sampler) + 1 else 0
-        order = [distributed.local_rows(each, recipe.accumulate) for each in sampler.batches(epoch, offset)]
+        rows = (distributed.local_rows(each, recipe.accumulate) for each in sampler.batches(epoch, offset))
+        order, ahead = tee(rows)  # drawn as they are decoded: a whole epoch of millions would take a minute
         draws = augmentation.draw_augmentation(len(faces), recipe, epoch)
-        decoded = zip(order, faces.batches(order), strict=True)
+        decoded = zip(order, faces.batches(ahead), strict=True)
         for number, (indices, pixels) in enumerate(decoded, offset):
             images = _to_device(pixels, device)
             images = augmentation.augment_faces(images, draws, indices, recipe.augment)
@@ -256,13 +273,46 @@ def _position(step: int, epoch_steps: int) -> str:
     return f"epoch {step // epoch_steps + 1}, batch {step % epoch_steps + 1} of {epoch_steps}"
 
 
+def _title(step: int, epoch_steps: int, metrics: Sequence[float]) -> str:
+    return f"epoch {-(-step // epoch_steps)}, loss {metrics[0]:.3f}"
+
+
+def _say_begun(progress: Progress, faces: TrainingFaces, device: torch.device) -> None:
+    where = describe_device(device) if distributed.world() == 1 else f"{distributed.world()} processes"
+    _say(progress, f"training on {len(faces.usable):,} faces of {faces.classes:,} identities, {where}")
+
+
+def _say_stopped(progress: Progress, place: str, kept: bool) -> None:
+    how = "a checkpoint was written, the same command goes on there" if kept else "it keeps no checkpoints"
+    _say(progress, f"training stopped before {place}; {how}")
+
+
 def _say(progress: Progress, sentence: str) -> None:
     progress.console.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
 
-def _divergence(state: TrainingState, lr: float, epoch_steps: int, checkpoints: Checkpoints | None) -> TrainingError:
+def _read_metrics(
+    state: TrainingState, made: Unread, epoch_steps: int, checkpoints: Checkpoints | None, keep: bool
+) -> list[float]:
+    """Record the metrics of the steps `made` and forget them; those of the last one.
+
+    Raises TrainingError for the first that is not finite, or if weights that are to be kept are not.
+    """
+    metrics = torch.stack([each for each, _ in made]).cpu()
+    finite = metrics.isfinite().all(1).tolist()
+    if distributed.any_of(not all(finite) or (keep and not state.finite))[0]:
+        place = finite.index(False) if False in finite else len(made) - 1
+        raise _divergence(state.step - len(made) + place, made[place][1], epoch_steps, checkpoints)
+    state.add_metrics(metrics, made[-1][1], epoch_steps)
+    made.clear()
+    last: list[float] = metrics[-1].tolist()
+    return last
+
+
+def _divergence(step: int, lr: float, epoch_steps: int, checkpoints: Checkpoints | None) -> TrainingError:
+    where = _position(step, epoch_steps)
     kept = f" The last good state is kept in {checkpoints.folder}." if checkpoints else ""
     return TrainingError(
-        f"The loss is no longer a finite number in {_position(state.step, epoch_steps)} (learning rate {lr:.4g}); "
+        f"The loss is no longer a finite number in {where} (learning rate {lr:.4g}); "
         f"lower train.lr, lengthen train.schedule.warmup or lower train.head.scale.{kept}"
     )

@@ -47,6 +47,8 @@ class ValidationBenchmark:
 class Validator:
     """Validates a network on the benchmarks `sets`, or all, in the folder `faces`; every process embeds a part.
 
+    With a list of pairs `listed`, `faces` is the one face set of these pairs.
+
     Validation is due every `every` steps and after the last of `steps`. The network has the preprocessing of `stored`.
     Raises ParamsError if a benchmark is missing.
     """
@@ -59,14 +61,17 @@ class Validator:
         faces: str | None,
         sets: Sequence[str],
         every: int,
+        listed: str | None = None,
     ) -> None:
         self._stored, self._device, self._steps, self._every = stored, device, steps, every
-        folders = {} if faces is None else _find_benchmarks(Path(faces), sets)
-        self._benchmarks = {name: self._read(folder) for name, folder in folders.items()}
+        folders: dict[str, Path] = {}
+        if faces is not None:
+            folders = _find_benchmarks(Path(faces), sets) if listed is None else {Path(faces).name: Path(faces)}
+        self._benchmarks = {name: self._read(folder, listed or folder / _PAIRS) for name, folder in folders.items()}
 
-    def _read(self, folder: Path) -> ValidationBenchmark:
+    def _read(self, folder: Path, listed: str | Path) -> ValidationBenchmark:
         faces = shards.read_shards(folder, "faces")
-        pairs = pair_lists.read_pairs(folder / _PAIRS, faces.sources)
+        pairs = pair_lists.read_pairs(listed, faces.sources)
         self._stored.preprocessing.check(faces.meta)
         rows = np.stack([pairs.first, pairs.second], axis=1).ravel()
         return ValidationBenchmark(FaceDataset([faces], self._stored.preprocessing.size), rows, pairs.same)

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import pytest
 import yaml
 
 from facerec.params import profiles
+from tests import commands, forks
 from tests.conftest import ROOT
 
 TINY = {
@@ -31,6 +33,10 @@ TINY = {
 }
 
 
+FORKED: dict[str, str] = {}
+"""The PATH with the programs of tests/forks.py, while they are served."""
+
+
 @dataclass(frozen=True)
 class Project:
     """A working copy in which commands run as a user would type them."""
@@ -39,26 +45,26 @@ class Project:
 
     def json(self, *command: str) -> Any:
         """The JSON object that a command prints on standard output, which holds nothing else."""
-        done = subprocess.run(
-            command, cwd=self.root, env=stage_environment(), stdout=subprocess.PIPE, check=True, timeout=900
-        )
+        done = self.start(*command)
+        assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
     def run(self, *command: str, check: bool = True, **environment: str) -> str:
         """Standard output and error of a command, which must succeed unless `check` is false."""
-        done = subprocess.run(
-            command,
-            cwd=self.root,
-            env={**stage_environment(), **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=900,
-            check=False,
+        done = self.start(*command, **environment)
+        told = done.stdout + done.stderr
+        assert not check or done.returncode == 0, f"{' '.join(command)}\n{told}"
+        assert check or done.returncode != 0, f"{' '.join(command)} should fail\n{told}"
+        return told
+
+    def start(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """A command at the root: `facerec` inside this process, `dvc` and the stages forked (`forked`)."""
+        variables = {**stage_environment(), **FORKED, **environment}
+        if command[0] == "facerec":
+            return commands.run(*command[1:], cwd=self.root, **variables)
+        return subprocess.run(
+            command, cwd=self.root, env=variables, capture_output=True, text=True, timeout=900, check=False
         )
-        assert not check or done.returncode == 0, f"{' '.join(command)}\n{done.stdout}"
-        assert check or done.returncode != 0, f"{' '.join(command)} should fail\n{done.stdout}"
-        return done.stdout
 
 
 def executed(output: str) -> list[str]:
@@ -119,14 +125,23 @@ def stage_environment() -> dict[str, str]:
     }
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def heed_ctrl_c() -> None:
-    """`make test` starts this suite with `&`, and a shell lets such commands and their children ignore Ctrl-C."""
+    """A shell lets commands that it starts with `&`, and their children, ignore Ctrl-C."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.fixture(scope="session")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+@pytest.fixture(scope="package")
+def forked() -> Iterator[None]:
+    """Stages and `dvc` are forked, which spares starting Python and importing torch a hundred times."""
+    with forks.serving() as folder:
+        FORKED["PATH"] = f"{folder}{os.pathsep}{stage_environment()['PATH']}"
+        yield
+        FORKED.clear()
+
+
+@pytest.fixture(scope="package")
+def project(forked: None, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The tiny experiment, run once from nothing and committed."""
     made = make_project(tmp_path_factory.mktemp("project"))
     made.run("dvc", "repro")

@@ -19,7 +19,7 @@ from facerec.interop import exporting, pair_lists
 from facerec.store import embeddings, gallery, shards
 from tests import documents
 from tests.documents import Block, Command
-from tests.pipeline.conftest import Project, stage_environment
+from tests.pipeline.conftest import FORKED, Project, stage_environment
 
 pytestmark = pytest.mark.pipeline
 
@@ -78,7 +78,7 @@ class Shell:
         whole = f'cd "{self._root}"; . "{self._state}"; set -eo pipefail\n{script}\nexport -p > "{self._state}"\n'
         done = subprocess.run(
             ["bash", "-c", whole],
-            env=stage_environment(),
+            env={**stage_environment(), **FORKED},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -91,7 +91,7 @@ def test_an_experiment_is_compared_and_taken_back(copy: Project) -> None:
 
 def runs_are_compared(copy: Project, changed: dict[str, dict[str, float]]) -> None:
     """`facerec` tells of the experiment what `dvc metrics diff` told, from the cache alone, and what it is worth."""
-    found = copy.json("facerec", "compare-runs", "HEAD", "margin", "--trials", "100", "--json")
+    found = copy.json("facerec", "compare-runs", "HEAD", "margin", "--bootstrap", "100", "--json")
     assert list(found["benchmarks"]) == ["synth_agedb", "synth_cfp", "synth_lfw", "synth_megaface"]
     assert found["omitted"] == {}
     for name, benchmark in found["benchmarks"].items():
@@ -99,12 +99,30 @@ def runs_are_compared(copy: Project, changed: dict[str, dict[str, float]]) -> No
         assert 2 / 101 <= headline["p"] <= benchmark["p_holm"] <= 1
         told = changed.get(f"{name}.{benchmark['headline']}")
         assert headline["difference"] == pytest.approx(told["diff"] if told else 0)
-    on_disk = copy.run("facerec", "compare-runs", "margin", "--trials", "100", "--markdown")
+    on_disk = copy.run("facerec", "compare-runs", "margin", "--bootstrap", "100", "--markdown")
     assert on_disk.count("| identical |") == 4
     table = copy.json("facerec", "experiments", "--json")["experiments"]
     assert [row["name"] for row in table] == ["workspace", "main", "margin"]
     assert table[2]["changed"] == ["train.head.margin=0.3"]
     assert table[2]["metrics"].keys() == found["benchmarks"].keys()
+
+
+@pytest.mark.slow
+def test_experiments_pile_up_until_the_commit_is_restored(copy: Project) -> None:
+    for setting in ("verify.far=0.1", "verify.seed=2"):
+        copy.run("dvc", "exp", "run", "-S", setting, "verify@synth_lfw")
+    piled = json.loads(copy.run("dvc", "params", "diff", "--json"))["params.yaml"]
+    assert piled.keys() == {"verify.far", "verify.seed"}
+    copy.run("git", "restore", "params.yaml", "dvc.lock", "reports")
+    copy.run("dvc", "checkout")
+    assert copy.run("git", "status", "--porcelain") == ""
+    assert "up to date" in copy.run("dvc", "status")
+
+
+def test_the_stages_of_a_fresh_profile_are_listed(copy: Project) -> None:
+    copy.run("facerec", "profile", "lfw")
+    listed = executed(copy.run("dvc", "repro", "--dry", "--force"))
+    assert {"download@lfw", "detect@lfw", "align@lfw", "embed@lfw", "verify@lfw", "plots", "report"} <= set(listed)
 
 
 def test_metrics_are_few(project: Project) -> None:

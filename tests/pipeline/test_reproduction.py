@@ -94,7 +94,7 @@ def test_runs_of_different_machines_are_told_apart(copy: Project) -> None:
     summary = json.loads(path.read_text())
     here = summary["arithmetic"]
     assert here == describe_arithmetic()
-    command = ("facerec", "compare-runs", "main", "--trials", "100")
+    command = ("facerec", "compare-runs", "main", "--bootstrap", "100")
     assert copy.json(*command, "--json")["note"] == ""
     path.write_text(json.dumps(summary | {"arithmetic": GPU}))
     found = copy.json(*command, "--json")
@@ -130,7 +130,7 @@ def test_a_fresh_clone_gives_the_same_bytes_and_compares(project: Project, tmp_p
     clone.run("dvc", "exp", "run", "-S", "verify.far=0.1")
     assert list(json.loads(clone.run("dvc", "params", "diff", "--json"))["params.yaml"]) == ["verify.far"]
     assert json.loads(clone.run("dvc", "metrics", "diff", "--json")).keys() <= {"reports/summary.json"}
-    found = clone.json("facerec", "compare-runs", "main", "workspace", "--trials", "100", "--json")
+    found = clone.json("facerec", "compare-runs", "main", "workspace", "--bootstrap", "100", "--json")
     assert list(found["benchmarks"]) == ["synth_agedb", "synth_cfp", "synth_lfw", "synth_megaface"]
     assert found["note"] == ""
     assert clone.run("facerec", "experiments").count("verify.far=0.1") == 2

@@ -18,7 +18,7 @@ Sources: the descriptions of InsightFace's `remove_noises.py`, written for 512 d
 from __future__ import annotations
 
 import zlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import PurePosixPath
@@ -34,6 +34,7 @@ from facerec.store.embeddings import normalise
 VARIANTS = ("published", "centre", "zero", "delete")
 _FAR = 100.0  # in the extra dimension: |x - y|^2 is then at least 10,000
 _JITTER = 1e-3
+_ROWS = 1024  # in memory at a time
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class CleanedFeatures:
     Attributes:
         probes, distractors: (n', d') and (m', d') cleaned features.
         kept_probes, kept_distractors: rows of the originals that these are, ascending.
+        noisy_distractors: rows of the original distractors that are noise, ascending.
         probe_counts, distractor_counts: (entries listed as noise, how many of them are among the rows).
     """
 
@@ -50,6 +52,7 @@ class CleanedFeatures:
     distractors: Any
     kept_probes: Ints
     kept_distractors: Ints
+    noisy_distractors: Ints
     probe_counts: tuple[int, int]
     distractor_counts: tuple[int, int]
 
@@ -69,7 +72,14 @@ class CleanDistractors:
         self._rows, self._noisy, self._variant = rows, noisy, variant
         self.kept: Ints = np.flatnonzero(~noisy) if variant == "delete" else np.arange(len(noisy))
         self.shape = (len(self.kept), rows.shape[1] + _widens(variant))
-        self.dtype = np.dtype(np.float32)
+        self.dtype, self.ndim = np.dtype(np.float32), 2
+
+    def __len__(self) -> int:
+        return len(self.kept)
+
+    def __iter__(self) -> Iterator[Floats]:
+        for start in range(0, len(self), _ROWS):
+            yield from self[start : start + _ROWS]
 
     def __getitem__(self, rows: slice) -> Floats:
         """The cleaned rows of a contiguous slice, as a new array."""
@@ -77,7 +87,8 @@ class CleanDistractors:
         if not len(chosen):
             return np.empty((0, self.shape[1]), dtype=np.float32)
         first = int(chosen[0])
-        clean = np.array(self._rows[first : int(chosen[-1]) + 1][chosen - first], dtype=np.float32)
+        taken = self._rows[first : int(chosen[-1]) + 1]
+        clean = np.array(taken if len(taken) == len(chosen) else taken[chosen - first], dtype=np.float32)
         if _widens(self._variant):
             clean = _widen(clean)
             clean[self._noisy[chosen], -1] = _FAR
@@ -104,7 +115,7 @@ def remove_noise(
         labels: (n,) identity of each probe.
         probe_names: (n,) names in any spelling that `facescrub_key` takes.
         distractors: L2-normalised features of strangers. An array gives an array; rows on disk, such as a memory
-            map, are cleaned when they are read.
+            map or a matrix that `read_embeddings` mapped, are cleaned when they are read.
         distractor_names: (m,) names in any spelling that `megaface_key` takes.
         probe_noise, distractor_noise: names listed as noise; those that are absent are only counted. Entries of
             probes may have folders: 'Ann/1.jpg' is not 'Bob/1.jpg', while in 'A B/A B_12.jpg' the base name is enough.
@@ -125,15 +136,23 @@ def remove_noise(
     photos = [(facescrub_key(name), _with_folder(name)) for name in probe_names]
     strangers = [(megaface_key(name),) for name in distractor_names]
     wrong, known = [_named(entry) for entry in probe_noise], [megaface_key(entry) for entry in distractor_noise]
-    others = CleanDistractors(distractors, _match(strangers, known), variant)
+    noisy = _match(strangers, known)
+    others = CleanDistractors(distractors, noisy, variant)
     clean, kept = _clean_probes(probes, np.asarray(labels), _match(photos, wrong), variant, seed)
-    on_disk = isinstance(distractors, np.memmap) or not isinstance(distractors, np.ndarray)
-    whole = others if on_disk else others[: others.shape[0]]
+    whole = others if _is_on_disk(distractors) else others[: others.shape[0]]
     counts = (
         (len(listed), len(set(listed).intersection(chain.from_iterable(names))))
         for listed, names in ((wrong, photos), (known, strangers))
     )
-    return CleanedFeatures(clean, whole, kept, others.kept, *counts)
+    return CleanedFeatures(clean, whole, kept, others.kept, np.flatnonzero(noisy), *counts)
+
+
+def _is_on_disk(rows: FeatureRows) -> bool:
+    """Whether rows are no array in memory: a map of a file, a view of one, or something that reads them."""
+    base: Any = rows
+    while isinstance(base, np.ndarray) and not isinstance(base, np.memmap):
+        base = base.base
+    return isinstance(base, np.memmap) or not isinstance(rows, np.ndarray)
 
 
 def _clean_probes(

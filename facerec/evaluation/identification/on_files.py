@@ -25,6 +25,9 @@ from facerec.interop import devkit, photo_lists
 from facerec.store import embeddings, tables
 from facerec.store.embeddings import Embeddings
 
+MARKED_FROM = 64 << 20
+"""Bytes of distractors from which on noise is marked instead of writing them a second time."""
+
 
 @dataclass(frozen=True)
 class IdentificationRecord:
@@ -96,21 +99,43 @@ class IdentificationRecord:
 def denoise_files(
     features: Path, probe_noises: Path, distractor_noises: Path, variant: str, seed: int, out: Path
 ) -> noise.CleanedFeatures:
-    """Clean the L2-normalised features of directory `features` into directory `out` by two noise lists."""
-    probes, distractors = embeddings.read_feature_sets(features)
+    """Clean the L2-normalised features of directory `features` into directory `out` by two noise lists.
+
+    From MARKED_FROM bytes on, the distractors are not written again: `out` shares the file of `features` and says which
+    rows are noise. The functions of this module read both forms, to the same numbers.
+    """
+    probes, distractors = _read_sets(features)
     lists = photo_lists.read_noises(probe_noises), photo_lists.read_noises(distractor_noises)
     faces, strangers = (probes.matrix, probes.identities, probes.sources), (distractors.matrix, distractors.sources)
     cleaned = noise.remove_noise(*faces, *strangers, *lists, variant, seed)
     kept = _rows(probes, cleaned.kept_probes, cleaned.probes)
-    embeddings.write_feature_sets(kept, _rows(distractors, cleaned.kept_distractors, cleaned.distractors), out)
+    if isinstance(distractors.matrix, np.ndarray) and distractors.matrix.nbytes >= MARKED_FROM:
+        marks = embeddings.NoiseMarks(variant, cleaned.noisy_distractors)
+        embeddings.write_marked_sets(kept, features, marks, out)
+    else:
+        embeddings.write_feature_sets(kept, _rows(distractors, cleaned.kept_distractors, cleaned.distractors), out)
     return cleaned
+
+
+def _read_sets(features: Path) -> tuple[Embeddings, Embeddings]:
+    """The probes and distractors of a feature directory; distractors with marks are cleaned when they are read."""
+    probes, distractors = embeddings.read_feature_sets(features)
+    marks = embeddings.read_noise_marks(features)
+    if marks is None:
+        return probes, distractors
+    noisy = np.zeros(len(distractors), bool)
+    if len(marks.rows) and not 0 <= marks.rows.min() <= marks.rows.max() < len(noisy):
+        raise FormatError(f"{features} marks rows as noise that its distractors do not have; denoise again.")
+    noisy[marks.rows] = True
+    clean = noise.CleanDistractors(distractors.matrix, noisy, marks.variant)
+    return probes, _rows(distractors, clean.kept, clean)
 
 
 def identify_files(
     features: Path, fprs: Sequence[float], sweeps: int = 0, bootstrap: int = 0, seed: int = 0
 ) -> IdentificationRecord:
     """Rank the probes of directory `features` among its distractors."""
-    probes, distractors = embeddings.read_feature_sets(features)
+    probes, distractors = _read_sets(features)
     found = ranking.identify(probes.matrix, probes.identities, distractors.matrix, fprs, sweeps=sweeps, seed=seed)
     names = ProbeNames(probes.sources, probes.identities)
     return IdentificationRecord(found, bootstrap, seed, names, probes.arithmetic)
@@ -151,7 +176,7 @@ def import_features(folder: Path, probe_list: Path, distractor_list: Path, algor
 
 def export_features(features: Path, algorithm: str, out: Path) -> dict[str, int]:
     """Write feature directory `features` as the devkit's folders facescrub/ and megaface/ and their two lists."""
-    probes, distractors = embeddings.read_feature_sets(features)
+    probes, distractors = _read_sets(features)
     with atomic_dir(out) as folder:
         for name, faces in (("facescrub", probes), ("megaface", distractors)):
             devkit.write_devkit_features(folder / name, faces.sources, faces.matrix, algorithm)
@@ -168,7 +193,7 @@ def write_devkit_scores(features: Path, out: Path) -> dict[str, int]:
     -|x - y|^2 in float32, greater is more alike; 14 GB for all of MegaFace, and as much while it is written.
     Counts of rows and columns.
     """
-    probes, distractors = embeddings.read_feature_sets(features)
+    probes, distractors = _read_sets(features)
     with atomic_dir(out) as folder:
         for name, others in (("facescrub_facescrub", probes), ("facescrub_megaface", distractors)):
             columns = folder / f"{name}.npy"  # comes in columns, is kept in rows

@@ -14,14 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from facerec.core import FormatError, ParamsError, torch_device, track
-from facerec.evaluation.curves import supports_rate
+from facerec.core import FormatError, ParamsError, device_type, torch_device, track
+from facerec.evaluation.curves import allowed_false_accepts, supports_rate
 from facerec.evaluation.identification import devkit
 from facerec.evaluation.identification.result import (
     IdentificationResult,
     Separation,
     SubsetResult,
-    allowed_false_positives,
     count_false_positives,
 )
 from facerec.evaluation.identification.scoring import (
@@ -81,10 +80,13 @@ def _scan(run: _Run, distractors: FeatureRows, tail_size: int, rings: SubsetSwee
 
 def choose_engine(probes: Features) -> Engine:
     """The engine for the device of this machine's settings: numba on the CPU, else torch."""
-    from facerec.evaluation.identification.engines import NumbaEngine, TorchEngine
+    if device_type() == "cpu":
+        from facerec.evaluation.identification.engines import NumbaEngine
 
-    device = torch_device()
-    return NumbaEngine(probes) if device.type == "cpu" else TorchEngine(probes, device)
+        return NumbaEngine(probes)
+    from facerec.evaluation.identification.torch_engine import TorchEngine
+
+    return TorchEngine(probes, torch_device())
 
 
 def score_faces(probes: NDArray[np.floating], faces: FeatureRows, what: str) -> Iterator[tuple[int, Floats]]:
@@ -152,7 +154,7 @@ def identify(
     ready = checked_features(rows, "probes")
     engine = engine or choose_engine(ready)
     run = _Run(engine, ready, pair_mates(engine, ready, names), others.shape[0], fprs, seed)
-    allowed = allowed_false_positives(max(fprs, default=0), run.negatives)
+    allowed = allowed_false_accepts(max(fprs, default=0), run.negatives)
     size = min(run.negatives, max(_TAIL, 2 * allowed + 1))
     rings = SubsetSweeps(engine, run.pairs.by_probe[1], run.distractors, sweeps, allowed + 1, seed)
     return _result(run, _scan(run, others, size, rings), size, rings)
@@ -228,7 +230,7 @@ def _subset(run: _Run, positives: Floats, size: int, number: int, beaten: Ints, 
     negatives = len(run.ready.rows) * size
     above, enrolled = count_false_positives(positives, tail), np.isfinite(positives)
     tpr = {
-        fpr: float(np.mean((above <= allowed_false_positives(fpr, negatives)) & enrolled))
+        fpr: float(np.mean((above <= allowed_false_accepts(fpr, negatives)) & enrolled))
         for fpr in run.fprs
         if supports_rate(fpr, negatives)
     }

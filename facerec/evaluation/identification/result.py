@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from facerec.core import rate_name
+from facerec.evaluation.curves import allowed_false_accepts
 from facerec.evaluation.statistics import bootstrap
 
 Ints = NDArray[np.int64]
@@ -121,7 +122,7 @@ class Separation:
 
     def tpr(self, fpr: float) -> float:
         """Share of the positives with at most fpr * negatives impostors above them."""
-        few = self.false_positives <= allowed_false_positives(fpr, self.negatives)
+        few = self.false_positives <= allowed_false_accepts(fpr, self.negatives)
         return float(np.mean(few & self.enrolled))
 
     def weighted_tpr(self, weights: Doubles, fprs: Sequence[float] | Doubles, negatives: float) -> Doubles:
@@ -155,11 +156,6 @@ class Separation:
 def count_false_positives(positives: NDArray[np.float32], tail: NDArray[np.float32]) -> Ints:
     """(p,) impostors of the descending tail that are strictly above each positive, which come ascending."""
     return np.searchsorted(-tail, -positives, side="left").astype(np.int64)
-
-
-def allowed_false_positives(fpr: float, negatives: int) -> int:
-    """False positives that a rate allows; rounding of the product must not lose one."""
-    return int(fpr * negatives * (1 + 1e-12))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from facerec.core import rate_name
-from facerec.evaluation.curves import POINTS, Records
+from facerec.evaluation.curves import POINTS, Records, supports_rate
 from facerec.evaluation.open_set.scoring import GalleryScores, PairScores
 
 RANKS = (1, 5, 10)
@@ -191,7 +191,7 @@ class OpenSetResult:
 
 
 def _supports(far: float, impostors: Sequence[int]) -> bool:
-    return bool(impostors) and far * min(impostors) >= 1 - 1e-9
+    return bool(impostors) and supports_rate(far, min(impostors))
 
 
 def _by_far(rates: dict[float, OverTrials], headline: float) -> dict[str, Any] | None:

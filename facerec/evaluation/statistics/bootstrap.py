@@ -9,7 +9,7 @@ people.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,6 +20,7 @@ Metrics = Callable[[Floats], Floats]
 
 LEVEL = 0.95
 _CHUNK = 50  # trials at once: a few megabytes for 6,000 pairs
+_WEIGHTS = 20_000_000  # weights of pairs in memory at once, where there are so many pairs
 _SURPLUS = 2.0  # how many times too often the noise of a pair of two people is in the trials
 
 
@@ -34,6 +35,13 @@ def identity_weights(identities: int, trials: int, seed: int) -> Floats:
     """
     shares = np.full(identities, 1 / identities)
     return np.random.default_rng(seed).multinomial(identities, shares, size=trials).astype(np.float64)
+
+
+def draw_identities(identities: int, trials: int, seed: int, at_once: int) -> Iterator[Floats]:
+    """The rows of `identity_weights`, so many `at_once`."""
+    shares, random = np.full(identities, 1 / identities), np.random.default_rng(seed)
+    for start in range(0, trials, at_once):
+        yield random.multinomial(identities, shares, size=min(at_once, trials - start)).astype(np.float64)
 
 
 def pair_weights(weights: ArrayLike, first: ArrayLike, second: ArrayLike) -> Floats:
@@ -55,8 +63,8 @@ def pair_weights(weights: ArrayLike, first: ArrayLike, second: ArrayLike) -> Flo
 def pair_trials(metrics: Metrics, first: ArrayLike, second: ArrayLike, trials: int, seed: int) -> Floats:
     """(trials, metrics) of n pairs when people are drawn; `first` and `second` number the identities of each pair."""
     a, b = np.asarray(first), np.asarray(second)
-    people = identity_weights(int(max(a.max(), b.max())) + 1, trials, seed)
-    return _in_chunks(metrics, people, lambda drawn: pair_weights(drawn, a, b))
+    people = draw_identities(int(max(a.max(), b.max())) + 1, trials, seed, _at_once(len(a)))
+    return np.concatenate([metrics(pair_weights(drawn, a, b)) for drawn in people])
 
 
 def pair_changes(metrics: Metrics, first: ArrayLike, second: ArrayLike, trials: int, seed: int) -> Floats:
@@ -92,12 +100,13 @@ def _independent(metrics: Metrics, some: NDArray[np.bool_], trials: int, seed: i
         weights[:, some] = drawn
         return weights
 
-    return _in_chunks(metrics, identity_weights(int(some.sum()), trials, seed), weigh)
+    pairs = draw_identities(int(some.sum()), trials, seed, _at_once(len(some)))
+    return np.concatenate([metrics(weigh(drawn)) for drawn in pairs])
 
 
-def _in_chunks(metrics: Metrics, draws: Floats, weigh: Callable[[Floats], Floats]) -> Floats:
-    starts = range(0, len(draws), _CHUNK)
-    return np.concatenate([metrics(weigh(draws[start : start + _CHUNK])) for start in starts])
+def _at_once(pairs: int) -> int:
+    """Trials whose weights are in memory at once."""
+    return max(1, min(_CHUNK, _WEIGHTS // max(1, pairs)))
 
 
 def weighted_shares(weights: ArrayLike, hits: ArrayLike, totals: ArrayLike) -> Floats:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from facerec.core import FormatError
+from facerec.evaluation.curves import allowed_false_accepts, supports_rate
 
 Scores = NDArray[np.floating]
 
@@ -65,8 +66,8 @@ class SortedScores:
         return cls(genuine, impostor)
 
     def supports(self, far: float) -> bool:
-        """Whether there are enough impostors for one false accept at this rate."""
-        return far * len(self.impostor) >= 1 - 1e-9
+        """Whether there are enough impostors for this rate (`facerec.evaluation.curves.supports_rate`)."""
+        return supports_rate(far, len(self.impostor))
 
     def at_or_below(self, far: float) -> Reading:
         """The reading "at or below"; scores of minus infinity are never accepted.
@@ -75,7 +76,7 @@ class SortedScores:
         Reading(tar=0.6666666666666666, far=0.25, threshold=0.6)
         """
         count = len(self.impostor)
-        allowed = min(int(far * count * (1 + 1e-12)), count)  # rounding of the product must not lose one
+        allowed = allowed_false_accepts(far, count)
         bound = self.impostor[count - 1 - allowed] if allowed < count else -np.inf
         return self._above(bound)
 

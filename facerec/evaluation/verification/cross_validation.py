@@ -17,6 +17,7 @@ from facerec.evaluation.verification.protocols import (
     EmbeddingPairs,
     Floats,
     Protocol,
+    Rows,
     SortedDistances,
     auc,
     check_pairs,
@@ -24,6 +25,8 @@ from facerec.evaluation.verification.protocols import (
     interpolate,
     roc,
 )
+
+_ROWS = 4096  # embeddings in memory at a time
 
 
 @dataclass(frozen=True)
@@ -171,7 +174,7 @@ class _Fold:
 
 
 def evaluate(
-    embeddings: ArrayLike,
+    embeddings: ArrayLike | Rows,
     same: ArrayLike,
     protocol: str = "insightface",
     folds: int = 10,
@@ -225,17 +228,17 @@ def evaluate(
 
 def _count_repeated(pairs: EmbeddingPairs) -> int:
     """How many pairs compare an embedding with itself, or the two of an earlier pair; failures are left out."""
-    whole = pairs.embeddings.reshape(len(pairs), 2, -1)
     # Sums of the first and of the last values are equal wherever pairs are, in either order, and seldom elsewhere.
-    ends = whole[:, :, [0, -1]].astype(np.float64)
+    ends = np.concatenate([rows[:, [0, -1]] for _, rows in pairs.blocks()]).astype(np.float64).reshape(-1, 2, 2)
     sums = ends[:, 0] + ends[:, 1]
     key = sums[:, 0] + np.pi * sums[:, 1]
     order = np.argsort(key)
     alike = np.append(np.diff(key[order]) == 0, False)
     doubtful = (ends[:, 0] == ends[:, 1]).all(axis=1)
     doubtful[order] |= alike | np.roll(alike, 1)
-    rows = whole[doubtful & ~pairs.failed].reshape(-1, whole.shape[2])
-    digests = np.array([hash(row.tobytes()) for row in rows], dtype=np.int64).reshape(-1, 2)
+    chosen = np.flatnonzero(np.repeat(doubtful & ~pairs.failed, 2))
+    pieces = (pairs.embeddings[chosen[start : start + _ROWS]] for start in range(0, len(chosen), _ROWS))
+    digests = np.array([hash(row.tobytes()) for rows in pieces for row in rows], dtype=np.int64).reshape(-1, 2)
     digests.sort(axis=1)
     return len(digests) - len(np.unique(digests[digests[:, 0] != digests[:, 1]], axis=0))
 

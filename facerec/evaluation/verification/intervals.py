@@ -30,6 +30,9 @@ from facerec.evaluation.verification.protocols import Bools, Floats, auc, eer
 Ints = NDArray[np.int64]
 Interval = tuple[float, float]
 _BAND = 200
+_CONTRADICTING = (
+    0.05  # share of pairs; a set of photos has a few wrong names, broken identities contradict half of them
+)
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,8 @@ def bootstrap_intervals(
     band = np.geomspace(1 / int((~result.same).sum()), 1, _BAND)  # from one impostor pair up to all
     fars = [rate.target for rate in result.rates]
     at = np.concatenate([fars, band]) * (1 + 1e-12)
-    drawn = pair_trials(lambda weights: _pooled_metrics(result, weights, at), left, right, trials, seed)
+    curve = RocOrder.of(result.distances, result.same)
+    drawn = pair_trials(lambda weights: _pooled_metrics(result, curve, weights, at), left, right, trials, seed)
     low, high = percentile_interval(drawn)
     accuracy, area, error, *rates = zip(low.tolist(), high.tolist(), strict=True)
     if accuracy[0] >= accuracy[1]:  # drawing pairs again cannot show errors that none had
@@ -95,28 +99,39 @@ def bootstrap_intervals(
     )
 
 
-def _pooled_metrics(result: VerificationResult, weights: Floats, fprs: Floats) -> Floats:
+def _pooled_metrics(result: VerificationResult, curve: RocOrder, weights: Floats, fprs: Floats) -> Floats:
     """(trials, 3 + fprs): accuracy at the thresholds of the folds, AUC, EER, and TPR of the pooled ROC at `fprs`."""
     starts = np.cumsum([0, *result.fold_sizes[:-1]])
     right = (result.distances < result.pair_thresholds) == result.same
     good, drawn = (np.add.reduceat(each, starts, axis=1) for each in (weights * right, weights))
     folds = np.divide(good, drawn, out=np.full_like(good, np.nan), where=drawn > 0)
-    return np.column_stack([np.nanmean(folds, axis=1), roc_metrics(result.distances, result.same, weights, fprs)])
+    return np.column_stack([np.nanmean(folds, axis=1), roc_metrics(curve, weights, fprs)])
 
 
 def number_identities(first: Sequence[str], second: Sequence[str], same: Bools) -> tuple[Ints, Ints, str]:
     """Number the identities on both sides; the unit is "identities", or "pairs" where no identity is known.
 
     Names are "" where unknown. In a pair of one person one name is enough; any other pair with an unknown face is a
-    unit of its own.
+    unit of its own. Where more than 5 % of the pairs contradict their names, no name is believed.
     """
     left, right = np.asarray(first, dtype=object), np.asarray(second, dtype=object)
     left, right = (np.where(same & (left == ""), right, left), np.where(same & (right == ""), left, right))
     unknown = (left == "") | (right == "") | ((left == right) != same)
+    unknown |= contradicting_names(first, second, same) > _CONTRADICTING
     own = [f"\0{pair}" for pair in range(len(same))]  # no name contains a zero byte
     left, right = np.where(unknown, own, left), np.where(unknown, own, right)
     codes = np.unique(np.concatenate([left, right]).astype(str), return_inverse=True)[1].astype(np.int64)
     return codes[: len(same)], codes[len(same) :], "pairs" if unknown.all() else "identities"
+
+
+def contradicting_names(first: Sequence[str], second: Sequence[str], same: Bools) -> float:
+    """Share of the pairs whose photos have two names although they are genuine, or one name although they are not.
+
+    >>> contradicting_names(["Ann", "Ann"], ["Ann", "Ann"], np.array([True, False]))
+    0.5
+    """
+    left, right = np.asarray(first, dtype=object), np.asarray(second, dtype=object)
+    return float(np.mean((left != "") & (right != "") & ((left == right) != same)))
 
 
 def people_in_several_folds(first: Sequence[str], second: Sequence[str], folds: Ints) -> int:
@@ -133,12 +148,26 @@ def people_in_several_folds(first: Sequence[str], second: Sequence[str], folds: 
     return sum(count > 1 for count in counts.values())
 
 
-def roc_metrics(distances: Floats, same: Bools, weights: Floats, fprs: Sequence[float] | Floats = ()) -> Floats:
+@dataclass(frozen=True)
+class RocOrder:
+    """n pairs by ascending distance: their (n,) order, where equal distances end, and the (n,) truth in that order."""
+
+    order: Ints
+    ends: Ints
+    same: Bools
+
+    @classmethod
+    def of(cls, distances: Floats, same: Bools) -> RocOrder:
+        """The order of (n,) distances."""
+        order = np.argsort(distances, kind="stable")
+        ends = np.append(np.flatnonzero(np.diff(distances[order])), len(order) - 1)
+        return cls(order, ends, same[order])
+
+
+def roc_metrics(pairs: RocOrder, weights: Floats, fprs: Sequence[float] | Floats = ()) -> Floats:
     """(trials, 2 + fprs) AUC, EER and TPR at `fprs` of n pairs' ROC when pair i counts weights[:, i] times."""
-    order = np.argsort(distances, kind="stable")
-    ends = np.append(np.flatnonzero(np.diff(distances[order])), len(order) - 1)
-    drawn, truth = np.take(weights, order, axis=1), same[order]
-    accepted = [np.cumsum(drawn * kind, axis=1)[:, ends] for kind in (~truth, truth)]
+    drawn = np.take(weights, pairs.order, axis=1)
+    accepted = [np.cumsum(drawn * kind, axis=1)[:, pairs.ends] for kind in (~pairs.same, pairs.same)]
     origin = np.zeros((len(weights), 1))
     rates = (np.hstack([origin, sums / np.maximum(sums[:, -1:], 1e-300)]) for sums in accepted)
     return np.array(

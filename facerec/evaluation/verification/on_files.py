@@ -20,6 +20,7 @@ from facerec.evaluation.verification.cross_validation import VerificationResult,
 from facerec.evaluation.verification.intervals import (
     VerificationIntervals,
     bootstrap_intervals,
+    contradicting_names,
     number_identities,
     people_in_several_folds,
 )
@@ -64,7 +65,7 @@ class VerificationRecord:
     """A result with its intervals, as it is written to result.json, and the pairs it is about.
 
     `arithmetic` is the kind of machine that computed the embeddings, `people` the number of people in the pairs and
-    `shared` how many of them are in several folds, where known.
+    `shared` how many of them are in several folds, where known; `contradicting` the share of pairs against their names.
     """
 
     result: VerificationResult
@@ -73,6 +74,7 @@ class VerificationRecord:
     arithmetic: str | None = None
     people: int | None = None
     shared: int | None = None
+    contradicting: float = 0.0
 
     def metrics(self) -> dict[str, Any]:
         """Flat scalars: those of the result with the bootstrap's intervals, and `doubt` where there is one."""
@@ -87,6 +89,7 @@ class VerificationRecord:
         known: dict[str, Any] = {"arithmetic": self.arithmetic} if self.arithmetic else {}
         known |= {} if self.people is None else {"people": self.people}
         known |= {"people_in_several_folds": self.shared} if self.shared else {}
+        known |= {"contradicting_names": self.contradicting} if self.contradicting else {}
         how = {"protocol": self.result.protocol, "interval_over": found.unit, **known}
         return {**self.result.metrics(), **bounds, **how}
 
@@ -124,12 +127,13 @@ def verify_files(embedded: Path, compared: Path, options: VerifyOptions, out: Pa
     """
     faces = embeddings.read_embeddings(embedded)
     listed = pair_lists.read_pairs(compared, faces.sources)
-    result = evaluate(listed.interleave(faces.matrix), listed.same, options.protocol, fars=options.fars)
+    result = evaluate(listed.paired(faces.matrix), listed.same, options.protocol, fars=options.fars)
     first, second = (_identities(faces, rows) for rows in (listed.first, listed.second))
     intervals = bootstrap_intervals(result, first, second, options.trials, options.seed)
     people = len({*first, *second} - {""}) or None
     shared = people_in_several_folds(first, second, result.pair_folds) if people else None
-    judged = VerificationRecord(result, intervals, listed, faces.arithmetic, people, shared)
+    contradicting = contradicting_names(first, second, listed.same)
+    judged = VerificationRecord(result, intervals, listed, faces.arithmetic, people, shared, contradicting)
     measured = Measured(embedded.stem, options.protocol, faces.origin)
     table = pa.table(
         {

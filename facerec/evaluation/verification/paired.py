@@ -17,7 +17,7 @@ import numpy as np
 from facerec.core import FormatError, rate_name
 from facerec.evaluation.statistics.bootstrap import pair_changes
 from facerec.evaluation.statistics.significance import DEFAULT_TRIALS, RunComparison, Trials, summarise_difference
-from facerec.evaluation.verification.intervals import Ints, number_identities, roc_metrics
+from facerec.evaluation.verification.intervals import Ints, RocOrder, number_identities, roc_metrics
 from facerec.evaluation.verification.protocols import (
     PROTOCOLS,
     Accepted,
@@ -97,6 +97,7 @@ class WeightedPairs:
     def __init__(self, distances: Floats, same: Bools, folds: Ints, rules: Protocol, fars: Sequence[float]) -> None:
         """Take (n,) distances, truths and folds of the pairs, and the false accept rates to find TAR at."""
         self._distances, self._same, self._rules, self._fars = distances, same, rules, fars
+        self._curve = RocOrder.of(distances, same)
         self._all = _SortedPairs.of(distances, same, np.ones(len(same), dtype=bool))
         impostors = np.append(0, np.cumsum(~self._all.same))[self._all.below(rules.far_thresholds)]
         steps = np.flatnonzero(np.diff(impostors))  # interpolation needs both sides of each step, and both ends
@@ -113,7 +114,7 @@ class WeightedPairs:
         false_accepts = np.take(sums.impostor, self._far_places, axis=1)
         folds = np.array([self._judge(fold, weights, sums, false_accepts) for fold in self._folds])
         mean = divide_or_nan(np.nansum(folds, axis=0), (~np.isnan(folds)).sum(axis=0))
-        found = np.hstack([mean, roc_metrics(self._distances, self._same, weights)])
+        found = np.hstack([mean, roc_metrics(self._curve, weights)])
         found[(sums.genuine[:, -1] == 0) | (sums.impostor[:, -1] == 0)] = np.nan
         return found
 

@@ -19,8 +19,10 @@ greatest distance there is, so errors where the pair is genuine.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import typing
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -34,22 +36,44 @@ Counts = NDArray[np.int64] | Floats
 _BLOCK = 256  # pairs at a time: float64 copies that stay in the cache
 
 
+class Rows(typing.Protocol):
+    """Embeddings (2n, d) of n pairs, an array or taken from a matrix as they are needed (`store.pairs.PairedRows`)."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(rows, columns)."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the numbers."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, wanted: Any, /) -> NDArray[Any]: ...
+
+
 @dataclass(frozen=True)
 class EmbeddingPairs:
     """n pairs: embeddings (2n, d) with pair i in rows 2i and 2i + 1, same (n,), failed (n,)."""
 
-    embeddings: NDArray[np.floating]
+    embeddings: Rows
     same: Bools
     failed: Bools
 
     def __len__(self) -> int:
         return len(self.same)
 
+    def blocks(self) -> Iterator[tuple[int, NDArray[np.floating]]]:
+        """Number of the first pair and embeddings of some thousand pairs after one another."""
+        for start in range(0, len(self), _BLOCK):
+            yield start, self.embeddings[2 * start : 2 * (start + _BLOCK)]
 
-def check_pairs(embeddings: ArrayLike, same: ArrayLike) -> EmbeddingPairs:
+
+def check_pairs(embeddings: ArrayLike | Rows, same: ArrayLike) -> EmbeddingPairs:
     """Wrap arrays as `EmbeddingPairs`; FormatError when shapes, types or values make no sense."""
-    rows, truth = np.asarray(embeddings), np.asarray(same)
-    if rows.ndim != 2 or not np.issubdtype(rows.dtype, np.floating) or rows.shape[1] == 0:
+    rows: Any = embeddings if hasattr(embeddings, "shape") else np.asarray(embeddings)
+    truth = np.asarray(same)
+    if len(rows.shape) != 2 or not np.issubdtype(rows.dtype, np.floating) or rows.shape[1] == 0:
         raise FormatError(f"Embeddings must be a float matrix (2n, d), not {rows.dtype} of shape {rows.shape}.")
     if truth.ndim != 1 or len(rows) != 2 * len(truth):
         raise FormatError(
@@ -73,9 +97,12 @@ def check_pairs(embeddings: ArrayLike, same: ArrayLike) -> EmbeddingPairs:
     return EmbeddingPairs(rows, truth, failed)
 
 
-def _failed(rows: NDArray[np.floating]) -> Bools:
+def _failed(rows: Rows) -> Bools:
+    norms = np.empty(len(rows), rows.dtype)
     with np.errstate(over="ignore", under="ignore"):
-        norms = np.einsum("ij,ij->i", rows, rows)
+        for start in range(0, len(rows), 2 * _BLOCK):
+            block = rows[start : start + 2 * _BLOCK]
+            norms[start : start + 2 * _BLOCK] = np.einsum("ij,ij->i", block, block)
     suspects = np.flatnonzero(~(norms >= np.finfo(norms.dtype).tiny) | np.isinf(norms))
     doubtful = rows[suspects]
     infinite = suspects[np.isinf(doubtful).any(axis=1)]
@@ -104,8 +131,8 @@ def cosines(pairs: EmbeddingPairs, centre: Floats | None = None) -> Floats:
     """(n,) cosine of each pair in float64, after subtracting `centre` (d,); NaN for failures."""
     values = np.empty(len(pairs))
     with np.errstate(invalid="ignore", divide="ignore"):
-        for start in range(0, len(pairs), _BLOCK):
-            block = pairs.embeddings[2 * start : 2 * (start + _BLOCK)].astype(np.float64)
+        for start, rows in pairs.blocks():
+            block = rows.astype(np.float64)
             if centre is not None:
                 block -= centre
             first, second = block[0::2], block[1::2]
