@@ -6,7 +6,7 @@ import pytest
 from facerec import detection
 from synthfaces import render, sampling
 
-COUNT = 6
+COUNT = 4
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ import mmap
 import multiprocessing
 import os
 import pickle
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -149,6 +150,23 @@ def test_images_in_order_are_read_ahead(tmp_path):
     before = resident(part)
     bytes(found.image(0))
     assert resident(part) - before > 4 * mmap.PAGESIZE
+
+
+def _read_with_few_files(path, told):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 9, 4096))
+    found = shards.read_shards(path)
+    told.send((len(found), bytes(found.image(len(found) - 1))))
+
+
+def test_a_set_may_have_more_parts_than_files_may_be_open(tmp_path):
+    shards.write_shards([face(number) for number in range(40 * 256)], tmp_path, FACES, shard_bytes=10_000)
+    assert len(list(tmp_path.iterdir())) == 40
+    told, tell = multiprocessing.Pipe(duplex=False)
+    process = multiprocessing.get_context("fork").Process(target=_read_with_few_files, args=(tmp_path, tell))
+    process.start()
+    assert told.poll(60)
+    assert told.recv() == (40 * 256, face(40 * 256 - 1)["image"])
+    process.join()
 
 
 def test_other_files_may_lie_beside_the_parts(tmp_path):

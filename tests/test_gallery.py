@@ -157,3 +157,44 @@ def test_inspect_lists_whom_it_holds(tmp_path: Path) -> None:
     assert (
         inspect(tmp_path / "x.gallery").facts["trained_on"] == model_metadata.describe_training_sets(None) == "unknown"
     )
+
+
+def test_a_stored_gallery_is_read_in_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gallery, "_GROUP", 3)
+    monkeypatch.setattr(gallery, "_BLOCK", 2)
+    made = Gallery(MODEL).with_entries([entry(f"p{number}", number) for number in range(8)])
+    gallery.write_gallery(made, tmp_path / "x")
+    assert pq.read_metadata(tmp_path / "x").num_row_groups == 3
+    assert same(gallery.read_gallery(tmp_path / "x"), made)
+    stored = gallery.StoredGallery(tmp_path / "x")
+    assert (len(stored), stored.model) == (8, MODEL)
+    names, parts = zip(*stored.blocks(), strict=True)
+    assert all(len(part) <= 2 for part in parts)
+    np.testing.assert_array_equal(np.concatenate(parts), made.matrix)
+    assert [name for part in names for name in part] == [each.name for each in made.entries]
+    found = stored.entries_of([7, 2, 3])
+    assert [found[row].source for row in (2, 3, 7)] == [made.entries[row].source for row in (2, 3, 7)]
+    np.testing.assert_array_equal(found[3].embedding, made.entries[3].embedding)
+    assert found[7].face == b"crop"
+
+
+def test_a_stored_gallery_is_checked_as_it_is_read(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="there is no gallery"):
+        gallery.StoredGallery(tmp_path / "x")
+    made = Gallery(MODEL).with_entries(PEOPLE)
+    long = replace(made, entries=(*made.entries[:3], replace(made.entries[3], embedding=np.ones(4, np.float32))))
+    gallery.write_gallery(long, tmp_path / "x")
+    with pytest.raises(FormatError, match="not of length 1"):
+        list(gallery.StoredGallery(tmp_path / "x").blocks())
+    gallery.write_gallery(replace(made, model=replace(MODEL, dim=5)), tmp_path / "x")
+    with pytest.raises(FormatError, match="lacks parts of some photos"):
+        list(gallery.StoredGallery(tmp_path / "x").blocks())
+    pq.write_table(pq.read_table(tmp_path / "x").replace_schema_metadata(None), tmp_path / "x")
+    with pytest.raises(FormatError, match="no gallery of facerec"):
+        gallery.StoredGallery(tmp_path / "x")
+    pq.write_table(pq.read_table(tmp_path / "x").drop_columns(["name"]), tmp_path / "x")
+    with pytest.raises(FormatError, match="its columns are not"):
+        gallery.StoredGallery(tmp_path / "x")
+    (tmp_path / "x").write_bytes((tmp_path / "x").read_bytes()[:-9])
+    with pytest.raises(FormatError, match="is not a readable table"):
+        gallery.StoredGallery(tmp_path / "x")

@@ -2,7 +2,9 @@
 
 import io
 import struct
+import sys
 import zlib
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -162,6 +164,19 @@ def test_an_animation_gives_its_first_frame(form):
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF"])
 def test_one_pixel_is_a_photo(form):
     assert images.decode(saved(np.full((1, 1, 3), 200, np.uint8), form)).shape == (1, 1, 3)
+
+
+def test_avif_and_with_its_package_heic_are_read(monkeypatch):
+    pixels = np.full((8, 6, 3), 90, np.uint8)
+    if "AVIF" in images.pillow_formats():
+        assert np.abs(images.decode(saved(pixels, "AVIF")).astype(int) - pixels).max() < 8
+
+    def register():
+        monkeypatch.setitem(Image.OPEN, "HEIF", Image.OPEN["PNG"])
+
+    monkeypatch.setitem(sys.modules, "pillow_heif", SimpleNamespace(register_heif_opener=register))
+    assert "HEIF" in images.pillow_formats.__wrapped__()
+    monkeypatch.delitem(sys.modules, "pillow_heif")
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from facerec.core import ParamsError
+from facerec.recognition.ranking import best_matches, cosine_similarities
 from facerec.recognition.thresholds import (
     UnsupportedRateError,
-    cosine_similarities,
     far_for_fpir,
     lowest_far,
-    rank_gallery,
     search_fpir,
     squared_distance,
     threshold_at_far,
@@ -121,14 +120,26 @@ def test_similarities_are_cosines_whatever_the_lengths():
     assert cosine_similarities(first[0], first[0]).item() <= 1
 
 
-@given(st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from([0.1, 0.5, 0.9])), min_size=1, max_size=20))
-def test_people_are_ranked_by_their_best_photo(photos):
-    names, values = [name for name, _ in photos], [value for _, value in photos]
-    rows = rank_gallery(values, names)
-    assert sorted(names[row] for row in rows) == sorted(set(names))
-    assert all(values[row] == max(v for n, v in photos if n == names[row]) for row in rows)
-    best = [values[row] for row in rows]
-    assert best == sorted(best, reverse=True)
-    every = rank_gallery(values, names, every_photo=True)
-    assert sorted(every) == list(range(len(photos)))
-    assert every == sorted(every, key=lambda row: (-values[row], row)), "ties keep the gallery's order"
+def cosine_rows(values):
+    """Embeddings whose cosines with (1, 0) are these values, equal ones to the last bit."""
+    return np.array([[value, np.sqrt(1 - value**2)] for value in values], np.float32)
+
+
+PHOTOS = st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from([0.1, 0.5, 0.9])), min_size=1, max_size=20)
+
+
+@given(PHOTOS, st.integers(1, 5), st.integers(1, 7), st.booleans())
+def test_people_are_ranked_by_their_best_photo_whatever_the_blocks(photos, top, size, every):
+    names, matrix = [name for name, _ in photos], cosine_rows([value for _, value in photos])
+    probes = np.array([[1.0, 0.0], [0.0, 1.0]])
+    blocks = [(names[start : start + size], matrix[start : start + size]) for start in range(0, len(names), size)]
+    found = best_matches(probes, blocks, top, every)
+    for matches, values in zip(found, cosine_similarities(probes, matrix), strict=True):
+        order = sorted(
+            range(len(names)), key=lambda row: (-round(values[row], 6), row)
+        )  # ties keep the gallery's order
+        first = {}
+        for row in order:
+            first.setdefault(row if every else names[row], row)
+        assert [row for row, _ in matches] == list(first.values())[:top]
+        np.testing.assert_allclose([score for _, score in matches], values[[row for row, _ in matches]], atol=1e-12)

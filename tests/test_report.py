@@ -16,6 +16,7 @@ from facerec.catalog import entries
 from facerec.core import write_json
 from facerec.core.timing import StageRun
 from facerec.params import Params, profiles
+from facerec.params.experiment import PerSet
 from facerec.reporting import figures, provenance, run_figures
 from facerec.reporting.provenance import Provenance
 from facerec.reporting.report import SYNTHETIC, RunReport
@@ -194,6 +195,13 @@ def test_the_cards_are_written_and_folded_into_the_page(default: RunReport, tmp_
         "head: {name: arcface",
     ):
         assert words in model.read_text()
+
+
+def test_the_card_of_a_set_shows_its_own_settings(tmp_path: Path) -> None:
+    own = {"per_set": {"synth_lfw": PerSet(detect={"min_face": 30})}}
+    finished.make(tmp_path / "run", finished.default().model_copy(update=own)).write(tmp_path, made_on())
+    cards = [(tmp_path / f"cards/data/{name}.md").read_text() for name in ("synth_lfw", "synth_people")]
+    assert ["min_face: 30" in card.replace("\\", "") for card in cards] == [True, False]
 
 
 def test_nothing_from_outside_becomes_markup(tmp_path: Path) -> None:

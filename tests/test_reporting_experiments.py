@@ -102,6 +102,18 @@ def test_a_narrow_terminal_loses_the_day_and_no_change() -> None:
     assert all(change in text for change in ("train.head.name=cosface", "train.head.margin=0.35", "fprs=[0.1]"))
 
 
+def test_many_benchmarks_leave_the_changes_whole_below_the_table() -> None:
+    metrics = {(f"benchmark_{number}", "accuracy"): 0.9 for number in range(4)}
+    row = experiments.Experiment(
+        "margin", 1, "2026-01-31 09:05", metrics, ["train.head.margin=0.35", "train.flip=false"]
+    )
+    out = io.StringIO()
+    Console(file=out, width=80).print(experiments.experiments_table([row], 80))
+    *table, changes = out.getvalue().splitlines()
+    assert table[-1].split() == ["margin", *["90.00"] * 4]
+    assert changes == "margin: train.head.margin=0.35 train.flip=false"
+
+
 def test_json_nests_figures_by_benchmark() -> None:
     assert experiments.experiment_as_dict(experiments.parse_experiments(SHOWN)[1]) == {
         "name": "main",

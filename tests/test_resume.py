@@ -108,6 +108,7 @@ def kill_and_finish(folder: Path, detector: str, job: int, kills: dict[str, list
         assert bytes_of(folder / "out-scratch") == {}
 
 
+@pytest.mark.slow
 def test_kill_9_and_a_clean_run_give_the_same_bytes(tmp_path: Path) -> None:
     rows = []
     for number in range(24):

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from itertools import count
 
 import pytest
 import torch
+import yaml
 
 from facerec import training
 from facerec.params import HeadParams, Train
 from facerec.store import shards
 from facerec.training import Checkpoints, prefetching, step, trainer
+from tests import commands
+from tests.conftest import ROOT
 from tests.models import recipe, write_set
 from tests.test_training_resume import Stopped, everything, stopping
 
@@ -152,3 +156,32 @@ def test_a_recipe_without_them_is_written_as_before() -> None:
     assert {"products", "deterministic"}.isdisjoint(recipe().model_dump())
     fast = recipe(products="high", deterministic=False)
     assert Train(**fast.model_dump()) == fast
+
+
+def test_the_pace_is_that_of_all_steps_but_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(prefetching.time, "perf_counter", lambda: now[0])
+
+    def batches() -> Iterator[int]:
+        for number in range(5):
+            now[0] += 1.0
+            yield number
+
+    pace = prefetching.Pace()
+    for number in pace.watch(batches()):  # type: ignore[arg-type]
+        now[0] += 3.0 if number else 100.0
+    assert pace == prefetching.Pace(steps=4, seconds=16.0, waited=4.0)
+    assert pace.describe(8) == {"images_per_second": 2.0, "waiting_for_data": 0.25}
+    assert prefetching.Pace().describe(8) == {}
+
+
+def test_a_trial_tells_the_pace(faces, tmp_path) -> None:
+    tried = recipe(epochs=1).model_dump(mode="json")
+    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump({**content, "train": tried}))
+    done = commands.run("train", faces.path, "--trial", "--json", cwd=tmp_path, FACEREC_DEVICE="cpu")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["images_per_second"] > 0
+    assert 0 <= told["waiting_for_data"] < 1
+    assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]

@@ -29,7 +29,7 @@ def test_a_trial_takes_the_steps_of_the_training_and_tells_how_it_went(tmp_path:
     assert (tried.steps, len(tried.loss)) == (12, 10)
     assert tried.hours == pytest.approx(20 * 4 * 6 / tried.images_per_second / 3600)
     assert tried.memory > 10**7
-    assert 0 < tried.waiting < 1
+    assert 0 < tried.waiting_for_data < 1
     whole = training.fit(sets, wanted.model_copy(update={"epochs": 3}), CPU)
     short = try_recipe(sets, wanted.model_copy(update={"epochs": 3}), CPU)
     assert short.steps == 12, "no more than the training has"
@@ -69,7 +69,9 @@ def test_every_proposed_recipe_is_valid(rule: recipes.Rule) -> None:
     parsed = params.parse_options(params.Train, proposed.train, "train")
     assert parsed.backbone.name == rule.backbone["name"]
     assert parsed.batch % parsed.accumulate == 0
-    assert proposed.reasons.keys() == {"backbone", "head", "epochs", "batch", "augmentation"}
+    chosen = {"backbone", "head", "epochs", "batch", "augmentation"}
+    assert proposed.reasons.keys() == (chosen if rule.gpu else chosen | {"threads"})
+    assert parsed.threads == (2 if rule.gpu else 8)
     assert propose_recipe(images, images // 20, machine) == proposed
 
 

@@ -73,7 +73,7 @@ def site_links(text: str, source: str) -> str:
 
 def public_names() -> str:
     """The page of the public names, each by the function or class it stands for."""
-    text = "# facerec\n\nThe public names; `import facerec` imports each when it is first used.\n"
+    text = "# The Python API\n\nThe public names; `import facerec` imports each when it is first used.\n"
     for name in sorted(facerec.__all__):
         found = getattr(facerec, name)
         place = f"{found.__module__}.{found.__qualname__}"

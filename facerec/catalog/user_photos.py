@@ -108,7 +108,7 @@ def hold_out(people: People, share: float) -> tuple[People, People]:
 
     >>> training, held_out = hold_out({f"p{number}": [] for number in range(100)}, 0.1)
     >>> len(training), len(held_out)
-    (90, 10)
+    (85, 15)
     """
     held = {name for name in people if int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) < share * 2**32}
     parts = {name: each for name, each in people.items() if name not in held}

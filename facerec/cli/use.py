@@ -165,7 +165,7 @@ def search(
     require_path(gallery, "`facerec enroll` makes one")
     _check_photos(photo)
     recogniser = _recogniser(model, params, detector, weights, min_face, rule, fallback)
-    known = recogniser.gallery(gallery)
+    known = recogniser.stored_gallery(gallery)
     threshold = _search_threshold(recogniser, len(known), far, fpir, scores)
     found = recogniser.search(known, photo, threshold, top, rule is None, every_photo)
     if picture is not None:

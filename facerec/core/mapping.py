@@ -6,7 +6,9 @@ ruinous for who reads faces in random order. So a map starts without that, and w
 
 from __future__ import annotations
 
+import errno
 import mmap
+import resource
 from pathlib import Path
 from typing import TypeAlias
 
@@ -15,13 +17,25 @@ FileMap: TypeAlias = mmap.mmap | bytes
 
 
 def map_file(path: Path) -> FileMap:
-    """Map a file read-only; only the pages that are touched are read (`read_ahead`)."""
-    with path.open("rb") as file:
-        if path.stat().st_size == 0:
-            return b""
-        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    """Map a file read-only; only the pages that are touched are read (`read_ahead`).
+
+    A map counts as an open file, of which most systems allow a process 1,024 unless it asks for more: it does.
+    """
+    try:
+        data = _map(path)
+    except OSError as error:
+        if error.errno != errno.EMFILE:
+            raise
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        data = _map(path)
     read_ahead(data, False)
     return data
+
+
+def _map(path: Path) -> FileMap:
+    with path.open("rb") as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if path.stat().st_size else b""
 
 
 def read_ahead(data: FileMap, wanted: bool) -> None:

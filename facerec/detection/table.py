@@ -111,9 +111,10 @@ def list_set(
 
 def _write_table(tables: Iterable[pa.Table], path: Path) -> None:
     """Write the rows of all tables in groups of GROUP rows, of which one is in memory."""
-    waiting = SCHEMA.empty_table()
+    rest = iter(tables)
+    waiting = next(rest, SCHEMA.empty_table())  # and only then a file
     with atomic_file(path) as temporary, pq.ParquetWriter(temporary, SCHEMA) as writer:
-        for table in tables:
+        for table in rest:
             waiting = pa.concat_tables([waiting, table])
             while len(waiting) > GROUP:
                 writer.write_table(waiting.slice(0, GROUP).combine_chunks())

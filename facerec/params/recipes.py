@@ -83,6 +83,7 @@ RULES = (
 _IMAGE_BYTES = {"mobilefacenet": 20e6, "iresnet18": 25e6, "iresnet50": 60e6, "iresnet100": 110e6}
 """Memory that an image of a batch takes in training on a GPU, float32, roughly and rather too much."""
 _SAFE = 0.8  # of a GPU's memory
+_THREADS = 16  # more hardly help a batch of 64
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,8 @@ def propose_recipe(images: int, identities: int, machine: Machine) -> Proposal:
     }
     if machine.gpu:
         train["precision"] = "bfloat16"
+    elif machine.cores != Machine.cores:  # params.yaml has two threads
+        train["threads"] = min(machine.cores, _THREADS)
     kept = {key: value for key, value in train.items() if (key, value) not in (("accumulate", 1), ("augment", {}))}
     purpose = f"{images:,} images of {identities:,} people on {machine}"
     return Proposal(kept, _reasons(rule, images, identities, machine, batch, parts), purpose)
@@ -142,6 +145,7 @@ def _reasons(rule: Rule, images: int, identities: int, machine: Machine, batch: 
     augment = ", ".join(f"{name} {value:g}" for name, value in rule.augment.items())
     split = f", in {parts} parts that fit into the GPU" if parts > 1 else ""
     few = rule.head["scale"] < _LARGE["scale"]
+    cores = {} if machine.gpu else {"threads": f"those of {machine}; their number changes the last bits of a result"}
     larger = "learn so few images by heart" if few else "gain little"
     return {
         "backbone": f"{rule.backbone['name']}{width}; larger ones "
@@ -152,6 +156,7 @@ def _reasons(rule: Rule, images: int, identities: int, machine: Machine, batch: 
         "batch": f"{batch}{split}: {steps // rule.epochs:,} updates an epoch",
         "augmentation": f"mirrored{f' and {augment}' if augment else ''}: "
         + ("every face is seen often" if augment else "more of it needs more epochs than these"),
+        **cores,
     }
 
 

@@ -22,7 +22,7 @@ from facerec.catalog import networks
 from facerec.core import FacerecError, FormatError, ImageError, ParamsError, sha256_of_bytes, torch_device
 from facerec.detection import NO_FACES, Detector, Faces, FoundFaces, find_faces
 from facerec.imaging import images
-from facerec.recognition import results, thresholds
+from facerec.recognition import ranking, results, thresholds
 from facerec.recognition.results import (
     Candidate,
     IdentifiedFace,
@@ -35,7 +35,7 @@ from facerec.recognition.results import (
 from facerec.recognition.thresholds import Measurement, Threshold
 from facerec.store import gallery as galleries
 from facerec.store.embeddings import normalise
-from facerec.store.gallery import Gallery, GalleryEntry
+from facerec.store.gallery import Gallery, GalleryEntry, StoredGallery
 
 Photo: TypeAlias = str | Path | bytes | Pixels
 """A photo's path, its encoded bytes, or its RGB pixels (h, w, 3)."""
@@ -178,7 +178,7 @@ class Recogniser:
     def compare(self, first: Photo, second: Photo, threshold: Threshold | None = None) -> PhotoComparison:
         """How similar two photos are and, with a `threshold`, whether they show one person."""
         a, b = self.portrait(first, "the first photo"), self.portrait(second, "the second photo")
-        similarity = float(thresholds.cosine_similarities(a.face.embedding, b.face.embedding)[0, 0])
+        similarity = float(ranking.cosine_similarities(a.face.embedding, b.face.embedding)[0, 0])
         return PhotoComparison(a, b, similarity, threshold, self.caution(threshold))
 
     def gallery(self, path: str | Path | None = None) -> Gallery:
@@ -206,9 +206,15 @@ class Recogniser:
                 known = (digest, face.embedding, face.score, face.fallback, face.crop if keep_faces else None)
                 yield EnrolledPhoto(GalleryEntry(photo.name, photo.source, *known), len(portrait.found))
 
+    def stored_gallery(self, path: str | Path) -> StoredGallery:
+        """The gallery in the file `path`, to be searched without reading it whole; raises as `gallery`."""
+        found = StoredGallery(path)
+        self._check_model(found, f"{path}")
+        return found
+
     def search(
         self,
-        gallery: Gallery,
+        gallery: Gallery | StoredGallery,
         photo: Photo,
         threshold: Threshold | None = None,
         top: int = 5,
@@ -218,7 +224,7 @@ class Recogniser:
         """The people of a gallery in a photo.
 
         Args:
-            gallery: made with the same network.
+            gallery: made with the same network; a `stored_gallery` is searched in blocks, whatever its size.
             photo: one with any number of faces.
             threshold: decides whether the most similar person is named.
             top: how many candidates each face gets.
@@ -238,12 +244,12 @@ class Recogniser:
         else:
             portrait = self.portrait(photo)
             pixels, faces = portrait.pixels, [portrait.face]
-        similarities = thresholds.cosine_similarities([face.embedding for face in faces], gallery.matrix)
-        names = [entry.name for entry in gallery.entries]
+        embeddings = [face.embedding for face in faces]
+        ranked = ranking.best_matches(embeddings, gallery.blocks(), max(top, 1), every_photo)
+        entries = gallery.entries_of({row for matches in ranked for row, _ in matches})
         people = []
-        for face, row in zip(faces, similarities, strict=True):
-            best = thresholds.rank_gallery(row, names, every_photo)[: max(top, 1)]
-            candidates = tuple(Candidate(gallery.entries[place], float(row[place])) for place in best)
+        for face, matches in zip(faces, ranked, strict=True):
+            candidates = tuple(Candidate(entries[row], similarity) for row, similarity in matches)
             known = threshold is not None and threshold.accepts(candidates[0].similarity)
             people.append(IdentifiedFace(face, candidates, candidates[0].entry.name if known else None))
         return SearchResult(name, pixels, tuple(people), threshold, len(gallery), self.caution(threshold))
@@ -298,7 +304,7 @@ class Recogniser:
             for face, crop, embedding in zip(chosen, crops, unit, strict=True)
         ]
 
-    def _check_model(self, gallery: Gallery, what: str) -> None:
+    def _check_model(self, gallery: Gallery | StoredGallery, what: str) -> None:
         if gallery.model.digest != self.embedder.digest:
             raise FormatError(
                 f"{what} was made with another model ({gallery.model.digest[:12]}) than this one "

@@ -8,7 +8,7 @@ distance is strictly below the threshold, as everywhere in `facerec.evaluation.v
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -264,37 +264,9 @@ def far_for_fpir(fpir: float, comparisons: int) -> float:
     return -math.expm1(math.log1p(-fpir) / max(comparisons, 1))
 
 
-def cosine_similarities(probes: ArrayLike, gallery: ArrayLike) -> Floats:
-    """Cosines (n, m) of embeddings (n, d) and (m, d), in float64 and [-1, 1]; their lengths do not matter.
-
-    >>> cosine_similarities([[3.0, 0.0]], [[1.0, 0.0], [0.0, 2.0]]).tolist()
-    [[1.0, 0.0]]
-    """
-    first, second = (np.atleast_2d(np.asarray(rows, np.float64)) for rows in (probes, gallery))
-    first, second = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (first, second))
-    return np.asarray(np.clip(first @ second.T, -1, 1))
-
-
 def squared_distance(similarity: float) -> float:
     """|a - b|^2 of two embeddings of length 1 by their cosine."""
     return 2 - 2 * similarity
-
-
-def rank_gallery(similarity: ArrayLike, names: Sequence[str], every_photo: bool = False) -> list[int]:
-    """Rows of a gallery by descending similarity (m,), ties in gallery order.
-
-    Only the best row of each person counts, by `names` (m,), unless `every_photo` is set.
-
-    >>> rank_gallery([0.2, 0.9, 0.8], ["Ann", "Bo", "Bo"])
-    [1, 0]
-    """
-    order: list[int] = np.argsort(-np.asarray(similarity, np.float64), kind="stable").tolist()
-    if every_photo:
-        return order
-    best: dict[str, int] = {}
-    for row in order:
-        best.setdefault(names[row], row)
-    return list(best.values())
 
 
 def format_percent(share: float) -> str:

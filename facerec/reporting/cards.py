@@ -107,7 +107,7 @@ def render_data_card(entry: CatalogEntry, params: Params, found: Mapping[str, An
     members = found.get("unpack", {}).get(entry.name, {})
     counts = [(escape_markdown(name), f"{count:,}") for name, count in members.items()]
     detected, aligned, held = (found.get(stage, {}).get(entry.name) for stage in ("detect", "align", "download"))
-    faces = facts_table(_faces(params, detected, aligned)) if detected and aligned else ""
+    faces = facts_table(_faces(params, entry.name, detected, aligned)) if detected and aligned else ""
     return formatting.join_document(
         f"{kind} card: {entry.name}",
         escape_markdown(entry.title),
@@ -163,9 +163,9 @@ def _list(words: Iterable[str]) -> str:
     return escape_markdown(", ".join(words))
 
 
-def _faces(params: Params, detected: Mapping[str, Any], aligned: Mapping[str, Any]) -> Rows:
-    """What the stages detect and align found in a photo set."""
-    size, options = params.align.size, params.detect.model_dump(mode="json")
+def _faces(params: Params, name: str, detected: Mapping[str, Any], aligned: Mapping[str, Any]) -> Rows:
+    """What the stages detect and align found in the photo set `name`."""
+    size, options = params.align.size, params.detect_of(name).model_dump(mode="json")
     height, width = (size, size) if isinstance(size, int) else size
     given = ", ".join(f"{key}: {options[key]}" for key in DETECTOR_OPTIONS[params.detect.detector])
     reasons = _list(f"{reason} {count:,}" for reason, count in aligned.get("reasons", {}).items())

@@ -7,13 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rich.console import Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 HEADLINES = {"accuracy": "accuracy", "rank1": "rank-1"}
 """Metrics of a benchmark that the table shows, and their labels."""
 _CHANGES, _LONGEST = 6, 48
 """Changes of an experiment that the table shows, and their characters; the JSON has all of them, whole."""
 _WIDE = 100  # columns from which the table has room for when they were created
+_DATE, _ROOM = 18, 24  # columns of a date, and those that changes need
 
 
 @dataclass(frozen=True)
@@ -50,25 +53,32 @@ def parse_experiments(shown: Sequence[Mapping[str, Any]]) -> list[Experiment]:
     return found
 
 
-def experiments_table(rows: Sequence[Experiment], width: int = 120) -> Table:
-    """The rows for a terminal, metrics in %; one of less than 100 columns does not show when they were created.
+def experiments_table(rows: Sequence[Experiment], width: int = 120) -> RenderableType:
+    """The rows for a terminal, metrics in %.
 
-    DVC's own table has a column for each parameter and metric, too many for a screen.
+    Where the columns leave little room, it does not show when they were created, and then what they changed is below
+    the table. DVC's own table has a column for each parameter and metric, too many for a screen.
     """
     metrics = {metric for row in rows for metric in row.metrics}
     shown = sorted(metrics, key=lambda metric: (list(HEADLINES).index(metric[1]), metric[0]))
+    names = [f"{'  ' * row.level}{row.name}" for row in rows]
+    room = width - 2 - max(map(len, [*names, "experiment"]))
+    room -= sum(2 + max(len(benchmark), len(HEADLINES[metric])) for benchmark, metric in shown)
+    dated, beside = width >= _WIDE and room >= _ROOM + _DATE, room >= _ROOM
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for header in ("experiment", "created") if width >= _WIDE else ("experiment",):
+    for header in ("experiment", "created") if dated else ("experiment",):
         table.add_column(header, no_wrap=True)
     for benchmark, metric in shown:
         table.add_column(f"{benchmark}\n{HEADLINES[metric]}", justify="right", no_wrap=True)
-    table.add_column("changed", overflow="fold", min_width=20)
-    for row in rows:
-        created = [row.created] if width >= _WIDE else []
+    if beside:
+        table.add_column("changed", overflow="fold")
+    for name, row in zip(names, rows, strict=True):
         shares = [f"{100 * row.metrics[metric]:.2f}" if metric in row.metrics else "-" for metric in shown]
-        name = f"{'  ' * row.level}{row.name}"
-        table.add_row(name, *created, *shares, _shorten_changes(row.changed), style="" if row.level else "bold")
-    return table
+        cells = [name, *([row.created] if dated else []), *shares, *([_shorten_changes(row.changed)] if beside else [])]
+        table.add_row(*cells, style="" if row.level else "bold")
+    if beside:
+        return table
+    return Group(table, *(Text(f"{row.name}: {_shorten_changes(row.changed)}") for row in rows if row.changed))
 
 
 def _shorten_changes(changed: Sequence[str]) -> str:

@@ -59,7 +59,8 @@ class FaceDataset:
         """Where face `index` is, at the beginning of a message."""
         number = bisect_right(self._starts, index) - 1
         shards, row = self.sets[number], index - self._starts[number]
-        return f"Face {row} of {shards.path} ({shards.sources[row]})"
+        source = shards.rows(range(row, row + 1), ["source"])["source"][0].as_py()
+        return f"Face {row} of {shards.path} ({source})"
 
     def image(self, index: int) -> NDArray[np.uint8]:
         """Face `index` decoded, RGB uint8 (h, w, 3); ImageError or FormatError names the face."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -48,6 +48,8 @@ _SCHEMA = pa.schema(
     }
 )
 _OPTIONAL = {"score", "face"}
+_GROUP, _BLOCK = 1024, 4096  # rows of a row group, and rows that are searched at a time
+_LACKS = "{} is damaged: it lacks parts of some photos; enroll them again."
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,14 @@ class Gallery:
         """Number of photos by name, sorted by name."""
         return dict(Counter(entry.name for entry in self.entries))
 
+    def blocks(self) -> Iterator[tuple[list[str], NDArray[np.float32]]]:
+        """All names and embeddings at once, as `StoredGallery.blocks` gives them some at a time."""
+        yield [entry.name for entry in self.entries], self.matrix
+
+    def entries_of(self, rows: Iterable[int]) -> dict[int, GalleryEntry]:
+        """The entries of some rows."""
+        return {row: self.entries[row] for row in rows}
+
     @cached_property
     def matrix(self) -> NDArray[np.float32]:
         """(n, dim) embeddings of length 1, in the order of `entries`."""
@@ -157,26 +167,83 @@ def write_gallery(gallery: Gallery, path: str | Path) -> None:
 
     To change a gallery that others may change too, hold `facerec.core.exclusive` from reading to writing it.
     """
-    rows = [{**vars(entry), "embedding": entry.embedding.tolist()} for entry in gallery.entries]
     note = asdict(_Note(VERSION, gallery.model, gallery.removals))
-    tables.write_parquet(pa.Table.from_pylist(rows, _SCHEMA), Path(path).resolve(), note)
+    starts = range(0, max(len(gallery), 1), _GROUP)  # an empty gallery is one empty group
+    groups = (_group(gallery.entries[start : start + _GROUP]) for start in starts)
+    tables.write_row_groups(groups, _SCHEMA, Path(path).resolve(), note)
+
+
+def _group(entries: tuple[GalleryEntry, ...]) -> pa.Table:
+    table = pa.Table.from_pylist([{**vars(entry), "embedding": None} for entry in entries], _SCHEMA)
+    ends = np.cumsum([0, *(len(entry.embedding) for entry in entries)], dtype=np.int32)
+    flat = np.concatenate([entry.embedding for entry in entries]) if entries else np.empty(0, np.float32)
+    place = _SCHEMA.get_field_index("embedding")
+    return table.set_column(place, _SCHEMA.field(place), pa.ListArray.from_arrays(ends, pa.array(flat, pa.float32())))
+
+
+class StoredGallery:
+    """A gallery in a file that is searched as it lies there, mapped into memory, some rows at a time.
+
+    Memory is bounded by a few thousand rows, not by the gallery. Another file may take its place meanwhile; this one
+    stays open. Raises FormatError when it is missing, damaged, no gallery or of another version.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        _check_there(self.path)
+        opened = tables.open_row_groups(self.path, _SCHEMA, _NOTE)
+        self._file = opened[0]
+        self.model = _checked_note(opened[1], self.path).model
+
+    def __len__(self) -> int:
+        return int(self._file.metadata.num_rows)
+
+    def blocks(self) -> Iterator[tuple[list[str], NDArray[np.float32]]]:
+        """Names (n) and embeddings (n, dim) of length 1, in the order of the file; FormatError where they are damaged."""
+        with tables.reading(self.path):
+            for batch in self._file.iter_batches(_BLOCK, columns=["name", "embedding"]):
+                if batch["name"].null_count:
+                    raise FormatError(_LACKS.format(self.path))
+                yield batch["name"].to_pylist(), _matrix(batch["embedding"], self.model.dim, self.path)
+
+    def entries_of(self, rows: Iterable[int]) -> dict[int, GalleryEntry]:
+        """The entries of some rows; only the groups of rows that hold them are read."""
+        wanted, found, start = sorted(rows), dict[int, GalleryEntry](), 0
+        for group in range(self._file.num_row_groups):
+            end = start + self._file.metadata.row_group(group).num_rows
+            here = [row for row in wanted if start <= row < end]
+            if here:
+                with tables.reading(self.path):
+                    table = self._file.read_row_group(group).take([row - start for row in here]).cast(_SCHEMA)
+                plain = _rows(table, self.model.dim, self.path)
+                found |= {row: GalleryEntry(**each) for row, each in zip(here, plain, strict=True)}
+            start = end
+        return found
 
 
 def read_gallery(path: str | Path) -> Gallery:
     """Read the gallery `path`; FormatError when it is missing, damaged, no gallery or of another version."""
     path = Path(path)
-    if not path.is_file():
-        raise FormatError(f"there is no gallery {path}; make it with `facerec enroll {path} PHOTOS`.")
+    _check_there(path)
     table = tables.read_parquet(path, _SCHEMA)
-    note = tables.note_of(table, path, _NOTE)
-    if note is None:
-        raise FormatError(f"{path} is a table, but no gallery of facerec.")
-    if note.gallery not in (1, VERSION):
-        raise FormatError(f"{path} is a gallery of version {note.gallery}, this program reads 1 and {VERSION}.")
+    note = _checked_note(tables.note_of(table, path, _NOTE), path)
     entries = tuple(GalleryEntry(**row) for row in _rows(table, note.model.dim, path))
     if any(not _order(a) < _order(b) for a, b in pairwise(entries)):
         raise FormatError(f"{path} is damaged: its photos are not in order; enroll them again.")
     return Gallery(note.model, entries, note.removals)
+
+
+def _check_there(path: Path) -> None:
+    if not path.is_file():
+        raise FormatError(f"there is no gallery {path}; make it with `facerec enroll {path} PHOTOS`.")
+
+
+def _checked_note(note: _Note | None, path: Path) -> _Note:
+    if note is None:
+        raise FormatError(f"{path} is a table, but no gallery of facerec.")
+    if note.gallery not in (1, VERSION):
+        raise FormatError(f"{path} is a gallery of version {note.gallery}, this program reads 1 and {VERSION}.")
+    return note
 
 
 def describe_gallery(path: Path) -> Description | None:
@@ -200,14 +267,19 @@ def describe_gallery(path: Path) -> Description | None:
 
 def _rows(table: pa.Table, dim: int, path: Path) -> list[dict[str, Any]]:
     """The columns of every entry; FormatError for damaged values."""
-    missing = [name for name in table.column_names if name not in _OPTIONAL and table[name].null_count]
-    embeddings = table["embedding"].combine_chunks()
-    if missing or not pc.all(pc.equal(pc.list_value_length(embeddings), dim), min_count=0).as_py():
-        raise FormatError(f"{path} is damaged: it lacks parts of some photos; enroll them again.")
-    flat = embeddings.flatten().to_numpy(zero_copy_only=False)
-    matrix = np.asarray(flat, np.float32).reshape(-1, dim)
+    if any(name not in _OPTIONAL and table[name].null_count for name in table.column_names):
+        raise FormatError(_LACKS.format(path))
+    matrix = _matrix(table["embedding"].combine_chunks(), dim, path)
+    rows: list[dict[str, Any]] = table.drop_columns(["embedding"]).to_pylist()
+    return [{**row, "embedding": embedding} for row, embedding in zip(rows, matrix, strict=True)]
+
+
+def _matrix(column: pa.ListArray, dim: int, path: Path) -> NDArray[np.float32]:
+    """(n, dim) embeddings of length 1; FormatError where they are damaged."""
+    if column.null_count or not pc.all(pc.equal(pc.list_value_length(column), dim), min_count=0).as_py():
+        raise FormatError(_LACKS.format(path))
+    matrix = np.asarray(column.flatten().to_numpy(zero_copy_only=False), np.float32).reshape(-1, dim)
     lengths = np.linalg.norm(matrix.astype(np.float64), axis=1)
     if not (np.abs(lengths - 1) < _LENGTH).all():  # not true of NaN either
         raise FormatError(f"{path} is damaged: its embeddings are not of length 1; enroll the photos again.")
-    rows: list[dict[str, Any]] = table.drop_columns(["embedding"]).to_pylist()
-    return [{**row, "embedding": embedding} for row, embedding in zip(rows, matrix, strict=True)]
+    return matrix

@@ -8,6 +8,7 @@ a map cannot be larger than the file. What no column of a table can hold is a no
 from __future__ import annotations
 
 import json
+import mmap
 import warnings
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
@@ -115,6 +116,36 @@ def write_parquet(table: pa.Table, path: Path, note: Mapping[str, Any] | None = 
     """Write a table atomically and uncompressed; equal tables and notes give equal bytes."""
     with atomic_file(path) as temporary:
         put_parquet(table if note is None else with_note(table, note), temporary)
+
+
+def write_row_groups(groups: Iterable[pa.Table], schema: pa.Schema, path: Path, note: Mapping[str, Any]) -> None:
+    """Write tables of `schema` as the row groups of one, atomically and uncompressed, so that parts of it can be read."""
+    noted = with_note(schema.empty_table(), note).schema
+    with atomic_file(path) as temporary, pq.ParquetWriter(temporary, noted, compression="none") as writer:
+        for table in groups:
+            writer.write_table(table)
+
+
+def open_row_groups(path: Path, schema: pa.Schema, adapter: TypeAdapter[T]) -> tuple[pq.ParquetFile, T | None]:
+    """The table in `path`, mapped into memory and not read yet, and its note; raises as `read_parquet` does."""
+    with reading(path):
+        with path.open("rb") as source:
+            bounds.check_parquet(source, pq.read_metadata(source), schema.names)
+            mapped = mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ)  # of the same file, should it be replaced
+        file = pq.ParquetFile(pa.BufferReader(pa.py_buffer(mapped)))
+        found = file.schema_arrow
+        if any(name not in found.names or found.field(name).type != schema.field(name).type for name in schema.names):
+            raise ValueError(f"its columns are not {', '.join(schema.names)}")
+        return file, note_of(found.empty_table(), path, adapter)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Errors of Arrow in the block are FormatErrors that name the table `path`."""
+    try:
+        yield
+    except (pa.ArrowException, OSError, LookupError, ValueError, TypeError) as error:
+        raise FormatError(f"{path} is not a readable table ({reason_of(error)}).") from error
 
 
 def put_parquet(table: pa.Table, path: Path) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
@@ -36,6 +38,42 @@ def ahead(batches: Iterator[Batch], device: torch.device) -> Iterator[Batch]:
         for tensor in (images, labels):
             tensor.record_stream(computing)  # its memory is not used again before this stream is done with it
         yield images, labels, lr
+
+
+@dataclass
+class Pace:
+    """How fast a training goes, without its first step, which loads and compiles.
+
+    Attributes:
+        steps: steps made.
+        seconds: wall time that they took.
+        waited: part of it in which the next batch was waited for.
+    """
+
+    steps: int = 0
+    seconds: float = 0.0
+    waited: float = 0.0
+
+    def watch(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """The same batches, of which each is a step."""
+        begin: float | None = None
+        asked = time.perf_counter()
+        for batch in batches:
+            waited = time.perf_counter() - asked
+            yield batch
+            asked = time.perf_counter()
+            if begin is None:
+                begin = asked
+            else:
+                self.steps += 1
+                self.seconds = asked - begin
+                self.waited += waited
+
+    def describe(self, batch: int) -> dict[str, float]:
+        """Images a second for this batch size, and the share of the time that data was waited for."""
+        if not self.steps:
+            return {}
+        return {"images_per_second": self.steps * batch / self.seconds, "waiting_for_data": self.waited / self.seconds}
 
 
 def run_ahead(

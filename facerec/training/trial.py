@@ -3,27 +3,31 @@
     tried = try_recipe(sets, recipe, device)
     print(tried.images_per_second, tried.hours, tried.loss)
 
-Weights are thrown away. The rate counts from the step after the first few, which load and compile what later ones use.
+Weights are thrown away. The first step, which loads and compiles what later ones use, is not timed.
 """
 
 from __future__ import annotations
 
 import resource
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 
 from facerec.core import track
 from facerec.params import Train
 from facerec.training.data import FaceSets, TrainingFaces
-from facerec.training.prefetching import Batch, ahead
+from facerec.training.prefetching import Pace, ahead
 from facerec.training.step import initial_state, reproducible, update
-from facerec.training.trainer import TrainingError, create_sampler, initial_weights, load_batches
+from facerec.training.trainer import (
+    TrainingError,
+    create_sampler,
+    initial_weights,
+    load_batches,
+    steps_between_readings,
+)
 
 STEPS = 200
-_WARMED = 5  # steps that are not timed
 _SHOWN = 10  # points of the loss's way
 
 
@@ -34,7 +38,7 @@ class TrialReport:
     Attributes:
         images_per_second: images trained on a second, after the first steps.
         hours: of the whole training at this rate, without validation.
-        waiting: share of that time that steps waited for faces to be read and decoded; more workers
+        waiting_for_data: share of that time that steps waited for faces to be read and decoded; more workers
             (FACEREC_WORKERS) help where it is large.
         memory: bytes: the most that torch held on a GPU, or else the most that this process held.
         steps: number of steps made.
@@ -44,7 +48,7 @@ class TrialReport:
 
     images_per_second: float
     hours: float
-    waiting: float
+    waiting_for_data: float
     memory: int
     steps: int
     loss: tuple[float, ...]
@@ -66,56 +70,23 @@ def try_recipe(sets: FaceSets, recipe: Train, device: torch.device, steps: int =
         backbone, head = initial_weights(faces, recipe, device)
         state = initial_state(backbone.network, head, recipe, device)
         loaded = load_batches(faces, sampler, recipe, backbone.preprocessing, device, 0)
-        clock, metrics = _Clock(device), []
-        batches = clock.timed(ahead(loaded, device), steps)
+        pace, metrics = Pace(), []
+        batches = islice(pace.watch(ahead(loaded, device)), steps)
         for pixels, labels, lr in track(batches, "trial", steps, unit="steps"):
             metrics.append(update(state, pixels, labels, lr, recipe))
+            if len(metrics) % steps_between_readings(device) == 0:
+                metrics[-1].cpu()  # as a training does, so that a GPU is not timed by what is only queued
     found = torch.stack(metrics).cpu()
     if not (finite := found.isfinite().all(1)).all():
         step = int(finite.int().argmin()) + 1
         raise TrainingError(f"The loss is not finite after {step} steps; lower train.lr or head.scale.")
     parts = found.tensor_split(min(_SHOWN, steps))
     loss = tuple(round(float(part[:, 0].mean()), 4) for part in parts)
-    rate = recipe.batch / clock.step_seconds
+    told = pace.describe(recipe.batch)
+    rate = told["images_per_second"]
     hours = recipe.epochs * len(sampler) * recipe.batch / rate / 3600
-    waiting = clock.waited / (clock.step_seconds * clock.counted)
-    return TrialReport(rate, hours, waiting, _memory(device), steps, loss, float(parts[-1][:, 1].mean()))
-
-
-class _Clock:
-    """Times steps; a GPU is waited for twice only, so that it runs as in a training.
-
-    Attributes:
-        waited: seconds that steps waited for their batch.
-        counted: number of steps that are timed.
-    """
-
-    def __init__(self, device: torch.device) -> None:
-        self._device, self._began, self._ended = device, 0.0, 0.0
-        self.waited, self.counted = 0.0, 0
-
-    @property
-    def step_seconds(self) -> float:
-        """Mean seconds of a step."""
-        return (self._ended - self._began) / self.counted
-
-    def timed(self, batches: Iterator[Batch], steps: int) -> Iterator[Batch]:
-        """The first `steps` batches; time counts from the one after the first few, which load and compile."""
-        first = min(_WARMED, steps - 1)
-        for number in range(steps):
-            if number == first:
-                self._began = self._now()
-            asked = time.perf_counter()
-            batch = next(batches)
-            if number >= first:
-                self.waited += time.perf_counter() - asked
-            yield batch
-        self._ended, self.counted = self._now(), steps - first
-
-    def _now(self) -> float:
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
-        return time.perf_counter()
+    accuracy = float(parts[-1][:, 1].mean())
+    return TrialReport(rate, hours, told["waiting_for_data"], _memory(device), steps, loss, accuracy)
 
 
 def _memory(device: torch.device) -> int:

@@ -48,7 +48,7 @@ def test_a_broken_parameter_is_named_by_the_stage_and_the_command(copy: Project)
 
 def test_a_missing_file_is_named(copy: Project) -> None:
     shutil.rmtree(copy.root / "data/raw/synth_lfw")
-    output = copy.run(sys.executable, "-m", "stages.detect", "synth_lfw", check=False)
+    output = copy.run("python", "-m", "stages.detect", "synth_lfw", check=False)
     assert "data/raw/synth_lfw" in sentence(output)
 
 
@@ -77,7 +77,7 @@ def test_a_truncated_photo_is_counted_and_the_rest_goes_on(copy: Project) -> Non
     (raw / "pairs.txt").write_bytes(listed)
     for stage in ("detect", "align", "embed", "verify"):
         split = ["test"] if stage == "align" else []
-        copy.run(sys.executable, "-m", f"stages.{stage}", "synth_lfw", *split)
+        copy.run("python", "-m", f"stages.{stage}", "synth_lfw", *split)
     assert '"undecodable": 2' in (copy.root / "reports/metrics/detect/synth_lfw.json").read_text()
     assert f'"faces": {len(rows) - 2}' in (copy.root / "reports/metrics/align/synth_lfw.json").read_text()
     assert '"failures": 0' not in (copy.root / "data/scores/synth_lfw/result.json").read_text()
@@ -114,10 +114,10 @@ def test_a_full_disk_is_one_sentence_and_the_next_run_goes_on(copy: Project) -> 
     if mounted.returncode != 0:
         pytest.skip("this machine does not let tests mount a file system")
     try:
-        output = copy.run(sys.executable, "-m", "stages.detect", "synth_lfw", check=False)
+        output = copy.run("python", "-m", "stages.detect", "synth_lfw", check=False)
         assert "no space left on the disk" in sentence(output)
         assert list(target.iterdir()) == []
     finally:
         subprocess.run(["umount", target], check=True)
-    copy.run(sys.executable, "-m", "stages.detect", "synth_lfw")
+    copy.run("python", "-m", "stages.detect", "synth_lfw")
     assert (target / "synth_lfw.parquet").is_file()
