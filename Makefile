@@ -80,7 +80,7 @@ clean:  ## remove every output and scratch file; the DVC cache stays, so the nex
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("facerec needs Python 3.11 or newer: make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
-	@echo "Setting up .venv: some 3 GB to download and 7.4 GB on the disk, most of it PyTorch with CUDA's libraries."
+	@echo "Setting up .venv: some 3 GB to download and 7.9 GB on the disk, most of it PyTorch with CUDA's libraries."
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --disable-pip-version-check --progress-bar on -c constraints.txt -e '.[dev]'
 	@touch $@

@@ -168,7 +168,7 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Any:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FACEREC_SCRATCH", str(tmp_path_factory.mktemp("scratch")))
         for module in (cleaning, overlap):
-            patch.setattr(module, "open_embedder", lambda *given, **options: JUDGE)
+            patch.setattr(module, "load_embedder", lambda *given, **options: JUDGE)
         yield
 
 

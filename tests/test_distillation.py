@@ -142,7 +142,7 @@ def test_it_resumes_and_another_teacher_starts_anew(faces, teacher, tmp_path, ca
 def test_who_taught_it_stays_known(faces, teacher, monkeypatch) -> None:
     trained = fit([faces], teacher, epochs=1)
     assert TrainingSet("real_people", False) in (trained.backbone.trained_on or ())
-    monkeypatch.setattr(distillation, "open_embedder", lambda *given: replace(load_embedder(*given), trained_on=None))
+    monkeypatch.setattr(distillation, "load_embedder", lambda *given: replace(load_embedder(*given), trained_on=None))
     assert fit([faces], teacher, epochs=1).backbone.trained_on is None
 
 

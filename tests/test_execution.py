@@ -144,3 +144,8 @@ def test_a_terminal_gets_a_bar_with_rate_and_time_left(monkeypatch: pytest.Monke
     assert "400/1000" in text
     assert "20.0 photos/s" in text
     assert "0:00:30" in text
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_no_work_prepares_nothing(workers: int) -> None:
+    assert list(executor.map_ordered(add_half, [], workers, os.abort)) == []

@@ -84,6 +84,8 @@ class Nodes:
 def nodes() -> Iterator[Nodes]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_AUTH_MODE", "token")
+        patch.setenv("RAY_AUTH_TOKEN", "0123456789abcdef" * 4)
         from ray.cluster_utils import Cluster
 
         head = {"num_cpus": 1, "object_store_memory": 80 << 20, "include_dashboard": False}

@@ -126,6 +126,8 @@ def map_ordered(
     name = local_setting("executor", "processes")
     if name not in EXECUTORS:
         raise ParamsError(f"FACEREC_EXECUTOR must be one of {', '.join(EXECUTORS)}, not {name!r}.")
+    if not items:
+        return  # and nothing is prepared
     small = workers == 1 or len(items) < 2
     executor = _LOCAL[local] if small or name == "processes" else EXECUTORS[name]
     if isinstance(executor, str):

@@ -178,12 +178,12 @@ class _Crew:
         self._ray, self._items = ray, work.items
         scratch = local_path("scratch", ".facerec/scratch").absolute()
         self._token = scratch / f".{socket.gethostname()}-{uuid.uuid4().hex}"
-        self._token.parent.mkdir(parents=True, exist_ok=True)
-        self._token.touch()
         device = "cuda" if work.gpus else "cpu"
         plain = Work(work.function, (), work.initializer, work.arguments, work.gpus)
         packed = ray.cloudpickle.dumps(plain)
         self._start = (str(Path.cwd()), str(self._token), device, fingerprint(device), packed)
+        self._token.parent.mkdir(parents=True, exist_ok=True)
+        self._token.touch()
         kind = ray.remote(_Worker).options(
             num_cpus=1, num_gpus=work.gpus, max_restarts=_RESTARTS, max_task_retries=0,
             scheduling_strategy="SPREAD", runtime_env={"env_vars": _environment(device)},

@@ -40,11 +40,13 @@ def launch(arguments: Sequence[str]) -> None:
     """Run `python -m ARGUMENTS...` in the processes that FACEREC_TORCHRUN describes, and wait for all of them.
 
     Raises ParamsError for a setting that torchrun refuses, LaunchError with the error of the process that failed
-    first, and KeyboardInterrupt after Ctrl-C or SIGTERM, once the processes have ended.
+    first or when the machine where several meet cannot be reached, and KeyboardInterrupt after Ctrl-C or SIGTERM, once
+    the processes have ended.
     """
-    from torch.distributed import run
+    from torch.distributed import DistError, run
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.elastic.rendezvous.api import RendezvousError
 
     text = local_setting("torchrun", "")
     logging.disable(logging.CRITICAL)  # torchrun's messages repeat the error of the process
@@ -61,6 +63,11 @@ def launch(arguments: Sequence[str]) -> None:
         raise KeyboardInterrupt from error
     except ChildFailedError as error:
         _explain(error)
+    except (DistError, RendezvousError) as error:
+        raise LaunchError(
+            f"The machines of the run do not meet, or lost the one where they do ({error}); see what ended "
+            f"there and that --rdzv-endpoint in {_SETTING} can be reached. Training goes on at its last checkpoint."
+        ) from error
     finally:
         logging.disable(logging.NOTSET)
 
