@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import yaml
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
@@ -26,8 +28,10 @@ from facerec.curation.names import plain_name
 from facerec.curation.overlap import find_overlap, overlap_of_sets
 from facerec.curation.people import group_people, impostor_cut
 from facerec.embedding import Embedder
+from facerec.evaluation.verification import on_files
 from facerec.evaluation.verification.on_files import VerifyOptions, accuracy_without, verify_files
 from facerec.imaging.images import decode, encode_jpeg
+from facerec.params import parse_params
 from facerec.reporting.decision_sheets import cleaning_sheet, overlap_sheet
 from facerec.store import embeddings, pairs, shards
 from facerec.store.decisions import Decisions, read_decisions
@@ -356,3 +360,39 @@ def test_errors_planted_in_real_photos_are_found(tmp_path: Path) -> None:
     assert float(rows["foreign"][3]) >= 0.8
     assert float(rows["unusable"][4]) >= 0.6  # for any reason
     assert float(rows["duplicate"][3]) >= 0.4
+
+
+def test_the_stages_write_decisions_counts_and_sheets(
+    spoiled: shards.Shards, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from stages import clean, disjoint, overlap  # stage scripts use the folder they run in
+
+    for place in ("train/synth_people", "test/synth_lfw"):
+        shutil.copytree(spoiled.path, tmp_path / "data/faces" / place)
+    raw = yaml.safe_load((ROOT / "params.yaml").read_text())
+    judge = {"model": "data/raw/mobilefacenet_foamliu_pt", "reviewed": None}
+    raw |= {"download": {"mobilefacenet_foamliu_pt": {}}, "clean": {"synth_people": judge}}
+    raw |= {"overlap": {"synth_lfw": judge | {"faces": "synth_lfw"}}}
+    run = parse_params(raw)
+    monkeypatch.chdir(tmp_path)
+    clean.clean(run, "synth_people")
+    overlap.overlap(run, "synth_lfw")
+    folder = tmp_path / "data/decisions"
+    assert len(read_decisions(folder / "clean/synth_people.yaml").decisions) >= 6
+    shared = read_decisions(folder / "overlap/synth_lfw.yaml")
+    assert len(shared.decisions) == 42
+    assert (
+        json.loads((tmp_path / "reports/metrics/clean/synth_people.json").read_text())["synth_people"]["duplicate"] == 2
+    )
+    assert json.loads((tmp_path / "reports/metrics/overlap/synth_lfw.json").read_text())["synth_lfw"]["images_c"] == 0
+    assert (tmp_path / "reports/sheets/clean/synth_people.jpg").is_file()
+    assert (tmp_path / "reports/sheets/overlap/synth_lfw.jpg").is_file()
+    seen: list[Any] = []
+    monkeypatch.setattr(
+        on_files, "accuracy_without", lambda scores, names, options: seen.append(names) or {"pairs_c": 1}
+    )
+    disjoint.disjoint(run, "synth_lfw")
+    assert seen == [shared.likes("overlap")]
+    assert json.loads((tmp_path / "reports/metrics/disjoint/synth_lfw.json").read_text()) == {
+        "synth_lfw": {"pairs_c": 1}
+    }

@@ -284,7 +284,7 @@ def test_the_report_knows_every_stage_of_the_graph(name: str, monkeypatch: pytes
     run = finished.default() if name == "default" else profile(name)
     stages = stage._stages(run)
     assert "report" not in stages
-    assert [len(keys) for keys in stages.values()].count(0) == (4 if name == "default" else 9)
+    assert [len(keys) for keys in stages.values()].count(0) == (7 if name == "default" else 12)
     assert stages["verify"] == [("verify", each) for each in run.benchmarks]
     assert stages["plots"] == [("plots",)]
 
