@@ -23,6 +23,7 @@ READERS = {
     "facerec/catalog/http.py": "the date of Retry-After, and it waits a minute at most",
     "facerec/core/console.py": "a field of torchrun's error file, for people",
     "facerec/core/defects.py": "the name of a file of details, for people",
+    "facerec/core/digests.py": "whether a file may still be written; an earlier or later clock only means reading it again",
     "facerec/core/resumable.py": "the age of parts that another run left",
     "facerec/core/timing.py": "when a stage ended, for people",
     "facerec/reporting/provenance.py": "when the page was made, for people",

@@ -162,7 +162,7 @@ def test_a_teacher_that_does_not_fit_is_refused(faces, teacher, tmp_path) -> Non
 
 def test_recipes_without_one_are_written_as_before() -> None:
     assert not {"teacher", "teacher_weight", "head_weight", "exclude"} & recipe().model_dump().keys()
-    assert recipe(teacher="x.pt").model_dump()["head_weight"] == 1.0
+    assert recipe(teacher="x.pt", head_weight=0.0).model_dump()["head_weight"] == 0.0
 
 
 def imitated_together(students: torch.Tensor, targets: torch.Tensor) -> Answer:

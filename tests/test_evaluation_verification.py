@@ -222,7 +222,7 @@ def test_a_rate_that_the_pairs_cannot_show_is_nowhere_a_number(files, tmp_path: 
     embedded, listed, _, _ = files
     judged = on_files.verify_files(embedded, listed, on_files.VerifyOptions(far=far, trials=20), tmp_path / "out")
     metrics, target = judged.metrics(), judged.result.rates[0]
-    shown = f"{100 * target.tar:.2f} %"
+    shown = f"{100 * target.tar:.1f} %"
     enough = far == 0.02
     numbers = {"tar", "tar_std", "tar_low", "tar_high", "far"}
     assert numbers & metrics.keys() == (numbers if enough else set())

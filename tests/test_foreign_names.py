@@ -111,7 +111,14 @@ def test_errors_quote_names(tmp_path: Path, command: list[str], name: str) -> No
 
 def test_photos_of_one_s_own(world: Path) -> None:
     (world / "catalog").mkdir()
-    told = run("add", "people", "mine", "--max-pairs", "20", "--json", cwd=world).stdout
+    told = run("add", "people", "mine", cwd=world, fails=True).stderr
+    assert "has a name with a TAB, a line break or a space at its end; rename it" in told
+    for number, person in enumerate(sorted((world / "people").iterdir())):
+        for photo in sorted(person.iterdir()):
+            path = world / "renamed" / f"{number} {person.name}".replace("\n", " ") / photo.name.replace("\n", " ")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(photo.read_bytes())
+    told = run("add", "renamed", "mine", "--max-pairs", "20", "--json", cwd=world).stdout
     assert json.loads(told)["identities"] == len(PEOPLE)
     run("catalog", "mine", cwd=world)
     run("inspect", "catalog/mine.yaml", cwd=world, fails=None)

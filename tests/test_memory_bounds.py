@@ -107,7 +107,7 @@ def write_shards(folder: Path) -> None:
     from facerec.store import shards
 
     folder.mkdir()
-    schema = shards._schema(shards.Meta("photos", "x"))
+    schema = shards.schema_of(shards.Meta("photos", "x"))
     columns = {"image": [bytes(1 << 29)], "label": [0], "identity": [""], "source": ["a"]}
     batch = pa.RecordBatch.from_pylist([{name: value[0] for name, value in columns.items()}], schema)
     options = pa.ipc.IpcWriteOptions(compression="zstd")

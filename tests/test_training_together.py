@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -65,9 +66,13 @@ def trained(folder: Path, wanted: Train, checkpoints: Path | None = None, stop: 
             raise Stopped
         return plain_update(state, *rest)
 
-    def batches(self: TrainingFaces, order: list[np.ndarray]) -> Any:
-        taken.extend(indices.tolist() for indices in order)
-        return plain_batches(self, order)
+    def batches(self: TrainingFaces, order: Iterable[np.ndarray]) -> Any:
+        def noted() -> Iterator[np.ndarray]:
+            for indices in order:
+                taken.append(indices.tolist())
+                yield indices
+
+        return plain_batches(self, noted())
 
     kept = None if checkpoints is None else Checkpoints(checkpoints, seconds=0)
     backbones.BACKBONES["mobilefacenet"] = Plain

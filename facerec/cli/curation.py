@@ -17,6 +17,7 @@ Judge = Annotated[
     Path,
     typer.Option(
         help="The network that judges: a file, a folder with one, or the name of a model of the catalog.",
+        metavar="NAME|PATH",
         callback=network_place,
     ),
 ]

@@ -189,7 +189,7 @@ class Validation(Strict):
 class Train(Strict):
     """The training recipe; all of it is hashed, none of it depends on the machine."""
 
-    later = ("merge",)
+    later = ("merge", "products", "deterministic", "exclude", "teacher", "teacher_weight", "head_weight")
 
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 1
     """Seed of the initial weights, the order of the faces and their augmentation."""
@@ -262,15 +262,6 @@ class Train(Strict):
     schedule: Schedule = Schedule()
     backbone: Backbone = Backbone()
     head: HeadParams = HeadParams()
-
-    @model_serializer(mode="wrap")
-    def _as_before_new_keys(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Recipes without keys for GPUs, decisions and teachers are written as they were before there were any."""
-        written: dict[str, Any] = plain(self)
-        unused = {"exclude"} if self.exclude is None else set()
-        unused |= {"teacher", "teacher_weight", "head_weight"} if self.teacher is None else set()
-        unused |= {key for key, usual in (("products", "highest"), ("deterministic", True)) if written[key] == usual}
-        return {key: value for key, value in written.items() if key not in unused}
 
     @model_validator(mode="after")
     def _batch_can_be_split(self) -> Train:

@@ -287,7 +287,8 @@ def _deviate_axis(axis: Axis, limit: Callable[..., Any], rates: Sequence[float])
     first = max(bisect_right(_DET_RATES, min(inside)) - 1, 0)
     last = bisect_left(_DET_RATES, max(*inside, _DET_MOST))
     ticks = _DET_RATES[first : last + 1]
-    axis.set_ticks(_deviates(np.array(ticks)).tolist(), [f"{100 * rate:g}%" for rate in ticks])
+    labels = ["" if rate == 5e-3 else f"{100 * rate:g}%" for rate in ticks]  # 0.5% has no room between 0.2% and 1%
+    axis.set_ticks(_deviates(np.array(ticks)).tolist(), labels)
     limit(*_deviates(np.array([ticks[0], ticks[-1]])))
 
 

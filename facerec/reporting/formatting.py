@@ -36,8 +36,8 @@ def as_count(value: int | None) -> str:
 
 
 def as_number(value: float | None) -> str:
-    """A number to four significant digits."""
-    return UNKNOWN if value is None else f"{value:.4g}"
+    """A number to four significant digits, zeros at its end too."""
+    return UNKNOWN if value is None else f"{value:#.4g}"
 
 
 def as_bytes(value: int | None) -> str:
