@@ -102,3 +102,12 @@ def test_a_page_is_read_as_its_reader_sees_it(tmp_path: Path) -> None:
 def test_what_is_printed_is_compared_line_by_line() -> None:
     assert documents.lacking(["a  b", "c...e"], "x\n a b\nc d e\n") == []
     assert documents.lacking(["a", "c.e"], "ab\nc-e\n") == ["a", "c.e"]
+
+
+def test_every_page_is_listed() -> None:
+    """In the navigation of the site, without which `make site` fails, and in docs/README.md."""
+    pages = {page.name for page in (ROOT / "docs").glob("*.md")} - {"README.md"}
+    navigation = re.findall(r"^ +- (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
+    links = {link for link, _ in LINK.findall((ROOT / "docs/README.md").read_text())}
+    assert pages - set(navigation) == set()
+    assert pages - links == set()

@@ -26,7 +26,7 @@ an impossible value. `dvc exp run -S KEY=VALUE` changes a key for one experiment
 "Re-runs" names the stages of the default experiment that run again when the key changes; all others come from the cache.
 `slices`, `quality`, `openset`, `clean`, `overlap` and `disjoint` run only for what `attributes`, `quality`, `openset`, `clean` and
 `overlap` name.
-Settings of the machine (device, workers, mirrors) are never parameters; see README.md.
+Settings of the machine (device, workers, mirrors) are never parameters; see [installing.md](installing.md#settings-of-the-machine).
 """
 _COUNTS = {2: "two", 3: "three", 4: "four", 5: "five"}
 
