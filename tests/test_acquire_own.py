@@ -202,7 +202,10 @@ def test_strangers_become_distractors_of_an_added_set(project: Path) -> None:
         (project / f"crowd/{number}.png").write_bytes((project / f"photos/p0{number}/1.jpg").read_bytes())
     options = user_dataset.AddOptions("distractors", probes="mine")
     added = user_dataset.add_dataset(project / "crowd", "crowd", options, project / "profiles")
-    assert (added.photos, added.pairs) == (4, 0)
+    assert (added.photos, added.identities, added.pairs) == (4, 0, 0)
+    with pytest.raises(ParamsError, match="yours is no test set that was added; `facerec add PHOTOS yours` makes one"):
+        other = user_dataset.AddOptions("distractors", probes="yours")
+        user_dataset.add_dataset(project / "crowd", "others", other, project / "profiles")
     photos = acquired("crowd", project)
     assert set(photos.labels.tolist()) == {-1}
     task = profiles.load_profile(project / "profiles", "crowd").identification["crowd"]

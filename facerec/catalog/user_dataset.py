@@ -17,7 +17,7 @@ from typing import Any
 from facerec.catalog import entries, pair_sampling, user_photos
 from facerec.catalog.entries import DOWNLOADS
 from facerec.catalog.user_photos import FoundPhotos, People
-from facerec.core import FormatError, ParamsError, atomic_file, require_path, sha256_of_file, write_text
+from facerec.core import FormatError, ParamsError, atomic_file, parse_yaml, require_path, sha256_of_file, write_text
 from facerec.interop import pair_lists
 from facerec.params import recipes
 from facerec.params.recipes import Machine, Proposal
@@ -101,6 +101,7 @@ def add_dataset(source: Path, name: str, options: AddOptions, profiles: Path, re
     fewer than two people.
     """
     _check_options(name, options)
+    _check_probes(options.probes, profiles)
     found = user_photos.scan_photos(source, options.depth, options.listed)
     if options.split != "distractors":
         found.check_people(source)
@@ -121,7 +122,7 @@ def add_dataset(source: Path, name: str, options: AddOptions, profiles: Path, re
     recipe = _recipe(sets[0], options) if options.split == "train" else None
     write_text(profile, _profile(name, parts, recipe, options))
     held = len(sets[1].people) if len(sets) > 1 else 0
-    return AddedDataset(found.count, len(found.people), held, count, tuple(notes), (*places, profile), recipe)
+    return AddedDataset(found.count, len({*found.people} - {""}), held, count, tuple(notes), (*places, profile), recipe)
 
 
 def _check_options(name: str, options: AddOptions) -> None:
@@ -147,6 +148,16 @@ def _check_options(name: str, options: AddOptions) -> None:
         raise ParamsError(f"{broken[0]}.")
     if options.model is not None and entries.load_entry(options.model).kind != "model":
         raise ParamsError(f"{options.model} is no model of the catalog; `facerec catalog` lists them.")
+
+
+def _check_probes(probes: str | None, profiles: Path) -> None:
+    """Raise ParamsError unless the profile `probes` has a photo set of that name to test on."""
+    if probes is None:
+        return
+    place = profiles / f"{probes}.yaml"
+    known = parse_yaml(place.read_bytes(), str(place)) if place.is_file() else {}
+    if not isinstance(known, dict) or known.get("photos", {}).get(probes) != "test":
+        raise ParamsError(f"{probes} is no test set that was added; `facerec add PHOTOS {probes}` makes one.")
 
 
 def _check_places(written: Sequence[Path], replace: bool) -> None:
@@ -320,7 +331,8 @@ def _profile(name: str, parts: list[dict[str, Any]], recipe: Proposal | None, op
     """The profile's YAML: the photos, their pairs, and the network to train or to measure."""
     what = {
         "test": f"measured by {options.model or 'the network of the default experiment'}",
-        "train": f"to train on and to measure on {' and '.join(options.tests)}",
+        "train": "to train on; measured on "
+        + " and ".join("people held out" if test == _OWN else test for test in options.tests),
         "distractors": f"strangers among whom the people of {options.probes} are looked for",
     }[options.split]
     tree: dict[str, Any] = {"base": options.probes} if options.probes else {}

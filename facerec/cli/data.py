@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 New = Annotated[Path, typer.Argument(help="Folder to write; must be new or empty.")]
 Arrays = Literal["bgr", "rgb"]
 Form = Literal["webdataset", "imagefolder", "parquet", "lfw"]
-FORMS = "WebDataset's tars, Hugging Face's image folders or tables, or LFW as CVAT and Datumaro write it"
+FORMS = "webdataset, its tars; imagefolder and parquet, of Hugging Face; lfw, as CVAT and Datumaro write it"
 
 
 @command(Panel.DATA)
@@ -143,7 +143,9 @@ def _report_added(name: str, added: user_dataset.AddedDataset, as_json: bool) ->
         "next": f"facerec profile {name}, then dvc repro",
     }
     if added.recipe is not None:
-        told["recipe"] = added.recipe.reasons if as_json else "\n".join(added.recipe.reasons.values())
+        told["recipe"] = (
+            added.recipe.reasons if as_json else "\n".join(f"{key}: {why}" for key, why in added.recipe.reasons.items())
+        )
     report(name, told, as_json)
 
 
