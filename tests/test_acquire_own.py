@@ -203,8 +203,8 @@ def test_strangers_become_distractors_of_an_added_set(project: Path) -> None:
     options = user_dataset.AddOptions("distractors", probes="mine")
     added = user_dataset.add_dataset(project / "crowd", "crowd", options, project / "profiles")
     assert (added.photos, added.identities, added.pairs) == (4, 0, 0)
+    other = user_dataset.AddOptions("distractors", probes="yours")
     with pytest.raises(ParamsError, match="yours is no test set that was added; `facerec add PHOTOS yours` makes one"):
-        other = user_dataset.AddOptions("distractors", probes="yours")
         user_dataset.add_dataset(project / "crowd", "others", other, project / "profiles")
     photos = acquired("crowd", project)
     assert set(photos.labels.tolist()) == {-1}
