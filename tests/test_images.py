@@ -184,7 +184,7 @@ def test_avif_and_with_its_package_heic_are_read(monkeypatch):
     [
         (
             b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
-            "HEIC photo; pip install pillow-heif, which reads them, or convert it to JPEG",
+            r"HEIC photo; pip install 'facerec\[heic\]', or convert it to JPEG",
         ),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image of a known format"),
         (b"%PDF-1.4", "not an image of a known format"),

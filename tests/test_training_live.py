@@ -87,7 +87,7 @@ def test_what_is_unknown_or_not_installed_is_named(faces, monkeypatch) -> None:
         training.fit([faces], recipe(), CPU)
     monkeypatch.setenv("FACEREC_LIVE", "dvclive")
     monkeypatch.setitem(sys.modules, "dvclive", None)
-    with pytest.raises(ParamsError, match="dvclive, which is not installed; pip install dvclive"):
+    with pytest.raises(ParamsError, match=r"dvclive, which is not installed; pip install 'facerec\[loggers\]'"):
         training.fit([faces], recipe(), CPU)
 
 

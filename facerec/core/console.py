@@ -35,6 +35,7 @@ _EXTRAS = {
     "dvc_data": "pipeline",
     "dvclive": "loggers",
     "jinja2": "pipeline",
+    "markdown_it": "pipeline",
     "onnx": "train",
     "onnxscript": "train",
     "ray": "ray",

@@ -165,7 +165,7 @@ def pillow_formats() -> list[str]:
 
 def _unknown(data: bytes | memoryview, other: str = "The file is not an image of a known format.") -> str:
     if data[4:8] == b"ftyp" and data[8:12] in (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1"):
-        return "The file is a HEIC photo; pip install pillow-heif, which reads them, or convert it to JPEG."
+        return "The file is a HEIC photo; pip install 'facerec[heic]', or convert it to JPEG."
     if data[4:8] == b"ftyp" and data[8:12] in (b"avif", b"avis"):
         return "The file is an AVIF photo, which this Pillow cannot read; install Pillow 11.3 or newer."
     return other

@@ -69,7 +69,7 @@ def _open_writer(name: str, first: int) -> AbstractContextManager[Write]:
         imported = importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise ParamsError(
-            f"FACEREC_LIVE is {name}, which is not installed; pip install {name}, or unset it."
+            f"FACEREC_LIVE is {name}, which is not installed; pip install 'facerec[loggers]', or unset it."
         ) from error
     return opened(imported, FOLDER / name, first)
 
