@@ -182,10 +182,7 @@ def test_avif_and_with_its_package_heic_are_read(monkeypatch):
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (
-            b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
-            r"HEIC photo; pip install 'facerec\[heic\]', or convert it to JPEG",
-        ),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", r"HEIC photo; pip install 'facerec\[heic\]', or convert it to JPEG"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image of a known format"),
         (b"%PDF-1.4", "not an image of a known format"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not an image of a known format"),
