@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec.core import FormatError, atomic_file, kept_folder, reused_memory, track
-from facerec.embedding.embedder import Embedder
+from facerec.embedding.embedder import Embedder, index_batches
 from facerec.store import tables
 from facerec.store.face_dataset import FaceDataset
 from facerec.store.shards import Shards
@@ -70,7 +70,7 @@ def _part(embedder: Embedder, faces: FaceDataset, job: range, folder: Path) -> N
     except FormatError:  # not there yet, or cut short
         kept = np.empty(0)
     if kept.shape != (len(job), embedder.dim) or kept.dtype != np.float32:
-        order = [np.arange(start, min(start + _BATCH, job.stop)) for start in range(job.start, job.stop, _BATCH)]
+        order = index_batches(job, _BATCH)
         with atomic_file(path) as temporary, reused_memory():
             tables.put_npy(np.concatenate(list(embedder.embed_faces(faces, order, _BATCH))), temporary)
         kept = tables.read_npy(path)

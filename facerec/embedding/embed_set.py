@@ -24,7 +24,7 @@ from facerec.core import (
     reused_memory,
     torch_device,
 )
-from facerec.embedding.embedder import Embedder, load_embedder
+from facerec.embedding.embedder import Embedder, index_batches, load_embedder
 from facerec.embedding.engines import describe_engine, use_engine
 from facerec.store.embeddings import (
     Embeddings,
@@ -67,12 +67,12 @@ def embed_face_set(
 def embed_once(model: str | Path, faces: str | Path, out: str | Path, engine: str = "torch") -> None:
     """As `embed_face_set`, for faces that several benchmarks share: the first one embeds them, the others copy.
 
-    What is copied lies in the scratch folder, under a digest of the network, the faces, the code and the machine's
-    arithmetic, so it is what embedding again would give.
+    What is copied lies in the scratch folder, under a digest of the network with its preprocessing, the faces, the code
+    and the machine's arithmetic, so it is what embedding again would give.
     """
     check_place(Path(out), folder=False)
-    arithmetic = describe_arithmetic(torch_device().type)
-    inputs = {"model": Path(model), "faces": Path(faces), "engine": engine, "arithmetic": arithmetic}
+    embedder = _open_here(model, False, engine)
+    inputs = {**_inputs(embedder, engine, [Path(faces)]), "arithmetic": describe_arithmetic(embedder.device.type)}
     kept = kept_folder("embed", inputs) / "embeddings.npy"
     if not kept.with_suffix(".parquet").is_file():  # it is written last
         embed_face_set(model, faces, kept, engine=engine)
@@ -97,7 +97,7 @@ def _embedded(
     embedding = _Embedding(partial(_open_here, model, allow_torchscript, engine), [Path(faces) for faces in sets])
     embedder, failures = embedding.embedder, [read_failures(each) for each in embedding.sets]
     counts, on_cpu = [len(each) for each in embedding.sets], embedder.device.type == "cpu"
-    inputs = {"network": embedder.digest, "engine": engine, "device": embedder.device.type, "faces": embedding.paths}
+    inputs = _inputs(embedder, engine, embedding.paths)
     title = f"Embedding {' and '.join(each.meta.dataset for each in embedding.sets)}"
     work = resumable_tables(
         "embed", inputs, embedding, counts, _JOB if on_cpu else _GPU_JOB, title,
@@ -116,6 +116,11 @@ def _embedded(
             )
             for faces, failed, matrix in zip(embedding.sets, failures, matrices, strict=True)
         ]
+
+
+def _inputs(embedder: Embedder, engine: str, faces: Sequence[Path]) -> dict[str, Any]:
+    """What decides the embeddings besides code, libraries and arithmetic; the digest covers the preprocessing."""
+    return {"network": embedder.digest, "engine": engine, "device": embedder.device.type, "faces": [*faces]}
 
 
 def _fill(matrices: Sequence[NDArray[np.float32]], counts: Sequence[int], tables: Iterator[pa.Table]) -> None:
@@ -157,7 +162,7 @@ class _Embedding:
 
     def __call__(self, job: range) -> pa.Table:
         """The column `embedding` of the faces of `job`, whose last batch is padded."""
-        order = [np.arange(start, min(start + _BATCH, job.stop)) for start in range(job.start, job.stop, _BATCH)]
+        order = index_batches(job, _BATCH)
         if self.embedder.device.type == "cpu":
             torch.set_num_threads(1)  # sums depend on the number of threads that share them
             with reused_memory():

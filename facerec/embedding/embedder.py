@@ -104,7 +104,7 @@ class Embedder:
         return np.concatenate(rows) if rows else np.empty((0, self.dim), np.float32)
 
     def _rows(self, images: Shards | NDArray[np.uint8], batch: int) -> list[NDArray[np.float32]]:
-        order = [np.arange(start, min(start + batch, len(images))) for start in range(0, len(images), batch)]
+        order = index_batches(range(len(images)), batch)
         if isinstance(images, Shards):
             self.preprocessing.check(images.meta)
             faces = FaceDataset([images], self.preprocessing.size)
@@ -163,6 +163,15 @@ class Embedder:
     def _run(self, faces: Tensor) -> Tensor:
         embeddings = self.network(self.preprocessing.apply(faces))
         return functional.normalize(embeddings) if self.preprocessing.normalised else embeddings
+
+
+def index_batches(rows: range, batch: int) -> list[NDArray[np.int64]]:
+    """The numbers of consecutive rows, `batch` at a time; the last may be fewer.
+
+    >>> [each.tolist() for each in index_batches(range(3, 8), 2)]
+    [[3, 4], [5, 6], [7]]
+    """
+    return [np.arange(start, min(start + batch, rows.stop)) for start in range(rows.start, rows.stop, batch)]
 
 
 def _broken(finite: NDArray[np.bool_], indices: NDArray[np.int64], name: Callable[[int], str]) -> str:

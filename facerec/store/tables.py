@@ -11,7 +11,7 @@ import json
 import mmap
 import warnings
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -77,7 +77,7 @@ class RowGroups:
 
     def __init__(self, path: str | Path, schema: pa.Schema) -> None:
         self._path, self._schema = path, schema
-        with self._refusing():
+        with reading(path, schema.names):
             self._source = Path(path).open("rb")  # noqa: SIM115, closed with this object
             weakref.finalize(self, self._source.close)
             metadata = pq.read_metadata(self._source)
@@ -89,7 +89,7 @@ class RowGroups:
 
     def read(self, groups: Iterable[int]) -> pa.Table:
         """The rows of some groups."""
-        with self._refusing():
+        with reading(self._path, self._schema.names):
             names = self._schema.names
             found = self._file.read_row_groups(list(groups), names).select(names)
             table = bounds.decode_text(found, self._source)
@@ -98,21 +98,12 @@ class RowGroups:
 
     def bounds_of(self, column: str) -> list[tuple[int, int] | None]:
         """The least and greatest whole number that the footer names for a column in each group; None where it does not."""
-        with self._refusing():
+        with reading(self._path, self._schema.names):
             metadata = self._file.metadata
             number = [metadata.schema.column(each).path for each in range(metadata.num_columns)].index(column)
             named = [metadata.row_group(group).column(number).statistics for group in range(len(self))]
             ends = [(each.min, each.max) if each is not None and each.has_min_max else None for each in named]
         return [pair if pair and isinstance(pair[0], int) and isinstance(pair[1], int) else None for pair in ends]
-
-    @contextmanager
-    def _refusing(self) -> Iterator[None]:
-        try:
-            yield
-        except (pa.ArrowException, OSError, LookupError, ValueError, TypeError) as error:
-            raise FormatError(
-                f"{self._path} is not a readable table of {', '.join(self._schema.names)} ({reason_of(error)})."
-            ) from error
 
 
 def write_parquet(table: pa.Table, path: Path, note: Mapping[str, Any] | None = None) -> None:
@@ -143,12 +134,13 @@ def open_row_groups(path: Path, schema: pa.Schema, adapter: TypeAdapter[T]) -> t
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Errors of Arrow in the block are FormatErrors that name the table `path`."""
+def reading(path: str | Path, columns: Sequence[str] = ()) -> Iterator[None]:
+    """Errors of Arrow in the block are FormatErrors that name the table `path`, and its columns if these are given."""
     try:
         yield
     except (pa.ArrowException, OSError, LookupError, ValueError, TypeError) as error:
-        raise FormatError(f"{path} is not a readable table ({reason_of(error)}).") from error
+        of = f" of {', '.join(columns)}" if columns else ""
+        raise FormatError(f"{path} is not a readable table{of} ({reason_of(error)}).") from error
 
 
 def put_parquet(table: pa.Table, path: Path) -> None:
