@@ -1,0 +1,138 @@
+"""Training recipes compared on real people: trained on aligned photos of them, measured on LFW.
+
+    python bench/recipes.py PEOPLE LFW PAIRS [NAME[@SEED] ...]
+
+PEOPLE and LFW are face sets that `facerec align` wrote, PAIRS is LFW's pairs.txt. Without names it makes all of RUNS with
+seed 1; the weights that some of them start from come from the catalog. Every run is `facerec train`, `facerec embed` and
+`facerec verify`, as a user would type them, and is kept in .facerec/recipes: a run that is there is not made again, one
+that was stopped goes on. It prints the table of all runs that are there in Markdown; CPU minutes are those of training
+alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from facerec.catalog.entries import load_entry
+from facerec.catalog.sets import acquire
+
+WORK = Path(".facerec/recipes")
+HERE = Path(__file__).resolve().parent.parent
+PUBLISHED = WORK / "mobilefacenet_foamliu_pt"
+"""Foamliu's MobileFaceNet, to start from and to learn from."""
+
+BASE: dict[str, Any] = {
+    "epochs": 20,
+    "batch": 64,
+    "lr": 0.1,
+    "schedule": {"name": "cosine", "warmup": 1.0},
+    "augment": {"colour": 0.3, "low_resolution": 0.2, "crop": 0.2},
+    "backbone": {"name": "mobilefacenet", "dim": 128, "width": 0.25},
+    "head": {"name": "arcface", "scale": 24, "margin": 0.2},
+}
+
+RUNS: dict[str, dict[str, Any] | None] = {
+    "base": {},
+    "softmax": {"head": {"name": "softmax"}},
+    "cosface": {"head": {"name": "cosface", "scale": 24, "margin": 0.2}},
+    "adaface": {"head": {"name": "adaface", "scale": 24, "margin": 0.2}},
+    "multiface": {"head": {"name": "multiface", "slices": 4, "inner": "arcface", "scale": 24, "margin": 0.2}},
+    "arcface-32-3": {"head": {"name": "arcface", "scale": 32, "margin": 0.3}},
+    "arcface-64-5": {"head": {"name": "arcface", "scale": 64, "margin": 0.5}},
+    "plain": {"augment": {}},
+    "colour": {"augment": {"colour": 0.3}},
+    "epochs-10": {"epochs": 10},
+    "epochs-40": {"epochs": 40},
+    "half": {"backbone": {"name": "mobilefacenet", "dim": 128, "width": 0.5}},
+    "half-plain": {"augment": {}, "backbone": {"name": "mobilefacenet", "dim": 128, "width": 0.5}},
+    "half-30": {"epochs": 30, "backbone": {"name": "mobilefacenet", "dim": 128, "width": 0.5}},
+    "published": None,
+    "fine-tuned": {
+        "init": str(PUBLISHED),
+        "backbone": {"name": "mobilefacenet-relu6", "dim": 128},
+        "backbone_rate": 0.1,
+        "lr": 0.05,
+        "epochs": 4,
+    },
+    "taught": {
+        "teacher": str(PUBLISHED),
+        "head_weight": 0,
+        "optimiser": "adamw",
+        "lr": 0.002,
+        "weight_decay": 0.01,
+        "backbone": {"name": "mobilefacenet", "dim": 128, "width": 0.5},
+    },
+}
+"""What each run changes of BASE, whole keys of `train`; None trains nothing and measures PUBLISHED."""
+
+
+def run(name: str, people: Path, lfw: Path, pairs: Path) -> None:
+    """Train, embed and verify one recipe, and keep its figures."""
+    kept = WORK / f"{name}.json"
+    if kept.exists():
+        return
+    recipe, _, seed = name.partition("@")
+    changes, weights, embedded, before = RUNS[recipe], PUBLISHED, WORK / f"{name}.npy", cpu_seconds()
+    if changes is not None:
+        params, weights = WORK / f"{name}.yaml", WORK / f"{name}.pt"
+        whole = yaml.safe_load((HERE / "params.yaml").read_text())
+        whole["train"] = {**whole["train"], **BASE, **changes, "seed": int(seed or 1)}
+        params.write_text(yaml.safe_dump(whole))
+        facerec("train", people, "--out", weights, "--params", params)
+    seconds = cpu_seconds() - before
+    facerec("embed", weights, lfw, embedded)
+    told = facerec("verify", embedded, pairs, "--far", "0.01", "--out", WORK / name, "--json")
+    kept.write_text(json.dumps({**json.loads(told), "cpu_minutes": round(seconds / 60, 1)}, indent=2) + "\n")
+
+
+def facerec(*arguments: object) -> str:
+    """What a command prints; its progress goes to the terminal."""
+    command = [sys.executable, "-m", "facerec", *map(str, arguments)]
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+
+
+def cpu_seconds() -> float:
+    """CPU seconds of all commands so far."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def table() -> Iterator[str]:
+    """The runs that are there, best first."""
+    runs = {path.stem: json.loads(path.read_text()) for path in WORK.glob("*.json")}
+    yield "| recipe | seed | accuracy | 95 % interval | TAR at FAR 1e-2 | CPU-minutes |"
+    yield "|---|---|---|---|---|---|"
+    for name, told in sorted(runs.items(), key=lambda item: -item[1]["accuracy"]):
+        recipe, _, seed = name.partition("@")
+        low, high = told["accuracy_low"], told["accuracy_high"]
+        figures = f"{told['accuracy']:.2%} | {low:.1%} to {high:.1%} | {told['tar']:.1%} | {told['cpu_minutes']}"
+        yield f"| {recipe} | {seed or 1} | {figures} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python bench/recipes.py", description=__doc__)
+    for path in ("people", "lfw", "pairs"):
+        parser.add_argument(path, type=Path)
+    parser.add_argument("runs", nargs="*", default=[*RUNS])
+    options = parser.parse_args()
+    if unknown := [name for name in options.runs if name.partition("@")[0] not in RUNS]:
+        parser.error(f"{', '.join(unknown)}: no such run; use {', '.join(RUNS)}")
+    WORK.mkdir(parents=True, exist_ok=True)
+    if not PUBLISHED.is_dir():
+        acquire(load_entry(PUBLISHED.name), PUBLISHED)
+    for name in options.runs:
+        run(name, options.people, options.lfw, options.pairs)
+    print("\n".join(table()))
+
+
+if __name__ == "__main__":
+    main()
