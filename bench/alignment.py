@@ -30,7 +30,7 @@ from _timing import absent, report, side_by_side
 from facerec import aligning
 from facerec.detection import table
 from facerec.imaging import alignment, images
-from facerec.store import shards
+from facerec.store import shard_writing, shards
 
 PHOTOS = 500
 
@@ -177,7 +177,7 @@ def write(folder: Path, encoded: list[bytes], landmarks: np.ndarray) -> None:
         own = {"photo": number, "source": source, "view": 0, "face": 0, "box": box, "score": 0.99}
         size = {"width": 250, "height": 250, "error": ""}
         found.append({**own, "landmarks": points.reshape(-1).tolist(), **size})
-    shards.write_shards(rows, folder / "photos", shards.Meta("photos", "bench"))
+    shard_writing.write_shards(rows, folder / "photos", shards.Meta("photos", "bench"))
     pq.write_table(pa.Table.from_pylist(found, table.SCHEMA), folder / "found.parquet")
 
 

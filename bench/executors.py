@@ -27,7 +27,7 @@ from facerec.core import sha256_of_file
 from facerec.detection import table
 from facerec.interop import photos as reading
 from facerec.interop.photos import LIMITS, open_source
-from facerec.store import shards
+from facerec.store import shard_writing, shards
 
 os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": os.urandom(32).hex()}
 try:  # Ray reads its settings when it is imported
@@ -72,7 +72,7 @@ def write_photos(folder: Path, count: int) -> None:
         names = [name for name in files.names if reading.is_photo(name, files)]
         chosen = names[:: max(1, len(names) // count)][:count]
         rows = ({"image": files.read(name), "label": -1, "identity": "", "source": name} for name in chosen)
-        shards.write_shards(rows, folder / "photos", shards.Meta("photos", "lfw"))
+        shard_writing.write_shards(rows, folder / "photos", shards.Meta("photos", "lfw"))
 
 
 def detect(folder: Path, workers: int, **settings: str) -> tuple[float, float, str]:

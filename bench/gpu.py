@@ -31,7 +31,7 @@ from facerec.core import describe_device, torch_device, write_json
 from facerec.embedding import Embedder
 from facerec.evaluation.identification import identify
 from facerec.params import Backbone, HeadParams, Train
-from facerec.store import shards
+from facerec.store import shard_writing, shards
 from facerec.store.embeddings import normalise
 from facerec.store.model_metadata import Preprocessing
 from facerec.training.step import TrainingState, initial_state, reproducible, update
@@ -129,7 +129,9 @@ def fit_row(network: str, batch: int, sizes: Sizes, device: torch.device) -> Row
     """A whole training from a set on the disk, and which share of it the steps alone would take."""
     with tempfile.TemporaryDirectory() as folder:
         meta = shards.Meta("faces", "cartoons", size=(112, 112), template="arcface-112")
-        shards.write_shards(cartoons(sizes.faces, identities=max(2, sizes.faces // 20)), Path(folder, "set"), meta)
+        shard_writing.write_shards(
+            cartoons(sizes.faces, identities=max(2, sizes.faces // 20)), Path(folder, "set"), meta
+        )
         wanted = recipe(network, batch, device, epochs=1)
         begin = time.perf_counter()
         trained = training.fit([shards.read_shards(Path(folder, "set"), "faces")], wanted, device)

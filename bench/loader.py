@@ -17,7 +17,7 @@ import numpy as np
 from _faces import SIDE, cartoons
 from _timing import absent, report, side_by_side
 
-from facerec.store import shards
+from facerec.store import shard_writing, shards
 from facerec.store.face_dataset import FaceDataset
 
 FACES, BATCH = 4096, 128
@@ -27,7 +27,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "set")
-        shards.write_shards(
+        shard_writing.write_shards(
             cartoons(FACES, FACES), path, shards.Meta("faces", "cartoons", size=(SIDE, SIDE), template="arcface-112")
         )
         found = shards.read_shards(path)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from _timing import print_head, print_row, side_by_side
 
-from facerec.store import shards
+from facerec.store import shard_writing, shards
 
 IMAGES = 20_000
 CHUNK = 1 << 20
@@ -32,7 +32,7 @@ def rows() -> Iterator[dict[str, object]]:
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "set")
-        shards.write_shards(rows(), path, shards.Meta("faces", "noise", size=(112, 112), template="arcface-112"))
+        shard_writing.write_shards(rows(), path, shards.Meta("faces", "noise", size=(112, 112), template="arcface-112"))
         loose = [Path(folder, f"{number}.jpg") for number in range(IMAGES)]
         for place, row in zip(loose, rows(), strict=True):
             place.write_bytes(row["image"])

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from facerec import training
 from facerec.params import Backbone, HeadParams, Schedule, Train
-from facerec.store import shards
+from facerec.store import shard_writing, shards
 from facerec.store.model_metadata import Preprocessing
 from facerec.training import trainer
 from facerec.training.data import TrainingFaces
@@ -84,7 +84,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "set")
         meta = shards.Meta("faces", "cartoons", size=(112, 112), template="arcface-112")
-        shards.write_shards(cartoons(BATCH * STEPS, identities=200), path, meta)
+        shard_writing.write_shards(cartoons(BATCH * STEPS, identities=200), path, meta)
         sets = [shards.read_shards(path, "faces")]
         faces = TrainingFaces(sets)
         ready = [

@@ -8,7 +8,7 @@ from torch import nn
 from facerec.backbones.layers import PReLU
 from facerec.imaging.images import encode_jpeg
 from facerec.params import Backbone, HeadParams, Schedule, Train
-from facerec.store import shards
+from facerec.store import shard_writing, shards
 
 SIZE = (32, 32)  # small, so that the tests are fast
 TEMPLATE = "arcface-32"
@@ -54,7 +54,7 @@ def write_set(
         for number, image in enumerate(faces_of(identity, photos))
     ]
     described = {"kind": "faces", "dataset": path.name, "size": SIZE, "template": TEMPLATE} | meta
-    shards.write_shards(rows, path, shards.Meta(**described))  # type: ignore[arg-type]
+    shard_writing.write_shards(rows, path, shards.Meta(**described))  # type: ignore[arg-type]
     return shards.read_shards(path)
 
 

@@ -10,7 +10,7 @@ from numcodecs import blosc
 
 from facerec.imaging import images
 from facerec.interop import recordio, verification_packs
-from facerec.store import shards
+from facerec.store import shard_writing, shards
 from tests import cartoon
 
 
@@ -70,5 +70,5 @@ def face_set(
     size = (112, 112) if kind == "faces" else None
     meta = shards.Meta(kind, "drawn", size=size, template="arcface-112" if size else "")
     folder.mkdir(parents=True, exist_ok=True)
-    shards.write_parts(made, folder, meta, failures=lost and (lambda: lost))
+    shard_writing.write_parts(made, folder, meta, failures=lost and (lambda: lost))
     return [row["image"] for row in made]

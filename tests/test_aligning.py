@@ -13,7 +13,7 @@ from facerec.cli import app
 from facerec.detection import table
 from facerec.imaging import images
 from facerec.interop import photos
-from facerec.store import shards
+from facerec.store import shard_writing, shards
 from tests import cartoon
 
 
@@ -73,7 +73,7 @@ def test_every_option_of_the_stage_detect_can_be_given(people, tmp_path):
 
 
 def test_a_table_given_is_used_and_files_can_be_loose(people, tmp_path):
-    shards.write_shards(photos.photo_rows(people), tmp_path / "photos", shards.Meta("photos", "people"))
+    shard_writing.write_shards(photos.photo_rows(people), tmp_path / "photos", shards.Meta("photos", "people"))
     points = np.array([(70, 80), (110, 80), (90, 100), (75, 120), (105, 120)], np.float32)
     size = {"width": 200, "height": 200, "error": "", "view": 0, "face": 0, "box": [50, 50, 130, 140]}
     rows = [

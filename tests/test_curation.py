@@ -33,7 +33,7 @@ from facerec.evaluation.verification.on_files import VerifyOptions, accuracy_wit
 from facerec.imaging.images import decode, encode_jpeg
 from facerec.params import parse_params
 from facerec.reporting.decision_sheets import cleaning_sheet, overlap_sheet
-from facerec.store import embeddings, pairs, shards
+from facerec.store import embeddings, pairs, shard_writing, shards
 from facerec.store.decisions import Decisions, read_decisions
 from facerec.store.embeddings import Embeddings
 from facerec.store.model_metadata import Preprocessing
@@ -163,7 +163,7 @@ def write(path: Path, faces: Sequence[tuple[str, str, NDArray[np.uint8]]]) -> sh
         {"image": encode_jpeg(pixels, 95), "label": known.index(identity), "identity": identity, "source": source}
         for identity, source, pixels in faces
     ]
-    shards.write_shards(rows, path, shards.Meta("faces", path.name, size=SIZE, template=TEMPLATE))
+    shard_writing.write_shards(rows, path, shards.Meta("faces", path.name, size=SIZE, template=TEMPLATE))
     return shards.read_shards(path)
 
 

@@ -12,7 +12,7 @@ from facerec.core import FormatError
 from facerec.detection import finding, table
 from facerec.detection.faces import Faces
 from facerec.imaging import images
-from facerec.store import shards
+from facerec.store import shard_writing, shards
 from tests import cartoon
 
 OPTIONS = {"min_face": 40}
@@ -44,7 +44,7 @@ def scene(tmp_path_factory):
             }
         )
         truth.append(landmarks)
-    shards.write_shards(rows, folder / "photos", shards.Meta("photos", "drawn", licence="CC0"))
+    shard_writing.write_shards(rows, folder / "photos", shards.Meta("photos", "drawn", licence="CC0"))
     counts = table.detect_set(folder / "photos", folder / "detections.parquet", "mtcnn", OPTIONS, workers=1)
     return folder, truth, counts
 
@@ -105,7 +105,7 @@ def test_bytes_do_not_depend_on_the_decoding_batches(scene, monkeypatch):
 
 
 def test_an_empty_set_has_an_empty_table(tmp_path):
-    shards.write_shards([], tmp_path / "photos", shards.Meta("photos", "nothing"))
+    shard_writing.write_shards([], tmp_path / "photos", shards.Meta("photos", "nothing"))
     counts = table.detect_set(tmp_path / "photos", tmp_path / "d.parquet", "mtcnn", workers=1)
     assert dataclasses.astuple(counts) == (0,) * 7
 
@@ -145,7 +145,7 @@ def test_photos_below_the_retry_score_are_looked_at_again(tmp_path, monkeypatch,
         | {"source": f"{width}.jpg"}
         for width in (200, 300)
     ]
-    shards.write_shards(rows, tmp_path / "photos", shards.Meta("photos", "plain"))
+    shard_writing.write_shards(rows, tmp_path / "photos", shards.Meta("photos", "plain"))
     monkeypatch.setattr(table, "build_detector", lambda name, **options: Sure())
     counts = table.detect_set(tmp_path / "photos", tmp_path / "d.parquet", "sure", workers=1, retry=retry)
     assert counts == table.DetectionCounts(
@@ -220,7 +220,7 @@ def test_a_table_knows_its_photos(tmp_path, monkeypatch):
         ("other", [0, 1, 2, 4, 3, 5, 6], False),
     ):
         rows = [{"image": b"", "label": 0, "identity": "", "source": f"{each}.jpg"} for each in sources]
-        shards.write_shards(rows, tmp_path / name, shards.Meta("photos", name))
+        shard_writing.write_shards(rows, tmp_path / name, shards.Meta("photos", name))
         opened = shards.read_shards(tmp_path / name)
         assert table.DetectionTable(tmp_path / "d.parquet").is_of(opened) is right
 

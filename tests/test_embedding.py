@@ -16,7 +16,7 @@ from facerec.core import FormatError, ImageError
 from facerec.embedding import Embedder
 from facerec.embedding.embedder import OnnxNetwork
 from facerec.imaging.images import encode_jpeg
-from facerec.store import shards
+from facerec.store import shard_writing, shards
 from facerec.store.model_metadata import Flip, Preprocessing
 from tests.models import SIZE, TEMPLATE, faces_of, write_set
 
@@ -133,7 +133,7 @@ def test_faces_that_do_not_fit_the_network_are_refused(model: Path, tmp_path: Pa
         embedder.embed(np.zeros((1, *SIZE, 3), np.float32))  # type: ignore[arg-type]
     meta = shards.Meta("faces", "broken", size=SIZE, template=TEMPLATE)
     rows = [{"image": b"no image", "label": 0, "identity": "a", "source": "a/1.jpg"}]
-    shards.write_shards(rows, tmp_path / "broken", meta)
+    shard_writing.write_shards(rows, tmp_path / "broken", meta)
     with pytest.raises(ImageError, match=r"a/1\.jpg"):
         embedder.embed(shards.read_shards(tmp_path / "broken"))
 
@@ -232,7 +232,7 @@ def test_one_face_without_finite_values_is_named(tmp_path: Path) -> None:
     rows = [
         {"image": encode_jpeg(face), "label": 0, "identity": "a", "source": f"{n}.jpg"} for n, face in enumerate(faces)
     ]
-    shards.write_shards(rows, tmp_path / "x", shards.Meta("faces", "x", size=SIZE, template=TEMPLATE))
+    shard_writing.write_shards(rows, tmp_path / "x", shards.Meta("faces", "x", size=SIZE, template=TEMPLATE))
     with pytest.raises(FormatError, match=rf"^Face 2 of {tmp_path}/x \(2\.jpg\): {told}; take them out of the set"):
         embedder.embed(shards.read_shards(tmp_path / "x"))
 

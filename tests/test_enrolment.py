@@ -14,7 +14,7 @@ from facerec.core import FormatError, ParamsError
 from facerec.detection import table
 from facerec.imaging import alignment, images
 from facerec.params import Align
-from facerec.store import shards
+from facerec.store import shard_writing, shards
 from facerec.store.shards import FAILURES, read_failures
 from tests import cartoon
 
@@ -95,7 +95,7 @@ def scene(tmp_path_factory):
             rows[-1]["landmarks"] = landmarks[0]
         found += found_in(number, kind, landmarks)
         pixels[kind], truth[kind] = images.decode(data), landmarks.astype(np.float32)
-    shards.write_shards(rows, folder / "photos", shards.Meta("photos", "drawn", licence="CC0"))
+    shard_writing.write_shards(rows, folder / "photos", shards.Meta("photos", "drawn", licence="CC0"))
     pq.write_table(pa.Table.from_pylist(found, table.SCHEMA), folder / "found.parquet")
     return folder, pixels, truth
 
@@ -213,7 +213,7 @@ def test_what_is_annotated_can_choose(tmp_path):
         source = {"image": images.encode_jpeg(image), "label": 0, "identity": "p", "source": f"{number}.jpg"}
         rows.append(source | note)
         found += [finding(number, str(number), 0, face, landmarks[face], 0.9) for face in (0, 1)]
-    shards.write_shards(rows, tmp_path / "photos", shards.Meta("photos", "drawn"))
+    shard_writing.write_shards(rows, tmp_path / "photos", shards.Meta("photos", "drawn"))
     pq.write_table(pa.Table.from_pylist(found, table.SCHEMA), tmp_path / "found.parquet")
     arguments = (tmp_path / "photos", tmp_path / "found.parquet", tmp_path / "faces")
     counts = aligning.align_set(*arguments, Align(rule="annotated"), workers=1)
@@ -235,7 +235,7 @@ def test_counts_describe_scores_and_residuals(enrol, scene):
 
 
 def test_an_empty_set_has_no_faces_and_no_quantiles(tmp_path):
-    shards.write_shards([], tmp_path / "photos", shards.Meta("photos", "nothing"))
+    shard_writing.write_shards([], tmp_path / "photos", shards.Meta("photos", "nothing"))
     pq.write_table(table.SCHEMA.empty_table(), tmp_path / "found.parquet")
     arguments = (tmp_path / "photos", tmp_path / "found.parquet", tmp_path / "faces")
     counts = aligning.align_set(*arguments, workers=1)
@@ -258,14 +258,14 @@ def test_impossible_options_are_refused(options):
 
 def test_a_table_of_other_photos_is_refused(scene, tmp_path):
     row = {"image": b"x", "label": 0, "identity": "a", "source": "a/1.jpg"}
-    shards.write_shards([row], tmp_path / "other", shards.Meta("photos", "other"))
+    shard_writing.write_shards([row], tmp_path / "other", shards.Meta("photos", "other"))
     with pytest.raises(FormatError, match="not a table of the photos"):
         aligning.align_set(tmp_path / "other", scene[0] / "found.parquet", tmp_path / "faces")
 
 
 def test_the_rule_annotated_needs_annotated_photos(tmp_path):
     row = {"image": b"x", "label": 0, "identity": "a", "source": "plain.jpg"}
-    shards.write_shards([row], tmp_path / "photos", shards.Meta("photos", "plain"))
+    shard_writing.write_shards([row], tmp_path / "photos", shards.Meta("photos", "plain"))
     found = pa.Table.from_pylist([finding(0, PLAIN, 0, -1, None, None)], table.SCHEMA)
     pq.write_table(found, tmp_path / "found.parquet")
     with pytest.raises(ParamsError, match="none in"):

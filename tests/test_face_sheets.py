@@ -6,7 +6,7 @@ import pytest
 from facerec.core import ParamsError
 from facerec.imaging import alignment, images
 from facerec.reporting import photo_sheets, summary
-from facerec.store import shards
+from facerec.store import shard_writing, shards
 from facerec.store.shards import Failure
 
 HEIGHT = 112 + 14 + 24  # a tile, its caption, the title of a row
@@ -26,7 +26,7 @@ def write(folder, count=30, size=(112, 112), lost=()):
     meta = shards.Meta("faces", "grey", size=size, template=alignment.template_name(size))
     folder.mkdir()
     missing = [Failure(source, "", "no-face", "There is no face.") for source in lost]
-    shards.write_parts(rows, folder, meta, failures=lambda: missing)
+    shard_writing.write_parts(rows, folder, meta, failures=lambda: missing)
     return folder
 
 
@@ -51,7 +51,7 @@ def test_a_sheet_has_its_rows_in_order(tmp_path):
 def test_marks_are_where_the_template_has_them_and_the_left_eye_is_red(tmp_path):
     row = {"image": images.encode_jpeg(np.zeros((224, 224, 3), np.uint8)), "label": -1, "identity": ""}
     known = {"landmarks": alignment.TEMPLATE * 3 + 7, "score": 1.0, "rung": "detector", "source": "x"}
-    shards.write_shards(
+    shard_writing.write_shards(
         [row | known], tmp_path / "set", shards.Meta("faces", "s", size=(224, 224), template="arcface-112")
     )
     sheet = photo_sheets.face_sheet(tmp_path / "set")
@@ -67,7 +67,7 @@ def test_photos_without_a_face_are_shown(tmp_path):
         | {"source": "wide.jpg"},
         {"image": b"no image", "label": -1, "identity": "", "source": "bad.jpg"},
     ]
-    shards.write_shards(rows, tmp_path / "photos", shards.Meta("photos", "p"))
+    shard_writing.write_shards(rows, tmp_path / "photos", shards.Meta("photos", "p"))
     faces = write(tmp_path / "faces", lost=["wide.jpg", "bad.jpg"])
     with_lost, without = photo_sheets.face_sheet(faces, tmp_path / "photos"), photo_sheets.face_sheet(faces)
     assert len(with_lost) == len(without) + HEIGHT
@@ -78,7 +78,7 @@ def test_photos_without_a_face_are_shown(tmp_path):
 @pytest.mark.parametrize("size", [(112, 96), (64, 64)])
 def test_an_empty_set_and_other_sizes_have_a_sheet(tmp_path, size):
     meta = shards.Meta("faces", "none", size=size, template=alignment.template_name(size))
-    shards.write_shards([], tmp_path / "none", meta)
+    shard_writing.write_shards([], tmp_path / "none", meta)
     assert photo_sheets.face_sheet(tmp_path / "none").shape[1] == WIDTH
     assert photo_sheets.face_sheet(write(tmp_path / "some", 3, size)).shape[1] == WIDTH
 

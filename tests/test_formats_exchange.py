@@ -16,7 +16,7 @@ import pytest
 from facerec.cli import app
 from facerec.core import FormatError, ParamsError, console
 from facerec.interop import exchange, pair_lists
-from facerec.store import shards
+from facerec.store import shard_writing, shards
 from tests import packs as drawn
 
 ROWS = [(0, "Ann", "Ann/Ann_0001.jpg"), (0, "Ann", "Ann/Ann_0002.jpg"), (1, "Bob Lee", "Bob Lee/Bob Lee_0001.jpg")]
@@ -31,7 +31,7 @@ def photos(tmp_path: Path) -> Path:
         {"image": image, "label": label, "identity": identity, "source": source, "landmarks": POINTS + number}
         for number, (image, (label, identity, source)) in enumerate(zip(images, ROWS, strict=True))
     ]
-    shards.write_shards(rows, tmp_path / "photos", shards.Meta("photos", "drawn"))
+    shard_writing.write_shards(rows, tmp_path / "photos", shards.Meta("photos", "drawn"))
     (tmp_path / "photos/pairs.txt").write_text("Ann/Ann_0001.jpg\tAnn/Ann_0002.jpg\t1\nAnn_0001\tBob Lee_0001\t0\n")
     return tmp_path / "photos"
 

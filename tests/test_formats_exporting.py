@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from facerec.interop import exporting, photos
 from facerec.interop.exporting import safe_file, safe_name
-from facerec.store import shards
+from facerec.store import shard_writing, shards
 from tests import packs as drawn
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -35,7 +35,7 @@ def test_photos_come_back_as_they_went_in(tmp_path):
     rows = [(0, "Ann", "Ann/Ann_0001.jpg"), (0, "Ann", "Ann/Ann_0002.jpg"), (1, "Bob", "Bob/Bob_0001.jpg")]
     drawn.face_set(tmp_path / "photos", rows, kind="photos")
     exporting.export_images(tmp_path / "photos", tmp_path / "out")
-    shards.write_shards(photos.photo_rows(tmp_path / "out"), tmp_path / "again", shards.Meta("photos", "drawn"))
+    shard_writing.write_shards(photos.photo_rows(tmp_path / "out"), tmp_path / "again", shards.Meta("photos", "drawn"))
     one, other = (tmp_path / name / "part-00000.arrow" for name in ("photos", "again"))
     assert one.read_bytes() == other.read_bytes()
 
@@ -81,7 +81,7 @@ def test_no_name_leaves_the_folder_or_is_lost(tmp_path, names, listed):
         {"image": IMAGE, "label": identities.index(who) if who else -1, "identity": who, "source": source}
         for who, source in names
     ]
-    shards.write_shards(made, tmp_path / "faces", shards.Meta("photos", "hostile"))
+    shard_writing.write_shards(made, tmp_path / "faces", shards.Meta("photos", "hostile"))
     before = set(tmp_path.iterdir())
     exporting.export_images(tmp_path / "faces", tmp_path / "out", listed)
     assert set(tmp_path.iterdir()) <= {*before, tmp_path / "out"}
@@ -141,7 +141,7 @@ def test_an_extension_says_what_the_content_is(name, suffix, wanted):
 
 def test_what_is_no_image_is_written_all_the_same(tmp_path):
     row = {"image": b"cut", "label": 0, "identity": "A", "source": "A/1.jpg"}
-    shards.write_shards([row], tmp_path / "photos", shards.Meta("photos", "x"))
+    shard_writing.write_shards([row], tmp_path / "photos", shards.Meta("photos", "x"))
     exporting.export_images(tmp_path / "photos", tmp_path / "out")
     assert files(tmp_path / "out") == {"A/1.jpg": b"cut"}
 

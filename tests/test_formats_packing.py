@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from facerec.core import FormatError
 from facerec.interop import exporting, recordio, unpacking, verification_packs
-from facerec.store import pairs, shards
+from facerec.store import pairs, shard_writing, shards
 from tests import packs as drawn
 
 GOLDEN = Path(__file__).parent / "golden/recordio"
@@ -47,7 +47,7 @@ def test_any_pack_in_the_usual_form_comes_back_byte_for_byte(tmp_path, groups):
 @given(st.lists(st.tuples(st.integers(-1, 9), st.integers(0, 3)), min_size=1, max_size=12))
 def test_any_set_packs_to_its_faces_by_identity(tmp_path, rows):
     made = [{"image": FACES[i], "label": label, "identity": "", "source": ""} for label, i in rows]
-    shards.write_shards(made, tmp_path / "faces", shards.Meta("faces", "x", size=(112, 112)))
+    shard_writing.write_shards(made, tmp_path / "faces", shards.Meta("faces", "x", size=(112, 112)))
     if min(rows)[0] < 0:
         with pytest.raises(FormatError, match="have no identity"):
             exporting.pack_faces(tmp_path / "faces", tmp_path / "pack")

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from facerec.core import FormatError
-from facerec.store import shards
+from facerec.store import shard_writing, shards
 
 FACES = shards.Meta("faces", "test", "CC0", size=(112, 112), template="arcface-112")
 PHOTOS = shards.Meta("photos", "test")
@@ -41,7 +41,7 @@ def contents(path):
 
 def test_every_row_comes_back(tmp_path):
     rows = [face(number) for number in range(1000)]
-    assert shards.write_shards(iter(rows), tmp_path / "set", FACES, shard_bytes=40_000) == 1000
+    assert shard_writing.write_shards(iter(rows), tmp_path / "set", FACES, shard_bytes=40_000) == 1000
     found = shards.read_shards(tmp_path / "set", "faces")
     assert len(list((tmp_path / "set").iterdir())) > 1
     assert found.meta == FACES
@@ -64,7 +64,7 @@ def test_every_row_comes_back(tmp_path):
 @given(st.lists(st.tuples(st.binary(max_size=40), st.integers(-1, 5), st.text(max_size=5)), max_size=30))
 def test_any_bytes_and_names_come_back(tmp_path, values):
     rows = [{"image": i, "label": n, "identity": t, "source": t} for i, n, t in values]
-    shards.write_shards(rows, tmp_path / "set", PHOTOS, shard_bytes=60)
+    shard_writing.write_shards(rows, tmp_path / "set", PHOTOS, shard_bytes=60)
     found = shards.read_shards(tmp_path / "set")
     assert [bytes(found.image(number)) for number in range(len(found))] == [row["image"] for row in rows]
     assert found.labels.tolist() == [row["label"] for row in rows]
@@ -73,18 +73,18 @@ def test_any_bytes_and_names_come_back(tmp_path, values):
 
 def test_equal_rows_give_equal_bytes(tmp_path):
     for name in ("a", "b"):
-        shards.write_shards([face(number) for number in range(600)], tmp_path / name, FACES, shard_bytes=9000)
+        shard_writing.write_shards([face(number) for number in range(600)], tmp_path / name, FACES, shard_bytes=9000)
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
 
 
 def test_large_images_make_short_batches(tmp_path):
-    shards.write_shards([face(number, image=bytes(12 << 20)) for number in range(7)], tmp_path, FACES)
+    shard_writing.write_shards([face(number, image=bytes(12 << 20)) for number in range(7)], tmp_path, FACES)
     table = shards.read_shards(tmp_path).table
     assert [len(chunk) for chunk in table["image"].chunks] == [3, 3, 1]
 
 
 def test_an_empty_set_is_a_set(tmp_path):
-    assert shards.write_shards([], tmp_path, PHOTOS) == 0
+    assert shard_writing.write_shards([], tmp_path, PHOTOS) == 0
     found = shards.read_shards(tmp_path, "photos")
     assert (len(found), found.classes, found.sources) == (0, 0, [])
     with pytest.raises(IndexError):
@@ -92,12 +92,12 @@ def test_an_empty_set_is_a_set(tmp_path):
 
 
 def test_unknown_labels_are_no_class(tmp_path):
-    shards.write_shards([face(0, label=-1), face(1, label=4), face(2, label=4)], tmp_path, FACES)
+    shard_writing.write_shards([face(0, label=-1), face(1, label=4), face(2, label=4)], tmp_path, FACES)
     assert shards.read_shards(tmp_path).classes == 1
 
 
 def test_images_are_views_into_the_file(tmp_path):
-    shards.write_shards([face(number, image=bytes(1 << 20)) for number in range(8)], tmp_path, FACES)
+    shard_writing.write_shards([face(number, image=bytes(1 << 20)) for number in range(8)], tmp_path, FACES)
     before = pa.total_allocated_bytes()
     found = shards.read_shards(tmp_path)
     images = [found.image(number) for number in range(8)]
@@ -129,7 +129,7 @@ def forget(path: Path) -> None:
 
 def test_random_faces_cost_their_own_pages_alone(tmp_path):
     """On a cold cache; opening the set and its labels cost a few pages a batch of 1.8 MB."""
-    shards.write_shards([face(number, image=os.urandom(7000)) for number in range(4096)], tmp_path, FACES)
+    shard_writing.write_shards([face(number, image=os.urandom(7000)) for number in range(4096)], tmp_path, FACES)
     part = tmp_path / "part-00000.arrow"
     forget(part)
     found = shards.read_shards(tmp_path)
@@ -143,7 +143,7 @@ def test_random_faces_cost_their_own_pages_alone(tmp_path):
 
 
 def test_images_in_order_are_read_ahead(tmp_path):
-    shards.write_shards([face(number, image=os.urandom(7000)) for number in range(256)], tmp_path, FACES)
+    shard_writing.write_shards([face(number, image=os.urandom(7000)) for number in range(256)], tmp_path, FACES)
     part = tmp_path / "part-00000.arrow"
     forget(part)
     found = shards.read_shards(tmp_path)
@@ -159,7 +159,7 @@ def _read_with_few_files(path, told):
 
 
 def test_a_set_may_have_more_parts_than_files_may_be_open(tmp_path):
-    shards.write_shards([face(number) for number in range(40 * 256)], tmp_path, FACES, shard_bytes=10_000)
+    shard_writing.write_shards([face(number) for number in range(40 * 256)], tmp_path, FACES, shard_bytes=10_000)
     assert len(list(tmp_path.iterdir())) == 40
     told, tell = multiprocessing.Pipe(duplex=False)
     process = multiprocessing.get_context("fork").Process(target=_read_with_few_files, args=(tmp_path, tell))
@@ -170,13 +170,13 @@ def test_a_set_may_have_more_parts_than_files_may_be_open(tmp_path):
 
 
 def test_other_files_may_lie_beside_the_parts(tmp_path):
-    shards.write_shards([face(1)], tmp_path, FACES)
+    shard_writing.write_shards([face(1)], tmp_path, FACES)
     (tmp_path / "pairs.txt").write_text("1\t1\n")
     assert len(shards.read_shards(tmp_path)) == 1
 
 
 def test_pickling_keeps_only_the_path(tmp_path):
-    shards.write_shards([face(number, image=bytes(10_000)) for number in range(100)], tmp_path, FACES)
+    shard_writing.write_shards([face(number, image=bytes(10_000)) for number in range(100)], tmp_path, FACES)
     pickled = pickle.dumps(shards.read_shards(tmp_path))
     assert len(pickled) < 500
     assert len(pickle.loads(pickled)) == 100
@@ -187,16 +187,16 @@ def _first_byte(found):
 
 
 def test_worker_processes_can_read(tmp_path):
-    shards.write_shards([face(number) for number in range(9)], tmp_path, FACES)
+    shard_writing.write_shards([face(number) for number in range(9)], tmp_path, FACES)
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         assert pool.apply(_first_byte, (shards.read_shards(tmp_path),)) == bytes([3]) * 4
 
 
 def test_a_failed_write_leaves_the_old_set(tmp_path):
-    shards.write_shards([face(1)], tmp_path / "set", FACES)
+    shard_writing.write_shards([face(1)], tmp_path / "set", FACES)
     before = contents(tmp_path / "set")
     with pytest.raises(FormatError, match="landmarks"):
-        shards.write_shards([face(1), face(2, landmarks=np.zeros((2, 5)))], tmp_path / "set", FACES)
+        shard_writing.write_shards([face(1), face(2, landmarks=np.zeros((2, 5)))], tmp_path / "set", FACES)
     assert contents(tmp_path / "set") == before
     assert [place.name for place in tmp_path.iterdir()] == ["set"]
 
@@ -215,7 +215,7 @@ def test_a_failed_write_leaves_the_old_set(tmp_path):
 )
 def test_impossible_rows_are_refused(tmp_path, change, message):
     with pytest.raises(FormatError, match=message):
-        shards.write_shards([face(1, **change)], tmp_path / "set", FACES)
+        shard_writing.write_shards([face(1, **change)], tmp_path / "set", FACES)
 
 
 def test_impossible_metas_are_refused(tmp_path):
@@ -226,18 +226,18 @@ def test_impossible_metas_are_refused(tmp_path):
         shards.Meta("photos", "x", colour="BGR"),
     ):
         with pytest.raises(FormatError):
-            shards.write_shards([], tmp_path / "set", meta)
+            shard_writing.write_shards([], tmp_path / "set", meta)
 
 
 def test_the_wrong_kind_is_refused(tmp_path):
-    shards.write_shards([], tmp_path, PHOTOS)
+    shard_writing.write_shards([], tmp_path, PHOTOS)
     with pytest.raises(FormatError, match="holds photos, but faces are needed"):
         shards.read_shards(tmp_path, "faces")
 
 
 @pytest.mark.parametrize("missing", [0, 1, -1])
 def test_a_missing_part_is_noticed(tmp_path, missing):
-    shards.write_shards([face(number) for number in range(1000)], tmp_path, FACES, shard_bytes=20_000)
+    shard_writing.write_shards([face(number) for number in range(1000)], tmp_path, FACES, shard_bytes=20_000)
     sorted(tmp_path.iterdir())[missing].unlink()
     with pytest.raises(FormatError, match=r"lacks part|had more parts"):
         shards.read_shards(tmp_path)
@@ -246,12 +246,12 @@ def test_a_missing_part_is_noticed(tmp_path, missing):
 def test_a_part_of_another_set_is_noticed(tmp_path):
     for name in ("a", "b"):
         meta = shards.Meta("faces", name, size=(112, 112))
-        shards.write_shards([face(number) for number in range(600)], tmp_path / name, meta, shard_bytes=9000)
+        shard_writing.write_shards([face(number) for number in range(600)], tmp_path / name, meta, shard_bytes=9000)
     (tmp_path / "b/part-00001.arrow").replace(tmp_path / "a/part-00001.arrow")
     with pytest.raises(FormatError, match="different sets"):
         shards.read_shards(tmp_path / "a")
     extra = tmp_path / "a" / f"part-{len(list((tmp_path / 'a').iterdir())):05d}.arrow"
-    shards.write_shards([face(1)], tmp_path / "c", FACES)
+    shard_writing.write_shards([face(1)], tmp_path / "c", FACES)
     (tmp_path / "c/part-00000.arrow").replace(extra)
     with pytest.raises(FormatError):
         shards.read_shards(tmp_path / "a")
@@ -259,7 +259,7 @@ def test_a_part_of_another_set_is_noticed(tmp_path):
 
 @pytest.mark.parametrize("keep", [0.0, 0.3, 0.999])
 def test_a_cut_part_is_noticed(tmp_path, keep):
-    shards.write_shards([face(number) for number in range(100)], tmp_path, FACES)
+    shard_writing.write_shards([face(number) for number in range(100)], tmp_path, FACES)
     part = tmp_path / "part-00000.arrow"
     part.write_bytes(part.read_bytes()[: int(part.stat().st_size * keep)])
     with pytest.raises(FormatError, match="damaged or cut short"):
@@ -300,7 +300,7 @@ def test_foreign_arrow_files_are_refused(tmp_path, metadata, message):
 
 
 def test_an_offset_that_leads_out_of_the_file_is_refused_before_it_is_used(tmp_path):
-    shards.write_shards([face(1, source="the source of the face")], tmp_path, FACES)
+    shard_writing.write_shards([face(1, source="the source of the face")], tmp_path, FACES)
     part = tmp_path / "part-00000.arrow"
     data = part.read_bytes()
     offsets = data.index(bytes([0, 0, 0, 0, 22, 0, 0, 0]))  # of the one source, [0, 22]
@@ -313,7 +313,7 @@ def test_an_offset_that_leads_out_of_the_file_is_refused_before_it_is_used(tmp_p
 
 
 def test_an_image_outside_its_file_is_refused(tmp_path):
-    shards.write_shards([face(1, image=b"x" * 22), face(2)], tmp_path, FACES)
+    shard_writing.write_shards([face(1, image=b"x" * 22), face(2)], tmp_path, FACES)
     part = tmp_path / "part-00000.arrow"
     data = part.read_bytes()
     offsets = data.index(bytes([0, 0, 0, 0, 22, 0, 0, 0]))
@@ -326,7 +326,7 @@ def test_an_image_outside_its_file_is_refused(tmp_path):
 
 
 def test_names_that_are_no_text_are_refused(tmp_path):
-    shards.write_shards([face(1, source="the source of the face")], tmp_path, FACES)
+    shard_writing.write_shards([face(1, source="the source of the face")], tmp_path, FACES)
     part = tmp_path / "part-00000.arrow"
     part.write_bytes(part.read_bytes().replace(b"the source", b"the\xffsource"))
     with pytest.raises(FormatError, match="UTF8"):

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import facerec
-from facerec.store import shards
+from facerec.store import shard_writing, shards
 from tests import cartoon
 from tests.conftest import ROOT
 from tests.recognition import photo, save_model
@@ -88,7 +88,7 @@ print("pandas" in sys.modules, len(pyarrow.table({"a": [1, 2]}).to_pandas()))
 
 def test_sets_are_read_by_their_kind(tmp_path: Path) -> None:
     rows = [{"image": photo("ann"), "source": "ann.jpg", "identity": "ann", "label": 0}]
-    shards.write_shards(rows, tmp_path / "photos", shards.Meta("photos", "people"))
+    shard_writing.write_shards(rows, tmp_path / "photos", shards.Meta("photos", "people"))
     assert facerec.read_photos(tmp_path / "photos").sources == ["ann.jpg"]
     with pytest.raises(facerec.core.FormatError):
         facerec.read_faces(tmp_path / "photos")

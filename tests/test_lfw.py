@@ -14,7 +14,7 @@ from facerec.detection import table
 from facerec.embedding import embed_set
 from facerec.evaluation.verification import on_files
 from facerec.interop import pair_lists
-from facerec.store import embeddings, pairs, shards
+from facerec.store import embeddings, pairs, shard_writing, shards
 
 pytestmark = pytest.mark.slow
 
@@ -42,7 +42,7 @@ def test_the_first_fold_is_recognised(lfw: Path, tmp_path: Path) -> None:
     listed = pair_lists.read_pairs(lfw / "lfw/pairs.txt", photos.sources)
     fold = slice(0, 600)
     rows = np.unique(np.concatenate([listed.first[fold], listed.second[fold]]))
-    shards.write_shards((photos.row(int(row)) for row in rows), tmp_path / "photos", photos.meta)
+    shard_writing.write_shards((photos.row(int(row)) for row in rows), tmp_path / "photos", photos.meta)
     again = {int(row): place for place, row in enumerate(rows)}
     first, second = (np.array([again[int(row)] for row in column[fold]]) for column in (listed.first, listed.second))
     pairs.write_pairs(pairs.Pairs(first, second, listed.same[fold]), tmp_path / "pairs.parquet")

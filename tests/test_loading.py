@@ -10,7 +10,7 @@ import pytest
 
 from facerec.core import FormatError
 from facerec.imaging import images
-from facerec.store import shards
+from facerec.store import shard_writing, shards
 from facerec.store.face_dataset import FaceDataset
 from facerec.store.shards import reduction
 
@@ -24,7 +24,7 @@ def write_set(path: Path, size: int, count: int = 3, template: str = "arcface-11
         rows.append(
             {"image": images.encode_jpeg(face), "label": number, "identity": str(number), "source": f"{number}.jpg"}
         )
-    shards.write_shards(rows, path, shards.Meta("faces", path.name, size=(size, size), template=template))
+    shard_writing.write_shards(rows, path, shards.Meta("faces", path.name, size=(size, size), template=template))
     return shards.read_shards(path)
 
 
@@ -60,7 +60,7 @@ def test_one_face_of_another_size_than_its_set_is_named(tmp_path: Path) -> None:
     faces = write_set(tmp_path / "a", 112, 3)
     rows = [faces.row(row) for row in range(3)]
     rows[1]["image"] = images.encode_jpeg(np.zeros((96, 112, 3), np.uint8))
-    shards.write_shards(rows, tmp_path / "mixed", faces.meta)
+    shard_writing.write_shards(rows, tmp_path / "mixed", faces.meta)
     mixed = FaceDataset([shards.read_shards(tmp_path / "mixed")])
     assert (mixed.image(2) == FaceDataset([faces]).image(2)).all()
     with pytest.raises(

@@ -192,7 +192,7 @@ def write_png(path: Path) -> None:
 
 
 _PAIRS = "facerec.store.pairs", "read_pair_table(Path(path), 9)"
-_TEXTS = "facerec.store.shards", "tables.read_parquet(path, _FAILURE_SCHEMA)"
+_TEXTS = "facerec.store.shards", "tables.read_parquet(path, FAILURE_SCHEMA)"
 _TORCH = "facerec.backbones.storage", "read_tensors(path)"
 _BACKBONE = "facerec.backbones.storage", "load_backbone(path)"
 _PHOTOS = "facerec.interop.photos", "list(photo_rows(path))"

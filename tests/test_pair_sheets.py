@@ -8,7 +8,7 @@ import pytest
 from facerec.core import FormatError
 from facerec.imaging import images, sheets
 from facerec.reporting import pair_sheets
-from facerec.store import shards
+from facerec.store import shard_writing, shards
 from facerec.store.pairs import Pairs
 
 TITLE, ROW = 24, 24 + sheets.TILE + sheets.CAPTION
@@ -24,7 +24,7 @@ def faces(tmp_path_factory) -> Path:
         | {"source": f"{row}.jpg", "rung": "pack"}
         for row in range(COUNT)
     ]
-    shards.write_shards(rows, folder, shards.Meta("faces", "grey", size=(112, 112), template="arcface-112"))
+    shard_writing.write_shards(rows, folder, shards.Meta("faces", "grey", size=(112, 112), template="arcface-112"))
     return folder
 
 

@@ -13,7 +13,7 @@ import pytest
 from facerec.core import FormatError
 from facerec.imaging import images
 from facerec.interop import ingest, photos, recordio, unpacking
-from facerec.store import part_jobs, shards
+from facerec.store import part_jobs, shard_writing, shards
 
 SMALL = 30_000  # bytes of a part here
 
@@ -22,7 +22,7 @@ SMALL = 30_000  # bytes of a part here
 def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("FACEREC_SCRATCH", str(tmp_path / "scratch"))
     monkeypatch.setenv("FACEREC_WORKERS", "1")
-    monkeypatch.setattr(shards, "BATCH_BYTES", 9000)
+    monkeypatch.setattr(shard_writing, "BATCH_BYTES", 9000)
     return tmp_path / "scratch/parts"
 
 
@@ -72,7 +72,7 @@ def write_photos(source: Path, folder: Path, meta: shards.Meta, title: str, shar
 
 def expected(rows: Iterator[dict[str, object]], folder: Path, meta: shards.Meta) -> dict[str, bytes]:
     folder.mkdir()
-    shards.write_parts(rows, folder, meta, SMALL)
+    shard_writing.write_parts(rows, folder, meta, SMALL)
     assert len(list(folder.iterdir())) > 3
     return contents(folder)
 
@@ -128,7 +128,7 @@ def test_an_interrupted_run_goes_on_with_the_parts_that_are_missing(
     tree, meta = write_photo_tree(tmp_path / "tree"), shards.Meta("photos", "x")
     wanted = expected(photos.photo_rows(tree), tmp_path / "serial", meta)
     made: list[Path] = []
-    real = shards.write_part
+    real = shard_writing.write_part
 
     def counted(rows: object, path: Path, *rest: object, **named: object) -> int:
         if len(made) == 2:
@@ -136,14 +136,16 @@ def test_an_interrupted_run_goes_on_with_the_parts_that_are_missing(
         made.append(path)
         return real(rows, path, *rest, **named)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(shards, "write_part", counted)
+    monkeypatch.setattr(shard_writing, "write_part", counted)
     (tmp_path / "parts").mkdir()
     with pytest.raises(KeyboardInterrupt):
         write_photos(tree, tmp_path / "parts", meta, "x", shard_bytes=SMALL)
     assert not list((tmp_path / "parts").iterdir())
     (left,) = scratch.iterdir()
     assert contents(left) == dict(list(wanted.items())[:2])
-    monkeypatch.setattr(shards, "write_part", lambda *rest, **named: made.append(rest[1]) or real(*rest, **named))
+    monkeypatch.setattr(
+        shard_writing, "write_part", lambda *rest, **named: made.append(rest[1]) or real(*rest, **named)
+    )
     write_photos(tree, tmp_path / "parts", meta, "x", shard_bytes=SMALL)
     assert len(made) == len(wanted)
     assert contents(tmp_path / "parts") == wanted

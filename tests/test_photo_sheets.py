@@ -12,7 +12,7 @@ from facerec.detection.faces import Faces
 from facerec.imaging import images, sheets
 from facerec.params import Align
 from facerec.reporting import photo_sheets
-from facerec.store import shards
+from facerec.store import shard_writing, shards
 from tests import cartoon
 
 TILE = (sheets.TILE + 3 * sheets.CAPTION, 2 * sheets.TILE + 3 * sheets.CAPTION + 2)
@@ -46,7 +46,7 @@ def made(tmp_path_factory) -> Path:
         row = {"image": images.encode_jpeg(picture), "label": -1, "identity": "", "source": f"{number}.jpg"}
         rows.append(row)
     rows.append({"image": b"nothing", "label": -1, "identity": "", "source": "7.jpg"})
-    shards.write_shards(rows, folder / "photos", shards.Meta("photos", "drawn"))
+    shard_writing.write_shards(rows, folder / "photos", shards.Meta("photos", "drawn"))
     patch = pytest.MonkeyPatch()
     patch.setattr(table, "build_detector", lambda name, **options: Pretended())
     table.detect_set(folder / "photos", folder / "d.parquet", "pretended", workers=1, retry=0)
@@ -117,7 +117,7 @@ def test_a_face_cut_blindly_has_no_landmarks_to_draw(made: Path, tmp_path: Path)
 
 
 def test_an_empty_set_has_a_sheet(tmp_path: Path) -> None:
-    shards.write_shards([], tmp_path / "photos", shards.Meta("photos", "none"))
+    shard_writing.write_shards([], tmp_path / "photos", shards.Meta("photos", "none"))
     table.detect_set(tmp_path / "photos", tmp_path / "d.parquet", "mtcnn", {"min_face": 40}, workers=1)
     aligning.align_set(tmp_path / "photos", tmp_path / "d.parquet", tmp_path / "faces", workers=1)
     sheet = photo_sheets.photo_sheet(tmp_path / "photos", tmp_path / "d.parquet", tmp_path / "faces")

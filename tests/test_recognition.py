@@ -14,7 +14,7 @@ from facerec.imaging import images
 from facerec.params import Align
 from facerec.recognition.recogniser import EnrolledPhoto, NamedPhoto, NoFaceError, Recogniser, RefusedPhoto
 from facerec.store import gallery as galleries
-from facerec.store import shards
+from facerec.store import shard_writing, shards
 from facerec.store.embeddings import normalise
 from tests import cartoon
 from tests.conftest import ROOT
@@ -55,7 +55,7 @@ def test_a_photo_gives_the_crop_and_the_embedding_of_the_pipeline(files, recogni
     rows = [
         {"image": (files / f"{name}.jpg").read_bytes(), "label": 0, "identity": name, "source": name} for name in people
     ]
-    shards.write_shards(rows, tmp_path / "photos", shards.Meta("photos", "drawn"))
+    shard_writing.write_shards(rows, tmp_path / "photos", shards.Meta("photos", "drawn"))
     table.detect_set(tmp_path / "photos", tmp_path / "found.parquet", "mtcnn")
     aligning.align_set(tmp_path / "photos", tmp_path / "found.parquet", tmp_path / "faces")
     stored = shards.read_shards(tmp_path / "faces")

@@ -14,7 +14,7 @@ from facerec.cli import app
 from facerec.core import console
 from facerec.imaging import images
 from facerec.store import gallery as galleries
-from facerec.store import shards
+from facerec.store import shard_writing, shards
 from tests.conftest import ROOT
 from tests.recognition import blank, group, photo, save_model, write_scores
 
@@ -188,7 +188,7 @@ def test_photos_come_from_anywhere(call, folder, tmp_path):
         tar.add(folder / "people", "people")
     (tmp_path / "list.txt").write_text("ann/1.jpg\tAnn of the list\nbob/1.jpg\tBob\n")
     rows = [{"image": photo("eve"), "label": 0, "identity": "Eve", "source": "Eve/1.jpg"}]
-    shards.write_shards(rows, tmp_path / "shards", shards.Meta("photos", "x"))
+    shard_writing.write_shards(rows, tmp_path / "shards", shards.Meta("photos", "x"))
     for words, people in (
         ((tmp_path / "people.tgz",), {"ann": 2, "bob": 1}),
         (("people", "--name", "all of them"), {"all of them": 3}),

@@ -16,7 +16,7 @@ import pytest
 from facerec.imaging import images
 from facerec.interop import photos
 from facerec.interop.photos import LIMITS, open_source
-from facerec.store import shards
+from facerec.store import shard_writing, shards
 from tests import cartoon
 
 ROOT = Path(__file__).parent.parent
@@ -115,7 +115,7 @@ def test_kill_9_and_a_clean_run_give_the_same_bytes(tmp_path: Path) -> None:
         image, _ = cartoon.photo({"width": 60.0 + 2 * number, "centre": (95.0 + number % 9, 100.0)})
         data = images.encode_jpeg(image)[: 900 if number == 7 else None]
         rows.append({"image": data, "label": number, "identity": f"p{number}", "source": f"{number:03d}.jpg"})
-    shards.write_shards(rows, tmp_path / "photos", shards.Meta("photos", "drawn"))
+    shard_writing.write_shards(rows, tmp_path / "photos", shards.Meta("photos", "drawn"))
     kill_and_finish(tmp_path, "slow", 1, {"detect": [0.3], "align": [0.0]})
 
 
@@ -124,7 +124,7 @@ def test_ten_kills_on_500_photos_give_the_same_bytes(tmp_path: Path, mirror: Pat
     with open_source(mirror / "lfw-deepfunneled.tgz", LIMITS, tmp_path) as files:
         names = [name for name in files.names if photos.is_photo(name, files)][:500]
         rows = [{"image": files.read(name), "label": -1, "identity": "", "source": name} for name in names]
-    shards.write_shards(rows, tmp_path / "photos", shards.Meta("photos", "lfw"))
+    shard_writing.write_shards(rows, tmp_path / "photos", shards.Meta("photos", "lfw"))
     chance = random.Random(1)
     kills = {"detect": [chance.uniform(0, 3) for _ in range(6)], "align": [chance.uniform(0, 0.2) for _ in range(4)]}
     kill_and_finish(tmp_path, "mtcnn", 16, kills)

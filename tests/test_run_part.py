@@ -31,7 +31,7 @@ common.run(detect)
 def project(tmp_path: Path) -> Path:
     """A set of six photos in which nothing has to be found, and the parameters of their detection."""
     from facerec.imaging import images
-    from facerec.store import shards
+    from facerec.store import shard_writing, shards
 
     rows = [
         {
@@ -40,7 +40,7 @@ def project(tmp_path: Path) -> Path:
         }
         for number in range(6)
     ]  # fmt: skip
-    shards.write_shards(rows, tmp_path / "data/raw/drawn", shards.Meta("photos", "drawn"))
+    shard_writing.write_shards(rows, tmp_path / "data/raw/drawn", shards.Meta("photos", "drawn"))
     content = yaml.safe_load((ROOT / "params.yaml").read_text())
     content["detect"]["retry"] = 0
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(content))

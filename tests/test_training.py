@@ -12,7 +12,7 @@ from facerec import training
 from facerec.backbones import storage
 from facerec.core import FormatError, ImageError, ParamsError
 from facerec.params import HeadParams, Schedule
-from facerec.store import shards
+from facerec.store import shard_writing, shards
 from facerec.training import augmentation, step
 from facerec.training.data import ShuffledSampler, TrainingFaces
 from facerec.training.step import learning_rate
@@ -113,7 +113,7 @@ def test_sets_that_cannot_be_trained_on_are_refused(faces, tmp_path) -> None:
 def test_a_face_that_cannot_be_decoded_is_named(tmp_path) -> None:
     rows = [{"image": b"\xff\xd8 broken", "label": k, "identity": str(k), "source": f"{k}/1.jpg"} for k in range(8)]
     meta = shards.Meta("faces", "broken", size=SIZE, template=TEMPLATE)
-    shards.write_shards(rows, tmp_path / "broken", meta)
+    shard_writing.write_shards(rows, tmp_path / "broken", meta)
     with pytest.raises(ImageError, match=r"Face \d of .*broken \(\d/1.jpg\)"):
         fit([shards.read_shards(tmp_path / "broken")])
 

@@ -20,7 +20,7 @@ from facerec.core import FormatError, ImageError, ParamsError, atomic_dir, check
 from facerec.detection.table import Detections, DetectionTable
 from facerec.imaging import alignment, images
 from facerec.params import Align
-from facerec.store import shards
+from facerec.store import shard_writing, shards
 
 _JOB = 512  # photos, half a second's work: a small set starts no processes
 _BOXED = re.compile(r"box-([0-9]{1,2}(?:\.[0-9]{1,9})?(?:e-[0-9]{2})?)-.*")
@@ -132,7 +132,7 @@ def align_set(
     )
     gathered = _Gathered()
     with work as tables, atomic_dir(output) as folder:
-        shards.write_parts(gathered.face_rows(tables), folder, meta, failures=gathered.failures)
+        shard_writing.write_parts(gathered.face_rows(tables), folder, meta, failures=gathered.failures)
     return count_outcomes(pa.concat_tables(gathered.counted), options.fallbacks)
 
 

@@ -29,7 +29,7 @@ from facerec.core import AcquireError, ParamsError, atomic_dir
 from facerec.imaging.images import decode
 from facerec.interop import photo_lists, recordio, verification_packs
 from facerec.interop.pair_lists import write_lfw
-from facerec.store import shards
+from facerec.store import shard_writing, shards
 from synthfaces import studio
 from synthfaces.sampling import CaptureConfig, stream
 from synthfaces.studio import Person, Pose, Session, render_session, render_sessions
@@ -204,7 +204,7 @@ def _write_photos(folder: Path, dataset: str, sessions: Sequence[Session], rows:
                     "landmarks": picture.landmarks,
                 }
 
-    shards.write_parts(photos(), folder, shards.Meta("photos", dataset, _LICENCE))
+    shard_writing.write_parts(photos(), folder, shards.Meta("photos", dataset, _LICENCE))
 
 
 def _write_bin(path: Path, plan: Plan, taken: Sequence[Sequence[bytes]]) -> None:

@@ -271,7 +271,7 @@ def align_photos(
     from facerec.detection.table import detect_set, list_set
     from facerec.imaging import sheets
     from facerec.interop import exporting, template_lists
-    from facerec.interop.photos import as_shards
+    from facerec.interop.ingest import as_shards
     from facerec.reporting import photo_sheets
     from facerec.store import shards
 

@@ -39,10 +39,10 @@ _LARGEST_IMAGE, _LARGEST_TEXT = 256 << 20, 1 << 30  # bytes of what is read whol
 
 # Readers that describe a path, as module:function below facerec; the first that knows it is taken.
 _FOLDERS = (
-    "store.shards:describe_shards",
+    "store.shard_description:describe_shards",
     "interop.bcolz:describe_bcolz",
     "store.embeddings:describe_feature_sets",
-    "store.shards:describe_shard_sets",
+    "store.shard_description:describe_shard_sets",
     "interop.devkit:describe_feature_folder",
     "interop.unpacking:describe_pack",
     "backbones.model_folders:describe_model_folder",
@@ -51,7 +51,7 @@ _FOLDERS = (
 _FILES = (
     "inspection.weights:describe_weights",
     "interop.recordio:describe_rec",
-    "store.shards:describe_part",
+    "store.shard_description:describe_part",
     "store.gallery:describe_gallery",
     "store.pairs:describe_pair_table",
     "detection.reading:describe_detections",

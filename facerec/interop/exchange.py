@@ -18,7 +18,7 @@ from typing import Any
 
 from facerec.core import FormatError, ParamsError, atomic_dir, track
 from facerec.interop import exporting, ingest, photo_lists, photos, unpacking
-from facerec.store import shards
+from facerec.store import shard_writing, shards
 
 FORMATS = {
     "webdataset": "tars of WebDataset (0001.jpg, 0001.cls, 0001.json)",
@@ -42,7 +42,7 @@ def import_set(source: Path, out: Path, form: str, aligned: bool = False) -> dic
     with atomic_dir(out) as folder:
         first = next(rows)
         meta = unpacking.meta_of(source, source.stem, first["image"], unpacking.Expected(photos=not aligned))
-        shards.write_parts(unpacking.checked_rows(chain([first], rows), source, meta), folder, meta)
+        shard_writing.write_parts(unpacking.checked_rows(chain([first], rows), source, meta), folder, meta)
         for name, text in texts.items():
             (folder / name).write_text(text, encoding="utf-8")
     return _counts(out)

@@ -6,7 +6,9 @@ alone; unpack a large one, or make it a tar.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec.core import track
-from facerec.interop.photos import FileReader, PhotoList
-from facerec.store import part_jobs, shards
+from facerec.interop.photos import FileReader, PhotoList, photo_rows
+from facerec.store import part_jobs, shard_writing, shards
 
 
 def write_photos(
@@ -30,15 +32,35 @@ def write_photos(
     """Write the photos of an open source into an existing directory, and return their number.
 
     `title` describes the progress bar and `expected` is its length, where that is known before; `shard_bytes` is that of
-    `facerec.store.shards.write_parts`. The bytes do not depend on the number of workers, and an interrupted run is
+    `facerec.store.shard_writing.write_parts`. The bytes do not depend on the number of workers, and an interrupted run is
     continued.
     """
     reader = listed.files.reader(listed.names)
     if reader is None:
-        return shards.write_parts(track(listed.rows(), title, expected, "photos"), folder, meta, shard_bytes)
+        return shard_writing.write_parts(track(listed.rows(), title, expected, "photos"), folder, meta, shard_bytes)
     known = PhotoRows.of(listed, reader)
     origin = {"photos": reader.state(), "names": list(listed.names), "identities": list(listed.identities)}
     return part_jobs.write_known(known, folder, meta, origin, title, shard_bytes)
+
+
+@contextmanager
+def as_shards(source: str | Path, scratch: Path) -> Iterator[Path]:
+    """Yield photo shards of `source`: a directory of shards, a folder of photos, or an archive of them.
+
+    Shards that have to be made are below `scratch` until the block ends. Raises FormatError when there is no photo.
+    """
+    source = Path(source)
+    if shards.is_shard_set(source):
+        shards.read_shards(source, "photos")
+        yield source
+        return
+    scratch.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{source.name}.", suffix=".tmp", dir=scratch) as temporary:
+        made = Path(temporary, "photos")
+        shard_writing.write_shards(
+            photo_rows(source, scratch=Path(temporary)), made, shards.Meta("photos", source.stem)
+        )
+        yield made
 
 
 @dataclass(frozen=True)

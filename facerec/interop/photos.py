@@ -1,6 +1,6 @@
 """Photos in identity folders (`Name/Name_0001.jpg`) or archives of them, as rows for photo shards.
 
-    write_shards(photo_rows("lfw-deepfunneled.tgz"), "data/raw/lfw", Meta("photos", "lfw"))
+    write_shards(photo_rows("lfw-deepfunneled.tgz"), "data/raw/lfw", Meta("photos", "lfw"))  # of facerec.store
 
 A file is a photo by its extension or, where the extension is no help, by its first bytes. Hidden files and those that
 macOS adds to archives (`._x`, `__MACOSX/`) are left out. Order and labels depend on names only, not on the order in
@@ -34,7 +34,6 @@ import numpy as np
 
 from facerec.core import Album, Description, FormatError, file_state, size_of
 from facerec.interop import photo_lists
-from facerec.store import shards
 
 _EXTENSIONS = {".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".avif", ".heic", ".heif"}
 _OTHER = {".txt", ".csv", ".json", ".xml", ".html", ".md", ".pdf", ".mat", ".npy", ".zip", ".tar", ".db"}
@@ -456,21 +455,3 @@ def _common_top(names: Sequence[str], depth: int) -> str:
             break
         common.append(parts[0])
     return "/".join(common) + "/" if common else ""
-
-
-@contextmanager
-def as_shards(source: str | Path, scratch: Path) -> Iterator[Path]:
-    """Yield photo shards of `source`: a directory of shards, a folder of photos, or an archive of them.
-
-    Shards that have to be made are below `scratch` until the block ends. Raises FormatError when there is no photo.
-    """
-    source = Path(source)
-    if shards.is_shard_set(source):
-        shards.read_shards(source, "photos")
-        yield source
-        return
-    scratch.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{source.name}.", suffix=".tmp", dir=scratch) as temporary:
-        made = Path(temporary, "photos")
-        shards.write_shards(photo_rows(source, scratch=Path(temporary)), made, shards.Meta("photos", source.stem))
-        yield made

@@ -22,7 +22,7 @@ from facerec.core import Description, FormatError, ImageError, atomic_dir, file_
 from facerec.imaging import alignment
 from facerec.imaging.images import read_size
 from facerec.interop import bcolz, recordio, verification_packs
-from facerec.store import pairs, part_jobs, shards
+from facerec.store import pairs, part_jobs, shard_writing, shards
 
 Rows = Iterable[dict[str, Any]]
 
@@ -202,7 +202,7 @@ def _write(places: Mapping[Path, Path], expected: Expected) -> Unpacked:
             origin, title = {"pack": file_state(member)}, f"unpack {member.name}"
             count = part_jobs.write_known(opened.rows, folder, opened.meta, origin, title)
         else:
-            count = shards.write_parts(opened.rows, folder, opened.meta)
+            count = shard_writing.write_parts(opened.rows, folder, opened.meta)
         unpacked.images[_name(member)] = count
         if opened.pairs is not None:
             pairs.write_pairs(opened.pairs, folder / shards.PAIRS)

@@ -1,4 +1,4 @@
-"""Large sets written part by part, each the work of one process, to the bytes of `shards.write_parts`.
+"""Large sets written part by part, each the work of one process, to the bytes of `shard_writing.write_parts`.
 
 Which rows a part has follows from the sizes of all images and names, and these are known before any image is read: from
 the index of a pack, the headers of an archive, the files of a folder. So parts are made in any order, by any number of
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec.core import FormatError, atomic_file, bar, link_or_copy, map_ordered, track, work_folder
-from facerec.store import shards
+from facerec.store import shard_writing, shards
 
 Row = Mapping[str, Any]
 
@@ -48,7 +48,7 @@ def write_known(
     title: str,
     shard_bytes: int = 256 << 20,
 ) -> int:
-    """Write what `shards.write_parts` does of all rows into `folder`, in worker processes if it is more than one part.
+    """Write what `shard_writing.write_parts` does of all rows into `folder`, in worker processes if it is more than one part.
 
     Finished parts are kept in a scratch folder until all are, and then linked to their place; copied, if the scratch
     folder is on another file system.
@@ -64,7 +64,9 @@ def write_known(
     sizes = known.sizes
     spans, count = _plan(known, sizes, meta, shard_bytes), len(sizes)
     if len(spans) == 1:
-        return shards.write_parts(track(known.part(range(count)), title, count, "images"), folder, meta, shard_bytes)
+        return shard_writing.write_parts(
+            track(known.part(range(count)), title, count, "images"), folder, meta, shard_bytes
+        )
     key = {**origin, "meta": asdict(meta), "spans": [span.stop for span in spans]}
     with work_folder("parts", key) as scratch, bar() as progress:
         jobs = [_Job(known.part(span), scratch / shards.part_name(n), len(span)) for n, span in enumerate(spans)]
@@ -85,7 +87,7 @@ def _plan(known: KnownRows, sizes: NDArray[np.int64], meta: shards.Meta, shard_b
     spans, first, used = [], 0, 0
     for batch in _batches(sizes):
         if len(batch) not in bases:
-            bases[len(batch)] = shards.make_batch([known.template] * len(batch), schema).nbytes
+            bases[len(batch)] = shard_writing.make_batch([known.template] * len(batch), schema).nbytes
         size = bases[len(batch)] + int(contents[batch.stop] - contents[batch.start])
         if used and used + size > shard_bytes:
             spans.append(range(first, batch.start))
@@ -99,8 +101,8 @@ def _batches(sizes: NDArray[np.int64]) -> Iterator[range]:
     ends, start = np.cumsum(sizes), 0
     while start < len(sizes):
         before = int(ends[start - 1]) if start else 0
-        full = int(np.searchsorted(ends, before + shards.BATCH_BYTES)) + 1  # rows until the limit is reached
-        stop = min(start + shards.BATCH_ROWS, full, len(sizes))
+        full = int(np.searchsorted(ends, before + shard_writing.BATCH_BYTES)) + 1  # rows until the limit is reached
+        stop = min(start + shard_writing.BATCH_ROWS, full, len(sizes))
         yield range(start, stop)
         start = stop
     if not len(sizes):
@@ -123,7 +125,7 @@ class _Write:
 
     def __call__(self, job: _Job) -> int:
         with atomic_file(job.place) as temporary:
-            written = shards.write_part(job.part, temporary, self.meta, last=job.place == self.last)
+            written = shard_writing.write_part(job.part, temporary, self.meta, last=job.place == self.last)
         if written != job.rows:
             raise FormatError(f"{job.place.name} got {written} rows instead of {job.rows}; its source has changed.")
         return written

@@ -1,6 +1,5 @@
 """Photo and face shards, the form in which the pipeline keeps images: a directory of memory-mapped Arrow IPC files.
 
-    write_shards(rows, "data/faces/lfw", Meta("faces", "lfw", size=(112, 112), template="arcface-112"))
     faces = read_shards("data/faces/lfw")  # faces.image(0), faces.labels, faces.identities, faces.sources
 
 A set is `part-00000.arrow`, `part-00001.arrow`, ... of about 256 MB each, uncompressed, in batches of at most 256 rows,
@@ -8,16 +7,17 @@ so that any image can be reached without copying or decompressing its neighbours
 of every part, and the last batch of the last part says that it is the last, so a missing part is noticed. Other files
 may lie beside the parts: pairs, lists, and failures.parquet with the photos that gave no face. The digest of that table
 is in the last batch, since without it, or with that of another run, a benchmark would count other photos.
+`facerec.store.shard_writing` writes all this.
 """
 
 from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from itertools import accumulate, chain, pairwise
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -27,29 +27,15 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from facerec.core import (
-    Album,
-    Description,
-    FileMap,
-    FormatError,
-    atomic_dir,
-    has_magic,
-    map_file,
-    read_ahead,
-    sha256_of_file,
-    size_of,
-)
+from facerec.core import FileMap, FormatError, map_file, read_ahead, sha256_of_file
 from facerec.store import bounds, tables
 
 VERSION = 1
-BATCH_ROWS = 256
-BATCH_BYTES = 32 << 20
-_BYTES = (bytes, bytearray, memoryview)
 _META_KEY = b"facerec"
 LONGEST_SIDE = 4096
 """Pixels of an aligned face; a reader allocates whole batches of the size in the metadata."""
-_LAST = {"facerec.last": "yes"}
-_FAILURES_KEY = "facerec.failures"
+FAILURES_KEY = "facerec.failures"
+"""Where the last batch keeps the digest of the table of failures."""
 
 _PHOTO_FIELDS = [
     pa.field("image", pa.binary(), nullable=False),
@@ -63,7 +49,8 @@ _FIELDS = {
     "photos": _PHOTO_FIELDS,
     "faces": [*_PHOTO_FIELDS, pa.field("score", pa.float32()), pa.field("rung", pa.string())],
 }
-_SHAPES = {"box": (4,), "landmarks": (5, 2)}
+SHAPES = {"box": (4,), "landmarks": (5, 2)}
+"""Of an array in a column."""
 
 
 @dataclass(frozen=True)
@@ -208,7 +195,7 @@ class Shards:
         image = self.image(index)
         names = [name for name in self._batches[0].schema.names if name != "image"]
         row = self.rows(range(index, index + 1), names).to_pylist()[0]
-        for name in _SHAPES:
+        for name in SHAPES:
             row[name] = None if row[name] is None else np.array(row[name], np.float32)
         return {"image": image, **row}
 
@@ -221,7 +208,7 @@ def read_shards(path: str | Path, kind: str | None = None) -> Shards:
     set.
     """
     path = Path(path)
-    parts = _parts(path)
+    parts = paths_of_parts(path)
     meta, batches, ended, data = _open(parts[0])
     maps = [data]
     for part in parts[1:]:
@@ -236,76 +223,12 @@ def read_shards(path: str | Path, kind: str | None = None) -> Shards:
         raise FormatError(f"{path} ends after {parts[-1].name} but had more parts; make it again.")
     if kind is not None and meta.kind != kind:
         raise FormatError(f"{path} holds {meta.kind}, but {kind} are needed here.")
-    return Shards(path, meta, batches, maps, ended.get(_FAILURES_KEY))
-
-
-def write_shards(rows: Iterable[Mapping[str, Any]], path: str | Path, meta: Meta, shard_bytes: int = 256 << 20) -> int:
-    """Write `rows` as the whole content of directory `path`, which is replaced at the end.
-
-    A row needs image (encoded bytes), label, identity and source; box (4,), landmarks (5, 2) and, for
-    faces, score and rung (the fallback) may be absent or None. A new part starts where the current one would pass
-    `shard_bytes`. Returns the number of rows; raises FormatError for an impossible row or meta.
-    """
-    with atomic_dir(path) as folder:
-        return write_parts(rows, folder, meta, shard_bytes)
-
-
-def write_parts(
-    rows: Iterable[Mapping[str, Any]],
-    folder: Path,
-    meta: Meta,
-    shard_bytes: int = 256 << 20,
-    failures: Callable[[], Iterable[Failure]] | None = None,
-) -> int:
-    """Write what `write_shards` does into a directory that exists and may hold other files; not atomic by itself.
-
-    For a set made from photos, `failures` says after the last row which photos gave no face; their table lies beside.
-    """
-    schema = schema_of(meta)
-    batches = (make_batch(chunk, schema) for chunk in _chunks(rows))
-    batch, total = next(batches), 0
-    for number in range(100_000):
-        used = 0
-        with pa.ipc.new_file(folder / part_name(number), schema) as writer:
-            while used == 0 or used + batch.nbytes <= shard_bytes:
-                following = next(batches, None)
-                writer.write_batch(batch, custom_metadata=None if following is not None else _ending(folder, failures))
-                used += batch.nbytes
-                total += len(batch)
-                if following is None:
-                    return total
-                batch = following
-    raise FormatError(f"{folder} would need more than 100,000 parts; write larger ones.")
-
-
-def write_part(rows: Iterable[Mapping[str, Any]], path: Path, meta: Meta, last: bool) -> int:
-    """Write one part that holds all of `rows`; `last` of its set. See `facerec.store.part_jobs`."""
-    schema, total = schema_of(meta), 0
-    with pa.ipc.new_file(path, schema) as writer:
-        for chunk, following in pairwise(chain(_chunks(rows), [[]])):  # no chunk of some rows is empty
-            ending = None if following or not last else _LAST
-            writer.write_batch(make_batch(chunk, schema), custom_metadata=ending)
-            total += len(chunk)
-    return total
+    return Shards(path, meta, batches, maps, ended.get(FAILURES_KEY))
 
 
 def part_name(number: int) -> str:
     """File name of part `number`."""
     return f"part-{number:05d}.arrow"
-
-
-def make_batch(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.RecordBatch:
-    """Rows as a batch; FormatError for one that is impossible."""
-    return pa.record_batch([_column(rows, field) for field in schema], schema=schema)
-
-
-def _ending(folder: Path, failures: Callable[[], Iterable[Failure]] | None) -> dict[str, str]:
-    """Write the table of failures, where there is one; what the last batch says."""
-    if failures is None:
-        return _LAST
-    path = folder / FAILURES
-    tables.write_parquet(pa.Table.from_pylist([asdict(each) for each in failures()], _FAILURE_SCHEMA), path)
-    return {**_LAST, _FAILURES_KEY: sha256_of_file(path)}
 
 
 def reduction(size: tuple[int, int], wanted: tuple[int, int]) -> int:
@@ -330,49 +253,6 @@ def schema_of(meta: Meta) -> pa.Schema:
     return pa.schema(_FIELDS[meta.kind], metadata={_META_KEY: encoded.encode()})
 
 
-def _chunks(rows: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
-    """Up to 256 rows, fewer where the images are large, so that memory stays small; one empty chunk of no rows."""
-    chunk: list[Mapping[str, Any]] = []
-    size, some = 0, False
-    for row in rows:
-        chunk.append(row)
-        image = row.get("image")
-        size += len(image) if isinstance(image, _BYTES) else 0
-        if len(chunk) == BATCH_ROWS or size >= BATCH_BYTES:
-            yield chunk
-            chunk, size, some = [], 0, True
-    if chunk or not some:
-        yield chunk
-
-
-def _column(rows: Sequence[Mapping[str, Any]], field: pa.Field) -> pa.Array:
-    try:
-        values = [_value(row, field) for row in rows]
-        return pa.array(values, field.type)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, ValueError, OverflowError) as error:
-        sources = f"{rows[0].get('source')} to {rows[-1].get('source')}"
-        raise FormatError(f"column {field.name} of the rows {sources} cannot be stored: {error}.") from error
-
-
-def _value(row: Mapping[str, Any], field: pa.Field) -> Any:
-    value = row.get(field.name)
-    if value is None:
-        if field.nullable:
-            return None
-        raise ValueError(f"{row.get('source')} has none")
-    if field.name == "image":
-        if not isinstance(value, _BYTES):
-            raise TypeError(f"{row.get('source')} has {type(value).__name__} where bytes are due")
-        return bytes(value)
-    shape = _SHAPES.get(field.name)
-    if shape is None:
-        return value
-    array = np.asarray(value, np.float32)
-    if array.shape != shape:
-        raise ValueError(f"shape {array.shape} where {shape} is due")
-    return array.tolist()
-
-
 def _views(column: pa.Array) -> tuple[memoryview, memoryview]:
     """Offsets (int32) and bytes of a binary column in the file: ten times as fast as access through scalars."""
     _, offsets, data = (memoryview(buffer or b"").cast("B").toreadonly() for buffer in column.buffers())
@@ -384,7 +264,8 @@ def is_shard_set(path: str | Path) -> bool:
     return any(Path(path).glob("part-*.arrow"))
 
 
-def _parts(path: Path) -> list[Path]:
+def paths_of_parts(path: Path) -> list[Path]:
+    """The files of a set in order; FormatError where one is missing."""
     parts = sorted(path.glob("part-*.arrow"))
     if not parts:
         raise FormatError(f"{path} holds no shards (part-00000.arrow, ...); run the stage that makes it.")
@@ -465,7 +346,7 @@ def _meta(schema: pa.Schema, part: Path) -> Meta:
 
 PAIRS, FAILURES = "pairs.parquet", "failures.parquet"
 """Tables beside the parts: pairs of a verification set, photos without a face."""
-_FAILURE_SCHEMA = pa.schema({name: pa.string() for name in ("source", "identity", "category", "reason")})
+FAILURE_SCHEMA = pa.schema({name: pa.string() for name in ("source", "identity", "category", "reason")})
 
 
 @dataclass(frozen=True)
@@ -494,42 +375,7 @@ def read_failures(faces: Shards) -> list[Failure]:
 
 
 def _read_failure_table(path: Path) -> list[Failure]:
-    rows = tables.read_parquet(path, _FAILURE_SCHEMA).to_pylist()
+    rows = tables.read_parquet(path, FAILURE_SCHEMA).to_pylist()
     if any(value is None for row in rows for value in row.values()):
         raise FormatError(f"{path} is damaged: some texts are missing; align the photos again.")
     return [Failure(**row) for row in rows]
-
-
-def describe_shards(path: Path) -> Description | None:
-    """A set of photos or faces."""
-    if not is_shard_set(path):
-        return None
-    opened = read_shards(path)
-    meta = opened.meta
-    facts: dict[str, Any] = {"dataset": meta.dataset, "licence": meta.licence or "not stated"}
-    if meta.size is not None:
-        facts |= {"size": f"{meta.size[0]}x{meta.size[1]}", "template": meta.template}
-        rungs = pc.value_counts(opened.column("rung")).to_pylist()
-        counted = {str(each["values"]): each["counts"] for each in rungs}
-        facts["rungs"] = dict(sorted(counted.items()))
-        facts["photos_without_face"] = len(read_failures(opened)) or None
-    beside = sorted(each.name for each in path.iterdir() if not each.name.startswith("part-"))
-    facts |= {"colour": meta.colour, "parts": len(_parts(path)), "bytes": size_of(path), "beside": beside or None}
-    paired = PAIRS in beside and not (opened.labels >= 0).any()
-    album = Album(opened.image, opened.labels, opened.sources, meta.kind == "faces", paired)
-    return Description(f"{meta.kind.removesuffix('s')} shards", facts, album)
-
-
-def describe_shard_sets(path: Path) -> Description | None:
-    """A folder of sets, as `facerec unpack` makes of a pack."""
-    found = {each.name: read_shards(each) for each in sorted(path.iterdir()) if is_shard_set(each)}
-    images = {name: len(opened) for name, opened in found.items()}
-    kinds = sorted({opened.meta.kind for opened in found.values()})
-    facts = {"images": images, "kinds": kinds, "bytes": size_of(path)}
-    return Description("folder of sets of shards", facts) if found else None
-
-
-def describe_part(path: Path) -> None:
-    """Refuse a single part of a set, which does not say enough by itself."""
-    if has_magic(path, b"ARROW1"):
-        raise FormatError(f"{path} is one part of a set of shards; inspect its folder {path.parent}.")

@@ -54,7 +54,7 @@ from facerec.interop.matlab import read_mat
 from facerec.interop.photos import open_source
 from facerec.params import profiles
 from facerec.reporting.summary import load_metrics
-from facerec.store import embeddings, gallery, pairs, shards
+from facerec.store import embeddings, gallery, pairs, shard_writing, shards
 from facerec.store.embeddings import SCORES, Measured, read_scores, write_scores
 from facerec.store.model_metadata import Preprocessing
 from facerec.store.shards import FAILURES
@@ -242,8 +242,8 @@ def _valid_tables() -> list[Files]:
     def write(folder: Path) -> None:
         first = np.array([0, 2, 4])
         pairs.write_pairs(pairs.Pairs(first, first + 1, np.array([True, False, True])), folder / "pairs.parquet")
-        lost = [dict.fromkeys(shards._FAILURE_SCHEMA.names, "x")]
-        pq.write_table(pa.Table.from_pylist(lost, shards._FAILURE_SCHEMA), folder / FAILURES)
+        lost = [dict.fromkeys(shards.FAILURE_SCHEMA.names, "x")]
+        pq.write_table(pa.Table.from_pylist(lost, shards.FAILURE_SCHEMA), folder / FAILURES)
         face = {
             "view": 0,
             "box": [1.0] * 4,
@@ -398,8 +398,8 @@ def _valid_shards() -> list[Files]:
     faces = shards.Meta("faces", "x", size=(24, 24), template="arcface-112")
     rows = [{**row, "score": 0.5, "rung": "detected"}, other]
     return [
-        files_of(lambda folder: shards.write_parts([row, other, row], folder, shards.Meta("photos", "x"))),
-        files_of(lambda folder: shards.write_parts(rows, folder, faces)),
+        files_of(lambda folder: shard_writing.write_parts([row, other, row], folder, shards.Meta("photos", "x"))),
+        files_of(lambda folder: shard_writing.write_parts(rows, folder, faces)),
     ]
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from facerec.store import shards
+from facerec.store import shard_writing, shards
 from tests.pipeline.conftest import Project, executed, stage_environment
 
 pytestmark = pytest.mark.pipeline
@@ -73,7 +73,7 @@ def test_a_truncated_photo_is_counted_and_the_rest_goes_on(copy: Project) -> Non
     rows[3]["image"] = bytes(rows[3]["image"])[:900]
     rows[5]["image"] = b"no image at all"
     listed = (raw / "pairs.txt").read_bytes()
-    shards.write_shards(rows, raw, photos.meta)
+    shard_writing.write_shards(rows, raw, photos.meta)
     (raw / "pairs.txt").write_bytes(listed)
     for stage in ("detect", "align", "embed", "verify"):
         split = ["test"] if stage == "align" else []
