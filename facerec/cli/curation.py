@@ -11,7 +11,7 @@ from facerec import params as parameters
 from facerec.cli.common import Json, Panel, command, file_place, network_place, report
 from facerec.core import ParamsError
 
-_CLEAN = parameters.CleanParams(model="", reviewed=None)
+_CLEAN = parameters.CleanParams.model_construct(model="", reviewed=None)
 
 Judge = Annotated[
     Path,

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from facerec.detection import FoundFaces
 
 
-DETECT, ALIGN = parameters.Detect(), parameters.Align()
+DETECT, ALIGN = parameters.Detect.model_construct(), parameters.Align.model_construct()
 POINTS = ("left eye", "right eye", "nose", "left mouth corner", "right mouth corner")
 """The five landmarks in the order of every array and table; left and right as seen in the photo."""
 

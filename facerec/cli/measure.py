@@ -27,7 +27,7 @@ from facerec.cli.common import (
 )
 from facerec.core import ParamsError, note, rate_name, require_path
 
-VERIFY, IDENTIFY = parameters.Verify(), parameters.Identify()
+VERIFY, IDENTIFY = parameters.Verify.model_construct(), parameters.Identify.model_construct()
 VARIANTS = "published, centre, zero or delete"
 
 megaface = typer.Typer(

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import re
+from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    GetJsonSchemaHandler,
     SerializerFunctionWrapHandler,
     field_validator,
     model_serializer,
     model_validator,
 )
+from pydantic_core import CoreSchema
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -22,9 +27,21 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 class Strict(BaseModel):
     """An immutable model that rejects unknown keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
     later: ClassVar[tuple[str, ...]] = ()
     """Keys added later: where they have their default they are not written, so that reports keep their bytes."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, known: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """With the docstrings of the keys, which pydantic would look for in every process that imports this."""
+        schema = handler(known)
+        properties = handler.resolve_ref_schema(schema)["properties"]
+        (body,) = (node.body for node in ast.parse(inspect.getsource(cls)).body if isinstance(node, ast.ClassDef))
+        for key, said in pairwise(body):
+            if isinstance(key, ast.AnnAssign) and isinstance(said, ast.Expr) and isinstance(said.value, ast.Constant):
+                name, text = ast.unparse(key.target), inspect.cleandoc(str(said.value.value))
+                properties.get(name, {}).setdefault("description", text)
+        return schema
 
     @model_serializer(mode="wrap")
     def _without_later_defaults(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
