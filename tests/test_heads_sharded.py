@@ -71,23 +71,29 @@ def train(head: heads.Head, body: nn.Module, steps: Optimizer, numbers: range, a
 
 
 def trained(name: str, kind: str) -> Answer:
-    """Some steps of the split head from the plain head's centres; what rank 0 gathered."""
+    """Some steps of the split head from the plain head's centres; what all saved."""
     torch.manual_seed(7)
     plain = heads.build_head(name, DIM, CLASSES).double()
     head = build_sharded(name, DIM, CLASSES).double()
-    head.load_whole_state(plain.state_dict())
+    own = plain.get_parameter("weight")[slice(*distributed.rows_of(CLASSES))]
+    head.head.load_state_dict({**plain.state_dict(), "weight": own})
     body = network()
     steps = optimiser(kind, head, body)
     losses = train(head, body, steps, range(STEPS))
     inputs, labels = mine(STEPS)
     return {
         "losses": losses,
-        "head": head.whole_state(),
+        "saved": saved_by_all(head, steps),
         "body": body.state_dict(),
         "predicted": head.predict(body(inputs)),
         "accuracy": head.accuracy(body(inputs), labels),
-        "optimiser": head.whole_optimiser_state(steps),
     }
+
+
+def saved_by_all(head: heads.Head, steps: Optimizer) -> Answer:
+    """What is saved of a head and its optimiser, with the rows of all processes on rank 0."""
+    saved = head.saved(steps)
+    return {**saved, "rows": {name: distributed.gather_rows(rows, CLASSES) for name, rows in saved["rows"].items()}}
 
 
 def everything() -> Answer:
@@ -95,19 +101,20 @@ def everything() -> Answer:
     answers: Answer = {name: trained(name, "sgd") for name in NAMES}
     answers["adamw"] = trained("arcface", "adamw")
     answers["sampled"] = sampled()
-    answers["initial"] = build_sharded("arcface", DIM, CLASSES, seed=3).whole_state()
+    initial = build_sharded("arcface", DIM, CLASSES, seed=3)
+    answers["initial"] = saved_by_all(initial, optimiser("sgd", initial))["rows"]
     answers["exchanges"] = exchanges()
     return answers
 
 
 def sampled() -> Answer:
-    """Steps at rate .5 across processes, then what happens on resuming from what was gathered."""
+    """Steps at rate .5 across processes."""
     head = build_sharded("cosface", DIM, CLASSES, rate=0.5, seed=1).double()
     body = network()
     steps = optimiser("sgd", head, body)
     head.follow(steps)
     losses = train(head, body, steps, range(STEPS))
-    return {"losses": losses, "head": head.whole_state()}
+    return {"losses": losses, "saved": saved_by_all(head, steps)}
 
 
 def exchanges() -> Answer:
@@ -152,9 +159,10 @@ def test_losses_and_updates_are_those_of_one_process(ranks: list[Answer], alone:
             for key in ("losses", "body", "accuracy"):
                 assert_close(answer[case][key], alone[case][key])
             assert torch.equal(answer[case]["predicted"], alone[case]["predicted"])
-        assert_close(ranks[0][case]["head"], alone[case]["head"])
-        assert_close(ranks[0][case]["optimiser"]["state"], alone[case]["optimiser"]["state"])
-        assert all(answer[case]["head"] == {} for answer in ranks[1:])
+        for part in ("head", "rows"):
+            assert_close(ranks[0][case]["saved"][part], alone[case]["saved"][part])
+        assert len(ranks[0][case]["saved"]["rows"]) == (3 if case == "adamw" else 2)
+        assert_close(ranks[0][case]["saved"]["optimiser"]["state"], alone[case]["saved"]["optimiser"]["state"])
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -163,7 +171,10 @@ def test_split_head_in_a_world_of_one_is_the_plain_head(name: str, alone: Answer
     plain, body = heads.build_head(name, DIM, CLASSES).double(), network()
     steps = optimiser("sgd", plain, body)
     assert_close(train(plain, body, steps, range(STEPS)), alone[name]["losses"])
-    assert_close(dict(plain.state_dict()), {key: alone[name]["head"][key] for key in plain.state_dict()})
+    saved = plain.saved(steps)
+    for part in ("head", "rows"):
+        assert_close(saved[part], alone[name]["saved"][part])
+    assert set(saved["head"]) | {"weight"} == set(plain.state_dict())
 
 
 def test_first_centres_do_not_depend_on_the_number_of_processes(ranks: list[Answer], alone: Answer) -> None:
@@ -187,17 +198,16 @@ def test_training_saved_by_several_processes_goes_on_in_one(ranks: list[Answer])
     expected = train(plain, body, optimiser("sgd", plain, body), range(2 * STEPS))
     head = build_sharded("arcface", DIM, CLASSES).double()
     body = network()
-    head.load_whole_state(saved["head"])
     body.load_state_dict(saved["body"])
     steps = optimiser("sgd", head, body)
-    head.load_whole_optimiser_state(steps, saved["optimiser"])
+    head.load_saved(saved["saved"], steps)
     assert_close(train(head, body, steps, range(STEPS, 2 * STEPS)), expected[STEPS:])
 
 
 def test_sampling_processes_agree(ranks: list[Answer]) -> None:
     for answer in ranks:
         assert answer["sampled"]["losses"] == ranks[0]["sampled"]["losses"]
-    assert int(ranks[0]["sampled"]["head"]["sampling"]) == STEPS
+    assert ranks[0]["sampled"]["saved"]["sampled_steps"] == STEPS
 
 
 def test_samples_hold_all_positives_and_random_others() -> None:
@@ -293,7 +303,7 @@ def test_three_tenths_of_the_centres_train() -> None:
 def test_sampling_is_for_training_only() -> None:
     head = build_sharded("arcface", DIM, CLASSES, rate=0.4).double().eval()
     whole = heads.build_head("arcface", DIM, CLASSES).double()
-    whole.load_state_dict({"weight": head.whole_state()["weight"]})
+    whole.load_state_dict(head.head.state_dict())
     assert torch.allclose(head(*mine(0)), whole(*mine(0)))
     assert head.sampled is None
 
@@ -305,9 +315,9 @@ def test_impossible_splits_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         build_sharded("softmax", DIM, CLASSES)
     with pytest.raises(ParamsError, match="holds 12 of 12 classes, but its head has 11"):
         Sharded(heads.build_head("arcface", DIM, 11), 12)
-    saved = heads.build_head("arcface", DIM, CLASSES).state_dict()
+    plain, larger = heads.build_head("arcface", DIM, CLASSES), build_sharded("arcface", DIM, 12)
     with pytest.raises(ParamsError, match="knows 11 classes, this one 12"):
-        build_sharded("arcface", DIM, 12).load_whole_state(saved)
+        larger.load_saved(plain.saved(optimiser("sgd", plain)), optimiser("sgd", larger))
     monkeypatch.setattr(distributed, "world", lambda: 3)
     with pytest.raises(ParamsError, match="cannot be split over 3"):
         build_sharded("arcface", DIM, 5)

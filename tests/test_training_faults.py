@@ -31,11 +31,12 @@ def _limits_kept() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def filling(after: int) -> Callable[..., torch.Tensor]:
+def filling(after: int, kept: Checkpoints) -> Callable[..., torch.Tensor]:
     """An `update` after so many steps of which no file may have more than 10 kB."""
 
     def update(state: TrainingState, *rest: Any) -> torch.Tensor:
         if state.step == after:
+            kept.finish()
             resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
         return update_of_step(state, *rest)
 
@@ -52,15 +53,13 @@ def test_a_full_disk_stops_a_training_that_goes_on_later(
     faces = write_set(tmp_path / "faces", range(4), photos=6)
     kept = Checkpoints(tmp_path / "kept", seconds)
     with _limits_kept():
-        monkeypatch.setattr(trainer, "update", filling(after=4))
+        monkeypatch.setattr(trainer, "update", filling(4, kept))
         status = run_command(partial(training.fit, [faces], rich(), CPU, kept))  # type: ignore[arg-type]
         monkeypatch.undo()
     told = capfd.readouterr().err
     (sentence,) = [line for line in told.splitlines() if line.startswith("error: ")]
-    assert sentence == (
-        f"error: no space left on the disk ({tmp_path / 'kept/newest.pt'}); "
-        "free some and run again, finished work is kept"
-    )
+    lost = kept.folder / f"{5 if seconds == 0 else 6:010d}_0_of_1.pt"
+    assert sentence == (f"error: no space left on the disk ({lost}); free some and run again, finished work is kept")
     assert (status, "Traceback" in told) == (1, False)
     assert [path.name for path in kept.folder.iterdir() if path.suffix != ".pt"] == []
     resumed = training.fit([faces], rich(), CPU, kept)

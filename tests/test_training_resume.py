@@ -130,8 +130,9 @@ def test_two_checkpoints_are_kept_and_a_damaged_one_is_passed_over(tmp_path) -> 
     assert kept.read() is None
     for step in (1, 2, 3):
         kept.write({"step": step, "weights": torch.full((1000,), float(step))})
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["newest.pt", "previous.pt"]
-    newest = tmp_path / "newest.pt"
+    kept.finish()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0000000002_0_of_1.pt", "0000000003_0_of_1.pt"]
+    newest = tmp_path / "0000000003_0_of_1.pt"
     data = bytearray(newest.read_bytes())
     place = data.find(torch.full((9,), 3.0).numpy().tobytes())
     data[place + 1] ^= 1  # torch itself would read it without a word
@@ -139,7 +140,7 @@ def test_two_checkpoints_are_kept_and_a_damaged_one_is_passed_over(tmp_path) -> 
     assert kept.read()["step"] == 2
     newest.write_bytes(data[:500])
     assert kept.read()["step"] == 2
-    newest.unlink()  # kill -9 between the two renames
+    newest.rename(tmp_path / "0000000003_0_of_2.pt")  # kill -9 before the other process had written its part
     assert kept.read()["step"] == 2
 
 
@@ -170,17 +171,19 @@ def test_checkpoints_are_of_one_recipe_and_one_set(faces, tmp_path, monkeypatch,
 def test_a_full_disk_leaves_the_checkpoint_before(tmp_path) -> None:
     kept = Checkpoints(tmp_path)
     kept.write({"step": 1})
+    kept.finish()
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
     try:
+        kept.write({"step": 2, "weights": torch.zeros(1_000_000)})
         with pytest.raises(OSError, match="File too large"):
-            kept.write({"step": 2, "weights": torch.zeros(1_000_000)})
+            kept.finish()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, handler)
     assert kept.read() == {"step": 1}
-    assert [path.name for path in tmp_path.iterdir()] == ["newest.pt"]
+    assert [path.name for path in tmp_path.iterdir()] == ["0000000001_0_of_1.pt"]
 
 
 def test_a_loss_that_explodes_keeps_the_last_good_state(faces, tmp_path) -> None:
@@ -235,9 +238,9 @@ def finish(process: subprocess.Popen[str]) -> str:
 
 
 def newest(folder: Path) -> float:
-    """When the newest checkpoint was written, 0 where there is none or it is being renamed."""
+    """When the newest checkpoint was written, 0 where there is none or one is being removed."""
     with suppress(FileNotFoundError):
-        return max((path.stat().st_mtime_ns for path in folder.glob("scratch/train/*/newest.pt")), default=0)
+        return max((path.stat().st_mtime_ns for path in folder.glob("scratch/train/*/*.pt")), default=0)
     return 0
 
 

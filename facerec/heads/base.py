@@ -54,37 +54,34 @@ class Head(nn.Module):
         """Parameters that are split over the processes; all others are equal everywhere."""
         return []
 
-    def whole_state(self) -> dict[str, Tensor]:
-        """The state of all classes under the names of the plain head; a split head gathers it on rank 0."""
-        return dict(self.state_dict())
+    def saved(self, optimiser: Optimizer) -> dict[str, Any]:
+        """What a checkpoint holds of the head and its optimiser, under the names of the plain head.
 
-    def load_whole_state(self, state: Mapping[str, Tensor]) -> None:
-        """Load this process's part of a `whole_state`."""
-        self.load_state_dict(dict(state))
+        "head" and "optimiser" are states, equal on all processes. "rows" is what is split over them by classes: tensors
+        with a row for each class that is held here.
+        """
+        return {"head": dict(self.state_dict()), "optimiser": optimiser.state_dict(), "rows": {}}
 
-    def whole_optimiser_state(self, optimiser: Optimizer) -> dict[str, Any]:
-        """`optimiser.state_dict()` with the state of all classes; complete on rank 0."""
-        return optimiser.state_dict()
-
-    def load_whole_optimiser_state(self, optimiser: Optimizer, state: Mapping[str, Any]) -> None:
-        """Load this process's part of a `whole_optimiser_state` into `optimiser`."""
-        optimiser.load_state_dict(dict(state))
+    def load_saved(self, content: Mapping[str, Any], optimiser: Optimizer) -> None:
+        """Load what was `saved`, by any number of processes, with the rows of the classes that are held here."""
+        self.load_state_dict(content["head"])
+        optimiser.load_state_dict(content["optimiser"])
 
 
 class HeadWrapper(Head):
-    """Another way to compute the loss of `head`; `whole_state` is that of the plain head."""
+    """Another way to compute the loss of `head`; what is `saved` is that of the plain head."""
 
     def __init__(self, head: Head) -> None:
         super().__init__()
         self.head = head
 
-    def whole_state(self) -> dict[str, Tensor]:
-        """The state of the plain head."""
-        return self.head.whole_state()
+    def saved(self, optimiser: Optimizer) -> dict[str, Any]:
+        """The state of the plain head and the optimiser."""
+        return self.head.saved(optimiser)
 
-    def load_whole_state(self, state: Mapping[str, Tensor]) -> None:
-        """Load the state of the plain head."""
-        self.head.load_whole_state(state)
+    def load_saved(self, content: Mapping[str, Any], optimiser: Optimizer) -> None:
+        """Load the state of the plain head and the optimiser."""
+        self.head.load_saved(content, optimiser)
 
 
 class CosineHead(Head):
@@ -147,6 +144,38 @@ class CosineHead(Head):
         """The class (b,) with the nearest centre, without margin."""
         return self.cosine(embeddings).argmax(1)
 
+    def saved(self, optimiser: Optimizer) -> dict[str, Any]:
+        """As of every head; where classes can be split, their centres and what the optimiser keeps of them are "rows"."""
+        whole = super().saved(optimiser)
+        if not is_margin_head(type(self)):
+            return whole
+        key, weight = self._key(optimiser), whole["head"].pop("weight")
+        kept = whole["optimiser"]["state"].get(key, {})
+        rows = {name: value for name, value in kept.items() if has_shape(value, weight.shape)}
+        others = {name: value for name, value in kept.items() if name not in rows}
+        whole["optimiser"]["state"] = {**whole["optimiser"]["state"], **({key: others} if kept else {})}
+        return {**whole, "rows": {"weight": weight, **rows}}
+
+    def load_saved(self, content: Mapping[str, Any], optimiser: Optimizer) -> None:
+        """Load what was `saved`; ParamsError for another number of classes."""
+        if not is_margin_head(type(self)):
+            super().load_saved(content, optimiser)
+            return
+        key, rows = self._key(optimiser), dict(content["rows"])
+        weight, state = rows.pop("weight"), content["optimiser"]["state"]
+        if len(weight) != len(self.weight):
+            raise ParamsError(
+                f"The saved head knows {len(weight)} classes, this one {len(self.weight)}; use the same data sets."
+            )
+        self.load_state_dict({**content["head"], "weight": weight})
+        kept = {key: {**state[key], **rows}} if key in state else {}
+        optimiser.load_state_dict({**content["optimiser"], "state": {**state, **kept}})
+
+    def _key(self, optimiser: Optimizer) -> int:
+        """The number of the centres in the state of the optimiser."""
+        parameters = [each for group in optimiser.param_groups for each in group["params"]]
+        return next(number for number, each in enumerate(parameters) if each is self.weight)
+
 
 def require_margin_head(head: Head) -> CosineHead:
     """`head` itself; ParamsError unless `is_margin_head`."""
@@ -162,6 +191,11 @@ def is_margin_head(kind: type[Head]) -> bool:
     """Whether heads of this class change nothing but the cosine to the own class, so that they can be split by classes."""
     shared = ("cosine", "logits", "loss", "predict")
     return issubclass(kind, CosineHead) and all(getattr(kind, name) is getattr(CosineHead, name) for name in shared)
+
+
+def has_shape(value: Any, shape: torch.Size) -> bool:
+    """Whether a value of an optimiser's state is a tensor of this shape."""
+    return isinstance(value, Tensor) and value.shape == shape
 
 
 @contextmanager

@@ -51,7 +51,7 @@ class WalkResult:
 class Chunked(HeadWrapper):
     """The loss of `head`, equal up to rounding, computed in chunks of classes.
 
-    Its parameters, buffers and `whole_state` are those of `head`. Raises ParamsError for heads that need more than
+    Its parameters, buffers and what it saves are those of `head`. Raises ParamsError for heads that need more than
     the own cosine and the embeddings, such as softmax, CurricularFace and Circle.
 
     >>> from facerec.heads.margins import CosFace

@@ -14,7 +14,7 @@ gradient scaling and accumulation work unchanged.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -26,7 +26,7 @@ from torch.optim import Optimizer
 from facerec import distributed
 from facerec.core import ParamsError
 from facerec.heads import chunked
-from facerec.heads.base import CENTRE_STD, Head, HeadWrapper, is_margin_head
+from facerec.heads.base import CENTRE_STD, Head, HeadWrapper, has_shape, is_margin_head
 
 _STREAM = 4096  # consecutive classes whose initial centres come from one random stream
 
@@ -66,7 +66,7 @@ class Sharded(chunked.Chunked):
     Centres are redrawn N(0, .01) from `seed`, the same for any number of processes. `rate` is the share of
     centres that a step uses. Embeddings (b, dim) are this process's part of the global batch; loss and accuracy (from
     `measure`, among the centres of the step) are means over the whole batch, equal on all processes. Every process must
-    call `forward`, `accuracy` and `whole_state` at the same time.
+    call `forward` and `accuracy` at the same time.
     """
 
     def __init__(self, head: Head, classes: int, rate: float = 1.0, seed: int = 0) -> None:
@@ -166,59 +166,19 @@ class Sharded(chunked.Chunked):
             optimiser.register_step_pre_hook(step.begin)
             optimiser.register_step_post_hook(step.end)
 
-    def whole_state(self) -> dict[str, Tensor]:
-        """On rank 0 the plain head's state with all classes, and the step count `sampling` if it samples; else {}."""
-        weight = distributed.gather_rows(self.centres, self.classes)
-        if weight is None:
-            return {}
-        sampling = {"sampling": torch.tensor(self.steps)} if self.rate < 1.0 else {}
-        return {**self.head.state_dict(), "weight": weight, **sampling}
+    def saved(self, optimiser: Optimizer) -> dict[str, Any]:
+        """What the plain head saves, with the centres of this process, and the number of steps that drew a sample."""
+        self.put_back()  # what a step that was skipped has left
+        return {**super().saved(optimiser), "sampled_steps": self.steps}
 
-    def load_whole_state(self, state: Mapping[str, Tensor]) -> None:
-        """Load this process's part of a `whole_state` from any number of processes, or of a plain head's state."""
-        own = {name: value for name, value in state.items() if name != "sampling"}
-        own["weight"] = self._own_rows(own["weight"])
-        self.head.load_state_dict(own)
-        self.steps = int(state.get("sampling", 0))
+    def load_saved(self, content: Mapping[str, Any], optimiser: Optimizer) -> None:
+        """Load what was `saved`, also by a plain head."""
+        super().load_saved(content, optimiser)
+        self.steps = content.get("sampled_steps", 0)
 
     def partial(self) -> list[nn.Parameter]:
         """The centres."""
         return [self.head.weight]
-
-    def whole_optimiser_state(self, optimiser: Optimizer) -> dict[str, Any]:
-        """`optimiser.state_dict()` with the state of the centres of all processes; complete on rank 0."""
-        shape = self.centres.shape
-        state = optimiser.state_dict()
-        return self._with_centres(optimiser, state, shape, lambda own: distributed.gather_rows(own, self.classes))
-
-    def load_whole_optimiser_state(self, optimiser: Optimizer, state: Mapping[str, Any]) -> None:
-        """Load this process's part of a `whole_optimiser_state` from any number of processes into `optimiser`."""
-        shape = torch.Size((self.classes, self.head.weight.shape[1]))
-        optimiser.load_state_dict(self._with_centres(optimiser, state, shape, self._own_rows))
-
-    def _with_centres(
-        self,
-        optimiser: Optimizer,
-        state: Mapping[str, Any],
-        shape: torch.Size,
-        change: Callable[[Tensor], Tensor | None],
-    ) -> dict[str, Any]:
-        """A state_dict of the optimiser in which `change` is applied to the tensors of the centres, of this `shape`."""
-        parameters = [each for group in optimiser.param_groups for each in group["params"]]
-        key = next(number for number, each in enumerate(parameters) if each is self.head.weight)
-        centres = {
-            name: change(value) if _has_shape(value, shape) else value
-            for name, value in state["state"].get(key, {}).items()
-        }
-        return {**state, "state": {**state["state"], **({key: centres} if centres else {})}}
-
-    def _own_rows(self, whole: Tensor) -> Tensor:
-        """This process's rows of a tensor with a row per class; ParamsError for another number of classes."""
-        if len(whole) != self.classes:
-            raise ParamsError(
-                f"The saved head knows {len(whole)} classes, this one {self.classes}; use the same data sets."
-            )
-        return whole[slice(*distributed.rows_of(self.classes))].clone()
 
 
 class Replicated(HeadWrapper):
@@ -279,7 +239,7 @@ class _RowsOnly:
             self.sharded.put_back()
             return
         self.state = optimiser.state.get(weight, {})
-        cut = {name: value[rows] if _has_shape(value, shape) else value for name, value in self.state.items()}
+        cut = {name: value[rows] if has_shape(value, shape) else value for name, value in self.state.items()}
         if cut:
             optimiser.state[weight] = cut
 
@@ -288,7 +248,7 @@ class _RowsOnly:
         if rows is None:
             return
         for name, value in optimiser.state[weight].items():
-            if _has_shape(value, weight.shape):
+            if has_shape(value, weight.shape):
                 kept = self.state.get(name)
                 kept = torch.zeros_like(whole) if kept is None else kept
                 kept[rows] = value
@@ -296,7 +256,3 @@ class _RowsOnly:
             self.state[name] = value
         self.sharded.put_back()
         optimiser.state[weight], self.state = self.state, {}
-
-
-def _has_shape(value: Any, shape: torch.Size) -> bool:
-    return isinstance(value, Tensor) and value.shape == shape

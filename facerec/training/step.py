@@ -137,11 +137,10 @@ class TrainingState:
         return all(bool(value.isfinite().all()) for part in parts for value in part.state_dict().values())
 
     def content(self) -> dict[str, Any]:
-        """The whole state as plain values and tensors; complete on rank 0, and all processes must call it."""
+        """The whole state as plain values and tensors; of what is split by classes, this process's rows."""
         return {
             **{name: part.state_dict() for name, part in self._parts().items()},
-            "head": self.head.whole_state(),
-            "optimiser": self.head.whole_optimiser_state(self.optimiser),
+            **self.head.saved(self.optimiser),
             "step": self.step,
             "totals": self.totals,
             "history": [asdict(epoch) for epoch in self.history],
@@ -150,11 +149,10 @@ class TrainingState:
         }
 
     def restore(self, content: dict[str, Any]) -> None:
-        """Load a `content`, written by any number of processes."""
+        """Load a `content` with this process's rows, written by any number of processes."""
         for name, part in self._parts().items():
             part.load_state_dict(content[name])
-        self.head.load_whole_state(content["head"])
-        self.head.load_whole_optimiser_state(self.optimiser, content["optimiser"])
+        self.head.load_saved(content, self.optimiser)
         self.step, self.totals = content["step"], content["totals"]
         self.history = [Epoch(**epoch) for epoch in content["history"]]
         self.validations = [ValidationScores(**each) for each in content["validations"]]

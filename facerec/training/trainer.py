@@ -153,8 +153,12 @@ def fit(sets: FaceSets, recipe: Train, device: torch.device, checkpoints: Checkp
                 if checkpoints is not None and keep:
                     checkpoints.write(state.content())
                 if stop:
+                    if checkpoints is not None:
+                        checkpoints.finish()
                     _say_stopped(progress, _position(state.step, epoch_steps), checkpoints is not None)
                     raise KeyboardInterrupt
+        if checkpoints is not None:
+            checkpoints.finish()
     return _finish(state, backbone, faces)
 
 
