@@ -175,6 +175,29 @@ def test_the_pace_is_that_of_all_steps_but_the_first(monkeypatch: pytest.MonkeyP
     assert prefetching.Pace().describe(8) == {}
 
 
+def test_the_share_of_the_time_that_a_gpu_works_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a clock that jumps on, and a GPU whose clock reads half of it."""
+    clock = count(0.0, 1.0)
+    monkeypatch.setattr(prefetching.time, "perf_counter", lambda: next(clock))
+
+    class Event:
+        def __init__(self, enable_timing: bool) -> None:
+            assert enable_timing
+
+        def record(self) -> None:
+            self.read = next(clock)
+
+        def elapsed_time(self, later: Event) -> float:
+            return 500 * (later.read - self.read)
+
+    monkeypatch.setattr(prefetching.torch.cuda, "Event", Event)
+    pace = prefetching.Pace(marks=[])
+    assert len(list(pace.watch(iter("abc")))) == 3
+    assert pace.marks is not None
+    assert (pace.steps, len(pace.marks)) == (2, 2)
+    assert pace.describe(8)["gpu_busy"] == pytest.approx(sum(b.read - a.read for a, b in pace.marks) / 2 / pace.seconds)
+
+
 def test_a_trial_tells_the_pace(faces, tmp_path) -> None:
     tried = recipe(epochs=1).model_dump(mode="json")
     content = yaml.safe_load((ROOT / "params.yaml").read_text())

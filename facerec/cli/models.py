@@ -94,7 +94,7 @@ def _try(sets: list[Shards], recipe: parameters.Train, place: device, as_json: b
     told = asdict(found)
     if not as_json:
         told |= {"loss": " ".join(f"{loss:.3g}" for loss in found.loss), "memory": f"{found.memory / 1e9:.2f} GB"}
-        told = {key.replace("_", " "): each for key, each in told.items()}
+        told = {key.replace("_", " "): each for key, each in told.items() if each is not None}
     report("trial, nothing saved", told, as_json)
 
 

@@ -288,14 +288,14 @@ class GradientSum:
 
     Buckets hold the parameters from last to first and are sent in this order on all processes and in all runs, so
     that equal runs add in equal order. Call `begin` before the backward pass that completes the gradients and
-    `finish` after it; both do nothing in a single process.
+    `finish` after it, which makes the gradients views of what was summed; both do nothing in a single process.
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter], bucket: int = BUCKET) -> None:
         self._buckets: list[list[nn.Parameter]] = []
         self._missing: list[int] = []
         self._next = 0
-        self._sent: list[tuple[distributed.Work, Tensor, list[Tensor]]] = []
+        self._sent: list[tuple[distributed.Work, list[nn.Parameter], list[Tensor]]] = []
         if world() == 1:
             return
         room = 0
@@ -317,10 +317,11 @@ class GradientSum:
     def finish(self) -> None:
         """Wait until every gradient is the sum over all processes."""
         self._send(len(self._buckets))
-        for work, flat, gradients in self._sent:
+        for work, parameters, sums in self._sent:
             with _communicating():
                 work.wait()
-            _unflatten(flat, gradients)
+            for parameter, summed in zip(parameters, sums, strict=True):
+                parameter.grad = summed
         self._sent, self._missing = [], []
 
     def _arrived(self, number: int, parameter: nn.Parameter) -> None:
@@ -334,12 +335,13 @@ class GradientSum:
     def _send(self, stop: int) -> None:
         """Send the buckets that come next, up to number `stop`."""
         for bucket in self._buckets[self._next : stop]:
-            gradients = [each.grad for each in bucket if each.grad is not None]
-            if gradients:
-                flat = _flatten(gradients)
+            learning = [each for each in bucket if each.grad is not None]
+            if learning:
+                flat, sums = _room_for(learning)
+                torch._foreach_copy_(sums, [each.grad for each in learning if each.grad is not None])
                 with _communicating():
                     work = distributed.all_reduce(flat, async_op=True)
-                self._sent.append((work, flat, gradients))
+                self._sent.append((work, learning, sums))
         self._next = max(self._next, stop)
 
 
@@ -348,6 +350,14 @@ def average_buffers(module: nn.Module) -> None:
     buffers = [buffer for buffer in module.buffers() if buffer.is_floating_point()]
     if world() > 1 and buffers:
         _unflatten(_summed(_flatten(buffers)) / world(), buffers)
+
+
+def _room_for(parameters: list[nn.Parameter]) -> tuple[Tensor, list[Tensor]]:
+    """An empty vector for gradients, and its pieces with the shapes and strides of the parameters."""
+    sizes = [each.numel() for each in parameters]
+    flat = parameters[0].new_empty(sum(sizes))
+    pieces = zip(torch.split(flat, sizes), parameters, strict=True)
+    return flat, [piece.as_strided(each.shape, each.stride()) for piece, each in pieces]
 
 
 def _flatten(tensors: list[Tensor]) -> Tensor:

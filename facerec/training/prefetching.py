@@ -49,11 +49,13 @@ class Pace:
         steps: steps made.
         seconds: wall time that they took.
         waited: part of it in which the next batch was waited for.
+        marks: of a GPU, moments on its own clock before and after each step.
     """
 
     steps: int = 0
     seconds: float = 0.0
     waited: float = 0.0
+    marks: list[tuple[torch.cuda.Event, torch.cuda.Event]] | None = None
 
     def watch(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         """The same batches, of which each is a step."""
@@ -61,6 +63,7 @@ class Pace:
         asked = time.perf_counter()
         for batch in batches:
             waited = time.perf_counter() - asked
+            before = None if self.marks is None else _moment()
             yield batch
             asked = time.perf_counter()
             if begin is None:
@@ -69,12 +72,29 @@ class Pace:
                 self.steps += 1
                 self.seconds = asked - begin
                 self.waited += waited
+                if self.marks is not None and before is not None:
+                    self.marks.append((before, _moment()))
 
     def describe(self, batch: int) -> dict[str, float]:
-        """Images a second for this batch size, and the share of the time that data was waited for."""
+        """Images a second for this batch size, the share of the time that data was waited for, and a GPU's busy share.
+
+        A GPU must have done its work, as it has when a result of the last step was read.
+        """
         if not self.steps:
             return {}
-        return {"images_per_second": self.steps * batch / self.seconds, "waiting_for_data": self.waited / self.seconds}
+        busy = [before.elapsed_time(after) / 1000 for before, after in self.marks or ()]
+        return {
+            "images_per_second": self.steps * batch / self.seconds,
+            "waiting_for_data": self.waited / self.seconds,
+            **({"gpu_busy": sum(busy) / self.seconds} if busy else {}),
+        }
+
+
+def _moment() -> torch.cuda.Event:
+    """Now, on the clock of the current GPU: when it has done what was asked of it so far."""
+    moment = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+    moment.record()
+    return moment
 
 
 def run_ahead(

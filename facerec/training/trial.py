@@ -42,6 +42,7 @@ class TrialReport:
         hours: of the whole training at this rate, without validation.
         waiting_for_data: share of that time that steps waited for faces to be read and decoded; more workers
             (FACEREC_WORKERS) help where it is large.
+        gpu_busy: share of that time that a GPU worked on a step; the rest it waited for the host. None on a CPU.
         memory: bytes: the most that torch held on a GPU, or else the most that this process held.
         steps: number of steps made.
         loss: mean loss of each tenth of the steps.
@@ -51,6 +52,7 @@ class TrialReport:
     images_per_second: float
     hours: float
     waiting_for_data: float
+    gpu_busy: float | None
     memory: int
     steps: int
     loss: tuple[float, ...]
@@ -72,7 +74,7 @@ def try_recipe(sets: FaceSets, recipe: Train, device: torch.device, steps: int =
         backbone, head = initial_weights(faces, recipe, device, teacher)
         state = initial_state(backbone.network, head, recipe, device)
         loaded = load_batches(faces, sampler, recipe, backbone.preprocessing, device, 0, teacher)
-        pace, metrics = Pace(), []
+        pace, metrics = Pace(marks=[] if device.type == "cuda" else None), []
         batches = islice(pace.watch(ahead(loaded, device)), steps)
         for pixels, labels, lr, targets in track(batches, "trial", steps, unit="steps"):
             metrics.append(update(state, pixels, labels, lr, recipe, targets))
@@ -88,7 +90,8 @@ def try_recipe(sets: FaceSets, recipe: Train, device: torch.device, steps: int =
     rate = told["images_per_second"]
     hours = recipe.epochs * len(sampler) * recipe.batch / rate / 3600
     accuracy = float(parts[-1][:, 1].mean())
-    return TrialReport(rate, hours, told["waiting_for_data"], _memory(device), steps, loss, accuracy)
+    waiting, busy = told["waiting_for_data"], told.get("gpu_busy")
+    return TrialReport(rate, hours, waiting, busy, _memory(device), steps, loss, accuracy)
 
 
 def _memory(device: torch.device) -> int:
