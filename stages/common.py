@@ -46,7 +46,7 @@ def check_names(arguments: Sequence[str]) -> None:
             raise ParamsError(f"{argument!r} is no name for a stage; use one of params.yaml (letters, digits and _).")
 
 
-PARTED = ("detect", "align", "embed", "megaface_features")
+PARTED = ("unpack", "detect", "align", "embed", "megaface_features")
 """Stages whose long work is in parts, so that several machines can share it."""
 
 

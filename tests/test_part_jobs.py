@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facerec.core import FormatError
+from facerec.core import FormatError, ShareMade, making_share
 from facerec.imaging import images
 from facerec.interop import ingest, photos, recordio, unpacking
 from facerec.store import part_jobs, shard_writing, shards
 
+GOLDEN = Path(__file__).parent / "golden/recordio"
 SMALL = 30_000  # bytes of a part here
 
 
@@ -104,6 +105,40 @@ def test_records_give_the_bytes_of_one_process(tmp_path: Path) -> None:
     assert sorted(set(rows.labels.tolist())) == list(range(-1, 85))
     assert (rows.identities[0], rows.sources[699]) == ("32", "pack/00000700.jpg")
     assert bytes(rows.image(99)) == reader[100].image
+
+
+def test_shares_of_a_pack_are_made_apart_and_then_only_put_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, meta = write_rec(tmp_path / "pack.rec"), shards.Meta("photos", "x")
+    reader = recordio.RecordReader(path)
+    known = unpacking._find_rows(reader, reader.image_keys(), meta)
+    wanted = expected(iter(known), tmp_path / "serial", meta)
+    (tmp_path / "parts").mkdir()
+    shares = []
+    for number in (0, 1, 2, 1):
+        with making_share(number, 3), pytest.raises(ShareMade) as made:
+            part_jobs.write_known(known, tmp_path / "parts", meta, {}, "x", SMALL)
+        shares.append((made.value.parts, made.value.new))
+    assert sum(parts for parts, _ in shares[:3]) == sum(new for _, new in shares[:3]) == len(wanted)
+    assert shares[3] == (shares[1][0], 0)
+    assert not contents(tmp_path / "parts")
+    monkeypatch.setattr(shard_writing, "write_part", None)
+    part_jobs.write_known(known, tmp_path / "parts", meta, {}, "x", SMALL)
+    assert contents(tmp_path / "parts") == wanted
+
+
+def test_a_share_of_unpacking_writes_no_output(tmp_path: Path) -> None:
+    (tmp_path / "pack").mkdir()
+    for name in ("train.rec", "train.idx", "property", "lfw.bin"):
+        (tmp_path / "pack" / name).write_bytes((GOLDEN / name).read_bytes())
+    outputs = tmp_path / "train", tmp_path / "test"
+    with making_share(0, 2), pytest.raises(ShareMade, match="1 of 1 parts made"):
+        unpacking.unpack_pack(tmp_path / "pack", *outputs)
+    (tmp_path / "pack/train.rec").unlink()
+    with making_share(0, 2), pytest.raises(ShareMade, match="0 of 0 parts made"):
+        unpacking.unpack_pack(tmp_path / "pack", *outputs)
+    assert not any(path.exists() for path in outputs)
 
 
 def test_several_processes_give_the_bytes_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

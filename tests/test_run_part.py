@@ -89,7 +89,9 @@ def test_a_stage_without_parts_is_named(monkeypatch: pytest.MonkeyPatch, capsys:
     monkeypatch.setattr(sys, "argv", ["stages/verify.py", "drawn", "--part", "1/2"])
     with pytest.raises(SystemExit, match="1"):
         common.run(lambda *_: None)
-    assert capsys.readouterr().err.startswith("error: Stage verify has no parts; those with parts are detect, align")
+    assert capsys.readouterr().err.startswith(
+        "error: Stage verify has no parts; those with parts are unpack, detect, align"
+    )
 
 
 def test_the_command_runs_what_dvc_would(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -259,8 +259,8 @@ def verify_cache(as_json: Json = False) -> None:
 
 @command(Panel.EXPERIMENTS, "run-part")
 def run_part(
-    stage: Annotated[str, typer.Argument(help="detect, align, embed or megaface_features.")],
-    key: Annotated[str, typer.Argument(help="Its set or benchmark, as after the @ of `dvc repro STAGE@KEY`.")],
+    stage: Annotated[str, typer.Argument(help="unpack, detect, align, embed or megaface_features.")],
+    key: Annotated[str, typer.Argument(help="Its pack, set or benchmark, as after the @ of `dvc repro STAGE@KEY`.")],
     part: Annotated[str, typer.Option(metavar="I/N", help="Which of how many parts, such as 3/16.")],
 ) -> None:
     """Do part I of N of a stage's work, as for an array of cluster jobs; `dvc repro` then finds all parts done.

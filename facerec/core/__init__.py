@@ -44,8 +44,10 @@ from facerec.core.reading import is_torchscript, parse_json, parse_yaml, read_te
 from facerec.core.registry import create_registered, options_of
 from facerec.core.resumable import (
     ShareMade,
+    is_share,
     kept_folder,
     making_share,
+    own_share,
     remove_old_folders,
     resumable_tables,
     work_folder,
@@ -76,6 +78,7 @@ __all__ += ["free_batch", "open_session", "to_onnx"]
 __all__ += ["PORTABLE", "describe_arithmetic", "use_portable_arithmetic"]
 __all__ += ["is_torchscript", "parse_json", "parse_yaml", "read_tensors", "short_reason", "zip_names"]
 __all__ += ["compiled", "create_registered", "options_of"]
-__all__ += ["ShareMade", "kept_folder", "making_share", "remove_old_folders", "resumable_tables", "work_folder"]
+__all__ += ["ShareMade", "is_share", "kept_folder", "making_share", "own_share", "remove_old_folders"]
+__all__ += ["resumable_tables", "work_folder"]
 __all__ += ["describe_device", "device_type", "home", "leads", "local_number", "local_path", "local_setting"]
 __all__ += ["reused_memory", "shipped", "torch_device", "usable_cores", "without_pandas", "worker_count"]

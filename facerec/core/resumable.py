@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from facerec.core.digests import remembered_digests, sha256_of_bytes
 from facerec.core.executor import Local, Work, map_ordered
@@ -34,6 +34,7 @@ from facerec.core.settings import local_path
 if TYPE_CHECKING:
     import pyarrow as pa
 
+T = TypeVar("T")
 KEPT_DAYS = 14
 """Days after which the folder of an interrupted run is removed."""
 
@@ -67,6 +68,16 @@ def making_share(number: int, of: int) -> Iterator[None]:
         yield
     finally:
         _share = None
+
+
+def is_share() -> bool:
+    """Whether this is inside a block of `making_share`."""
+    return _share is not None
+
+
+def own_share(jobs: list[T]) -> list[T]:
+    """The jobs that are to be made here: all, or in a block of `making_share` those of the share."""
+    return jobs if _share is None else jobs[_share[0] :: _share[1]]
 
 
 @contextmanager
@@ -106,7 +117,7 @@ def resumable_tables(
     """
     counts = [count] if isinstance(count, int) else list(count)
     jobs = _jobs(counts, step)
-    share = jobs if _share is None else jobs[_share[0] :: _share[1]]
+    share = own_share(jobs)
     with work_folder(what, {**inputs, "step": step}) as folder, bar() as progress:
         missing = [job for job in share if not _part_path(folder, job).exists()]
         new, total = (sum(map(len, each)) for each in (missing, share))
@@ -119,7 +130,7 @@ def resumable_tables(
                 progress.update(task, advance=len(job))
                 yield receipt
 
-        if _share is not None:
+        if is_share():
             raise ShareMade(len(share), sum(1 for _ in made()))
         yield _tables(folder, jobs, set(missing), made(), Work(function, (), initializer, arguments))
 

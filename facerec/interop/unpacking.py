@@ -18,7 +18,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.core import Description, FormatError, ImageError, atomic_dir, file_state, require_path, size_of, track
+from facerec.core import (
+    Description,
+    FormatError,
+    ImageError,
+    ShareMade,
+    atomic_dir,
+    file_state,
+    is_share,
+    require_path,
+    size_of,
+    track,
+)
 from facerec.imaging import alignment
 from facerec.imaging.images import read_size
 from facerec.interop import bcolz, recordio, verification_packs
@@ -190,7 +201,10 @@ def _describe_member(member: Path) -> Description:
 
 
 def _write(places: Mapping[Path, Path], expected: Expected) -> Unpacked:
-    """Write the shards and pairs of every member into its folder, which is still being made."""
+    """Write the shards and pairs of every member into its folder, which is still being made.
+
+    In a block of `facerec.core.making_share`, that of a .rec is shared; all else is quickly made by the run after it.
+    """
     unpacked = Unpacked({}, [])
     for member, folder in places.items():
         kind = "shards" if shards.is_shard_set(member) else "bcolz" if member.is_dir() else member.suffix
@@ -201,12 +215,16 @@ def _write(places: Mapping[Path, Path], expected: Expected) -> Unpacked:
         if isinstance(opened.rows, RecordRows):
             origin, title = {"pack": file_state(member)}, f"unpack {member.name}"
             count = part_jobs.write_known(opened.rows, folder, opened.meta, origin, title)
+        elif is_share():
+            continue
         else:
             count = shard_writing.write_parts(opened.rows, folder, opened.meta)
         unpacked.images[_name(member)] = count
         if opened.pairs is not None:
             pairs.write_pairs(opened.pairs, folder / shards.PAIRS)
         unpacked.notes.extend([opened.note] if opened.note else [])
+    if is_share():
+        raise ShareMade(0, 0)
     return unpacked
 
 

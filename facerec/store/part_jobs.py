@@ -15,7 +15,18 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from facerec.core import FormatError, atomic_file, bar, link_or_copy, map_ordered, track, work_folder
+from facerec.core import (
+    FormatError,
+    ShareMade,
+    atomic_file,
+    bar,
+    is_share,
+    link_or_copy,
+    map_ordered,
+    own_share,
+    track,
+    work_folder,
+)
 from facerec.store import shard_writing, shards
 
 Row = Mapping[str, Any]
@@ -60,21 +71,27 @@ def write_known(
         origin: all that decides the rows, for `facerec.core.work_folder`.
         title: description of the progress bar.
         shard_bytes: as of `write_parts`.
+
+    Raises:
+        ShareMade: in a block of `facerec.core.making_share`.
     """
     sizes = known.sizes
     spans, count = _plan(known, sizes, meta, shard_bytes), len(sizes)
-    if len(spans) == 1:
+    if len(spans) == 1 and not is_share():
         return shard_writing.write_parts(
             track(known.part(range(count)), title, count, "images"), folder, meta, shard_bytes
         )
     key = {**origin, "meta": asdict(meta), "spans": [span.stop for span in spans]}
     with work_folder("parts", key) as scratch, bar() as progress:
         jobs = [_Job(known.part(span), scratch / shards.part_name(n), len(span)) for n, span in enumerate(spans)]
-        missing = [job for job in jobs if not job.place.exists()]
-        done = count - sum(job.rows for job in missing)
-        task = progress.add_task(title, total=count, completed=done, unit="images")
+        share = own_share(jobs)
+        missing = [job for job in share if not job.place.exists()]
+        new, total = (sum(job.rows for job in each) for each in (missing, share))
+        task = progress.add_task(title, total=total, completed=total - new, unit="images")
         for rows in map_ordered(_Write(meta, jobs[-1].place), missing):
             progress.update(task, advance=rows)
+        if is_share():
+            raise ShareMade(len(share), len(missing))
         for job in jobs:
             link_or_copy(job.place, folder / job.place.name)
     return count

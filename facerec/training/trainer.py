@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import tee
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from numpy.typing import NDArray
@@ -125,9 +125,6 @@ def fit(sets: FaceSets, recipe: Train, device: torch.device, checkpoints: Checkp
         validator = Validator(backbone, device, steps, wanted.faces, wanted.sets, wanted.every, wanted.pairs)
         state = initial_state(backbone.network, head, recipe, device)
         _say_begun(progress, faces, device)
-        if faces.reduced:
-            height, width = faces.size
-            _say(progress, f"{', '.join(faces.reduced)}: reduced to {height}x{width}, the size of the smallest set")
         _resume(state, checkpoints, epoch_steps, progress)
         shown = progress.add_task("training", total=steps * images, completed=state.step * images, unit="images")
         with live_curves(images, state.step) as logger:
@@ -153,10 +150,7 @@ def fit(sets: FaceSets, recipe: Train, device: torch.device, checkpoints: Checkp
                 if checkpoints is not None and keep:
                     checkpoints.write(state.content())
                 if stop:
-                    if checkpoints is not None:
-                        checkpoints.finish()
-                    _say_stopped(progress, _position(state.step, epoch_steps), checkpoints is not None)
-                    raise KeyboardInterrupt
+                    _stop(progress, _position(state.step, epoch_steps), checkpoints)
         if checkpoints is not None:
             checkpoints.finish()
     return _finish(state, backbone, faces)
@@ -319,11 +313,19 @@ def _title(step: int, epoch_steps: int, metrics: Sequence[float]) -> str:
 def _say_begun(progress: Progress, faces: TrainingFaces, device: torch.device) -> None:
     where = describe_device(device) if distributed.world() == 1 else f"{distributed.world()} processes"
     _say(progress, f"training on {len(faces.usable):,} faces of {faces.classes:,} identities, {where}")
+    if faces.reduced:
+        height, width = faces.size
+        _say(progress, f"{', '.join(faces.reduced)}: reduced to {height}x{width}, the size of the smallest set")
 
 
-def _say_stopped(progress: Progress, place: str, kept: bool) -> None:
-    how = "a checkpoint was written, the same command goes on there" if kept else "it keeps no checkpoints"
+def _stop(progress: Progress, place: str, checkpoints: Checkpoints | None) -> NoReturn:
+    """Say where training stopped, and end it as Ctrl-C does."""
+    how = "it keeps no checkpoints"
+    if checkpoints is not None:
+        checkpoints.finish()
+        how = "a checkpoint was written, the same command goes on there"
     _say(progress, f"training stopped before {place}; {how}")
+    raise KeyboardInterrupt
 
 
 def _say(progress: Progress, sentence: str) -> None:
