@@ -285,28 +285,10 @@ def _check_ratio(size: int, path: Path, limits: Limits) -> None:
 
 
 def photo_rows(
-    path: str | Path,
-    labelled: bool = True,
-    limits: Limits = LIMITS,
-    scratch: Path | None = None,
-    depth: int = 1,
-    only: Sequence[str] | Path | None = None,
+    path: str | Path, labelled: bool = True, limits: Limits = LIMITS, scratch: Path | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Photo rows (image, label, identity, source) of a folder or archive, sorted by source.
-
-    Args:
-        path: the folder or archive.
-        labelled: whether folders are identities; labels are then 0..n-1 by sorted identity, and the folders above all
-            identities are left out of `source`. Else identities are "" and labels -1.
-        limits: of the archive.
-        scratch: folder for temporary files, the system's by default.
-        depth: 1 where the folder of a photo is its identity, 2 where the folder above is.
-        only: the photos wanted, in their order, or a feature list of them, matched as `matching_rows` does it; None for all.
-
-    Raises:
-        FormatError: when there is no photo, one of `only` is missing, or `open_source` fails.
-    """
-    with open_photos(path, labelled, limits, scratch, depth, only) as listed:
+    """Photo rows (image, label, identity, source) of a folder or archive, sorted by source; see `open_photos`."""
+    with open_photos(path, labelled, limits, scratch) as listed:
         yield from listed.rows()
 
 
@@ -339,7 +321,20 @@ def open_photos(
     depth: int = 1,
     only: Sequence[str] | Path | None = None,
 ) -> Iterator[PhotoList]:
-    """Open the photos that `photo_rows` gives, with the same arguments."""
+    """Open the photos of a folder or archive, sorted by source.
+
+    Args:
+        path: the folder or archive.
+        labelled: whether folders are identities; labels are then 0..n-1 by sorted identity, and the folders above all
+            identities are left out of `source`. Else identities are "" and labels -1.
+        limits: of the archive.
+        scratch: folder for temporary files, the system's by default.
+        depth: 1 where the folder of a photo is its identity, 2 where the folder above is.
+        only: the photos wanted, in their order, or a feature list of them, matched as `matching_rows` does it; None for all.
+
+    Raises:
+        FormatError: when there is no photo, one of `only` is missing, or `open_source` fails.
+    """
     with open_source(path, limits, scratch) as files:
         names = [name for name in files.names if is_photo(name, files)]
         if only is not None:
