@@ -62,6 +62,7 @@ _LARGE = {"name": "arcface", "scale": 64, "margin": 0.5}
 _NARROW, _HALF, _FULL = (
     {"name": "mobilefacenet", "dim": dim, "width": width} for dim, width in ((128, 0.25), (128, 0.5), (256, 1.0))
 )
+_VARIED = {"colour": 0.3, "low_resolution": 0.2, "crop": 0.2}
 _ANY = float("inf")
 RECIPE = "# The recipe"
 """How the comment above a proposed recipe in a profile begins."""
@@ -70,11 +71,11 @@ _LONGEST = 100
 RULES = (
     #    images     GPU    backbone                             head     epochs batch augmentation
     Rule(3_000, False, _NARROW, _SMALL, 32, 32, {}, 0.05),
-    Rule(20_000, False, _HALF, _SMALL, 20, 64, {}),
+    Rule(20_000, False, _HALF, _SMALL, 30, 64, _VARIED),
     Rule(100_000, False, _HALF, _MIDDLE, 12, 128, {}),
     Rule(_ANY, False, _HALF, _MIDDLE, 4, 128, {}),
     Rule(3_000, True, _HALF, _SMALL, 40, 64, {}),
-    Rule(20_000, True, _FULL, _SMALL, 40, 128, {"colour": 0.2}),
+    Rule(20_000, True, _FULL, _SMALL, 40, 128, _VARIED),
     Rule(300_000, True, {"name": "iresnet18", "dim": 512}, _MIDDLE, 24, 256, {"colour": 0.2}),
     Rule(2_000_000, True, {"name": "iresnet50", "dim": 512}, _LARGE, 24, 512, {"colour": 0.2}),
     Rule(_ANY, True, {"name": "iresnet100", "dim": 512}, _LARGE, 20, 512, {"colour": 0.2}),
