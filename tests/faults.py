@@ -57,9 +57,14 @@ class Running:
             os.killpg(self.process.pid, number)
 
     def workers(self) -> list[int]:
-        """Processes that no other process of the command has started anything in: those that do the work."""
+        """Processes that no other process of the command has started anything in: those that do the work.
+
+        Python's tracker of semaphores, which has next to no memory to be killed for, does none: the one after it prints
+        tracebacks of its own about names that it does not know, and the run goes on.
+        """
         inside = dict(processes(self.process.pid))
-        return sorted(inside.keys() - set(inside.values()) - {self.process.pid})
+        leaves = inside.keys() - set(inside.values()) - {self.process.pid}
+        return sorted(number for number in leaves if not _tracks_semaphores(number))
 
 
 def processes(session: int) -> Iterator[tuple[int, int]]:
@@ -69,6 +74,13 @@ def processes(session: int) -> Iterator[tuple[int, int]]:
             fields = entry.read_text().rpartition(")")[2].split()
             if int(fields[3]) == session and fields[0] != "Z":
                 yield int(entry.parent.name), int(fields[1])
+
+
+def _tracks_semaphores(number: int) -> bool:
+    """Whether the process is multiprocessing's resource tracker."""
+    with suppress(OSError):
+        return b"resource_tracker" in Path(f"/proc/{number}/cmdline").read_bytes()
+    return False
 
 
 class Disk:
