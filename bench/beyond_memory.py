@@ -2,9 +2,9 @@
 
     python bench/beyond_memory.py [--faces 1000000] [--steps 400]
 
-`facerec train --trial` reads random faces of a set of so many drawn ones, in a control group whose memory, pages of files
-included, is half of that set; and of a small set in the same group. Before each the system forgets the files. Needs root,
-cgroup v1 or v2 for memory, and five kilobytes of disk a face.
+What `facerec train --trial` does, with random faces of a set of so many drawn ones, in a control group whose memory,
+pages of files included, is half of that set, but 2 GB at least; and with a small set in such a group, each twice in turn.
+Before each trial the system forgets the files. Needs root, cgroup v1 or v2 for memory, and seven kilobytes of disk a face.
 """
 
 from __future__ import annotations
@@ -18,11 +18,9 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import yaml
 from _faces import SIDE, cartoons
 from _timing import absent
 
@@ -33,11 +31,15 @@ DRAWN = 4096  # different images; the set repeats them
 LEAST = 2 << 30
 """Bytes that a training may take beside the pages of the set: mostly the libraries, and memory kept for the next step."""
 TRIAL = """
-import sys
-from facerec.training import trial
-trial.try_recipe.__defaults__ = (int(sys.argv.pop()),)
-from facerec.cli import main
-main()
+import json, sys
+from dataclasses import asdict
+from facerec.core import torch_device, use_portable_arithmetic
+use_portable_arithmetic()
+from facerec.params import load_params
+from facerec.store.shards import read_shards
+from facerec.training.trial import try_recipe
+faces, params, steps = sys.argv[1:]
+print(json.dumps(asdict(try_recipe([read_shards(faces)], load_params(params).train, torch_device(), int(steps)))))
 """
 
 
@@ -77,21 +79,9 @@ def trial(faces: Path, limited: Path, steps: int) -> dict[str, Any]:
         with path.open() as file:
             os.fsync(file.fileno())
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    join = f'echo $$ > {limited}/cgroup.procs; exec "$@"; '
-    command = [
-        sys.executable,
-        "-c",
-        TRIAL,
-        "train",
-        faces,
-        "--trial",
-        "--json",
-        "--params",
-        faces.parent / "params.yaml",
-    ]
-    process = subprocess.Popen(
-        ["sh", "-c", join, "sh", *map(str, command), str(steps)], stdout=subprocess.PIPE, text=True
-    )
+    join = f'echo $$ > {limited}/cgroup.procs; exec "$@"'
+    command = [sys.executable, "-c", TRIAL, str(faces), str(HERE / "params.yaml"), str(steps)]
+    process = subprocess.Popen(["sh", "-c", join, "sh", *command], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     told = json.loads(process.stdout.read())
     _, status, used = os.wait4(process.pid, 0)
@@ -105,12 +95,10 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=400)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
-        params = yaml.safe_load((HERE / "params.yaml").read_text())
-        (Path(folder) / "params.yaml").write_text(yaml.safe_dump(params))
         sizes = {count: write(Path(folder, f"faces_{count}"), count) for count in (20_000, options.faces)}
         limit = max(LEAST, sizes[options.faces] // 2)
-        print(f"memory: {limit / 1e9:.2f} GB, {options.steps} steps of {params['train']['batch']} faces")
-        for count, size in islice([*sizes.items()] * 2, 4):
+        print(f"memory: {limit / 1e9:.2f} GB, {options.steps} steps")
+        for count, size in [*sizes.items()] * 2:
             with group(limit) as limited:
                 told = trial(Path(folder, f"faces_{count}"), limited, options.steps)
             print(
