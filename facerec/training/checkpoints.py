@@ -74,7 +74,7 @@ class Checkpoints:
         if distributed.rank() > 0:
             content = {"step": content["step"], "rows": content["rows"]}
         path = self.folder / _file_name(content["step"], distributed.rank(), distributed.world())
-        self._writing = self._thread.submit(self._write, path, _copied(content))
+        self._writing = self._thread.submit(self._write, path, _copied(content), distributed.rank())
 
     def finish(self) -> None:
         """Wait until the last checkpoint is written; OSError if it could not be."""
@@ -82,16 +82,15 @@ class Checkpoints:
         if writing is not None:
             writing.result()
 
-    def _write(self, path: Path, content: Content) -> None:
+    def _write(self, path: Path, content: Content, rank: int) -> None:
         with atomic_file(path) as temporary, temporary.open("wb") as file:
             try:
                 torch.save(content, file)
             except RuntimeError as error:  # torch's own, of what the file said on a full disk
                 raise error.__context__ if isinstance(error.__context__, OSError) else error from None
-        oldest = self._complete()[:2][-1:]
-        if distributed.rank() == 0 and oldest:
+        if rank == 0 and len(complete := self._complete()) > 1:
             for old in self.folder.glob("*.pt"):
-                if old.name < oldest[0][0].name:
+                if old.name < complete[1][0].name:
                     old.unlink(missing_ok=True)
 
     def _complete(self) -> list[list[Path]]:
