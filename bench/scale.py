@@ -142,6 +142,21 @@ def train_input(folder: Path) -> Path:
     return Path()
 
 
+def embed(folder: Path) -> Path:
+    """588 numbers a face, by a network that averages patches: what embedding takes beside the network."""
+    from onnx import TensorProto, helper, save_model
+
+    from facerec.embedding import embed_set
+
+    images = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, 112, 112])
+    output = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 588])
+    patches = helper.make_node("AveragePool", ["x"], ["patches"], kernel_shape=[8, 8], strides=[8, 8])
+    graph = helper.make_graph([patches, helper.make_node("Flatten", ["patches"], ["y"])], "g", [images], [output])
+    save_model(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), folder / "n.onnx")
+    embed_set.embed_face_set(folder / "n.onnx", folder / "faces/train", folder / "embedded/faces.npy")
+    return folder / "embedded"
+
+
 def ingest(folder: Path) -> Path:
     from facerec.core import atomic_dir
     from facerec.interop.ingest import write_photos
@@ -207,6 +222,7 @@ STEPS: list[tuple[str, Callable[[Path, int], None], int, list[tuple[Callable[[Pa
             (open_set, "open the set", "faces"),
             (read_random, "read 5,120 faces at random", "faces"),
             (train_input, "20 balanced batches of 512", "faces"),
+            (embed, "embed, 588 numbers a face", "faces"),
         ],
     ),
     (

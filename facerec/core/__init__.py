@@ -35,7 +35,16 @@ from facerec.core.errors import (
     visible,
 )
 from facerec.core.executor import map_in_threads, map_ordered
-from facerec.core.files import atomic_dir, atomic_file, check_place, exclusive, link_or_copy, write_json, write_text
+from facerec.core.files import (
+    atomic_dir,
+    atomic_file,
+    atomic_link,
+    check_place,
+    exclusive,
+    link_or_copy,
+    write_json,
+    write_text,
+)
 from facerec.core.mapping import FileMap, map_file, read_ahead
 from facerec.core.onnx_sessions import free_batch, open_session, to_onnx
 from facerec.core.portable import PORTABLE, describe_arithmetic, use_portable_arithmetic
@@ -71,7 +80,8 @@ __all__ += ["Album", "Description", "has_magic", "pair_counts", "range_of", "rat
 __all__ += ["combined_digest", "file_digests", "file_state", "sha256_of_bytes", "sha256_of_file"]
 __all__ += ["AcquireError", "FacerecError", "FormatError", "ImageError", "ParamsError", "require_path"]
 __all__ += ["say", "shown", "terminal", "visible"]
-__all__ += ["atomic_dir", "atomic_file", "check_place", "exclusive", "link_or_copy", "write_json", "write_text"]
+__all__ += ["atomic_dir", "atomic_file", "atomic_link", "check_place", "exclusive", "link_or_copy"]
+__all__ += ["write_json", "write_text"]
 __all__ += ["bar", "map_in_threads", "map_ordered", "track"]
 __all__ += ["FileMap", "map_file", "read_ahead"]
 __all__ += ["free_batch", "open_session", "to_onnx"]

@@ -22,7 +22,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from facerec.core.errors import FacerecError
 
@@ -49,6 +49,28 @@ def atomic_file(path: str | Path, lasting: bool = True) -> Iterator[Path]:
         temporary.replace(path)
         if lasting:
             _sync(path.parent)
+
+
+@contextmanager
+def atomic_link(source: BinaryIO, path: str | Path) -> Iterator[Path]:
+    """As `atomic_file`, with the content of an open file that will not change: the same file, or a copy.
+
+    It is copied where it is on another file system, or has lost its name to another process.
+    """
+    with atomic_file(path) as temporary:
+        _lock(source.fileno())  # so that nobody takes the link for an abandoned file
+        link = temporary.with_name(f"{temporary.name}.link")
+        link.unlink(missing_ok=True)
+        with suppress(OSError):
+            os.link(source.name, link)
+        if _is(source.fileno(), link):
+            link.replace(temporary)
+        else:
+            link.unlink(missing_ok=True)
+            source.seek(0)
+            with temporary.open("wb") as copy:
+                shutil.copyfileobj(source, copy)
+        yield temporary
 
 
 @contextmanager

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +22,7 @@ from facerec.core import (
     resumable_tables,
     reused_memory,
     torch_device,
+    work_folder,
 )
 from facerec.embedding.embedder import Embedder, index_batches, load_embedder
 from facerec.embedding.engines import describe_engine, use_engine
@@ -36,12 +36,14 @@ from facerec.store.embeddings import (
 )
 from facerec.store.face_dataset import FaceDataset
 from facerec.store.shards import read_failures, read_shards
+from facerec.store.shared_matrix import SharedMatrix
 
 _BATCH = 64  # faces; fixed, since arithmetic in another batch may differ in the last bit
 _JOB = 4 * _BATCH
 """Faces of a part; a whole number of batches."""
 _GPU_JOB = 128 * _BATCH
 """Faces of a part on a GPU, which should seldom wait for the first faces of the next."""
+_RECEIPT = pa.schema({"start": pa.int64(), "stop": pa.int64(), "digest": pa.string()})
 
 
 def embed_face_set(
@@ -58,9 +60,9 @@ def embed_face_set(
     """
     if out is not None:
         check_place(Path(out), folder=False)
-    with _embedded(model, [faces], allow_torchscript, engine) as (embeddings,):
+    with _embedded(model, [faces], allow_torchscript, engine) as ((embeddings, file),):
         if out is not None:
-            write_embeddings(embeddings, out)
+            write_embeddings(embeddings, out, file)
     return embeddings
 
 
@@ -84,54 +86,39 @@ def embed_features(
 ) -> None:
     """Embed two face sets into the feature directory `out`, as rows of length 1, which identification needs."""
     check_place(Path(out), folder=True)
-    with _embedded(model, [probes, distractors], False, engine) as embeddings:
-        first, second = (replace(each, matrix=normalise(each.matrix, out=each.matrix)) for each in embeddings)
-        write_feature_sets(first, second, out)
+    with _embedded(model, [probes, distractors], False, engine, normalised=True) as (first, second):
+        write_feature_sets(first[0], second[0], out, [first[1], second[1]])
 
 
 @contextmanager
 def _embedded(
-    model: str | Path, sets: Sequence[str | Path], allow_torchscript: bool, engine: str
-) -> Iterator[list[Embeddings]]:
-    """The embeddings of face sets; write them inside the block, which ends with the removal of their parts."""
-    embedding = _Embedding(partial(_open_here, model, allow_torchscript, engine), [Path(faces) for faces in sets])
-    embedder, failures = embedding.embedder, [read_failures(each) for each in embedding.sets]
-    counts, on_cpu = [len(each) for each in embedding.sets], embedder.device.type == "cpu"
-    inputs = _inputs(embedder, engine, embedding.paths)
+    model: str | Path, sets: Sequence[str | Path], allow_torchscript: bool, engine: str, normalised: bool = False
+) -> Iterator[list[tuple[Embeddings, BinaryIO]]]:
+    """The embeddings of face sets and the files they are in, to be linked or copied inside the block.
+
+    At its end the names of the files are removed; what is mapped from them stays readable.
+    """
+    paths = [Path(faces) for faces in sets]
+    embedding = _Embedding(partial(_open_here, model, allow_torchscript, engine), paths, normalised)
+    embedder, on_cpu = embedding.embedder, embedding.embedder.device.type == "cpu"
+    inputs = {**_inputs(embedder, engine, paths), "normalised": normalised}
     title = f"Embedding {' and '.join(each.meta.dataset for each in embedding.sets)}"
-    work = resumable_tables(
-        "embed", inputs, embedding, counts, _JOB if on_cpu else _GPU_JOB, title,
-        gpus=int(not on_cpu), local="threads" if on_cpu else "here",
-    )  # fmt: skip
-    lengths = [count + len(failed) for count, failed in zip(counts, failures, strict=True)]
-    matrices = [np.full((length, embedder.dim), np.nan, np.float32) for length in lengths]
-    with work as tables:
-        _fill(matrices, counts, tables)
-        yield [
-            Embeddings(
-                matrix,
-                [*faces.sources, *(failure.source for failure in failed)],
-                [*faces.identities, *(failure.identity for failure in failed)],
-                _origin(embedder, faces.meta.dataset),
-            )
-            for faces, failed, matrix in zip(embedding.sets, failures, matrices, strict=True)
-        ]
+    with work_folder("matrices", inputs) as folder:
+        embedding.folder = folder
+        work = resumable_tables(
+            "embed", inputs, embedding, embedding.counts, _JOB if on_cpu else _GPU_JOB, title,
+            gpus=int(not on_cpu), local="threads" if on_cpu else "here",
+        )  # fmt: skip
+        with work as tables, ExitStack() as files:
+            receipts = [receipt for table in tables for receipt in table.to_pylist()]
+            opened = [files.enter_context(matrix.open()) for matrix in embedding.matrices]
+            embedding.complete(opened, receipts)
+            yield [(embedding.result(number, file), file) for number, file in enumerate(opened)]
 
 
 def _inputs(embedder: Embedder, engine: str, faces: Sequence[Path]) -> dict[str, Any]:
     """What decides the embeddings besides code, libraries and arithmetic; the digest covers the preprocessing."""
     return {"network": embedder.digest, "engine": engine, "device": embedder.device.type, "faces": [*faces]}
-
-
-def _fill(matrices: Sequence[NDArray[np.float32]], counts: Sequence[int], tables: Iterator[pa.Table]) -> None:
-    """Put the rows of the tables, in order, into the first `counts` rows of the matrices; no table is of two sets."""
-    number = filled = 0
-    for table in tables:
-        while filled == counts[number]:
-            number, filled = number + 1, 0
-        rows = table["embedding"].combine_chunks().flatten().to_numpy()
-        matrices[number][filled : filled + len(table)] = rows.reshape(len(table), -1)
-        filled += len(table)
 
 
 def _origin(embedder: Embedder, dataset: str) -> Origin:
@@ -143,31 +130,80 @@ def _open_here(model: str | Path, allow_torchscript: bool, engine: str) -> Embed
 
 
 class _Embedding:
-    """Embeds ranges of the faces of some sets, which are counted on.
+    """Embeds ranges of the faces of some sets, which are counted on, into a file for each set.
 
     It opens the network and the sets, and does so again, once, in every worker it is sent to.
     """
 
-    def __init__(self, opener: Callable[[], Embedder], paths: Sequence[Path], digest: str = "") -> None:
-        self.opener, self.paths, self.embedder = opener, paths, opener()
+    def __init__(
+        self,
+        opener: Callable[[], Embedder],
+        paths: Sequence[Path],
+        normalised: bool,
+        folder: Path | None = None,
+        digest: str = "",
+    ) -> None:
+        self.opener, self.paths, self.normalised, self.folder = opener, paths, normalised, folder
+        self.embedder = opener()
         if digest and self.embedder.digest != digest:
             raise FormatError("The network is another one here, or was replaced meanwhile; run again.")
         self.sets = [read_shards(path, "faces") for path in paths]
         for each in self.sets:
             self.embedder.preprocessing.check(each.meta)
+        self.counts = [len(each) for each in self.sets]
         self._faces = FaceDataset(self.sets, self.embedder.preprocessing.size)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.opener, self.paths, self.embedder.digest)
+        return type(self), (self.opener, self.paths, self.normalised, self.folder, self.embedder.digest)
+
+    @cached_property
+    def matrices(self) -> list[SharedMatrix]:
+        """The file of each set, with a row for each face and for each photo without one."""
+        assert self.folder is not None
+        rows = [len(each) + len(read_failures(each)) for each in self.sets]
+        return [SharedMatrix(self.folder / f"{n}.npy", count, self.embedder.dim) for n, count in enumerate(rows)]
 
     def __call__(self, job: range) -> pa.Table:
-        """The column `embedding` of the faces of `job`, whose last batch is padded."""
-        order = index_batches(job, _BATCH)
+        """Embed the faces of `job`, which are of one set, and write their rows; the digest of what was written."""
+        number, start = self._place(job)
+        with self.matrices[number].open() as file:
+            digest = self.matrices[number].put(file, start, self._embed(job))
+        return pa.table({"start": [job.start], "stop": [job.stop], "digest": [digest]}, _RECEIPT)
+
+    def complete(self, files: Sequence[BinaryIO], receipts: Iterable[dict[str, Any]]) -> None:
+        """Write what the files lack: rows of NaN for photos without a face, and what a power cut or another run took."""
+        for receipt in receipts:
+            job = range(receipt["start"], receipt["stop"])
+            number, start = self._place(job)
+            matrix, file = self.matrices[number], files[number]
+            if not matrix.holds(file, start, len(job), receipt["digest"]):
+                matrix.put(file, start, self._embed(job))
+        for count, matrix, file in zip(self.counts, self.matrices, files, strict=True):
+            matrix.put(file, count, np.full((matrix.rows - count, matrix.columns), np.nan, np.float32))
+
+    def result(self, number: int, file: BinaryIO) -> Embeddings:
+        """The embeddings of a set, whose file is complete."""
+        faces, failed = self.sets[number], read_failures(self.sets[number])
+        return Embeddings(
+            self.matrices[number].read(file),
+            [*faces.sources, *(failure.source for failure in failed)],
+            [*faces.identities, *(failure.identity for failure in failed)],
+            _origin(self.embedder, faces.meta.dataset),
+        )
+
+    def _place(self, job: range) -> tuple[int, int]:
+        """The set that has the faces of `job`, and the place of the first in it."""
+        ends = np.cumsum(self.counts)
+        number = int(np.searchsorted(ends, job.start, "right"))
+        return number, job.start - int(ends[number]) + self.counts[number]
+
+    def _embed(self, job: range) -> NDArray[np.float32]:
+        order = index_batches(job, _BATCH)  # the last is padded
         if self.embedder.device.type == "cpu":
             torch.set_num_threads(1)  # sums depend on the number of threads that share them
             with reused_memory():
-                rows = [self.embedder.embed_batch(self._faces, _BATCH, indices) for indices in order]
+                made = [self.embedder.embed_batch(self._faces, _BATCH, indices) for indices in order]
         else:
-            rows = list(self.embedder.embed_faces(self._faces, order, _BATCH))
-        numbers = pa.array(np.concatenate(rows).ravel())
-        return pa.table({"embedding": pa.FixedSizeListArray.from_arrays(numbers, self.embedder.dim)})
+            made = list(self.embedder.embed_faces(self._faces, order, _BATCH))
+        rows = np.concatenate(made)
+        return normalise(rows, out=rows) if self.normalised else rows

@@ -11,10 +11,10 @@ second_identity ("" where unknown), same, distance (smaller is more alike), fold
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -26,12 +26,14 @@ from facerec.core import (
     FormatError,
     atomic_dir,
     atomic_file,
+    atomic_link,
     link_or_copy,
     sha256_of_bytes,
     size_of,
     spread_of,
 )
 from facerec.store import tables
+from facerec.store.shared_matrix import npy_header
 
 _SCHEMA = pa.schema({"source": pa.string(), "identity": pa.string()})
 _PROBES, _DISTRACTORS, _UNCLEANED = "probes.npy", "distractors.npy", "uncleaned.npy"
@@ -99,21 +101,33 @@ class Embeddings:
         return self.origin.arithmetic if self.origin else None
 
 
-def write_embeddings(embeddings: Embeddings, path: str | Path) -> None:
+def write_embeddings(embeddings: Embeddings, path: str | Path, there: BinaryIO | None = None) -> None:
     """Write PATH (.npy) and the table beside it: both whole before the first is renamed, the table last.
 
-    The matrix is not copied; some thousand rows are in memory at a time.
+    The matrix is not copied; some thousand rows are in memory at a time. If it is `there`, in an open .npy file that
+    nobody will change, PATH becomes another name of that file (`facerec.core.atomic_link`).
     """
-    path, digest = _npy(path), hashlib.sha256()
+    path = _npy(path)
     table = pa.table({"source": embeddings.sources, "identity": embeddings.identities})
-    with atomic_file(path.with_suffix(".parquet")) as rows, atomic_file(path) as numbers:
-        with numbers.open("wb") as file:  # as numpy.save does, whose error of a full disk does not say so
-            header = {"descr": "<f4", "fortran_order": False, "shape": embeddings.matrix.shape}
-            np.lib.format.write_array_header_1_0(file, header)
-            for block in _blocks(embeddings.matrix):
-                digest.update(tables.bytes_of(block))
-                file.write(tables.bytes_of(block))
-        tables.put_parquet(tables.with_note(table, asdict(_Note(digest.hexdigest(), embeddings.origin))), rows)
+    numbers = atomic_link(there, path) if there else atomic_file(path)
+    with atomic_file(path.with_suffix(".parquet")) as rows, numbers as temporary:
+        digest = _digest_of(embeddings.matrix) if there else _put_matrix(embeddings.matrix, temporary)
+        tables.put_parquet(tables.with_note(table, asdict(_Note(digest, embeddings.origin))), rows)
+
+
+def _put_matrix(matrix: NDArray[np.float32], path: Path) -> str:
+    """Write the matrix as numpy.save does, whose error of a full disk does not say so; the digest of its numbers."""
+    digest = hashlib.sha256()
+    with path.open("wb") as file:
+        file.write(npy_header(matrix.shape))
+        for block in _blocks(matrix):
+            digest.update(tables.bytes_of(block))
+            file.write(tables.bytes_of(block))
+    return digest.hexdigest()
+
+
+def _digest_of(matrix: NDArray[np.float32]) -> str:
+    return sha256_of_bytes(tables.bytes_of(matrix))
 
 
 def _blocks(matrix: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
@@ -138,7 +152,7 @@ def read_embeddings(path: str | Path) -> Embeddings:
     if mapped.dtype != np.float32:
         raise FormatError(f"{path} holds {mapped.dtype}, but embeddings are float32; embed again.")
     matrix = np.ascontiguousarray(np.asarray(mapped))
-    if note is None or sha256_of_bytes(tables.bytes_of(matrix)) != note.matrix:
+    if note is None or _digest_of(matrix) != note.matrix:
         raise FormatError(f"{path} and {beside.name} are not of one run, or one is damaged; embed again.")
     return Embeddings(matrix, table["source"].to_pylist(), table["identity"].to_pylist(), note.origin)
 
@@ -155,11 +169,13 @@ def read_feature_sets(folder: str | Path) -> tuple[Embeddings, Embeddings]:
     return probes, distractors
 
 
-def write_feature_sets(probes: Embeddings, distractors: Embeddings, out: str | Path) -> None:
-    """Write the feature directory `out`, which is replaced whole."""
+def write_feature_sets(
+    probes: Embeddings, distractors: Embeddings, out: str | Path, there: Sequence[BinaryIO | None] = (None, None)
+) -> None:
+    """Write the feature directory `out`, which is replaced whole; `there` as of `write_embeddings`."""
     with atomic_dir(out) as folder:
-        write_embeddings(probes, folder / _PROBES)
-        write_embeddings(distractors, folder / _DISTRACTORS)
+        write_embeddings(probes, folder / _PROBES, there[0])
+        write_embeddings(distractors, folder / _DISTRACTORS, there[1])
 
 
 @dataclass(frozen=True)
