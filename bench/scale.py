@@ -153,6 +153,7 @@ def embed(folder: Path) -> Path:
     patches = helper.make_node("AveragePool", ["x"], ["patches"], kernel_shape=[8, 8], strides=[8, 8])
     graph = helper.make_graph([patches, helper.make_node("Flatten", ["patches"], ["y"])], "g", [images], [output])
     save_model(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), folder / "n.onnx")
+    (folder / "preprocessing.yaml").write_text("size: [112, 112]\nflip: none\n")
     embed_set.embed_face_set(folder / "n.onnx", folder / "faces/train", folder / "embedded/faces.npy")
     return folder / "embedded"
 
