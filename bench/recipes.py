@@ -82,16 +82,7 @@ RUNS: dict[str, dict[str, Any] | None] = {
         "weight_decay": 0.01,
         "backbone": {"name": "mobilefacenet", "dim": 128, "width": 0.5},
     },
-    "taught-16": {
-        "teacher": str(PUBLISHED),
-        "head_weight": 0,
-        "optimiser": "adamw",
-        "batch": 16,
-        "epochs": 20,
-        "lr": 0.001,
-        "weight_decay": 0.01,
-        "backbone": {"name": "mobilefacenet", "dim": 128, "width": 0.5},
-    },
+    "taught-beside": {"teacher": str(PUBLISHED), "teacher_weight": 8, "weight_decay": 0.002},
 }
 """What each run changes of BASE, whole keys of `train`; None trains nothing and measures PUBLISHED."""
 
