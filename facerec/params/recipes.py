@@ -54,6 +54,8 @@ class Rule(NamedTuple):
     batch: int
     augment: dict[str, float]
     lr: float = 0.1
+    decay: float | None = None
+    """Of the weights, where it is not that of params.yaml."""
 
 
 _SMALL = {"name": "arcface", "scale": 24, "margin": 0.2}
@@ -71,7 +73,7 @@ _LONGEST = 100
 RULES = (
     #    images     GPU    backbone                             head     epochs batch augmentation
     Rule(3_000, False, _NARROW, _SMALL, 32, 32, {}, 0.05),
-    Rule(20_000, False, _HALF, _SMALL, 20, 64, _VARIED),
+    Rule(20_000, False, _HALF, _SMALL, 20, 64, _VARIED, decay=0.005),
     Rule(100_000, False, _HALF, _MIDDLE, 12, 128, {}),
     Rule(_ANY, False, _HALF, _MIDDLE, 4, 128, {}),
     Rule(3_000, True, _HALF, _SMALL, 40, 64, {}),
@@ -110,11 +112,12 @@ def propose_recipe(images: int, identities: int, machine: Machine) -> Proposal:
     batch = max(2, min(rule.batch, images // 4))
     parts = _parts(rule, batch, machine)
     batch -= batch % parts
-    train = {
+    train: dict[str, Any] = {
         "epochs": rule.epochs,
         "batch": batch,
         "accumulate": parts,
         "lr": rule.lr,
+        "weight_decay": rule.decay,
         "flip": True,
         "augment": rule.augment,
         "schedule": {"name": "cosine", "warmup": 1.0},
@@ -125,7 +128,8 @@ def propose_recipe(images: int, identities: int, machine: Machine) -> Proposal:
         train["precision"] = "bfloat16"
     elif machine.cores != Machine.cores:  # params.yaml has two threads
         train["threads"] = min(machine.cores, _THREADS)
-    kept = {key: value for key, value in train.items() if (key, value) not in (("accumulate", 1), ("augment", {}))}
+    usual = [("accumulate", 1), ("augment", {}), ("weight_decay", None)]
+    kept = {key: value for key, value in train.items() if (key, value) not in usual}
     purpose = f"{images:,} images of {identities:,} people on {machine}"
     return Proposal(kept, _reasons(rule, images, identities, machine, batch, parts), purpose)
 
@@ -146,6 +150,7 @@ def _reasons(rule: Rule, images: int, identities: int, machine: Machine, batch: 
     augment = ", ".join(f"{name} {value:g}" for name, value in rule.augment.items())
     split = f", in {parts} parts that fit into the GPU" if parts > 1 else ""
     few = rule.head["scale"] < _LARGE["scale"]
+    decay = {"weight_decay": f"{rule.decay:g}: strong, since the people are few"} if rule.decay else {}
     cores = {} if machine.gpu else {"threads": f"those of {machine}; their number changes the last bits of a result"}
     larger = "learn so few images by heart" if few else "gain little"
     return {
@@ -157,6 +162,7 @@ def _reasons(rule: Rule, images: int, identities: int, machine: Machine, batch: 
         "batch": f"{batch}{split}: {steps // rule.epochs:,} updates an epoch",
         "augmentation": f"mirrored{f' and {augment}' if augment else ''}: "
         + ("every face is seen often" if augment else "more of it needs more epochs than these"),
+        **decay,
         **cores,
     }
 
