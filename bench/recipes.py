@@ -43,6 +43,8 @@ BASE: dict[str, Any] = {
     "head": {"name": "arcface", "scale": 24, "margin": 0.2},
 }
 
+HALF = {"name": "mobilefacenet", "dim": 128, "width": 0.5}
+
 RUNS: dict[str, dict[str, Any] | None] = {
     "base": {},
     "softmax": {"head": {"name": "softmax"}},
@@ -58,14 +60,10 @@ RUNS: dict[str, dict[str, Any] | None] = {
     "decay-5": {"weight_decay": 0.005},
     "dim-512": {"backbone": {"name": "mobilefacenet", "dim": 512, "width": 0.25}},
     "epochs-20": {"epochs": 20},
-    "half": {"backbone": {"name": "mobilefacenet", "dim": 128, "width": 0.5}},
-    "half-20": {"epochs": 20, "backbone": {"name": "mobilefacenet", "dim": 128, "width": 0.5}},
-    "half-20-decay": {
-        "epochs": 20,
-        "weight_decay": 0.005,
-        "backbone": {"name": "mobilefacenet", "dim": 128, "width": 0.5},
-    },
-    "half-30": {"epochs": 30, "backbone": {"name": "mobilefacenet", "dim": 128, "width": 0.5}},
+    "half": {"backbone": HALF},
+    "half-20": {"epochs": 20, "backbone": HALF},
+    "half-20-decay": {"epochs": 20, "weight_decay": 0.005, "backbone": HALF},
+    "half-30": {"epochs": 30, "backbone": HALF},
     "published": None,
     "fine-tuned": {
         "init": str(PUBLISHED),
@@ -80,7 +78,7 @@ RUNS: dict[str, dict[str, Any] | None] = {
         "optimiser": "adamw",
         "lr": 0.002,
         "weight_decay": 0.01,
-        "backbone": {"name": "mobilefacenet", "dim": 128, "width": 0.5},
+        "backbone": HALF,
     },
     "taught-beside": {"teacher": str(PUBLISHED), "teacher_weight": 8, "weight_decay": 0.002},
 }

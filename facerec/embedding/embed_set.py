@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -104,16 +104,16 @@ def _embedded(
     inputs = {**_inputs(embedder, engine, paths), "normalised": normalised}
     title = f"Embedding {' and '.join(each.meta.dataset for each in embedding.sets)}"
     with work_folder("matrices", inputs) as folder:
-        embedding.folder = folder
         work = resumable_tables(
-            "embed", inputs, embedding, embedding.counts, _JOB if on_cpu else _GPU_JOB, title,
+            "embed", inputs, partial(embedding.write, folder), embedding.counts, _JOB if on_cpu else _GPU_JOB, title,
             gpus=int(not on_cpu), local="threads" if on_cpu else "here",
         )  # fmt: skip
         with work as tables, ExitStack() as files:
             receipts = [receipt for table in tables for receipt in table.to_pylist()]
-            opened = [files.enter_context(matrix.open()) for matrix in embedding.matrices]
-            embedding.complete(opened, receipts)
-            yield [(embedding.result(number, file), file) for number, file in enumerate(opened)]
+            matrices = embedding.matrices(folder)
+            opened = [files.enter_context(matrix.open()) for matrix in matrices]
+            embedding.complete(matrices, opened, receipts)
+            yield [(embedding.result(*each), each[-1]) for each in zip(range(len(sets)), matrices, opened, strict=True)]
 
 
 def _inputs(embedder: Embedder, engine: str, faces: Sequence[Path]) -> dict[str, Any]:
@@ -136,56 +136,52 @@ class _Embedding:
     """
 
     def __init__(
-        self,
-        opener: Callable[[], Embedder],
-        paths: Sequence[Path],
-        normalised: bool,
-        folder: Path | None = None,
-        digest: str = "",
+        self, opener: Callable[[], Embedder], paths: Sequence[Path], normalised: bool, digest: str = ""
     ) -> None:
-        self.opener, self.paths, self.normalised, self.folder = opener, paths, normalised, folder
+        self.opener, self.paths, self.normalised = opener, paths, normalised
         self.embedder = opener()
         if digest and self.embedder.digest != digest:
             raise FormatError("The network is another one here, or was replaced meanwhile; run again.")
         self.sets = [read_shards(path, "faces") for path in paths]
         for each in self.sets:
             self.embedder.preprocessing.check(each.meta)
-        self.counts = [len(each) for each in self.sets]
+        self.counts, self.failures = [len(each) for each in self.sets], [read_failures(each) for each in self.sets]
         self._faces = FaceDataset(self.sets, self.embedder.preprocessing.size)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.opener, self.paths, self.normalised, self.folder, self.embedder.digest)
+        return type(self), (self.opener, self.paths, self.normalised, self.embedder.digest)
 
-    @cached_property
-    def matrices(self) -> list[SharedMatrix]:
+    def matrices(self, folder: Path) -> list[SharedMatrix]:
         """The file of each set, with a row for each face and for each photo without one."""
-        assert self.folder is not None
-        rows = [len(each) + len(read_failures(each)) for each in self.sets]
-        return [SharedMatrix(self.folder / f"{n}.npy", count, self.embedder.dim) for n, count in enumerate(rows)]
+        rows = [count + len(failed) for count, failed in zip(self.counts, self.failures, strict=True)]
+        return [SharedMatrix(folder / f"{n}.npy", count, self.embedder.dim) for n, count in enumerate(rows)]
 
-    def __call__(self, job: range) -> pa.Table:
+    def write(self, folder: Path, job: range) -> pa.Table:
         """Embed the faces of `job`, which are of one set, and write their rows; the digest of what was written."""
         number, start = self._place(job)
-        with self.matrices[number].open() as file:
-            digest = self.matrices[number].put(file, start, self._embed(job))
+        matrix = self.matrices(folder)[number]
+        with matrix.open() as file:
+            digest = matrix.put(file, start, self._embed(job))
         return pa.table({"start": [job.start], "stop": [job.stop], "digest": [digest]}, _RECEIPT)
 
-    def complete(self, files: Sequence[BinaryIO], receipts: Iterable[dict[str, Any]]) -> None:
+    def complete(
+        self, matrices: Sequence[SharedMatrix], files: Sequence[BinaryIO], receipts: Iterable[dict[str, Any]]
+    ) -> None:
         """Write what the files lack: rows of NaN for photos without a face, and what a power cut or another run took."""
         for receipt in receipts:
             job = range(receipt["start"], receipt["stop"])
             number, start = self._place(job)
-            matrix, file = self.matrices[number], files[number]
+            matrix, file = matrices[number], files[number]
             if not matrix.holds(file, start, len(job), receipt["digest"]):
                 matrix.put(file, start, self._embed(job))
-        for count, matrix, file in zip(self.counts, self.matrices, files, strict=True):
+        for count, matrix, file in zip(self.counts, matrices, files, strict=True):
             matrix.put(file, count, np.full((matrix.rows - count, matrix.columns), np.nan, np.float32))
 
-    def result(self, number: int, file: BinaryIO) -> Embeddings:
+    def result(self, number: int, matrix: SharedMatrix, file: BinaryIO) -> Embeddings:
         """The embeddings of a set, whose file is complete."""
-        faces, failed = self.sets[number], read_failures(self.sets[number])
+        faces, failed = self.sets[number], self.failures[number]
         return Embeddings(
-            self.matrices[number].read(file),
+            matrix.read(file),
             [*faces.sources, *(failure.source for failure in failed)],
             [*faces.identities, *(failure.identity for failure in failed)],
             _origin(self.embedder, faces.meta.dataset),

@@ -33,7 +33,6 @@ from facerec.core import (
     spread_of,
 )
 from facerec.store import tables
-from facerec.store.shared_matrix import npy_header
 
 _SCHEMA = pa.schema({"source": pa.string(), "identity": pa.string()})
 _PROBES, _DISTRACTORS, _UNCLEANED = "probes.npy", "distractors.npy", "uncleaned.npy"
@@ -119,7 +118,7 @@ def _put_matrix(matrix: NDArray[np.float32], path: Path) -> str:
     """Write the matrix as numpy.save does, whose error of a full disk does not say so; the digest of its numbers."""
     digest = hashlib.sha256()
     with path.open("wb") as file:
-        file.write(npy_header(matrix.shape))
+        file.write(tables.npy_header(matrix.shape))
         for block in _blocks(matrix):
             digest.update(tables.bytes_of(block))
             file.write(tables.bytes_of(block))

@@ -12,7 +12,6 @@ So the rows are on the disk once, and in no process's memory. Writing rows again
 
 from __future__ import annotations
 
-import io
 import os
 from contextlib import suppress
 from dataclasses import dataclass
@@ -46,7 +45,7 @@ class SharedMatrix:
         """Write `rows` from row `start` on; the digest of their bytes, for `holds`."""
         body = tables.bytes_of(np.ascontiguousarray(rows, "<f4"))
         file.seek(0)
-        file.write(npy_header((self.rows, self.columns)))
+        file.write(tables.npy_header((self.rows, self.columns)))
         file.seek(self._place(start))
         file.write(body)
         file.flush()
@@ -62,11 +61,4 @@ class SharedMatrix:
         return np.memmap(file, "<f4", "r", self._place(0), (self.rows, self.columns))
 
     def _place(self, row: int) -> int:
-        return len(npy_header((self.rows, self.columns))) + 4 * self.columns * row
-
-
-def npy_header(shape: tuple[int, ...]) -> bytes:
-    """The first bytes of a .npy file of float32 in this shape, as numpy.save writes them."""
-    file = io.BytesIO()
-    np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
-    return file.getvalue()
+        return len(tables.npy_header((self.rows, self.columns))) + 4 * self.columns * row

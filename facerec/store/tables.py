@@ -7,6 +7,7 @@ a map cannot be larger than the file. What no column of a table can hold is a no
 
 from __future__ import annotations
 
+import io
 import json
 import mmap
 import warnings
@@ -42,6 +43,13 @@ def read_npy(path: str | Path) -> NDArray[Any]:
     if not isinstance(array, np.ndarray):  # numpy.load opens .npz too
         raise FormatError(f"{path} is no array of numbers in NumPy's form but an archive.")
     return array
+
+
+def npy_header(shape: tuple[int, ...]) -> bytes:
+    """The first bytes of a .npy file of float32 in this shape, as numpy.save writes them."""
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    return file.getvalue()
 
 
 def _check_header(path: Path) -> None:
