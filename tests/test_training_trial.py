@@ -70,7 +70,9 @@ def test_every_proposed_recipe_is_valid(rule: recipes.Rule) -> None:
     assert parsed.backbone.name == rule.backbone["name"]
     assert parsed.batch % parsed.accumulate == 0
     chosen = {"backbone", "head", "epochs", "batch", "augmentation"}
-    assert proposed.reasons.keys() == (chosen if rule.gpu else chosen | {"threads"})
+    chosen |= set() if rule.gpu else {"threads"}
+    chosen |= {"weight_decay"} if rule.decay else set()
+    assert proposed.reasons.keys() == chosen
     assert parsed.threads == (2 if rule.gpu else 8)
     assert propose_recipe(images, images // 20, machine) == proposed
 
