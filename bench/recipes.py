@@ -44,11 +44,12 @@ BASE: dict[str, Any] = {
 }
 
 HALF = {"name": "mobilefacenet", "dim": 128, "width": 0.5}
+COSFACE = {"name": "cosface", "scale": 24, "margin": 0.2}
 
 RUNS: dict[str, dict[str, Any] | None] = {
     "base": {},
     "softmax": {"head": {"name": "softmax"}},
-    "cosface": {"head": {"name": "cosface", "scale": 24, "margin": 0.2}},
+    "cosface": {"head": COSFACE},
     "adaface": {"head": {"name": "adaface", "scale": 24, "margin": 0.2}},
     "multiface": {"head": {"name": "multiface", "slices": 4, "inner": "arcface", "scale": 24, "margin": 0.2}},
     "arcface-32-3": {"head": {"name": "arcface", "scale": 32, "margin": 0.3}},
@@ -58,11 +59,15 @@ RUNS: dict[str, dict[str, Any] | None] = {
     "varied": {"augment": {"colour": 0.5, "low_resolution": 0.4, "crop": 0.4}},
     "decay": {"weight_decay": 0.002},
     "decay-5": {"weight_decay": 0.005},
+    "softmax-decay-5": {"weight_decay": 0.005, "head": {"name": "softmax"}},
+    "cosface-decay-5": {"weight_decay": 0.005, "head": COSFACE},
     "dim-512": {"backbone": {"name": "mobilefacenet", "dim": 512, "width": 0.25}},
     "epochs-20": {"epochs": 20},
     "half": {"backbone": HALF},
     "half-20": {"epochs": 20, "backbone": HALF},
     "half-20-decay": {"epochs": 20, "weight_decay": 0.005, "backbone": HALF},
+    "half-20-softmax": {"epochs": 20, "weight_decay": 0.005, "backbone": HALF, "head": {"name": "softmax"}},
+    "half-20-cosface": {"epochs": 20, "weight_decay": 0.005, "backbone": HALF, "head": COSFACE},
     "half-30": {"epochs": 30, "backbone": HALF},
     "published": None,
     "fine-tuned": {
