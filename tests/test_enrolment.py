@@ -284,6 +284,15 @@ def test_bytes_depend_neither_on_workers_nor_on_jobs(scene, tmp_path, monkeypatc
     assert outputs(tmp_path / "again") == outputs(tmp_path / "whole")
 
 
+def test_what_is_counted_does_not_keep_the_images_in_memory(scene, tmp_path, monkeypatch):
+    kept = []
+    monkeypatch.setattr(crops, "count_outcomes", lambda outcomes, _: kept.extend(outcomes.columns))
+    aligning.align_set(scene[0] / "photos", scene[0] / "found.parquet", tmp_path / "faces", workers=2)
+    buffers = [buffer for column in kept for chunk in column.chunks for buffer in chunk.buffers() if buffer]
+    assert len(buffers) > 5
+    assert all(buffer.parent is None for buffer in buffers)  # a view of a part would hold all of it
+
+
 def test_an_interrupted_run_continues_where_it_stopped(scene, tmp_path, monkeypatch):
     arguments = (scene[0] / "photos", scene[0] / "found.parquet")
     monkeypatch.setattr(crops, "_JOB", 2)

@@ -276,8 +276,8 @@ class RecordRows:
     @property
     def texts(self) -> NDArray[np.int64]:
         """(n,) bytes of the identity, source and rung of each row."""
-        known = np.where(self.labels < 0, 0, np.char.str_len(self.numbers.astype(str)))
-        source = len(_source(self.path, 0).encode()) - 8 + np.maximum(8, np.char.str_len(self.keys.astype(str)))
+        known = np.where(self.labels < 0, 0, _digits(self.numbers))
+        source = len(_source(self.path, 0).encode()) - 8 + np.maximum(8, _digits(self.keys))
         return np.asarray(known + source + (len(_RUNG) if self.meta.kind == "faces" else 0), np.int64)
 
     def part(self, rows: range) -> RecordRows:
@@ -296,6 +296,11 @@ class RecordRows:
             yield _row(reader[key].image, label, identity, _source(self.path, key))
 
 
+def _digits(values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many decimal digits each of the values has, where it is not negative."""
+    return 1 + np.searchsorted(10 ** np.arange(1, 19), values, side="right")
+
+
 def _source(rec: Path, key: int) -> str:
     return f"{rec.stem}/{key:08d}.jpg"
 
@@ -310,7 +315,7 @@ def _open_reader(path: Path, _: tuple[int, ...]) -> recordio.RecordReader:
 
 def _find_rows(reader: recordio.RecordReader, keys: NDArray[np.int64], meta: shards.Meta) -> RecordRows:
     try:
-        found = np.array([reader.head(key) for key in keys.tolist()], np.int64)
+        found = np.fromiter(map(reader.head, keys.tolist()), np.dtype((np.int64, 2)), len(keys))
     except OverflowError as error:
         raise FormatError(f"{reader.path} has a label that is no number of an identity.") from error
     numbers, sizes = found.T.copy()
