@@ -26,7 +26,7 @@ from _timing import absent, report
 from facerec.core import sha256_of_file
 from facerec.detection import table
 from facerec.interop import photos as reading
-from facerec.interop.photos import LIMITS, open_source
+from facerec.interop.file_sources import LIMITS, open_source
 from facerec.store import shard_writing, shards
 
 os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": os.urandom(32).hex()}

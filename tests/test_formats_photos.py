@@ -10,7 +10,7 @@ import pytest
 
 from facerec.core import FormatError
 from facerec.interop import photo_lists, photos
-from facerec.interop.photos import Limits, is_archive
+from facerec.interop.file_sources import Limits, is_archive
 
 JPEG = b"\xff\xd8\xff\xe0 photo of "
 TREE = {
@@ -202,6 +202,13 @@ def test_a_damaged_zip_member_is_found(tmp_path):
     path.write_bytes(path.read_bytes().replace(JPEG, JPEG[::-1]))
     with pytest.raises(FormatError, match="CRC"):
         list(photos.photo_rows(path))
+
+
+def test_a_pack_taken_for_photos_is_named(tmp_path):
+    for name in ("train.rec", "train.idx", "lfw.bin", "property"):
+        (tmp_path / name).write_bytes(b"\x0a\x23\xd7\xce")
+    with pytest.raises(FormatError, match=r"holds no photos but a pack; `facerec unpack` makes face sets of it\.$"):
+        list(photos.photo_rows(tmp_path))
 
 
 def test_places_without_photos_are_refused(tmp_path):

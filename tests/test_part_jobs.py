@@ -12,7 +12,7 @@ import pytest
 
 from facerec.core import FormatError, ShareMade, making_share
 from facerec.imaging import images
-from facerec.interop import ingest, photos, recordio, unpacking
+from facerec.interop import file_sources, ingest, photos, recordio, unpacking
 from facerec.store import part_jobs, shard_writing, shards
 
 GOLDEN = Path(__file__).parent / "golden/recordio"
@@ -192,14 +192,14 @@ def test_an_interrupted_run_goes_on_with_the_parts_that_are_missing(
 )
 def test_parts_of_other_photos_are_not_used(tmp_path: Path) -> None:
     tree = write_photo_tree(tmp_path / "tree")
-    reader = photos.FileReader(tree, {"top/Ünal 000/0.jpg": (0, 3), "top/Ünal 000/1.jpg": (0, 3)})
+    reader = file_sources.FileReader(tree, {"top/Ünal 000/0.jpg": (0, 3), "top/Ünal 000/1.jpg": (0, 3)})
     before = reader.state()
     assert reader.state() == before
     place = tree / "top/Ünal 000/1.jpg"
     place.write_bytes(place.read_bytes()[::-1])
     assert reader.state() != before
     with pytest.raises(FormatError, match=r"it ends inside top/Ünal 000/1\.jpg"):
-        photos.FileReader(tree, {"top/Ünal 000/1.jpg": (0, 1 << 20)}).read("top/Ünal 000/1.jpg")
+        file_sources.FileReader(tree, {"top/Ünal 000/1.jpg": (0, 1 << 20)}).read("top/Ünal 000/1.jpg")
 
 
 def test_a_part_of_another_length_is_refused(tmp_path: Path) -> None:

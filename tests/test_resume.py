@@ -14,8 +14,7 @@ from pathlib import Path
 import pytest
 
 from facerec.imaging import images
-from facerec.interop import photos
-from facerec.interop.photos import LIMITS, open_source
+from facerec.interop.file_sources import LIMITS, open_source
 from facerec.store import shard_writing, shards
 from tests import cartoon
 
@@ -122,7 +121,7 @@ def test_kill_9_and_a_clean_run_give_the_same_bytes(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_ten_kills_on_500_photos_give_the_same_bytes(tmp_path: Path, mirror: Path) -> None:
     with open_source(mirror / "lfw-deepfunneled.tgz", LIMITS, tmp_path) as files:
-        names = [name for name in files.names if photos.is_photo(name, files)][:500]
+        names = files.photos()[:500]
         rows = [{"image": files.read(name), "label": -1, "identity": "", "source": name} for name in names]
     shard_writing.write_shards(rows, tmp_path / "photos", shards.Meta("photos", "lfw"))
     chance = random.Random(1)

@@ -17,7 +17,7 @@ from facerec.catalog.entries import DOWNLOADS, CatalogEntry, File, SetCounts
 from facerec.catalog.set_facts import count_set
 from facerec.core import AcquireError, FormatError, ParamsError, atomic_dir, link_or_copy, write_text
 from facerec.interop import ingest, photo_lists, photos
-from facerec.interop.photos import Limits, open_source
+from facerec.interop.file_sources import Limits, open_source
 from facerec.store import shards
 
 _PACK_FILES = {"train.rec", "train.idx", "property"}
@@ -81,7 +81,7 @@ def _keep(source: Path, kept: str, folder: Path, scratch: Path) -> None:
     with open_source(source, scratch=scratch) as files:
         for name in files.names:
             parts = PurePosixPath(name).parts
-            if kept not in parts[:-1] or photos.is_photo(name, files):
+            if kept not in parts[:-1] or files.is_photo(name):
                 continue
             target = folder.joinpath(*parts[parts.index(kept) :])
             target.parent.mkdir(parents=True, exist_ok=True)

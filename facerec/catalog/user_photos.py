@@ -79,14 +79,13 @@ class FoundPhotos:
 
 
 def scan_photos(source: Path, depth: int = 1, listed: Path | None = None) -> FoundPhotos:
-    """Look at every photo at `source`; see `facerec.interop.photos.find_people` for `depth` and the list `listed`.
+    """Look at every photo at `source`; see `facerec.interop.photos.open_people` for `depth` and the list `listed`.
 
     Raises FormatError where there is no photo, or none that can be read.
     """
     people, unreadable, sizes = People(), Counter[str](), set()
     whole = hashlib.sha256()
-    with photos.open_source(source) as files:
-        named = photos.find_people(source, files, depth, listed)
+    with photos.open_people(source, depth, listed) as (files, named):
         for name, identity in track(named.items(), source.name, len(named), "photos"):
             data = files.read(name)
             whole.update(f"{name}\0".encode() + hashlib.sha256(data).digest())

@@ -167,7 +167,7 @@ def collect_photos(paths: Sequence[Path]) -> Iterator[tuple[str, bytes | memoryv
 
 def _holds_several(path: Path) -> bool:
     """Whether `path` is a folder or, by its content, an archive."""
-    from facerec.interop.photos import is_archive
+    from facerec.interop.file_sources import is_archive
 
     return path.is_dir() or is_archive(path)
 

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from facerec.core import Album, Description, FormatError, ImageError, parse_json, spread_of
 from facerec.imaging.images import decode, read_header
-from facerec.interop.photos import describe_photos, is_archive, open_source
+from facerec.interop.file_sources import is_archive, open_source
+from facerec.interop.photos import describe_photos
 
 KNOWN = (
     "folders and archives of photos, photo and face shards, packs (train.rec, *.bin, bcolz), devkit matrices and "

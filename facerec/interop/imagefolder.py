@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from facerec.core import FormatError, parse_json
-from facerec.interop.photos import FileSource, open_source
+from facerec.interop.file_sources import FileSource, open_source
 
 METADATA = ("metadata.csv", "metadata.jsonl")
 _NAMES = ("identity", "label")

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerec.core import track
-from facerec.interop.photos import FileReader, PhotoList, photo_rows
+from facerec.interop.file_sources import FileReader
+from facerec.interop.photos import PhotoList, photo_rows
 from facerec.store import part_jobs, shard_writing, shards
 
 

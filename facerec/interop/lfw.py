@@ -15,7 +15,7 @@ from typing import Any
 
 from facerec.core import FormatError
 from facerec.interop.exporting import TakenNames, safe_file, safe_folder
-from facerec.interop.photos import FileSource, is_photo, open_source
+from facerec.interop.file_sources import FileSource, open_source
 
 _IMAGES, _PEOPLE, _PAIRS, _LANDMARKS = "images", "people.txt", "pairs.txt", "landmarks.txt"
 _POINTS = 5
@@ -24,7 +24,7 @@ _POINTS = 5
 def read_set(path: Path) -> tuple[list[str], Iterator[dict[str, Any]], dict[str, str]]:
     """Identities, images with landmarks, and pairs.txt as lines "path path same", which `facerec verify` reads."""
     with open_source(path) as files:
-        names = [name for name in files.names if _IMAGES in PurePosixPath(name).parts[:-1] and is_photo(name, files)]
+        names = [name for name in files.names if _IMAGES in PurePosixPath(name).parts[:-1] and files.is_photo(name)]
         sources = [_below_images(name) for name in names]
         landmarks = _landmarks(files, path)
         pairs = "".join(f"{line}\n" for line in _pairs(files, path, sources))

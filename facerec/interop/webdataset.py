@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from facerec.core import FormatError, parse_json
-from facerec.interop.photos import FileSource, is_photo, open_source
+from facerec.interop.file_sources import FileSource, open_source
 
 _SHARD = 256 << 20  # bytes of images in a tar
 _LONGEST = 1 << 20  # bytes of what is said of an image
@@ -49,7 +49,7 @@ def _samples(files: FileSource, tar: Path) -> dict[str, dict[str, str]]:
         folder, _, last = name.rpartition("/")
         stem, _, extension = last.partition(".")
         key = f"{folder}/{stem}" if folder else stem
-        kind = extension if extension in ("cls", "json") else "image" if is_photo(name, files) else ""
+        kind = extension if extension in ("cls", "json") else "image" if files.is_photo(name) else ""
         if kind and found.setdefault(key, {}).setdefault(kind, name) != name:
             raise FormatError(f"{tar} has two members of one kind for {key}: {found[key][kind]} and {name}.")
     return {key: members for key, members in found.items() if "image" in members}

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from facerec.core import FacerecError, ParamsError, exclusive, require_path, track
 from facerec.interop import photo_lists, photos
+from facerec.interop.file_sources import is_archive
 from facerec.recognition.recogniser import EnrolledPhoto, NamedPhoto, Recogniser, RefusedPhoto
 from facerec.store import gallery as galleries
 from facerec.store import shards
@@ -171,7 +172,7 @@ def _photos_at(path: Path, changes: GalleryChanges) -> Iterator[NamedPhoto]:
         opened = shards.read_shards(path, "photos")
         for row, (source, identity) in enumerate(zip(opened.sources, opened.identities, strict=True)):
             yield NamedPhoto(changes.name or identity, source, bytes(opened.image(row)))
-    elif path.is_dir() or photos.is_archive(path):
+    elif path.is_dir() or is_archive(path):
         yield from _photos_in_folder(path, changes)
     else:
         yield NamedPhoto(changes.name or "", path.as_posix(), path.read_bytes())
@@ -192,5 +193,5 @@ def _photos_in_folder(path: Path, changes: GalleryChanges) -> Iterator[NamedPhot
 
 def _has_folders(path: Path) -> bool:
     """Whether some photos lie in subfolders, so that the name of this folder is not that of a person."""
-    with photos.open_source(path) as files:
-        return any("/" in name and photos.is_photo(name, files) for name in files.names)
+    with photos.open_photos(path) as listed:
+        return any("/" in name for name in listed.names)

@@ -50,8 +50,8 @@ from facerec.interop import (
     template_lists,
     verification_packs,
 )
+from facerec.interop.file_sources import open_source
 from facerec.interop.matlab import read_mat
-from facerec.interop.photos import open_source
 from facerec.params import profiles
 from facerec.reporting.summary import load_metrics
 from facerec.store import embeddings, gallery, pairs, shard_writing, shards
