@@ -69,8 +69,6 @@ RUNS: dict[str, dict[str, Any] | None] = {
     "half": {"backbone": HALF},
     "half-20": {"epochs": 20, "backbone": HALF},
     "half-20-decay": {"epochs": 20, "weight_decay": 0.005, "backbone": HALF},
-    "half-20-softmax": {"epochs": 20, "weight_decay": 0.005, "backbone": HALF, "head": {"name": "softmax"}},
-    "half-20-cosface": {"epochs": 20, "weight_decay": 0.005, "backbone": HALF, "head": COSFACE},
     "half-30": {"epochs": 30, "backbone": HALF},
     "published": None,
     "fine-tuned": {

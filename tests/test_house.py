@@ -70,7 +70,7 @@ def test_every_class_has_a_name_of_its_own() -> None:
 def test_a_file_imports_few_others() -> None:
     """But for the commands, which open every room."""
     counted = [len(imports(file)) for file in FILES if file.parent.name != "cli"]
-    assert sum(counted) / len(counted) <= 2.86
+    assert sum(counted) / len(counted) <= 2.85
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))

@@ -17,7 +17,7 @@ from facerec.catalog.entries import DOWNLOADS, CatalogEntry, File, SetCounts
 from facerec.catalog.set_facts import count_set
 from facerec.core import AcquireError, FormatError, ParamsError, atomic_dir, link_or_copy, write_text
 from facerec.interop import ingest, photo_lists, photos
-from facerec.interop.file_sources import Limits, open_source
+from facerec.interop.file_sources import FileSource, Limits, open_source
 from facerec.store import shards
 
 _PACK_FILES = {"train.rec", "train.idx", "property"}
@@ -72,20 +72,19 @@ def _shards(entry: CatalogEntry, file: File, fetched: Mapping[str, Path], folder
         opened = photos.open_photos(source, entry.layout != "unlabelled", scratch=scratch, depth=depth, only=only)
     with opened as listed:
         ingest.write_photos(listed, folder, meta, entry.name, entry.counts.photos)
-    if file.keep is not None:
-        _keep(source, file.keep, folder, scratch)
+        if file.keep is not None:
+            _keep(listed.files, file.keep, folder)
 
 
-def _keep(source: Path, kept: str, folder: Path, scratch: Path) -> None:
-    """Copy the files below the folder `kept` of an archive, wherever it lies there, to `folder`/`kept`."""
-    with open_source(source, scratch=scratch) as files:
-        for name in files.names:
-            parts = PurePosixPath(name).parts
-            if kept not in parts[:-1] or files.is_photo(name):
-                continue
-            target = folder.joinpath(*parts[parts.index(kept) :])
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(files.read(name))
+def _keep(files: FileSource, kept: str, folder: Path) -> None:
+    """Copy the files below the folder `kept`, wherever it lies, but for photos to `folder`/`kept`."""
+    for name in files.names:
+        parts = PurePosixPath(name).parts
+        if kept not in parts[:-1] or files.is_photo(name):
+            continue
+        target = folder.joinpath(*parts[parts.index(kept) :])
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(files.read(name))
 
 
 def _place(source: Path, target: Path) -> None:

@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from facerec.core import Album, Description, FormatError, ImageError, parse_json, spread_of
 from facerec.imaging.images import decode, read_header
 from facerec.interop.file_sources import is_archive, open_source
-from facerec.interop.photos import describe_photos
 
 KNOWN = (
     "folders and archives of photos, photo and face shards, packs (train.rec, *.bin, bcolz), devkit matrices and "
@@ -107,7 +106,8 @@ def inspect(what: str | Path) -> Finding:
     found = _first(_FOLDERS if path.is_dir() else _FILES, path)
     if found is None and (path.is_dir() or is_archive(path)):
         with open_source(path) as files:
-            return _finding(path, describe_photos(path, files))
+            if photos := _first(("interop.photos:describe_photos",), path, files):
+                return _finding(path, photos)
     found = found or _text(path)
     if found is None:
         raise FormatError(f"{path} is none of what inspect knows: {KNOWN}.")

@@ -7,18 +7,12 @@ alone; unpack a large one, or make it a tar.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from facerec.core import track
-from facerec.interop.file_sources import FileReader
-from facerec.interop.photos import PhotoList, photo_rows
+from facerec.interop.photos import PhotoList, PhotoRows, photo_rows
 from facerec.store import part_jobs, shard_writing, shards
 
 
@@ -62,47 +56,3 @@ def as_shards(source: str | Path, scratch: Path) -> Iterator[Path]:
             photo_rows(source, scratch=Path(temporary)), made, shards.Meta("photos", source.stem)
         )
         yield made
-
-
-@dataclass(frozen=True)
-class PhotoRows:
-    """Photos as rows; see `facerec.store.part_jobs.KnownRows`."""
-
-    reader: FileReader
-    names: Sequence[str]
-    identities: Sequence[str]
-    labels: Sequence[int]
-    sources: Sequence[str]
-
-    @classmethod
-    def of(cls, listed: PhotoList, reader: FileReader) -> PhotoRows:
-        """The rows of a list, read by `reader`."""
-        return cls(reader, listed.names, listed.identities, listed.labels, list(listed.sources()))
-
-    @property
-    def template(self) -> dict[str, Any]:
-        """A row without content."""
-        return {"image": b"", "label": -1, "identity": "", "source": ""}
-
-    @property
-    def sizes(self) -> NDArray[np.int64]:
-        """(n,) bytes of each photo."""
-        return np.array([self.reader.size(name) for name in self.names], np.int64)
-
-    @property
-    def texts(self) -> NDArray[np.int64]:
-        """(n,) bytes of the identity and source of each row."""
-        named = zip(self.identities, self.sources, strict=True)
-        return np.array([len(identity.encode()) + len(source.encode()) for identity, source in named], np.int64)
-
-    def part(self, rows: range) -> PhotoRows:
-        """Some of the rows."""
-        span = slice(rows.start, rows.stop)
-        columns = (self.names, self.identities, self.labels, self.sources)
-        names, identities, labels, sources = (column[span] for column in columns)
-        return PhotoRows(self.reader.part(list(names)), names, identities, labels, sources)  # type: ignore[arg-type]
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        columns = zip(self.names, self.labels, self.identities, self.sources, strict=True)
-        for name, label, identity, source in columns:
-            yield {"image": self.reader.read(name), "label": label, "identity": identity, "source": source}

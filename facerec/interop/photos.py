@@ -14,10 +14,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from facerec.core import Album, Description, FormatError, size_of
 from facerec.interop import photo_lists
-from facerec.interop.file_sources import LIMITS, FileSource, Limits, open_source
+from facerec.interop.file_sources import LIMITS, FileReader, FileSource, Limits, open_source
 
 
 def photo_rows(
@@ -46,6 +47,50 @@ class PhotoList:
         """Photo rows."""
         for name, identity, label, source in zip(self.names, self.identities, self.labels, self.sources(), strict=True):
             yield {"image": self.files.read(name), "label": label, "identity": identity, "source": source}
+
+
+@dataclass(frozen=True)
+class PhotoRows:
+    """Photos as rows; see `facerec.store.part_jobs.KnownRows`."""
+
+    reader: FileReader
+    names: Sequence[str]
+    identities: Sequence[str]
+    labels: Sequence[int]
+    sources: Sequence[str]
+
+    @classmethod
+    def of(cls, listed: PhotoList, reader: FileReader) -> PhotoRows:
+        """The rows of a list, read by `reader`."""
+        return cls(reader, listed.names, listed.identities, listed.labels, list(listed.sources()))
+
+    @property
+    def template(self) -> dict[str, Any]:
+        """A row without content."""
+        return {"image": b"", "label": -1, "identity": "", "source": ""}
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """(n,) bytes of each photo."""
+        return np.array([self.reader.size(name) for name in self.names], np.int64)
+
+    @property
+    def texts(self) -> NDArray[np.int64]:
+        """(n,) bytes of the identity and source of each row."""
+        named = zip(self.identities, self.sources, strict=True)
+        return np.array([len(identity.encode()) + len(source.encode()) for identity, source in named], np.int64)
+
+    def part(self, rows: range) -> PhotoRows:
+        """Some of the rows."""
+        span = slice(rows.start, rows.stop)
+        columns = (self.names, self.identities, self.labels, self.sources)
+        names, identities, labels, sources = (column[span] for column in columns)
+        return PhotoRows(self.reader.part(list(names)), names, identities, labels, sources)  # type: ignore[arg-type]
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        columns = zip(self.names, self.labels, self.identities, self.sources, strict=True)
+        for name, label, identity, source in columns:
+            yield {"image": self.reader.read(name), "label": label, "identity": identity, "source": source}
 
 
 @contextmanager
