@@ -70,6 +70,7 @@ RUNS: dict[str, dict[str, Any] | None] = {
     "half-20": {"epochs": 20, "backbone": HALF},
     "half-20-decay": {"epochs": 20, "weight_decay": 0.005, "backbone": HALF},
     "half-30": {"epochs": 30, "backbone": HALF},
+    "half-30-decay": {"epochs": 30, "weight_decay": 0.005, "backbone": HALF},
     "published": None,
     "fine-tuned": {
         "init": str(PUBLISHED),
@@ -85,6 +86,16 @@ RUNS: dict[str, dict[str, Any] | None] = {
         "lr": 0.002,
         "weight_decay": 0.01,
         "backbone": HALF,
+    },
+    "taught-short": {
+        "init": str(PUBLISHED),
+        "teacher": str(PUBLISHED),
+        "head_weight": 0,
+        "optimiser": "adamw",
+        "lr": 0.001,
+        "weight_decay": 0.01,
+        "epochs": 6,
+        "backbone": {"name": "mobilefacenet-relu6", "dim": 128, "depth": 0.5},
     },
     "taught-beside": {"teacher": str(PUBLISHED), "teacher_weight": 8, "weight_decay": 0.002},
 }

@@ -74,7 +74,8 @@ def test_own_photos_become_a_set_with_pairs_and_a_profile(project: Path, kind: s
     added = user_dataset.add_dataset(
         source, "mine", user_dataset.AddOptions(pairs=100, model="mobilefacenet_foamliu"), project / "profiles"
     )
-    assert (added.photos, added.identities, added.held_out, added.pairs, added.notes) == (75, 25, 0, 100, ())
+    assert (added.photos, added.identities, added.pairs, added.notes) == (75, 25, 100, ())
+    assert (added.held_out, added.held_out_photos) == (0, 0)
     assert entries.load_entry("mine").shown
     acquire(entries.load_entry("mine"), project / "raw")
     photos = shards.read_shards(project / "raw", "photos")
@@ -144,6 +145,18 @@ def test_people_held_out_are_in_no_training_set_and_stay_held_out(project: Path)
     again = set(user_photos.hold_out(more, 0.5)[1])
     assert again & people.keys() == set(held.identities)
     assert 150 < len(again) < 275
+
+
+def test_photos_held_out_are_of_the_people_trained_on(project: Path) -> None:
+    added, wanted = added_to_train(project, tests=("own_photos",), held_out=0.6, pairs=20)
+    training, held = acquired("mine", project), acquired("mine_own_photos", project)
+    assert sorted([*training.sources, *held.sources]) == [f"p{who:02d}/{n}.jpg" for who in range(25) for n in (1, 2, 3)]
+    assert len({*training.identities} & {*held.identities}) > 5
+    strangers = {*held.identities} - {*training.identities}
+    assert (added.held_out, added.held_out_photos, added.pairs) == (len(strangers), len(held), 20)
+    assert wanted.photos == {"mine": "train", "mine_own_photos": "test"}
+    assert list(wanted.benchmarks) == ["mine_own_photos"]
+    assert "add PHOTOS mine`" in entries.load_entry("mine_own_photos").manual
 
 
 def test_the_recipe_is_in_the_profile_with_reasons_and_can_be_replaced(project: Path) -> None:

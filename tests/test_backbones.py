@@ -164,6 +164,23 @@ def test_width_scales_the_channels() -> None:
     assert 3 < parameters(full) / parameters(half) < 4
 
 
+@pytest.mark.parametrize(("depth", "left"), [(1, (4, 6, 2)), (0.5, (2, 3, 1)), (0.3, (1, 1, 0)), (0.001, (0, 0, 0))])
+def test_depth_takes_blocks_with_a_shortcut_out_of_every_row(depth: float, left: tuple[int, int, int]) -> None:
+    blocks = list(backbones.build_backbone("mobilefacenet", 16, depth=depth, **OPTIONS).body)
+    rows = "".join("r" if block.residual else " " for block in blocks).split()
+    assert [len(row) for row in rows] == [count for count in left if count]
+    assert sum(not block.residual for block in blocks) == 3
+
+
+def test_a_shortened_network_has_what_the_blocks_left_have_learnt() -> None:
+    whole = backbones.build_backbone("mobilefacenet-relu6", 16)
+    short = backbones.build_backbone("mobilefacenet-relu6", 16, depth=0.5)
+    left = [block for place, block in enumerate(whole.body) if place not in (1, 3, 6, 8, 10, 13)]
+    whole.shorten(0.5)
+    assert list(whole.body) == left
+    short.load_state_dict(whole.state_dict())
+
+
 def test_initial_weights_follow_the_seed() -> None:
     first, again = [], []
     for target in (first, again):
@@ -175,11 +192,11 @@ def test_initial_weights_follow_the_seed() -> None:
 def test_unknown_names_and_options_are_refused() -> None:
     with pytest.raises(ParamsError, match="mobilefacenet"):
         backbones.build_backbone("resnet-9000")
-    with pytest.raises(ParamsError, match="takes width, not depth"):
-        backbones.build_backbone("mobilefacenet", depth=3)
+    with pytest.raises(ParamsError, match="takes width, depth, not deep"):
+        backbones.build_backbone("mobilefacenet", deep=3)
     with pytest.raises(ParamsError, match="did you mean resnet51q"):
         backbones.build_backbone("timm/resnet51")
-    assert backbones.backbone_options("mobilefacenet") == ["width"]
+    assert backbones.backbone_options("mobilefacenet") == ["width", "depth"]
     assert backbones.backbone_options("iresnet50-cbam") == ["dropout"]
     assert "dropout" in backbones.backbone_options("timm/resnet18")
 

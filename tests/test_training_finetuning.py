@@ -100,3 +100,26 @@ def test_what_cannot_be_a_start_is_one_sentence(faces, tmp_path: Path) -> None:
     (tmp_path / "net.onnx").write_bytes(b"")
     with pytest.raises(FormatError, match=r"net.onnx is ONNX, which cannot be trained"):
         fit(faces, init=str(tmp_path / "net.onnx"))
+
+
+def test_a_network_starts_with_a_part_of_the_blocks_of_another(faces, start: Path, tmp_path: Path) -> None:
+    options = {"name": "mobilefacenet", "dim": 16, "width": 0.125}
+    half = fit(faces, init=str(start), backbone=Backbone(**options, depth=0.5), epochs=1, **STILL).backbone
+    before, after = storage.load_backbone(start).network.body, half.network.body
+    assert [len(before), len(after)] == [15, 9]
+    weights = [before[place].layers[0][0].weight for place in (0, 2, 4, 5, 7, 9, 11, 12, 14)]
+    assert all(torch.allclose(old, new.layers[0][0].weight) for old, new in zip(weights, after, strict=True))
+    storage.save_backbone(half, tmp_path / "half.pt")
+    assert storage.load_backbone(tmp_path / "half.pt").options["depth"] == 0.5
+    for again in (None, 0.5):
+        further = fit(faces, init=str(tmp_path / "half.pt"), backbone=Backbone(**options, depth=again), epochs=1)
+        assert len(further.backbone.network.body) == 9
+    with pytest.raises(ParamsError, match=r"half.pt has 0.5 of its blocks; leave out train.backbone.depth"):
+        fit(faces, init=str(tmp_path / "half.pt"), backbone=Backbone(**options, depth=0.25))
+
+
+def test_a_network_without_blocks_to_spare_is_named(faces, tmp_path: Path) -> None:
+    network = storage.create_backbone("vit-t", 16, {}, Preprocessing(SIZE, TEMPLATE))
+    storage.save_backbone(network, tmp_path / "vit.pt")
+    with pytest.raises(ParamsError, match=r"vit.pt is vit-t, whose blocks are all needed"):
+        fit(faces, init=str(tmp_path / "vit.pt"), backbone=Backbone(name="vit-t", dim=16, depth=0.5))

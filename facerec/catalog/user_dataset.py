@@ -23,7 +23,11 @@ from facerec.params import recipes
 from facerec.params.recipes import Machine, Proposal
 
 _MARK = "`facerec add"  # is in every file written here, so that no other file is replaced
-_OWN = "own"
+_HELD_OUT = {
+    "own": ("people held out", user_photos.hold_out),
+    "own_photos": ("held-out photos of the people trained on", user_photos.hold_out_photos),
+}
+"""What is tested on photos of the same folder, and how these are chosen; the name ends that of the test set."""
 _USES = ("test", "train", "distractors")
 _REAL = "_real"  # the profile without synthetic data
 _NO_NOISE = "no_noise.txt"
@@ -37,6 +41,7 @@ class AddedDataset:
         photos: number of photos.
         identities: number of people, those held out included.
         held_out: number of people that the network is measured on instead of trained.
+        held_out_photos: number of photos that it is measured on instead of trained.
         pairs: number of verification pairs of these photos.
         notes: what a person should look at.
         written: the files in the catalog, and the profile.
@@ -46,6 +51,7 @@ class AddedDataset:
     photos: int
     identities: int
     held_out: int
+    held_out_photos: int
     pairs: int
     notes: tuple[str, ...]
     written: tuple[Path, ...]
@@ -61,9 +67,9 @@ class AddOptions:
             photo each, among whom the people of `probes` are looked for.
         pairs: most verification pairs to sample, or a file of pairs.
         model: an entry of the catalog to measure; None for the network that the default experiment trains.
-        tests: what the network trained on them is measured on: "own" for some of the people, held out, and entries of
-            the catalog with pairs.
-        held_out: share of the people held out.
+        tests: what the network trained on them is measured on: "own" for some of the people, held out, "own_photos" for
+            some of the photos of the others, held out, and entries of the catalog with pairs.
+        held_out: share of the people, or of the photos, held out.
         depth: 1 where the folder of a photo is its identity, 2 where the folder above is.
         listed: a list that says who is in the photos; then their folders do not count.
         aligned: they are aligned faces, in which none is detected.
@@ -74,7 +80,7 @@ class AddOptions:
     split: str = "test"
     pairs: int | Path = 6000
     model: str | None = None
-    tests: tuple[str, ...] = (_OWN,)
+    tests: tuple[str, ...] = ("own",)
     held_out: float = 0.1
     depth: int = 1
     listed: Path | None = None
@@ -85,18 +91,19 @@ class AddOptions:
 
 @dataclass(frozen=True)
 class _Set:
-    """A set to write: its name, photos by identity, split, and how its pairs are made, if it has any."""
+    """A set to write: its name, photos by identity, split, how its pairs are made, if it has any, whether held out."""
 
     name: str
     people: People
     split: str
     pairs: int | Path | None = None
+    held_out: bool = False
 
 
 def add_dataset(source: Path, name: str, options: AddOptions, profiles: Path, replace: bool = False) -> AddedDataset:
     """Write data/catalog/NAME.yaml and the profile NAME for the photos at `source`.
 
-    People that are held out become the entry NAME_own. Equal photos and options give equal files. Raises ParamsError for
+    People that are held out become the entry NAME_own, photos that are held out NAME_own_photos. Equal photos and options give equal files. Raises ParamsError for
     a name that is taken or options that do not go together, and FormatError for photos that cannot be read or show
     fewer than two people.
     """
@@ -117,16 +124,18 @@ def add_dataset(source: Path, name: str, options: AddOptions, profiles: Path, re
         count += noted[0]
         notes += noted[1:]
         head = f"# The photos as they were added: {found.digest}. After a change of theirs, add them again.\n"
-        write_text(place, head + _entry(each, source, listed))
+        write_text(place, head + _entry(each, name, source, listed))
         parts.append(_part(each, options, listed[-1]))
     recipe = _recipe(sets[0], options) if options.split == "train" else None
     write_text(profile, _profile(name, parts, recipe, options))
-    held = len(sets[1].people) if len(sets) > 1 else 0
-    return AddedDataset(found.count, len({*found.people} - {""}), held, count, tuple(notes), (*places, profile), recipe)
+    held = {photo: who for each in sets[1:] for who, photos in each.people.items() for photo in photos}
+    strangers = {*held.values()} - sets[0].people.keys()
+    people = len({*found.people} - {""})
+    return AddedDataset(found.count, people, len(strangers), len(held), count, tuple(notes), (*places, profile), recipe)
 
 
 def _check_options(name: str, options: AddOptions) -> None:
-    own = options.split == "train" and _OWN in options.tests
+    own = options.split == "train" and not _HELD_OUT.keys().isdisjoint(options.tests)
     rules = {
         f"{name!r} is no name for an entry; use letters, digits and underscores": re.fullmatch(r"[A-Za-z0-9_]+", name),
         f"--to is test, train or distractors, not {options.split!r}": options.split in _USES,
@@ -141,7 +150,8 @@ def _check_options(name: str, options: AddOptions) -> None:
             (options.split == "distractors") == (options.probes is not None)
         ),
         "--aligned is for photos to test or to train on": not options.aligned or options.split != "distractors",
-        "--held-out is a share of the people, more than 0 and less than 1": not own or 0 < options.held_out < 1,
+        "--held-out is a share of the people or photos, more than 0 and less than 1": not own
+        or 0 < options.held_out < 1,
     }
     broken = [rule for rule, kept in rules.items() if not kept]
     if broken:
@@ -169,20 +179,22 @@ def _check_places(written: Sequence[Path], replace: bool) -> None:
 
 
 def _sets(name: str, found: FoundPhotos, options: AddOptions) -> list[_Set]:
-    """The set of the photos, then that of the people held out, if some are."""
+    """The set of the photos, then those of the people and of the photos held out, if some are."""
     if options.split == "distractors":
         return [_Set(name, found.people, "test")]
     if options.split == "test":
         return [_Set(name, found.people, "test", options.pairs)]
-    if _OWN not in options.tests:
-        return [_Set(name, found.people, "train")]
-    training, held = user_photos.hold_out(found.people, options.held_out)
+    training, tests = found.people, []
+    for test, (_, hold_out) in _HELD_OUT.items():
+        if test in options.tests:
+            training, held = hold_out(training, options.held_out)
+            tests.append(_Set(f"{name}_{test}", held, "test", options.pairs, held_out=True))
     if len(training) < 2:
         raise FormatError(
             f"{len(training)} of {len(found.people)} people are left to train on; lower --held-out, or test on other "
             "photos, such as --test lfw."
         )
-    return [_Set(name, training, "train"), _Set(f"{name}_{_OWN}", held, "test", options.pairs)]
+    return [_Set(name, training, "train"), *tests]
 
 
 def _write_lists(made: _Set, source: Path) -> tuple[list[Path], list[Any]]:
@@ -234,10 +246,11 @@ def _pairs(made: _Set) -> tuple[list[pair_sampling.Named], list[Any]]:
     try:
         sampled = pair_sampling.sample_pairs(made.people, made.pairs)
     except FormatError as error:
-        if made.split == "test" and made.name.endswith(f"_{_OWN}"):
+        if made.held_out:
+            count = sum(map(len, made.people.values()))
             raise FormatError(
-                f"{len(made.people)} people are held out, too few to make pairs of; raise --held-out, or test on other "
-                "photos, such as --test lfw."
+                f"{count} photos of {len(made.people)} people are held out, too few to make pairs of; raise --held-out, "
+                "or test on other photos, such as --test lfw."
             ) from error
         raise
     shared = "too few people for folds without shared ones, so thresholds know the people they are tried on"
@@ -258,8 +271,8 @@ def _kept_name(made: _Set, listed: Path) -> str:
     return _NO_NOISE if "" in made.people else f"pairs{listed.suffix}"
 
 
-def _entry(made: _Set, source: Path, listed: Sequence[Path]) -> str:
-    """The catalog's YAML of a set with a list of people and perhaps a list of pairs."""
+def _entry(made: _Set, name: str, source: Path, listed: Sequence[Path]) -> str:
+    """The catalog's YAML of a set with a list of people and perhaps a list of pairs, of photos added as `name`."""
     people = listed[0].name
     files: list[dict[str, Any]] = [{"name": f"{made.name}.tar", "use": "photos", "people": people}]
     if not source.is_dir():
@@ -277,7 +290,7 @@ def _entry(made: _Set, source: Path, listed: Sequence[Path]) -> str:
         "counts": {"photos": sum(map(len, made.people.values())), **known},
         "licence": "own photos; say here what the people in them agreed to",
         "pictures": True,  # the report is this machine's, as the photos are
-        "manual": f"Photos of your own: {_MARK} PHOTOS {made.name.removesuffix(f'_{_OWN}')}` tells this machine where they lie.",
+        "manual": f"Photos of your own: {_MARK} PHOTOS {name}` tells this machine where they lie.",
     }
     entries.CatalogEntry.model_validate(entry)
     return recipes.dump(entry)
@@ -286,7 +299,7 @@ def _entry(made: _Set, source: Path, listed: Sequence[Path]) -> str:
 def _tests(options: AddOptions) -> list[dict[str, Any]]:
     """Parts of the profile that measure on entries of the catalog."""
     chosen = options.tests if options.split == "train" else ()
-    return [_benchmark(test) for test in chosen if test not in (_OWN, "none")]
+    return [_benchmark(test) for test in chosen if test not in (*_HELD_OUT, "none")]
 
 
 def _benchmark(name: str) -> dict[str, Any]:
@@ -332,7 +345,7 @@ def _profile(name: str, parts: list[dict[str, Any]], recipe: Proposal | None, op
     what = {
         "test": f"measured by {options.model or 'the network of the default experiment'}",
         "train": "to train on; measured on "
-        + " and ".join("people held out" if test == _OWN else test for test in options.tests),
+        + " and ".join(_HELD_OUT[test][0] if test in _HELD_OUT else test for test in options.tests),
         "distractors": f"strangers among whom the people of {options.probes} are looked for",
     }[options.split]
     tree: dict[str, Any] = {"base": options.probes} if options.probes else {}

@@ -109,6 +109,27 @@ def hold_out(people: People, share: float) -> tuple[People, People]:
     >>> len(training), len(held_out)
     (85, 15)
     """
-    held = {name for name in people if int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) < share * 2**32}
+    held = {name for name in people if _chosen(name, share)}
     parts = {name: each for name, each in people.items() if name not in held}
     return parts, {name: people[name] for name in people if name in held}
+
+
+def hold_out_photos(people: People, share: float) -> tuple[People, People]:
+    """The photos to train on, and of the same people those held out to measure the network: about a `share` of each.
+
+    A digest of its path decides about a photo. A person with no photo left to train on is held out altogether.
+
+    >>> training, held_out = hold_out_photos({"Ann": [f"Ann/{number}.jpg" for number in range(100)]}, 0.2)
+    >>> len(training["Ann"]), len(held_out["Ann"])
+    (78, 22)
+    """
+    parts: tuple[People, People] = ({}, {})
+    for name, each in people.items():
+        for photo in each:
+            parts[_chosen(photo, share)].setdefault(name, []).append(photo)
+    return parts
+
+
+def _chosen(name: str, share: float) -> bool:
+    """True for about a `share` of all names."""
+    return int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) < share * 2**32

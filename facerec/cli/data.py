@@ -96,11 +96,12 @@ def add(
     test: Annotated[
         list[str] | None,
         typer.Option(
-            help="With --to train, what to measure on, repeatable: own (some of the people, held out), an entry of the "
-            "catalog with pairs such as lfw, or none. Without it: own."
+            help="With --to train, what to measure on, repeatable: own (some of the people, held out), own_photos (some "
+            "photos of the people trained on, held out), an entry of the catalog with pairs such as lfw, or none. "
+            "Without it: own."
         ),
     ] = None,
-    held_out: Annotated[float, typer.Option(help="Share of the people held out for --test own.")] = 0.1,
+    held_out: Annotated[float, typer.Option(help="Share of the people, or photos, held out.")] = 0.1,
     model: Annotated[
         str | None, typer.Option(help="Model of the catalog to measure; by default the one trained here.")
     ] = None,
@@ -138,6 +139,7 @@ def _report_added(name: str, added: user_dataset.AddedDataset, as_json: bool) ->
         "photos": added.photos,
         "identities": added.identities,
         "held_out": added.held_out,
+        "held_out_photos": added.held_out_photos,
         "pairs": added.pairs,
         "written": written if as_json else ", ".join(written),
         "next": f"facerec profile {name}, then dvc repro",

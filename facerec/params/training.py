@@ -109,11 +109,15 @@ _FAMILIES = (
 class Backbone(Strict):
     """The embedding network and the size of its output. Keys left out have the default of the family."""
 
+    later = ("depth",)
+
     name: Annotated[str, Field(description=f"{BACKBONES}.")] = "mobilefacenet"
     dim: Annotated[int, Field(ge=8, le=4096)] = 128
     """Length of an embedding."""
     width: Annotated[float, Field(gt=0, le=4)] | None = None
     """Factor of the published numbers of channels, for mobilefacenet and mbf."""
+    depth: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Share of the published blocks with a shortcut, for mobilefacenet and mbf; of those of `init`, if there is one."""
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Dropout before the linear layer of the E output, for families that have one."""
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from facerec import backbones, distributed, heads
 from facerec.backbones import storage
+from facerec.backbones.mobilefacenet import MobileFaceNet
 from facerec.backbones.storage import StoredBackbone
 from facerec.core import FacerecError, ParamsError, bar, describe_device, reused_memory, work_folder
 from facerec.embedding import load_network
@@ -231,7 +232,10 @@ def _new_backbone(faces: TrainingFaces, recipe: Train) -> StoredBackbone:
 
 
 def _pretrained_backbone(faces: TrainingFaces, recipe: Train, path: str) -> StoredBackbone:
-    """The network of `train.init`, with its own preprocessing; ParamsError if the recipe describes another network."""
+    """The network of `train.init`, with its own preprocessing; ParamsError if the recipe describes another network.
+
+    Of a network with all of its blocks, as many are taken as `train.backbone.depth` says.
+    """
     stored = load_network(path)
     if (stored.name, stored.dim) != (recipe.backbone.name, recipe.backbone.dim):
         raise ParamsError(
@@ -240,7 +244,14 @@ def _pretrained_backbone(faces: TrainingFaces, recipe: Train, path: str) -> Stor
         )
     for shards in faces.sets:
         stored.preprocessing.check(shards.meta)
-    return stored
+    wanted, given = recipe.backbone.depth, stored.options.get("depth", 1.0)
+    if wanted in (None, given):
+        return stored
+    if given != 1 or not isinstance(stored.network, MobileFaceNet):
+        kind = f"has {given:g} of its blocks" if given != 1 else f"is {stored.name}, whose blocks are all needed"
+        raise ParamsError(f"train.init {path} {kind}; leave out train.backbone.depth.")
+    stored.network.shorten(wanted)
+    return replace(stored, options={**stored.options, "depth": wanted})
 
 
 def _finish(state: TrainingState, backbone: StoredBackbone, faces: TrainingFaces) -> Trained:
