@@ -42,6 +42,7 @@ format: $(READY)  ## rewrite the code in the house style
 
 docs: $(READY)  ## write the parts of the documentation and of dvc.yaml that are made from the code
 	$(RUN) python -m tools.reference
+	$(RUN) python -m tools.commands
 	$(RUN) python -m tools.graph
 	$(RUN) python -m tools.house
 	$(RUN) python -m tools.trust

@@ -9,22 +9,23 @@ from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
-import typer
 import yaml
 from typer.testing import CliRunner
 
 import facerec
-from facerec.cli import app
+from facerec.cli import GROUPS, app
+from facerec.cli.commands import LISTING, load_commands
 from facerec.cli.common import DETECTORS, Panel
 from facerec.detection import detector_names
 from tests.commands import run as start
 from tests.conftest import ROOT
 from tests.recognition import photo
+from tools import commands as listing
 
 
 def commands(parser: Any = None, name: str = "facerec") -> dict[str, Any]:
     """Every command by the words that call it."""
-    parser = parser or typer.main.get_command(app)
+    parser = parser or load_commands(GROUPS)
     inner = getattr(parser, "commands", None)
     if not inner:
         return {name: parser}
@@ -41,6 +42,10 @@ def test_help_has_the_groups_and_nothing_is_cut() -> None:
     assert "..." not in shown.replace("ARGS]...", "").replace("OUT/lfw, ...;", "")
     assert "…" not in shown
     assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_the_help_lists_what_the_files_hold() -> None:
+    assert LISTING.read_text() == listing.text(listing.listing()), "run `make docs`"
 
 
 def test_short_help_of_a_command_shows_no_types() -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 from dvc.cli.parser import get_main_parser
 
-from facerec.cli import app
+from facerec.cli import GROUPS
+from facerec.cli.commands import load_commands
 from tests import documents
 from tests.conftest import ROOT
 
@@ -25,7 +25,7 @@ def unknown(words: list[str]) -> str:
     if words[0] == "make":
         targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
         return ", ".join(word for word in words[1:] if "=" not in word and word not in targets)
-    return _unknown(get_main_parser() if words[0] == "dvc" else typer.main.get_command(app), words[1:])
+    return _unknown(get_main_parser() if words[0] == "dvc" else load_commands(GROUPS), words[1:])
 
 
 def _unknown(parser: Any, words: list[str]) -> str:

@@ -2,7 +2,7 @@
 
     facerec detect photos/ --json
 
-One file for each group of commands, which registers them on `common.app`:
+One file for each group of commands, which registers them on `commands.app`:
 
     use.py          compare, enroll, search
     data.py         catalog, download, add, import, unpack, pack, export, inspect, sheet
@@ -20,22 +20,18 @@ there. Imports that take long (torch, matplotlib, the renderer, DVC) are inside 
 from __future__ import annotations
 
 import sys
-from importlib import import_module
 from typing import Annotated
 
 import typer
 
 from facerec import __version__
-from facerec.cli.common import app
+from facerec.cli.commands import app
 from facerec.core import run_command, use_portable_arithmetic, without_pandas
 
 __all__ = ["GROUPS", "app", "main"]
 
 GROUPS = ("use", "data", "faces", "curation", "models", "measure", "protocols", "experiments")
-"""Modules of this folder whose commands are registered."""
-
-for group in GROUPS:
-    import_module(f"facerec.cli.{group}")
+"""Modules of this folder with commands, in the order of the help."""
 
 
 def _show_version(asked: bool) -> None:

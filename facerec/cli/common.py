@@ -12,9 +12,9 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 import typer
 from rich.table import Table
-from typer.core import TyperCommand, TyperGroup
 from typer.models import ArgumentInfo
 
+from facerec.cli.commands import HELP, PlainCommand, app
 from facerec.core import ParamsError, check_place, parse_yaml, shown, terminal
 
 F = TypeVar("F", bound=Callable[..., None])
@@ -44,45 +44,8 @@ def network_place(model: Path | None) -> Path | None:
     return model and networks.network_place(str(model))
 
 
-class PlainCommand(TyperCommand):
-    """A command whose help shows no types such as <bool> and <path>; the metavars say what a value is."""
-
-    def get_params(self, ctx: Any) -> list[Any]:
-        """The parameters, also those that typer adds."""
-        return _without_types(super().get_params(ctx))
-
-
-class PlainGroup(TyperGroup):
-    """A group of such commands."""
-
-    def get_params(self, ctx: Any) -> list[Any]:
-        """The parameters, also those that typer adds."""
-        return _without_types(super().get_params(ctx))
-
-
-def _without_types(parameters: list[Any]) -> list[Any]:
-    for each in parameters:
-        if each.param_type_name == "argument":
-            each.display_type = lambda ctx: ""
-            name = each.display_name_raw if each.required else f"[{each.display_name_raw}]"
-            each._usage_display_name = lambda name=name + "..." * (each.nargs != 1): name  # typer's has braces
-        elif each.metavar is None:
-            each.metavar = ""
-    return parameters
-
-
-HELP = {"help_option_names": ["-h", "--help"]}
 DETECTORS = ("mtcnn", "retina-face", "retinaface-mnet0.25", "retinaface-r50")
 """Names of the detectors, here because `facerec.detection` imports slowly."""
-
-app = typer.Typer(
-    cls=PlainGroup,
-    help="Face recognition, from photos to CMC and ROC curves. `dvc repro` runs every step; these are the steps.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-    context_settings=HELP,
-)
 
 
 class Panel(StrEnum):

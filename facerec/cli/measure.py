@@ -8,14 +8,12 @@ from typing import Annotated, Any
 import typer
 
 from facerec import params as parameters
+from facerec.cli.commands import HELP, PlainGroup, app
 from facerec.cli.common import (
-    HELP,
     Json,
     Model,
     Out,
     Panel,
-    PlainGroup,
-    app,
     command,
     file_place,
     folder_place,

@@ -13,7 +13,6 @@ import tempfile
 import traceback
 from contextlib import suppress
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 
 from facerec.core.reading import short_reason
@@ -70,6 +69,8 @@ def _trace(error: Exception) -> str:
 
 
 def _version(name: str) -> str:
+    from importlib import metadata  # takes as long as the rest of this package
+
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from facerec import backbones, distributed, heads
 from facerec.backbones import storage
-from facerec.backbones.mobilefacenet import MobileFaceNet
 from facerec.backbones.storage import StoredBackbone
 from facerec.core import FacerecError, ParamsError, bar, describe_device, reused_memory, work_folder
 from facerec.embedding import load_network
@@ -247,10 +246,11 @@ def _pretrained_backbone(faces: TrainingFaces, recipe: Train, path: str) -> Stor
     wanted, given = recipe.backbone.depth, stored.options.get("depth", 1.0)
     if wanted in (None, given):
         return stored
-    if given != 1 or not isinstance(stored.network, MobileFaceNet):
+    network: Any = stored.network
+    if given != 1 or "depth" not in backbones.backbone_options(stored.name):
         kind = f"has {given:g} of its blocks" if given != 1 else f"is {stored.name}, whose blocks are all needed"
         raise ParamsError(f"train.init {path} {kind}; leave out train.backbone.depth.")
-    stored.network.shorten(wanted)
+    network.shorten(wanted)
     return replace(stored, options={**stored.options, "depth": wanted})
 
 
