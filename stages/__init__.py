@@ -2,8 +2,9 @@
 
 import sys
 
-from facerec.core import ParamsError, use_portable_arithmetic
+from facerec.core import ParamsError, collect_rarely, use_portable_arithmetic
 
+collect_rarely()
 try:
     use_portable_arithmetic()  # before a stage imports numpy or torch
 except ParamsError as error:

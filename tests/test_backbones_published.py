@@ -7,6 +7,8 @@ weights of `published_names.filled` (torch 2.14, CPU) and, last, with the weight
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,7 @@ from facerec.core import FormatError
 from facerec.embedding import load_embedder
 from facerec.store.model_metadata import Preprocessing
 from tests import published_names as names
+from tests.conftest import ROOT
 
 GOLDEN = json.loads((Path(__file__).parent / "golden/published_backbones.json").read_text())
 
@@ -167,6 +170,20 @@ class Network(torch.nn.Module):
 
 
 @pytest.mark.filterwarnings("ignore:Couldn't retrieve source code")
+def test_reading_a_network_loads_neither_the_compiler_nor_a_client_of_the_web(tmp_path: Path) -> None:
+    torch.save(names.filled(names.foamliu()), tmp_path / "net.pt")
+    program = f"""
+import sys
+import facerec.recognition.recogniser
+from facerec.backbones.published import load_published
+from facerec.store.model_metadata import Preprocessing
+load_published({str(tmp_path / "net.pt")!r}, Preprocessing())
+print({{"torch._dynamo", "httpx"}} & sys.modules.keys())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout == "set()\n", "two seconds each time, and a third of one"
+
+
 @pytest.mark.parametrize("new", [True, False])
 def test_a_whole_pickled_network_is_not_run_and_said_how_to_convert(tmp_path: Path, new: bool) -> None:
     torch.save({"epoch": 3, "model": Network()}, tmp_path / "BEST_checkpoint.tar", _use_new_zipfile_serialization=new)

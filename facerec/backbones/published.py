@@ -21,11 +21,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from facerec.backbones.layouts import LAYOUTS, Layout, Weights, below
-from facerec.backbones.storage import StoredBackbone, create_backbone
+from facerec.backbones.storage import StoredBackbone, empty_backbone
 from facerec.core import FormatError, read_tensors, short_reason
 from facerec.store.model_metadata import Preprocessing
 
@@ -82,8 +81,7 @@ def _fit_layout(layout: Layout, state: Weights, preprocessing: Preprocessing) ->
     renamed = {layout.rename(key): value for key, value in layout.adapt(state).items()}
     dim = renamed[layout.last].shape[0]
     name = layout.network if isinstance(layout.network, str) else layout.network(renamed)
-    with torch.device("meta"):  # its weights are replaced below
-        stored = create_backbone(name, dim, {}, preprocessing)
+    stored = empty_backbone(name, dim, {}, preprocessing)
     stored.network.load_state_dict(renamed, assign=True)
     stored.network.float().eval()
     return replace(stored, trained_on=None)

@@ -95,6 +95,12 @@ def create_backbone(name: str, dim: int, options: dict[str, Any], preprocessing:
     return StoredBackbone(network, name, dim, options, preprocessing, trained_on=())
 
 
+def empty_backbone(name: str, dim: int, options: dict[str, Any], preprocessing: Preprocessing) -> StoredBackbone:
+    """Such a network whose weights have shapes but no values and take no memory, on the device `meta`."""
+    with torch.device("meta"), _Unfilled():
+        return create_backbone(name, dim, options, preprocessing)
+
+
 def save_backbone(stored: StoredBackbone, path: str | Path) -> None:
     """Write `stored` atomically; equal weights give equal bytes, independent of path and device."""
     content = {
@@ -158,8 +164,7 @@ def restore_backbone(content: Any, origin: str) -> StoredBackbone:
 
 def _check_weights(spec: _Spec, preprocessing: Preprocessing, weights: dict[str, Tensor]) -> None:
     """Raise ValueError for weights of another network, before memory is allocated for the one that the file describes."""
-    with torch.device("meta"), _Unfilled():
-        network = create_backbone(spec.name, spec.dim, spec.options, preprocessing).network
+    network = empty_backbone(spec.name, spec.dim, spec.options, preprocessing).network
     due = {name: (value.dtype, value.shape) for name, value in network.state_dict().items()}
     if {name: (value.dtype, value.shape) for name, value in weights.items()} != due:
         raise ValueError(f"its weights are not those of {spec.name}")

@@ -18,12 +18,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-
-import httpx
+from typing import TYPE_CHECKING
 
 from facerec.catalog.pace import RetryPolicy as RetryPolicy
 from facerec.catalog.pace import Watch, watched
 from facerec.core import AcquireError, bar
+
+if TYPE_CHECKING:
+    import httpx
 
 _LONGEST_PAUSE = 60.0  # seconds, whatever the server asks for
 _REDIRECTS = 20
@@ -65,6 +67,8 @@ def download_file(
     unknown; `policy` is that of the machine by default. Raises AcquireError with the reason alone; the partial file
     stays for a later attempt unless it is refused.
     """
+    import httpx  # takes as long as all else that a command imports; most find their files here
+
     partial.parent.mkdir(parents=True, exist_ok=True)
     job = _Job(url, partial, checked, policy or RetryPolicy.of_machine(), sizes)
     deadline, failures = time.monotonic() + job.policy.total, 0
@@ -161,6 +165,8 @@ def _is_header(value: str) -> bool:
 @contextmanager
 def _transport(watch: Watch) -> Iterator[None]:
     """Broken, refused and cut connections are worth another attempt."""
+    import httpx
+
     try:
         yield
     except (httpx.TransportError, _TryAgainError) as error:

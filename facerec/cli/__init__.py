@@ -26,7 +26,7 @@ import typer
 
 from facerec import __version__
 from facerec.cli.commands import app
-from facerec.core import run_command, use_portable_arithmetic, without_pandas
+from facerec.core import collect_rarely, run_command, use_portable_arithmetic, without_pandas
 
 __all__ = ["GROUPS", "app", "main"]
 
@@ -55,6 +55,7 @@ def main() -> None:
 
 
 def _run() -> None:
+    collect_rarely()
     use_portable_arithmetic()  # before a command imports numpy or torch
     with without_pandas():
         app()

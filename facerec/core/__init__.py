@@ -10,7 +10,7 @@ Other rooms import all of it from here:
 `timing`, which records how long a stage took, is imported by its own name.
 """
 
-from facerec.core.allocation import reused_memory, without_pandas
+from facerec.core.allocation import collect_rarely, reused_memory, without_pandas
 from facerec.core.compiling import compiled
 from facerec.core.console import ERROR_CLASS, INTERRUPTED, note, run_command
 from facerec.core.descriptions import (
@@ -91,4 +91,12 @@ __all__ += ["compiled", "create_registered", "options_of"]
 __all__ += ["ShareMade", "is_share", "kept_folder", "making_share", "own_share", "remove_old_folders"]
 __all__ += ["resumable_tables", "work_folder"]
 __all__ += ["describe_device", "device_type", "home", "leads", "local_number", "local_path", "local_setting"]
-__all__ += ["reused_memory", "shipped", "torch_device", "usable_cores", "without_pandas", "worker_count"]
+__all__ += [
+    "collect_rarely",
+    "reused_memory",
+    "shipped",
+    "torch_device",
+    "usable_cores",
+    "without_pandas",
+    "worker_count",
+]
