@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import networkx
@@ -19,10 +20,19 @@ ROWS = re.findall(r"^\| (`.*?) \|", PAGE.read_text().partition("## The way of a 
 ORDER = [room.removeprefix("facerec/") for row in ROWS for room in re.findall(r"`([\w/]+)`", row)]
 
 
+house = cache(rooms)
+
+
+@cache
+def parsed(file: Path) -> ast.Module:
+    return ast.parse(file.read_text())
+
+
+@cache
 def imports(file: Path) -> set[str]:
     """Modules of this project that a file imports anywhere."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(file.read_text())):
+    for node in ast.walk(parsed(file)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names if alias.name in MODULES}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -37,7 +47,7 @@ def test_nothing_but_the_front_door_lies_at_the_root() -> None:
 
 
 def test_rooms_do_not_import_one_another_in_circles() -> None:
-    assert circles(rooms()) == []
+    assert circles(house()) == []
 
 
 def test_files_do_not_import_one_another_in_circles() -> None:
@@ -48,20 +58,20 @@ def test_files_do_not_import_one_another_in_circles() -> None:
 def test_no_room_imports_upward() -> None:
     """The table of docs/architecture.md lists the rooms from the ground up."""
     place = {room: number for number, room in enumerate(ORDER)}
-    assert place.keys() == set(rooms())
+    assert place.keys() == set(house())
     place["synthfaces"] = place["imaging"]
-    assert [(above, below) for above, below in rooms().edges if place[above] < place[below]] == []
+    assert [(above, below) for above, below in house().edges if place[above] < place[below]] == []
 
 
 def test_the_renderer_knows_only_core_and_imaging() -> None:
-    assert set(rooms()["synthfaces"]) <= {"core", "imaging"}
+    assert set(house()["synthfaces"]) <= {"core", "imaging"}
 
 
 def test_every_class_has_a_name_of_its_own() -> None:
     names = Counter(
         node.name
         for file in FILES
-        for node in ast.walk(ast.parse(file.read_text()))
+        for node in ast.walk(parsed(file))
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
     )
     assert [name for name, count in names.items() if count > 1] == []
@@ -77,11 +87,11 @@ def test_a_file_imports_few_others() -> None:
 def test_functions_are_short(file: Path) -> None:
     long = [
         node.name
-        for node in ast.walk(ast.parse(file.read_text()))
+        for node in ast.walk(parsed(file))
         if isinstance(node, ast.FunctionDef) and node.end_lineno is not None and node.end_lineno - node.lineno >= 60
     ]
     assert long == []
 
 
 def test_the_picture_is_that_of_the_code() -> None:
-    assert picture(rooms()) in PAGE.read_text(), "make docs draws it anew"
+    assert picture(house()) in PAGE.read_text(), "make docs draws it anew"

@@ -71,17 +71,22 @@ def export_onnx(source: str | Path, target: str | Path, allow_torchscript: bool 
     return difference
 
 
-def export_folder(source: str | Path, folder: Path) -> tuple[dict[str, Any], str]:
+def export_folder(source: str | Path, folder: Path) -> dict[str, Any]:
     """Write the network of `source` into `folder` as config.json, model.safetensors and model.onnx.
 
-    Returns the values of config.json with "parameters" and "max_difference", of torch and ONNX; and the digest that the
-    network has in its present form, which for published weights is that of their file. Raises as `export_onnx`.
+    Returns the values of config.json with "parameters" and "max_difference", of torch and ONNX. Raises as
+    `export_onnx`.
     """
     stored = load_network(source)
     values = model_folders.write_model_folder(stored, folder)
     values["parameters"] = sum(each.numel() for each in stored.network.parameters())
     values["max_difference"] = export_onnx(folder, folder / "model.onnx")
-    return values, load_embedder(source).digest
+    return values
+
+
+def digest_before_export(source: str | Path) -> str:
+    """The digest of the network in its present form, by which scores name it: for published weights that of their file."""
+    return load_embedder(source).digest
 
 
 def describe_export(source: str | Path, target: str | Path) -> dict[str, Any]:

@@ -65,12 +65,12 @@ def publish_model(model: str | Path, out: str | Path, options: PublishOptions) -
     networks are left out. Returns the digest, the benchmarks, and the largest difference between torch and ONNX. Raises
     FormatError for a network that cannot be exported, ExportError where ONNX gives other embeddings.
     """
-    results = []
+    found = thresholds.find_measurements(export.digest_before_export(model), options.scores)
+    results = [PublishedResult(each, _read_metrics(path.with_name(_RESULT))) for path, each in found.items()]
     with atomic_dir(out) as folder:
-        config, known_as = export.export_folder(model, folder)
-        for path, measured in thresholds.find_measurements(known_as, options.scores).items():
+        config = export.export_folder(model, folder)
+        for path, measured in found.items():
             copy_scores(path, folder / "scores" / measured.benchmark, config["digest"])
-            results.append(PublishedResult(measured, _read_metrics(path.with_name(_RESULT))))
         write_text(folder / "README.md", render_published_card(config, options, results))
     benchmarks = [each.measured.benchmark for each in results]
     return {"digest": config["digest"], "benchmarks": benchmarks, "max_difference": config["max_difference"]}
