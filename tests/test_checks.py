@@ -54,6 +54,7 @@ def hook(name: str, clone: Path, home: Path) -> subprocess.CompletedProcess[str]
     return subprocess.run(words, cwd=clone, env=environment, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_a_clone_passes_and_a_mistake_does_not(clone: Path, tmp_path: Path) -> None:
     subprocess.run([BIN / "pre-commit", "validate-config"], cwd=clone, check=True)
     for name in ("ruff-check", "ruff-format", "params"):
@@ -69,6 +70,7 @@ def test_a_clone_passes_and_a_mistake_does_not(clone: Path, tmp_path: Path) -> N
         (clone / "params.yaml").write_text(text)
 
 
+@pytest.mark.slow
 def test_a_lock_of_other_stages_is_refused(clone: Path, tmp_path: Path) -> None:
     done = hook("lock", clone, tmp_path)
     assert done.returncode != 0

@@ -59,6 +59,7 @@ def with_rules(exported: Path, target: Path, flip: str, colour: str) -> Path:
     return target
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flip", FLIPS)
 @pytest.mark.parametrize("colour", ["RGB", "BGR"])
 def test_onnxruntime_alone_finds_the_same_embeddings(exported: Path, tmp_path: Path, flip: str, colour: str) -> None:
@@ -75,6 +76,7 @@ def test_onnxruntime_alone_finds_the_same_embeddings(exported: Path, tmp_path: P
     assert found["distance"] == pytest.approx(float(np.sum((unit[0] - unit[1]) ** 2)), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_every_rule_gives_embeddings_of_its_own(exported: Path, tmp_path: Path) -> None:
     """Else the test above could not tell whether the program heeds them."""
     faces = faces_of(1, 2)

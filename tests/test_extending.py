@@ -18,6 +18,7 @@ PROGRAMS = re.findall(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("part", "program"), PROGRAMS, ids=[part for part, _ in PROGRAMS])
 def test_the_program_runs(part: str, program: str, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "data/catalog", tmp_path / "data/catalog")

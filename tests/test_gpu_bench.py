@@ -25,6 +25,7 @@ def test_it_measures_everything_and_writes_it_down(tmp_path: Path) -> None:
     assert all(value > 0 for row in rows for value in row.values() if not isinstance(value, str))
 
 
+@pytest.mark.slow
 def test_without_a_gpu_it_says_so(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, ROOT / "bench/gpu.py"], cwd=tmp_path, capture_output=True, text=True, check=False,

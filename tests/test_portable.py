@@ -126,6 +126,7 @@ def compute(*arguments: str, **how: Any) -> dict[str, str]:
     return found
 
 
+@pytest.mark.slow
 def test_cores_change_no_library(here: dict[str, str]) -> None:
     assert [different(here, compute("-m", "tests.arithmetic", cores=cores)) for cores in (1, 4)] == [[], []]
 

@@ -132,7 +132,7 @@ WITHOUT_LFW: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize(("name", "changes"), [("cfp", {}), ("lfw_cfp", WITHOUT_LFW)])
+@pytest.mark.parametrize(("name", "changes"), [("cfp", {}), pytest.param("lfw_cfp", WITHOUT_LFW, marks=pytest.mark.slow)])
 def test_cfp_from_its_archive_to_both_protocols(
     downloads: Path, tmp_path: Path, name: str, changes: dict[str, Any]
 ) -> None:
@@ -190,6 +190,7 @@ def test_megaface_takes_the_listed_probes_among_all_distractors(downloads: Path,
     assert Path("reports/sheets/photos/megaface.jpg").is_file()
 
 
+@pytest.mark.slow
 def test_people_who_were_added_are_looked_for_among_added_strangers(downloads: Path, tmp_path: Path) -> None:
     """`facerec add`, then `facerec add --to distractors`: one run verifies and identifies."""
     for number in range(26):

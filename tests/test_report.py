@@ -138,6 +138,7 @@ def test_the_tables_say_what_the_stages_found(html: str) -> None:
         assert words in text
 
 
+@pytest.mark.slow
 def test_equal_runs_give_equal_pages_whenever_they_were_made(default: RunReport, tmp_path: Path) -> None:
     again = finished.make(tmp_path, finished.default(), drawn=True)
     days = {"2025-11-25": default, "2025-11-26": again}

@@ -54,6 +54,7 @@ def test_a_second_run_does_nothing(project: Project) -> None:
     assert "Data and pipelines are up to date." in output
 
 
+@pytest.mark.slow
 def test_a_new_crop_size_does_not_detect_again(copy: Project) -> None:
     output = copy.run("dvc", "exp", "run", "-S", "align.size=224", "align")
     assert {name.split("@")[0] for name in executed(output)} == {"align"}

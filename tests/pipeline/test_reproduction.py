@@ -89,6 +89,7 @@ def test_without_git_the_verdict_says_what_it_needs(copy: Project) -> None:
     assert told == f"error: {copy.root} is not a git repository; go to a clone of the project, made with git.\n"
 
 
+@pytest.mark.slow
 def test_runs_of_different_machines_are_told_apart(copy: Project) -> None:
     path = copy.root / "reports/summary.json"
     summary = json.loads(path.read_text())
