@@ -61,6 +61,8 @@ RUNS: dict[str, dict[str, Any] | None] = {
     "varied": {"augment": {"colour": 0.5, "low_resolution": 0.4, "crop": 0.4}},
     "decay": {"weight_decay": 0.002},
     "decay-5": {"weight_decay": 0.005},
+    "decay-10": {"weight_decay": 0.01},
+    "decay-20": {"weight_decay": 0.02},
     "batch-32": {"batch": 32, "lr": 0.05, "weight_decay": 0.005},
     "softmax-decay-5": {"weight_decay": 0.005, "head": {"name": "softmax"}},
     "cosface-decay-5": {"weight_decay": 0.005, "head": COSFACE},
