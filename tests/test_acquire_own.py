@@ -159,6 +159,12 @@ def test_photos_held_out_are_of_the_people_trained_on(project: Path) -> None:
     assert "add PHOTOS mine`" in entries.load_entry("mine_own_photos").manual
 
 
+def test_what_cannot_be_added_writes_nothing(project: Path) -> None:
+    with pytest.raises(FormatError, match=r"people are held out, too few to make pairs of; raise --held-out"):
+        added_to_train(project, tests=("own_photos",), held_out=0.1)
+    assert not [*project.rglob("mine*")]
+
+
 def test_the_recipe_is_in_the_profile_with_reasons_and_can_be_replaced(project: Path) -> None:
     added, wanted = added_to_train(project, tests=("none",))
     assert added.recipe is not None

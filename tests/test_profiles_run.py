@@ -132,7 +132,9 @@ WITHOUT_LFW: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize(("name", "changes"), [("cfp", {}), pytest.param("lfw_cfp", WITHOUT_LFW, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("name", "changes"), [("cfp", {}), pytest.param("lfw_cfp", WITHOUT_LFW, marks=pytest.mark.slow)]
+)
 def test_cfp_from_its_archive_to_both_protocols(
     downloads: Path, tmp_path: Path, name: str, changes: dict[str, Any]
 ) -> None:

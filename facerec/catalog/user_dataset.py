@@ -103,9 +103,9 @@ class _Set:
 def add_dataset(source: Path, name: str, options: AddOptions, profiles: Path, replace: bool = False) -> AddedDataset:
     """Write data/catalog/NAME.yaml and the profile NAME for the photos at `source`.
 
-    People that are held out become the entry NAME_own, photos that are held out NAME_own_photos. Equal photos and options give equal files. Raises ParamsError for
-    a name that is taken or options that do not go together, and FormatError for photos that cannot be read or show
-    fewer than two people.
+    People that are held out become the entry NAME_own, photos that are held out NAME_own_photos. Equal photos and
+    options give equal files. Raises ParamsError for a name that is taken or options that do not go together, and
+    FormatError for photos that cannot be read or show fewer than two people; then nothing is written.
     """
     _check_options(name, options)
     _check_probes(options.probes, profiles)
@@ -119,8 +119,9 @@ def add_dataset(source: Path, name: str, options: AddOptions, profiles: Path, re
     profile = profiles / f"{name}.yaml"
     _check_places([*places, profile], replace)
     notes, count, parts = found.notes(options.aligned), 0, list(tests)
-    for each, place in zip(sets, places, strict=True):
-        listed, noted = _write_lists(each, source)
+    named, drawn = [_people_list(each) for each in sets], [_pairs(each) for each in sets]
+    for each, place, people, (pairs, noted) in zip(sets, places, named, drawn, strict=True):
+        listed = _write_lists(each, source, people, pairs)
         count += noted[0]
         notes += noted[1:]
         head = f"# The photos as they were added: {found.digest}. After a change of theirs, add them again.\n"
@@ -130,8 +131,8 @@ def add_dataset(source: Path, name: str, options: AddOptions, profiles: Path, re
     write_text(profile, _profile(name, parts, recipe, options))
     held = {photo: who for each in sets[1:] for who, photos in each.people.items() for photo in photos}
     strangers = {*held.values()} - sets[0].people.keys()
-    people = len({*found.people} - {""})
-    return AddedDataset(found.count, people, len(strangers), len(held), count, tuple(notes), (*places, profile), recipe)
+    known = len({*found.people} - {""})
+    return AddedDataset(found.count, known, len(strangers), len(held), count, tuple(notes), (*places, profile), recipe)
 
 
 def _check_options(name: str, options: AddOptions) -> None:
@@ -197,30 +198,32 @@ def _sets(name: str, found: FoundPhotos, options: AddOptions) -> list[_Set]:
     return [_Set(name, training, "train"), *tests]
 
 
-def _write_lists(made: _Set, source: Path) -> tuple[list[Path], list[Any]]:
-    """Link the photos and write the list of people and the pairs, if any.
-
-    Returns these files, and the number of pairs followed by notes on them.
-    """
+def _write_lists(made: _Set, source: Path, named: str, pairs: list[pair_sampling.Named]) -> list[Path]:
+    """Link the photos and write the list `named` of people and the pairs, if any; returns these files."""
     downloads = DOWNLOADS / made.name
     downloads.mkdir(parents=True, exist_ok=True)
     _link(source, downloads / (made.name if source.is_dir() else f"{made.name}.tar"))
-    pairs, noted = _pairs(made)
     people = downloads / f"{made.name}_people.tsv"
-    photos = sorted((photo, name) for name, each in made.people.items() for photo in each)
-    write_text(people, "".join(_line(photo, name) for photo, name in photos))
+    write_text(people, named)
     if "" in made.people:
         write_text(downloads / f"{made.name}_{_NO_NOISE}", "# No photo is known to be mislabelled.\n")
-        return [people, downloads / f"{made.name}_{_NO_NOISE}"], noted
+        return [people, downloads / f"{made.name}_{_NO_NOISE}"]
     if made.pairs is None:
-        return [people], noted
+        return [people]
     suffix = made.pairs.suffix if isinstance(made.pairs, Path) else ".tsv"
     listed = downloads / f"{made.name}_pairs{suffix}"
     if isinstance(made.pairs, Path):
         shutil.copyfile(made.pairs, listed)
     else:
         write_text(listed, "".join(f"{first}\t{second}\t{int(same)}\n" for first, second, same in pairs))
-    return [people, listed], noted
+    return [people, listed]
+
+
+def _people_list(made: _Set) -> str:
+    """The list of who is in which photo."""
+    return "".join(
+        _line(*each) for each in sorted((photo, who) for who, photos in made.people.items() for photo in photos)
+    )
 
 
 def _line(photo: str, name: str) -> str:
