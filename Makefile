@@ -21,9 +21,10 @@ repro: $(READY)  ## run the default experiment; finished stages come from the ca
 table: $(READY)  ## all experiments in one table: what was changed, and what became of accuracy and rank-1
 	@$(RUN) facerec experiments
 
-# A process for each core, up to four, that take test files in their order (tests/conftest.py). One torch thread in each:
-# threads that wait for one another cost tenfold.
-PYTEST := OMP_NUM_THREADS=1 pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# One process more than there are cores, since tests often wait, up to four; they take test files in their order
+# (tests/conftest.py). One torch thread in each: threads that wait for one another cost tenfold.
+WORKERS = $$(($$(getconf _NPROCESSORS_ONLN) + 1))
+PYTEST = OMP_NUM_THREADS=1 pytest --numprocesses $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test: $(READY)  ## run the tests
 	$(RUN) $(PYTEST) -m "not slow"
