@@ -170,6 +170,7 @@ class Network(torch.nn.Module):
 
 
 @pytest.mark.filterwarnings("ignore:Couldn't retrieve source code")
+@pytest.mark.slow
 def test_reading_a_network_loads_neither_the_compiler_nor_a_client_of_the_web(tmp_path: Path) -> None:
     torch.save(names.filled(names.foamliu()), tmp_path / "net.pt")
     program = f"""
