@@ -34,6 +34,15 @@ from facerec.store.model_metadata import Preprocessing
 torch.manual_seed(1)
 storage.save_backbone(storage.create_backbone("mobilefacenet", 128, {"width": 0.25}, Preprocessing()), "backbone.pt")
 """
+PUBLISHED = """
+from pathlib import Path
+import torch, yaml
+from facerec.store.model_metadata import Preprocessing
+from tests import published_names
+Path("published").mkdir()
+torch.save(published_names.filled(published_names.foamliu()), "published/net.pt")
+Path("published/preprocessing.yaml").write_text(yaml.safe_dump(Preprocessing().to_dict()))
+"""
 PHOTOS = """
 from pathlib import Path
 from facerec.store import shards
@@ -48,6 +57,10 @@ WORK = {
     "facerec detect photo.jpg": (["-c", SCRIPT, "detect", "a.jpg", "--json"], None),
     "facerec compare a.jpg b.jpg": (
         ["-c", SCRIPT, "compare", "a.jpg", "b.jpg", "--model", "backbone.pt", "--json"],
+        None,
+    ),
+    "facerec compare, published weights": (
+        ["-c", SCRIPT, "compare", "a.jpg", "b.jpg", "--model", "published", "--json"],
         None,
     ),
     "facerec --help": (["-c", SCRIPT, "--help"], None),
@@ -87,7 +100,7 @@ def prepare(checkout: Path, folder: Path) -> Path:
     params = yaml.safe_load((checkout / "params.yaml").read_text(encoding="utf-8"))
     params["render"].update(RENDER)
     (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
-    for arguments in (["-m", "stages.render", "synth_facescrub"], ["-c", NETWORK], ["-c", PHOTOS]):
+    for arguments in (["-m", "stages.render", "synth_facescrub"], ["-c", NETWORK], ["-c", PUBLISHED], ["-c", PHOTOS]):
         run(folder, arguments)
     return folder
 
