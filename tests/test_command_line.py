@@ -13,7 +13,7 @@ import yaml
 from typer.testing import CliRunner
 
 import facerec
-from facerec.cli import GROUPS, app
+from facerec.cli import app
 from facerec.cli.commands import LISTING, load_commands
 from facerec.cli.common import DETECTORS, Panel
 from facerec.detection import detector_names
@@ -25,7 +25,7 @@ from tools import commands as listing
 
 def commands(parser: Any = None, name: str = "facerec") -> dict[str, Any]:
     """Every command by the words that call it."""
-    parser = parser or load_commands(GROUPS)
+    parser = parser or load_commands()
     inner = getattr(parser, "commands", None)
     if not inner:
         return {name: parser}

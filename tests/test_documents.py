@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from dvc.cli.parser import get_main_parser
 
-from facerec.cli import GROUPS
 from facerec.cli.commands import load_commands
 from tests import documents
 from tests.conftest import ROOT
@@ -25,7 +24,7 @@ def unknown(words: list[str]) -> str:
     if words[0] == "make":
         targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
         return ", ".join(word for word in words[1:] if "=" not in word and word not in targets)
-    return _unknown(get_main_parser() if words[0] == "dvc" else load_commands(GROUPS), words[1:])
+    return _unknown(get_main_parser() if words[0] == "dvc" else load_commands(), words[1:])
 
 
 def _unknown(parser: Any, words: list[str]) -> str:

@@ -23,7 +23,7 @@ from numcodecs import blosc
 from facerec.store import bounds, tables
 from tests.conftest import ROOT
 
-ROWS = 40_000_000
+ROWS = 100_000_000
 MOST = 400 << 20
 """Bytes that a reader may take of a bomb; what it would take is more."""
 

@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from facerec.cli import GROUPS
 from facerec.cli.commands import LISTING, Listed, load_commands
 from facerec.core import write_text
 
@@ -23,7 +22,7 @@ def text(listed: dict[str, Listed]) -> str:
 
 
 def _listed() -> Iterator[tuple[str, Listed]]:
-    for name, command in load_commands(GROUPS).commands.items():
+    for name, command in load_commands().commands.items():
         inner: Any = next(iter(getattr(command, "commands", {"": command}).values()))
         file = inspect.unwrap(inner.callback).__module__.removeprefix("facerec.cli.")
         said = inspect.cleandoc(command.help).split("\n\n")[0]

@@ -28,10 +28,7 @@ from facerec import __version__
 from facerec.cli.commands import app
 from facerec.core import collect_rarely, run_command, use_portable_arithmetic, without_pandas
 
-__all__ = ["GROUPS", "app", "main"]
-
-GROUPS = ("use", "data", "faces", "curation", "models", "measure", "protocols", "experiments")
-"""Modules of this folder with commands, in the order of the help."""
+__all__ = ["app", "main"]
 
 
 def _show_version(asked: bool) -> None:

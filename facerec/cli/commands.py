@@ -17,6 +17,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 HELP = {"help_option_names": ["-h", "--help"]}
+FILES = ("use", "data", "faces", "curation", "models", "measure", "protocols", "experiments")
+"""The files of this folder with commands, in the order of the help."""
 LISTING = Path(__file__).with_name("commands.json")
 
 
@@ -79,8 +81,7 @@ class Commands(PlainGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command that is run, from its file; all files where there is none, to name one that is spelled alike."""
         listed = listed_commands()
-        wanted = [listed[args[0]]["file"]] if args[0] in listed else [each["file"] for each in listed.values()]
-        self.commands |= load_commands(wanted).commands
+        self.commands |= load_commands((listed[args[0]]["file"],) if args[0] in listed else FILES).commands
         return super().resolve_command(ctx, args)
 
 
@@ -94,7 +95,7 @@ app = typer.Typer(
 )
 
 
-def load_commands(files: Iterable[str]) -> Any:
+def load_commands(files: Iterable[str] = FILES) -> Any:
     """The group of all commands, which has those of some files of this folder, and any imported before."""
     for file in files:
         import_module(f"facerec.cli.{file}")
