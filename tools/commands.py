@@ -7,13 +7,13 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from facerec.cli.commands import LISTING, Listed, load_commands
+from facerec.cli.commands import FILES, LISTING, Listed, load_commands
 from facerec.core import write_text
 
 
 def listing() -> dict[str, Listed]:
-    """Every command, in the order of the help."""
-    return dict(_listed())
+    """Every command, in the order of the help, whichever file was imported first."""
+    return dict(sorted(_listed(), key=lambda each: FILES.index(each[1]["file"])))
 
 
 def text(listed: dict[str, Listed]) -> str:
