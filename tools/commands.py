@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Iterator
 from typing import Any
 
 from facerec.cli.commands import FILES, LISTING, Listed, load_commands
@@ -12,8 +11,10 @@ from facerec.core import write_text
 
 
 def listing() -> dict[str, Listed]:
-    """Every command, in the order of the help, whichever file was imported first."""
-    return dict(sorted(_listed(), key=lambda each: FILES.index(each[1]["file"])))
+    """Every command, by the order of the files, whichever was imported first; groups of commands come last."""
+    commands = load_commands().commands.items()
+    known = sorted(commands, key=lambda each: (hasattr(each[1], "commands"), FILES.index(_file(each[1]))))
+    return {name: _listed(command) for name, command in known}
 
 
 def text(listed: dict[str, Listed]) -> str:
@@ -21,12 +22,14 @@ def text(listed: dict[str, Listed]) -> str:
     return json.dumps(listed, indent=1, ensure_ascii=False) + "\n"
 
 
-def _listed() -> Iterator[tuple[str, Listed]]:
-    for name, command in load_commands().commands.items():
-        inner: Any = next(iter(getattr(command, "commands", {"": command}).values()))
-        file = inspect.unwrap(inner.callback).__module__.removeprefix("facerec.cli.")
-        said = inspect.cleandoc(command.help).split("\n\n")[0]
-        yield name, {"file": file, "panel": str(command.rich_help_panel), "help": said}
+def _listed(command: Any) -> Listed:
+    said = inspect.cleandoc(command.help).split("\n\n")[0]
+    return {"file": _file(command), "panel": str(command.rich_help_panel), "help": said}
+
+
+def _file(command: Any) -> str:
+    inner: Any = next(iter(getattr(command, "commands", {"": command}).values()))
+    return str(inspect.unwrap(inner.callback).__module__.removeprefix("facerec.cli."))
 
 
 if __name__ == "__main__":
