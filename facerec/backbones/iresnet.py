@@ -14,7 +14,7 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from facerec.backbones.layers import ATTENTION, EmbeddingOutput, PReLU, StagedNetwork, initialise_he
+from facerec.backbones.layers import ATTENTION, EmbeddingOutput, FusedSequential, PReLU, StagedNetwork, initialise_he
 
 CHANNELS = (64, 128, 256, 512)
 BLOCKS = {
@@ -51,7 +51,7 @@ class IResidualUnit(nn.Module):
         self, inputs: int, outputs: int, stride: int, attention: str, inner_norm: bool = True, projected: bool = True
     ) -> None:
         super().__init__()
-        self.residual = nn.Sequential(
+        self.residual = FusedSequential(
             nn.BatchNorm2d(inputs),
             nn.Conv2d(inputs, outputs, 3, 1, 1, bias=False),
             *([nn.BatchNorm2d(outputs)] if inner_norm else []),
@@ -73,7 +73,7 @@ def _shortcut(inputs: int, outputs: int, stride: int, projected: bool) -> nn.Mod
         return nn.Identity()
     if not projected and inputs == outputs:
         return nn.MaxPool2d(1, stride)
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+    return FusedSequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
 
 
 class IResNet(StagedNetwork):
@@ -88,7 +88,7 @@ class IResNet(StagedNetwork):
         self, depth: int, attention: str = "", dim: int = 512, size: tuple[int, int] = (112, 112), dropout: float = 0.0
     ) -> None:
         super().__init__()
-        self.stem = nn.Sequential(
+        self.stem = FusedSequential(
             nn.Conv2d(3, CHANNELS[0], 3, 1, 1, bias=False), nn.BatchNorm2d(CHANNELS[0]), PReLU(CHANNELS[0])
         )
         self.body = _residual_stages(partial(self.unit, attention), BLOCKS[depth])

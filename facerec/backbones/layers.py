@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from facerec.backbones.normalisation import can_fuse, is_plain, normalise
+
 _scripting = torch.jit.is_scripting  # type: ignore[attr-defined]
 
 
@@ -31,16 +33,10 @@ class PReLU(nn.PReLU):
     def forward(self, x: Tensor) -> Tensor:
         """(b, c, ...) -> the same shape."""
         if not _scripting():  # noqa: SIM102  TorchScript does not look into it where it stands alone
-            if self.training and _is_plain(x):
+            if self.training and is_plain(x):
                 activated: Tensor = _PReLU.apply(x, self.weight)
                 return activated
         return functional.prelu(x, self.weight)
-
-
-def _is_plain(x: Tensor) -> bool:
-    """Whether `x` is computed with as it is: float32 on a CPU, neither compiled nor cast."""
-    cast = torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling()
-    return x.device.type == "cpu" and x.dtype == torch.float32 and not cast
 
 
 class _PReLU(torch.autograd.Function):
@@ -61,7 +57,22 @@ class _PReLU(torch.autograd.Function):
         return above.addcmul_(below, by_channel), below.mul_(x).sum([0, *range(2, x.ndim)])
 
 
-class EmbeddingOutput(nn.Sequential):
+class FusedSequential(nn.Sequential):
+    """`nn.Sequential` that computes a batch normalisation and the PReLU after it as one, in training on a CPU."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """What the layers make of `x`, one after the other."""
+        layers = [*self, None]
+        while (layer := layers.pop(0)) is not None:
+            if can_fuse(layer, x):
+                follower = layers.pop(0) if isinstance(layers[0], PReLU) else None
+                x = normalise(x, layer, None if follower is None else follower.weight)
+            else:
+                x = layer(x)
+        return x
+
+
+class EmbeddingOutput(FusedSequential):
     """The "E" output of the ArcFace paper, BN-dropout-linear-BN: (b, channels, h, w) -> (b, dim).
 
     `area` is h * w; `frozen_scale` keeps the weight of the last normalisation at one, as arcface_torch does.

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from facerec.backbones.layers import PReLU
+from facerec.backbones.layers import FusedSequential, PReLU
 
 
 class Stage(NamedTuple):
@@ -33,7 +33,7 @@ _ROUNDING = 1e-9  # of a share such as .1, three times which is a little more or
 REDUCTION = 16  # image pixels per pixel of the last feature map
 
 
-class ConvNorm(nn.Sequential):
+class ConvNorm(FusedSequential):
     """Convolution without bias, batch normalisation and, unless `linear`, a PReLU per channel."""
 
     def __init__(

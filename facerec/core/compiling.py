@@ -13,7 +13,7 @@ def compiled(function: Function) -> Function:
     """`function`, compiled when it is first called, as numba itself takes a third of a second to import.
 
     The machine code is kept for the next process where a folder for it is writable. As in numpy, a division by zero
-    gives infinity or NaN.
+    gives infinity or NaN. Python's lock is released, so that threads can share the work.
     """
     fast: Callable[..., Any] | None = None
 
@@ -31,7 +31,7 @@ def _compile(function: Callable[..., Any]) -> Callable[..., Any]:
     from numba import njit
 
     try:
-        fast: Callable[..., Any] = njit(cache=True, error_model="numpy")(function)
+        fast: Callable[..., Any] = njit(cache=True, nogil=True, error_model="numpy")(function)
     except RuntimeError:  # neither the folder of the code nor the user's cache is writable
-        fast = njit(error_model="numpy")(function)
+        fast = njit(nogil=True, error_model="numpy")(function)
     return fast
