@@ -25,7 +25,7 @@ from tests.conftest import ROOT
 
 PRELOADED = (
     "stages.common", "facerec.cli", "facerec.core", "facerec.training", "facerec.recognition.recogniser", "torch._dynamo",
-    "torch.onnx", "cv2", "pyarrow.parquet", "pyarrow.dataset", "onnx", "onnxruntime", "onnxscript", "numba", "matplotlib.figure",
+    "torch.onnx", "cv2", "pyarrow.parquet", "pyarrow.dataset", "onnx", "onnxruntime", "numba", "matplotlib.figure",
     "matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg", "rich.progress", "typer.rich_utils", "jinja2",
     "markdown_it", "dvc.cli", "dvc.cli.parser", "dvc.repo", "dvc.repo.reproduce", "dvc.repo.experiments", "dvc_data.index",
     "facerec.evaluation.identification.engines", "synthfaces.render",

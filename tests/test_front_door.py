@@ -66,7 +66,7 @@ describe_machine()
 from facerec.evaluation.identification import identify
 faces = numpy.eye(6, dtype=numpy.float32)
 identify(faces[:4], [0, 0, 1, 1], faces[4:])
-print([name for name in ("anny", "matplotlib.pyplot", "onnx", "onnxscript", "pandas", "timm", "torch") if sys.modules.get(name)])
+print([name for name in ("anny", "matplotlib.pyplot", "onnx", "pandas", "timm", "torch") if sys.modules.get(name)])
 """
     environment = {**os.environ, "FACEREC_DEVICE": "cpu", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", program]

@@ -89,12 +89,13 @@ def code_of(stage: str, root: Path = ROOT) -> list[str]:
 
 
 def folded(files: list[str], root: Path = ROOT) -> list[str]:
-    """`files`, with a folder in place of its files where they are all listed."""
+    """`files`, with a folder in place of its files where they are all listed, or all but each `__init__.py`."""
     left = set(files)
     folders = {parent for file in files for parent in Path(file).parents if parent.parts}
     for folder in sorted(folders, key=lambda each: len(each.parts)):
         inside = {path.relative_to(root).as_posix() for path in (root / folder).rglob("*.py")}
-        if len(inside) > 1 and inside <= left:
+        missing = {Path(file).name for file in inside - left}
+        if len(inside) > 1 and inside & left and missing <= {"__init__.py"}:
             left = left - inside | {folder.as_posix()}
     return sorted(left)
 

@@ -62,6 +62,14 @@ class FusedSequential(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         """What the layers make of `x`, one after the other."""
+        if not _scripting():  # noqa: SIM102  as above
+            if self.training:
+                return self._in_training(x)
+        for layer in self:
+            x = layer(x)
+        return x
+
+    def _in_training(self, x: Tensor) -> Tensor:
         layers = [*self, None]
         while (layer := layers.pop(0)) is not None:
             if can_fuse(layer, x):

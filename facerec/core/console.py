@@ -37,7 +37,6 @@ _EXTRAS = {
     "jinja2": "pipeline",
     "markdown_it": "pipeline",
     "onnx": "train",
-    "onnxscript": "train",
     "ray": "ray",
     "retinaface": "retina-face",
     "tensorboard": "loggers",

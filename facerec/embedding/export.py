@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import io
 import json
-import warnings
 from contextlib import redirect_stdout
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -20,7 +18,7 @@ import torch
 from facerec import __version__
 from facerec.backbones import model_folders, storage
 from facerec.backbones.storage import StoredBackbone
-from facerec.core import FacerecError, atomic_file, check_place, is_torchscript, sha256_of_file, short_reason
+from facerec.core import FacerecError, atomic_file, check_place, is_torchscript, sha256_of_file, short_reason, to_onnx
 from facerec.embedding import (
     METADATA_KEY,
     Embedder,
@@ -31,8 +29,8 @@ from facerec.embedding import (
     torch_embedder,
 )
 from facerec.store.embeddings import normalise
+from facerec.store.model_metadata import Preprocessing
 
-OPSET = 18
 TOLERANCE = 1e-4
 """Largest accepted difference between the values of a normalised embedding in torch and in ONNX."""
 
@@ -107,50 +105,28 @@ def describe_export(source: str | Path, target: str | Path) -> dict[str, Any]:
 
 def encode_onnx(stored: StoredBackbone) -> bytes:
     """The network as an ONNX file; its metadata hold preprocessing, digest and training sets."""
-    network = stored.network.cpu().eval()
-    example = torch.zeros(2, 3, *stored.preprocessing.input_size)
-    with redirect_stdout(io.StringIO()):  # the exporter prints its steps
-        program = torch.onnx.export(
-            network,
-            (example,),
-            input_names=["images"],
-            output_names=["embeddings"],
-            dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
-            opset_version=OPSET,
-            dynamo=True,
-        )
-    assert program is not None
-    model = program.model_proto
-    _strip(model)
-    model.producer_name, model.producer_version = "facerec", __version__
-    onnx.helper.set_model_props(model, onnx_notes(stored))
-    onnx.checker.check_model(model)
-    return bytes(model.SerializeToString(deterministic=True))
+    return _encode(stored.network.cpu().eval(), stored.preprocessing, onnx_notes(stored))
 
 
 def _encode_script(embedder: Embedder, origin: str) -> bytes:
     """A TorchScript network with its preprocessing as an ONNX file."""
+    notes = {METADATA_KEY: json.dumps(embedder.preprocessing.to_dict(), sort_keys=True)}
     try:
-        with TemporaryDirectory() as folder, warnings.catch_warnings(), redirect_stdout(io.StringIO()):
-            file = Path(folder) / "network.onnx"
-            warnings.simplefilter("ignore")  # torch's other exporter takes no TorchScript
-            torch.onnx.export(
-                embedder.network,  # type: ignore[arg-type]
-                (torch.zeros(2, 3, *embedder.preprocessing.input_size),),
-                file,
-                input_names=["images"],
-                output_names=["embeddings"],
-                dynamic_axes={"images": {0: "batch"}, "embeddings": {0: "batch"}},
-                opset_version=OPSET,
-                dynamo=False,
-            )
-            model = onnx.load(file)
+        with redirect_stdout(io.StringIO()):  # the exporter prints what it could not do
+            return _encode(embedder.network, embedder.preprocessing, notes)
     except Exception as error:  # of many classes, for operators that ONNX does not have
         raise ExportError(
             f"{origin} cannot be made ONNX ({short_reason(error)}); have its author export it."
         ) from error
+
+
+def _encode(network: Any, preprocessing: Preprocessing, notes: dict[str, str]) -> bytes:
+    example = torch.zeros(2, 3, *preprocessing.input_size)
+    model = onnx.load_from_string(to_onnx(network, example, ("embeddings",), free=(0,)))
     _strip(model)
-    onnx.helper.set_model_props(model, {METADATA_KEY: json.dumps(embedder.preprocessing.to_dict(), sort_keys=True)})
+    model.producer_name, model.producer_version = "facerec", __version__
+    onnx.helper.set_model_props(model, notes)
+    onnx.checker.check_model(model)
     return bytes(model.SerializeToString(deterministic=True))
 
 

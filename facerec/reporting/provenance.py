@@ -31,7 +31,6 @@ LIBRARIES = [
     "numpy",
     "onnx",
     "onnxruntime",
-    "onnxscript",
     "opencv-contrib-python-headless",
     "pandas",
     "pillow",

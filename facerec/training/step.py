@@ -20,7 +20,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.amp import GradScaler
-from torch.distributed.fsdp.sharded_grad_scaler import ShardedGradScaler
 from torch.nn import functional
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -172,8 +171,12 @@ def initial_state(network: nn.Module, head: Head, recipe: Train, device: torch.d
         average = AveragedModel(network, multi_avg_fn=rule)
     optimiser = create_optimiser(network, head, recipe)
     head.follow(optimiser)
-    # Skips a step on all processes if one of them finds an overflow in its part of the head.
-    scaling = ShardedGradScaler if head.partial() and distributed.world() > 1 else GradScaler
+    scaling: Callable[..., Any] = GradScaler
+    if head.partial() and distributed.world() > 1:
+        # Skips a step on all processes if one of them finds an overflow in its part of the head.
+        from torch.distributed.fsdp.sharded_grad_scaler import ShardedGradScaler  # takes .7 s to load
+
+        scaling = ShardedGradScaler
     scaler = scaling(device.type, enabled=recipe.precision == "float16")
     forward = torch.compile(network) if recipe.compile else network
     return TrainingState(network, forward, GradientSum(network.parameters()), head, optimiser, scaler, average)
