@@ -53,10 +53,10 @@ def normalise(x: Tensor, norm: nn.BatchNorm2d, slopes: Tensor | None) -> Tensor:
     """
     kept = torch.ones(x.shape[1]) if slopes is None else slopes
     outputs, mean, variance = _NormPReLU.apply(x, norm.weight, norm.bias, kept, norm.eps)
-    statistics, share = dict(norm.named_buffers()), norm.momentum or 0.0
-    statistics["num_batches_tracked"].add_(1)
-    statistics["running_mean"].lerp_(mean, share)
-    statistics["running_var"].lerp_(variance, share)
+    share = norm.momentum or 0.0
+    norm.get_buffer("num_batches_tracked").add_(1)
+    norm.get_buffer("running_mean").lerp_(mean, share)
+    norm.get_buffer("running_var").lerp_(variance, share)
     result: Tensor = outputs
     return result
 
@@ -70,36 +70,25 @@ class _NormPReLU(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor]:
         outputs = torch.empty_like(x)
         pixels = _by_pixel(x)
-        count = pixels.shape[0] * pixels.shape[1]
-        sums = _sums(_add_moments, pixels, 2)
-        mean = sums[0] / count
-        variance = np.maximum(sums[1] / count - mean * mean, 0)
-        factor = weight.numpy() / np.sqrt(variance + eps)
-        line = _narrow(factor), _narrow(bias.numpy() - mean * factor), slopes.numpy()
-        _share(_apply, pixels, *line, _by_pixel(outputs))
+        found = _fit(_sums(_add_moments, pixels, 2), pixels.size, weight.numpy(), bias.numpy(), eps)
+        mean, variance, ctx.deviation, *line = found
+        ctx.line = *line, slopes.numpy(), mean
+        _share(_apply, pixels, *ctx.line[:3], _by_pixel(outputs))
         ctx.save_for_backward(x, slopes)
-        ctx.line, ctx.mean, ctx.factor, ctx.variance = line, _narrow(mean), factor, variance + eps
-        statistics = [torch.from_numpy(_narrow(each)) for each in (mean, variance * (count / (count - 1)))]
+        statistics = torch.from_numpy(mean), torch.from_numpy(variance)
         ctx.mark_non_differentiable(*statistics)
-        return outputs, statistics[0], statistics[1]
+        return outputs, *statistics
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
         x, _ = ctx.saved_tensors
         pixels, above = _by_pixel(x), _by_pixel(gradient.contiguous(memory_format=torch.channels_last))
-        count = pixels.shape[0] * pixels.shape[1]
-        biases, products, slopes = _sums(_add_gradients, pixels, 3, above, *ctx.line, ctx.mean)
-        slant = _narrow(-ctx.factor * products / (ctx.variance * count))
-        offset = _narrow(-ctx.factor * biases / count)
+        sums = _sums(_add_gradients, pixels, 3, above, *ctx.line)
+        *parameters, slant, offset = _descend(sums, pixels.size, ctx.line[0], ctx.deviation)
         inputs = torch.empty_like(x)
-        _share(_return, pixels, above, *ctx.line, ctx.mean, slant, offset, _by_pixel(inputs))
-        parameters = (products / np.sqrt(ctx.variance), biases, slopes)
-        return inputs, *(torch.from_numpy(_narrow(each)) for each in parameters), None
-
-
-def _narrow(values: Array) -> Array:
-    return values.astype(np.float32)
+        _share(_return, pixels, above, *ctx.line, slant, offset, _by_pixel(inputs))
+        return inputs, *map(torch.from_numpy, parameters), None
 
 
 def _by_pixel(maps: Tensor) -> Array:
@@ -110,17 +99,19 @@ def _by_pixel(maps: Tensor) -> Array:
 
 
 def _sums(loop: Callable[..., None], pixels: Array, count: int, *arguments: Array) -> Array:
-    """(count, c) float64: what `loop` adds up for each image, over all images in their order."""
+    """(b, count, c) float64: what `loop` adds up for each image."""
     sums = np.zeros((len(pixels), count, pixels.shape[2]))
     _share(loop, pixels, *arguments, sums)
-    total: Array = sums.sum(0)
-    return total
+    return sums
+
+
+_GRAIN = 100_000  # numbers; handing less to another thread takes as long as the work
 
 
 def _share(loop: Callable[..., None], *arguments: Array) -> None:
-    """Run `loop(first, last, *arguments)` over the images of the first argument, in as many threads as torch has."""
+    """Run `loop(first, last, *arguments)` over the images of the first argument, in up to as many threads as torch has."""
     images = len(arguments[0])
-    threads = min(torch.get_num_threads(), images)
+    threads = max(1, min(torch.get_num_threads(), images, arguments[0].size // _GRAIN))
     mine, *others = pairwise(images * part // threads for part in range(threads + 1))
     running = [_threads(os.getpid()).submit(loop, *part, *arguments) for part in others]
     loop(*mine, *arguments)
@@ -144,6 +135,45 @@ def _add_moments(first: int, last: int, x: Array, sums: Array) -> None:
                 value = np.float64(x[image, pixel, channel])
                 total[channel] += value
                 squares[channel] += value * value
+
+
+@compiled
+def _fit(sums: Array, size: int, weight: Array, bias: Array, eps: float) -> tuple[Array, ...]:
+    """Of each channel: mean, unbiased variance, deviation (float64), and the factor and shift that normalise it."""
+    channels = sums.shape[2]
+    count = size // channels
+    found = np.empty((4, channels), np.float32)
+    deviation = np.empty(channels)
+    for channel in range(channels):
+        total, squares = 0.0, 0.0
+        for image in range(sums.shape[0]):  # in this order, whatever thread made them
+            total += sums[image, 0, channel]
+            squares += sums[image, 1, channel]
+        mean = total / count
+        variance = max(squares / count - mean * mean, 0.0)
+        deviation[channel] = np.sqrt(variance + eps)
+        factor = weight[channel] / deviation[channel]
+        found[0, channel], found[1, channel] = mean, variance * (count / (count - 1))
+        found[2, channel], found[3, channel] = factor, bias[channel] - mean * factor
+    return found[0], found[1], deviation, found[2], found[3]
+
+
+@compiled
+def _descend(sums: Array, size: int, factor: Array, deviation: Array) -> tuple[Array, ...]:
+    """Of each channel: gradients of scale, bias and slope, and how those of x depend on x - mean, and their offset."""
+    channels = sums.shape[2]
+    count = size // channels
+    found = np.empty((5, channels), np.float32)
+    for channel in range(channels):
+        bias, product, slope = 0.0, 0.0, 0.0
+        for image in range(sums.shape[0]):
+            bias += sums[image, 0, channel]
+            product += sums[image, 1, channel]
+            slope += sums[image, 2, channel]
+        found[0, channel], found[1, channel], found[2, channel] = product / deviation[channel], bias, slope
+        found[3, channel] = -factor[channel] * product / (deviation[channel] * deviation[channel] * count)
+        found[4, channel] = -factor[channel] * bias / count
+    return found[0], found[1], found[2], found[3], found[4]
 
 
 @compiled
