@@ -38,6 +38,7 @@ BASE: dict[str, Any] = {
     "epochs": 10,
     "batch": 64,
     "lr": 0.1,
+    "weight_decay": 0.0005,
     "threads": 1,
     "schedule": {"name": "cosine", "warmup": 1.0},
     "augment": {"colour": 0.3, "low_resolution": 0.2, "crop": 0.2},

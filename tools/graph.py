@@ -20,7 +20,7 @@ from facerec.repository import code
 
 ROOT = Path(__file__).resolve().parent.parent
 _PICTURE = re.compile(r"(?<=```mermaid\n).*?(?=```)", re.DOTALL)
-_CODE = re.compile(r"^ *- (stages|facerec|synthfaces)/")
+_CODE = re.compile(r"^ *- (stages|facerec|synthfaces)[/\n]")
 _VARIABLE = re.compile(r"\$\{([a-z_.]+)\}")
 
 ASKED = ("clean", "overlap", "openset", "slices", "quality", "disjoint")

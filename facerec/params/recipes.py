@@ -54,8 +54,8 @@ class Rule(NamedTuple):
     batch: int
     augment: dict[str, float]
     lr: float = 0.1
-    decay: float | None = None
-    """Of the weights, where it is not that of params.yaml."""
+    decay: float = 0.0005
+    """Of the weights."""
 
 
 _SMALL = {"name": "arcface", "scale": 24, "margin": 0.2}
@@ -128,7 +128,7 @@ def propose_recipe(images: int, identities: int, machine: Machine) -> Proposal:
         train["precision"] = "bfloat16"
     elif machine.cores != Machine.cores:  # params.yaml has two threads
         train["threads"] = min(machine.cores, _THREADS)
-    usual = [("accumulate", 1), ("augment", {}), ("weight_decay", None)]
+    usual = [("accumulate", 1), ("augment", {})]
     kept = {key: value for key, value in train.items() if (key, value) not in usual}
     purpose = f"{images:,} images of {identities:,} people on {machine}"
     return Proposal(kept, _reasons(rule, images, identities, machine, batch, parts), purpose)
@@ -150,7 +150,7 @@ def _reasons(rule: Rule, images: int, identities: int, machine: Machine, batch: 
     augment = ", ".join(f"{name} {value:g}" for name, value in rule.augment.items())
     split = f", in {parts} parts that fit into the GPU" if parts > 1 else ""
     few = rule.head["scale"] < _LARGE["scale"]
-    decay = {"weight_decay": f"{rule.decay:g}: strong, since the people are few"} if rule.decay else {}
+    decay = "strong, since the people are few" if rule.decay > Rule._field_defaults["decay"] else "the usual"
     cores = {} if machine.gpu else {"threads": f"those of {machine}; their number changes the last bits of a result"}
     larger = "learn so few images by heart" if few else "gain little"
     return {
@@ -162,7 +162,7 @@ def _reasons(rule: Rule, images: int, identities: int, machine: Machine, batch: 
         "batch": f"{batch}{split}: {steps // rule.epochs:,} updates an epoch",
         "augmentation": f"mirrored{f' and {augment}' if augment else ''}: "
         + ("every face is seen often" if augment else "more of it needs more epochs than these"),
-        **decay,
+        "weight_decay": f"{rule.decay:g}: {decay}",
         **cores,
     }
 

@@ -17,7 +17,7 @@ from facerec.core import ParamsError, atomic_dir, shipped, write_text
 from facerec.params import profiles
 from facerec.repository import code
 
-_CODE = re.compile(r"^( *)- (?:facerec|synthfaces)/.*\n", re.MULTILINE)
+_CODE = re.compile(r"^( *)- (?:facerec|synthfaces)(?:/.*)?\n", re.MULTILINE)
 _STAGE = re.compile(r"^  (?=\w+:)", re.MULTILINE)
 _ABOUT_CODE = re.compile(r"^# A stage depends on the code.*\n", re.MULTILINE)
 _EXTRAS = "pipeline,synth,train"
