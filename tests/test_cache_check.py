@@ -66,6 +66,7 @@ def verdict(project: Project) -> Any:
 
 
 @pytest.mark.attack("Halves and mixtures", "rot in DVC's cache or in outputs", "named by `facerec verify-cache`")
+@pytest.mark.slow
 def test_rot_is_found_in_the_cache_and_in_the_workspace_and_the_advice_mends_it(project: Project) -> None:
     assert project.run("facerec", "verify-cache") == SOUND
     lock = (project.root / "dvc.lock").read_bytes()

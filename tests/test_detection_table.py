@@ -89,6 +89,7 @@ def test_table_has_the_documented_columns(scene):
     assert len(two[0]["landmarks"]) == 10
 
 
+@pytest.mark.slow
 def test_bytes_do_not_depend_on_the_number_of_workers(scene):
     folder, _, counts = scene
     again = folder / "again.parquet"

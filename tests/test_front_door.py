@@ -50,6 +50,7 @@ def test_importing_facerec_imports_nothing_heavy() -> None:
     assert done.stdout == "[]\n"
 
 
+@pytest.mark.slow
 def test_stages_that_compute_with_no_network_import_nothing_of_the_kind() -> None:
     with_networks = {"clean", "common", "embed", "export", "megaface_features", "overlap", "train"}
     stages = {path.stem for path in (ROOT / "stages").glob("[a-z]*.py")} - with_networks

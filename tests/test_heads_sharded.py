@@ -143,7 +143,7 @@ def alone() -> Answer:
     return everything()
 
 
-@pytest.fixture(scope="module", params=[2, 4])
+@pytest.fixture(scope="module", params=[2, pytest.param(4, marks=pytest.mark.slow)])
 def ranks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[Answer]:
     """What each of 2, then of 4 processes found."""
     return together(request.param, tmp_path_factory.mktemp("run"), everything)

@@ -32,6 +32,7 @@ def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.attack(
     "Halves and mixtures", "kill -9 while models are written", "each file is the old one or the new one"
 )
+@pytest.mark.slow
 def test_weights_and_curves_of_a_training_are_each_whole(tmp_path: Path) -> None:
     """DVC runs the stage again then, since it has not recorded the outputs."""
     faces = write_set(tmp_path / "faces", range(2), photos=4)

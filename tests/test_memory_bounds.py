@@ -243,6 +243,7 @@ def answers(tmp_path_factory):
     "Memory", "bombs of every format: tables, shards, weights, images, archives", "refused before they are decoded"
 )
 @pytest.mark.parametrize("bomb", BOMBS)
+@pytest.mark.slow
 def test_a_bomb_is_refused_within_little_memory(bomb, answers):
     said, taken = answers[bomb]
     assert BOMBS[bomb][-1] in said

@@ -126,6 +126,7 @@ def test_colours_are_the_theme_s_and_dvc_s(template: Path) -> None:
     assert {*written} == {"#fff"}
 
 
+@pytest.mark.slow
 def test_the_page_for_work_without_a_network_holds_vega() -> None:
     html = HTML(plots_page.page()).with_scripts(VegaRenderer.SCRIPTS).with_element("<div>here</div>").embed()
     assert "<div>here</div>" in html
@@ -134,6 +135,7 @@ def test_the_page_for_work_without_a_network_holds_vega() -> None:
     assert loaded == []
 
 
+@pytest.mark.slow
 def test_dvc_is_told_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Repo.init(str(tmp_path), no_scm=True).close()
     monkeypatch.chdir(tmp_path)

@@ -163,6 +163,7 @@ def test_verification_packs_need_nothing_but_a_network(downloads: Path, tmp_path
     assert [failures(name) for name in parsed.benchmarks] == [0] * 6
 
 
+@pytest.mark.slow
 def test_megaface_takes_the_listed_probes_among_all_distractors(downloads: Path, tmp_path: Path) -> None:
     probes = [f"Person_{person}/Person_{person}_{number}" for person in "BA" for number in (7, 3)]
     for number, name in enumerate([*probes, "Person_A/Person_A_9", "Other_One/Other_One_1"]):

@@ -183,6 +183,7 @@ def test_forgetting_needs_no_model(call, tmp_path):
     assert galleries.read_gallery(team).people == {}
 
 
+@pytest.mark.slow
 def test_photos_come_from_anywhere(call, folder, tmp_path):
     with tarfile.open(tmp_path / "people.tgz", "w:gz") as tar:
         tar.add(folder / "people", "people")

@@ -44,6 +44,7 @@ def test_a_bad_page_would_be_noticed(chromium: Browser, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("width", [360, 820, 1600])
+@pytest.mark.slow
 def test_nothing_goes_wrong_and_nothing_hangs_over(
     chromium: Browser, report: Path, width: int, scheme: browser.Scheme
 ) -> None:
@@ -58,6 +59,7 @@ def test_nothing_goes_wrong_and_nothing_hangs_over(
         assert problems == []
 
 
+@pytest.mark.slow
 def test_the_provenance_is_shown_where_its_file_is_beside_the_page(chromium: Browser, report: Path) -> None:
     with browser.opened(chromium, report, 1600) as (page, problems):
         section = page.locator("#provenance")
@@ -69,6 +71,7 @@ def test_the_provenance_is_shown_where_its_file_is_beside_the_page(chromium: Bro
         assert problems == []
 
 
+@pytest.mark.slow
 def test_a_page_without_that_file_says_so(chromium: Browser, report: Path, tmp_path: Path) -> None:
     alone = tmp_path / "index.html"
     alone.write_bytes(report.read_bytes())
@@ -79,6 +82,7 @@ def test_a_page_without_that_file_says_so(chromium: Browser, report: Path, tmp_p
         assert [each for each in problems if "exception" in each] == []
 
 
+@pytest.mark.slow
 def test_provenance_is_text_and_no_markup(chromium: Browser, report: Path, tmp_path: Path) -> None:
     spoilt = Provenance(EVIL, {EVIL: EVIL}, {EVIL: EVIL}, {})
     (beside,) = (report.parent / "provenance").iterdir()
@@ -94,6 +98,7 @@ def test_provenance_is_text_and_no_markup(chromium: Browser, report: Path, tmp_p
         assert problems == []
 
 
+@pytest.mark.slow
 def test_dark_is_dark_and_light_is_light(chromium: Browser, report: Path) -> None:
     """Mean brightness of what a person sees first, charts included."""
     shown = {scheme: brightness(chromium, report, scheme) for scheme in SCHEMES}
@@ -111,6 +116,7 @@ def brightness(chromium: Browser, report: Path, scheme: browser.Scheme) -> float
     return float(picture.mean())
 
 
+@pytest.mark.slow
 def test_the_contents_lead_to_every_section(chromium: Browser, report: Path) -> None:
     with browser.opened(chromium, report, 1600) as (page, problems):
         links = page.locator("nav a")
@@ -122,6 +128,7 @@ def test_the_contents_lead_to_every_section(chromium: Browser, report: Path) -> 
         assert problems == []
 
 
+@pytest.mark.slow
 def test_paper_is_white_and_shows_what_is_folded(chromium: Browser, report: Path) -> None:
     with browser.opened(chromium, report, 1600, scheme="dark") as (page, problems):
         page.emulate_media(media="print")

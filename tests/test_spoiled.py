@@ -230,6 +230,7 @@ def write_onnx(path: Path, *nodes: onnx.NodeProto, output: tuple[int, int] = (1,
 MEAN = helper.make_node("ReduceMean", ["x", "axes"], ["mean"], keepdims=0)
 
 
+@pytest.mark.slow
 def test_an_onnx_file_that_asks_for_a_terabyte_is_one_sentence(tmp_path: Path) -> None:
     """In a process of its own, where memory is limited as it is on any machine without overcommitment."""
     fixed = write_onnx(

@@ -46,7 +46,7 @@ def filling(after: int, kept: Checkpoints) -> Callable[..., torch.Tensor]:
 @pytest.mark.attack(
     "Halves and mixtures", "a disk that fills up during a training", "one sentence; it goes on later to the same bits"
 )
-@pytest.mark.parametrize("seconds", [0, 3600], ids=["every step", "every epoch"])
+@pytest.mark.parametrize("seconds", [0, pytest.param(3600, marks=pytest.mark.slow)], ids=["every step", "every epoch"])
 def test_a_full_disk_stops_a_training_that_goes_on_later(
     seconds: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

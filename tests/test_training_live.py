@@ -106,6 +106,7 @@ def log_twice(name: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.slow
 def test_mlflow_itself_keeps_one_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     mlflow = pytest.importorskip("mlflow", reason="mlflow is not installed (pip install 'facerec[loggers]')")
     log_twice("mlflow", monkeypatch, tmp_path)
@@ -128,6 +129,7 @@ def log_records(data: bytes) -> Iterator[bytes]:
 
 
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.slow
 def test_wandb_itself_writes_offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     pytest.importorskip("wandb", reason="wandb is not installed (pip install 'facerec[loggers]')")
     from wandb.proto import wandb_internal_pb2

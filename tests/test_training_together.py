@@ -114,7 +114,7 @@ def faces(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module", params=[2, 4])
+@pytest.fixture(scope="module", params=[2, pytest.param(4, marks=pytest.mark.slow)])
 def ranks(request, faces, tmp_path_factory) -> list[Answer]:
     return together(request.param, tmp_path_factory.mktemp("run"), everything, faces)
 

@@ -52,6 +52,7 @@ def test_a_missing_file_is_named(copy: Project) -> None:
     assert "data/raw/synth_lfw" in sentence(output)
 
 
+@pytest.mark.slow
 def test_scores_that_cannot_be_had_are_one_sentence(copy: Project, tmp_path: Path) -> None:
     compare = ("facerec", "compare-runs", "HEAD")
     assert "there is no revision margins" in sentence(copy.run(*compare, "margins", check=False))
@@ -66,6 +67,7 @@ def test_scores_that_cannot_be_had_are_one_sentence(copy: Project, tmp_path: Pat
     assert "is no DVC project" in sentence(nowhere.run(*compare[:2], "workspace", check=False))
 
 
+@pytest.mark.slow
 def test_a_truncated_photo_is_counted_and_the_rest_goes_on(copy: Project) -> None:
     raw = copy.root / "data/raw/synth_lfw"
     photos = shards.read_shards(raw, "photos")
@@ -83,6 +85,7 @@ def test_a_truncated_photo_is_counted_and_the_rest_goes_on(copy: Project) -> Non
     assert '"failures": 0' not in (copy.root / "data/scores/synth_lfw/result.json").read_text()
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_nothing_half_written(copy: Project) -> None:
     shutil.rmtree(copy.root / "data/raw/synth_people")
     process = subprocess.Popen(
@@ -106,6 +109,7 @@ def test_ctrl_c_leaves_nothing_half_written(copy: Project) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk takes root")
+@pytest.mark.slow
 def test_a_full_disk_is_one_sentence_and_the_next_run_goes_on(copy: Project) -> None:
     target = copy.root / "data/detections"
     shutil.rmtree(target)

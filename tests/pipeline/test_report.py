@@ -39,6 +39,7 @@ def test_the_page_shows_everything_and_only_rendered_faces(project: Project) -> 
     assert cards == {"backbone", *(f"synth_{name}" for name in ("people", "pack", "lfw", "facescrub", "megaface"))}
 
 
+@pytest.mark.slow
 def test_the_page_opens_in_a_browser(project: Project) -> None:
     with browser.launched(browser.required()) as chromium:
         for width in (360, 1600):

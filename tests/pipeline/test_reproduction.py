@@ -59,6 +59,7 @@ def test_the_cache_of_a_finished_run_is_sound_until_a_byte_of_it_changes(copy: P
     assert "workspace" not in told
 
 
+@pytest.mark.slow
 def test_the_verdict_on_another_run(copy: Project) -> None:
     edit_lock(copy, "detect@synth_lfw", "data/detections/synth_lfw.parquet")
     off = {"FACEREC_PORTABLE": "no", "OMP_NUM_THREADS": "3"}
@@ -74,6 +75,7 @@ def test_the_verdict_on_another_run(copy: Project) -> None:
     assert told[1].endswith(" has: report.")
 
 
+@pytest.mark.slow
 def test_a_lock_in_conflict_is_one_sentence(copy: Project) -> None:
     lock = copy.root / "dvc.lock"
     lock.write_text(f"<<<<<<< HEAD\n{lock.read_text()}=======\n>>>>>>> other\n")
@@ -83,6 +85,7 @@ def test_a_lock_in_conflict_is_one_sentence(copy: Project) -> None:
     assert told.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_without_git_the_verdict_says_what_it_needs(copy: Project) -> None:
     (copy.root / ".git").rename(copy.root.parent / "away")
     told = copy.run("facerec", "reproduced", check=False)
@@ -110,6 +113,7 @@ def test_runs_of_different_machines_are_told_apart(copy: Project) -> None:
     assert copy.run("facerec", "experiments").rstrip().endswith(f"workspace on {GPU}; main on {here}.")
 
 
+@pytest.mark.slow
 def test_scores_that_are_not_here_ask_for_a_baseline(copy: Project) -> None:
     for name in ("cache", "tmp"):
         (copy.root / ".dvc" / name).rename(copy.root.parent / name)
