@@ -1,6 +1,6 @@
 """Batch normalisation and the PReLU after it as one operation, for training on a CPU, where memory sets the pace.
 
-torch passes over a map in memory some 23 times for both, forward and backward; this does so 10 times, keeps one map less,
+One after the other they take ten passes over a map in memory, forward and backward. This makes four, keeps one map less,
 and gives the same bits for any number of threads: sums are those of each image, added in the order of the images.
 Source of the formulas: Ioffe, Szegedy, "Batch Normalization", 2015, section 3; He et al., "Delving Deep into
 Rectifiers", 2015, section 2.1.
