@@ -112,6 +112,9 @@ def to_onnx(network: torch.nn.Module, example: torch.Tensor, outputs: Sequence[s
             output_names=list(outputs),
             dynamic_axes={"images": axes, **dict.fromkeys(outputs, of_images)},
             opset_version=OPSET,
+            # Else it folds normalisations into convolutions, by a square root that depends on the processor;
+            # ONNX Runtime does that when it opens the file.
+            training=torch.onnx.TrainingMode.PRESERVE,
             dynamo=False,
         )
     return encoded.getvalue()
