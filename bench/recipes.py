@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 from collections import defaultdict
@@ -23,6 +22,7 @@ from statistics import mean
 from typing import Any
 
 import yaml
+from _timing import cpu_of_children
 
 from facerec.catalog.entries import load_entry
 from facerec.catalog.sets import acquire
@@ -118,14 +118,14 @@ def run(name: str, people: Path, lfw: Path, pairs: Path) -> None:
     if kept.exists():
         return
     recipe, _, seed = name.partition("@")
-    changes, weights, embedded, before = RUNS[recipe], PUBLISHED, WORK / f"{name}.npy", cpu_seconds()
+    changes, weights, embedded, before = RUNS[recipe], PUBLISHED, WORK / f"{name}.npy", cpu_of_children()
     if changes is not None:
         params, weights = WORK / f"{name}.yaml", WORK / f"{name}.pt"
         whole = yaml.safe_load((HERE / "params.yaml").read_text())
         whole["train"] = {**whole["train"], **BASE, **changes, "seed": int(seed or 1)}
         params.write_text(yaml.safe_dump(whole))
         facerec("train", people, "--out", weights, "--params", params)
-    seconds = cpu_seconds() - before
+    seconds = cpu_of_children() - before
     facerec("embed", weights, lfw, embedded, "--engine", "onnxruntime")
     told = facerec("verify", embedded, pairs, "--far", "0.01", "--out", WORK / name, "--json")
     kept.write_text(json.dumps({**json.loads(told), "cpu_minutes": round(seconds / 60, 1)}, indent=2) + "\n")
@@ -135,12 +135,6 @@ def facerec(*arguments: object) -> str:
     """What a command prints; its progress goes to the terminal."""
     command = [sys.executable, "-m", "facerec", *map(str, arguments)]
     return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
-
-
-def cpu_seconds() -> float:
-    """CPU seconds of all commands so far."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 def table() -> Iterator[str]:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from pathlib import Path
 from statistics import median
 
 import yaml
+from _timing import cpu_of_children
 
 HERE = Path(__file__).resolve().parents[1]
 RENDER = {"synth_facescrub": {"identities": 24, "photos": 6}, "synth_people": {"identities": 12, "photos": 12}}
@@ -123,10 +123,9 @@ def result(folder: Path, arguments: list[str], output: str | None) -> dict[str, 
 
 def measure(folder: Path, arguments: list[str]) -> float:
     """CPU seconds of the command and of all its processes."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    before = cpu_of_children()
     run(folder, arguments)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return cpu_of_children() - before
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+
+from _timing import cpu_of_children
 
 HERE = Path(__file__).resolve().parents[1]
 
@@ -73,15 +74,14 @@ def run(checkout: Path) -> Run:
         subprocess.run(["git", "clone", "--quiet", "--shared", checkout, clone], check=True)
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("FACEREC_", "OMP_"))}
         environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
-        before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+        before, begin = cpu_of_children(), time.perf_counter()
         done = subprocess.run(["dvc", "repro"], cwd=clone, env=environment, capture_output=True, text=True, check=False)
-        seconds, after = time.perf_counter() - begin, resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds, cpu = time.perf_counter() - begin, cpu_of_children() - before
         assert done.returncode == 0, done.stderr
         stages: dict[str, float] = {}
         for path in sorted((clone / ".facerec/stages").glob("*.json"), key=lambda each: each.stat().st_mtime):
             kind = path.stem.split("-")[0]
             stages[kind] = stages.get(kind, 0.0) + json.loads(path.read_text(encoding="utf-8"))["seconds"]
-        cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         return Run(seconds, cpu, stages, (clone / "dvc.lock").read_text(encoding="utf-8"))
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from facerec.backbones import build_backbone
+from facerec.backbones import build_backbone, normalisation
 from facerec.backbones.layers import FusedSequential, PReLU
 from facerec.backbones.normalisation import can_fuse, normalise
 
@@ -65,8 +65,24 @@ def test_it_is_what_torch_computes_in_double_precision(shape: tuple[int, ...], a
         assert (found - right).abs().max() <= 1e-5 * (1 + centre) * (1 + right.abs().max())
 
 
+@pytest.fixture
+def handed_out(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Shares of maps, however small, that another thread took."""
+    parts: list[object] = []
+    threads = normalisation._threads
+
+    class Watched:
+        def submit(self, loop: object, *arguments: object) -> object:
+            parts.append(loop)
+            return threads(os.getpid()).submit(loop, *arguments)
+
+    monkeypatch.setattr(normalisation, "_GRAIN", 1)
+    monkeypatch.setattr(normalisation, "_threads", lambda process: Watched())
+    return parts
+
+
 @pytest.mark.parametrize("shape", SHAPES)
-def test_the_number_of_threads_changes_no_bit(shape: tuple[int, ...]) -> None:
+def test_the_number_of_threads_changes_no_bit(shape: tuple[int, ...], handed_out: list[object]) -> None:
     torch.manual_seed(1)
     state = layers(shape[1]).state_dict()
     found = []
@@ -74,14 +90,17 @@ def test_the_number_of_threads_changes_no_bit(shape: tuple[int, ...]) -> None:
         torch.set_num_threads(count)
         network = layers(shape[1])
         network.load_state_dict(state)
+        handed_out.clear()
         found.append(results(network, maps(shape, 2), maps(shape, 3)))
+        assert len(handed_out) == 4 * (min(count, shape[0]) - 1)  # four loops over the maps
     for others in found[1:]:
         assert all(map(torch.equal, found[0], others))
 
 
-def test_a_child_process_has_threads_of_its_own() -> None:
+def test_a_child_process_has_threads_of_its_own(handed_out: list[object]) -> None:
     torch.set_num_threads(2)
     expected = results(layers(4, activated=False), maps((8, 4, 3, 3), 1), maps((8, 4, 3, 3), 2))
+    assert handed_out
     child = os.fork()
     if child == 0:  # it would wait for ever for threads that only its parent has
         found = results(layers(4, activated=False), maps((8, 4, 3, 3), 1), maps((8, 4, 3, 3), 2))

@@ -87,7 +87,6 @@ def _run(session: Any, images: NDArray[np.float32]) -> NDArray[np.float32]:
     return output
 
 
-OPSET = 18
 _AXES = ("batch", "channels", "height", "width")
 
 
@@ -111,7 +110,7 @@ def to_onnx(network: torch.nn.Module, example: torch.Tensor, outputs: Sequence[s
             input_names=["images"],
             output_names=list(outputs),
             dynamic_axes={"images": axes, **dict.fromkeys(outputs, of_images)},
-            opset_version=OPSET,
+            opset_version=18,
             # Else it folds normalisations into convolutions, by a square root that depends on the processor;
             # ONNX Runtime does that when it opens the file.
             training=torch.onnx.TrainingMode.PRESERVE,
