@@ -29,7 +29,7 @@ ERROR_CLASS = "facerec"
 _STOPPED = "interrupted; nothing half-written was left, run the command again to go on"
 _interruption = threading.Event()
 
-_EXTRAS = {
+EXTRAS = {
     "anny": "synth",
     "dvc": "pipeline",
     "dvc_data": "pipeline",
@@ -98,8 +98,8 @@ def _explain(error: Exception) -> str | None:
     """The sentence for a person; None for a bug of this package."""
     if isinstance(error, FacerecError):
         return str(error)
-    if isinstance(error, ModuleNotFoundError) and (missing := (error.name or "").partition(".")[0]) in _EXTRAS:
-        return f"this needs the package {missing}, which is not installed; pip install 'facerec[{_EXTRAS[missing]}]'"
+    if isinstance(error, ModuleNotFoundError) and (missing := (error.name or "").partition(".")[0]) in EXTRAS:
+        return f"this needs the package {missing}, which is not installed; pip install 'facerec[{EXTRAS[missing]}]'"
     if isinstance(error, MemoryError) or "can't allocate memory" in str(error):  # torch on the CPU
         return "out of memory; close other programs or set FACEREC_WORKERS=1 and run again"
     if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported here
