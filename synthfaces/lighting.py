@@ -7,6 +7,7 @@ operations that its docstring names.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from facerec.core import compiled
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
+_STEPS = 2048  # of the film curve
 
 
 @compiled
@@ -51,11 +53,23 @@ def paint_pixels(
     """
     height, width = painted.shape[:2]
     axis, turn, top, density, low = chart[0], chart[1], chart[2], chart[3], np.float32(-1.2)
+    a1, a3, a5 = np.float32(0.999866), np.float32(-0.3302995), np.float32(0.180141)
+    a7, a9 = np.float32(-0.085133), np.float32(0.0208351)
+    quarter, tiny = np.float32(math.pi / 2), np.float32(1e-12)
     kind = np.zeros(len(rest), np.uint8)
     for n in range(len(rest)):
         if material[n] != skin:
             continue
-        column = (np.arctan2(rest[n, 0], rest[n, 2] - axis) + turn) * density
+        aside, ahead = rest[n, 0], rest[n, 2] - axis
+        small, large = min(abs(aside), abs(ahead)), max(abs(aside), abs(ahead), tiny)
+        ratio = small / large  # arctan to within 1e-5: Abramowitz and Stegun 1964, 4.4.47
+        square = ratio * ratio
+        angle = ratio * (a1 + square * (a3 + square * (a5 + square * (a7 + square * a9))))
+        if abs(aside) > abs(ahead):
+            angle = quarter - angle
+        if ahead < 0:
+            angle = quarter + quarter - angle
+        column = ((angle if aside >= 0 else -angle) + turn) * density
         row = (top - rest[n, 1]) * density
         left, upper = np.floor(column), np.floor(row)
         right_share, lower_share = column - left, row - upper
@@ -80,7 +94,7 @@ def illuminate(
     normal: Floats,
     gloss: Floats,
     material: Ints,
-    power: Floats,
+    power: Ints,
     wrap: Floats,
     lit: Floats,
     open_sky: Floats,
@@ -111,9 +125,13 @@ def illuminate(
         kind = material[n]
         shine = 0.0
         if gloss[n] > 0:
-            shine = (
-                gloss[n] * mirror ** power[kind] * (0.15 + 0.85 * lit[n]) + 0.04 * (1 - max(nz, 0.0)) ** 4 * open_sky[n]
-            )
+            glare, square, exponent = 1.0, float(mirror), power[kind]
+            while exponent > 0:  # mirror ** power by squaring
+                if exponent & 1:
+                    glare *= square
+                square *= square
+                exponent >>= 1
+            shine = gloss[n] * glare * (0.15 + 0.85 * lit[n]) + 0.04 * (1 - max(nz, 0.0)) ** 4 * open_sky[n]
         for k in range(3):
             diffuse = max((facing + wrap[kind, k]) / (1 + wrap[kind, k]), 0.0) * lit[n]
             ambient = (sky[k] * up + ground[k] * (1 - up)) * open_sky[n]
@@ -149,26 +167,48 @@ def shadow(depth: Floats, places: Floats, scale: Floats, start: Floats, bias: fl
     return lit
 
 
+@lru_cache(maxsize=1)
+def film_curve() -> Floats:
+    """Tones (n + 1,) of film, (1 - exp(-l (1 + .35 l))) ** (1 / 2.2), at n equal steps of the square root of l from 0 to 2."""
+    light = np.linspace(0, 2, _STEPS + 1) ** 2
+    return np.array([(1 - math.exp(-value * (1 + 0.35 * value))) ** (1 / 2.2) for value in light], np.float32)
+
+
 @compiled
-def expose(light: Floats, white: Floats, gamma: float) -> None:
-    """Turn linear light (h, w, 3) into film tones in place: (1 - exp(-l (1 + .35 l))) ** gamma of l = max(light, 0) white."""
-    one, zero, bend, exponent = np.float32(1), np.float32(0), np.float32(0.35), np.float32(gamma)
+def expose(light: Floats, white: Floats, curve: Floats) -> None:
+    """Turn linear light (h, w, 3) into film tones in place: those of `film_curve` for l = max(light, 0) white."""
+    steps, zero, last = np.float32((len(curve) - 1) / 2), np.float32(0), len(curve) - 2
     for y in range(light.shape[0]):
         for x in range(light.shape[1]):
             for k in range(3):
-                value = max(light[y, x, k], zero) * white[k]
-                light[y, x, k] = (one - np.exp(-value * (one + bend * value))) ** exponent
+                place = np.sqrt(max(light[y, x, k], zero) * white[k]) * steps
+                step = min(int(place), last)
+                share = min(place - np.float32(step), np.float32(1))
+                light[y, x, k] = curve[step] + (curve[step + 1] - curve[step]) * share
 
 
 @compiled
-def digitise(tones: Floats, noise: Floats, strength: float) -> NDArray[np.uint8]:
-    """Bytes (h, w, 3) of tones in 0..1 with `noise` of the standard deviation `strength` added."""
-    most, half, share = np.float32(255), np.float32(0.5), np.float32(strength)
+def digitise(tones: Floats, seed: int, strength: float) -> NDArray[np.uint8]:
+    """Bytes (h, w, 3) of tones in 0..1 with noise of the standard deviation `strength` added.
+
+    The noise is the sum of the four quarters of a random number of SplitMix64 (Steele, Lea and Flood 2014), which is
+    close to a normal distribution.
+    """
+    most, half = np.float32(255), np.float32(0.5)
+    share, middle = np.float32(strength / math.sqrt((65536.0**2 - 1) / 3)), np.float32(2 * 65535)
+    step, first, second = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+    quarter, state = np.uint64(0xFFFF), np.uint64(seed)
     image = np.empty(tones.shape, np.uint8)
     for y in range(tones.shape[0]):
         for x in range(tones.shape[1]):
             for k in range(3):
-                value = (tones[y, x, k] + noise[y, x, k] * share) * most + half
+                state += step
+                bits = (state ^ (state >> np.uint64(30))) * first
+                bits = (bits ^ (bits >> np.uint64(27))) * second
+                bits ^= bits >> np.uint64(31)
+                total = (bits & quarter) + ((bits >> np.uint64(16)) & quarter)
+                total += ((bits >> np.uint64(32)) & quarter) + (bits >> np.uint64(48))
+                value = (tones[y, x, k] + (np.float32(np.int64(total)) - middle) * share) * most + half
                 image[y, x, k] = np.uint8(min(max(value, np.float32(0)), most))
     return image
 

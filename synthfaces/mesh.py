@@ -1,11 +1,13 @@
-"""The head model as arrays: the part of the base mesh that portraits show, and a dense basis of shape targets.
+"""The head model as arrays: the part of the base mesh that portraits show, and its shape targets.
 
-A head is `neutral + weights @ basis`, a linear shape model (the way MakeHuman applies its targets).
+A head is the neutral one plus weighted targets, a linear shape model (the way MakeHuman applies its targets). A target
+moves few of the vertices, so only the coordinates that it changes are kept.
 Everything here is computed once per process and shared by all people.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -14,7 +16,7 @@ from numpy.typing import NDArray
 
 from synthfaces import assets
 from synthfaces.prepared import Arrays, prepared_arrays
-from synthfaces.raster import cast_rays, sample_bilinear
+from synthfaces.raster import add_targets, cast_rays, sample_bilinear
 from synthfaces.surface import Floats, Material, f32
 
 _GROUPS = {
@@ -62,13 +64,21 @@ class HeadMesh:
     triangles: NDArray[np.int32]  # (t, 3)
     material: NDArray[np.int32]  # (t,)
     masks: Floats  # (v, 4): lips, eyelids, ears, inside of the mouth
-    basis: Floats  # (k, 3 v), one row a column of `columns`
-    columns: dict[str, int]  # target name -> row of basis
+    targets: dict[str, int]  # name -> row of `starts`
+    starts: NDArray[np.int64]  # (k + 1,): a target has the `places` and `offsets` from its start to the next one
+    places: NDArray[np.int32]  # (n,) coordinates 0..3 v
+    offsets: Floats  # (n,) dm
     eyes: tuple[NDArray[np.int64], NDArray[np.int64]]  # eyeball vertices, left and right as seen in the image
     pupils: tuple[NDArray[np.int64], NDArray[np.int64]]  # their foremost vertices
     nose: int
     mouth: tuple[int, int]  # corners, left and right as seen in the image
     face: NDArray[np.int64]  # vertices between brow and chin, ear and ear: the extent of the true box
+
+    def moved(self, points: Floats, weights: Mapping[str, float]) -> Floats:
+        """`points` (v, 3) moved by each of the named targets, as far as its weight says."""
+        rows = np.array([self.targets[name] for name in weights], np.int64)
+        amounts = f32(list(weights.values()))
+        return add_targets(points.ravel(), rows, amounts, self.starts, self.places, self.offsets).reshape(points.shape)
 
 
 @dataclass(frozen=True)
@@ -142,9 +152,6 @@ def load_head() -> HeadMesh:
     """Load the head once per process; reading the model's files takes a second, so its arrays are kept on disk."""
     arrays = prepared_arrays("head", _read_head)
     neutral, masks = arrays["neutral"], arrays["masks"]
-    columns = _target_rows()
-    basis = np.zeros(len(columns) * neutral.size, np.float32)
-    basis[arrays["places"]] = arrays["offsets"]
     eyes = arrays["left_eye"], arrays["right_eye"]
     left, right = (ids[neutral[ids, 2] > neutral[ids, 2].max() - 0.03] for ids in eyes)
     return HeadMesh(
@@ -152,8 +159,10 @@ def load_head() -> HeadMesh:
         triangles=arrays["triangles"],
         material=arrays["material"],
         masks=masks,
-        basis=basis.reshape(len(columns), -1),
-        columns=columns,
+        targets=_target_rows(),
+        starts=arrays["starts"],
+        places=arrays["places"],
+        offsets=arrays["offsets"],
         eyes=eyes,
         pupils=(left, right),
         nose=int(arrays["nose"]),
@@ -163,7 +172,7 @@ def load_head() -> HeadMesh:
 
 
 def _read_head() -> Arrays:
-    """Arrays of the head, out of the files of the model. Of the basis, 7 % are not 0: `offsets` (n,) at `places` (n,)."""
+    """Arrays of the head, out of the files of the model."""
     base = assets.load_base_mesh()
     both = np.unique(np.concatenate([base.quads["helper-l-eye"], base.quads["helper-r-eye"]]))
     centre = base.vertices[both].mean(axis=0)
@@ -173,15 +182,12 @@ def _read_head() -> Arrays:
     material = np.concatenate([np.full(len(q), _GROUPS[name], np.int32) for name, q in chosen.items()])
     where = np.full(len(base.vertices), -1)
     where[used] = np.arange(len(used))
-    basis = _shape_basis(where, len(used))
-    places = np.flatnonzero(basis)
     return {
         "neutral": base.vertices[used] - centre,
         "triangles": np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]]),
         "material": np.concatenate([material, material]),
         "masks": _vertex_masks(base, chosen, used),
-        "places": places.astype(np.uint32),
-        "offsets": basis[places],
+        **_read_targets(where),
         "left_eye": where[np.unique(base.quads["helper-r-eye"])],
         "right_eye": where[np.unique(base.quads["helper-l-eye"])],
         "nose": where[_NOSE_TIP],
@@ -208,21 +214,26 @@ def _vertex_masks(base: assets.BaseMesh, chosen: dict[str, NDArray[np.int64]], u
 
 
 def _target_rows() -> dict[str, int]:
-    """The row of the basis that holds each target."""
+    """The number of each target."""
     names = [*macro_weights(0.5, 0.5, 0.5, (0.3, 0.3, 0.4)), *EXPRESSIONS]
     names += [name for slider in sliders() for name in (*slider.negative, *slider.positive)]
     return {name: row for row, name in enumerate(dict.fromkeys(names))}
 
 
-def _shape_basis(where: NDArray[np.int64], count: int) -> Floats:
-    """The basis, flat: the offsets (count, 3) of every target in turn."""
-    rows = _target_rows()
-    basis = np.zeros((len(rows), count, 3), np.float32)
-    for name, row in rows.items():
+def _read_targets(where: NDArray[np.int64]) -> Arrays:
+    """The targets of `HeadMesh`, for vertices that are at `where` in it, or -1."""
+    starts, places, offsets = [0], [], []
+    for name in _target_rows():
         index, offset = assets.load_target(name)
-        kept = where[index] >= 0
-        basis[row, where[index][kept]] = offset[kept]
-    return basis.ravel()
+        place, moved = 3 * where[index][:, None] + np.arange(3), (where[index] >= 0)[:, None] & (offset != 0)
+        places.append(place[moved])
+        offsets.append(offset[moved])
+        starts.append(starts[-1] + len(places[-1]))
+    return {
+        "starts": np.array(starts),
+        "places": np.concatenate(places).astype(np.int32),
+        "offsets": f32(np.concatenate(offsets)),
+    }
 
 
 def _mouth_corners(neutral: Floats, masks: Floats) -> tuple[int, int]:

@@ -80,19 +80,29 @@ def _rasterise(
         if max(coverage[a, 0], coverage[b, 0], coverage[c, 0]) <= 0:
             continue
         solid = min(coverage[a, 0], coverage[b, 0], coverage[c, 0]) >= 1
+        near_a, near_b, near_c = 1 / az, 1 / bz, 1 / cz
         ux, uy, u0 = (by - cy) / area, (cx - bx) / area, (bx * cy - by * cx) / area
         vx, vy, v0 = (cy - ay) / area, (ax - cx) / area, (cx * ay - cy * ax) / area
         for y in range(y0, y1 + 1):
-            for x in range(x0, x1 + 1):
-                u = u0 + ux * x + uy * y
-                v = v0 + vx * x + vy * y
+            u_row, v_row = u0 + uy * y, v0 + vy * y
+            first, last = x0, x1
+            if x1 - x0 > 3:  # of long rows, the part inside all three edges, and a pixel more for rounding
+                low, high = float(x0), float(x1)
+                for start, slope in ((u_row, ux), (v_row, vx), (1 - u_row - v_row, -ux - vx)):
+                    if slope > 0:
+                        low = max(low, -start / slope)
+                    elif slope < 0:
+                        high = min(high, -start / slope)
+                first, last = int(low), min(int(high) + 1, x1)
+            for x in range(first, last + 1):
+                u, v = u_row + ux * x, v_row + vx * x
                 w = 1 - u - v
                 if u < 0 or v < 0 or w < 0:
                     continue
-                z = 1 / (u / az + v / bz + w / cz)
+                z = 1 / (u * near_a + v * near_b + w * near_c)
                 if z >= depth[y, x]:
                     continue
-                u, v = u * z / az, v * z / bz
+                u, v = u * z * near_a, v * z * near_b
                 if not solid:
                     w = 1 - u - v
                     opacity = u * coverage[a, 0] + v * coverage[b, 0] + w * coverage[c, 0]
@@ -133,6 +143,24 @@ def blend(image: Floats, weight: Floats, colour: Floats) -> None:
             share = weight[y, x]
             for k in range(3):
                 image[y, x, k] += share * (colour[k] - image[y, x, k])
+
+
+@compiled
+def add_targets(
+    coordinates: Floats,
+    rows: NDArray[np.int64],
+    weights: Floats,
+    starts: NDArray[np.int64],
+    places: Ints,
+    offsets: Floats,
+) -> Floats:
+    """`coordinates` (3 v,) plus the `rows` (k,) of targets of a `HeadMesh`, each times its weight (k,)."""
+    result = coordinates.copy()
+    for k in range(len(rows)):
+        weight = weights[k]
+        for n in range(starts[rows[k]], starts[rows[k] + 1]):
+            result[places[n]] += weight * offsets[n]
+    return result
 
 
 @compiled
@@ -216,10 +244,11 @@ def _sample_bilinear(image: Floats, x: Floats, y: Floats, wrap: bool, out: Float
         left, top = np.floor(x[n]), np.floor(y[n])
         right_share, lower_share = x[n] - left, y[n] - top
         x0, y0 = int(left), int(top)
-        x1, y1 = x0 + 1, y0 + 1
-        if wrap:
-            x0, x1, y0, y1 = x0 % width, x1 % width, y0 % height, y1 % height
+        if wrap:  # a division takes longer than all the rest
+            x0, y0 = x0 % width, y0 % height
+            x1, y1 = x0 + 1 if x0 + 1 < width else 0, y0 + 1 if y0 + 1 < height else 0
         else:
+            x1, y1 = x0 + 1, y0 + 1
             x0, x1 = min(max(x0, 0), width - 1), min(max(x1, 0), width - 1)
             y0, y1 = min(max(y0, 0), height - 1), min(max(y1, 0), height - 1)
         for c in range(channels):

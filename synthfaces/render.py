@@ -11,7 +11,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from synthfaces import hair, mesh, props, shading
-from synthfaces.lighting import digitise, expose, turn_points
+from synthfaces.lighting import digitise, expose, film_curve, turn_points
 from synthfaces.subject import Camera, Identity, Shot
 from synthfaces.surface import Floats, Surface, ball, f32, join_surfaces, opaque, smoothstep, solid
 
@@ -42,22 +42,13 @@ def neutral_points(person: Identity, age: float) -> Floats:
 def _shape_at_25_and_90(person: Identity) -> Floats:
     """The head at 25 and at 90 years (2, v, 3); between them the model is linear."""
     model = mesh.load_head()
-    weights = np.zeros((2, len(model.columns)), np.float32)
-    for row, old in enumerate((0.0, 1.0)):
-        for name, value in mesh.macro_weights(person.male, old, person.weight, person.ancestry).items():
-            weights[row, model.columns[name]] = value
+    weights: dict[str, float] = {}
     for slider, value in zip(mesh.sliders(), person.shape, strict=True):
         for name in slider.positive if value > 0 else slider.negative:
-            weights[:, model.columns[name]] += abs(value)
-    return model.neutral + (weights @ model.basis).reshape(2, -1, 3)
-
-
-def _expression_offsets(shot: Shot) -> Floats:
-    """What the shot's expression adds to the vertices (v, 3)."""
-    model = mesh.load_head()
-    rows = [model.columns[name] for name, _ in shot.expression]
-    weights = f32([weight for _, weight in shot.expression])
-    return f32(weights @ model.basis[rows]).reshape(-1, 3)
+            weights[name] = weights.get(name, 0.0) + abs(value)
+    own = model.moved(model.neutral, weights)
+    ages = (mesh.macro_weights(person.male, old, person.weight, person.ancestry) for old in (0.0, 1.0))
+    return np.stack([model.moved(own, macro) for macro in ages])
 
 
 def _centre_on_eyes(points: Floats) -> Floats:
@@ -84,7 +75,7 @@ def render_photo(
 def _draw_person(person: Identity, shot: Shot, scene: Floats) -> Floats:
     """Draw one person into the linear picture `scene` (s, s, 3); returns their screen coordinates."""
     side = len(scene)
-    points = neutral_points(person, shot.age) + _expression_offsets(shot)
+    points = mesh.load_head().moved(neutral_points(person, shot.age), dict(shot.expression))
     surface = _assemble_surface(person, shot, points)
     posed = _pose_surface(surface, shot)
     screen = _project_points(posed, shot, side)
@@ -203,6 +194,6 @@ def _paint_boxes(image: Floats, rng: Generator) -> Floats:
 def _develop(scene: Floats, camera: Camera, size: int, rng: Generator) -> NDArray[np.uint8]:
     """Turn linear light (s, s, 3) into an sRGB photo, `size` pixels square."""
     small = cv2.resize(scene, (size, size), interpolation=cv2.INTER_AREA)
-    expose(small, np.array(camera.white, np.float32) * np.float32(camera.exposure * 1.25), 1 / 2.2)
+    expose(small, f32(camera.white) * np.float32(camera.exposure * 1.25), film_curve())
     image = cv2.GaussianBlur(small, (0, 0), camera.blur * size)
-    return digitise(image, rng.standard_normal(image.shape, dtype=np.float32), camera.noise)
+    return digitise(image, int(rng.integers(2**63)), camera.noise)

@@ -24,7 +24,7 @@ class Material(IntEnum):
     SKIN, EYE, TEETH, TONGUE, LASH, HAIR, PROP, LENS = range(8)
 
 
-POWER = np.full(8, 20, np.float32)
+POWER = np.full(8, 20, np.int32)
 """Exponent of the gloss of each material (Blinn-Phong)."""
 POWER[[Material.EYE, Material.TEETH, Material.TONGUE, Material.PROP, Material.LENS]] = 160, 50, 50, 40, 60
 

@@ -250,10 +250,10 @@ def test_kept_arrays_are_those_that_are_made(monkeypatch: pytest.MonkeyPatch, tm
     assert [path.name for path in tmp_path.rglob("*.npz")] == ["head.npz"]
     monkeypatch.setattr(mesh, "_read_head", None)  # the second time, no file of the model is read
     kept = mesh.load_head.__wrapped__()
-    for name in ("neutral", "triangles", "material", "masks", "basis", "face"):
+    for name in ("neutral", "triangles", "material", "masks", "starts", "places", "offsets", "face"):
         np.testing.assert_array_equal(getattr(kept, name), getattr(made, name))
         assert getattr(kept, name).dtype == getattr(made, name).dtype
-    assert kept.columns == made.columns
+    assert kept.targets == made.targets
 
 
 @pytest.mark.parametrize(
