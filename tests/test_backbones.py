@@ -98,7 +98,7 @@ def test_models_of_timm_that_cannot_are_refused(name: str, problem: str) -> None
         backbones.build_backbone(f"timm/{name}")
 
 
-@pytest.mark.parametrize("name", ["mbf", "iresnet18-cbam", "ir50-se", "attention56"])
+@pytest.mark.parametrize("name", ["mbf", "resnet10", "iresnet18-cbam", "ir50-se", "attention56"])
 def test_a_step_of_training_reaches_all_that_learns(name: str) -> None:
     network = backbones.build_backbone(name, 8, (40, 32))
     network(torch.randn(2, 3, 40, 32)).square().sum().backward()
@@ -111,6 +111,15 @@ def test_small_residual_network_runs_at_any_size() -> None:
         network = backbones.build_backbone("iresnet18", 8, size).eval()
         assert torch.isfinite(network(torch.randn(1, 3, *size))).all()
         assert not network.output[-1].weight.requires_grad
+
+
+def test_resnet10_begins_as_its_shortcuts_and_runs_at_odd_sizes() -> None:
+    network = backbones.build_backbone("resnet10", 128, width=0.5).eval()
+    assert parameters(network) == 1_339_776, "as its docstring says"
+    unit, x = network.body[1], torch.randn(2, 32, 28, 28)  # type: ignore[index]
+    assert torch.equal(unit(x), unit.activation(unit.shortcut(x)))
+    odd = backbones.build_backbone("resnet10", 8, (101, 77), width=0.25).eval()
+    assert odd(torch.randn(2, 3, 101, 77)).shape == (2, 8)
 
 
 @pytest.mark.parametrize("size", [(112, 112), (112, 96), (128, 128), (224, 224)])

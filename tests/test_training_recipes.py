@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -248,14 +249,35 @@ def test_crops_and_low_resolution_touch_only_their_share() -> None:
     assert reduced.mean().item() == pytest.approx(images.float().mean().item(), abs=3)
 
 
+def test_faces_are_turned_resized_and_moved_as_opencv_does() -> None:
+    images = torch.from_numpy(np.random.default_rng(1).integers(0, 255, (6, 40, 30, 3), np.uint8))
+    draws = np.array([[0.1, 1, 0.5, 0.5, 0.5, 0.5], [0.1, 0.2, 0.9, 0.3, 0.8, 0.1]] * 3, np.float32)
+    draws[2:4, 0] = 0.9  # beyond the share of faces that are mapped
+    mapped = augmentation.map_faces(images, draws, 0.5).numpy()
+    for image, draw, found in zip(images.numpy(), draws, mapped, strict=True):
+        wanted = image.astype(np.float32)
+        if draw[0] < 0.8:
+            half, size, stretch, right, down = 0.5 * (2 * draw[1:] - 1) * [0.176, 0.2, 0.1, 0.12, 0.12]
+            angle, size, stretch = 2 * np.arctan(half), 1 + size, 1 + stretch
+            turn = [[np.cos(angle) * stretch, -np.sin(angle)], [np.sin(angle), np.cos(angle) / stretch]]
+            sides = np.array([30, 40]) / 2
+            inner = sides[:, None] * size * np.array(turn) / sides  # from shares of half a side to pixels
+            middle = sides - 0.5
+            matrix = np.column_stack([inner, middle - inner @ middle + sides * [right, down]])
+            wanted = cv2.warpAffine(wanted, matrix, (30, 40), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+        np.testing.assert_allclose(found, wanted, atol=8.0)  # OpenCV has 32 steps between pixels
+    tilted = augmentation.map_faces(images[:1], draws[:1], 1.0)
+    assert tilted[0, 0, -1].sum() == 0, "a corner is black"
+
+
 def test_draws_are_of_the_seed_and_the_epoch_alone() -> None:
-    every = Augment(colour=0.1, low_resolution=0.2, crop=0.3)
+    every = Augment(colour=0.1, low_resolution=0.2, crop=0.3, affine=0.4)
     seen = [
         augmentation.draw_augmentation(50, recipe(seed=seed, augment=every), epoch)
         for seed in (1, 2)
         for epoch in (1, 2)
     ]
-    for name in ("flip", "colour", "low_resolution", "crop"):
+    for name in ("flip", "colour", "low_resolution", "crop", "affine"):
         values = [each[name] for each in seen]
         assert len({value.tobytes() for value in values}) == 4
         again = augmentation.draw_augmentation(50, recipe(seed=1, augment=every), 1)[name]

@@ -79,7 +79,7 @@ def rich(**changes: object) -> Train:
         "head": HeadParams(name="adaface", scale=16.0, margin=0.2),
         "precision": "float16",
         "average": 0.9,
-        "augment": {"colour": 0.2, "low_resolution": 0.5, "crop": 0.5},
+        "augment": {"colour": 0.2, "low_resolution": 0.5, "crop": 0.5, "affine": 0.5},
         "epochs": 3,
     }
     return recipe(**(fields | changes))

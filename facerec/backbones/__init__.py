@@ -21,6 +21,7 @@ from torch import nn
 from facerec.backbones import iresnet
 from facerec.backbones.mobilefacenet import LargeMobileFaceNet, MobileFaceNet, Relu6MobileFaceNet, WideMobileFaceNet
 from facerec.backbones.residual_attention import VARIANTS, ResidualAttention, SummedAttention
+from facerec.backbones.resnet10 import ResNet10
 from facerec.backbones.timm_models import PREFIX, TimmBackbone
 from facerec.backbones.transformer import TRANSFORMERS, FaceTransformer
 from facerec.core import create_registered, options_of
@@ -30,6 +31,7 @@ BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "mobilefacenet-relu6": Relu6MobileFaceNet,
     "mbf": WideMobileFaceNet,
     "mbf-large": LargeMobileFaceNet,
+    "resnet10": ResNet10,
     "resnet50": partial(TimmBackbone, "resnet50"),
     **iresnet.FAMILY,
     **{f"attention{depth}": partial(ResidualAttention, depth) for depth in VARIANTS},

@@ -64,6 +64,7 @@ _LARGE = {"name": "arcface", "scale": 64, "margin": 0.5}
 _NARROW, _HALF, _FULL = (
     {"name": "mobilefacenet", "dim": dim, "width": width} for dim, width in ((128, 0.25), (128, 0.5), (256, 1.0))
 )
+_PLAIN = {"name": "resnet10", "dim": 128, "width": 0.5}
 _VARIED = {"colour": 0.3, "low_resolution": 0.2, "crop": 0.2}
 _ANY = float("inf")
 RECIPE = "# The recipe"
@@ -73,7 +74,7 @@ _LONGEST = 100
 RULES = (
     #    images     GPU    backbone                             head     epochs batch augmentation
     Rule(3_000, False, _NARROW, _SMALL, 32, 32, {}, 0.05),
-    Rule(20_000, False, _HALF, _SMALL, 20, 64, _VARIED, decay=0.005),
+    Rule(20_000, False, _PLAIN, _SMALL, 28, 64, {**_VARIED, "affine": 0.5}, decay=0.005),
     Rule(100_000, False, _HALF, _MIDDLE, 12, 128, {}),
     Rule(_ANY, False, _HALF, _MIDDLE, 4, 128, {}),
     Rule(3_000, True, _HALF, _SMALL, 40, 64, {}),
@@ -136,8 +137,8 @@ def propose_recipe(images: int, identities: int, machine: Machine) -> Proposal:
 
 def _parts(rule: Rule, batch: int, machine: Machine) -> int:
     """Parts in which a batch passes the network, a power of two, so that one fits into the GPU."""
-    parts, needed = 1, batch * _IMAGE_BYTES[rule.backbone["name"]]
-    while machine.gpu and needed / parts > _SAFE * machine.gpu and parts < batch:
+    parts, needed = 1, batch * _IMAGE_BYTES[rule.backbone["name"]] if machine.gpu else 0
+    while needed / parts > _SAFE * machine.gpu and parts < batch:
         parts *= 2
     return parts
 

@@ -92,17 +92,20 @@ class Augment(Strict):
     """Share of the faces that are resized down and back."""
     crop: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Share of the faces of which only a box is kept, the rest black."""
+    affine: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """How far four of five faces are turned, resized, stretched and moved: at 1 by up to 20 degrees, a fifth, a tenth and
+    6 % of the side."""
 
 
 BACKBONES = (
     "mobilefacenet[-relu6], mbf[-large], iresnet18/34/50/100/152/200[-se/cam/sam/cbam], ir50/100/152[-se], "
     "adaface-ir18/34/50/100/152/200[-se/cam/sam/cbam], magface-iresnet18/34/50/100/152/200, "
-    "[se-]resnet18/34/101/152-ir, attention56/92[-summed], vit-t/s/b/l, resnet50 or timm/NAME"
+    "[se-]resnet18/34/101/152-ir, attention56/92[-summed], vit-t/s/b/l, resnet10/50 or timm/NAME"
 )
 _FAMILIES = (
     r"mobilefacenet(-relu6)?|mbf(-large)?|(iresnet|adaface-ir)(18|34|50|100|152|200)(-(se|cam|sam|cbam))?"
     r"|ir(50|100|152)(-se)?|magface-iresnet(18|34|50|100|152|200)|(se-)?resnet(18|34|101|152)-ir"
-    r"|attention(56|92)(-summed)?|vit-[tsbl]|resnet50"
+    r"|attention(56|92)(-summed)?|vit-[tsbl]|resnet(10|50)"
 )
 
 
@@ -115,7 +118,7 @@ class Backbone(Strict):
     dim: Annotated[int, Field(ge=8, le=4096)] = 128
     """Length of an embedding."""
     width: Annotated[float, Field(gt=0, le=4)] | None = None
-    """Factor of the published numbers of channels, for mobilefacenet and mbf."""
+    """Factor of the published numbers of channels, for mobilefacenet, mbf and resnet10."""
     depth: Annotated[float, Field(gt=0, le=1)] | None = None
     """Share of the published blocks with a shortcut, for mobilefacenet and mbf; of those of `init`, if there is one."""
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None

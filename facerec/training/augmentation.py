@@ -2,7 +2,8 @@
 
 Colour jitter as in torchvision's ColorJitter, in the order brightness, contrast, saturation. Low resolution and crop
 as in Kim, Jain, Liu, "AdaFace", 2022, section 4: a face is resized to .2 to 1 of its side and back, or a box of
-.2 to 1 of its area is kept and the rest made black.
+.2 to 1 of its area is kept and the rest made black. The affine map is the usual one, as torchvision's RandomAffine, with
+bounds that suit aligned faces.
 """
 
 from __future__ import annotations
@@ -18,17 +19,21 @@ from torch.nn import functional
 from facerec.params import Augment, Train
 
 _FLIP = 1
-_STREAMS = {"colour": (4, 3), "low_resolution": (5, 2), "crop": (6, 5)}
+_STREAMS = {"colour": (4, 3), "low_resolution": (5, 2), "crop": (6, 5), "affine": (7, 6)}
 """Random stream, other than the one for shuffling, and random numbers per face, by augmentation."""
 _SMALLEST = 0.2  # share of the side left by low resolution, and of the area by a crop
 _ASPECT = np.log(4 / 3)  # greatest width by height of a crop, and its inverse
+_MAPPED = 0.8  # share of the faces that `affine` changes
+_HALF_TURN, _SIZE, _STRETCH, _SHIFT = 0.176, 0.2, 0.1, 0.12
+"""At most, with affine 1: tangent of half the angle, that is 20 degrees; shares of size and aspect; shares of half the
+side."""
 _GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
 Draws = dict[str, NDArray[Any]]
 """The random numbers of an epoch by augmentation, one row per face: flip (n,) bool, and numbers in [0, 1) for colour
 (n, 3) brightness, contrast, saturation; low_resolution (n, 2) whether, how small; crop (n, 5) whether, area, aspect,
-top, left. Augmentations that are off are left out."""
+top, left; affine (n, 6) whether, angle, size, aspect, right, down. Augmentations that are off are left out."""
 
 
 def draw_augmentation(count: int, recipe: Train, epoch: int) -> Draws:
@@ -51,6 +56,8 @@ def augment_faces(images: Tensor, draws: Draws, indices: NDArray[np.int64], augm
     mine = {name: values[indices] for name, values in draws.items()}
     if "flip" in mine:
         images = mirror_faces(images, torch.from_numpy(mine["flip"]).to(images.device))
+    if "affine" in mine:
+        images = map_faces(images, mine["affine"], augment.affine)
     if "crop" in mine:
         images = crop_faces(images, mine["crop"], augment.crop)
     if "low_resolution" in mine:
@@ -72,6 +79,24 @@ def jitter_colour(images: Tensor, factors: Tensor) -> Tensor:
     pixels = (images.float() * brightness).clamp(0, 255)
     pixels = _blend(pixels, _grey(pixels).mean((1, 2, 3), keepdim=True), contrast)
     return _blend(pixels, _grey(pixels), saturation)
+
+
+def map_faces(images: Tensor, draws: NDArray[np.float32], amount: float) -> Tensor:
+    """Turn, resize, stretch and move four of five images (b, h, w, 3), by `draws` (b, 6); float32, outside it is black.
+
+    Only plain arithmetic makes the maps, no sine, so that they have the same bits on every machine.
+    """
+    height, width = images.shape[1:3]
+    drawn = amount * (2 * draws[:, 1:] - 1) * (draws[:, :1] < _MAPPED)
+    half, size, aspect = _HALF_TURN * drawn[:, 0], 1 + _SIZE * drawn[:, 1], 1 + _STRETCH * drawn[:, 2]
+    cosine, sine = (1 - half**2) / (1 + half**2), 2 * half / (1 + half**2)
+    right, down = _SHIFT * drawn[:, 3], _SHIFT * drawn[:, 4]
+    rows = [[cosine * size * aspect, -sine * size, right], [sine * size, cosine * size / aspect, down]]
+    maps = torch.from_numpy(np.array(rows, np.float32)).to(images.device)[..., None, None]  # (2, 3, b, 1, 1)
+    x, y = (torch.arange(1 - side, side, 2, device=images.device) / side for side in (width, height))
+    places = [row[0] * x + row[1] * y[:, None] + row[2] for row in maps]
+    faces = images.float().permute(0, 3, 1, 2)
+    return functional.grid_sample(faces, torch.stack(places, -1), align_corners=False).permute(0, 2, 3, 1)
 
 
 def crop_faces(images: Tensor, draws: NDArray[np.float32], share: float) -> Tensor:
