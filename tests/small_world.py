@@ -25,7 +25,12 @@ SMALL = {
     },
     "photos": {"synth_lfw": None},
     "benchmarks": {"synth_lfw": None, "synth_agedb": None},
-    "train": {"epochs": 1, "batch": 4, "backbone": {"dim": 16, "width": 0.25}},
+    "train": {
+        "epochs": 1,
+        "batch": 4,
+        "augment": {"colour": 0.3, "low_resolution": 0.5, "crop": 0.5, "affine": 0.5},
+        "backbone": {"dim": 16, "width": 0.25},
+    },
 }
 
 
