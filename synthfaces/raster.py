@@ -56,13 +56,9 @@ def _rasterise(
     index: Ints,
     weights: Floats,
 ) -> None:
-    height, width = depth.shape
-    rows, columns = strands.shape
+    (height, width), (rows, columns) = depth.shape, strands.shape
     for t in range(triangles.shape[0]):
-        rule = rules[material[t]]
-        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-        if rule == NEVER:
-            continue
+        a, b, c, rule = triangles[t, 0], triangles[t, 1], triangles[t, 2], rules[material[t]]
         if rule == TOWARDS_VIEWER:
             across, down = screen[b, 0] - screen[a, 0], screen[b, 1] - screen[a, 1]
             if not across * (screen[c, 1] - screen[a, 1]) < (screen[c, 0] - screen[a, 0]) * down:
@@ -70,14 +66,11 @@ def _rasterise(
         ax, ay, az = float(screen[a, 0]), float(screen[a, 1]), float(screen[a, 2])
         bx, by, bz = float(screen[b, 0]), float(screen[b, 1]), float(screen[b, 2])
         cx, cy, cz = float(screen[c, 0]), float(screen[c, 1]), float(screen[c, 2])
-        x0 = max(0, int(np.ceil(min(ax, bx, cx))))
-        x1 = min(width - 1, int(np.floor(max(ax, bx, cx))))
-        y0 = max(0, int(np.ceil(min(ay, by, cy))))
-        y1 = min(height - 1, int(np.floor(max(ay, by, cy))))
+        x0, x1 = max(0, int(np.ceil(min(ax, bx, cx)))), min(width - 1, int(np.floor(max(ax, bx, cx))))
+        y0, y1 = max(0, int(np.ceil(min(ay, by, cy)))), min(height - 1, int(np.floor(max(ay, by, cy))))
         area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
-        if x1 < x0 or y1 < y0 or abs(area) < 1e-9 or min(az, bz, cz) <= 0:
-            continue
-        if max(coverage[a, 0], coverage[b, 0], coverage[c, 0]) <= 0:
+        shown = rule != NEVER and max(coverage[a, 0], coverage[b, 0], coverage[c, 0]) > 0
+        if not shown or x1 < x0 or y1 < y0 or abs(area) < 1e-9 or min(az, bz, cz) <= 0:
             continue
         solid = min(coverage[a, 0], coverage[b, 0], coverage[c, 0]) >= 1
         near_a, near_b, near_c = 1 / az, 1 / bz, 1 / cz
@@ -110,10 +103,8 @@ def _rasterise(
                     row = int(u * coverage[a, 2] + v * coverage[b, 2] + w * coverage[c, 2]) % rows
                     if opacity <= strands[row, column]:
                         continue
-                depth[y, x] = z
-                index[y, x] = t
-                weights[y, x, 0] = u
-                weights[y, x, 1] = v
+                depth[y, x], index[y, x] = z, t
+                weights[y, x, 0], weights[y, x, 1] = u, v
 
 
 @compiled
