@@ -94,9 +94,27 @@ def map_faces(images: Tensor, draws: NDArray[np.float32], amount: float) -> Tens
     rows = [[cosine * size * aspect, -sine * size, right], [sine * size, cosine * size / aspect, down]]
     maps = torch.from_numpy(np.array(rows, np.float32)).to(images.device)[..., None, None]  # (2, 3, b, 1, 1)
     x, y = (torch.arange(1 - side, side, 2, device=images.device) / side for side in (width, height))
-    places = [row[0] * x + row[1] * y[:, None] + row[2] for row in maps]
-    faces = images.float().permute(0, 3, 1, 2)
-    return functional.grid_sample(faces, torch.stack(places, -1), align_corners=False).permute(0, 2, 3, 1)
+    across, along = (row[0] * x + row[1] * y[:, None] + row[2] for row in maps)  # shares of half the side
+    return _read_between(images, (across + 1) * (width / 2) - 0.5, (along + 1) * (height / 2) - 0.5)
+
+
+def _read_between(images: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Bilinear values of images (b, h, w, 3) at the pixels x, y (b, h, w); float32, 0 outside.
+
+    As torch's grid_sample, whose loop over gathered pixels emulators of processors cannot run.
+    """
+    height, width = images.shape[1:3]
+    framed = functional.pad(images, (0, 0, 1, 2, 1, 2)).float()  # so that no corner of a pixel lies outside
+    left, top = x.floor().clamp(-1, width), y.floor().clamp(-1, height)
+    right_share, lower_share = (x - left).clamp(0, 1), (y - top).clamp(0, 1)
+    face = torch.arange(len(images), device=images.device)[:, None, None]
+    corner = ((face * framed.shape[1] + top.int() + 1) * framed.shape[2] + left.int() + 1).flatten()
+    pixels = framed.flatten(0, 2)
+    total = torch.zeros((corner.numel(), 3), device=images.device)
+    for down, share_y in ((0, 1 - lower_share), (framed.shape[2], lower_share)):
+        for right, share_x in ((0, 1 - right_share), (1, right_share)):
+            total += pixels.index_select(0, corner + (down + right)) * (share_x * share_y).reshape(-1, 1)
+    return total.reshape(images.shape)
 
 
 def crop_faces(images: Tensor, draws: NDArray[np.float32], share: float) -> Tensor:
