@@ -47,7 +47,6 @@ BASE: dict[str, Any] = {
 }
 
 HALF = {"name": "mobilefacenet", "dim": 128, "width": 0.5}
-SMALL = {"name": "resnet10", "dim": 128, "width": 0.5}
 COSFACE = {"name": "cosface", "scale": 24, "margin": 0.2}
 
 RUNS: dict[str, dict[str, Any] | None] = {
@@ -74,12 +73,11 @@ RUNS: dict[str, dict[str, Any] | None] = {
     "half-20-decay": {"epochs": 20, "weight_decay": 0.005, "backbone": HALF},
     "half-30": {"epochs": 30, "backbone": HALF},
     "half-30-decay": {"epochs": 30, "weight_decay": 0.005, "backbone": HALF},
-    "resnet10-14": {"epochs": 14, "weight_decay": 0.005, "backbone": SMALL},
     "resnet10-28": {
         "epochs": 28,
         "weight_decay": 0.005,
-        "backbone": SMALL,
-        "augment": {"colour": 0.3, "low_resolution": 0.2, "crop": 0.2, "affine": 0.5},
+        "backbone": {"name": "resnet10", "dim": 128, "width": 0.5},
+        "augment": {**BASE["augment"], "affine": 0.5},
     },
     "published": None,
     "fine-tuned": {

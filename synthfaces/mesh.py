@@ -76,8 +76,8 @@ class HeadMesh:
 
     def moved(self, points: Floats, weights: Mapping[str, float]) -> Floats:
         """`points` (v, 3) moved by each of the named targets, as far as its weight says."""
-        rows = np.array([self.targets[name] for name in weights], np.int64)
-        amounts = f32(list(weights.values()))
+        used = {self.targets[name]: weight for name, weight in weights.items() if weight}
+        rows, amounts = np.array(list(used), np.int64), f32(list(used.values()))
         return add_targets(points.ravel(), rows, amounts, self.starts, self.places, self.offsets).reshape(points.shape)
 
 

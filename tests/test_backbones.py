@@ -116,7 +116,7 @@ def test_small_residual_network_runs_at_any_size() -> None:
 def test_resnet10_begins_as_its_shortcuts_and_runs_at_odd_sizes() -> None:
     network = backbones.build_backbone("resnet10", 128, width=0.5).eval()
     assert parameters(network) == 1_339_776, "as its docstring says"
-    unit, x = network.body[1], torch.randn(2, 32, 28, 28)  # type: ignore[index]
+    unit, x = network.body[1][0], torch.randn(2, 32, 28, 28)  # type: ignore[index]
     assert torch.equal(unit(x), unit.activation(unit.shortcut(x)))
     odd = backbones.build_backbone("resnet10", 8, (101, 77), width=0.25).eval()
     assert odd(torch.randn(2, 3, 101, 77)).shape == (2, 8)

@@ -14,7 +14,15 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from facerec.backbones.layers import ATTENTION, EmbeddingOutput, FusedSequential, PReLU, StagedNetwork, initialise_he
+from facerec.backbones.layers import (
+    ATTENTION,
+    EmbeddingOutput,
+    FusedSequential,
+    PReLU,
+    StagedNetwork,
+    initialise_he,
+    residual_stages,
+)
 
 CHANNELS = (64, 128, 256, 512)
 BLOCKS = {
@@ -26,18 +34,6 @@ BLOCKS = {
     200: (6, 26, 60, 6),
 }
 """Number of units in each of the four stages, by depth."""
-
-
-def _residual_stages(
-    unit: Callable[[int, int, int], nn.Module], blocks: Sequence[int], first_stride: int = 2
-) -> nn.Sequential:
-    """Stages of so many units(inputs, outputs, stride); the first of each but the first stage has stride 2."""
-    stages, inputs, stride = [], CHANNELS[0], first_stride
-    for channels, count in zip(CHANNELS, blocks, strict=True):
-        first = unit(inputs, channels, stride)
-        stages.append(nn.Sequential(first, *(unit(channels, channels, 1) for _ in range(count - 1))))
-        inputs, stride = channels, 2
-    return nn.Sequential(*stages)
 
 
 class IResidualUnit(nn.Module):
@@ -91,7 +87,7 @@ class IResNet(StagedNetwork):
         self.stem = FusedSequential(
             nn.Conv2d(3, CHANNELS[0], 3, 1, 1, bias=False), nn.BatchNorm2d(CHANNELS[0]), PReLU(CHANNELS[0])
         )
-        self.body = _residual_stages(partial(self.unit, attention), BLOCKS[depth])
+        self.body = residual_stages(partial(self.unit, attention), BLOCKS[depth], CHANNELS)
         area = math.prod(math.ceil(side / 2 ** len(CHANNELS)) for side in size)
         self.output = EmbeddingOutput(CHANNELS[-1], area, dim, dropout, self.frozen_scale)
         self.apply(self._initialise)
@@ -202,7 +198,7 @@ class SharedPReLUNetwork(StagedNetwork):
         self.stem = nn.Sequential(
             nn.Conv2d(3, CHANNELS[0], 3, bias=False), nn.BatchNorm2d(CHANNELS[0]), nn.PReLU(), nn.MaxPool2d(2)
         )
-        self.body = _residual_stages(partial(SharedPReLUUnit, squeeze), units, first_stride=1)
+        self.body = residual_stages(partial(SharedPReLUUnit, squeeze), units, CHANNELS, first_stride=1)
         area = _last_side(size[0]) * _last_side(size[1])
         self.output = EmbeddingOutput(CHANNELS[-1], area, dim, dropout)
 

@@ -1,4 +1,5 @@
-"""Layers that several backbones share: PReLU, attention within residual units, the "E" output, the stem-body-output form.
+"""Layers that several backbones share: PReLU, attention within residual units, stages of them, the "E" output, the
+stem-body-output form.
 
 Sources: Hu, Shen, Sun, "Squeeze-and-Excitation Networks", 2018; Woo et al., "CBAM: Convolutional Block Attention
 Module", 2018, as Face_Pytorch builds them: no biases, bottlenecks of a sixteenth, and a 3x3 kernel for spatial
@@ -7,7 +8,7 @@ attention instead of the paper's 7x7; Deng et al., "ArcFace", 2019, section 3.1,
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -106,6 +107,18 @@ class StagedNetwork(nn.Module):
         """Embeddings (b, dim), not normalised, of images (b, 3, h, w)."""
         embeddings: Tensor = self.output(self.body(self.stem(x)))
         return embeddings
+
+
+def residual_stages(
+    unit: Callable[[int, int, int], nn.Module], blocks: Sequence[int], channels: Sequence[int], first_stride: int = 2
+) -> nn.Sequential:
+    """Stages of so many `blocks`, each unit(inputs, outputs, stride); the first of each but the first stage has stride 2."""
+    stages, inputs, stride = [], channels[0], first_stride
+    for outputs, count in zip(channels, blocks, strict=True):
+        first = unit(inputs, outputs, stride)
+        stages.append(nn.Sequential(first, *(unit(outputs, outputs, 1) for _ in range(count - 1))))
+        inputs, stride = outputs, 2
+    return nn.Sequential(*stages)
 
 
 def initialise_he(module: nn.Module) -> None:

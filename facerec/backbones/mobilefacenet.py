@@ -85,6 +85,13 @@ def scaled(channels: int, width: float) -> int:
     return max(8, round(channels * width / 8) * 8)
 
 
+def embedding_layers(inputs: int, last: int, dim: int, size: tuple[int, int]) -> tuple[ConvNorm, ConvNorm, ConvNorm]:
+    """The end of a network for images of `size`: `last` channels, a global depthwise convolution, a linear layer."""
+    final_map = (math.ceil(size[0] / REDUCTION), math.ceil(size[1] / REDUCTION))
+    pool = ConvNorm(last, last, kernel=final_map, groups=last, linear=True)
+    return ConvNorm(inputs, last), pool, ConvNorm(last, dim, linear=True)
+
+
 class MobileFaceNet(nn.Module):
     """(b, 3, h, w) -> (b, dim). `size` (h, w) fixes the last, global depthwise convolution.
 
@@ -101,14 +108,11 @@ class MobileFaceNet(nn.Module):
     ) -> None:
         super().__init__()
         stem, inner, last = (scaled(channels, width) for channels in (self.first, self.stages[-1].channels, LAST))
-        final_map = (math.ceil(size[0] / REDUCTION), math.ceil(size[1] / REDUCTION))
         self.stem = nn.Sequential(ConvNorm(3, stem, kernel=3, stride=2, padding=1))
         if self.stem_group:
             self.stem.append(ConvNorm(stem, stem, kernel=3, padding=1, groups=stem // self.stem_group))
         self.body = nn.Sequential(*_bottlenecks(stem, self.stages, width))
-        self.expand = ConvNorm(inner, last)
-        self.pool = ConvNorm(last, last, kernel=final_map, groups=last, linear=True)
-        self.project = ConvNorm(last, dim, linear=True)
+        self.expand, self.pool, self.project = embedding_layers(inner, last, dim, size)
         self.shorten(depth)
         self.apply(_initialise)
 

@@ -8,15 +8,12 @@ stem and the output are those of MobileFaceNet (Chen, Liu, Gao, Han, 2018). At w
 
 from __future__ import annotations
 
-import math
-
 from torch import Tensor, nn
 
-from facerec.backbones.layers import FusedSequential, PReLU, initialise_he
-from facerec.backbones.mobilefacenet import REDUCTION, ConvNorm, scaled
+from facerec.backbones.layers import FusedSequential, PReLU, StagedNetwork, initialise_he, residual_stages
+from facerec.backbones.mobilefacenet import ConvNorm, embedding_layers, scaled
 
-_STAGES = ((64, 1), (128, 2), (256, 2), (512, 2))
-"""Channels and stride of each unit."""
+_CHANNELS = (64, 128, 256, 512)
 
 
 class PlainUnit(nn.Module):
@@ -42,25 +39,13 @@ class PlainUnit(nn.Module):
         return y
 
 
-class ResNet10(nn.Module):
+class ResNet10(StagedNetwork):
     """(b, 3, h, w) -> (b, dim). `width` is a factor of the channels; `size` (h, w) fixes the global depthwise convolution."""
 
     def __init__(self, dim: int = 512, size: tuple[int, int] = (112, 112), width: float = 1.0) -> None:
         super().__init__()
-        channels = [scaled(number, width) for number, _ in _STAGES]
-        last, final_map = channels[-1], (math.ceil(size[0] / REDUCTION), math.ceil(size[1] / REDUCTION))
+        channels = [scaled(number, width) for number in _CHANNELS]
         self.stem = ConvNorm(3, channels[0], kernel=3, stride=2, padding=1)
-        strides = (stride for _, stride in _STAGES)
-        units = zip([channels[0], *channels[:-1]], channels, strides, strict=True)
-        self.body = nn.Sequential(*(PlainUnit(*unit) for unit in units))
-        self.output = nn.Sequential(
-            ConvNorm(last, last),
-            ConvNorm(last, last, kernel=final_map, groups=last, linear=True),
-            ConvNorm(last, dim, linear=True),
-        )
+        self.body = residual_stages(PlainUnit, [1] * len(channels), channels, first_stride=1)
+        self.output = nn.Sequential(*embedding_layers(channels[-1], channels[-1], dim, size), nn.Flatten())
         self.apply(initialise_he)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Embeddings (b, dim), not normalised, of images (b, 3, h, w)."""
-        embeddings: Tensor = self.output(self.body(self.stem(x)))
-        return embeddings.flatten(1)

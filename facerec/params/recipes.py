@@ -137,7 +137,9 @@ def propose_recipe(images: int, identities: int, machine: Machine) -> Proposal:
 
 def _parts(rule: Rule, batch: int, machine: Machine) -> int:
     """Parts in which a batch passes the network, a power of two, so that one fits into the GPU."""
-    parts, needed = 1, batch * _IMAGE_BYTES[rule.backbone["name"]] if machine.gpu else 0
+    if not machine.gpu:
+        return 1
+    parts, needed = 1, batch * _IMAGE_BYTES[rule.backbone["name"]]
     while needed / parts > _SAFE * machine.gpu and parts < batch:
         parts *= 2
     return parts
