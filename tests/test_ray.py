@@ -110,7 +110,7 @@ def start(code: str, folder: Path, **settings: str) -> subprocess.Popen[str]:
 
 
 def finish(process: subprocess.Popen[str]) -> str:
-    said, errors = process.communicate(timeout=300)
+    said, errors = process.communicate(timeout=1200)
     assert process.returncode == 0, errors
     return said
 
