@@ -47,6 +47,11 @@ BASE: dict[str, Any] = {
 }
 
 HALF = {"name": "mobilefacenet", "dim": 128, "width": 0.5}
+RESNET10 = {
+    "weight_decay": 0.005,
+    "backbone": {"name": "resnet10", "dim": 128, "width": 0.5},
+    "augment": {**BASE["augment"], "affine": 0.5},
+}
 COSFACE = {"name": "cosface", "scale": 24, "margin": 0.2}
 
 RUNS: dict[str, dict[str, Any] | None] = {
@@ -73,12 +78,8 @@ RUNS: dict[str, dict[str, Any] | None] = {
     "half-20-decay": {"epochs": 20, "weight_decay": 0.005, "backbone": HALF},
     "half-30": {"epochs": 30, "backbone": HALF},
     "half-30-decay": {"epochs": 30, "weight_decay": 0.005, "backbone": HALF},
-    "resnet10-28": {
-        "epochs": 28,
-        "weight_decay": 0.005,
-        "backbone": {"name": "resnet10", "dim": 128, "width": 0.5},
-        "augment": {**BASE["augment"], "affine": 0.5},
-    },
+    "resnet10-24": {"epochs": 24, "threads": 2, **RESNET10},
+    "resnet10-28": {"epochs": 28, **RESNET10},
     "published": None,
     "fine-tuned": {
         "init": str(PUBLISHED),

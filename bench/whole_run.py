@@ -16,10 +16,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+import psutil
 from _timing import cpu_of_children
 
 HERE = Path(__file__).resolve().parents[1]
@@ -27,17 +29,18 @@ HERE = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True)
 class Run:
-    """A run: its seconds, CPU seconds, the seconds of each kind of stage, and its dvc.lock."""
+    """A run: its seconds, CPU seconds, those of DVC itself, the seconds of each kind of stage, and its dvc.lock."""
 
     seconds: float
     cpu: float
+    dvc: float
     stages: dict[str, float]
     lock: str
 
     @property
-    def around(self) -> float:
-        """Seconds that DVC and the start of the stages took."""
-        return self.seconds - sum(self.stages.values())
+    def starts(self) -> float:
+        """Seconds in which neither a stage nor DVC was at work: processes started, imported what they need, and ended."""
+        return self.seconds - self.dvc - sum(self.stages.values())
 
 
 def main() -> None:
@@ -57,7 +60,8 @@ def main() -> None:
     kinds = list(runs[0][0].stages)
     for kind in kinds:
         print_row(kind, [[each.stages.get(kind, 0.0) for each in side] for side in runs])
-    print_row("starting DVC and the stages", [[each.around for each in side] for side in runs])
+    print_row("starting and ending the stages", [[each.starts for each in side] for side in runs])
+    print_row("DVC itself", [[each.dvc for each in side] for side in runs])
     print_row("the whole run", [[each.seconds for each in side] for side in runs])
     print_row("its CPU seconds", [[each.cpu for each in side] for side in runs])
 
@@ -75,14 +79,30 @@ def run(checkout: Path) -> Run:
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("FACEREC_", "OMP_"))}
         environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
         before, begin = cpu_of_children(), time.perf_counter()
-        done = subprocess.run(["dvc", "repro"], cwd=clone, env=environment, capture_output=True, text=True, check=False)
-        seconds, cpu = time.perf_counter() - begin, cpu_of_children() - before
-        assert done.returncode == 0, done.stderr
+        said = Path(name, "said")
+        with (
+            said.open("w") as log,
+            subprocess.Popen(["dvc", "repro"], cwd=clone, env=environment, stdout=log, stderr=log) as dvc,
+        ):
+            own = cpu_until_end(dvc)
+            seconds, cpu = time.perf_counter() - begin, cpu_of_children() - before
+        assert dvc.returncode == 0, said.read_text(encoding="utf-8")
         stages: dict[str, float] = {}
         for path in sorted((clone / ".facerec/stages").glob("*.json"), key=lambda each: each.stat().st_mtime):
             kind = path.stem.split("-")[0]
             stages[kind] = stages.get(kind, 0.0) + json.loads(path.read_text(encoding="utf-8"))["seconds"]
-        return Run(seconds, cpu, stages, (clone / "dvc.lock").read_text(encoding="utf-8"))
+        return Run(seconds, cpu, own, stages, (clone / "dvc.lock").read_text(encoding="utf-8"))
+
+
+def cpu_until_end(process: subprocess.Popen[bytes]) -> float:
+    """Wait for a process, and return the CPU seconds that it took without its children."""
+    seconds = 0.0
+    while process.poll() is None:
+        with suppress(psutil.NoSuchProcess):
+            times = psutil.Process(process.pid).cpu_times()
+            seconds = times.user + times.system
+        time.sleep(0.1)
+    return seconds
 
 
 if __name__ == "__main__":

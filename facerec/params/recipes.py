@@ -74,7 +74,7 @@ _LONGEST = 100
 RULES = (
     #    images     GPU    backbone                             head     epochs batch augmentation
     Rule(3_000, False, _NARROW, _SMALL, 32, 32, {}, 0.05),
-    Rule(20_000, False, _PLAIN, _SMALL, 28, 64, {**_VARIED, "affine": 0.5}, decay=0.005),
+    Rule(20_000, False, _PLAIN, _SMALL, 24, 64, {**_VARIED, "affine": 0.5}, decay=0.005),
     Rule(100_000, False, _HALF, _MIDDLE, 12, 128, {}),
     Rule(_ANY, False, _HALF, _MIDDLE, 4, 128, {}),
     Rule(3_000, True, _HALF, _SMALL, 40, 64, {}),
