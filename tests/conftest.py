@@ -12,8 +12,10 @@ from unittest import mock
 import pytest
 
 from facerec import use_portable_arithmetic
+from facerec.core import collect_rarely
 
 use_portable_arithmetic()  # before a test imports numpy or torch
+collect_rarely()
 
 ROOT = Path(__file__).resolve().parent.parent
 PIPELINE = "tests/pipeline/"

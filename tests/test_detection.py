@@ -7,7 +7,6 @@ import lz4.frame
 import numpy as np
 import pytest
 import torch
-import torchvision
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -299,6 +298,8 @@ def test_suppression_is_greedy_not_transitive():
 @pytest.mark.parametrize("count", [0, 1, 40, 700])
 @pytest.mark.parametrize("threshold", [0.0, 1 / 3, 0.7])
 def test_suppression_keeps_what_torchvision_keeps(count, threshold):
+    import torchvision  # takes a second and a half, which each process that collects the tests would spend
+
     rng = np.random.default_rng(count)
     corners = rng.integers(0, 4 * count + 1, (count, 2))
     sides = rng.integers(-3, 60, (count, 2))  # also of empty boxes, and of corners exchanged
