@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from facerec.core import FacerecError, ParamsError, console, executor, ray_executor
-from tests import data_stages
+from tests import children, data_stages
 from tests.conftest import ROOT
 from tests.test_resume import bytes_of
 
@@ -110,9 +110,7 @@ def start(code: str, folder: Path, **settings: str) -> subprocess.Popen[str]:
 
 
 def finish(process: subprocess.Popen[str]) -> str:
-    said, errors = process.communicate(timeout=1200)
-    assert process.returncode == 0, errors
-    return said
+    return children.finish(process, seconds=1200)[0]
 
 
 def start_stages(world: Path, **settings: str) -> subprocess.Popen[str]:

@@ -16,7 +16,7 @@ import pytest
 from facerec.imaging import images
 from facerec.interop.file_sources import LIMITS, open_source
 from facerec.store import shard_writing, shards
-from tests import cartoon
+from tests import cartoon, children
 
 ROOT = Path(__file__).parent.parent
 RUN = """
@@ -52,7 +52,7 @@ if __name__ == "__main__":
 """
 
 
-def start(folder: Path, stage: str, out: Path, detector: str, job: int) -> subprocess.Popen[bytes]:
+def start(folder: Path, stage: str, out: Path, detector: str, job: int) -> subprocess.Popen[str]:
     """Detect or align, in a process of its own.
 
     The code is a copy, since parts that other code made would rightly not be used.
@@ -62,12 +62,8 @@ def start(folder: Path, stage: str, out: Path, detector: str, job: int) -> subpr
         cwd=folder,
         env={**os.environ, "FACEREC_SCRATCH": f"{out}-scratch"},
         stderr=subprocess.PIPE,
+        text=True,
     )
-
-
-def finish(process: subprocess.Popen[bytes]) -> None:
-    _, errors = process.communicate(timeout=600)
-    assert process.returncode == 0, errors.decode()
 
 
 def parts(folder: Path) -> set[str]:
@@ -101,8 +97,8 @@ def kill_and_finish(folder: Path, detector: str, job: int, kills: dict[str, list
             process.communicate()
             left |= parts(folder)
         assert left, f"no run of {stage} was killed while it had parts"
-        finish(start(folder, stage, out, detector, job))
-        finish(uninterrupted)
+        children.finish(start(folder, stage, out, detector, job), seconds=600)
+        children.finish(uninterrupted, seconds=600)
         assert bytes_of(out) == bytes_of(whole)
         assert bytes_of(folder / "out-scratch") == {}
 

@@ -26,6 +26,7 @@ from facerec.training import Checkpoints, trainer
 from facerec.training.checkpoints import delay_interrupts
 from facerec.training.step import TrainingState
 from facerec.training.step import update as update_of_step
+from tests import children
 from tests.conftest import ROOT
 from tests.models import recipe, write_set
 
@@ -232,9 +233,7 @@ def start(folder: Path, wanted: Train, out: str) -> subprocess.Popen[str]:
 
 
 def finish(process: subprocess.Popen[str]) -> str:
-    _, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
-    return errors
+    return children.finish(process, seconds=300)[1]
 
 
 def newest(folder: Path) -> float:
